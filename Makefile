@@ -3,19 +3,19 @@
 #   make                     build/libswale.a, build/libswale.so, build/examples/NAME
 #   make CC=clang SANITIZE=address,undefined test
 #
-# Other compilers and sanitizers build into a folder of their own below build/.
+# Each other compiler and sanitizer builds into a separate folder below build/.
 
 PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-mnist gnuplot-nox \
            libcmocka-dev pkgconf groff-base fonts-dejavu-core
 
-# As many jobs as processors, unless -j says otherwise.
+# As many jobs as processors. An explicit -j takes precedence.
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
 comma := ,
 space := $(subst ,, )
-# Major, minor and patch: core/base/api.h is where they are written.
+# Major, minor and patch version, as core/base/api.h defines them.
 version := $(shell sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$$/\1/p' core/base/api.h)
 VERSION := $(subst $(space),.,$(version))
 SONAME := libswale.so.$(word 1,$(version))
@@ -25,14 +25,14 @@ BUILD := build$(if $(variant),/$(variant))
 
 OPTIMIZE ?= -O3
 CFLAGS ?=
-# Equal bits from every compiler and level: no fast-math, no contraction. Without -fno-math-errno a
-# square root is a call.
+# Without -ffast-math and contraction, every compiler and level gives equal bits. Without -fno-math-errno, a square root
+# is a function call.
 NUMERICS := -fno-math-errno -fno-trapping-math -ffp-contract=off
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion
 FLAGS := -std=c11 -g $(OPTIMIZE) $(NUMERICS) $(WARNINGS) -fPIC -fvisibility=hidden \
          -fno-semantic-interposition -MMD -MP \
          $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) $(CFLAGS)
-# The same bytes from every folder.
+# The object files do not depend on the folder in which they are built.
 FLAGS += -ffile-prefix-map=$(CURDIR)=.
 LINK := $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 LIBRARIES := -lopenblas -ljansson -lz -lm -ldl -pthread
@@ -44,13 +44,13 @@ datasets_src := $(sort $(wildcard datasets/*.c datasets/*/*.c))
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
-# In the order of their time: the last two take most of it, and need Fashion-MNIST.
+# In the order of their run time. The last two take most of the time and need Fashion-MNIST.
 pictures := glm spirals regression embedding rosenbrock least_squares logistic_regression lecture_mlp sharpness
-# Not under sanitizers, which a user's program would have to be linked with.
+# Not under sanitizers, because the user's program would have to be linked with them too.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
 tests := $(test_src:%.c=$(BUILD)/%)
-# Those that take 3 seconds of processor time or more, as tests/run.sh prints them.
+# Tests that take 3 seconds of processor time or more, as tests/run.sh prints it.
 slow_tests := $(addprefix core/,kernels/test_kernels kernels/test_threads ops/test_ops_reduce ops/test_power test_process) \
               $(addprefix datasets/readers/test_,fashion_mnist svmlight svmlight_mistakes) \
               $(addprefix optim/,test_long_sums test_networks rules/test_roots rules/test_rules) \
@@ -61,23 +61,23 @@ fast_tests = $(filter-out $(slow_tests:%=$(BUILD)/tests/%),$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
 benches := $(bench_src:%.c=$(BUILD)/%)
 
-# Public headers lie in the room of their subject. Programs, and all files here, include them as <swale/NAME.h>, from
-# build/include as from an installation. Private headers are included by their path: "core/tape/node.h". `make lint`
-# checks that rooms use only those below them (.lint/rooms.txt).
+# Each public header is in the room of its subject. Programs and all files of this project include it as <swale/NAME.h>,
+# from build/include or from an installation. Private headers are included by their path: "core/tape/node.h". `make
+# lint` checks that rooms use only lower rooms (.lint/rooms.txt).
 public_headers := $(sort $(shell cat .lint/public_headers.txt))
 headers_made := $(BUILD)/include/swale/.made
 INCLUDE := -I$(BUILD)/include -I.
-# stb_image's sums over damaged pictures overflow: they wrap.
+# For damaged pictures, integer sums in stb_image overflow; with -fwrapv this is defined.
 $(BUILD)/datasets/pictures/picture_load.o $(BUILD)/datasets/pictures/resize.o: FLAGS += -fwrapv
 
-# In `make deps train` nothing is compiled before everything is installed.
+# In `make deps train`, packages are installed before anything is compiled.
 DEPS := $(filter deps deps-lint deps-flavors,$(MAKECMDGOALS))
 
 # `make V=1` shows the commands.
 Q := $(if $(V),,@)
 
-# After a command that failed: which headers or libraries of the packages are missing, if any, and what installs
-# them. $(1) is a header that only tests need, or nothing.
+# After a failed command: print which headers or libraries are missing, if any, and how to install them. $(1) is a
+# header that only tests need, or empty.
 advice = ": \`make deps\` installs what swale needs (Debian); elsewhere, what PACKAGES in the Makefile lists" >&2
 missing_headers = || { \
     echo '\#include <stdio.h>' | $(CC) $(CFLAGS) -x c -E - >/dev/null 2>&1 || { \
@@ -106,22 +106,22 @@ all: $(BUILD)/libswale.a $(BUILD)/libswale.so $(examples)
 
 help:
 	@echo "make            the library and the examples, in $(BUILD)/"
-	@echo "make deps       install what is needed (Debian)"
+	@echo "make deps       install the packages that swale needs (Debian)"
 	@echo "make install    to PREFIX=/usr/local, BINDIR, LIBDIR, INCLUDEDIR, MANDIR; DESTDIR=; make uninstall"
 	@echo "make train      train on Fashion-MNIST"
-	@echo "make gallery    the pictures of examples/README.md, made anew in $(BUILD)/gallery/"
+	@echo "make gallery    draw the pictures of examples/README.md in $(BUILD)/gallery/"
 	@echo "make test       all tests; check-fast: without the slow ones"
 	@echo "make check-flavors  tests that depend on OpenBLAS, with each of its three builds; make deps-flavors installs them"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
-	@echo "make bench-peers  speed against PyTorch, JAX, kann, scikit-learn and cyanure, where they are: PEERS_PYTHON=, KANN_DIR="
+	@echo "make bench-peers  speed compared with PyTorch, JAX, kann, scikit-learn, cyanure if installed: PEERS_PYTHON=, KANN_DIR="
 	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, NETWORKS=, SEED="
-	@echo "make check-peer-samples  PyTorch's own samples of operations, layers and rules: PEERS_PYTHON="
+	@echo "make check-peer-samples  PyTorch's test samples of operations, layers and rules: PEERS_PYTHON="
 	@echo "make check-variance-reduction  SAG, SAGA, SVRG on generalized linear models: CELLS='sag/1/f64/logistic/*', JOBS="
-	@echo "make fuzz       every reader of files against libFuzzer (clang), FUZZ_SECONDS=60 each"
-	@echo "make format     lays out every file as .clang-format says"
-	@echo "make lint       format, clang-tidy, cppcheck, doc, headers as C11 and C++17; make deps-lint installs them"
-	@echo "make doc        the headers as pages, by Doxygen, in build/doc/"
-	@echo "make symbols    tests/install/symbols.txt: the names that libswale.so exports"
+	@echo "make fuzz       fuzz every file reader with libFuzzer (clang), FUZZ_SECONDS=60 each"
+	@echo "make format     format the source with clang-format"
+	@echo "make lint       format, clang-tidy, cppcheck, doc, headers as C11 and C++17; make deps-lint installs the tools"
+	@echo "make doc        the documentation of the headers, by Doxygen, in build/doc/"
+	@echo "make symbols    write tests/install/symbols.txt: the names that libswale.so exports"
 	@echo "make check-reproducible   two builds in two folders are equal byte for byte"
 	@echo "make clean      remove build/"
 	@echo "variables       CC=clang  SANITIZE=address,undefined  OPTIMIZE=-O1  CFLAGS=  V=1"
@@ -145,8 +145,8 @@ deps deps-lint deps-flavors:
 train: $(BUILD)/examples/fashion_mnist
 	$(BUILD)/examples/fashion_mnist $(ARGS)
 
-# The pictures of examples/README.md. `cp build/gallery/*.png examples/gallery/` where they are meant to change: with
-# DejaVu Sans, which `make deps` installs.
+# The pictures of examples/README.md. To update them, run `cp build/gallery/*.png examples/gallery/`. They are drawn
+# with the font DejaVu Sans, which `make deps` installs.
 gallery: $(pictures:%=$(BUILD)/examples/%)
 	@mkdir -p $(BUILD)/gallery
 	@for p in $(pictures); do \
@@ -184,7 +184,8 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
 
-# Tests are compiled at -O2, in half the time; those that define kernels with the options of the library.
+# Tests are compiled at -O2, which takes half the time. Tests that define kernels are compiled with the options of the
+# library.
 TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O2)
 $(addprefix $(BUILD)/tests/,core/kernels/% optim/rules/test_roots optim/test_prototypes_% optim/test_custom_copies bench/%): TEST_OPTIMIZE :=
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
@@ -192,12 +193,12 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) $(TEST_OPTIMIZE) -MF $@.d $(INCLUDE) -Itests -I$(<D) -I$(dir $(<D)) -DTEST_BUILD='"$(BUILD)"' $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a -lcmocka $(LIBRARIES) $(call missing_headers,cmocka.h)
 
-# It loads libswale.so itself, and again and again: neither that nor OpenBLAS is in it.
+# test_process loads and unloads libswale.so repeatedly. Therefore it must not be linked with swale or OpenBLAS.
 $(BUILD)/tests/core/test_process: private LDFLAGS += -Wl,--as-needed
 $(BUILD)/tests/core/test_process: $(BUILD)/libswale.so
 
-# SAG outside the library: copies of its files with other names in a folder of their own, which sees the public headers alone.
-# A test registers it beside the built-in one.
+# SAG outside the library: copies of its files, with other symbol names, in a separate folder in which only the public
+# headers can be included. A test registers it in addition to the built-in sag.
 custom_sag := $(BUILD)/tests/optim/estimators/custom_sag
 custom_sag_src := sag gradient_table gradient_table_entry gradient_table_fill gradient_table_loop gradient_table_weights \
                   row_sampling lipschitz_search tolerance_test sum_tree lipschitz_constants glm_loop glm_steps glm_lazy \
@@ -216,13 +217,13 @@ $(custom_sag_obj): $(custom_sag)/%.o: $(custom_sag)/.made $(headers_made)
 $(BUILD)/tests/optim/estimators/test_custom_sag: private LDFLAGS += $(custom_sag_obj)
 $(BUILD)/tests/optim/estimators/test_custom_sag: $(custom_sag_obj)
 
-# The manual page of an example, from what its --help says.
+# The manual page of an example, generated from the output of --help.
 $(BUILD)/examples/%.1: $(BUILD)/examples/% examples/%.c examples/man.awk
 	$(Q)$< --help >$@.help
 	$(Q)awk -f examples/man.awk -v program=$* -v version=$(VERSION) examples/$*.c $@.help >$@
 	@rm -f $@.help
 
-# Where `make install` puts things; DESTDIR comes before each, for packages.
+# The folders of `make install`. For packages, DESTDIR is put before each of them.
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
@@ -236,12 +237,12 @@ installed_libraries := libswale.a libswale.so.$(VERSION) $(SONAME) libswale.so p
 installed := $(installed_headers) $(addprefix $(LIBDIR)/,$(installed_libraries)) $(BINDIR)/fashion_mnist \
              $(MANDIR)/man1/fashion_mnist.1
 
-# After a command of the installation that failed. $(1) is the folder, without DESTDIR.
+# After a failed command of the installation. $(1) is the folder, without DESTDIR.
 not_installed = || { \
     echo "make install: cannot write to $(DESTDIR)$(strip $(1)): run it as root, or choose a folder: make install PREFIX=\$$HOME/.local" >&2; \
     exit 1; }
 
-# Folders below the prefix are given relative to it, so that pkg-config can be told another one.
+# Folders below the prefix are written relative to it, so that pkg-config works with another prefix.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 define swale_pc
 prefix=$(PREFIX)
@@ -251,12 +252,12 @@ libdir=$(call below_prefix,$(LIBDIR))
 Name: swale
 Description: tape autodiff, layers and optimizers as interchangeable parts
 Version: $(VERSION)
-# -lm, since programs that use a numeric library call sqrt and exp themselves.
+# -lm, because programs that use a numeric library often call sqrt and exp.
 Cflags: -I$${includedir}
 Libs: -L$${libdir} -lswale -lm
 Libs.private: $(LIBRARIES)
 endef
-# For programs with kernels of their own.
+# For programs with custom kernels.
 define swale_kernels_pc
 Name: swale-kernels
 Description: compiler options for kernels written with swale's kernel.h
@@ -286,7 +287,7 @@ install-headers: $(headers_made) | $(DEPS)
 	$(Q)$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
 	$(Q)$(INSTALL) -m 644 $(public_headers) $(DESTDIR)$(INCLUDEDIR)/swale $(call not_installed,$(INCLUDEDIR)/swale)
 
-# What install put there, and the folder that is swale's own. In a DESTDIR, the folders too, if empty.
+# Removes the installed files and the folder of swale's headers. With DESTDIR, also removes folders that are then empty.
 uninstall:
 	$(Q)rm -f $(addprefix $(DESTDIR),$(installed))
 	@$(if $(DESTDIR),cd $(DESTDIR) && rmdir -p --ignore-fail-on-non-empty \
@@ -299,22 +300,22 @@ test: $(tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.
 check-fast: $(fast_tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
 	@tests/run.sh $(fast_tests) $(filter-out %/test_install.sh,$(install_tests))
 
-# OpenBLAS built with POSIX threads, with OpenMP and without threads. They share a SONAME; Debian's lie side by
-# side, and the loader is told which one.
+# Tests with OpenBLAS built with POSIX threads, with OpenMP, and without threads. The three libraries have the same
+# SONAME. Debian installs them in three folders, and LD_LIBRARY_PATH selects one.
 FLAVORS ?= pthread openmp serial
 FLAVOR_DIR ?= $(firstword $(wildcard /usr/lib/*/openblas-pthread))
 flavor_tests := $(filter $(addprefix %/,test_blas test_threads test_gemm test_process test_init test_tape),$(tests))
 check-flavors: export TEST_BUILD := $(BUILD)
 check-flavors: $(flavor_tests) $(BUILD)/libswale.so
-	@[ -n "$(FLAVOR_DIR)" ] || { echo "the builds of OpenBLAS are not there: make deps-flavors" >&2; exit 1; }
+	@[ -n "$(FLAVOR_DIR)" ] || { echo "the builds of OpenBLAS are not installed: make deps-flavors" >&2; exit 1; }
 	@for flavor in $(FLAVORS); do \
 	    folder=$(patsubst %-pthread,%,$(FLAVOR_DIR))-$$flavor; \
-	    [ -e $$folder/libopenblas.so.0 ] || { echo "$$folder/libopenblas.so.0 is not there: make deps-flavors" >&2; exit 1; }; \
+	    [ -e $$folder/libopenblas.so.0 ] || { echo "$$folder/libopenblas.so.0 does not exist: make deps-flavors" >&2; exit 1; }; \
 	    echo "OpenBLAS: $$flavor"; \
 	    SW_TEST_FLAVOR=$$flavor LD_LIBRARY_PATH=$$folder tests/run.sh $(flavor_tests) || exit 1; \
 	done
 
-# The names that libswale.so exports, as the tests want them.
+# Writes the list of names that libswale.so exports, which the tests compare.
 symbols: $(BUILD)/libswale.so
 	@TEST_BUILD=$(BUILD) tests/install/test_symbols.sh --write
 	@git diff --stat tests/install/symbols.txt
@@ -322,7 +323,7 @@ symbols: $(BUILD)/libswale.so
 bench: $(benches)
 	@tests/bench/run.sh $(benches)
 
-# Other frameworks are used where they are installed: see tests/README.md.
+# Benchmarks against other frameworks, as far as they are installed: see tests/README.md.
 peers := $(addprefix $(BUILD)/tests/bench/peers/,side_swale side_glm_swale) $(if $(KANN_DIR),$(BUILD)/tests/bench/peers/side_kann)
 bench-peers: $(peers) $(BUILD)/examples/fashion_mnist
 	@PEERS_BUILD=$(BUILD) KANN_DIR=$(KANN_DIR) tests/bench/run.sh tests/bench/peers/run.py tests/bench/peers/glm.py
@@ -331,7 +332,7 @@ $(BUILD)/tests/bench/peers/side_kann: tests/bench/peers/side_kann.c $(KANN_DIR)/
 	@echo "  CC $@"
 	$(Q)$(CC) -std=gnu11 -O3 -march=native -fno-math-errno -fno-trapping-math -w -MMD -MF $@.d -DHAVE_CBLAS -DHAVE_PTHREAD -I$(KANN_DIR) $(filter %.c,$^) -o $@ $(LIBRARIES)
 
-# Values and gradients against PyTorch's: see tests/README.md.
+# Comparison of values and gradients with PyTorch: see tests/README.md.
 COUNT ?= 20000
 NETWORKS ?= 500
 SEED ?= 1
@@ -340,14 +341,14 @@ check-graphs: $(BUILD)/libswale.so
 check-peer-samples: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
 
-# SAG, SAGA and SVRG against Newton's method: see tests/README.md.
+# Comparison of SAG, SAGA and SVRG with Newton's method: see tests/README.md.
 CELLS ?= *
 JOBS ?= $(shell nproc)
 variance_reduction := $(BUILD)/tests/convergence/check_variance_reduction
 check-variance-reduction: $(variance_reduction)
 	@$(variance_reduction) --cells='$(CELLS)' --jobs=$(JOBS)
 
-# Core and datasets compiled by clang under the address, undefined and fuzzer sanitizers.
+# Fuzzing of core and datasets, compiled by clang with the address, undefined-behavior and fuzzer sanitizers.
 FUZZ_SECONDS ?= 60
 fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz:
@@ -364,20 +365,20 @@ $(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUI
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)
 
 
-# What .clang-format says, with the clang-format that deps-lint installs. Generated tables in tests/golden are as their
-# scripts write them; an option table or the like stays as it is between "clang-format off" and "clang-format on".
+# Formats the source with the clang-format that deps-lint installs. Generated tables in tests/golden are excluded, and
+# so are tables between "clang-format off" and "clang-format on".
 format_src = $(filter-out tests/golden/%,$(shell git ls-files '*.c' '*.h'))
 format:
 	@clang-format -i $(format_src)
 check-format: | $(DEPS)
 	@clang-format --dry-run -Werror $(format_src) || { echo "lint: run \`make format\`" >&2; exit 1; }
 
-# The direction of dependencies, that no files need one another in a circle, and that methods, operations and layers use
-# public functions alone.
+# Checks the direction of dependencies, that there are no cycles of dependencies between files, and that operations,
+# layers and optimization methods use only public functions.
 check-rooms: $(library_obj) | $(DEPS)
 	@.lint/rooms.sh $(BUILD) $(library_obj)
 
-# A file with kernels includes itself by __BASE_FILE__, which cppcheck does not have.
+# A file with kernels includes itself by __BASE_FILE__, which cppcheck does not define.
 lint: check-format check-rooms headers doc | $(DEPS)
 	@printf '%s\n' $(library_src) $(wildcard examples/*.c) | xargs -P 4 -I '{}' \
 	    clang-tidy --quiet '{}' -- -std=c11 $(NUMERICS) -O1 $(INCLUDE) -Iexamples 2>$(BUILD)/tidy.log
@@ -386,8 +387,8 @@ lint: check-format check-rooms headers doc | $(DEPS)
 	    --suppressions-list=.cppcheck --error-exitcode=1 -D__x86_64__ '-D__BASE_FILE__="{}"' $(INCLUDE) -Iexamples '{}'
 	@echo "lint: nothing found"
 
-# Every public header by itself, as a user's compiler sees it, here and as installed. kernel.h is for C: it
-# includes itself.
+# Compiles every public header separately, as C and C++, from build/include and as installed. Headers with kernels are
+# excluded, because they include the source file again.
 headers: $(headers_made) | $(DEPS)
 	@rm -rf $(BUILD)/headers
 	@$(MAKE) --no-print-directory install-headers DESTDIR= INCLUDEDIR=$(CURDIR)/$(BUILD)/headers
@@ -400,8 +401,8 @@ headers: $(headers_made) | $(DEPS)
 	    done; \
 	done
 
-# The headers as pages, in build/doc. Everything that Doxygen or the filter has to say is an error. Doxygen
-# looks at neither the filter's exit status nor its messages: so the filter runs by itself first.
+# The documentation of the headers as HTML pages, in build/doc. Every warning of Doxygen or of the filter is an error.
+# Doxygen ignores the exit status and the messages of the filter; therefore the filter is run separately first.
 doc_input := $(patsubst %,$(BUILD)/include/swale/%,$(notdir $(filter-out %/kernel_types.h,$(public_headers))))
 doc: $(headers_made) | $(DEPS)
 	@for header in $(doc_input); do awk -f .doxygen/filter.awk $$header >/dev/null || exit 1; done
@@ -410,7 +411,7 @@ doc: $(headers_made) | $(DEPS)
 	    doxygen .doxygen/Doxyfile
 	@echo "doc: build/doc/index.html"
 
-# Two builds in two folders, equal byte for byte.
+# Checks that builds in two folders are equal byte for byte.
 check-reproducible:
 	@tests/install/reproducible.sh
 

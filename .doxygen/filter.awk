@@ -1,15 +1,16 @@
-# Doxygen's input filter for the public headers: their plain comments become Doxygen's. A header is a topic (a group)
-# in the topic of its folder, which main.dox declares.
+# Doxygen's input filter for the public headers: it converts plain comments to Doxygen comments. A header becomes a
+# topic (a group) in the topic of its folder, which main.dox declares.
 #
-#     the first comment              the text of the header
-#     /* ---- Title ---- */          a section: a topic within that of the header, to the next such line
-#     a comment before a declaration, or behind it on its line: that declaration's text
-#     a comment before several declarations without a blank line between: the text of all of them that have
-#                                none of their own, those after the first with a reference to it
-#     any other comment          more text of the section or of the header
+#     the first comment          the text of the header
+#     /* ---- Title ---- */      begins a section, a topic within that of the header, which ends at the next such line
+#     a comment before a declaration, or after it on the same line
+#                                the text of the declaration
+#     a comment before several declarations without a blank line between them
+#                                the text of all of them that have no comment; those after the first refer to the first
+#     any other comment          additional text of the section or of the header
 #
-# A function without text is an error: exit status 1. Within a comment, lines "- ..." are a list, other
-# indented lines are shown as they are, `x` is code. Kernels, which a file has in a pass of kernel.h, are always shown.
+# A function without text is an error: exit status 1. In a comment, lines "- ..." are a list, other indented lines are
+# shown unchanged, and `x` is code. Code inside `#if SW_KERNEL_PASS` is always shown.
 
 function trim(s) { gsub(/^[ \t]+|[ \t]+$/, "", s); return s }
 
@@ -20,7 +21,7 @@ function escape(s) {
     return s
 }
 
-# The text of a comment, /* and the stars taken away, as Doxygen is to see it.
+# The text of a comment in Doxygen's format, without /* and the asterisks.
 function rendered(comment,    n, i, part, row, out, verbatim, list, indented) {
     sub(/^\/\*[ \t]?/, "", comment)
     sub(/[ \t]*\*\/$/, "", comment)
@@ -50,7 +51,7 @@ function topic(name) {
     return "topic_" header "_" name
 }
 
-# A section's line: its title up to the first full stop; what follows is its text.
+# The line of a section: the title ends at the first full stop; the rest is the text of the section.
 function section(comment,    title, rest) {
     comment = rendered(comment)
     gsub(/\n/, " ", comment)
@@ -88,8 +89,7 @@ function declared(line,    name) {
     return ""
 }
 
-# A line that is not a comment alone; what is behind code on its line is about it. `own`: it has a comment
-# before it.
+# Processes a line with code. A comment after the code describes it. `own`: there is a comment before the line.
 function code(line, own,    name, start, end) {
     name = declared(line)
     if (name && !own && !index(line, "/*") && line !~ /^(#|typedef)/) {
@@ -114,7 +114,7 @@ function code(line, own,    name, start, end) {
     print line
 }
 
-# With lines that follow until what is open is closed.
+# Returns the line, joined with the following lines until every comment in it is closed.
 function complete(joined,    rest, start) {
     for (;;) {
         rest = joined
@@ -179,7 +179,7 @@ END {
     }
     close_section()
     print "/** @} */"
-    # Once for each group: Doxygen would change the order of several pieces.
+    # All texts of a group together, because Doxygen would change the order of separate pieces.
     for (at = 1; at <= group_count; at++)
         if (texts[groups[at]])
             print "/** @addtogroup " groups[at] "\n" texts[groups[at]] " */"

@@ -1,5 +1,5 @@
-# Finds circles of files that need one another. Input: lines "file D symbol" (the file defines it) and "file U symbol" (the
-# file uses it). Prints each circle with its symbols; fails if there is one.
+# Finds cycles of dependencies between files. Input: lines "file D symbol" (the file defines the symbol) and "file U
+# symbol" (the file uses it). Prints each cycle with its symbols; exit status 1 if there is one.
 $2 == "D" { home[$3] = $1 }
 $2 == "U" { user[++uses] = $1; symbol[uses] = $3 }
 END {
@@ -18,7 +18,7 @@ END {
     for (f in file) {
         if (!((f, f) in reaches) || (f in shown))
             continue
-        print "files that need one another:"
+        print "cyclic dependencies between files:"
         for (g in file)
             if ((f, g) in reaches && (g, f) in reaches) {
                 shown[g] = 1
@@ -31,7 +31,7 @@ END {
     }
     exit bad
 }
-# reaches[start, f]: start needs f, directly or through others.
+# Sets reaches[start, f] for every file f that `start` depends on, directly or through other files.
 function reach_from(start,    queue, head, tail, count, targets, i) {
     queue[tail = 1] = start
     for (head = 1; head <= tail; head++) {

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Checks the direction of dependencies: see rooms.txt. Usage: rooms.sh BUILD OBJECTS. Also checks that methods, operations and
-# layers (public_only.txt) use nothing but public functions and headers, and their own folder, and that no files need one
-# another in a circle (cycles.awk).
+# Usage: rooms.sh BUILD OBJECTS. Checks the direction of dependencies (rooms.txt); that operations, layers and
+# optimization methods use only public functions and headers, and those of their own folder (public_only.txt); and that
+# there are no cycles of dependencies between files (cycles.awk).
 cd "$(dirname "$0")/.." || exit 1
 build=$1
 shift

@@ -1,6 +1,6 @@
 /* The headers for programmers who write custom operations, layers, rules and estimators: memory, kernels and threads,
  * matrix products, and the contract of an operation. A file with kernels includes kernel.h as well, and, if it needs
- * them, unary.h, kernel_rows.h, kernel_compensated.h and kernel_glm.h.
+ * them, unary.h, kernel_rows.h, kernel_squares.h, kernel_compensated.h, kernel_roots.h and kernel_glm.h.
  */
 #ifndef SWALE_EXTEND_H
 #define SWALE_EXTEND_H

@@ -12,8 +12,9 @@ static sw_status arrays_check_one(const char *name, const sw_array *a) {
     if (!a->data)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %s has no data", name);
     if (a->type != SW_F32 && a->type != SW_F64 && a->type != SW_I32 && a->type != SW_U8)
-        return a->type == SW_I64 ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; f32, f64, i32 or u8 is needed", name)
-                                 : sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is none", name, (int)a->type);
+        return a->type == SW_I64
+                   ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; f32, f64, i32 or u8 is needed", name)
+                   : sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is not an element type", name, (int)a->type);
     if (a->rank < 1 || a->rank > SW_MAX_RANK)
         return sw_fail(SW_ERR_SHAPE, "arrays: %s has %d axes; 1 to %d are needed, axis 0 for the samples", name,
                        a->rank, SW_MAX_RANK);
@@ -27,8 +28,8 @@ static bool arrays_has_class_type(const sw_array *y) {
     return y->type == SW_I32 || y->type == SW_U8;
 }
 
-/* The first number that is not finite, -1 if there is none. A block is scanned without a branch: x - x is 0 for
- * finite x, else nan. */
+/* The index of the first number that is not finite; -1 if all are finite. A block is scanned without a branch: x - x is
+ * 0 for finite x, else NaN. */
 #define FIND_NONFINITE(name, real)                                             \
     static int64_t name(const real *x, int64_t count) {                        \
         enum { BLOCK = 1024 };                                                 \
@@ -114,7 +115,7 @@ static sw_status arrays_copy(sw_array *out, const sw_array *in) {
     return SW_OK;
 }
 
-/* In place or copied; labels that are to be numbered are copied anyway. */
+/* The arrays are read in place, or copied. Labels that will be renumbered are copied in any case. */
 static sw_status arrays_set(swd_memory_source *s, const sw_array *x, const sw_array *y, const sw_arrays_options *o) {
     s->borrowed_x = !o->copy;
     if (o->copy)

@@ -2,8 +2,8 @@
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST
-/* Out [channels, rows, columns] is the window of `in` [channels, height, width] at (top, left), which may
- * be negative or reach beyond: zeros there. */
+/* out [channels, rows, columns] is the window of `in` [channels, height, width] whose upper left corner is (top, left).
+ * The corner may be negative, and the window may extend beyond the picture: there it is 0. */
 typedef struct window_args {
     const void *in;
     void *out;
@@ -14,11 +14,11 @@ typedef struct window_args {
 
 #if SW_KERNEL_PASS
 
-/* Rows [begin, end) of channels × rows. */
+/* Rows [begin, end) of the channels × rows rows of the output. */
 static void SW_K(augment_window)(void *args, int64_t begin, int64_t end, double *sums) {
     const window_args *s = args;
     const int64_t columns = s->columns;
-    /* Columns [first, last) of the window are in the picture. */
+    /* columns [first, last) of the window lie in the picture */
     int64_t first = s->left < 0 ? -s->left : 0, last = s->width - s->left;
     last = last > columns ? columns : last;
     first = first > columns ? columns : first;
@@ -55,14 +55,15 @@ static void SW_K(augment_window)(void *args, int64_t begin, int64_t end, double 
 static const sw_kernels augment_window_kernels = SW_KERNEL_TABLE(augment_window);
 
 typedef struct augmenter {
-    swd_wrapped_source wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_wrapped_source wrap; /* first, so that a pointer to the source is a pointer to the struct */
     swd_scratch *scratch;    /* of one sample */
     int64_t channels, height, width, rows, columns, padding;
     bool flip;
     uint64_t key;
 } augmenter;
 
-/* 0 to bound - 1 from 32 random bits, each as likely as the others to a share of bound/2^32. */
+/* A random integer from 0 to bound - 1 from 32 random bits. The probabilities are equal up to a relative error of
+ * bound/2^32. */
 static int64_t augment_below(uint32_t bits, int64_t bound) {
     return (int64_t)((uint64_t)bits * (uint64_t)bound >> 32);
 }
@@ -115,7 +116,7 @@ static void augmenter_free(sw_source *source) {
     sw_free(s);
 }
 
-/* How a sample is to be read, into s. */
+/* Sets the shape of a sample as a picture, from the options or from the source. */
 static sw_status augment_read_shape(augmenter *s, const sw_source *source, const sw_augment_options *o) {
     const int rank = source->x_rank;
     const int64_t *shape = source->x_shape;
@@ -125,7 +126,7 @@ static sw_status augment_read_shape(augmenter *s, const sw_source *source, const
         s->height = o->from_height;
         s->width = o->from_width;
         if (rank != 1 || s->channels < 1 || s->height < 1 || s->width < 1 || s->channels > shape[0] ||
-            s->height > shape[0] || /* no product overflows */
+            s->height > shape[0] || /* therefore no product overflows */
             s->channels * s->height > shape[0] || s->width > shape[0] / (s->channels * s->height) ||
             s->channels * s->height * s->width != shape[0])
             return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]", text,
@@ -141,7 +142,7 @@ static sw_status augment_read_shape(augmenter *s, const sw_source *source, const
     s->height = shape[rank - 2];
     s->width = shape[rank - 1];
     if (s->channels < 1 || s->height < 1 || s->width < 1)
-        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s holds no number", text);
+        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s has no elements", text);
     return SW_OK;
 }
 

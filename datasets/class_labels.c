@@ -1,4 +1,4 @@
-/* Class labels: numbers or texts of the data, numbered 0 to K-1 in sorted order. */
+/* Class labels: numbers or texts in the data, which get the ids 0 to K-1 in sorted order. */
 #include <swale/extend.h>
 
 #include "datasets/class_labels.h"
@@ -17,7 +17,7 @@ static uint32_t label_hash(const char *text) { /* FNV-1a */
     return hash;
 }
 
-/* The slot of a label, or the empty one where it belongs. */
+/* The slot of a label, or the empty slot in which it would be inserted. */
 static int64_t label_slot(const swd_classes *c, const char *text) {
     int64_t at = label_hash(text) & (uint32_t)(c->slots - 1);
     while (c->slot[at] > 0 && strcmp(c->name[c->slot[at] - 1], text) != 0)
@@ -108,7 +108,7 @@ sw_status swd_classes_finish(swd_classes *c, bool numbers, int32_t *ids, int64_t
     sw_free(sorted);
     sw_free(to);
     s->source.classes = c->count;
-    s->names = c->name; /* the source's from here on */
+    s->names = c->name; /* from here on, the source owns the names */
     s->source.class_names = (const char *const *)s->names;
     sw_free(c->slot);
     *c = (swd_classes){0};
@@ -121,7 +121,7 @@ static int32_t label_at(const sw_array *y, int64_t i) {
     return y->type == SW_U8 ? ((const unsigned char *)y->data)[i] : ((const int32_t *)y->data)[i];
 }
 
-/* `ids` in order of appearance. Most labels are found in a table by their last byte. */
+/* Numbers labels in order of appearance. A table indexed by the last byte finds most labels. */
 static int label_ids(swd_classes *c, const sw_array *y, int32_t *ids) {
     int32_t value[256], id[256];
     bool known[256] = {false};

@@ -1,5 +1,5 @@
 /* Generated data sets. Random numbers come from Philox, as functions of a key and a counter. Sine, cosine, logarithm
- * and the logistic function are the polynomials of core, so that no bit depends on a libm. */
+ * and the logistic function are the polynomials of core, so that no bit depends on the libm. */
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST
@@ -11,7 +11,7 @@ typedef struct generators_args {
 
 #if SW_KERNEL_PASS
 
-/* Called for f64 alone; the f32 kernels of this file are made and not used. */
+/* Called only for f64; the f32 versions of these kernels are compiled but not used. */
 
 /* out = cos in, out2 = sin in */
 static void SW_K(circle)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -23,7 +23,8 @@ static void SW_K(circle)(void *args, int64_t begin, int64_t end, double *sums) {
     }
 }
 
-/* Two independent N(0, 1) of two uniform numbers, in ∈ (0, 1] and in2 ∈ [0, 1) (Box, Muller 1958). */
+/* Computes two independent numbers from N(0, 1) from two uniform numbers, in ∈ (0, 1] and in2 ∈ [0, 1) (Box, Muller
+ * 1958). */
 static void SW_K(normals)(void *args, int64_t begin, int64_t end, double *sums) {
     const generators_args *s = args;
     (void)sums;
@@ -98,12 +99,12 @@ static void generators_add_normals(uint64_t key, double scale, int64_t n, double
 typedef enum kind { MOONS, SPIRALS, BLOBS, LINEAR, LOGISTIC } kind;
 
 typedef struct generated {
-    swd_memory_source stored; /* first: a pointer to its source is a pointer to the whole */
+    swd_memory_source stored; /* first, so that a pointer to the source is a pointer to the struct */
     kind kind;
-    double *x;      /* its x [n, features]; */
-    int32_t *label; /* its y [n], or */
-    double *target; /* [n, 1] */
-    double *hidden; /* centers [classes, features] or weights [features]; NULL */
+    double *x;      /* [n, features]: x of the source */
+    int32_t *label; /* [n]: class ids; NULL for real targets */
+    double *target; /* [n, 1]: real targets; NULL for classes */
+    double *hidden; /* centers [classes, features], or weights [features]; else NULL */
 } generated;
 
 static void generated_free(sw_source *source) {
@@ -111,13 +112,13 @@ static void generated_free(sw_source *source) {
     swd_memory_source_free(source);
 }
 
-/* One of ours of a kind; else NULL. */
+/* The source if it was generated and is of this kind; else NULL. */
 static const generated *generated_by(const sw_source *source, kind which) {
     const generated *m = source && source->free == generated_free ? (const generated *)source : NULL;
     return m && m->kind == which ? m : NULL;
 }
 
-/* classes 0: real targets. hidden: elements of its own, or 0. All zeros. */
+/* Makes a source of zeros. classes 0: real targets. hidden: the number of elements in `hidden`. */
 static generated *generated_new(kind which, int64_t n, int64_t features, int classes, int64_t hidden) {
     if (features > INT64_MAX / 16 / n) {
         sw_fail(SW_ERR_MEMORY, "out of memory: %lld samples of %lld numbers", (long long)n, (long long)features);
@@ -271,7 +272,7 @@ sw_source *sw_blobs(const sw_blobs_options *options) {
     generated *m = generated_new(BLOBS, o.n, features, o.classes, o.classes * features);
     if (!m)
         return NULL;
-    /* The spelling is part of the key: another one would give other centers. */
+    /* the key contains the old spelling, because another key would give other centers */
     const uint64_t key = sw_rng_key(o.seed, "blobs centres");
     for (int64_t i = 0; i < o.classes * features; i++)
         m->hidden[i] = o.box * (2 * generators_uniform(key, i) - 1);

@@ -1,9 +1,7 @@
-/* The loader: a sampler selects the samples of each batch, and core gathers them, or a thread of the loader
- * prefetches them while the previous batch is used.
- *
- * The thread fills one of two buffers, and the tape that receives the batch reads the buffer in place. A buffer is
- * shared by the loader and every tape that reads it, until the tape's reset (sw_tape_defer). It is filled again only
- * when no tape uses it, and the last user frees it. */
+/* The loader: a sampler selects the samples of each batch, and core gathers them, or a thread of the loader prefetches
+ * them while the previous batch is used. The thread fills one of two buffers, and the tape that receives the batch
+ * reads the buffer in place. A buffer is shared by the loader and every tape that reads it, until the tape is reset
+ * (sw_tape_defer). It is filled again only when no tape uses it, and the last user frees it. */
 #include <swale/extend.h>
 #include <swale/loader.h>
 
@@ -17,7 +15,7 @@
 enum { BUFFERS = 2, TEXT = 1024 };
 
 typedef struct buffer {
-    atomic_int owners; /* the loader, and tapes */
+    atomic_int owners; /* the number of owners: the loader and tapes */
     void *x, *y;       /* y NULL: no targets */
 } buffer;
 
@@ -29,9 +27,9 @@ typedef struct prefetch_job {
     uint64_t draw;
     sw_dtype type;
     buffer *into;
-    unsigned mode; /* of the caller's arithmetic */
+    unsigned mode; /* the floating-point mode of the caller */
     sw_status status;
-    char text[TEXT]; /* of the error */
+    char text[TEXT]; /* the error message */
 } prefetch_job;
 
 struct sw_loader {
@@ -41,18 +39,18 @@ struct sw_loader {
     sw_loader_options options;
     int64_t batch;
     bool at_end;      /* the next call ends the epoch */
-    int64_t ended;    /* epochs */
-    int64_t refused;  /* calls since the last batch that found an error pending */
-    int64_t position; /* samples given out in this epoch */
-    sw_tensor last;   /* x of the batch given last, to see whether its tape was reset */
-    /* With a thread; else NULL. */
+    int64_t ended;    /* number of epochs that have ended */
+    int64_t refused;  /* number of calls since the last batch that were refused because an error was pending */
+    int64_t position; /* number of samples returned in this epoch */
+    sw_tensor last;   /* x of the last batch, to check that its tape was reset */
+    /* The following members are used only with prefetching. */
     swd_prefetch_thread *thread;
     buffer *buffer[BUFFERS];
     prefetch_job job;
-    bool prefetching; /* the thread has the job, which is the next batch */
+    bool prefetching; /* the thread gathers the next batch */
 };
 
-/* ---- Making and freeing ---- */
+/* ---- Creation and release ---- */
 
 static void buffer_release(void *user) {
     buffer *b = user;
@@ -85,7 +83,7 @@ static sw_status loader_check_options(sw_loader_options *o, const sw_loader_opti
     if (o->type != SW_F32 && o->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
-        return sw_fail(SW_ERR_ARGUMENT, "loader: there is no order %d", (int)o->order);
+        return sw_fail(SW_ERR_ARGUMENT, "loader: order %d is not a value of sw_order", (int)o->order);
     if (o->prefetch != SW_PREFETCH_AUTO && o->prefetch != SW_PREFETCH_ON && o->prefetch != SW_PREFETCH_OFF)
         return sw_fail(SW_ERR_ARGUMENT, "loader: prefetch %d is neither AUTO nor ON nor OFF", (int)o->prefetch);
     return SW_OK;
@@ -106,7 +104,7 @@ static sw_status loader_prepare_prefetch(sw_loader *loader) {
     const sw_source *source = loader->source;
     int64_t samples = loader->batch < source->n ? loader->batch : source->n;
     if (!source->gather || source->x_rank >= SW_MAX_RANK || source->y_rank >= SW_MAX_RANK)
-        return SW_OK; /* core will say what is wrong with it */
+        return SW_OK; /* core reports what is wrong with the source */
     loader->thread = swd_prefetch_thread_new();
     if (!loader->thread)
         return SW_ERR_MEMORY;
@@ -157,9 +155,9 @@ void sw_loader_free(sw_loader *loader) {
     sw_free(loader);
 }
 
-/* ---- The thread's part ---- */
+/* ---- Functions of the thread ---- */
 
-/* On this thread alone, because the step uses the library's threads. */
+/* Gathers on this thread only, because the training step uses the library's threads. */
 static void prefetch_job_run(void *args) {
     prefetch_job *job = args;
     sw_subnormals_restore(job->mode);
@@ -178,7 +176,7 @@ static void prefetch_job_run(void *args) {
                  (int)job->status);
 }
 
-/* Begins to gather the next batch. */
+/* Starts prefetching of the next batch. */
 static void loader_prefetch(sw_loader *loader, const int64_t *ids, int64_t count) {
     buffer *into = NULL;
     for (int i = 0; i < BUFFERS && loader->thread; i++)
@@ -200,14 +198,14 @@ static void loader_prefetch(sw_loader *loader, const int64_t *ids, int64_t count
         loader->source->prefetch(loader->source, ids, count);
 }
 
-/* True: the thread has gathered the batch. */
+/* Waits for the thread. True if it has gathered the batch. */
 static bool loader_finish_prefetch(sw_loader *loader) {
     bool done = loader->prefetching && swd_prefetch_thread_finish(loader->thread);
     loader->prefetching = false;
     return done;
 }
 
-/* ---- Giving out ---- */
+/* ---- Returning batches ---- */
 
 static sw_tensor loader_view(sw_tape *tape, void *data, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
     sw_array array = {.data = data, .type = type, .rank = rank + 1, .shape = {count}};
@@ -216,7 +214,7 @@ static sw_tensor loader_view(sw_tape *tape, void *data, sw_dtype type, int64_t c
     return sw_input(tape, array);
 }
 
-/* The batch that the thread gathered, in place. */
+/* Puts the batch that the thread has gathered on the tape, without a copy. */
 static sw_status loader_put_prefetched(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
     const sw_source *source = loader->source;
     const prefetch_job *job = &loader->job;
@@ -246,14 +244,13 @@ static bool loader_end_epoch(sw_loader *loader) {
     return false;
 }
 
-/* After a failure the rest of the epoch is passed over, so that a loop over epochs comes to an end
- * even if it never looks at sw_error. */
+/* A failure ends the epoch, so that a loop over epochs terminates even if it never checks sw_error. */
 static bool loader_fail(sw_loader *loader) {
     loader_finish_prefetch(loader);
     return loader_end_epoch(loader);
 }
 
-/* The batch after the one given last, 0 at the end of the epoch. */
+/* The ids of the next batch. Returns their number, 0 at the end of the epoch. */
 static int64_t loader_peek(const sw_loader *loader, const int64_t **ids) {
     int64_t count = sw_sampler_peek(loader->sampler, ids);
     return loader->options.drop_last && count < loader->batch ? 0 : count;
@@ -266,7 +263,7 @@ bool sw_loader_next(sw_loader *loader, sw_tape *tape, sw_batch *batch) {
         sw_fail(SW_ERR_ARGUMENT, "loader: the %s is NULL", !loader ? "loader" : !tape ? "tape" : "batch");
         return false;
     }
-    if (sw_error()) { /* whoever clears it goes on from this batch, prefetched or not */
+    if (sw_error()) { /* after sw_clear_error, the loop continues with this batch, prefetched or not */
         loader->refused++;
         return false;
     }
@@ -308,7 +305,7 @@ int64_t sw_loader_batches(const sw_loader *loader) {
 int64_t sw_loader_epoch(const sw_loader *loader) {
     if (!loader)
         return 0;
-    /* A loop until some epoch, which never checks sw_error, ends too. */
+    /* Counting refused calls ends a loop over epochs that never checks sw_error. */
     return loader->ended + (sw_error() ? loader->refused : 0);
 }
 
@@ -316,7 +313,7 @@ bool sw_loader_prefetches(const sw_loader *loader) {
     return loader && loader->thread;
 }
 
-/* ---- Saving and restoring ---- */
+/* ---- Checkpoints ---- */
 
 static sw_loader_position loader_position(const sw_loader *loader) {
     return (sw_loader_position){.size = sizeof(sw_loader_position),
@@ -331,9 +328,10 @@ static sw_loader_position loader_position(const sw_loader *loader) {
 
 sw_status sw_loader_get_position(const sw_loader *loader, sw_loader_position *position) {
     if (!loader || !position)
-        return sw_fail(SW_ERR_ARGUMENT, "loader state: the %s is NULL", loader ? "position" : "loader");
+        return sw_fail(SW_ERR_ARGUMENT, "loader_get_position: the %s is NULL", loader ? "position" : "loader");
     sw_loader_position current = {0};
-    SW_TRY(sw_options_copy("loader state", "sw_loader_position", &current, sizeof current, position, sizeof current));
+    SW_TRY(sw_options_copy("loader_get_position", "sw_loader_position", &current, sizeof current, position,
+                           sizeof current));
     *position = loader_position(loader);
     return SW_OK;
 }
@@ -341,25 +339,26 @@ sw_status sw_loader_get_position(const sw_loader *loader, sw_loader_position *po
 static sw_status loader_check_same(const char *what, int64_t loaders, int64_t given) {
     return loaders == given
                ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "loader restore: %s is %lld here, and %lld in the saved position", what,
+               : sw_fail(SW_ERR_ARGUMENT, "loader_set_position: %s is %lld here, and %lld in the saved position", what,
                          (long long)loaders, (long long)given);
 }
 
 sw_status sw_loader_set_position(sw_loader *loader, const sw_loader_position *position) {
     if (!loader || !position)
-        return sw_fail(SW_ERR_ARGUMENT, "loader restore: the %s is NULL", loader ? "position" : "loader");
+        return sw_fail(SW_ERR_ARGUMENT, "loader_set_position: the %s is NULL", loader ? "position" : "loader");
     sw_loader_position p = {0}, current = loader_position(loader);
-    SW_TRY(sw_options_copy("loader restore", "sw_loader_position", &p, sizeof p, position, sizeof p));
+    SW_TRY(sw_options_copy("loader_set_position", "sw_loader_position", &p, sizeof p, position, sizeof p));
     SW_TRY(loader_check_same("n", current.n, p.n));
     SW_TRY(loader_check_same("batch", current.batch, p.batch));
     SW_TRY(loader_check_same("order", current.order, p.order));
     SW_TRY(loader_check_same("drop_last", current.drop_last, p.drop_last));
     if (current.seed != p.seed)
-        return sw_fail(SW_ERR_ARGUMENT, "loader restore: seed is %llu here, and %llu in the saved position",
+        return sw_fail(SW_ERR_ARGUMENT, "loader_set_position: seed is %llu here, and %llu in the saved position",
                        (unsigned long long)current.seed, (unsigned long long)p.seed);
     int64_t most = p.drop_last ? p.n - p.n % p.batch : p.n;
     if (p.epoch < 0 || p.position < 0 || p.position > most || (p.position % p.batch != 0 && p.position != p.n))
-        return sw_fail(SW_ERR_ARGUMENT, "loader restore: epoch %lld, position %lld is between no two batches",
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "loader_set_position: epoch %lld, position %lld is not at the beginning of a batch",
                        (long long)p.epoch, (long long)p.position);
     loader_finish_prefetch(loader);
     SW_TRY(sw_sampler_seek(loader->sampler, p.epoch, p.position));

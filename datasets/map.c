@@ -8,11 +8,11 @@
 #include <string.h>
 
 typedef struct mapper {
-    swd_wrapped_source wrap; /* first: a pointer to its source is a pointer to the whole */
-    swd_scratch *scratch;    /* a sample before and after, in f64 */
+    swd_wrapped_source wrap; /* first, so that a pointer to the source is a pointer to the struct */
+    swd_scratch *scratch;    /* the input and the output of the function for one sample, in f64 */
     sw_map_function function;
     void *user;
-    int64_t before, after; /* numbers */
+    int64_t before, after; /* numbers of elements in the input and in the output */
 } mapper;
 
 static sw_status map_samples(const mapper *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type, void *x,
@@ -66,7 +66,7 @@ static sw_status map_set_shape(sw_source *out, const sw_map_options *o) {
     int64_t count = 1;
     for (int i = 0; i < o->rank; i++) {
         if (o->shape[i] < 1 || count > INT64_MAX / 32 / o->shape[i])
-            return sw_fail(SW_ERR_SHAPE, "map: %s is no shape of a sample", sw_shape_text(o->rank, o->shape));
+            return sw_fail(SW_ERR_SHAPE, "map: %s is not a valid shape of a sample", sw_shape_text(o->rank, o->shape));
         count *= o->shape[i];
     }
     out->x_rank = o->rank;
@@ -97,7 +97,7 @@ sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const
     }
     swd_wrapped_source_init(&s->wrap, source, o.owns_source);
     s->wrap.source.gather = mapper_gather;
-    s->wrap.source.fixed = false; /* nobody knows */
+    s->wrap.source.fixed = false; /* the function may give other values for each draw */
     s->wrap.source.free = mapper_free;
     s->wrap.source.costly = true;
     s->function = function;

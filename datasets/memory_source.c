@@ -8,16 +8,17 @@ typedef struct stored_args {
     const int64_t *ids;
     void *out; /* [ids, width] */
     int64_t width;
-    double scale, shift; /* of u8 */
+    double scale, shift; /* applied if x is u8 */
 } stored_args;
 
 enum { ROWS_AHEAD = 2 };
 
-/* Asks for memory that is read soon (rows lie anywhere, which no hardware foresees), or in a step from now: then
- * in the second-level cache, since it would not outlast the step in the first. */
+/* Prefetches a row, because hardware does not predict rows in random order. soon: into the first-level cache, for the
+ * current batch; else into the second-level cache, for the next batch, because the training step in between evicts the
+ * first level. */
 static inline void memory_source_fetch_lines(const void *from, int64_t bytes, bool soon) {
     for (int64_t at = 0; bytes > 0 && at < bytes + SW_ALIGNMENT - 1; at += SW_ALIGNMENT) {
-        const char *line = (const char *)from + (at < bytes ? at : bytes - 1); /* rows begin anywhere in one */
+        const char *line = (const char *)from + (at < bytes ? at : bytes - 1); /* a row may begin inside a cache line */
         if (soon)
             __builtin_prefetch(line, 0, 3);
         else
@@ -28,7 +29,7 @@ static inline void memory_source_fetch_lines(const void *from, int64_t bytes, bo
 
 #if SW_KERNEL_PASS
 
-/* Rows [begin, end) of the batch. `restrict` through arguments: gcc vectorizes the loop by it. */
+/* Rows [begin, end) of the batch. The `restrict` arguments let gcc vectorize the loop. */
 #define STORED_KERNEL(name, stored, value)                                                                        \
     static inline void SW_K(name##_row)(const stored *restrict in, real *restrict out, int64_t width, real scale, \
                                         real shift) {                                                             \
@@ -138,7 +139,7 @@ swd_memory_source *swd_memory_source_new(size_t bytes) {
     return s;
 }
 
-/* The axes of an array after axis 0; returns the numbers of a sample. */
+/* Copies the lengths of all axes after axis 0; returns the number of elements in a sample. */
 static int64_t memory_source_sample_shape(const sw_array *array, int *rank, int64_t *shape) {
     int64_t width = 1;
     *rank = array->rank - 1;

@@ -11,7 +11,7 @@ typedef struct normalize_args {
 typedef struct moments_args {
     const double *x;           /* [rows, width] */
     double *mean, *m2;         /* [width]; m2: the sum of squared differences from the mean */
-    int64_t rows, width, seen; /* samples before these */
+    int64_t rows, width, seen; /* number of samples processed before */
 } moments_args;
 #endif
 
@@ -31,15 +31,15 @@ static void SW_K(normalize_rows)(void *args, int64_t begin, int64_t end, double 
 }
 
 static inline void SW_K(moments_welford_row)(const double *restrict x, double *restrict mean, double *restrict m2,
-                                             double share, int64_t begin, int64_t end) {
+                                             double inverse_count, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         const double d = x[i] - mean[i];
-        mean[i] += d * share;
+        mean[i] += d * inverse_count;
         m2[i] += d * (x[i] - mean[i]);
     }
 }
 
-/* Columns [begin, end): B. P. Welford, Technometrics 4, 1962. In f64 whatever `real` is. */
+/* Columns [begin, end). Algorithm: B. P. Welford, Technometrics 4, 1962. The sums are f64 for every type `real`. */
 static void SW_K(moments_welford)(void *args, int64_t begin, int64_t end, double *sums) {
     const moments_args *s = args;
     (void)sums;
@@ -64,7 +64,7 @@ static sw_status moments_check_axis(const char *who, const sw_source *source, sw
     if (which != SW_PER_FEATURE && which != SW_PER_CHANNEL)
         return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who, (int)which);
     if (swd_sample_count(source) < 1)
-        return sw_fail(SW_ERR_SHAPE, "%s: a sample %s holds no number", who,
+        return sw_fail(SW_ERR_SHAPE, "%s: a sample %s has no elements", who,
                        sw_shape_text(source->x_rank, source->x_shape));
     return SW_OK;
 }
@@ -79,9 +79,10 @@ int64_t sw_moments_count(const sw_source *source, sw_moments_axis which) {
     return which == SW_PER_CHANNEL ? moments_channels(source) : swd_sample_count(source);
 }
 
-/* mean and m2 [width] of each number of a sample. */
+/* Computes mean and m2 [width] of each element of a sample. */
 static sw_status moments_of_features(const sw_source *source, int64_t width, double *mean, double *m2) {
-    enum { MOST = 512, ABOUT = 1 << 17 }; /* samples and numbers in a chunk */
+    /* the largest number of samples in a chunk, and about how many numbers it has */
+    enum { MOST = 512, ABOUT = 1 << 17 };
     int64_t rows = ABOUT / width, ids[MOST];
     rows = rows < 8 ? 8 : rows > MOST ? MOST : rows;
     rows = rows > source->n ? source->n : rows;
@@ -133,10 +134,10 @@ sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mea
 /* ---- The transform ---- */
 
 typedef struct normalizer {
-    swd_wrapped_source wrap; /* first: a pointer to its source is a pointer to the whole */
+    swd_wrapped_source wrap; /* first, so that a pointer to the source is a pointer to the struct */
     int64_t width;
     double *f64; /* mean [width], then 1/std [width] */
-    float *f32;  /* the same, rounded */
+    float *f32;  /* the same numbers, rounded to f32 */
 } normalizer;
 
 static sw_status normalizer_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
@@ -176,7 +177,7 @@ static sw_status normalizer_check_options(const sw_source *source, const sw_norm
                                   (long long)has, sw_shape_text(source->x_rank, source->x_shape), (long long)needs);
 }
 
-/* mean and std [groups] → s->f64 and s->f32, one pair for each number of a sample. */
+/* Fills s->f64 and s->f32 from mean and std [groups], with one pair for each element of a sample. */
 static sw_status normalizer_set_moments(normalizer *s, int64_t groups, const double *mean, const double *std) {
     /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is one group at least */
     const int64_t each = s->width / groups;

@@ -16,16 +16,16 @@
 typedef enum stage { IDLE, WAITING, RUNNING, DONE } stage;
 
 struct swd_prefetch_thread {
-    pthread_mutex_t mutex; /* of stage and quit */
+    pthread_mutex_t mutex; /* protects stage and quit */
     pthread_cond_t changed;
     stage stage;
     bool quit;
     void (*work)(void *args);
     void *args;
-    bool running; /* the thread is there */
+    bool running; /* the thread exists */
     pthread_t thread;
-    pid_t process; /* in which */
-    void *library; /* held by it */
+    pid_t process; /* the process in which it runs */
+    void *library; /* the handle that keeps the library loaded */
 };
 
 swd_prefetch_thread *swd_prefetch_thread_new(void) {
@@ -51,7 +51,7 @@ static void *prefetch_thread_main(void *arg) {
     return NULL;
 }
 
-/* Whether the thread is there; a child of fork has its parent's memory and not its threads. */
+/* Whether the thread exists. The child of a fork has a copy of its parent's memory, but not its threads. */
 static bool prefetch_thread_is_running(swd_prefetch_thread *t) {
     if (t->running && t->process != getpid()) {
         t->running = false;

@@ -4,15 +4,15 @@
 
 #include <swale/api.h>
 
-/* A thread that does one thing at a time beside the caller's. Started when it is first needed. */
+/* A thread that runs one job at a time in parallel with the caller. It is started when it is first needed. */
 typedef struct swd_prefetch_thread swd_prefetch_thread;
 swd_prefetch_thread *swd_prefetch_thread_new(void);         /* NULL and an error: no memory */
-void swd_prefetch_thread_free(swd_prefetch_thread *thread); /* waits; accepts NULL */
-/* Has the thread call work(args). Nothing else may be under way. False: there is no thread to be had. */
+void swd_prefetch_thread_free(swd_prefetch_thread *thread); /* waits for the job; accepts NULL */
+/* Makes the thread call work(args). No other job may be running. False if the thread cannot be started. */
 bool swd_prefetch_thread_start(swd_prefetch_thread *thread, void (*work)(void *args), void *args);
-/* Waits. False if the thread had not begun, and it will not: what was to be done is the caller's. */
+/* Waits for the job. False if the thread had not begun it: then the job is canceled, and the caller does the work. */
 bool swd_prefetch_thread_finish(swd_prefetch_thread *thread);
-/* On which this process may run, 1 or more. */
+/* The number of processors on which this process may run, at least 1. */
 int swd_processors(void);
 
 #endif

@@ -4,9 +4,9 @@
 
 #include <swale/source.h>
 
-/* An error unless there are samples to gather, of at most SW_MAX_RANK - 1 axes. */
+/* An error unless the source has samples and a gather function, and a sample has at most SW_MAX_RANK - 1 axes. */
 sw_status swd_check_source(const char *who, const sw_source *source);
-int64_t swd_sample_count(const sw_source *source); /* numbers in one x */
+int64_t swd_sample_count(const sw_source *source); /* the number of elements of x in one sample */
 int64_t swd_sample_bytes(const sw_source *source, sw_dtype type);
 sw_dtype swd_target_type(const sw_source *source, sw_dtype type);
 int64_t swd_target_bytes(const sw_source *source, sw_dtype type); /* 0: no targets */

@@ -5,7 +5,7 @@
 
 sw_status swd_scratch_init(swd_scratch *scratch, size_t bytes) {
     scratch->bytes = bytes;
-    int ready = sw_threads() + 1; /* and a loader's thread */
+    int ready = sw_threads() + 1; /* the threads of core, and the thread of a loader */
     for (int i = 0; i < SWD_SCRATCHES; i++)
         atomic_init(&scratch->block[i], NULL);
     for (int i = 0; i < ready && i < SWD_SCRATCHES; i++) {
@@ -31,7 +31,7 @@ void *swd_scratch_take(swd_scratch *scratch) {
             if (block)
                 return block;
         }
-    return sw_alloc(scratch->bytes); /* more threads than when it was made */
+    return sw_alloc(scratch->bytes); /* all blocks are in use: more threads gather than when the blocks were made */
 }
 
 void swd_scratch_release(swd_scratch *scratch, void *block) {

@@ -1,4 +1,4 @@
-/* Blocks of memory for threads that gather. */
+/* Scratch memory for threads that gather. */
 #ifndef SWALE_DATASETS_SCRATCH_H
 #define SWALE_DATASETS_SCRATCH_H
 
@@ -6,11 +6,11 @@
 
 #include <stdatomic.h>
 
-/* Blocks of equal size for threads that gather: one of core's, and loaders'. */
+/* Blocks of equal size: one for each of the 64 threads of core, and two for the threads of loaders. */
 enum { SWD_SCRATCHES = 66 };
 typedef struct swd_scratch {
     size_t bytes;
-    _Atomic(void *) block[SWD_SCRATCHES]; /* NULL: none, or in use */
+    _Atomic(void *) block[SWD_SCRATCHES]; /* NULL: not allocated, or in use */
 } swd_scratch;
 sw_status swd_scratch_init(swd_scratch *scratch, size_t bytes);
 void swd_scratch_free(swd_scratch *scratch);

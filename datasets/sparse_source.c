@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Row `row` of a sample's width, in the batch's type. */
+/* Writes row `row` of the sparse matrix as a dense sample in the type of the batch. */
 #define SPARSE_ROW(name, stored, real)                              \
     static void name(const sw_csr *m, int64_t row, void *out) {     \
         const stored *value = m->value;                             \

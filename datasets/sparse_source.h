@@ -4,12 +4,13 @@
 
 #include "datasets/memory_source.h"
 
-/* A source of sparse rows: x is gathered with its zeros. Targets are those of `stored`, whose x stays empty. */
+/* A source of dense samples from sparse rows: gathering fills in the zeros. `stored` has the targets; its x is
+ * empty. */
 typedef struct swd_sparse_source {
-    swd_memory_source stored; /* first: a pointer to its source is a pointer to the whole */
+    swd_memory_source stored; /* first, so that a pointer to the source is a pointer to the struct */
     sw_csr x;
 } swd_sparse_source;
-/* Once x, stored.y and the classes are set: n, the shapes of a sample, gather. */
+/* Call it when x, stored.y and the classes are set. It sets n, the shapes of a sample, and gather. */
 void swd_sparse_source_finish(swd_sparse_source *s);
 
 #endif

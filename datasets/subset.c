@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-/* ---- What several parts own together ---- */
+/* ---- A source that several parts own ---- */
 
 typedef struct shared {
     sw_source *source;
@@ -23,7 +23,7 @@ static void shared_release(shared *s) {
     }
 }
 
-/* NULL and an error: no memory, and then the source is freed. */
+/* NULL and an error if there is no memory; the source is then freed. */
 static shared *shared_new(sw_source *source) {
     shared *s = sw_alloc(sizeof *s);
     if (!s) {
@@ -38,14 +38,14 @@ static shared *shared_new(sw_source *source) {
 /* ---- A subset ---- */
 
 typedef struct subset {
-    sw_source source; /* first: a pointer to it is a pointer to the whole */
+    sw_source source; /* first, so that a pointer to the source is a pointer to the struct */
     const sw_source *inner;
-    int64_t *ids;        /* [n], of inner; NULL: the first n */
-    shared *owned;       /* NULL: the inner source belongs to somebody else */
+    int64_t *ids;        /* [n]: ids in the inner source; NULL: the first n samples */
+    shared *owned;       /* NULL: the subset does not own the inner source */
     sw_source_hold hold; /* of inner */
 } subset;
 
-enum { CHUNK = 64 }; /* ids looked up at a time */
+enum { CHUNK = 64 }; /* number of ids that are translated at once */
 
 static sw_status subset_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
                                void *x, void *y) {
@@ -86,7 +86,7 @@ static void subset_free(sw_source *source) {
     sw_free(s);
 }
 
-/* ids NULL: the first n. `owned` gets one more owner. */
+/* Makes a subset of the samples `ids` (NULL: the first n), and adds it to the owners of `owned`. */
 static subset *subset_new(const sw_source *inner, const int64_t *ids, int64_t n, shared *owned) {
     subset *s = sw_alloc(sizeof *s);
     if (!s)
@@ -115,13 +115,13 @@ static subset *subset_new(const sw_source *inner, const int64_t *ids, int64_t n,
     return s;
 }
 
-/* One part of a source: the source is taken over with `owns_source`, whatever comes of it. */
+/* Makes a subset of a source. With `owns_source` it takes over the source, also if the function fails. */
 static sw_source *subset_of_source(sw_source *source, const int64_t *ids, int64_t n, bool owns_source) {
     shared *owned = owns_source ? shared_new(source) : NULL;
     if (owns_source && !owned)
         return NULL;
     subset *s = subset_new(source, ids, n, owned);
-    shared_release(owned); /* ours; the subset has its own */
+    shared_release(owned); /* the subset is a separate owner */
     return s ? &s->source : NULL;
 }
 
@@ -164,7 +164,8 @@ sw_source *sw_take(sw_source *source, int64_t count, const sw_wrap_options *opti
 
 /* ---- Splits ---- */
 
-/* Numbers of samples from fractions: rounded down, and the rest to the largest remainders. */
+/* Converts fractions to numbers of samples: each is rounded down, and the parts with the largest remainders get the
+ * missing samples. */
 static sw_status split_counts_of_fractions(int64_t n, int parts, const double *fraction, int64_t *count) {
     double sum = 0;
     int64_t given = 0;
@@ -177,14 +178,14 @@ static sw_status split_counts_of_fractions(int64_t n, int parts, const double *f
         return sw_fail(SW_ERR_ARGUMENT, "split: the fractions add up to %.10g, not 1", sum);
     for (int p = 0; p < parts; p++)
         given += count[p] = (int64_t)floor(fraction[p] * (double)n);
-    for (; given < n; given++) { /* fewer than `parts` times, but for roundings of 1e-9 n */
+    for (; given < n; given++) { /* fewer than `parts` times, apart from rounding errors of 1e-9 n */
         int best = 0;
         for (int p = 1; p < parts; p++)
             if (fraction[p] * (double)n - (double)count[p] > fraction[best] * (double)n - (double)count[best])
                 best = p;
         count[best]++;
     }
-    for (; given > n; given--) { /* fractions a little above 1 in sum */
+    for (; given > n; given--) { /* if the sum of the fractions is slightly above 1 */
         int best = 0;
         for (int p = 1; p < parts; p++)
             best = count[p] > count[best] ? p : best;
@@ -220,7 +221,7 @@ static void split_shuffle(sw_rng *rng, int64_t n, int64_t *ids) {
     }
 }
 
-/* Sorts shuffled ids by class, stably: `sorted` [n]. */
+/* Sorts shuffled ids by class into `sorted` [n], with a stable sort. */
 static sw_status split_sort_by_class(const sw_source *source, const int64_t *ids, int64_t *sorted) {
     const int64_t n = source->n;
     int64_t *start = sw_alloc_array((int64_t)source->classes + 1, sizeof *start);
@@ -241,32 +242,32 @@ static sw_status split_sort_by_class(const sw_source *source, const int64_t *ids
     return status;
 }
 
-/* The part of the t-th sample (t from 1), so that after every t each part has its share of t to less
- * than 1 sample: the chairman assignment (R. Tijdeman, Discrete Mathematics 32, 1980). Among the parts
- * that are at least 1/(2k-2) short, the one that can wait least. */
+/* Selects the part that receives the t-th sample (t from 1). After every t, each part has its fraction of t to within 1
+ * sample: the chairman assignment (R. Tijdeman, Discrete Mathematics 32, 1980). Of the parts that lack at least
+ * 1/(2k-2) samples (k: the number of parts), it is the one whose deadline comes first. */
 static int split_chairman(int64_t t, int64_t n, int parts, const int64_t *count, const int64_t *given) {
     const double margin = parts > 1 ? 1 / (2.0 * parts - 2) : 0;
-    int best = -1, shortest = -1;
+    int best = -1, most_short = -1;
     double least = 0, most = 0;
     for (int p = 0; p < parts; p++) {
         if (given[p] >= count[p])
             continue;
-        double share = (double)count[p] / (double)n;
-        double missing = (double)t * share - (double)given[p];
-        double patience = (1 - margin - missing) / share;
-        if (missing >= margin - 1e-9 && (best < 0 || patience < least)) {
+        double fraction = (double)count[p] / (double)n;
+        double missing = (double)t * fraction - (double)given[p];
+        double deadline = (1 - margin - missing) / fraction;
+        if (missing >= margin - 1e-9 && (best < 0 || deadline < least)) {
             best = p;
-            least = patience;
+            least = deadline;
         }
-        if (shortest < 0 || missing > most) { /* should rounding leave nobody short */
-            shortest = p;
+        if (most_short < 0 || missing > most) { /* used if rounding errors leave no part in `best` */
+            most_short = p;
             most = missing;
         }
     }
-    return best >= 0 ? best : shortest;
+    return best >= 0 ? best : most_short;
 }
 
-/* Fills ids: those of part 0, then those of part 1, … */
+/* Fills ids: the ids of part 0, then the ids of part 1, and so on. */
 static sw_status split_assign(const sw_source *source, int parts, const sw_split_options *o, const int64_t *count,
                               int64_t *ids) {
     const int64_t n = source->n;

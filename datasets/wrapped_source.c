@@ -17,7 +17,8 @@ void swd_wrapped_source_init(swd_wrapped_source *wrap, sw_source *inner, bool ow
     wrap->source = *inner;
     wrap->source.size = sizeof wrap->source;
     wrap->source.prefetch = inner->prefetch ? wrapped_source_prefetch : NULL;
-    wrap->source.x_memory = wrap->source.y_memory = NULL; /* what a wrapper gives is computed */
+    /* a wrapper computes its samples, so that it has no memory to share */
+    wrap->source.x_memory = wrap->source.y_memory = NULL;
     wrap->source.x_sparse = NULL;
     wrap->inner = inner;
     wrap->owns_inner = owns_inner;

@@ -1,14 +1,14 @@
-/* Panels of a picture: a box in which data are shown, its axes with round numbers, frame and color bar. Not part of the
+/* Panels of a picture: a box that shows data, its frame, its axes with round numbers, and a color bar. Not part of the
  * library. */
 #ifndef SWALE_EXAMPLES_AXES_H
 #define SWALE_EXAMPLES_AXES_H
 
 #include "text.h"
 
-/* Capitals of the numbers, of the labels and of the title, in units. */
+/* Heights of capital letters in the numbers, the labels and the title, in units. */
 static const double plot_number_size = 9.5, plot_label_size = 10, plot_title_size = 11;
 
-/* From here on data are shown in this box: x0 at its left, y0 at its bottom. */
+/* Starts a new panel: data are shown in this box from now on, with x0 at its left side and y0 at the bottom. */
 static inline void plot_panel(plot *p, double left, double top, double width, double height, double x0, double x1,
                               double y0, double y1) {
     p->left = left, p->top = top, p->right = left + width, p->bottom = top + height;
@@ -21,7 +21,8 @@ static inline void plot_logarithmic(plot *p, bool x, bool y) {
     p->log_x = x, p->log_y = y;
 }
 
-/* log2 x for x > 0, by log m = 2 (t + t³/3 + …), t = (m - 1)/(m + 1), |t| < 0.18: equal bits everywhere. */
+/* log2 x for x > 0: log m = 2 (t + t³/3 + …) with t = (m - 1)/(m + 1), |t| < 0.18. The result has the same bits on
+ * every machine. */
 static inline double plot_log2(double x) {
     int exponent;
     double m = frexp(x, &exponent), sum = 0;
@@ -33,23 +34,23 @@ static inline double plot_log2(double x) {
     return exponent + 2 * t * sum / 0.69314718055994531;
 }
 
-/* How far v is from v0 to v1: 0 and 1 there. What has no logarithm is far below. */
-static inline double plot_share(double v, double v0, double v1, bool logarithmic) {
+/* The position of v on the axis: 0 at v0, 1 at v1. A value without logarithm is far below 0. */
+static inline double plot_fraction(double v, double v0, double v1, bool logarithmic) {
     if (!logarithmic)
         return (v - v0) / (v1 - v0);
     return v > 0 ? plot_log2(v / v0) / plot_log2(v1 / v0) : -1000;
 }
 
 static inline double plot_x(const plot *p, double x) {
-    return p->left + (p->right - p->left) * plot_share(x, p->x0, p->x1, p->log_x);
+    return p->left + (p->right - p->left) * plot_fraction(x, p->x0, p->x1, p->log_x);
 }
 static inline double plot_y(const plot *p, double y) {
-    return p->bottom - (p->bottom - p->top) * plot_share(y, p->y0, p->y1, p->log_y);
+    return p->bottom - (p->bottom - p->top) * plot_fraction(y, p->y0, p->y1, p->log_y);
 }
 
 /* ---- Ticks ---- */
 
-/* 1, 2 or 5 times a power of ten, so that there are six at most. */
+/* A step of 1, 2 or 5 times a power of ten, so that there are at most six ticks. */
 static inline double plot_tick(double length) {
     static const double factor[3] = {1, 2, 5};
     double power = 1;
@@ -64,13 +65,13 @@ static inline double plot_tick(double length) {
     return 10 * power / down;
 }
 
-/* The first tick from v0 on (index 0), and those after it. */
+/* Returns the first tick from v0 on (index 0), or one of those after it. */
 static inline double plot_tick_at(double v0, double v1, bool logarithmic, int index) {
     if (!logarithmic) {
         const double step = plot_tick(v1 - v0);
         return ((int)ceil(v0 / step - 1e-9) + index) * step;
     }
-    const double decades = plot_log2(v1 / v0) / plot_log2(10); /* powers of ten: seven at most */
+    const double decades = plot_log2(v1 / v0) / plot_log2(10); /* a logarithmic axis has at most seven powers of ten */
     const int every = (int)ceil(decades / 6 - 1e-9);
     int exponent = 0;
     double power = 1;
@@ -83,8 +84,8 @@ static inline double plot_tick_at(double v0, double v1, bool logarithmic, int in
     return power;
 }
 
-/* As %g, in UTF-8: a minus sign for the hyphen, 10⁻⁶ for 1e-06 and 2×10⁻⁴ for 0.0002; powers of ten from 10⁵ and up to
- * 10⁻⁴. */
+/* Writes a number as %g does, in UTF-8: with a minus sign instead of the hyphen, 10⁻⁶ for 1e-06 and 2×10⁻⁴ for 0.0002;
+ * powers of ten from 10⁵ and up to 10⁻⁴. */
 static inline void plot_number(double v, char number[64]) {
     static const char *const raised[10] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
     char digits[32], exponent[8];
@@ -105,7 +106,7 @@ static inline void plot_number(double v, char number[64]) {
 
 /* ---- Axes ---- */
 
-/* Grid lines and numbers of one axis; returns the width of the widest number. */
+/* Draws the grid lines and numbers of one axis; returns the width of the widest number. */
 static inline double axes_ticks(plot *p, bool of_x) {
     char number[64];
     double widest = 0;
@@ -129,8 +130,9 @@ static inline double axes_ticks(plot *p, bool of_x) {
     }
 }
 
-/* A faint grid with its numbers for each axis that has a label, which may be empty, and the title. They take 40 units
- * below the panel, 30 above, and to the left 30 and the widest number. Before a surface, which covers the grid. */
+/* Draws a light grid with numbers for each axis that has a label, which may be empty, and the title. They need 40 units
+ * below the panel, 30 above, and at the left 30 plus the width of the widest number. Call it before a surface, which
+ * covers the grid. */
 static inline void plot_axes(plot *p, const char *title, const char *x_label, const char *y_label) {
     if (!plot_ready(p))
         return;
@@ -161,10 +163,10 @@ static inline void plot_frame(plot *p, unsigned color) {
  * level, larger ones to the last. */
 typedef struct plot_levels {
     double low, factor; /* factor > 1 */
-    int count;          /* 2 and more */
+    int count;          /* at least 2 */
 } plot_levels;
 
-/* Viridis, pale enough to show lines of every color. */
+/* Viridis, made lighter, so that lines of every color are visible on it. */
 static inline unsigned plot_level_color(const plot_levels *s, int level) {
     return color_mix(PLOT_WHITE, color_viridis((double)level / (s->count - 1)), 0.65);
 }
@@ -176,7 +178,8 @@ static inline unsigned plot_value_color(const plot_levels *s, double value) {
     return plot_level_color(s, level);
 }
 
-/* The colors of a scale with their values at the right, high ones at the top; 50 units wide with the numbers. */
+/* Draws the colors of a scale with their values at the right, large values at the top. It is 50 units wide including
+ * the numbers. */
 static inline void plot_color_bar(plot *p, double left, double top, double height, const plot_levels *s,
                                   const char *title) {
     const double width = 14;

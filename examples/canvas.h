@@ -1,9 +1,9 @@
 /* The surface that pictures are painted on: rectangles, lines and discs in units from the upper left corner, saved as
  * PNG. Not part of the library.
  *
- * A unit is PLOT_SCALE pixels of the file. Everything is painted PLOT_SAMPLES times finer than these and averaged at
- * the end, which smooths the edges. There are only additions, multiplications, divisions and square roots, in double:
- * equal data give equal bytes on every machine. 108 bytes of memory a unit: 60 MB for 1200 x 460.
+ * A unit is PLOT_SCALE pixels of the file. Everything is painted PLOT_SAMPLES times finer than the pixels and
+ * averaged at the end, which smooths the edges. There are only additions, multiplications, divisions and square roots,
+ * in double: equal data give equal bytes on every machine. A unit needs 108 bytes of memory: 60 MB for 1200 x 460.
  *
  * The canvas also records which units show data or text, so that a legend can be placed beside them. */
 #ifndef SWALE_EXAMPLES_CANVAS_H
@@ -19,26 +19,26 @@
 #include <string.h>
 
 enum {
-    PLOT_SCALE = 2,                        /* pixels of the file in a unit, each way */
-    PLOT_SAMPLES = 3,                      /* samples in a pixel, each way */
-    PLOT_FINE = PLOT_SCALE * PLOT_SAMPLES, /* samples in a unit, each way */
+    PLOT_SCALE = 2,                        /* pixels of the file per unit, in each direction */
+    PLOT_SAMPLES = 3,                      /* samples per pixel, in each direction */
+    PLOT_FINE = PLOT_SCALE * PLOT_SAMPLES, /* samples per unit, in each direction */
 };
 
 typedef struct plot {
     sw_array samples;                /* u8 [PLOT_FINE height, PLOT_FINE width, 3] */
     sw_array occupied;               /* u8 [height, width]: 1 where data or text were painted */
     int width, height;               /* units */
-    truetype font;                   /* of the text; without one, strokes */
+    truetype font;                   /* the font of the text; without a font, letters are strokes */
     double left, top, right, bottom; /* the current panel, in units */
     double x0, x1, y0, y1;           /* the data that it shows */
-    bool log_x, log_y;               /* on a logarithmic axis */
-    bool clipped;                    /* nothing is painted outside of the panel */
-    bool background;                 /* what is painted does not count as data or text */
+    bool log_x, log_y;               /* the axis is logarithmic */
+    bool clipped;                    /* paint only inside the panel */
+    bool background;                 /* what is painted is not recorded as data or text */
 } plot;
 
-/* A white picture, in units. SWALE_FONT=strokes draws the text by strokes, SWALE_FONT=PATH by that TrueType font;
- * without it, by TRUETYPE_DEFAULT if that is there. A font that cannot be used is reported on stderr, and replaced by
- * strokes. */
+/* Makes a white picture; width and height are in units. The environment variable SWALE_FONT=strokes selects text of
+ * strokes, SWALE_FONT=PATH a TrueType font. Without it, the font is TRUETYPE_DEFAULT if that file exists. If a font
+ * cannot be used, a line on stderr gives the reason, and strokes are used. */
 static inline plot plot_new(int width, int height) {
     plot p = {.width = width, .height = height, .right = width, .bottom = height, .x1 = 1, .y1 = 1};
     const char *wanted = getenv("SWALE_FONT"), *path = wanted && *wanted ? wanted : TRUETYPE_DEFAULT;
@@ -56,12 +56,12 @@ static inline plot plot_new(int width, int height) {
     return p;
 }
 
-/* Whether anything can be painted: not after an error. */
+/* Whether the picture can be painted on: false after an error. */
 static inline bool plot_ready(const plot *p) {
     return p->samples.data && p->occupied.data;
 }
 
-/* One sample: `cover` in [0, 1] of the color over what is there. */
+/* Paints one sample: `cover` in [0, 1] is the fraction of the new color in the result. */
 static inline void plot_dot(plot *p, int x, int y, unsigned color, double cover) {
     const int64_t sample = (int64_t)y * PLOT_FINE * p->width + x;
     unsigned char *at = (unsigned char *)p->samples.data + 3 * sample;
@@ -74,7 +74,7 @@ static inline void plot_dot(plot *p, int x, int y, unsigned color, double cover)
         ((unsigned char *)p->occupied.data)[(int64_t)(y / PLOT_FINE) * p->width + x / PLOT_FINE] = 1;
 }
 
-/* The samples from low to high whose centers are in a box, within the picture and the panel. */
+/* The range of samples whose centers are in a box, limited to the picture and the panel. */
 typedef struct plot_box {
     int x0, y0, x1, y1;
 } plot_box;
@@ -101,7 +101,7 @@ static inline void plot_rectangle(plot *p, double x, double y, double width, dou
             plot_dot(p, i, j, color, cover);
 }
 
-/* All that is nearer than width/2 to the line between two points; equal ones make a disc. */
+/* Paints all samples that are nearer than width/2 to the line between two points; equal points give a disc. */
 static inline void plot_line(plot *p, double x0, double y0, double x1, double y1, double width, unsigned color) {
     const double r = width / 2, dx = x1 - x0, dy = y1 - y0, square = dx * dx + dy * dy;
     const plot_box b = plot_box_of(p, (x0 < x1 ? x0 : x1) - r, (y0 < y1 ? y0 : y1) - r, (x0 < x1 ? x1 : x0) + r,
@@ -109,7 +109,7 @@ static inline void plot_line(plot *p, double x0, double y0, double x1, double y1
     for (int j = b.y0; j < b.y1; j++)
         for (int i = b.x0; i < b.x1; i++) {
             const double x = (i + 0.5) / PLOT_FINE - x0, y = (j + 0.5) / PLOT_FINE - y0;
-            double t = square > 0 ? (x * dx + y * dy) / square : 0; /* the nearest point's place */
+            double t = square > 0 ? (x * dx + y * dy) / square : 0; /* the position of the nearest point on the line */
             t = t < 0 ? 0 : t > 1 ? 1 : t;
             const double a = x - t * dx, c = y - t * dy;
             if (a * a + c * c <= r * r)
@@ -117,7 +117,7 @@ static inline void plot_line(plot *p, double x0, double y0, double x1, double y1
         }
 }
 
-/* Whether no data and no text are in a box of units, which must be within the picture. */
+/* Whether a box of units, which must lie within the picture, contains neither data nor text. */
 static inline bool plot_is_free(const plot *p, int left, int top, int width, int height) {
     if (left < 0 || top < 0 || left + width > p->width || top + height > p->height)
         return false;
@@ -127,7 +127,7 @@ static inline bool plot_is_free(const plot *p, int left, int top, int width, int
     return true;
 }
 
-/* Makes the picture `more` units higher, with white below. */
+/* Makes the picture `more` units higher; the new part is white. */
 static inline void plot_extend(plot *p, int more) {
     sw_array *const part[2] = {&p->samples, &p->occupied};
     for (int i = 0; i < 2 && plot_ready(p); i++) {

@@ -7,13 +7,14 @@
  *                                         .out = "walk.png"};
  *
  *     int main(int argc, char **argv) {
- *         cli_start(&program, argc, argv);      parses; --help and --version end here
+ *         cli_start(&program, argc, argv);      parses the options; --help and --version end the program here
  *         cli_check_files();                    checks every path that will be written
  *         ...                                   results to stdout, before any file is written
  *         return cli_end(0);                    prints an error: 0, or 1
  *     }
  *
- * Exit status: 0; 1 after an error; 2 after a mistake on the command line; 128 and the signal's number. */
+ * Exit status: 0 after success; 1 after an error; 2 after a mistake on the command line; 128 plus the number of the
+ * signal that ended the run. */
 #ifndef SWALE_EXAMPLES_CLI_H
 #define SWALE_EXAMPLES_CLI_H
 
@@ -36,19 +37,19 @@
 
 #include "output.h"
 
-/* ---- Options: a table that parses, checks and prints itself ---- */
+/* ---- Options: one table for parsing, checks and --help ---- */
 
 typedef enum cli_kind {
     CLI_TEXT,
     CLI_COUNT,
     CLI_REAL,
     CLI_FLAG,
-    /* Paths: an empty one is refused. */
+    /* Paths; an empty path is an error. */
     CLI_INPUT,   /* a file that is read */
     CLI_DATA,    /* a folder that is read */
     CLI_OUTPUT,  /* a file that is written */
-    CLI_PICTURE, /* the same, in PNG */
-    CLI_FOLDER   /* a folder that is made, and whose files are written */
+    CLI_PICTURE, /* a PNG file that is written */
+    CLI_FOLDER   /* a folder that is created, and in which files are written */
 } cli_kind;
 
 typedef struct cli_option {
@@ -56,7 +57,7 @@ typedef struct cli_option {
     const char *argument; /* "N"; NULL for a flag */
     cli_kind kind;
     void *value;      /* const char **, int64_t *, double *, bool * */
-    double low, high; /* of numbers */
+    double low, high; /* the range of a number */
     const char *help;
 } cli_option; /* a table ends with a NULL name */
 
@@ -65,20 +66,20 @@ typedef struct cli_program {
     const cli_option *options;
     const char *out;     /* the default of --out */
     bool numbers;        /* the numbers of the picture --out go to FILE.csv beside it */
-    void (*notes)(void); /* NULL, or prints what --help ends with */
+    void (*notes)(void); /* NULL, or prints the last part of --help */
 } cli_program;
 
-/* The options of every program, and how it goes. */
+/* The values of the common options, and the state of the program. */
 static struct {
     const cli_program *program;
     const char *out;
     int64_t seed, threads;
     bool quiet, help, version;
-    int stdout_error; /* errno when stdout could not be written */
+    int stdout_error; /* the errno of a failed write to stdout, else 0 */
     bool lost;        /* a file could not be written, and cli_tolerate reported it */
 } cli = {.seed = 1};
 
-/* The program that cli_start was given; one without options before it. */
+/* The program of cli_start; before that call, one without options. */
 static inline const cli_program *cli_current(void) {
     static const cli_option none[] = {{0}};
     static const cli_program nameless = {.name = "program", .example = "", .options = none};
@@ -103,7 +104,7 @@ static inline double cli_now(void) {
 
 /* ---- The streams ---- */
 
-/* "program: message" on stderr; where that cannot be written, on stdout. */
+/* Prints "program: message" to stderr, or to stdout if stderr cannot be written. */
 static inline void cli_say_list(const char *format, va_list list) {
     char text[4096];
     vsnprintf(text, sizeof text, format, list);
@@ -118,15 +119,15 @@ SW_PRINTF(1, 2) static inline void cli_say(const char *format, ...) {
     va_end(list);
 }
 
-/* Results are out before files are written. Whether they arrived, cli_end says. */
+/* Flushes the results to stdout before files are written. cli_end reports whether this succeeded. */
 static inline void cli_flush(void) {
     errno = 0;
     if (fflush(stdout) != 0 && !cli.stdout_error)
         cli.stdout_error = errno;
 }
 
-/* For main to return. Prints the error that is pending, and turns the status of a run whose output is lost into 1:
- * a full disk shows when stdout is flushed, that of a file server when it is closed. */
+/* The return value of main. Prints the error that is pending, and returns 1 instead of `status` if output is lost: a
+ * full disk is detected when stdout is flushed, that of a file server when it is closed. */
 static inline int cli_end(int status) {
     if (sw_error()) {
         cli_say("%s", sw_error());
@@ -147,9 +148,9 @@ static inline int cli_end(int status) {
     return status != 2 && (lost || cli.lost || ferror(stderr)) ? 1 : status;
 }
 
-/* For a file that is written while a run is under way: a failure must not discard the run. An SW_ERR_IO is
- * printed and cleared, and the program will end with 1; other errors are returned. `reported` belongs to
- * the file: a failure that lasts is printed once, and a new one after a success again. */
+/* For a file that is written during a run: a failure must not end the run. An SW_ERR_IO is printed and cleared, and the
+ * program will end with 1; other errors are returned. `reported` is the state of this file: a failure that persists is
+ * printed once, and again only after a success in between. */
 static inline sw_status cli_tolerate(sw_status status, bool *reported) {
     if (status != SW_OK && status != SW_ERR_IO)
         return status;
@@ -172,8 +173,8 @@ SW_PRINTF(2, 3) static inline void cli_fail(int status, const char *format, ...)
     exit(cli_end(status));
 }
 
-/* A stream that is closed would be the number of the next file that is opened, and what is printed would end
- * there: /dev/null takes its place, open in the direction in which nothing can be done with it. */
+/* If a standard stream is closed, the next file that is opened would get its number, and output to the stream would end
+ * in that file. /dev/null is opened in its place, in the direction in which any use fails. */
 static inline void cli_check_streams(void) {
     bool closed[3];
     for (int fd = 0; fd < 3; fd++) {
@@ -188,11 +189,11 @@ static inline void cli_check_streams(void) {
 
 /* ---- The command line ---- */
 
-/* A mistake: message, nearest option, exit 2. */
+/* Reports a mistake: prints a message with the nearest option, and exits with 2. */
 static inline void cli_unknown(const char *word) {
     const char *names[64];
     int count = 0;
-    for (int common = 1; common >= 0; common--) /* the first of equals is suggested */
+    for (int common = 1; common >= 0; common--) /* the first of several equally near options is suggested */
         for (const cli_option *o = cli_current()->options; o->name && count < 64; o++)
             if (common == ((char *)o->value >= (char *)&cli && (char *)o->value < (char *)(&cli + 1)))
                 names[count++] = o->name;
@@ -231,7 +232,7 @@ static inline void cli_set(const cli_option *o, const char *text) {
              o->low, o->high);
 }
 
-/* "--name value", "--name=value" or "--flag". */
+/* Parses "--name value", "--name=value" or "--flag". */
 static inline void cli_parse(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         char word[64];
@@ -257,7 +258,7 @@ static inline void cli_parse(int argc, char **argv) {
     }
 }
 
-/* What --help says: an example, the options, and what the program has to add. */
+/* Prints the text of --help: an example, the options, and the notes of the program. */
 static inline void cli_help(void) {
     printf("example: %s\n\n", cli_current()->example);
     for (const cli_option *o = cli_current()->options; o->name; o++) {
@@ -269,12 +270,13 @@ static inline void cli_help(void) {
         cli_current()->notes();
 }
 
-/* The first call of main. */
+/* Parses the command line. main must call it first. */
 static inline void cli_start(const cli_program *program, int argc, char **argv) {
     cli.program = program;
     cli.out = program->out;
-    signal(SIGXFSZ, SIG_IGN); /* a file above `ulimit -f` is an error like others, and not the end */
-    signal(SIGPIPE, SIG_IGN); /* so is a pipe without a reader: Ctrl-C also ends the tee of `| tee log` */
+    signal(SIGXFSZ, SIG_IGN); /* so that a write beyond `ulimit -f` is an error and does not end the program */
+    /* so that writing to a pipe without a reader is an error: Ctrl-C also ends the tee of `| tee log` */
+    signal(SIGPIPE, SIG_IGN);
     cli_check_streams();
     cli_parse(argc, argv);
     if (cli.help)
@@ -289,7 +291,7 @@ static inline void cli_start(const cli_program *program, int argc, char **argv) 
 
 /* ---- Paths ---- */
 
-/* Where the numbers of a picture go: FILE.csv for FILE.png. */
+/* The path of the file with the numbers of a picture: FILE.csv for FILE.png. */
 static inline void cli_numbers_path(const char *picture, char path[OUTPUT_PATH]) {
     size_t length = picture ? strlen(picture) : 0;
     if (length > 4 && strcmp(picture + length - 4, ".png") == 0)
@@ -297,8 +299,8 @@ static inline void cli_numbers_path(const char *picture, char path[OUTPUT_PATH])
     snprintf(path, OUTPUT_PATH, "%.*s.csv", (int)(length < OUTPUT_PATH - 8 ? length : OUTPUT_PATH - 8), picture);
 }
 
-/* Ends the program, before it begins to work, if `path` cannot be written, or is the file to which stdout
- * or stderr was redirected: replacing it would discard what is printed. */
+/* Ends the program, before its work begins, if `path` cannot be written, or if stdout or stderr was redirected to this
+ * file: replacing the file would discard the printed lines. */
 static inline void cli_try_output(const char *option, const char *path) {
     struct stat there, stream;
     const bool exists = stat(path, &there) == 0 && S_ISREG(there.st_mode);
@@ -336,7 +338,7 @@ static inline void cli_check_path(const cli_option *o, const char *path) {
         cli_fail(1, "%s %s: not a folder", o->name, path);
 }
 
-/* Creates the folder and those it is in. */
+/* Creates a folder and its parents. */
 static inline void cli_make_folder(const cli_option *o, const char *path) {
     char part[OUTPUT_PATH];
     struct stat there;
@@ -346,16 +348,16 @@ static inline void cli_make_folder(const cli_option *o, const char *path) {
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         if (mkdir(part, 0777) != 0)
-            reason = errno; /* EEXIST, or what stat shows below */
+            reason = errno; /* EEXIST, or the reason that stat finds below */
         *slash = '/';
     }
     if (stat(path, &there) != 0 || !S_ISDIR(there.st_mode))
         cli_fail(1, "%s %s: the folder cannot be created: %s", o->name, path, strerror(reason));
 }
 
-/* Every path of the table, before the work begins. No existing file is changed; folders are created first,
- * since other outputs may lie in them. A file that would be written over another one that was named is a
- * mistake; weights may go back to the file that --load read. */
+/* Checks every path in the table before the work begins. No existing file is changed. Folders are created first,
+ * because other outputs may lie in them. It is a mistake if an output would replace another file of the command line,
+ * but weights may be saved to the file that --load reads. */
 static inline void cli_check_files(void) {
     for (const cli_option *o = cli_current()->options; o->name; o++)
         if (cli_path_of(o))
@@ -377,7 +379,7 @@ static inline void cli_check_files(void) {
             cli_check_picture(o, cli_path_of(o));
 }
 
-/* ---- Signals: the first asks to stop after this step, the second ends at once ---- */
+/* ---- Signals: the first one stops the run after the current step, the second one ends the program ---- */
 
 static volatile sig_atomic_t cli_signal;
 static const int cli_caught[] = {SIGINT, SIGTERM};
@@ -385,7 +387,7 @@ enum { CLI_CAUGHT = sizeof cli_caught / sizeof *cli_caught };
 
 static inline void cli_on_signal(int number);
 
-/* Those that were ignored when the program was started (nohup, a job in the background) stay ignored. */
+/* Signals that were ignored when the program was started (nohup, a job in the background) stay ignored. */
 static inline void cli_set_signals(void (*from)(int), void (*to)(int)) {
     for (int i = 0; i < CLI_CAUGHT; i++) {
         struct sigaction before, action;
@@ -397,27 +399,27 @@ static inline void cli_set_signals(void (*from)(int), void (*to)(int)) {
     }
 }
 
-/* After the run signals have their default action again. */
+/* Call it after the run: signals have their default action again. */
 static inline void cli_release_signals(void) {
     cli_set_signals(cli_on_signal, SIG_DFL);
 }
 
 static inline void cli_on_signal(int number) {
     cli_signal = number;
-    cli_release_signals(); /* of both: the second may be another one */
+    cli_release_signals(); /* of both signals, because the second one may differ from the first */
 }
 
-/* From here on, while a run is under way that checks cli_signal after each step. */
+/* Call it before a run that checks cli_signal after each step. */
 static inline void cli_catch_signals(void) {
     cli_set_signals(SIG_DFL, cli_on_signal);
 }
 
-/* The status of a run that a signal may have cut short. */
+/* The exit status of a run that a signal may have ended early. */
 static inline int cli_exit_code(void) {
     return cli_signal ? 128 + (int)cli_signal : 0;
 }
 
-/* ---- Progress: a line that is drawn anew on a terminal, one line an epoch elsewhere ---- */
+/* ---- Progress: on a terminal one line that is updated, elsewhere one line per epoch ---- */
 
 typedef struct cli_progress {
     bool shown, live, color;
@@ -447,7 +449,7 @@ static inline void cli_clock(double seconds, char text[16]) {
         snprintf(text, 16, "%02d:%02d", s / 60, s % 60);
 }
 
-/* desc: 45%|███  | n/total [elapsed<remaining, rate, loss=…], at most ten times a second. */
+/* Draws the line "desc: 45%|███  | n/total [elapsed<remaining, rate, loss=…]", at most ten times per second. */
 static inline void cli_progress_draw(cli_progress *p, const char *desc, int64_t done, int64_t total, int64_t run_done,
                                      int64_t run_total, double loss) {
     double now = cli_now();
@@ -471,7 +473,7 @@ static inline void cli_progress_draw(cli_progress *p, const char *desc, int64_t 
     fflush(stderr);
 }
 
-/* A line of what goes on, unless --quiet. */
+/* Prints a line about the progress, unless --quiet is given. */
 SW_PRINTF(1, 2) static inline void cli_note(const char *format, ...) {
     va_list list;
     va_start(list, format);
@@ -480,7 +482,7 @@ SW_PRINTF(1, 2) static inline void cli_note(const char *format, ...) {
     va_end(list);
 }
 
-/* Ends the line of an epoch. */
+/* Ends the progress line of an epoch. */
 static inline void cli_progress_line(cli_progress *p, const char *text) {
     if (p->shown)
         fprintf(stderr, "%s%s\n", p->live ? "\r\033[K" : "", text);

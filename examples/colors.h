@@ -2,7 +2,7 @@
  *
  * Lines and points have the colors of Okabe and Ito (2008), which color-blind readers can tell apart. Values on a
  * surface have viridis, whose lightness rises evenly from dark purple to yellow: equal steps of the value look equal,
- * also without color. */
+ * even without color. */
 #ifndef SWALE_EXAMPLES_COLORS_H
 #define SWALE_EXAMPLES_COLORS_H
 
@@ -19,7 +19,7 @@ enum {
     PLOT_WHITE = 0xffffff
 };
 
-/* Part `t` in [0, 1] of the way from one color to another. */
+/* The color at the fraction `t` in [0, 1] between two colors. */
 static inline unsigned color_mix(unsigned from, unsigned to, double t) {
     unsigned mixed = 0;
     for (int shift = 0; shift <= 16; shift += 8) {
@@ -29,9 +29,9 @@ static inline unsigned color_mix(unsigned from, unsigned to, double t) {
     return mixed;
 }
 
-/* The color of t in [0, 1]; values outside have the color of the nearer end, NaN that of 0. Every fifteenth of the 256
- * colors of viridis by Nathaniel Smith and Stéfan van der Walt, github.com/BIDS/colormap (CC0), and straight lines
- * between them: at most 2 of 255 from the table. */
+/* The color of t in [0, 1]. Values outside get the color of the nearer end, NaN that of 0. The table has every
+ * fifteenth of the 256 colors of viridis by Nathaniel Smith and Stéfan van der Walt, github.com/BIDS/colormap (CC0).
+ * Linear interpolation between them differs from the full table by at most 2 of 255. */
 static inline unsigned color_viridis(double t) {
     static const unsigned anchor[] = {0x440154, 0x481769, 0x472a7a, 0x433d84, 0x3d4e8a, 0x355e8d,
                                       0x2e6d8e, 0x297b8e, 0x23898e, 0x1f978b, 0x21a585, 0x2eb37c,

@@ -1,5 +1,5 @@
-/* Curves that a program gathers while it runs: drawn on a panel of plot.h, and written as CSV beside the
- * picture. Not part of the library. */
+/* Curves whose points a program records while it runs. They are drawn on a panel of plot.h, and written as CSV beside
+ * the picture. Not part of the library. */
 #ifndef SWALE_EXAMPLES_CURVES_H
 #define SWALE_EXAMPLES_CURVES_H
 
@@ -16,7 +16,7 @@ typedef struct curve {
     double x[CURVE_MOST], y[CURVE_MOST];
 } curve;
 
-/* One more point; what does not fit is left out. */
+/* Adds a point; points beyond the capacity are ignored. */
 static inline void curve_add(curve *c, double x, double y) {
     if (c->n < CURVE_MOST) {
         c->x[c->n] = x;
@@ -24,7 +24,7 @@ static inline void curve_add(curve *c, double x, double y) {
     }
 }
 
-/* The mean of y over the last part of the points, 0 < part <= 1. */
+/* The mean of y over the last fraction `part` of the points, 0 < part <= 1. */
 static inline double curve_end(const curve *c, double part) {
     const int first = (int)((1 - part) * c->n);
     double sum = 0;
@@ -33,13 +33,13 @@ static inline double curve_end(const curve *c, double part) {
     return sum / (c->n - first);
 }
 
-/* All curves on the panel, the first on top. */
+/* Draws all curves on the panel, the first one on top. */
 static inline void curves_draw(plot *p, int count, const curve *c) {
     for (int i = count - 1; i >= 0; i--)
         plot_curve(p, c[i].n, c[i].x, c[i].y, c[i].width, c[i].color);
 }
 
-/* A legend of the first curves, at most CURVE_NAMED, after all data of the panel. */
+/* Draws a legend of the first curves, at most CURVE_NAMED. Call it after all data of the panel are drawn. */
 static inline void curves_legend(plot *p, int count, const curve *c) {
     legend_entry entry[CURVE_NAMED] = {{0}};
     const int named = count < CURVE_NAMED ? count : CURVE_NAMED;
@@ -48,7 +48,7 @@ static inline void curves_legend(plot *p, int count, const curve *c) {
     plot_legend(p, named, entry);
 }
 
-/* A line for each point, "curve",x,y, in FILE.csv beside the picture; nothing while an error is pending. */
+/* Writes FILE.csv beside the picture with a line "curve",x,y for each point. Does nothing while an error is pending. */
 static inline void curves_save(const char *picture, const char *x, const char *y, int count, const curve *c) {
     char path[OUTPUT_PATH];
     output o;

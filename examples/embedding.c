@@ -6,7 +6,7 @@
 #include "plot.h"
 #include <swale/swale.h>
 
-enum { LETTERS = 27, CONTEXT = 3, MOST = 4000, WRITTEN = 200, INPUTS = 2 * CONTEXT }; /* with the blank */
+enum { LETTERS = 27, CONTEXT = 3, MOST = 4000, WRITTEN = 200, INPUTS = 2 * CONTEXT }; /* 26 letters and the blank */
 
 static const char text[] =
     "Far out at sea a small boat rode over the long grey waves. An old man sat at the oars, and beside him "
@@ -39,7 +39,7 @@ static const cli_program program = {.name = "embedding",
 
 static const char alphabet[LETTERS + 1] = " abcdefghijklmnopqrstuvwxyz";
 
-/* A letter's place in the alphabet, in either case; all else is the blank, 0. */
+/* The number of a letter in the alphabet, upper or lower case; every other character is the blank, 0. */
 static int32_t id_of(char c) {
     const char *at = strchr(alphabet, c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     return at ? (int32_t)(at - alphabet) : 0;
@@ -48,7 +48,8 @@ static bool is_vowel(int32_t id) {
     return id && strchr("aeiou", alphabet[id]);
 }
 
-/* The text as ids, one blank between words; sample i is letters i to i + 2, its target letter i + 3. */
+/* Converts the text to ids, with one blank between words. Sample i consists of letters i to i + 2; its target is letter
+ * i + 3. */
 static int64_t read_text(int32_t *x, int32_t *y) {
     static int32_t id[MOST];
     int64_t n = 0;
@@ -62,7 +63,7 @@ static int64_t read_text(int32_t *x, int32_t *y) {
     return n - CONTEXT;
 }
 
-/* Letter after letter, each drawn by the network's probabilities given the three before. */
+/* Generates text: draws each letter from the probabilities that the network computes from the three letters before. */
 static void write_sample(sw_module *net, char *to) {
     sw_tape *tape = sw_tape_new();
     sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "writing")};
@@ -81,8 +82,8 @@ static void write_sample(sw_module *net, char *to) {
     sw_tape_free(tape);
 }
 
-/* How far the middle of the vowels is from that of the consonants. */
-static double apart(const double *place) {
+/* The distance between the means of the vowels and of the consonants. */
+static double vowel_distance(const double *place) {
     double middle[2][2] = {{0}};
     for (int32_t i = 1; i < LETTERS; i++)
         for (int k = 0; k < 2; k++)
@@ -136,8 +137,8 @@ int main(int argc, char **argv) {
     sw_param *weight = sw_module_find_param(letters, "weight");
     const double *place = weight ? sw_param_value(weight).data : NULL;
     if (place && !sw_error()) {
-        printf("loss %.4f\naccuracy %.4f\napart %.4f\nwritten %s\n", result.loss, result.accuracy, apart(place),
-               written);
+        printf("loss %.4f\naccuracy %.4f\ndistance %.4f\nwritten %s\n", result.loss, result.accuracy,
+               vowel_distance(place), written);
         cli_flush();
         draw(place);
     }

@@ -1,5 +1,5 @@
-/* A custom operation, layer, rule and estimator in one file outside the library. Together they learn y = sin 3x from 256
- * points. Compile such a file with -O3 -I. and the flags of `pkg-config --cflags swale-kernels`.
+/* A custom operation, layer, rule and estimator in one file outside the library. Together they learn y = sin 3x from
+ * 256 points. Compile such a file with -O3 -I. and the flags of `pkg-config --cflags swale-kernels`.
  *
  *   operation  swish(x) = x·σ(x)                          (Ramachandran, Zoph, Le 2017)
  *   layer      swish
@@ -126,8 +126,8 @@ static const sw_slot signum_slot_table[] = {{.name = "momentum"}, {0}};
 SW_MATCH_OPTIONS(signum_options, signum_option_table);
 SW_MATCH_SLOTS(signum_slots, signum_slot_table);
 
-/* How far a step can go: each element of x by lr, m no further than g. With it the library needs no copies to keep
- * Inf and NaN out. */
+/* Bounds of a step: each element of x moves by at most lr, and m does not exceed g. With this function, the library
+ * needs no copies to keep out Inf and NaN. */
 static void signum_reach(const sw_step *s, sw_bounds *b) {
     const signum_options *o = SW_STEP_OPTIONS(s, signum_options);
     double *m = &SW_SLOT_BOUND(b, signum_slots, momentum);
@@ -144,7 +144,7 @@ static const sw_rule signum = {.size = sizeof(sw_rule),
                                .update = &signum_kernels,
                                .reach = signum_reach};
 
-/* ---- The estimator: two gradients a step ---- */
+/* ---- The estimator: two gradients per step ---- */
 
 static const sw_kernels and_mask_kernels = SW_KERNEL_TABLE(and_mask);
 /* clang-format off */
@@ -175,7 +175,7 @@ static const sw_estimator and_mask = {.size = sizeof(sw_estimator),
                                       .flags = SW_ESTIMATOR_OBJECTIVE,
                                       .estimate = and_mask_estimate};
 
-/* ---- Together ---- */
+/* ---- Training with all of them ---- */
 
 enum { POINTS = 256 };
 typedef struct problem {
@@ -195,7 +195,7 @@ static sw_tensor loss(void *user, sw_tape *tape, const int64_t *ids, int64_t cou
     return sw_mse(sw_forward(p->net, x), y);
 }
 
-/* The derivative of the operation against central differences. */
+/* Compares the derivative of the operation with central differences. */
 static sw_tensor check(void *user, sw_tape *tape, const sw_tensor *inputs) {
     (void)user, (void)tape;
     return swish(inputs[0]);

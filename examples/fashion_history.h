@@ -13,17 +13,17 @@
 
 #include <swale/swale.h>
 
-/* WATCHED: 1 if the norms of the epoch are known. */
+/* WATCHED is 1 if the norms of the epoch are known. */
 enum { EPOCH, STEPS, SKIPPED, SECONDS, TRAIN_LOSS, TEST_LOSS, TEST_ACCURACY, GRADIENT_NORM, WATCHED, COLUMNS };
 enum { MOST_LAYERS = 64, LAYER_NAME = 128 };
 
 typedef struct history {
     int64_t epochs, room;
     double (*row)[COLUMNS]; /* [epochs] */
-    int layers;             /* that have parameters */
+    int layers;             /* number of layers with parameters */
     char layer[MOST_LAYERS][LAYER_NAME];
     double (*norm)[3]; /* [epochs, layers] */
-    double begun, now; /* seconds spent on the epoch that has begun: by earlier processes, by this one */
+    double begun, now; /* seconds spent on the current epoch: by earlier processes, and by this one */
 } history;
 
 static void history_free(history *h) {
@@ -32,7 +32,7 @@ static void history_free(history *h) {
     *h = (history){0};
 }
 
-/* The layers of a model, each once: "linear1" of linear1.weight and linear1.bias. */
+/* The layers of a model, each once: for example "linear1" for linear1.weight and linear1.bias. */
 static void history_start(history *h, const sw_model *model) {
     const sw_params *params = sw_model_params(model);
     for (int i = 0; i < sw_params_count(params) && h->layers < MOST_LAYERS; i++) {
@@ -62,7 +62,7 @@ static sw_status history_reserve(history *h, int64_t epochs) {
     return SW_OK;
 }
 
-/* One more epoch. */
+/* Adds an epoch. */
 static sw_status history_add(history *h, const sw_train_state *state, const sw_evaluation *test, bool watched) {
     SW_TRY(history_reserve(h, h->epochs + 1));
     double *row = h->row[h->epochs];
@@ -109,7 +109,7 @@ static sw_status history_take(history *h, const sw_archive *a, const char *path)
     const sw_array begun = sw_archive_has(a, "history.begun") ? sw_archive_get(a, "history.begun") : (sw_array){0};
     h->begun = begun.data && begun.type == SW_F64 && begun.rank == 0 ? *(const double *)begun.data : 0;
     if (!sw_archive_has(a, "history.epochs") || !sw_archive_has(a, "history.norms"))
-        return SW_OK; /* of another program: its epochs are not known */
+        return SW_OK; /* a checkpoint of another program has no history */
     const sw_array row = sw_archive_get(a, "history.epochs"), norm = sw_archive_get(a, "history.norms");
     const int64_t epochs = row.rank > 0 ? row.shape[0] : 0;
     if (row.type != SW_F64 || row.rank != 2 || row.shape[1] != COLUMNS || norm.type != SW_F64 || norm.rank != 3 ||
@@ -122,7 +122,7 @@ static sw_status history_take(history *h, const sw_archive *a, const char *path)
     return SW_OK;
 }
 
-/* The optimizer's state, and the epochs before it. */
+/* Saves the state of the optimizer and the history. */
 static sw_status history_load(history *h, sw_optim *optim, const char *path) {
     sw_archive *a = sw_archive_load(path);
     sw_status status = a ? sw_optim_unpack(optim, a) : sw_error_status();

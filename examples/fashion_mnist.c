@@ -65,18 +65,18 @@ typedef struct run {
     report report;
     history history;
     cli_progress progress;
-    int64_t epochs; /* complete ones, of the whole run */
+    int64_t epochs; /* number of complete epochs of the whole run */
     sw_evaluation result;
-    sw_array subject; /* of --predict: 28 by 28 */
+    sw_array subject; /* the picture of --predict, 28 by 28 */
     bool usage;       /* the command line is wrong */
     struct {
         bool checkpoint, weights, report;
-    } lost; /* could not be written, and this was reported */
+    } lost; /* true: the file could not be written, and this was reported */
 } run;
 
 /* ---- Model ---- */
 
-/* "100,50" to layers; a mistake exits with 2. */
+/* Parses "100,50" as layer sizes; a mistake ends the program with 2. */
 static int parse_hidden(int64_t units[MAX_LAYERS]) {
     int count = 0;
     const char *at = asked.hidden ? asked.hidden : "100";
@@ -95,8 +95,8 @@ static int parse_hidden(int64_t units[MAX_LAYERS]) {
     }
 }
 
-/* The hidden layers of a file: the rows of linear1.weight, linear2.weight, … but for the last. What else is
- * wrong with the file, loading it says. */
+/* Reads the hidden layers from a file: the numbers of rows of linear1.weight, linear2.weight, … except for the last
+ * one. If the file does not fit in another way, loading it reports the error. */
 static int hidden_of_file(const sw_archive *file, int64_t units[MAX_LAYERS]) {
     char name[32];
     int layers = 0;
@@ -111,7 +111,7 @@ static int hidden_of_file(const sw_archive *file, int64_t units[MAX_LAYERS]) {
     return layers > 1 ? layers - 1 : 0;
 }
 
-/* What was not said becomes what is taken: run.json tells it. */
+/* Replaces missing options by their defaults, which run.json then records. */
 static void name_hidden(int layers, const int64_t units[MAX_LAYERS]) {
     static char text[MAX_LAYERS * 24];
     size_t length = (size_t)snprintf(text, sizeof text, "%s", layers ? "" : "0");
@@ -144,7 +144,7 @@ static bool make_model(run *r) {
            (!asked.load || sw_model_load(r->model, asked.load) == SW_OK);
 }
 
-/* --batch goes into the estimator's spec, of a wrapper (sam) into that of the innermost. */
+/* Inserts --batch into the spec of the estimator; for a wrapper (sam), into the spec of the innermost estimator. */
 static void estimator_spec(char *spec, size_t size) {
     const char *outer = asked.estimator;
     outer += strspn(outer, " ");
@@ -154,7 +154,7 @@ static void estimator_spec(char *spec, size_t size) {
     snprintf(name, sizeof name, "%.*s", (int)strcspn(outer, " "), outer);
     const sw_estimator *method = sw_estimator_find(name);
     bool wraps = method && method->flags & SW_ESTIMATOR_WRAPPER && !strstr(outer, " of=");
-    /* Room for what is inserted below: " batch=60000". */
+    /* The longest texts that are inserted below; the first is " batch=60000". */
     if (snprintf(spec, size, "%s%s", outer, wraps && asked.batch ? " of=minibatch" : "") + 16 > (int)size)
         cli_fail(2, "--estimator: a spec of %zu bytes is too long, about %zu are possible", strlen(outer), size - 32);
     if (!asked.batch)
@@ -212,7 +212,7 @@ static sw_status show(void *user, sw_train_state *state) {
     char desc[48];
     int64_t each = state->steps_per_epoch, in_epoch = state->step % each;
     if (in_epoch == 0)
-        return SW_OK; /* the epoch's line is about to say more */
+        return SW_OK; /* the line of the epoch follows and has the same information */
     snprintf(desc, sizeof desc, "epoch %lld/%lld", (long long)state->epoch + 1, (long long)asked.epochs);
     cli_progress_draw(&r->progress, desc, in_epoch, each, state->step, state->total_steps, state->mean_loss);
     return SW_OK;
@@ -234,7 +234,7 @@ static sw_status evaluate(void *user, sw_train_state *state) {
     if (asked.checkpoint)
         SW_TRY(save_checkpoint(r));
     const sw_status status = report_epoch(&r->report, &r->history, r->history.epochs - 1);
-    cli_progress_line(&r->progress, line); /* what it says is on the disk */
+    cli_progress_line(&r->progress, line); /* printed after the report and the checkpoint were written */
     return status;
 }
 
@@ -248,7 +248,7 @@ static int64_t steps_of(const run *r) {
     return sw_optim_steps_taken(r->optim) + sw_optim_steps_skipped(r->optim);
 }
 
-/* Steps of an epoch; an estimator without batches has one. */
+/* The number of steps per epoch; 1 for an estimator without batches. */
 static int64_t steps_of_epoch(const run *r) {
     const int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
     return each > 0 ? each : 1;
@@ -260,7 +260,8 @@ static bool resume(run *r) {
     if (!asked.checkpoint || access(asked.checkpoint, F_OK) != 0)
         return true;
     const int64_t each = steps_of_epoch(r);
-    /* Its length is what is asked for now, and not the file's: a schedule would have ended there. */
+    /* The length of the run is that of the command line, not that of the file, with which a schedule would end too
+     * early. */
     if (sw_error() || (asked.epochs > 0 && sw_optim_set_total_steps(r->optim, asked.epochs * each) != SW_OK) ||
         history_load(&r->history, r->optim, asked.checkpoint) != SW_OK)
         return false;
@@ -283,7 +284,7 @@ static bool train(run *r) {
     r->progress = cli_progress_start();
     const sw_train_options how = SW_OPTIONS(sw_train_options, .epochs = asked.epochs, .user = r, .evaluate = evaluate,
                                             .log = note_seconds, .progress = show, .stop = &cli_signal);
-    /* Of a run that was complete when its checkpoint was written, nothing is left. */
+    /* A run that was complete when its checkpoint was written has no steps left. */
     const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
     if (left == 0 && r->epochs > 0)
         cli_note("the run is complete; give a larger --epochs to continue it\n");
@@ -296,7 +297,7 @@ static bool train(run *r) {
         return false;
     if (cli_signal)
         say_how_to_resume(r);
-    return sw_optim_adopt_point(r->optim) == SW_OK; /* from here on the model is where it was evaluated */
+    return sw_optim_adopt_point(r->optim) == SW_OK; /* from here on, the model has the parameters that were evaluated */
 }
 
 /* The median of the seconds of an epoch, over the whole run; 0 if there was none. */
@@ -309,7 +310,7 @@ static double epoch_seconds(const history *h) {
     return middle;
 }
 
-/* Results first, then what is written at the end. */
+/* Prints the results, and then writes the files of the end. */
 static bool finish(run *r) {
     sw_evaluation on_train;
     if (sw_model_evaluate(r->model, NULL, r->train, sw_cross_entropy, &on_train) != SW_OK ||
@@ -349,7 +350,7 @@ static bool learn(run *r) {
 
 /* ---- A picture ---- */
 
-/* Before the training: a picture that cannot be read is said at once. */
+/* Loads the picture before the training, so that an unreadable file is reported at once. */
 static bool read_picture(run *r) {
     sw_array picture;
     if (asked.predict && sw_picture_load(asked.predict, 0, &picture) == SW_OK)
@@ -357,7 +358,7 @@ static bool read_picture(run *r) {
     return !asked.predict || r->subject.data;
 }
 
-/* The five likeliest classes of what is in it, with bars. */
+/* Prints the five most likely classes of the picture, with bars. */
 static bool predict(run *r) {
     sw_array y = {0};
     float x[784];
@@ -377,12 +378,12 @@ static bool predict(run *r) {
         for (int cell = 0; cell < (int)(p[k] * 40 + 0.5); cell++)
             fputs("█", stdout);
         putchar('\n');
-        p[k] = -1; /* seen */
+        p[k] = -1; /* already printed */
     }
     return good;
 }
 
-/* Mistakes that no option shows by itself. */
+/* Mistakes in combinations of options. */
 static void check_options(void) {
     if (asked.norms && !cli.out)
         cli_fail(2, "--norms needs --out DIR: the norms are written there");

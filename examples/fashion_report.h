@@ -14,7 +14,7 @@
 #include <jansson.h>
 #include <sys/wait.h>
 
-/* The tables by epoch. */
+/* The tables with a row or rows for each epoch. */
 enum { METRICS_CSV, METRICS_JSONL, NORMS_CSV, TABLES };
 
 typedef struct report {
@@ -30,7 +30,7 @@ typedef struct result {
 
 /* ---- Files ---- */
 
-/* The first TABLES of them are the tables by epoch. */
+/* Names of the files; the first TABLES of them are the tables with a row for each epoch. */
 static const char *const report_files[] = {"metrics.csv",   "metrics.jsonl", "norms.csv",     "run.json",
                                            "curves.gp",     "curves.png",    "confusion.csv", "confusion.gp",
                                            "confusion.png", "misread.png",   "weights.png"};
@@ -42,7 +42,7 @@ static void report_path(int i, char path[OUTPUT_PATH]) {
         cli_fail(1, "--out: a path of %zu bytes is too long", strlen(cli.out));
 }
 
-/* Refuses an option that names a file of the report: the report would be written over it. After
+/* Ends the program if an option names a file of the report, because the report would replace it. Call it after
  * cli_check_files, which creates the folder. */
 static void report_check_names(void) {
     char path[OUTPUT_PATH];
@@ -57,7 +57,7 @@ static void report_check_names(void) {
     }
 }
 
-/* Tries every file that will be written to the folder. */
+/* Checks that every file of the report can be written. */
 static void report_check_files(void) {
     char path[OUTPUT_PATH];
     for (int i = 0; cli.out && i < REPORT_FILES; i++) {
@@ -75,7 +75,7 @@ static json_t *json_text(const char *text) {
     json_t *value = text ? json_string(text) : json_null();
     char *copy = value ? NULL : calloc(strlen(text) + 1, sizeof replacement - 1), *to = copy;
     for (const char *at = text; copy && *at;) {
-        size_t length = 1; /* of a character: json_stringn refuses what is not UTF-8 */
+        size_t length = 1; /* length of a character in bytes; json_stringn refuses invalid UTF-8 */
         json_t *one = json_stringn(at, 1);
         while (!one && length < 4 && at[length])
             one = json_stringn(at, ++length);
@@ -102,7 +102,7 @@ static json_t *option_value(const cli_option *o) {
     }
 }
 
-/* The number with as many digits as on stdout. */
+/* The number, rounded to the digits that stdout shows. */
 static json_t *rounded(double value, int digits) {
     char text[64];
     sw_format(text, sizeof text, "%.*f", digits, value);
@@ -110,7 +110,7 @@ static json_t *rounded(double value, int digits) {
                            : json_null();
 }
 
-/* results NULL: the run has only begun. */
+/* Writes run.json. results NULL: the run has only begun. */
 static sw_status write_run_json(const result *results) {
     static const char *const name[4] = {"train_images", "train_labels", "test_images", "test_labels"};
     char sha256[4][65];
@@ -151,7 +151,7 @@ static void set_number(json_t *object, const char *name, double value) {
     json_object_set_new(object, name, isfinite(value) ? json_real(value) : json_null()); /* JSON has no NaN */
 }
 
-/* A line of norms.csv and a member of the epoch's object for each layer. */
+/* Adds a line to norms.csv, and a member to the epoch's object, for each layer. */
 static void report_add_norms(report *r, const history *h, int64_t i, json_t *epoch) {
     FILE *table = r->table[NORMS_CSV].file;
     json_t *layers = json_object();
@@ -167,7 +167,7 @@ static void report_add_norms(report *r, const history *h, int64_t i, json_t *epo
     }
 }
 
-/* Adds the lines of epoch i of the history. Nothing is written yet. */
+/* Adds the lines of epoch i of the history to the tables in memory. */
 static sw_status report_add(report *r, const history *h, int64_t i) {
     static const char *const name[] = {"seconds", "train_loss", "test_loss", "test_accuracy", "gradient_norm"};
     if (!r->table[METRICS_CSV].file)
@@ -190,8 +190,8 @@ static sw_status report_add(report *r, const history *h, int64_t i) {
     return bad ? sw_fail(SW_ERR_MEMORY, "%s/metrics.jsonl: out of memory", cli.out) : SW_OK;
 }
 
-/* Writes each table, all epochs anew: a file is the old one or the new one, whatever happens, and the
- * attempt after the next epoch makes good for one that failed. */
+/* Writes each table anew with all epochs. A file is therefore always complete, in its old or its new version, and the
+ * attempt after the next epoch replaces one that failed. */
 static sw_status report_save(report *r) {
     for (int i = 0; i < TABLES; i++)
         if (r->table[i].file)
@@ -204,8 +204,8 @@ static sw_status report_epoch(report *r, const history *h, int64_t i) {
     return report_save(r);
 }
 
-/* Begins the tables, with the epochs before those that are resumed. As long as there is no epoch the files
- * of an earlier run stay as they are. */
+/* Begins the tables with the epochs of a resumed run. Until there is an epoch, the files of an earlier run stay
+ * unchanged. */
 static sw_status report_start(report *r, const history *h) {
     if (!cli.out)
         return SW_OK;
@@ -231,7 +231,7 @@ static int largest(const double p[10]) {
     return best;
 }
 
-/* Probabilities of row i of outputs y [n, 10]. */
+/* Computes the probabilities from row i of outputs y [n, 10]. */
 static void softmax(const sw_array *y, int64_t i, double p[10]) {
     double top = -INFINITY, sum = 0;
     for (int k = 0; k < 10; k++) {
@@ -253,9 +253,9 @@ typedef struct misreading {
 } misreading;
 
 typedef struct readings {
-    int64_t confusion[10][10]; /* [truth][given] */
-    misreading worst[SHEET];   /* the surest first */
-    int misread;               /* of them */
+    int64_t confusion[10][10]; /* [true class][predicted class] */
+    misreading worst[SHEET];   /* in descending order of the probability */
+    int misread;               /* number of elements in `worst` */
 } readings;
 
 static void keep_if_sure(readings *r, const misreading *m) {
@@ -295,7 +295,7 @@ static sw_status read_test_set(sw_model *model, const sw_source *test, readings 
 
 /* ---- Plots by gnuplot ---- */
 
-/* Runs gnuplot on a script in the folder; its status as waitpid gives it, -1 if it could not be started. */
+/* Runs gnuplot on a script in the folder. Returns the status of waitpid, or -1 if gnuplot could not be started. */
 static int run_gnuplot(const char *script, const char *picture) {
     char set_picture[OUTPUT_PATH];
     int status = -1;
@@ -319,12 +319,12 @@ static bool is_whole_picture(const char *path) {
     if (whole)
         sw_array_free(&pixels);
     else
-        sw_clear_error(); /* there is a better message */
+        sw_clear_error(); /* the caller reports a more specific message */
     return whole;
 }
 
-/* NAME.png by NAME.gp, under another name until it is whole. Without gnuplot, or if there is nothing to draw (no
- * value is finite), the script is left. */
+/* Makes NAME.png from NAME.gp, under another name until the picture is complete. Without gnuplot, or if no value is
+ * finite, only the script remains. */
 static sw_status plot_script(const char *name) {
     enum { NOT_INSTALLED = 127 };
     char script[64], temporary[64], picture[OUTPUT_PATH], path[OUTPUT_PATH];
@@ -356,7 +356,7 @@ static sw_status write_script(const char *name, const char *first, const char *t
 }
 
 static sw_status plot_curves(void) {
-    char tics[64]; /* whole epochs, some ten of them */
+    char tics[64]; /* about ten tics, at whole epochs */
     snprintf(tics, sizeof tics, "set xtics %lld\n", (long long)(asked.epochs + 9) / 10);
     return write_script("curves", tics,
                         "set terminal pngcairo size 2000,800 fontscale 2 linewidth 2 pointscale 2\n"
@@ -424,7 +424,7 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
         float x[784];
         unsigned color[784];
         if (sw_source_gather(test, SW_F32, 0, &m->id, 1, x, NULL) != SW_OK)
-            break; /* plot_save only frees then */
+            break; /* then plot_save only frees the picture */
         for (int k = 0; k < 784; k++)
             color[k] = color_mix(PLOT_WHITE, PLOT_BLACK, (double)x[k]);
         plot_panel(&p, left + 4, top, PICTURE, PICTURE, 0, 1, 0, 1);
@@ -437,7 +437,7 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
     return sw_error_status();
 }
 
-/* Each unit's weights, blue below 0 and orange above, on a scale of its own; at most 100. */
+/* Draws the weights of each unit, at most 100, blue below 0 and orange above, each unit on a separate scale. */
 static sw_status draw_weights(const sw_model *model) {
     enum { CELL = 62, PICTURE = 56 };
     const sw_param *weight = sw_params_at(sw_model_params(model), 0);

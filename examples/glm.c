@@ -46,7 +46,7 @@ static const cli_option options[] = {
     {"--format", "F", CLI_TEXT, &format, 0, 0, "csv or svm (from the name of the file)"},
     {"--target", "NAME", CLI_TEXT, &target, 0, 0, "column of the targets in a CSV file (the last one)"},
     {"--loss", "L", CLI_TEXT, &loss, 0, 0, "logistic, multinomial, squared, huber, squared_hinge or poisson (squared)"},
-    {"--delta", "D", CLI_REAL, &delta, 1e-300, 1e300, "where the parabola of the huber loss ends (1.35)"},
+    {"--delta", "D", CLI_REAL, &delta, 1e-300, 1e300, "residual at which the huber loss becomes linear (1.35)"},
     {"--l2", "X", CLI_REAL, &l2, 0, 1e300, "penalty l2/2 |w|^2 (0)"},
     {"--l1", "X", CLI_REAL, &l1, 0, 1e300, "penalty l1 |w|_1 (0)"},
     {"--method", "M", CLI_TEXT, &method, 0, 0,
@@ -75,7 +75,7 @@ static const cli_program program = {.name = "glm",
 
 /* ---- The command line ---- */
 
-/* The place of a word in a list; ends the program if it is not there. */
+/* The index of a word in a list; ends the program if the list does not have it. */
 static int choice(const char *option, const char *word, int count, const char *const *list) {
     for (int i = 0; i < count; i++)
         if (strcmp(word, list[i]) == 0)
@@ -124,7 +124,7 @@ static void check_options(void) {
     data = data ? data : diabetes;
 }
 
-/* A step of fista takes all samples, and fewer steps are needed: with few samples that is quicker. */
+/* FISTA is the default for few samples: its steps use all samples, but it needs fewer steps. */
 static void choose_method(const glm_data *d) {
     if (!method)
         method = d->n < 10000 && !batch ? "fista" : "saga";
@@ -155,7 +155,7 @@ static sw_glm *make_model(const glm_data *d, const double *weight) {
     return d->sparse ? sw_glm_new_sparse(type, &d->sparse->x, &d->y, &how) : sw_glm_new(type, &d->x, &d->y, &how);
 }
 
-/* The table of sag and saga begins with a full pass, so that a fit that begins near the minimum stays there. */
+/* The table of sag and saga begins with a full pass, so that a fit that starts near the minimum stays there. */
 static void make_estimator(const char *by, char spec[64]) {
     if (strcmp(by, "fista") == 0)
         strcpy(spec, "full");
@@ -165,7 +165,7 @@ static void make_estimator(const char *by, char spec[64]) {
         snprintf(spec, 64, "%s batch=%lld init=full", by, (long long)batch);
 }
 
-/* Fits the model from where its parameters are, and leaves the solution there. */
+/* Fits the model, starting from its current parameters, and leaves the solution in them. */
 static sw_status fit(const sw_glm *model, const char *by, double with_l2, double with_l1, double tolerance,
                      sw_train_result *result) {
     char estimator[64], rule[256];
@@ -180,12 +180,13 @@ static sw_status fit(const sw_glm *model, const char *by, double with_l2, double
                    .evaluate = progress.bar.live ? show_progress : NULL);
     sw_optim *optim = sw_optim_new_with_options(sw_glm_params(model), &how);
     if (optim && sw_train(sw_glm_objective(model), optim, &until, result) == SW_OK)
-        sw_optim_adopt_point(optim); /* fista's has the exact zeros */
+        sw_optim_adopt_point(optim); /* the point of fista has exact zeros */
     sw_optim_free(optim);
     return sw_error_status();
 }
 
-/* The logarithm of the mean count, which is the minimum: e^b is too steep for steps that begin at 0. */
+/* The intercept of a Poisson model without features: the logarithm of the mean count. Steps that begin at 0 would
+ * diverge, because e^b is too steep. */
 static void set_poisson_intercept(const sw_glm *model) {
     const sw_objective *f = sw_glm_objective(model);
     const sw_array b = sw_param_value(sw_params_find(sw_glm_params(model), "bias"));
@@ -200,7 +201,7 @@ static void set_poisson_intercept(const sw_glm *model) {
     sw_params_mark_changed(sw_glm_params(model));
 }
 
-/* Only the intercept, with weights of 0: where a first fit begins. */
+/* Fits only the intercept, with weights of 0; the first fit starts there. */
 static sw_status fit_intercept(const sw_glm *model, double tolerance, sw_train_result *result) {
     sw_param *weight = sw_params_find(sw_glm_params(model), "weight");
     *result = (sw_train_result){.reason = SW_TRAIN_TOLERANCE};
@@ -214,7 +215,7 @@ static sw_status fit_intercept(const sw_glm *model, double tolerance, sw_train_r
     return sw_error_status();
 }
 
-/* Norm of the gradient at the parameters, and the largest |element| of its part for the weights. */
+/* The norm of the gradient at the parameters, and the largest |element| of its part for the weights. */
 static sw_status gradient_of(const sw_glm *model, double *norm, double *largest) {
     const sw_objective *f = sw_glm_objective(model);
     sw_params *params = sw_glm_params(model);
@@ -236,8 +237,8 @@ static sw_status gradient_of(const sw_glm *model, double *norm, double *largest)
     return sw_error_status();
 }
 
-/* The mean loss of some samples (ids NULL: all) at x (NULL: the model's parameters); of poisson half the deviance,
- * which is 0 where e^z = y. */
+/* The mean loss of some samples (ids NULL: all) at x (NULL: the model's parameters). For poisson it is half the
+ * deviance, which is 0 if e^z = y. */
 static sw_status mean_loss(const sw_glm *model, const glm_data *d, const void *x, const int64_t *ids, int64_t count,
                            double *mean) {
     sw_tape *tape = sw_tape_new();
@@ -248,7 +249,7 @@ static sw_status mean_loss(const sw_glm *model, const glm_data *d, const void *x
     return sw_error_status();
 }
 
-/* Keeps the solution that is in the model, and what it is worth. */
+/* Stores the solution in the model and its scores. */
 static sw_status keep(const sw_glm *model, const glm_data *d, glm_fit *to) {
     const sw_params *params = sw_glm_params(model);
     const sw_objective *f = sw_glm_objective(model);
@@ -279,8 +280,9 @@ static sw_status fit_one(const sw_glm *model, const glm_data *d, glm_path *p) {
 
 /* ---- The path ---- */
 
-/* Penalties from the one at which w becomes 0, the largest element of the gradient there over the ratio, down to a
- * thousandth of that element. Each fit begins at the solution of the one before. */
+/* Computes the path. The first penalty is the smallest one for which w is 0: the largest element of the gradient at w =
+ * 0 divided by the ratio. The last penalty is a thousandth of that element. Each fit starts at the solution of the
+ * previous one. */
 static sw_status follow_path(const sw_glm *model, const glm_data *d, glm_path *p) {
     const double ratio = l1_ratio < 0 ? 1 : l1_ratio, span = 1e3 / fmax(ratio, 1e-3);
     sw_train_result intercept;
@@ -294,7 +296,7 @@ static sw_status follow_path(const sw_glm *model, const glm_data *d, glm_path *p
         at->penalty = largest * 1e-3 * span * pow(span, -(double)i / (double)(path - 1));
         at->l1 = at->penalty * ratio, at->l2 = at->penalty * (1 - ratio);
         at->result = intercept;
-        if (i > 0 || ratio < 1e-3) /* else w = 0 is the solution, by the choice of the penalty */
+        if (i > 0 || ratio < 1e-3) /* else w = 0 is the solution, because of the choice of the penalty */
             SW_TRY(fit(model, method, at->l2, at->l1, p->tolerance, &at->result));
         SW_TRY(keep(model, d, at));
         if (at->result.reason != SW_TRAIN_STOP)
@@ -303,7 +305,7 @@ static sw_status follow_path(const sw_glm *model, const glm_data *d, glm_path *p
     return SW_OK;
 }
 
-/* Deals the shuffled samples out, class after class, so that every fold has its share of each. */
+/* Assigns the shuffled samples to folds, class by class, so that each fold has the same fractions of the classes. */
 static sw_status make_folds(const glm_data *d, int64_t *fold) {
     sw_sampler *sampler = sw_sampler_new(d->n, d->n, SW_SHUFFLE, (uint64_t)cli.seed);
     const int64_t *ids = NULL;
@@ -317,7 +319,7 @@ static sw_status make_folds(const glm_data *d, int64_t *fold) {
     return sw_error_status();
 }
 
-/* The path of a model in which the samples of fold k weigh 0; left[i, k] is the mean loss on them. */
+/* Computes the path of a model in which the samples of fold k have weight 0; left[i, k] is the mean loss on them. */
 static sw_status leave_out(const sw_glm *model, const glm_data *d, const glm_path *p, const int64_t *fold, int64_t k,
                            double *left) {
     double *weight = sw_alloc_array(d->n, sizeof *weight);
@@ -340,8 +342,8 @@ static sw_status leave_out(const sw_glm *model, const glm_data *d, const glm_pat
     return sw_error_status();
 }
 
-/* The mean over the folds and its standard error; the penalty with the least mean; the largest penalty whose mean
- * exceeds that one by at most its standard error. */
+/* Computes the mean over the folds and its standard error, the penalty with the least mean, and the largest penalty
+ * whose mean exceeds the least one by at most its standard error. */
 static void judge_folds(glm_path *p, const double *left) {
     for (int64_t i = 0; i < p->count; i++) {
         const double *of = left + i * folds;
@@ -385,7 +387,8 @@ static sw_status fit_all(const sw_glm *model, const glm_data *d, glm_path *p) {
     for (int64_t i = 0; i < count; i++)
         p->fit[i].x = p->x + i * dim;
     SW_TRY(gradient_of(model, &norm, &largest));
-    p->tolerance = fmax((tol > 0 ? tol : f32 ? 1e-4 : 1e-6) * norm, 1e-300); /* 0 would never end it */
+    /* a tolerance of 0 would never be reached */
+    p->tolerance = fmax((tol > 0 ? tol : f32 ? 1e-4 : 1e-6) * norm, 1e-300);
     progress.bar = cli_progress_start();
     progress.done = 0, progress.fits = count * (1 + folds);
     SW_TRY(path ? follow_path(model, d, p) : fit_one(model, d, p));

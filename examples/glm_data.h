@@ -6,14 +6,16 @@
 #include "cli.h"
 #include <swale/datasets.h>
 
-/* What is read, and how. */
+/* Which file is read, and how. */
 typedef struct glm_request {
     const char *path, *target; /* target: the name of a column of a table; NULL: the last */
     const char *loss;          /* for messages */
     bool sparse;               /* a LIBSVM file */
     bool classes;              /* the targets are classes */
-    bool standardize;          /* columns of a table get the deviation 1, sparse ones the largest |value| 1 */
-    bool center;               /* columns of a table get the mean 0: with an intercept the same model, in fewer steps */
+    /* columns of a table get the standard deviation 1, sparse columns the largest |value| 1 */
+    bool standardize;
+    /* columns of a table get the mean 0; with an intercept, this does not change the model, but it needs fewer steps */
+    bool center;
     sw_dtype type;
     int64_t folds; /* at most as many as samples */
 } glm_request;
@@ -26,13 +28,13 @@ typedef struct glm_data {
     sw_array y;  /* [n]: class ids, or numbers */
     int classes; /* 0: numbers */
     const char *const *class_names;
-    const char *const *names; /* of the features; NULL: they have none */
-    double *mean, *scale;     /* [features]: the columns are (those of the file - mean)/scale */
+    const char *const *names; /* names of the features; NULL: the file has none */
+    double *mean, *scale;     /* [features]: a column is that of the file minus mean, divided by scale */
 } glm_data;
 
 /* ---- Reading ---- */
 
-/* Element i of an array of class ids or of numbers. */
+/* Element i of an array of class ids or numbers. */
 static inline double glm_number(const sw_array *a, int64_t i) {
     return a->type == SW_I32   ? ((const int32_t *)a->data)[i]
            : a->type == SW_F32 ? (double)((const float *)a->data)[i]
@@ -40,7 +42,7 @@ static inline double glm_number(const sw_array *a, int64_t i) {
 }
 
 static inline void glm_data_free(glm_data *d) {
-    if (d->table) { /* else they belong to the file */
+    if (d->table) { /* without a table, the arrays belong to the file */
         sw_array_free(&d->x);
         sw_array_free(&d->y);
     }
@@ -62,7 +64,8 @@ static inline bool glm_data_open(glm_data *d, const glm_request *r, bool classes
     return d->sparse || d->table;
 }
 
-/* After an error: where the file could be read with targets of the other kind, that is what the message says. */
+/* After an error of reading: if the file can be read with targets of the other kind, replaces the message by one that
+ * says so. */
 static inline void glm_data_explain(const glm_request *r) {
     glm_data other = {0};
     char first[1024];
@@ -107,7 +110,7 @@ static inline sw_status glm_data_check_counts(const glm_data *d, const glm_reque
     return SW_OK;
 }
 
-/* Mean and scale of each column, by which a table is read and a LIBSVM file is divided. */
+/* Computes mean and scale of each column, with which a table is read and a LIBSVM file is divided. */
 static inline sw_status glm_data_standardize(glm_data *d, const glm_request *r) {
     d->mean = sw_alloc_array(d->features, sizeof *d->mean);
     d->scale = sw_alloc_array(d->features, sizeof *d->scale);
@@ -124,14 +127,14 @@ static inline sw_status glm_data_standardize(glm_data *d, const glm_request *r) 
         }
         sw_source *standardized = sw_normalize(
             d->table, &SW_OPTIONS(sw_normalize_options, .mean = d->mean, .std = d->scale, .owns_source = true));
-        d->table = standardized; /* the first one was freed if there is none */
+        d->table = standardized; /* the table was freed if the result is NULL */
     }
     for (int64_t j = 0; j < d->features; j++)
         d->scale[j] = d->scale[j] > 0 ? d->scale[j] : 1;
     return sw_error_status();
 }
 
-/* All rows of a table in memory. */
+/* Reads all rows of a table into memory. */
 static inline sw_status glm_data_gather(glm_data *d, sw_dtype type) {
     const sw_dtype y_type = d->classes > 0 ? SW_I32 : type;
     int64_t *ids = sw_alloc_array(d->n, sizeof *ids);
@@ -146,7 +149,7 @@ static inline sw_status glm_data_gather(glm_data *d, sw_dtype type) {
     return status;
 }
 
-/* An error is pending after false, and the data are to be freed all the same. */
+/* False after an error, which is pending. The caller frees the data in either case. */
 static inline bool glm_data_read(glm_data *d, const glm_request *r) {
     if (!glm_data_open(d, r, r->classes)) {
         glm_data_explain(r);
@@ -172,7 +175,8 @@ static inline bool glm_data_read(glm_data *d, const glm_request *r) {
 
 /* ---- Names and coefficients ---- */
 
-/* Of feature j: as in the header, or x and its number, which begins as in a LIBSVM file, in a table at 0. */
+/* The name of feature j: from the header, or x and a number, which begins at 0 for a table and at the first index of a
+ * LIBSVM file. */
 static inline const char *glm_feature_name(const glm_data *d, int64_t j, char text[32]) {
     if (d->names)
         return d->names[j];
@@ -180,7 +184,8 @@ static inline const char *glm_feature_name(const glm_data *d, int64_t j, char te
     return text;
 }
 
-/* "feature", or, of several outputs, "feature (class)"; w counts the weights [outputs, features]. */
+/* The name of a weight: "feature", or "feature (class)" if there are several outputs. w is an index into the weights
+ * [outputs, features]. */
 static inline const char *glm_weight_name(const glm_data *d, int64_t outputs, int64_t w, char text[128]) {
     char number[32];
     const char *feature = glm_feature_name(d, w % d->features, number);
@@ -191,8 +196,8 @@ static inline const char *glm_weight_name(const glm_data *d, int64_t outputs, in
     return text;
 }
 
-/* Weights and intercepts for the columns of the file, from those of the columns that were fitted: both
- * [outputs·features + outputs]. */
+/* Converts weights and intercepts from the fitted columns to the columns of the file; both are [outputs·features +
+ * outputs]. */
 static inline void glm_undo_scales(const glm_data *d, int64_t outputs, const double *fitted, double *of_file) {
     for (int64_t k = 0; k < outputs; k++) {
         double shift = 0;

@@ -8,35 +8,36 @@
 #include "plot.h"
 
 typedef struct glm_fit {
-    double penalty, l1, l2; /* penalty: of a path, whose mix l1 and l2 are */
+    double penalty, l1, l2; /* penalty: the value on the path, from which l1 and l2 are computed */
     sw_train_result result;
-    int64_t nonzero;    /* weights */
-    double loss, score; /* the mean loss, without penalties; on the samples of the fit */
+    int64_t nonzero;    /* number of nonzero weights */
+    double loss, score; /* loss: the mean loss without penalties; both are computed on the samples of the fit */
     double cv_loss, cv_error;
-    double *x; /* [outputs·features + outputs]: weights and intercepts, of the columns as fitted */
+    double *x; /* [outputs·features + outputs]: weights and intercepts for the fitted columns */
 } glm_fit;
 
 typedef struct glm_path {
     glm_fit *fit;
     double *x; /* the memory of all fit[].x */
     int64_t count, outputs;
-    int64_t best, simplest; /* by cross-validation; -1: there was none */
-    double tolerance;       /* of the gradient's norm */
+    int64_t best, simplest; /* chosen by cross-validation; -1: there was none */
+    double tolerance;       /* on the norm of the gradient */
     const char *loss, *method;
     bool standardized;
 } glm_path;
 
-enum { GLM_SHOWN = 50, GLM_ROWS = 20, GLM_CURVES = 8 }; /* coefficients on stdout, in a picture, as curves */
+/* limits on the number of coefficients: on stdout, as rows of a picture, as curves */
+enum { GLM_SHOWN = 50, GLM_ROWS = 20, GLM_CURVES = 8 };
 
 /* ---- Scores ---- */
 
-/* y log y - y: what the Poisson loss of a count is above 0 at its minimum, with the sign changed. */
+/* y log y - y, which is minus the minimum of the Poisson loss of a count y. */
 static inline double glm_poisson_surplus(double y) {
     return y > 0 ? y * log(y) - y : 0;
 }
 
-/* Of the predictions z [n, outputs]: the accuracy of classes; of counts D², the share of the deviance that the
- * model explains; of other numbers R². */
+/* The score of predictions z [n, outputs]: accuracy for classes; D², the fraction of the deviance that the model
+ * explains, for counts; R² for other numbers. */
 static inline double glm_score(const glm_data *d, bool poisson, const sw_array *z) {
     const int64_t outputs = z->shape[1];
     double mean = 0, left = 0, all = 0, right = 0;
@@ -60,7 +61,8 @@ static inline const char *glm_score_name(const glm_data *d, const glm_path *p) {
 
 /* ---- Numbers on stdout ---- */
 
-/* The `most` largest of size [count], the largest first; each becomes -1. Returns how many are above 0. */
+/* Selects the `most` largest elements of size [count], in descending order, and sets each to -1. Returns how many are
+ * above 0. */
 static inline int glm_take_largest(double *size, int64_t count, int most, int64_t *largest) {
     int taken = 0;
     for (; taken < most; taken++) {
@@ -103,7 +105,7 @@ static inline void glm_print_coefficients(const glm_data *d, const glm_path *p, 
     sw_free(of_file), sw_free(size);
 }
 
-/* Of the chosen model. */
+/* Prints the coefficients of the selected model. */
 static inline void glm_print_fit(const glm_data *d, const glm_path *p, const glm_fit *f) {
     if (d->classes) {
         printf("classes");
@@ -156,7 +158,7 @@ static inline void glm_print(const glm_data *d, const glm_path *p, bool path) {
 
 /* ---- The CSV file ---- */
 
-/* A field, in quotes where it needs them (RFC 4180). */
+/* Writes a field, in quotes if necessary (RFC 4180). */
 static inline void glm_write_name(FILE *file, const char *name) {
     const bool quoted = strpbrk(name, ",\"") != NULL;
     fputs(quoted ? ",\"" : ",", file);
@@ -168,7 +170,7 @@ static inline void glm_write_name(FILE *file, const char *name) {
     fputs(quoted ? "\"" : "", file);
 }
 
-/* A row for each fit, with coefficients for the columns of the file. */
+/* Writes a row for each fit, with coefficients for the columns of the file. */
 static inline void glm_save(const glm_data *d, const glm_path *p, const char *picture) {
     const int64_t weights = p->outputs * d->features;
     char path[OUTPUT_PATH], name[160], text[128];
@@ -210,7 +212,7 @@ static inline void glm_save(const glm_data *d, const glm_path *p, const char *pi
 static const unsigned glm_colors[GLM_CURVES] = {PLOT_BLUE,   PLOT_RED, PLOT_GREEN, PLOT_ORANGE,
                                                 PLOT_PURPLE, PLOT_SKY, PLOT_BLACK, 0x8c6d31};
 
-/* Weight w along the path; at and value are room for a number of each fit. */
+/* Draws weight w along the path; at and value have room for one number per fit. */
 static inline void glm_draw_curve(const glm_path *p, plot *to, int64_t w, double width, unsigned color, double *at,
                                   double *value) {
     for (int64_t i = 0; i < p->count; i++) {
@@ -220,7 +222,7 @@ static inline void glm_draw_curve(const glm_path *p, plot *to, int64_t w, double
     plot_curve(to, (int)p->count, at, value, width, color);
 }
 
-/* The largest in color, on top of the others. */
+/* Draws the largest weights in color, on top of the others. */
 static inline void glm_draw_curves(const glm_data *d, const glm_path *p, plot *to, double *size) {
     const int64_t weights = p->outputs * d->features;
     double *at = sw_alloc_array(p->count, sizeof *at), *value = sw_alloc_array(p->count, sizeof *value);
@@ -230,7 +232,7 @@ static inline void glm_draw_curves(const glm_data *d, const glm_path *p, plot *t
     if (at && value) {
         const int count = glm_take_largest(size, weights, GLM_CURVES, largest);
         for (int64_t w = 0; w < weights; w++)
-            if (size[w] > 0) /* not taken, and not 0 all along */
+            if (size[w] > 0) /* not among the largest, and not 0 for every penalty */
                 glm_draw_curve(p, to, w, 1, PLOT_GRAY, at, value);
         for (int k = count - 1; k >= 0; k--) {
             glm_draw_curve(p, to, largest[k], 2, glm_colors[k], at, value);
@@ -264,14 +266,14 @@ static inline void glm_draw_mark(plot *to, const glm_fit *f, const legend_entry 
     plot_dashed(to, 2, at, ends, entry->width, entry->color, entry->dash);
 }
 
-/* The mean over the folds with its standard error, and the two penalties that are chosen by it. */
+/* Draws the mean over the folds with its standard error, and the two penalties that it selects. */
 static inline void glm_draw_folds(const glm_path *p, plot *to) {
     const int64_t n = p->count;
     double *at = sw_alloc_array(4 * n, sizeof *at), low = INFINITY, high = -INFINITY;
     if (!at)
         return;
     double *mean = at + n, *below = mean + n, *above = below + n;
-    for (int64_t i = 0; i < n; i++) { /* a band's x ascends */
+    for (int64_t i = 0; i < n; i++) { /* the x of a band must ascend */
         const glm_fit *f = &p->fit[n - 1 - i];
         at[i] = f->penalty, mean[i] = f->cv_loss;
         below[i] = f->cv_loss - f->cv_error, above[i] = f->cv_loss + f->cv_error;
@@ -301,7 +303,7 @@ static inline void glm_draw_path(const glm_data *d, const glm_path *p, const cha
     plot_save(&to, picture);
 }
 
-/* A row for each feature, of the largest ones: a bar, or a point for each class. */
+/* Draws a row for each of the largest features: a bar, or a point for each class. */
 static inline void glm_draw_rows(const glm_data *d, const glm_path *p, plot *to, int count, const int64_t *feature) {
     const double *x = p->fit[0].x;
     char text[64], number[32];

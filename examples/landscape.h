@@ -1,4 +1,4 @@
-/* The loss of all samples around a point: its value and gradient along a direction, the sharpest direction,
+/* The loss of all samples in the neighborhood of a point: value and gradient along a direction, the sharpest direction,
  * and the largest rise within a ball. For models in f64. Not part of the library. */
 #ifndef SWALE_EXAMPLES_LANDSCAPE_H
 #define SWALE_EXAMPLES_LANDSCAPE_H
@@ -14,7 +14,7 @@ typedef struct landscape {
     sw_tape *tape;
     sw_gradient *g;
     int64_t dim;
-    double *x, *e, *v, *there; /* the point; a way from it; the sharpest direction; room */
+    double *x, *e, *v, *there; /* the point; a displacement; the sharpest direction; scratch memory */
     double loss;               /* at x */
 } landscape;
 
@@ -30,7 +30,7 @@ static inline void landscape_scale(double *v, int64_t dim, double factor) {
         v[i] *= factor;
 }
 
-/* f(x + c d), and unless it is NULL the gradient there, which the next call overwrites. */
+/* Returns f(x + c d). If g is not NULL, *g becomes the gradient there, which the next call overwrites. */
 static inline double landscape_value(landscape *a, const double *d, double c, const double **gradient) {
     double value = NAN;
     for (int64_t i = 0; i < a->dim; i++)
@@ -49,16 +49,16 @@ static inline void landscape_random(double *d, int64_t dim, sw_rng *rng) {
     landscape_scale(d, dim, 1 / landscape_norm(d, dim));
 }
 
-/* The eigenvalue of the Hessian H that is largest in size, by power iteration until a step changes it by less
- * than a ten-thousandth; its direction is left in v. Differences of gradients are wrong by h^2/6 of a fourth
- * derivative, and by 1e-12 or so of rounding. */
+/* Returns the eigenvalue of the Hessian H with the largest absolute value, by power iteration until a step changes it
+ * by less than a ten-thousandth; v becomes its direction. The differences of gradients have an error of h^2/6 times a
+ * fourth derivative, and a rounding error of about 1e-12. */
 static inline double landscape_eigenvalue(landscape *a, uint64_t seed) {
     const double h = 1e-4;
     double eigenvalue = 0, before = INFINITY;
     sw_rng rng = {.key = sw_rng_key(seed, "power iteration")};
     landscape_random(a->v, a->dim, &rng);
     for (int step = 0; step < 100 && !sw_error(); step++) {
-        const double *g = a->v; /* after an error */
+        const double *g = a->v; /* used only after an error */
         before = eigenvalue;
         landscape_value(a, a->v, h, &g);
         memcpy(a->e, g, (size_t)a->dim * sizeof *g);
@@ -77,9 +77,9 @@ static inline double landscape_eigenvalue(landscape *a, uint64_t seed) {
     return eigenvalue;
 }
 
-/* max f(x + e) - f(x) over |e| <= radius, as far as ascent finds it: from points on the sphere, along the
- * gradient, both ways along v, and two by lot, uphill by half a radius a step and back into the ball. After
- * landscape_eigenvalue, whose v it takes; `loss` is f(x). */
+/* Estimates max f(x + e) - f(x) over |e| <= radius by projected gradient ascent with steps of half a radius. It starts
+ * from five points on the sphere: along the gradient, in both directions along v, and in two random directions. Call
+ * landscape_eigenvalue before, which computes v; `loss` must be f(x). */
 static inline double landscape_rise(landscape *a, double radius, uint64_t seed) {
     double worst = 0;
     sw_rng rng = {.key = sw_rng_key(seed, "ascent")};

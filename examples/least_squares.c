@@ -34,7 +34,7 @@ static double t[M], y[M];
 
 /* ---- The problem in closed form: f(x) = 1/m sum (w t_i + b - y_i)^2 ---- */
 
-static double mean_t, mean_tt;                              /* of t and of t^2 */
+static double mean_t, mean_tt;                              /* means of t and of t^2 */
 static double optimum[2], least, largest_eigenvalue, noise; /* noise: tr C of two samples at the optimum */
 
 static double value_at(const double *x) {
@@ -72,18 +72,18 @@ static sw_source *make_problem(void) {
 
 typedef struct walk {
     const char *name, *estimator, *schedule;
-    double lr; /* 0: one over the largest eigenvalue */
+    double lr; /* 0 means 1 / the largest eigenvalue */
     unsigned color;
-    curve *gap;  /* NULL, or where means of f - f* over a two-hundredth of the steps go */
-    double goal; /* where f - f* is not above it, it ends */
+    curve *gap;  /* NULL, or the curve of f - f*, averaged over blocks of a two-hundredth of the steps */
+    double goal; /* the walk ends when f - f* is at most this */
     int64_t taken;
     double floor; /* mean of f - f* over the last three quarters */
-    int n;        /* places, the first of them */
+    int n;        /* number of positions in w and b, the first ones of the walk */
     double w[PLACES], b[PLACES];
 } walk;
 
-/* Where it is after `step` steps. */
-static void look(walk *k, const double *x, int64_t step) {
+/* Records the position after `step` steps. */
+static void walk_record(walk *k, const double *x, int64_t step) {
     const int64_t block = (steps + 199) / 200, settled = steps - steps / 4;
     static double sum;
     const double gap = value_at(x) - least;
@@ -98,7 +98,7 @@ static void look(walk *k, const double *x, int64_t step) {
         k->floor += gap / (double)settled;
 }
 
-static void go(walk *k, const sw_source *source) {
+static void walk_run(walk *k, const sw_source *source) {
     char rule[64];
     k->taken = 0, k->n = 0, k->floor = 0;
     sw_model *model = sw_model_new(SW_F64, 0);
@@ -114,7 +114,7 @@ static void go(walk *k, const sw_source *source) {
         sw_params_mark_changed(params);
     }
     for (; x && !sw_error(); k->taken++) {
-        look(k, x, k->taken);
+        walk_record(k, x, k->taken);
         if (k->taken == steps || value_at(x) - least <= k->goal)
             break;
         sw_optim_minimize(optim, f, NULL);
@@ -124,13 +124,13 @@ static void go(walk *k, const sw_source *source) {
 
 /* ---- The picture ---- */
 
-/* f(w, b) - f*, by the Hessian, for contours. */
+/* f(w, b) - f*, computed with the Hessian, for the contours. */
 static double gap_at(double w, double b) {
     const double dw = w - optimum[0], db = b - optimum[1];
     return mean_tt * dw * dw + 2 * mean_t * dw * db + db * db;
 }
 
-/* The places of a walk, but for those that the one before would hide. */
+/* Draws the positions of a walk, except those that would lie on the previous one. */
 static void draw_places(plot *p, const walk *k) {
     for (int j = 0, last = 0; j < k->n; j++) {
         const double dx = plot_x(p, k->w[j]) - plot_x(p, k->w[last]), dy = plot_y(p, k->b[j]) - plot_y(p, k->b[last]);
@@ -147,7 +147,7 @@ static void draw(const walk *k, int searches, const curve *gap) {
     plot_panel(&p, 60, 40, SIDE, SIDE, -1.25, 1.75, 0, 3.8);
     plot_axes(&p, "f(w, b), and ways down", "w", "b");
     plot_contours(&p, gap_at, &contours);
-    for (int i = searches; i >= 0; i--) /* SGD's first steps lie below the others */
+    for (int i = searches; i >= 0; i--) /* the first steps of SGD are drawn below the others */
         plot_curve(&p,
                    i < searches     ? k[i].n
                    : k[i].n < SHOWN ? k[i].n
@@ -196,7 +196,7 @@ int main(int argc, char **argv) {
             k[i].name = name[j], k[i].estimator = "minibatch batch=2 order=replacement";
             k[i].lr = floor_step[j], k[i].color = floor_color[j], k[i].gap = &gap[j], k[i].goal = -1;
         }
-        go(&k[i], source);
+        walk_run(&k[i], source);
     }
     sw_source_free(source);
     if (sw_error())

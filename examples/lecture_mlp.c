@@ -30,11 +30,11 @@ static const struct {
                       {"nesterov", "sgd lr=4e-4 momentum=0.8 nesterov", PLOT_GREEN},
                       {"adam", "adam lr=4e-4", PLOT_RED}};
 
-/* Of each method, by epoch from 0: losses, then accuracies; training, then test. */
+/* For each method, by epoch from 0: losses, then accuracies; of the training set, then of the test set. */
 enum { TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY };
 static curve curves[CURVES][METHODS];
 
-/* A picture's numbers come between 0 and 1; the lecture's network saw bytes. */
+/* Scales pixels back to 0 to 255, the inputs of the network in the lecture; the source gives 0 to 1. */
 static sw_status to_bytes(void *user, int64_t id, uint64_t draw, const double *in, double *to) {
     (void)user, (void)id, (void)draw;
     for (int i = 0; i < 784; i++)
@@ -56,7 +56,7 @@ static sw_model *make_model(void) {
     return model;
 }
 
-/* Loss and accuracy on both sets, as the method's next points. */
+/* Adds the loss and accuracy on both sets to the curves of the method. */
 static void note(sw_model *model, int m, double epoch, const sw_source *train, const sw_source *test) {
     sw_evaluation on_train = {0}, on_test = {0};
     sw_model_evaluate(model, NULL, train, sw_cross_entropy, &on_train);
@@ -87,7 +87,7 @@ static void train(int m, const sw_source *set, const sw_source *test) {
     sw_tape_free(tape), sw_loader_free(loader), sw_optim_free(optim), sw_model_free(model);
 }
 
-/* ---- The figure: loss and accuracy, training dashed by being thin ---- */
+/* ---- The figure: loss and accuracy; training lines are thin, test lines thick ---- */
 
 static void draw_panel(plot *p, double left, const char *title, int train_curve, double low, double high,
                        bool logarithmic) {
@@ -105,7 +105,7 @@ static void draw_panel(plot *p, double left, const char *title, int train_curve,
     plot_legend(p, METHODS, entry);
 }
 
-/* All epochs of the method were trained: no signal cut it short. */
+/* Whether all epochs of the method were trained, without a signal. */
 static bool is_complete(int m) {
     return curves[TEST_ACCURACY][m].n == epochs + 1;
 }
@@ -144,7 +144,7 @@ int main(int argc, char **argv) {
     cli_flush();
     if (is_complete(0))
         write_figure();
-    else /* an earlier run's files are worth more than an empty figure */
+    else /* keep the files of an earlier run instead of writing an empty figure */
         cli_say("interrupted before the first method was completed: nothing was written");
     return cli_end(cli_exit_code());
 }

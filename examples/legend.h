@@ -9,17 +9,22 @@ typedef enum legend_mark { LEGEND_LINE = 0, LEGEND_POINT, LEGEND_AREA } legend_m
 typedef struct legend_entry {
     const char *text; /* UTF-8 */
     unsigned color;
-    double width; /* of a line, or the radius of a point, in units */
+    double width; /* the width of a line or the radius of a point, in units */
     legend_mark mark;
-    double dash[2]; /* of a line, as plot_dashed has it */
+    double dash[2]; /* of a line, as in plot_dashed */
 } legend_entry;
 
-/* Sizes in units: of a row, of the mark at its left, of the gap around both. */
-enum { LEGEND_ROW = 20, LEGEND_MARK = 34, LEGEND_GAP = 8, LEGEND_CLEAR = 4 /* left free around the legend */ };
+/* Sizes in units: of a row, of the mark at its left, and of the gap around both. */
+enum {
+    LEGEND_ROW = 20,
+    LEGEND_MARK = 34,
+    LEGEND_GAP = 8,
+    LEGEND_CLEAR = 4 /* the margin around the legend */
+};
 
 typedef struct legend_box {
     int left, top, width, height; /* units */
-    int columns;                  /* of entries */
+    int columns;                  /* number of columns of entries */
 } legend_box;
 
 static inline bool legend_fits(const plot *p, legend_box at) {
@@ -45,15 +50,15 @@ static inline bool legend_place_inside(const plot *p, legend_box *at) {
     return false;
 }
 
-/* Whether data or text are in the part of the box that is within the height of the picture. */
+/* Whether the part of the box inside the picture contains data or text. */
 static inline bool legend_is_obstructed(const plot *p, legend_box at) {
     const int top = at.top - LEGEND_CLEAR, below = p->height - top, high = at.height + 2 * LEGEND_CLEAR;
     const int rows = high < below ? high : below;
     return rows > 0 && !plot_is_free(p, at.left - LEGEND_CLEAR, top, at.width + 2 * LEGEND_CLEAR, rows);
 }
 
-/* Puts it below the panel, under the numbers and the label, in as many columns as the panel is wide; the picture grows
- * if needed. */
+/* Places the legend below the panel, under the numbers and the label, in as many columns as the width of the panel
+ * allows; the picture is enlarged if necessary. */
 static inline void legend_place_below(plot *p, int count, legend_box *at) {
     const int most = (int)(p->right - p->left) / at->width;
     at->columns = most < 1 ? 1 : most < count ? most : count;
@@ -84,8 +89,8 @@ static inline void legend_draw_mark(plot *p, const legend_entry *e, double x, do
     }
 }
 
-/* A row for each entry in a white box: inside the panel where no data are, else below it. Call it after all data of
- * the panel are drawn, and those of a panel below. */
+/* Draws a white box with a row for each entry: inside the panel where it covers no data, else below the panel. Call it
+ * after all data of the panel, and of a panel below it, are drawn. */
 static inline void plot_legend(plot *p, int count, const legend_entry *entry) {
     double widest = 0;
     if (!plot_ready(p) || count < 1)

@@ -14,16 +14,16 @@
 #include "curves.h"
 #include <swale/swale.h>
 
-enum { M = 200, N = 10, SEEDS = 20, PER_PASS = 4 /* points of a curve */ };
+enum { M = 200, N = 10, SEEDS = 20, PER_PASS = 4 /* PER_PASS: points of a curve per m evaluations */ };
 
 static int64_t passes = 60;
 static double mu = 0.1;
 
-/* Steps are those of theory. L is the largest Lipschitz constant of a sample's gradient, |a_i|^2/4 + mu; for
- * gradient descent that of f, the largest eigenvalue of 1/(4m) sum a_i a_i' + mu. */
+/* Step sizes are those of the theory. L is the largest Lipschitz constant of a sample's gradient, |a_i|^2/4 + mu. For
+ * gradient descent it is that of f: mu plus the largest eigenvalue of 1/(4m) sum a_i a_i'. */
 typedef struct method {
     const char *name, *result, *estimator;
-    double step; /* times 1/L */
+    double step; /* in units of 1/L */
     unsigned color;
 } method;
 static const method methods[] = {
@@ -69,7 +69,8 @@ static double dot(const double *a, const double *b) {
     return sum;
 }
 
-/* f, in plain loops; g and s, unless NULL, get its gradient and the second derivatives by <row_i, x>. */
+/* Returns f, computed with plain loops. If they are not NULL, g receives the gradient, and s the second derivatives of
+ * the losses with respect to <row_i, x>. */
 static double value_at(const double *x, double *g, double *s) {
     double value = mu / 2 * dot(x, x);
     for (int j = 0; g && j < N; j++)
@@ -85,7 +86,7 @@ static double value_at(const double *x, double *g, double *s) {
     return value;
 }
 
-/* (mu + 1/m sum s_i a_i a_i') v */
+/* Computes (mu + 1/m sum s_i a_i a_i') v. */
 static void hessian_times(const double *s, const double *v, double *to) {
     for (int j = 0; j < N; j++)
         to[j] = mu * v[j];
@@ -96,8 +97,8 @@ static void hessian_times(const double *s, const double *v, double *to) {
     }
 }
 
-/* Newton's method; each of its linear systems by conjugate gradients, which need N steps. f - f* is at most
- * |gradient|^2 / (2 mu): 1e-8 would do for 1e-15. Returns the gradient's norm. */
+/* Finds the minimum by Newton's method, whose linear systems are solved by conjugate gradients in N steps. f - f* is at
+ * most |gradient|^2 / (2 mu): a gradient of 1e-8 is enough for 1e-15. Returns the norm of the gradient. */
 static double find_optimum(void) {
     double g[N] = {0}, s[M];
     memset(optimum, 0, sizeof optimum);
@@ -117,7 +118,7 @@ static double find_optimum(void) {
         }
         if (dot(d, d) < 1e-30)
             break;
-        double trial[N], t = 2; /* of steps that are too long, a half */
+        double trial[N], t = 2; /* step length, which is halved if f would increase */
         do
             for (int j = (t /= 2, 0); j < N; j++)
                 trial[j] = optimum[j] + t * d[j];
@@ -152,7 +153,7 @@ static void make_problem(void) {
     }
 }
 
-/* ---- The same as an objective ---- */
+/* ---- The problem as an objective ---- */
 
 static sw_tensor rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     sw_tensor t = sw_empty(tape, SW_F64, SW_SHAPE(count, N));
@@ -169,19 +170,19 @@ static sw_tensor head(void *user, sw_tape *tape, sw_tensor z, const int64_t *ids
     return sw_mean(sw_softplus(z));
 }
 
-/* With the penalty in each f_i, as the theorem wants it. */
+/* The loss with the penalty in each f_i, as the theorem assumes. */
 static sw_tensor penalized(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     sw_tensor x = sw_param_use(tape, sw_params_at(user, 0));
     sw_tensor z = sw_linear(rows(NULL, tape, ids, count), x, (sw_tensor){0});
     return sw_add(head(NULL, tape, z, ids, count), sw_scale(sw_sum(sw_mul(x, x)), mu / 2));
 }
 
-/* Runs an estimator from x = 0 and calls `look` after each step until it says that it is enough. As a
- * generalized linear model, whose tables hold a number for each sample, the penalty is the rule's weight
- * decay. `look` gets x and the number of steps. */
+/* Runs an estimator from x = 0, and calls `look` with x and the number of steps, at the start and after each step,
+ * until it returns false. For a generalized linear model (glm), whose tables have one number per sample, the penalty is
+ * the weight decay of the rule. */
 typedef bool look_function(void *user, const double *x, int64_t step);
 
-static void run(const char *estimator, double lr, bool glm, int64_t order, look_function *look, void *user) {
+static void run_estimator(const char *estimator, double lr, bool glm, int64_t order, look_function *look, void *user) {
     char rule[96];
     sw_params *params = sw_params_new(SW_F64, 0);
     sw_params_add(params, "x", SW_SHAPE(1, N), NULL);
@@ -211,7 +212,7 @@ static bool watch(void *user, const double *x, int64_t step) {
     return evaluations < passes * M;
 }
 
-/* Means over the seeds: of the last iterate's gap, and of that of x's mean. */
+/* Curves of the theorem: means over the seeds of f - f* at the last iterate and at the mean iterate, and the bounds. */
 enum { LAST, LAST_BOUND, MEAN, MEAN_BOUND, THEOREM };
 typedef struct theorem_run {
     curve *curve;
@@ -224,7 +225,7 @@ static bool watch_theorem(void *user, const double *x, int64_t step) {
     const int at = (int)(step / (M / PER_PASS)) - 1;
     if (at >= 0 && step % (M / PER_PASS) == 0) {
         for (int j = 0; j < N; j++)
-            mean[j] = t->sum[j] / (double)step; /* of x_0 to x_(k-1) */
+            mean[j] = t->sum[j] / (double)step; /* the mean of x_0 to x_(k-1) */
         t->curve[LAST].y[at] += (value_at(x, NULL, NULL) - least) / SEEDS;
         t->curve[MEAN].y[at] += (value_at(mean, NULL, NULL) - least) / SEEDS;
     }
@@ -233,8 +234,9 @@ static bool watch_theorem(void *user, const double *x, int64_t step) {
     return step < passes / 2 * M;
 }
 
-/* Whether the means of the runs are below both bounds at every point; half as many passes tell enough. */
-static bool prove(curve c[THEOREM]) {
+/* Whether the means of the runs are below both bounds at every point. Half as many passes as in the other panel are
+ * enough. */
+static bool theorem_bounds_hold(curve c[THEOREM]) {
     const double zero[N] = {0}, gap = value_at(zero, NULL, NULL) - least, square = dot(optimum, optimum);
     const double rate = fmin(mu / (16 * largest_l), 1 / (8.0 * M));
     bool holds = true;
@@ -250,7 +252,7 @@ static bool prove(curve c[THEOREM]) {
     }
     for (int64_t i = 0; i < SEEDS; i++) {
         theorem_run t = {.curve = c};
-        run("sag init=centered", 1 / (16 * largest_l), false, cli.seed + i, watch_theorem, &t);
+        run_estimator("sag init=centered", 1 / (16 * largest_l), false, cli.seed + i, watch_theorem, &t);
     }
     for (int i = 0; i < c[LAST].n; i++)
         holds = holds && c[LAST].y[i] <= c[LAST_BOUND].y[i] && c[MEAN].y[i] <= c[MEAN_BOUND].y[i];
@@ -288,12 +290,12 @@ int main(int argc, char **argv) {
     for (int i = 0; i < METHODS; i++) {
         const method *m = &methods[i];
         c[i].n = 0, c[i].name = m->name, c[i].color = m->color, c[i].width = i < SGD ? 2 : 1;
-        run(m->estimator, m->step / (i == GD ? l_of_f : largest_l), true, cli.seed, watch, &c[i]);
+        run_estimator(m->estimator, m->step / (i == GD ? l_of_f : largest_l), true, cli.seed, watch, &c[i]);
     }
-    const bool holds = prove(c + METHODS);
+    const bool holds = theorem_bounds_hold(c + METHODS);
     if (sw_error())
         return cli_end(1);
-    for (int i = 0; i < METHODS; i++) /* SGD: the mean over the second half, at its floor */
+    for (int i = 0; i < METHODS; i++) /* for SGD, the mean over the second half, when it fluctuates around its floor */
         printf("%s %.3e\n", methods[i].result, i < SGD ? c[i].y[c[i].n - 1] : curve_end(&c[i], 0.5));
     printf("floor_ratio %.2f\nbound_holds %d\ngradient_norm %.1e\nL %.4f\nL_of_f %.4f\n",
            curve_end(&c[SGD], 0.5) / curve_end(&c[QUARTER], 0.5), holds, norm, largest_l, l_of_f);

@@ -1,8 +1,8 @@
 # Writes the manual page of an example from the first comment of its source and from its --help:
-#     awk -f man.awk -v program=NAME -v version=0.1.0 NAME.c HELP
+#     awk -f man.awk -v program=NAME -v version=0.2.0 NAME.c HELP
 # HELP: "example: COMMAND", a table of options, sentences; blank lines between them.
 
-function text(line) { # for roff: nothing in it is a command, a minus is one to be copied
+function text(line) { # escapes a line for roff: it contains no command, and minus signs can be copied
     gsub(/\\/, "\\e", line)
     gsub(/-/, "\\-", line)
     gsub(/"/, "\\(dq", line)

@@ -26,7 +26,7 @@ static const cli_program program = {.name = "optimizer_zoo",
                                     .out = "optimizer_zoo.png",
                                     .numbers = true};
 
-/* ---- Halton's points, as in the AlgoPerf benchmark: large primes, digits shuffled, shifted at random ---- */
+/* ---- Halton points as in the AlgoPerf benchmark: large primes, permuted digits, a random shift ---- */
 
 /* The i-th number of dimension d, in [0, 1). */
 static double halton(int d, int64_t i) {
@@ -38,20 +38,21 @@ static double halton(int d, int64_t i) {
     sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, site)};
     for (int k = 0; k < base; k++)
         digit[k] = k;
-    for (int k = base - 1; k > 1; k--) { /* 0 stays: numbers end */
+    for (int k = base - 1; k > 1; k--) { /* the digit 0 keeps its value: it is every missing digit */
         const int j = 1 + (int)sw_rng_below(&rng, (uint64_t)k), other = digit[j];
         digit[j] = digit[k];
         digit[k] = other;
     }
     double value = sw_rng_uniform(&rng), scale = 1;
-    for (i += 100; i > 0; i /= base) { /* the first hundred are too regular */
+    for (i += 100; i > 0; i /= base) { /* the first hundred points are skipped, because they are too regular */
         scale /= base;
         value += digit[i % base] * scale;
     }
     return value - floor(value);
 }
 
-/* "adam lr=0.00123 beta1=0.91 …": each option that the table wants tuned, at the trial's point. */
+/* Writes the spec of a trial, "adam lr=0.00123 beta1=0.91 …", with a value for each option that has a range for
+ * tuning. */
 static void make_spec(const sw_rule *rule, int64_t trial, char *spec, size_t size) {
     size_t at = (size_t)snprintf(spec, size, "%s", rule->name);
     int d = 0;
@@ -71,9 +72,9 @@ static void make_spec(const sw_rule *rule, int64_t trial, char *spec, size_t siz
 
 typedef struct entry {
     const sw_rule *rule;
-    char spec[512];                                   /* the best so far */
-    sw_evaluation chosen;                             /* on the 5,000 */
-    double accuracy[SEEDS], mean, low, high, seconds; /* on the test set; seconds of an epoch */
+    char spec[512];                                   /* the best spec so far */
+    sw_evaluation chosen;                             /* on the 5,000 pictures for validation */
+    double accuracy[SEEDS], mean, low, high, seconds; /* on the test set; seconds per epoch */
     int runs;
 } entry;
 
@@ -82,7 +83,7 @@ static curve by_step[MOST], by_second[MOST];
 
 typedef struct watcher {
     curve *step, *second;
-    double loss; /* smoothed */
+    double loss; /* the smoothed loss */
 } watcher;
 
 static sw_status watch(void *user, sw_train_state *state) {
@@ -97,7 +98,7 @@ static sw_status watch(void *user, sw_train_state *state) {
     return SW_OK;
 }
 
-/* One run; false if it came to nothing (the setting diverged), which is no error. */
+/* Trains once. False if the setting diverged, which is not an error. */
 static bool run(const char *spec, uint64_t its_seed, const sw_source *train, const sw_source *judge, watcher *w,
                 sw_evaluation *result, double *seconds) {
     sw_train_result trained = {0};
@@ -119,8 +120,8 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
     return !diverged && !sw_error() && !cli_signal;
 }
 
-/* The table grows by a line for each trial; the file is replaced each time, so that a run that is killed leaves
- * what was tried until then. `lost`: the last attempt failed, which does not end the search. */
+/* Adds a line to the table for each trial, and replaces the file, so that an interrupted search leaves all complete
+ * trials. `lost`: the last attempt failed, which does not end the search. */
 static void tune(entry *e, sw_source *const *part, output *csv, bool *lost) {
     e->chosen.accuracy = -1;
     for (int64_t t = 0; t < trials && !sw_error() && !cli_signal; t++) {
@@ -158,15 +159,15 @@ static void judge(entry *e, int i, const sw_source *train, const sw_source *test
     e->seconds = e->runs ? seconds / e->runs / (double)epochs : 0;
 }
 
-/* ---- What comes of it ---- */
+/* ---- Results ---- */
 
-/* The rules that --rules asks for, or all; a name that is none ends the program. */
+/* Selects the rules of --rules, or all rules; an unknown name ends the program. */
 static int choose(void) {
     const char *names[MOST];
     int count = 0, rules = 0;
     const sw_rule *rule[MOST];
     for (int i = 0; sw_rule_at(i) && count < MOST; i++)
-        if (!(sw_rule_at(i)->flags & SW_RULE_EXACT_GRADIENT)) { /* not for batches */
+        if (!(sw_rule_at(i)->flags & SW_RULE_EXACT_GRADIENT)) { /* it needs the gradient of all samples */
             rule[count] = sw_rule_at(i);
             names[count] = rule[count]->name;
             count++;
@@ -264,7 +265,7 @@ static void print_results(int rules) {
     cli_flush();
 }
 
-/* An earlier run's picture is worth more than one without curves. */
+/* Keep the picture of an earlier run instead of writing one without curves. */
 static void say_nothing_was_completed(void) {
     if (cli_signal)
         cli_say("interrupted before the first rule was completed: %s was not written", cli.out);

@@ -1,5 +1,5 @@
-/* Files that a program writes: paths are checked before the work begins, and files are replaced atomically.
- * Not part of the library. Included by cli.h, which says which POSIX this is. */
+/* Files that a program writes: paths are checked before the work begins, and files are replaced atomically. Not part of
+ * the library. cli.h includes this file and selects the version of POSIX. */
 #ifndef SWALE_EXAMPLES_OUTPUT_H
 #define SWALE_EXAMPLES_OUTPUT_H
 
@@ -16,9 +16,10 @@
 
 enum { OUTPUT_PATH = 4096 };
 
-/* ---- Places ---- */
+/* ---- Paths ---- */
 
-/* Where a file that is to be written lies: the end of a symbolic link. Returns NULL, or what is wrong there. */
+/* Finds the path at the end of a symbolic link, where a file will be written. Returns NULL, or the reason why it cannot
+ * be written. */
 static inline const char *output_resolve(const char *path, char real[PATH_MAX], mode_t *mode) {
     struct stat there;
     *mode = 0;
@@ -26,9 +27,9 @@ static inline const char *output_resolve(const char *path, char real[PATH_MAX], 
         *mode = there.st_mode & 07777;
         if (S_ISDIR(there.st_mode))
             return "Is a directory";
-        if (!S_ISREG(there.st_mode)) /* a FIFO would block, and a device is not to be replaced */
+        if (!S_ISREG(there.st_mode)) /* opening a FIFO would block, and a device must not be replaced */
             return "not an ordinary file";
-        if (!(there.st_mode & 0222) || access(path, W_OK) != 0) /* for root access() is always granted */
+        if (!(there.st_mode & 0222) || access(path, W_OK) != 0) /* access() always succeeds for root */
             return "the file there is write-protected";
         return realpath(path, real) ? NULL : strerror(errno);
     }
@@ -42,8 +43,8 @@ static inline const char *output_resolve(const char *path, char real[PATH_MAX], 
     return NULL;
 }
 
-/* A new file beside `real`, open for writing, whose name is put into `name`; -1 and errno. The name is
- * hidden, and short whatever the length of that of `real`. */
+/* Creates a file beside `real`, opens it for writing, and puts its name into `name`; -1 and errno after an error. The
+ * name is hidden, and short even if that of `real` is long. */
 static inline int output_temporary(const char *real, char name[PATH_MAX]) {
     const char *slash = strrchr(real, '/');
     const int folder = slash ? (int)(slash - real) + 1 : 0;
@@ -52,8 +53,8 @@ static inline int output_temporary(const char *real, char name[PATH_MAX]) {
     return mkstemp(name);
 }
 
-/* NULL if a file can be written there, else the reason why not. A file is created beside it and removed again;
- * what is there stays as it is. */
+/* Returns NULL if a file can be written there, else the reason. A file is created beside it and removed again; an
+ * existing file stays unchanged. */
 static inline const char *output_fault(const char *path) {
     char real[PATH_MAX], name[PATH_MAX];
     mode_t mode;
@@ -68,7 +69,7 @@ static inline const char *output_fault(const char *path) {
     return NULL;
 }
 
-/* Whether two paths are one file, which need not exist. */
+/* Whether two paths refer to the same file, which need not exist. */
 static inline bool output_same(const char *a, const char *b) {
     struct stat of_a, of_b;
     const bool has_a = stat(a, &of_a) == 0, has_b = stat(b, &of_b) == 0;
@@ -88,10 +89,10 @@ static inline bool output_same(const char *a, const char *b) {
     return strcmp(name[0], name[1]) == 0 && strcmp(real[0], real[1]) == 0;
 }
 
-/* ---- A file that is replaced whole ---- */
+/* ---- Atomic replacement of a file ---- */
 
-/* Writes to the disk under another name and then takes the place of `path`, keeping its permissions. After an
- * error the file there is the old one, and nothing else is left. Allocates nothing. */
+/* Writes a file under another name, syncs it to the disk, and renames it to `path`, keeping the permissions. After an
+ * error, the old file is unchanged, and no other file remains. Allocates no memory. */
 static inline sw_status output_replace(const char *path, const char *bytes, size_t count) {
     char real[PATH_MAX], name[PATH_MAX];
     mode_t mode;
@@ -123,9 +124,9 @@ static inline sw_status output_replace(const char *path, const char *bytes, size
     return sw_fail(SW_ERR_IO, "%s: cannot be written: %s", path, strerror(error));
 }
 
-/* A text that is gathered in memory and then written by output_replace. */
+/* A text that is collected in memory, and then written by output_replace. */
 typedef struct output {
-    FILE *file; /* to print to; NULL after an error */
+    FILE *file; /* the stream to which the program prints; NULL after an error */
     char *text;
     size_t size;
     char path[OUTPUT_PATH];
@@ -146,7 +147,7 @@ SW_PRINTF(2, 3) static inline FILE *output_open(output *o, const char *path, ...
     return o->file;
 }
 
-/* Writes what was printed so far, which may grow on. Nothing is written while an error is pending. */
+/* Writes the text printed so far; more can be printed afterwards. Writes nothing while an error is pending. */
 static inline sw_status output_save(output *o) {
     if (!o->file || sw_error())
         return sw_error_status();

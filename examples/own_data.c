@@ -37,7 +37,7 @@ static sw_model *make_network(int64_t features, int64_t classes) {
 typedef struct watch {
     sw_model *model;
     const sw_source *validation;
-    float *best; /* the weights of the lowest loss */
+    float *best; /* the weights with the lowest validation loss */
     double lowest;
     int64_t since;
 } watch;
@@ -56,7 +56,7 @@ static sw_status after_epoch(void *user, sw_train_state *state) {
     return SW_OK;
 }
 
-/* Leaves the best weights in the model; false: there are none, after an error or an early Ctrl-C. */
+/* Trains, and leaves the best weights in the model. False if there are none, after an error or an early Ctrl-C. */
 static bool train(sw_model *model, const sw_source *data, const sw_source *validation, sw_train_result *result) {
     sw_params *params = sw_model_params(model);
     const size_t bytes = sizeof(float) * (size_t)sw_params_dim(params);
@@ -83,7 +83,7 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
 
 /* ---- Files ---- */
 
-/* The label of a class as it is in the table, under "class0", "class1", … */
+/* Saves the label of a class, as it is in the table, under the key "class0", "class1", … */
 static const char *class_key(int class) {
     static char key[32];
     snprintf(key, sizeof key, "class%d", class);
@@ -103,19 +103,19 @@ static void write_file(const sw_model *model, const sw_source *data, int64_t fea
 }
 
 static void learn(void) {
-    const double share[] = {0.6, 0.2, 0.2};
+    const double fractions[] = {0.6, 0.2, 0.2};
     sw_source *part[3] = {0};
     sw_source *all = sw_csv(csv, &columns);
     const int64_t features = all ? all->x_shape[0] : 0;
     const sw_split_options how =
-        SW_OPTIONS(sw_split_options, .fractions = share, .stratified = true, .seed = (uint64_t)cli.seed);
+        SW_OPTIONS(sw_split_options, .fractions = fractions, .stratified = true, .seed = (uint64_t)cli.seed);
     if (!all || sw_split_source(all, 3, &how, part) != SW_OK) {
         sw_source_free(all);
         return;
     }
     double *mean = sw_alloc_array(features, sizeof *mean);
     double *std = sw_alloc_array(features, sizeof *std);
-    sw_moments(part[0], SW_PER_FEATURE, mean, std); /* of the training rows alone */
+    sw_moments(part[0], SW_PER_FEATURE, mean, std); /* moments of the training rows only */
     const sw_normalize_options same = SW_OPTIONS(sw_normalize_options, .mean = mean, .std = std, .owns_source = true);
     for (int i = 0; i < 3; i++)
         part[i] = sw_normalize(part[i], &same);
@@ -143,9 +143,9 @@ static void learn(void) {
     sw_source_free(all);
 }
 
-/* ---- A row ---- */
+/* ---- Prediction for a row ---- */
 
-/* Numbers between commas, exactly `count`. */
+/* Parses exactly `count` numbers that are separated by commas. */
 static bool read_row(const char *text, int64_t count, double *x) {
     for (int64_t i = 0; i < count; i++) {
         char *end;

@@ -1,15 +1,15 @@
-/* Pictures of the examples: panels with axes, curves, bands, points, colored surfaces, small pictures, text and legends,
- * as a PNG file. Not part of the library.
+/* Pictures of the examples: panels with axes, curves, bands, points, colored surfaces, small pictures, text and
+ * legends, as a PNG file. Not part of the library.
  *
  *     plot p = plot_new(640, 400);                          white; a unit is two pixels of the file
- *     plot_panel(&p, 60, 40, 560, 300, -1, 1, 0, 2);        a box of it shows x in [-1, 1], y in [0, 2]
+ *     plot_panel(&p, 60, 40, 560, 300, -1, 1, 0, 2);        a box that shows x in [-1, 1], y in [0, 2]
  *     plot_axes(&p, "title", "x", "y");
  *     plot_curve(&p, n, x, y, 2, PLOT_BLUE);
  *     plot_legend(&p, 1, &(legend_entry){"curve", PLOT_BLUE, 2});
  *     plot_save(&p, "curve.png");
  *
- * After plot_logarithmic(&p, false, true) the panel's y is logarithmic; data are given as they are. No call needs a
- * check: after an error nothing is painted, and sw_error() returns the message.
+ * After plot_logarithmic(&p, false, true) the panel's y is logarithmic; data are passed without logarithms. No
+ * call needs a check: after an error nothing is painted, and sw_error() returns the message.
  *
  * colors.h, canvas.h (the surface), truetype.h, stroke_font.h, text.h, axes.h and legend.h hold the parts. */
 #ifndef SWALE_EXAMPLES_PLOT_H
@@ -17,7 +17,7 @@
 
 #include "legend.h"
 
-/* ---- Data, in the panel's units; widths, radii and dashes in those of the canvas ---- */
+/* ---- Data in the units of the panel; widths, radii and dashes in units of the canvas ---- */
 
 static inline void plot_curve(plot *p, int n, const double *x, const double *y, double width, unsigned color) {
     p->clipped = true;
@@ -26,10 +26,11 @@ static inline void plot_curve(plot *p, int n, const double *x, const double *y, 
     p->clipped = false;
 }
 
-/* A curve in dashes of dash[0] pixels and gaps of dash[1], measured along the curve; {0, 0}: without gaps. */
+/* Draws a curve of dashes with the length dash[0] and gaps of dash[1] units, measured along the curve; {0, 0}: without
+ * gaps. */
 static inline void plot_dashed(plot *p, int n, const double *x, const double *y, double width, unsigned color,
                                const double dash[2]) {
-    double left = dash[0]; /* of the dash or gap at hand */
+    double left = dash[0]; /* the rest of the current dash or gap */
     bool gap = false;
     if (!(dash[0] > 0 && dash[1] > 0)) {
         plot_curve(p, n, x, y, width, color);
@@ -40,7 +41,7 @@ static inline void plot_dashed(plot *p, int n, const double *x, const double *y,
         double from_x = plot_x(p, x[i]), from_y = plot_y(p, y[i]);
         const double to_x = plot_x(p, x[i + 1]), to_y = plot_y(p, y[i + 1]);
         const double dx = to_x - from_x, dy = to_y - from_y, length = sqrt(dx * dx + dy * dy);
-        if (!(length < 1e5)) /* a value that is not finite: there is no way along it */
+        if (!(length < 1e5)) /* an end of the segment is not finite */
             continue;
         for (double gone = 0; gone < length;) {
             const double part = left < length - gone ? left : length - gone;
@@ -55,7 +56,7 @@ static inline void plot_dashed(plot *p, int n, const double *x, const double *y,
     p->clipped = false;
 }
 
-/* What is between two curves, which share x, in ascending order. */
+/* Fills the area between two curves, which have the same x, in ascending order. */
 static inline void plot_band(plot *p, int n, const double *x, const double *low, const double *high, unsigned color,
                              double cover) {
     p->clipped = true;
@@ -71,14 +72,14 @@ static inline void plot_band(plot *p, int n, const double *x, const double *low,
     p->clipped = false;
 }
 
-/* A disc with a white edge. */
+/* Draws a disc with a white edge. */
 static inline void plot_point(plot *p, double x, double y, double radius, unsigned color) {
     const double px = plot_x(p, x), py = plot_y(p, y);
     plot_line(p, px, py, px, py, 2 * radius + 1.2, PLOT_WHITE);
     plot_line(p, px, py, px, py, 2 * radius, color);
 }
 
-/* ---- Surfaces: they are background, on which a legend may lie ---- */
+/* ---- Surfaces, which count as background: a legend may cover them ---- */
 
 /* Fills the panel with [rows, columns] colors, the first row at the top: a surface, or a small picture. */
 static inline void plot_field(plot *p, int rows, int columns, const unsigned *color) {

@@ -7,7 +7,7 @@
 #include "plot.h"
 #include <swale/swale.h>
 
-enum { GRID = 281 }; /* points of the curve */
+enum { GRID = 281 }; /* GRID: points of the curve */
 
 static int64_t samples = 80, steps = 2000, passes = 500;
 static double dropout = 0.1;
@@ -31,7 +31,7 @@ static bool has_data(double x) {
     return fabs(x) >= 0.5 && fabs(x) <= 1.3;
 }
 
-/* Points about the curve in two stretches; between them, and outside, there are none. */
+/* Makes noisy points near the curve in two intervals; there are none between and outside them. */
 static sw_source *make_samples(double *x, double *y) {
     sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "samples")};
     for (int64_t i = 0; i < samples; i++) {
@@ -44,10 +44,11 @@ static sw_source *make_samples(double *x, double *y) {
     return sw_arrays(&inputs, &targets, NULL);
 }
 
-/* Mean and standard deviation of `passes` outputs at each point of x [GRID]. */
+/* Computes mean and standard deviation of `passes` outputs at each point of x [GRID]. */
 static void ask_often(sw_module *net, double *x, double *mean, double *deviation) {
     sw_tape *tape = sw_tape_new();
-    sw_tape_set_switch(tape, SW_RECORD, false); /* no gradients; SW_TRAIN stays on, so that dropout drops */
+    /* no gradients are needed; SW_TRAIN stays on, so that dropout is active */
+    sw_tape_set_switch(tape, SW_RECORD, false);
     sw_tape_set_seed(tape, (uint64_t)cli.seed);
     double sum[GRID] = {0}, squares[GRID] = {0};
     for (int64_t pass = 0; pass < passes && !sw_error(); pass++) {
@@ -56,7 +57,7 @@ static void ask_often(sw_module *net, double *x, double *mean, double *deviation
             sum[i] += y[i];
             squares[i] += y[i] * y[i];
         }
-        sw_tape_reset(tape); /* the next pass draws other units */
+        sw_tape_reset(tape); /* the next pass drops other units */
     }
     for (int i = 0; i < GRID; i++) {
         mean[i] = sum[i] / (double)passes;
@@ -115,7 +116,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i < GRID; i++)
         x[i] = -2 + 4.0 * i / (GRID - 1);
     ask_often(net, x, mean, deviation);
-    double error = 0, spread[2] = {0}; /* of the mean from the truth; near data and far from them */
+    /* error: of the mean, against the true function; spread: near the data, and far from them */
+    double error = 0, spread[2] = {0};
     int points[2] = {0};
     for (int i = 0; i < GRID; i++) {
         const bool far = !has_data(x[i]);

@@ -5,7 +5,7 @@
 #include "curves.h"
 #include <swale/swale.h>
 
-enum { MOST = 64, PLACES = 160 /* of a walk that are drawn */ };
+enum { MOST = 64, PLACES = 160 /* PLACES: positions of a walk that are drawn */ };
 enum { ACROSS = 4, SIDE = 230, WIDE = SIDE + 26, HIGH = SIDE + 40 }; /* panels of the picture, in units */
 
 static int64_t steps = 2000;
@@ -29,7 +29,7 @@ static double value_at(double w1, double w2) {
     return (1 - w1) * (1 - w1) + 100 * (w2 - w1 * w1) * (w2 - w1 * w1);
 }
 
-/* Value and gradient, as sw_objective wants them; one sample, no chance. */
+/* Value and gradient in the form of a sw_objective with one sample. */
 static sw_status rosenbrock(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
                             void *g) {
     const double *w = x, bend = w[1] - w[0] * w[0];
@@ -45,10 +45,10 @@ static sw_status rosenbrock(void *user, const void *x, const int64_t *ids, int64
 
 typedef struct end {
     double w1, w2, f;
-    int64_t taken; /* fewer than asked for: the gradient was no number any more */
+    int64_t taken; /* number of steps; fewer than --steps if the gradient became Inf or NaN */
 } end;
 
-/* The gradient was no number any more, or the walk ended higher than it began. */
+/* Whether the walk diverged: the gradient became Inf or NaN, or the walk ended at a larger value than it began with. */
 static bool has_diverged(const end *e) {
     return e->taken < steps || !(e->f <= value_at(start[0], start[1]));
 }
@@ -78,7 +78,7 @@ static end walk(const sw_rule *rule, curve *path) {
         if (e.taken == steps || sw_optim_minimize(optim, &f, NULL) != SW_OK)
             break;
     }
-    if (sw_error_status() == SW_ERR_NONFINITE) /* a state or x would be Inf: this rule has diverged */
+    if (sw_error_status() == SW_ERR_NONFINITE) /* x or a state would become Inf or NaN: the rule has diverged */
         sw_clear_error();
     if (w)
         e.w1 = w[0], e.w2 = w[1], e.f = value_at(w[0], w[1]);
@@ -86,13 +86,13 @@ static end walk(const sw_rule *rule, curve *path) {
     return e;
 }
 
-/* ---- The picture: a panel for each rule, over contours by factors of 4 ---- */
+/* ---- The picture: a panel for each rule, with contours that differ by factors of 4 ---- */
 
 static void draw_panel(plot *p, int i, int rules, const curve *path, const end *e) {
     char number[64], title[128];
     const int column = i % ACROSS, row = i / ACROSS;
     snprintf(number, sizeof number, "%.1e", e->f);
-    plot_number(strtod(number, NULL), number); /* of two digits */
+    plot_number(strtod(number, NULL), number); /* the value rounded to two digits */
     if (has_diverged(e))
         snprintf(title, sizeof title, "%s: diverged", path->name);
     else
@@ -108,7 +108,7 @@ static void draw_panel(plot *p, int i, int rules, const curve *path, const end *
     plot_frame(p, PLOT_GRAY);
 }
 
-/* The scale of the contours and the legend, where the panel behind the last one would be. */
+/* Draws the scale of the contours and the legend in the place after the last panel. */
 static void draw_legend(plot *p, int rules) {
     const legend_entry entry[] = {{"start", PLOT_BLACK, 4, LEGEND_POINT, {0}},
                                   {"minimum", PLOT_SKY, 4, LEGEND_POINT, {0}},

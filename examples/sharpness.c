@@ -14,7 +14,7 @@
 #include "landscape.h"
 #include <swale/swale.h>
 
-enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* points on each side */ };
+enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* SLICE: points on each side of the minimum */ };
 
 static const char *data;
 static int64_t seeds = 3, samples = 2000, test_samples = 5000, hidden = 64, epochs = 60;
@@ -38,7 +38,7 @@ static const cli_program program = {.name = "sharpness",
                                     .out = "sharpness.png",
                                     .numbers = true};
 
-/* The first pictures, some of them with another label. */
+/* Makes the data: the first pictures, some of them with a wrong label. */
 static sw_source *mislabeled(const sw_source *from, uint64_t run) {
     const sw_arrays_options how = SW_OPTIONS(sw_arrays_options, .classes = CLASSES, .copy = true);
     sw_array x = sw_array_new(SW_F64, SW_SHAPE(samples, PIXELS)), y = sw_array_new(SW_I32, SW_SHAPE(samples));
@@ -65,8 +65,8 @@ enum { ACCURACY, LOSS, SHARPNESS, EIGENVALUE, RESULTS };
 static const char *const result_name[RESULTS] = {"accuracy", "loss", "sharpness", "eigenvalue"};
 static double result[METHODS][RESULTS][MOST_SEEDS];
 
-/* Accuracy of each method on test and training pictures, means over the seeds; slices along the sharpest
- * direction, of each method and run. */
+/* Curves: the accuracy of each method on test and training pictures, means over the seeds; and slices along the
+ * sharpest direction for each method and run. */
 enum { SLICES = 2 * METHODS, CURVES = SLICES + METHODS * MOST_SEEDS };
 static curve curves[CURVES];
 static char curve_name[CURVES][48];
@@ -106,7 +106,7 @@ static void measure(const sw_objective *f, int method, int run) {
     sw_tape_free(a.tape), sw_gradient_free(a.g), sw_free(room);
 }
 
-/* One more point of a curve; the first run makes them. */
+/* Adds a point to a curve. The first run makes the points, the others add to their means. */
 static double look(sw_model *model, const sw_source *source, curve *c, int64_t epoch, int run) {
     sw_evaluation e = {0};
     sw_model_evaluate(model, NULL, source, sw_cross_entropy, &e);
@@ -149,7 +149,7 @@ static void train(const sw_source *training, const sw_source *test, int method, 
     sw_optim_free(optim), sw_model_free(model);
 }
 
-/* ---- What comes out ---- */
+/* ---- Results ---- */
 
 static void draw(void) {
     double most = 0;
@@ -171,7 +171,7 @@ static void draw(void) {
     plot_save(&p, cli.out);
 }
 
-/* The mean over the runs, and their standard deviation (of one: 0). */
+/* Prints the mean over the runs and their standard deviation (0 for one run). */
 static void print_results(void) {
     for (int r = 0; r < RESULTS; r++)
         for (int m = 0; m < METHODS; m++) {

@@ -21,7 +21,7 @@ static const cli_option options[] = {
 static const cli_program program = {
     .name = "spirals", .example = "spirals --every 100 --out spirals.png", .options = options, .out = "spirals.png"};
 
-/* The class that is most likely, paler the less likely it is: in steps, which look like contour lines. */
+/* The color of the most likely class, paler if its probability is lower, in steps that look like contour lines. */
 static unsigned color_of(const double *probability) {
     int best = 0;
     for (int c = 1; c < CLASSES; c++)
@@ -31,13 +31,13 @@ static unsigned color_of(const double *probability) {
     return color_mix(PLOT_WHITE, class_color[best], 0.08 + 0.42 * floor(sure * 5.999) / 5);
 }
 
-/* The network's opinion of every pixel of a panel, in one pass. */
+/* Computes the predicted class of every pixel of a panel, in one pass. */
 static void draw_field(plot *p, sw_module *net, sw_tape *tape) {
     sw_tape_reset(tape);
     sw_tensor points = sw_empty(tape, SW_F64, SW_SHAPE(PIXELS, 2));
     double *xy = sw_value(points).data;
     for (int64_t i = 0; xy && i < PIXELS; i++) {
-        const int64_t row = i / GRID, column = i % GRID; /* the first row is at the top */
+        const int64_t row = i / GRID, column = i % GRID; /* row 0 is at the top of the panel */
         xy[2 * i] = p->x0 + (p->x1 - p->x0) * ((double)column + 0.5) / GRID;
         xy[2 * i + 1] = p->y1 - (p->y1 - p->y0) * ((double)row + 0.5) / GRID;
     }
@@ -60,7 +60,7 @@ int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     cli_check_files();
 
-    /* The data, the network, and what moves it. f64, so that the picture does not depend on the processor. */
+    /* Data, network and optimizer. The type is f64, so that the picture does not depend on the processor. */
     const sw_spirals_options arms = SW_OPTIONS(sw_spirals_options, .n = samples, .classes = CLASSES, .turns = 1.4,
                                                .noise = noise, .seed = (uint64_t)cli.seed);
     sw_source *source = sw_spirals(&arms);

@@ -1,12 +1,12 @@
-/* Letters as strokes: the text of the pictures if there is no TrueType font, with the same bytes on every system. Not part
- * of the library. */
+/* Letters as strokes, for the text of pictures if there is no TrueType font; the bytes are the same on every system.
+ * Not part of the library. */
 #ifndef SWALE_EXAMPLES_STROKE_FONT_H
 #define SWALE_EXAMPLES_STROKE_FONT_H
 
 #include <stddef.h>
 
-/* The points xy of an ASCII letter, one digit each, strokes apart by blanks. Six units from the base line, y = 3, to
- * the top of the capitals, y = 9. A letter that is not there is a box. */
+/* The points of an ASCII letter as pairs of digits xy; blanks separate strokes. The base line is y = 3, the top of the
+ * capitals y = 9. A letter that is not in the table is a box. */
 static inline const char *stroke_glyph(char c) {
     static const char *const glyph[128] = {['a'] = "4743 4637170604133344",
                                            ['b'] = "0903 0617374644331304",
@@ -94,7 +94,7 @@ static inline const char *stroke_glyph(char c) {
     return at < 128 && glyph[at] ? glyph[at] : "0343490903"; /* a box */
 }
 
-/* How far it is to the next letter, in units. */
+/* The distance to the next letter, in units. */
 static inline int stroke_advance(char c) {
     int most = c == ' ' ? 2 : 0;
     for (const char *s = stroke_glyph(c); *s; s += *s == ' ' ? 1 : 2)
@@ -103,8 +103,8 @@ static inline int stroke_advance(char c) {
     return most + 2;
 }
 
-/* What is drawn for a letter of Unicode: ASCII letters, on another base line and smaller if they are an exponent or an
- * index. */
+/* The letters that are drawn for a Unicode letter: ASCII letters, which may be raised or lowered and smaller, as
+ * exponents and indices. */
 typedef struct stroke_letter {
     unsigned letter;
     const char *ascii;

@@ -1,4 +1,5 @@
-/* Text on a canvas, in UTF-8: by a TrueType font if the canvas has one, else by strokes. Not part of the library. */
+/* Text on a canvas, in UTF-8, with a TrueType font if the canvas has one, else with strokes. Not part of the
+ * library. */
 #ifndef SWALE_EXAMPLES_TEXT_H
 #define SWALE_EXAMPLES_TEXT_H
 
@@ -7,13 +8,14 @@
 
 typedef enum plot_align { PLOT_LEFT = 0, PLOT_CENTER = 1, PLOT_RIGHT = 2 } plot_align;
 
-/* The next letter of a text that has not ended, and *text behind it. A byte that is not UTF-8 is U+FFFD. */
+/* Returns the next letter of a text that has not ended, and moves *text behind it. A byte that is not UTF-8 gives
+ * U+FFFD. */
 static inline unsigned text_letter(const char **text) {
     const unsigned char *s = (const unsigned char *)*text;
     const int more = s[0] < 0x80 ? 0 : s[0] < 0xc2 ? -1 : s[0] < 0xe0 ? 1 : s[0] < 0xf0 ? 2 : s[0] < 0xf5 ? 3 : -1;
     unsigned letter = more < 1 ? s[0] : s[0] & (63u >> more);
     for (int i = 1; i <= more; i++) {
-        if ((s[i] & 0xc0) != 0x80) { /* the text's end, too */
+        if ((s[i] & 0xc0) != 0x80) { /* also true at the end of the text */
             *text += i;
             return 0xfffd;
         }
@@ -25,14 +27,14 @@ static inline unsigned text_letter(const char **text) {
 
 /* ---- One letter ---- */
 
-/* Where a letter is: its pen on the base line, which points up instead of to the right if `upwards`. */
+/* The position of a letter: the pen on the base line, which points up instead of to the right if `upwards`. */
 typedef struct text_pen {
-    double x, y, size; /* units; capitals are `size` high */
+    double x, y, size; /* in units; capitals are `size` high */
     bool upwards;
     unsigned color;
 } text_pen;
 
-/* Moves the pen along the base line, and above it. */
+/* Moves the pen along the base line, and perpendicular to it. */
 static inline text_pen text_moved(text_pen at, double along, double above) {
     at.x += at.upwards ? -above : along;
     at.y -= at.upwards ? along : above;
@@ -57,7 +59,7 @@ static inline void text_strokes(plot *p, text_pen at, char c) {
     }
 }
 
-/* The ASCII letters of a replacement. */
+/* Draws the ASCII letters that replace a letter. */
 static inline void text_replacement(plot *p, text_pen at, stroke_letter r) {
     at = text_moved(at, 0, r.rise * at.size);
     at.size *= r.size > 0 ? r.size : 1;
@@ -81,7 +83,7 @@ static inline void text_glyph(plot *p, text_pen at, unsigned letter) {
     truetype_release(gray);
 }
 
-/* How far it is to the next letter, in heights of a capital. */
+/* The distance to the next letter, in heights of a capital. */
 static inline double text_advance(const plot *p, unsigned letter) {
     if (p->font.bytes)
         return truetype_advance(&p->font, letter);
@@ -101,11 +103,11 @@ static inline double plot_text_width(const plot *p, double size, const char *tex
     double width = 0;
     while (*text)
         width += text_advance(p, text_letter(&text));
-    return width > 0 ? size * (width - (p->font.bytes ? 0 : 1.0 / 3)) : 0; /* no gap behind the last stroke */
+    return width > 0 ? size * (width - (p->font.bytes ? 0 : 1.0 / 3)) : 0; /* without the gap behind the last stroke */
 }
 
-/* Capitals are `size` units high; (x, y) is the beginning, center or end of the base line, which points up instead of
- * to the right if `upwards`. */
+/* Draws a line of text. Capitals are `size` units high; (x, y) is the beginning, center or end of the base line, which
+ * points up instead of to the right if `upwards`. */
 static inline void plot_text(plot *p, double x, double y, double size, plot_align align, bool upwards, unsigned color,
                              const char *text) {
     if (!plot_ready(p) || !(fabs(x) < 1e5 && fabs(y) < 1e5))

@@ -1,8 +1,8 @@
 /* A TrueType font for the text of the pictures: read from a file, checked, and its letters drawn as gray values by
  * stb_truetype. Not part of the library.
  *
- * stb_truetype trusts its input. So nothing but the font of a Debian package or the file that the user names is read,
- * and a file is used only if its tables lie within it, are large enough, and have the checksums that the file itself
+ * stb_truetype trusts its input. Therefore only the font of a Debian package or the file that the user names is
+ * read, and it is used only if its tables lie within it, are large enough, and have the checksums that the file itself
  * states: a file that is truncated or damaged is refused. These checks are not a defense against a font that someone
  * made to attack its reader. */
 #ifndef SWALE_EXAMPLES_TRUETYPE_H
@@ -69,7 +69,7 @@ static inline uint32_t truetype_u32(const unsigned char *b) {
     return truetype_u16(b) << 16 | truetype_u16(b + 2);
 }
 
-/* The sum of the big-endian words of `count` bytes, which zeros fill up to a whole word. */
+/* The sum of the big-endian words of `count` bytes; zeros pad the last word. */
 static inline uint32_t truetype_sum(const unsigned char *bytes, size_t count) {
     uint32_t sum = 0;
     for (size_t i = 0; i < count; i++)
@@ -77,7 +77,7 @@ static inline uint32_t truetype_sum(const unsigned char *bytes, size_t count) {
     return sum;
 }
 
-/* The table of that name and its size; NULL if there is none of at least `least` bytes. After the directory was
+/* Finds a table by name, and its size; NULL if there is none of at least `least` bytes. Call it after the directory was
  * checked. */
 static inline const unsigned char *truetype_table(const unsigned char *bytes, const char *name, size_t least,
                                                   size_t *size) {
@@ -90,7 +90,7 @@ static inline const unsigned char *truetype_table(const unsigned char *bytes, co
     return NULL;
 }
 
-/* NULL if every table lies within the file and has its checksum, and the file has its own; else what is wrong. */
+/* Returns NULL if every table lies within the file, and all checksums are right; else the reason. */
 static inline const char *truetype_directory_fault(const unsigned char *bytes, size_t count) {
     if (count < 12 || (truetype_u32(bytes) != 0x00010000 && memcmp(bytes, "true", 4) != 0))
         return "not a TrueType font";
@@ -100,7 +100,8 @@ static inline const char *truetype_directory_fault(const unsigned char *bytes, s
     for (size_t i = 0; i < tables; i++) {
         const unsigned char *entry = bytes + 12 + 16 * i;
         const size_t at = truetype_u32(entry + 8), size = truetype_u32(entry + 12);
-        const bool head = memcmp(entry, "head", 4) == 0; /* its third word makes the sum of the file */
+        /* the third word of this table makes the checksum of the whole file right */
+        const bool head = memcmp(entry, "head", 4) == 0;
         if (at % 4 != 0 || at > count || size > count - at || (head && size < 12))
             return "truncated: a table ends behind the file";
         if (truetype_sum(bytes + at, size) - (head ? truetype_u32(bytes + at + 8) : 0) != truetype_u32(entry + 4))
@@ -109,7 +110,8 @@ static inline const char *truetype_directory_fault(const unsigned char *bytes, s
     return truetype_sum(bytes, count) == 0xb1b0afba ? NULL : "damaged: the checksum of the file is wrong";
 }
 
-/* NULL if there are the tables that a letter is drawn from, with a place in `glyf` for each outline. */
+/* Returns NULL if the font has the tables for drawing letters, and every outline lies within `glyf`; else the
+ * reason. */
 static inline const char *truetype_glyphs_fault(const unsigned char *bytes) {
     static const char incomplete[] = "a table that outlines need is missing or too short";
     size_t size, outlines, places;
@@ -137,7 +139,7 @@ static inline const char *truetype_glyphs_fault(const unsigned char *bytes) {
 
 /* ---- The font ---- */
 
-/* All bytes of a file, *bytes = NULL without a file; returns what is wrong. */
+/* Reads all bytes of a file; *bytes = NULL if there is no file. Returns NULL, or the reason of a failure. */
 static inline const char *truetype_read(const char *path, unsigned char **bytes, size_t *count) {
     FILE *file = fopen(path, "rb");
     long size = -1;
@@ -159,7 +161,7 @@ static inline void truetype_free(truetype *font) {
     font->bytes = NULL;
 }
 
-/* Reads a font; truetype_free frees it. Returns NULL, or why there is none: then font->bytes is NULL. */
+/* Reads a font; truetype_free frees it. Returns NULL, or the reason of a failure: then font->bytes is NULL. */
 static inline const char *truetype_load(truetype *font, const char *path) {
     *font = (truetype){0};
 #ifdef TRUETYPE_READER
@@ -183,7 +185,7 @@ static inline const char *truetype_load(truetype *font, const char *path) {
 #endif
 }
 
-/* How far it is to the next letter, in heights of a capital. */
+/* The distance to the next letter, in heights of a capital. */
 static inline double truetype_advance(const truetype *font, unsigned letter) {
 #ifdef TRUETYPE_READER
     int advance = 0, bearing = 0;
@@ -195,8 +197,9 @@ static inline double truetype_advance(const truetype *font, unsigned letter) {
 #endif
 }
 
-/* A letter whose capitals are `height` samples high: gray values [rows, columns] from 0 to 255, the first of them
- * (left, top) samples right of and below the pen on the base line. NULL for a blank; free by truetype_release. */
+/* Draws a letter whose capitals are `height` samples high: gray values [rows, columns] from 0 to 255. The first value
+ * is (left, top) samples right of and below the pen on the base line. NULL for a blank; free the result by
+ * truetype_release. */
 static inline unsigned char *truetype_paint(const truetype *font, unsigned letter, double height, int *rows,
                                             int *columns, int *left, int *top) {
 #ifdef TRUETYPE_READER

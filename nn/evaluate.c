@@ -37,15 +37,15 @@ sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t
     return sw_source_batch_with_draw(source, model->tape, sw_params_type(model->params), 0, model->ids, count, batch);
 }
 
-/* So far: the mean loss; rows that were right, rows with a class id, samples whose outputs could be right or
- * wrong. */
+/* Sums so far: the mean loss; correct rows; rows with the id of a class; samples whose targets are ids and whose
+ * outputs are [batch, classes]. */
 typedef struct tally {
     sw_loss_mean loss;
-    int64_t right, judged, samples;
+    int64_t correct, with_class, samples;
 } tally;
 
-/* Rows that have their largest output at the target's class; as sw_accuracy, but an id that is no class, which
- * a loss may ignore, does not count and is no error. A row with a NaN is wrong. */
+/* Counts the rows whose largest output is at the target's class. In contrast to sw_accuracy, an id that is not that of
+ * a class is not counted and is not an error, because a loss may ignore it. A row with a NaN is not correct. */
 static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
     const int64_t rows = z.shape[0], classes = z.shape[1];
     const int32_t *at = best.data, *id = y.data;
@@ -54,8 +54,8 @@ static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
             continue;
         int64_t k = i * classes + at[i];
         const bool nan = isnan(sw_load_element(z.type, z.data, k));
-        t->right += at[i] == id[i] && !nan;
-        t->judged++;
+        t->correct += at[i] == id[i] && !nan;
+        t->with_class++;
     }
     t->samples += rows;
 }
@@ -83,7 +83,7 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
 sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
                             sw_evaluation *result) {
     if (!result)
-        return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: there is no place for the result");
+        return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the result is NULL");
     *result = (sw_evaluation){NAN, NAN};
     if (source && source->n < 1)
         return sw_fail(SW_ERR_ARGUMENT, "model_evaluate: the source has no samples");
@@ -106,8 +106,8 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
     swn_evaluation_end(model);
     if (status == SW_OK) {
         result->loss = sw_loss_mean_value(&t.loss);
-        if (source->classes && t.samples == source->n && t.judged > 0)
-            result->accuracy = (double)t.right / (double)t.judged;
+        if (source->classes && t.samples == source->n && t.with_class > 0)
+            result->accuracy = (double)t.correct / (double)t.with_class;
     }
     return status;
 }

@@ -22,7 +22,7 @@ static sw_tensor forward_run(sw_module *m, int count, const sw_tensor *x, bool m
     sw_tensor y = many ? m->type->forward_many(m, count, x) : m->type->forward(m, x[0]);
     sw_tape_set_layer(x[0].tape, outer);
     if (sw_is_null(y) && sw_failure_count() == failures)
-        sw_fail(SW_ERR_USER, "layer %s: its forward gives a null tensor without a message", m->name);
+        sw_fail(SW_ERR_USER, "layer %s: its forward function returned a null tensor without a message", m->name);
     return y;
 }
 

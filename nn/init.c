@@ -1,4 +1,4 @@
-/* Initial values. A comment beside each method names its numbers a, b, c, d. */
+/* Initial values. The numbers of a method are its members a, b, c and d, which the comments below explain. */
 #include <swale/extend.h>
 #include <swale/init.h>
 
@@ -31,7 +31,7 @@ static sw_status init_fill_uniform(const sw_init *init, const sw_param *param, s
         return init_refuse(init, param, "low must not be above high, and both are finite");
     for (int64_t i = 0; i < param->count; i++) {
         double u = sw_rng_uniform(rng), v = init->a * (1 - u) + init->b * u;
-        out[i] = v < init->a ? init->a : v > init->b ? init->b : v; /* rounding */
+        out[i] = v < init->a ? init->a : v > init->b ? init->b : v; /* rounding can leave the interval */
     }
     return SW_OK;
 }
@@ -60,15 +60,16 @@ static double normal_mass(double low, double high) {
                    : (erfc(-high / sqrt(2)) - erfc(-low / sqrt(2))) / 2;
 }
 
-/* Standard normal within [low, high], |low| ≤ |high| and high > 0, by rejection from the proposal that
- * suits the interval (Robert, Simulation of truncated normal variables, Statistics and Computing 1995):
- * more than one in ten is accepted. */
+/* Draws from the standard normal distribution within [low, high], |low| ≤ |high| and high > 0, by rejection from a
+ * proposal that depends on the interval (Robert, Simulation of truncated normal variables, Statistics and Computing
+ * 1995). More than one proposal in ten is accepted. */
 typedef enum proposal { FROM_NORMAL, FROM_UNIFORM, FROM_EXPONENTIAL } proposal;
 
 static proposal truncated_proposal(double low, double high) {
     if (normal_mass(low, high) >= 0.1)
         return FROM_NORMAL;
-    /* Over a width of 2/low the density falls by a factor of at least e²; below it, uniform. */
+    /* On an interval wider than 2/low the density falls by a factor of at least e². On a narrower one the proposal is
+     * uniform. */
     return low <= 0 || (high - low) * low <= 2 ? FROM_UNIFORM : FROM_EXPONENTIAL;
 }
 
@@ -108,7 +109,7 @@ static sw_status init_fill_truncated_normal(const sw_init *init, const sw_param 
     const proposal from = truncated_proposal(low, high);
     for (int64_t i = 0; i < param->count; i++) {
         double v = mean + deviation * sign * truncated_draw(from, low, high, rng);
-        out[i] = v < init->c ? init->c : v > init->d ? init->d : v; /* rounding */
+        out[i] = v < init->c ? init->c : v > init->d ? init->d : v; /* rounding can leave the interval */
     }
     return SW_OK;
 }
@@ -123,7 +124,7 @@ sw_init sw_init_truncated_normal(double mean, double deviation, double low, doub
                      .d = high};
 }
 
-/* ---- Scaled by the number of inputs: gain a; b says which number divides the variance ---- */
+/* ---- Scaled by the number of inputs: gain a; b selects the number that divides the variance ---- */
 
 enum { FAN_IN = 0, FAN_MEAN = 1 };
 
@@ -201,10 +202,11 @@ extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, doubl
 extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda, const double *tau,
                     double *work, const int *lwork, int *info);
 
-enum { BLOCK = 64 }; /* columns that LAPACK works on together: room for as many */
+enum { BLOCK = 64 }; /* block size of LAPACK, which determines its workspace */
 
-/* Q of the QR of a [n vectors, m numbers each], m ≥ n, in its place: n orthonormal vectors. Their signs are
- * those which make R's diagonal positive: then Q of a normal matrix is uniform among all (Mezzadri 2007). */
+/* Replaces a [n vectors, m numbers each], m ≥ n, by the Q of its QR decomposition: n orthonormal vectors. Their signs
+ * make the diagonal of R positive, so that Q of a normal matrix is uniform among all orthogonal matrices (Mezzadri
+ * 2007). */
 static sw_status init_orthonormalize(int m, int n, double *a) {
     const int lwork = n * BLOCK;
     int info = 0, failed;
@@ -217,7 +219,7 @@ static sw_status init_orthonormalize(int m, int n, double *a) {
         sw_free(work);
         return SW_ERR_MEMORY;
     }
-    sw_blas_call call = sw_blas_enter(); /* on one thread: the bits must not depend on their number */
+    sw_blas_call call = sw_blas_enter(); /* on one thread, so that the bits do not depend on the number of threads */
     dgeqrf_(&m, &n, a, &m, tau, work, &lwork, &info);
     failed = info;
     for (int j = 0; j < n; j++)
@@ -241,7 +243,7 @@ static sw_status init_fill_orthogonal(const sw_init *init, const sw_param *param
     if (param->count == 0)
         return SW_OK;
     int64_t rows = param->shape[0], columns = param->count / rows;
-    bool wide = rows <= columns; /* then its rows are orthonormal, else its columns */
+    bool wide = rows <= columns; /* true: orthonormal rows; false: orthonormal columns */
     int64_t m = wide ? columns : rows, n = wide ? rows : columns;
     if (m > INT_MAX || n > INT_MAX / BLOCK)
         return init_refuse(init, param, "too large for LAPACK");

@@ -1,13 +1,14 @@
 /* Recognizes a model of one linear layer as a generalized linear model: ∇f_i = s_i a_iᵀ, so that tables of gradients
- * need n·outputs numbers instead of n·dim. If core knows its loss, and the samples are in memory, it is evaluated
- * without a tape. */
+ * need n·outputs numbers instead of n·dim. If core implements its loss, and the samples are in memory, the model is
+ * evaluated without a tape. */
 #include <swale/extend.h>
 
 #include "nn/model.h"
 #include "nn/model_objective.h"
 #include "nn/module_type.h"
 
-/* The one layer with parameters, after layers that only change the shape of samples; NULL: the model is another. */
+/* Finds the only layer with parameters, after layers that only change the shape of samples. NULL if the model has
+ * another structure. */
 static const sw_module *linear_model_layer(const sw_module *m) {
     const sw_module *found = NULL;
     while (m && SWN_TYPE_MEMBER(m->type, is_chain) && m->children == 1)
@@ -22,8 +23,8 @@ static const sw_module *linear_model_layer(const sw_module *m) {
     return found;
 }
 
-/* Whether samples are vectors where they reach the layer: its outputs are rows then. The build may not know their shape;
- * they are those of the source then, or flat. */
+/* Whether the layer's samples are vectors, so that its outputs are rows. If the build does not know their shape, they
+ * are those of the source, or flat. */
 static bool linear_model_takes_vectors(const swn_objective *o, const sw_module *linear) {
     if (linear->in.rank >= 0)
         return linear->in.rank == 1;
@@ -31,7 +32,7 @@ static bool linear_model_takes_vectors(const swn_objective *o, const sw_module *
     return o->source->x_rank == 1 || (chain && chain->children > 1);
 }
 
-/* x must be W, then b, and nothing else. */
+/* the parameter vector must consist of W, then b */
 static bool linear_model_is_whole(const sw_params *params, int64_t weights, int64_t biases) {
     return sw_params_count(params) == (biases ? 2 : 1) && sw_params_dim(params) == weights + biases &&
            sw_params_at(params, 0)->offset == 0 && sw_params_at(params, 0)->count == weights;
@@ -79,7 +80,8 @@ static bool linear_model_has_targets(const sw_source *source, sw_dtype type, int
     return y && source->y_type != SW_I32 && y->type == type && source->y_rank == 1 && source->y_shape[0] == outputs;
 }
 
-/* A loss of core and where its targets lie. The means of sw_mse and sw_huber are over the outputs, too. */
+/* Sets the loss and its targets; false if core does not implement the loss. sw_mse and sw_huber take the mean over the
+ * outputs too. */
 static bool linear_model_set_loss(swn_objective *o, sw_dtype type, int64_t outputs) {
     sw_glm_data *d = &o->data;
     *d = (sw_glm_data){.size = sizeof *d, .scale = 1, .delta = 1};
@@ -102,7 +104,7 @@ void swn_recognize_linear_model(swn_objective *o) {
     const sw_source *source = o->source;
     const sw_module *linear = linear_model_layer(o->model->root);
     const sw_dtype type = sw_params_type(o->model->params);
-    if (source->size < sizeof *source) /* an older program's, without the members that follow */
+    if (source->size < sizeof *source) /* from an older program, without the following members */
         return;
     if (!linear || !SWN_TYPE_MEMBER(linear->type, linear_sizes) || !source->fixed)
         return;

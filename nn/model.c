@@ -65,7 +65,7 @@ sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init) {
     if (!model)
         return sw_fail(SW_ERR_ARGUMENT, "model_set_init: the model is NULL");
     if ((unsigned)role >= SWN_ROLES)
-        return sw_fail(SW_ERR_ARGUMENT, "model_set_init: %d is no role", (int)role);
+        return sw_fail(SW_ERR_ARGUMENT, "model_set_init: %d is not a role", (int)role);
     if (model->root)
         return sw_fail(SW_ERR_STATE, "model_set_init: the model is built already");
     if (!init.fill)
@@ -80,8 +80,8 @@ sw_status sw_model_set_init(sw_model *model, sw_init init) {
 
 /* ---- Build ---- */
 
-/* The last weight is the head: rules that treat hidden matrices apart want to know. One that is another
- * layer's, tied, keeps that one's role. */
+/* Gives the last weight the role SW_ROLE_HEAD, because rules for hidden matrices do not apply to it. A tied weight
+ * keeps the role of the other layer's weight. */
 static void model_mark_head(sw_params *params) {
     for (int i = sw_params_count(params) - 1; i >= 0; i--) {
         sw_param *p = sw_params_at(params, i);
@@ -93,12 +93,12 @@ static void model_mark_head(sw_params *params) {
 }
 
 sw_params *sw_model_build(sw_model *model, sw_module *root) {
-    if (!model) { /* what went wrong before says why, and is kept */
+    if (!model) { /* a message that is pending from an earlier error gives the reason */
         sw_fail(SW_ERR_ARGUMENT, "model_build: the model is NULL");
         return NULL;
     }
     if (!model->root && (model->failed || !root || root == &model->placeholder)) {
-        sw_fail(SW_ERR_STATE, "model_build: a layer could not be made");
+        sw_fail(SW_ERR_STATE, "model_build: creating a layer failed earlier");
         return NULL;
     }
     if (root->model != model) {
@@ -127,7 +127,7 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
 static sw_status model_check_built(const sw_model *model, const char *what) {
     if (sw_model_params(model))
         return SW_OK;
-    if (sw_error() && (!model || model->failed)) /* what failed then says more */
+    if (sw_error() && (!model || model->failed)) /* the pending message gives the reason */
         return sw_last_failure();
     return sw_fail(SW_ERR_STATE, "%s: the model is %s", what, model ? "not built" : "NULL");
 }

@@ -1,4 +1,4 @@
-/* A model: its layers, its parameters, and what it keeps for evaluation. */
+/* A model: its layers, its parameters, its objectives, and the tape for evaluations. */
 #ifndef SWALE_NN_MODEL_H
 #define SWALE_NN_MODEL_H
 
@@ -17,15 +17,15 @@ struct sw_model {
     sw_module placeholder;
     sw_module *root;
     sw_sample_shape input[SW_MAX_INPUTS]; /* of the root; rank -1: not known */
-    int inputs;                           /* of those; 0: not said */
-    sw_init init[SWN_ROLES]; /* for parameters of which the user says nothing; fill NULL: the layer's default */
+    int inputs;                           /* the number of them; 0: not given */
+    sw_init init[SWN_ROLES];              /* for each role; fill NULL: the layers' defaults */
     bool failed;
     struct swn_objective *objectives;
     /* evaluate.c */
-    atomic_flag evaluating; /* whoever sets it may use the next two */
+    atomic_flag evaluating; /* set while an evaluation uses tape and ids */
     sw_tape *tape;
     int64_t *ids;
-    /* forward.c: while sw_module_trace runs the forward of the layer `tracing`, on this tape */
+    /* forward.c: the tape on which sw_module_trace runs the forward function of the layer `tracing`; else NULL */
     sw_tape *trace;
     const sw_module *tracing;
 };

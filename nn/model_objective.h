@@ -15,8 +15,8 @@ typedef struct swn_objective {
 } swn_objective;
 
 void swn_free_objectives(sw_model *model);
-/* linear_model.c: makes the objective a generalized linear model if the model is one linear layer, and its samples do not
- * depend on chance. */
+/* linear_model.c: makes the objective a generalized linear model if the model is one linear layer and its samples are
+ * not random. */
 void swn_recognize_linear_model(swn_objective *o);
 
 #endif

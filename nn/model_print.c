@@ -12,7 +12,7 @@ static int64_t parameter_count(const sw_module *m) {
     return total;
 }
 
-/* Widths of the columns, in characters: those of the longest entries, and no less than these. */
+/* Widths of the columns, in characters: the width of the longest entry, and at least these. */
 typedef struct print_columns {
     int name, text, shape;
 } print_columns;
@@ -30,7 +30,7 @@ static print_row print_row_of(const sw_module *m) {
     return row;
 }
 
-/* Characters of a UTF-8 text. */
+/* The number of characters in a UTF-8 text. */
 static int text_width(const char *text) {
     int width = 0;
     for (; *text; text++)
@@ -74,7 +74,7 @@ static void print_module(const sw_module *m, int depth, const print_columns *c, 
 void sw_model_print(const sw_model *model, FILE *to) {
     if (!model || !model->root || !to)
         return;
-    void *before = sw_locale_begin(); /* also for what modules of the caller write */
+    void *before = sw_locale_begin(); /* also applies to the describe functions of custom layers */
     print_columns c = {20, 24, 12};
     print_measure(model->root, 0, &c);
     print_line(0, "layer", "", "output", &c, to);

@@ -25,7 +25,7 @@ sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t byt
         return sw_module_fail(model);
     sw_module *module = sw_alloc(sizeof *module);
     void *data = sw_alloc(bytes);
-    char *name = sw_strdup(type->name); /* numbered when it is built */
+    char *name = sw_strdup(type->name); /* the build adds the number */
     if (!module || !data || !name) {
         sw_free(module);
         sw_free(data);
@@ -58,7 +58,7 @@ sw_status sw_module_add_child(sw_module *module, sw_module *child) {
         return sw_fail(SW_ERR_ARGUMENT, "layer %s belongs to another model", child->name);
     if (child == &module->model->placeholder)
         return sw_error() ? sw_last_failure()
-                          : sw_fail(SW_ERR_STATE, "layer %s: a layer in it could not be made", module->name);
+                          : sw_fail(SW_ERR_STATE, "layer %s: creating an inner layer failed earlier", module->name);
     for (const sw_module *up = module; up; up = up->parent)
         if (up == child)
             return sw_fail(SW_ERR_ARGUMENT, "layer %s cannot be part of itself", child->name);

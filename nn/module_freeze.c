@@ -31,7 +31,7 @@ sw_module *sw_module_freeze(sw_module *module, bool frozen) {
     return module;
 }
 
-/* A tied parameter that was frozen before belongs to the other layer. */
+/* A tied parameter that was already frozen was frozen through the other layer. */
 sw_status swn_settle_frozen(sw_module *module) {
     for (int i = 0; i < module->params; i++) {
         const sw_param *param = module->param[i];

@@ -15,8 +15,8 @@ static const sw_module *module_name_space(const sw_module *m) {
     return up;
 }
 
-/* Whether another layer is, or will be, called so. A name of the user's that is not settled yet is one
- * within its name space. */
+/* Whether another layer has or will have this name. A name that the program has set, and that is not final yet, is
+ * relative to its name space. */
 static bool name_is_taken(const sw_module *m, const sw_module *space, const char *local, const char *full) {
     for (int i = 0; i < m->model->modules; i++) {
         const sw_module *other = m->model->module[i];

@@ -6,23 +6,23 @@
 
 #include <string.h>
 
-/* Whether settings of the module can still be changed; the answer to its caller if not. */
-static bool module_is_open(sw_module *module, const char *what, sw_module **answer) {
-    *answer = module;
+/* Whether the settings of a module can still be changed. If not, *result is what the caller returns. */
+static bool module_is_open(sw_module *module, const char *what, sw_module **result) {
+    *result = module;
     if (!module || module == &module->model->placeholder)
         return false;
     if (module->built) {
-        sw_fail(SW_ERR_ARGUMENT, "layer %s: it is built, and keeps its %s", module->name, what);
-        *answer = sw_module_fail(module->model);
+        sw_fail(SW_ERR_ARGUMENT, "layer %s: it is built already, so that its %s cannot change", module->name, what);
+        *result = sw_module_fail(module->model);
         return false;
     }
     return true;
 }
 
 sw_module *sw_module_set_name(sw_module *module, const char *name) {
-    sw_module *answer;
-    if (!module_is_open(module, "name", &answer))
-        return answer;
+    sw_module *result;
+    if (!module_is_open(module, "name", &result))
+        return result;
     if (!name || !*name || strlen(name) > 100) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: a name of 1 to 100 characters is needed", module->name);
         return sw_module_fail(module->model);
@@ -43,10 +43,10 @@ sw_module_setting *swn_find_setting(const sw_module *module, const char *suffix)
     return s;
 }
 
-/* The setting for a parameter, made if there is none. */
+/* The setting for a parameter; creates it if there is none. */
 static sw_module_setting *module_setting(sw_module *module, const char *suffix) {
     if (!suffix || !*suffix) {
-        sw_fail(SW_ERR_ARGUMENT, "layer %s: which parameter is not said", module->name);
+        sw_fail(SW_ERR_ARGUMENT, "layer %s: the suffix of the parameter is missing", module->name);
         return NULL;
     }
     sw_module_setting *s = swn_find_setting(module, suffix);
@@ -66,14 +66,15 @@ static sw_module_setting *module_setting(sw_module *module, const char *suffix) 
 }
 
 static sw_module *fail_tied_init(sw_module *module, const char *suffix) {
-    sw_fail(SW_ERR_ARGUMENT, "layer %s: a tied %s starts as the other layer's does", module->name, suffix);
+    sw_fail(SW_ERR_ARGUMENT, "layer %s: a tied %s has the initial values of the other layer's parameter", module->name,
+            suffix);
     return sw_module_fail(module->model);
 }
 
 sw_module *sw_module_set_param_init(sw_module *module, const char *suffix, sw_init init) {
-    sw_module *answer;
-    if (!module_is_open(module, "initial values", &answer))
-        return answer;
+    sw_module *result;
+    if (!module_is_open(module, "initial values", &result))
+        return result;
     if (!init.fill) {
         sw_fail(SW_ERR_ARGUMENT, "layer %s: the initial values have no fill function", module->name);
         return sw_module_fail(module->model);
@@ -92,13 +93,13 @@ sw_module *sw_module_set_init(sw_module *module, sw_init init) {
 }
 
 sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_module *other, const char *other_suffix) {
-    sw_module *answer;
-    if (!module_is_open(module, "parameters", &answer))
-        return answer;
+    sw_module *result;
+    if (!module_is_open(module, "ties", &result))
+        return result;
     if (!other || other == &other->model->placeholder || other == module || other->model != module->model ||
         !other_suffix || !*other_suffix) {
-        sw_fail(SW_ERR_ARGUMENT, "layer %s: it can be tied to another layer of its model%s", module->name,
-                other && other->model == module->model ? "" : ", and that is none");
+        sw_fail(SW_ERR_ARGUMENT, "layer %s: it can only be tied to another layer of its model%s", module->name,
+                other && other->model == module->model ? "" : " (got NULL or a layer of another model)");
         return sw_module_fail(module->model);
     }
     sw_module_setting *s = module_setting(module, suffix);

@@ -1,12 +1,12 @@
-/* What a program asks of a layer before its build: how its parameters start, and which are tied. */
+/* Settings that a program makes before the build of a layer: initial values and ties of its parameters. */
 #ifndef SWALE_NN_MODULE_SETTINGS_H
 #define SWALE_NN_MODULE_SETTINGS_H
 
 #include <swale/module.h>
 
-struct sw_module_setting { /* of one parameter */
+struct sw_module_setting { /* the settings of one parameter */
     char *suffix, *other_suffix;
-    sw_init init;     /* fill NULL: not asked for */
+    sw_init init;     /* fill NULL: not set */
     sw_module *other; /* NULL: not tied */
     bool used;
     sw_module_setting *next;

@@ -9,23 +9,23 @@
 
 typedef struct prediction {
     sw_model *model;
-    const sw_array *x; /* one of these is NULL */
+    const sw_array *x; /* one of x and source is NULL */
     const sw_source *source;
     int64_t n;
     sw_array *y, before;
-    bool allocated; /* y's memory is from this call */
+    bool allocated; /* this call has allocated the memory of y */
 } prediction;
 
 static sw_status predict_check(const char *who, sw_model *model, sw_array *y) {
     if (!model || !y)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "place for the outputs" : "model");
+        return sw_fail(SW_ERR_ARGUMENT, "%s: the %s is NULL", who, model ? "array for the outputs" : "model");
     return sw_model_params(model) ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the model is not built", who);
 }
 
 /* ---- Inputs ---- */
 
-/* Rows of x in the type that the model takes: in place if they have it. Real ids stay as they are: the
- * embedding checks them. */
+/* Rows of x in the type of the model's input: in place if x has this type. Ids of real type are not converted, because
+ * the embedding checks them. */
 static sw_tensor predict_rows(const prediction *p, int64_t first, int64_t count) {
     const sw_array *x = p->x;
     sw_dtype type = sw_params_type(p->model->params);
@@ -60,7 +60,7 @@ static sw_tensor predict_samples(const prediction *p, int64_t first, int64_t cou
 
 /* ---- Outputs ---- */
 
-/* The shape of the first batch gives that of y: allocates it, or compares it with the caller's. */
+/* Determines the shape of y from the first batch of outputs: allocates y, or compares it with the caller's. */
 static sw_status predict_set_outputs(prediction *p, const sw_array *z) {
     sw_array out = *z;
     out.shape[0] = p->n;
@@ -135,7 +135,7 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
                                      : "has no data");
     if (x->type != SW_F32 && x->type != SW_F64 && x->type != SW_I32 && x->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
-    if (!sw_array_view(x, x->type, x->rank, x->shape).data) /* a rank or lengths that no array has */
+    if (!sw_array_view(x, x->type, x->rank, x->shape).data) /* an impossible rank or length */
         return sw_last_failure();
     const sw_sample_shape *sample = &model->input[0];
     sw_sample_shape given = {.rank = x->rank - 1};

@@ -44,7 +44,8 @@ static sw_status trace_samples(const sw_module *m, int count, const sw_tensor *x
     for (int i = 0; i < count; i++) {
         const sw_array a = sw_value(x[i]);
         if (!a.data || a.rank < 1)
-            return sw_fail(SW_ERR_SHAPE, "layer %s: its forward gives layer %s a scalar; [batch, ...] is needed",
+            return sw_fail(SW_ERR_SHAPE,
+                           "layer %s: its forward function passes a scalar to layer %s; [batch, ...] is needed",
                            block->name, m->name);
         sample[i] = trace_sample_of(&a);
     }
@@ -74,7 +75,7 @@ sw_tensor swn_traced_forward(sw_module *m, int count, const sw_tensor *x) {
     if (!m->built && sw_module_build_many(m, count, sample, &out) != SW_OK)
         return null;
     if (m->out.rank < 0) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: its build does not say what comes out", m->name);
+        sw_fail(SW_ERR_SHAPE, "layer %s: its build function does not set the shape of the output", m->name);
         return null;
     }
     return trace_zeros(x[0].tape, sw_params_type(m->model->params), sw_value(x[0]).shape[0], &m->out);
@@ -120,7 +121,8 @@ sw_status sw_module_trace_many(sw_module *module, int count, const sw_sample_sha
     SW_TRY(swn_check_inputs(module, count));
     for (int i = 0; i < count; i++)
         if (in[i].rank < 0)
-            return sw_fail(SW_ERR_SHAPE, "layer %s: what comes in is not known; sw_model_set_input_shape%s gives it",
+            return sw_fail(SW_ERR_SHAPE,
+                           "layer %s: the shape of its input is not known (call sw_model_set_input_shape%s)",
                            module->name, count > 1 ? "s" : "");
     sw_model *model = module->model;
     sw_tape *outer = model->trace, *tape = outer ? outer : sw_tape_new();

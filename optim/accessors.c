@@ -19,7 +19,7 @@ int64_t sw_optim_steps_skipped(const sw_optim *o) {
 }
 
 double sw_optim_epoch(const sw_optim *o) {
-    if (sw_error()) /* no step is taken: a loop until some epoch, which never checks sw_error, ends too */
+    if (sw_error()) /* no step would be taken: ends a loop over epochs that does not check sw_error */
         return INFINITY;
     return o && o->objective ? (double)o->samples / (double)o->objective->n : 0;
 }
@@ -49,7 +49,7 @@ double sw_optim_option(const sw_optim *o, int group, const char *name) {
         sw_fail(SW_ERR_ARGUMENT, "rule %s has no option %s", g->rule->name, name ? name : "NULL");
         return NAN;
     }
-    /* Before the first step: what it would be in it. */
+    /* Before the first step: the value that it will have then. */
     if (o->steps == 0 && swo_step_options((sw_optim *)(uintptr_t)o) != SW_OK)
         return NAN;
     return g->effective[i];
@@ -75,9 +75,9 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
         if (o->average_slot[i])
             m.average += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
     if (o->search)
-        m.work += 4 * vector + m.rule; /* x, direction, trial, its gradient; slots aside */
+        m.work += 4 * vector + m.rule; /* copies of x and the slots; direction; trial point and its gradient */
     else if (o->x_before)
-        m.work += vector + m.rule; /* x and slots aside, where the guard keeps them */
+        m.work += vector + m.rule; /* copies of x and the slots for the guard */
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         if (o->average_before[i])
             m.work += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);

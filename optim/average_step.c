@@ -28,7 +28,7 @@ sw_status swo_average_options(sw_optim *o) {
     return swo_options_in_steps(o, o->average->name, o->average->options, &o->average_values, 0, o->average_option);
 }
 
-/* An average starts from where the first step does, also if x was set after the optimizer was made. */
+/* Initializes the slots before the first step, because x may have been set after the optimizer was made. */
 static void average_start(sw_optim *o) {
     const sw_slot *slots = o->average->slots;
     for (int i = 0; slots && slots[i].name; i++)
@@ -83,7 +83,7 @@ static sw_status average_keep(sw_optim *o) {
     return SW_OK;
 }
 
-/* Undoes the step if a state is not finite, or the update failed. */
+/* Checks the states, and undoes the step if one is not finite or the update failed. */
 static sw_status average_check(sw_optim *o, sw_status status) {
     const sw_slot *slots = o->average->slots;
     for (int i = 0; status == SW_OK && slots && slots[i].name; i++)

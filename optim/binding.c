@@ -53,7 +53,7 @@ sw_status sw_estimate_make_slot(sw_estimate *e, int slot) {
     while (slots && slots[count].name)
         count++;
     if (slot < 0 || slot >= count || e->slot[slot])
-        return sw_fail(SW_ERR_ARGUMENT, "estimate_make_slot: estimator %s has no slot %d that is yet to be made",
+        return sw_fail(SW_ERR_ARGUMENT, "estimate_make_slot: estimator %s has no slot %d that can be made",
                        e->method->name, slot);
     return binding_make_slot(swo_estimate_of(e), slot);
 }
@@ -77,7 +77,7 @@ static bool binding_any_auto(const sw_optim *o) {
     return false;
 }
 
-/* Durations in steps as far as they are known: the length of the run may come later. */
+/* Computes the options with durations in steps. The length of the run may not be known yet: such durations are NaN. */
 static sw_status binding_first_options(const sw_optim *o, swo_estimate *e) {
     const sw_option *table = e->e.method->options;
     swo_values values = e->values;
@@ -89,7 +89,7 @@ static sw_status binding_first_options(const sw_optim *o, swo_estimate *e) {
     return swo_options_in_steps(o, e->e.method->name, table, &values, 0, e->resolved);
 }
 
-/* Where the option is 0, and the estimator has a choice. The value then counts as given. */
+/* Replaces batch=0 if the estimator has choose_batch. The option has this value from then on. */
 static void binding_choose_batch(swo_estimate *e) {
     const int at = swo_option_index(e->e.method->options, "batch");
     e->chose_batch = at >= 0 && e->values.value[at] == 0 && SWO_ESTIMATOR_HAS(e->e.method, choose_batch);
@@ -128,7 +128,7 @@ static sw_status binding_start(sw_optim *o, swo_estimate *e, const sw_objective 
     return SW_OK;
 }
 
-/* Undoes what the methods' `start` has set, if binding fails. */
+/* Resets the members that `start` may have set, if binding fails. */
 static void binding_undo_start(swo_estimate *e) {
     if (e->chose_batch)
         e->values.value[swo_option_index(e->e.method->options, "batch")] = 0;
@@ -153,7 +153,7 @@ sw_status swo_bind_objective(sw_optim *o, const sw_objective *f) {
     if (f->params != o->params)
         return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
     if (f->n < 1)
-        return sw_fail(SW_ERR_ARGUMENT, "minimize: an objective of %lld samples", (long long)f->n);
+        return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective has %lld samples", (long long)f->n);
     SW_TRY(sw_objective_check(f));
     if (!sw_optim_tape(o))
         return SW_ERR_MEMORY;
@@ -162,7 +162,7 @@ sw_status swo_bind_objective(sw_optim *o, const sw_objective *f) {
     for (int i = 0; i < o->groups; i++)
         o->group[i].penalty = swo_group_penalty(&o->group[i]);
     sw_status status = binding_start(o, o->estimate, f);
-    if (status != SW_OK) { /* as before the call */
+    if (status != SW_OK) { /* restore the state before the call */
         for (swo_estimate *e = o->estimate; e; e = e->inner) {
             for (int i = 0; i < SW_MAX_SLOTS; i++) {
                 sw_free(e->e.slot[i]);

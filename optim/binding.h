@@ -1,4 +1,4 @@
-/* The estimator and its objective. */
+/* Binding of the estimator to the objective. */
 #ifndef SWALE_OPTIM_BINDING_H
 #define SWALE_OPTIM_BINDING_H
 

@@ -46,8 +46,8 @@ static void bounds_add_rounding(sw_bounds *b) {
 
 /* ---- Groups ---- */
 
-/* Without frozen parameters: a step neither moves them nor reads them, and one may be an attention mask with -Inf.
- * What thaws one has the bounds read again (swo_plan_stretches). */
+/* Excludes frozen parameters: a step neither changes nor reads them, and one may be an attention mask with -Inf. When a
+ * parameter is no longer frozen, swo_plan_stretches discards the bounds. */
 static void bounds_read_group(sw_optim *o, swo_group *group) {
     const sw_slot *slots = group->rule->slots;
     sw_bounds *b = &group->bounds;
@@ -65,7 +65,7 @@ static void bounds_read_group(sw_optim *o, swo_group *group) {
     group->bounds_known = true;
 }
 
-/* Whether the rule's step is within the range of the type; the bounds after it. */
+/* Whether the bounds show that the step of the rule does not overflow. `after` receives the bounds after the step. */
 static bool bounds_group_is_safe(sw_optim *o, swo_group *group, sw_step *s, sw_bounds *after) {
     *after = group->bounds;
     after->count = s->count = group->dim;
@@ -86,7 +86,7 @@ bool swo_bounds_of_group(sw_optim *o, swo_group *group, const void *g, double *x
         safe = bounds_group_is_safe(o, group, &s, &after);
     }
     group->bounds = after;
-    group->bounds_known = safe; /* else they are read again for the next step */
+    group->bounds_known = safe; /* otherwise they are computed again before the next step */
     *x = safe ? after.x : INFINITY;
     return safe;
 }
@@ -117,7 +117,7 @@ void swo_bounds_of_average(sw_optim *o, double x) {
     o->average_checked = false;
     if (!o->average)
         return;
-    x = hypot(x, o->frozen_norm); /* read by swo_prepare_average */
+    x = hypot(x, o->frozen_norm); /* computed by swo_prepare_average */
     sw_bounds after;
     bool safe = bounds_average_has_reach(o->average) && isfinite(x);
     if (safe && !(o->average_bounds_known && bounds_average_is_safe(o, x, &after))) {

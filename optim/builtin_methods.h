@@ -1,5 +1,5 @@
-/* The built-in methods in the order of sw_optim_list, one line each: METHOD(name) stands for the constant swo_NAME of the
- * method's file. registry.c includes nothing else of them. */
+/* The built-in methods in the order of sw_optim_list, one line each: METHOD(name) stands for the constant swo_NAME in
+ * the file of the method. registry.c includes no other declaration of the methods. */
 
 #define SWO_BUILTIN_ESTIMATORS(METHOD) \
     METHOD(minibatch)                  \

@@ -11,14 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char checkpoint_format[] = "1"; /* of the state; a number that grows */
+static const char checkpoint_format[] = "1"; /* of the state; a new format has a larger number */
 
 static const char *checkpoint_path(const sw_archive *a) {
     return sw_archive_path(a) ? sw_archive_path(a) : "archive";
 }
 
 static sw_sampler *checkpoint_sampler(const sw_optim *o) {
-    return o->objective ? o->estimate->e.sampler : NULL; /* a wrapper's is that of the innermost one */
+    return o->objective ? o->estimate->e.sampler : NULL; /* wrappers share the sampler of the innermost estimator */
 }
 
 static swo_counters checkpoint_counters(const sw_optim *o) {
@@ -36,14 +36,14 @@ static swo_counters checkpoint_counters(const sw_optim *o) {
 
 /* ---- Damage ---- */
 
-/* Methods trust their scalars, as places in a table for one: a flipped bit must not come that far. The sum,
- * in any order, of a hash of each array of the state. */
+/* Methods use scalars without a check, for example as indices of a table, so that a damaged file must be refused. The
+ * checksum is the sum of a hash of each array of the state, in any order. */
 static uint64_t checkpoint_hash(const void *data, size_t bytes) {
     uint64_t h = bytes;
     for (size_t i = 0; i < bytes; i += sizeof h) {
         uint64_t word = 0;
         memcpy(&word, (const char *)data + i, bytes - i < sizeof word ? bytes - i : sizeof word);
-        h = (h ^ word) * 0x9E3779B97F4A7C15u; /* odd: no two words do the same */
+        h = (h ^ word) * 0x9E3779B97F4A7C15u; /* an odd factor maps different words to different results */
         h ^= h >> 29;
     }
     return h;
@@ -94,7 +94,8 @@ sw_status sw_optim_pack(const sw_optim *o, sw_archive *a) {
     if (status == SW_OK)
         status = checkpoint_pack(o, a);
     if (status != SW_OK && a)
-        sw_archive_put(a, NULL, (sw_array){0}); /* what is incomplete is not saved */
+        sw_archive_put(a, NULL,
+                       (sw_array){0}); /* puts an error into the archive, so that an incomplete one is not saved */
     return status;
 }
 
@@ -114,8 +115,8 @@ sw_status sw_optim_save(const sw_optim *o, const char *path) {
 static sw_status checkpoint_check_format(const sw_archive *a) {
     const char *text = sw_archive_text(a, "optim.format");
     if (!text)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: holds no optimizer's state%s", checkpoint_path(a),
-                       sw_archive_count(a) ? ": parameters alone are loaded by sw_params_load" : "");
+        return sw_fail(SW_ERR_FORMAT, "%.700s: contains no state of an optimizer%s", checkpoint_path(a),
+                       sw_archive_count(a) ? ": sw_params_load loads a file with only parameters" : "");
     if (strcmp(text, checkpoint_format) != 0)
         return sw_fail(SW_ERR_FORMAT, "%.700s: an optimizer's state in format %.40s; this version of swale reads %s",
                        checkpoint_path(a), text, checkpoint_format);
@@ -145,12 +146,12 @@ static void checkpoint_find_unexpected(swo_walk *v, const char *prefix) {
     }
 }
 
-/* Whether the file's estimator has met its objective, and ours has. */
+/* An error if only one of the file and the optimizer has the state of a bound estimator. */
 static sw_status checkpoint_check_bound(const sw_optim *o, const sw_archive *a) {
     const char *name = "optim.counter.n";
     const sw_array n = sw_archive_has(a, name) ? sw_archive_get(a, name) : (sw_array){0};
     if (!n.data || n.type != SW_I64 || sw_array_count(&n) != 1)
-        return SW_OK; /* a fault among others */
+        return SW_OK; /* the walk reports a missing counter among the other mismatches */
     const bool was_bound = *(const int64_t *)n.data > 0, is_bound = o->objective != NULL;
     if (was_bound && !is_bound)
         return sw_fail(SW_ERR_STATE,
@@ -165,7 +166,7 @@ static sw_status checkpoint_check_bound(const sw_optim *o, const sw_archive *a) 
     return SW_OK;
 }
 
-/* The file's into `c`, against ours in it. */
+/* Reads the counters of the file into `c`, and compares them with those of the optimizer, which it contained. */
 static void checkpoint_compare_counters(swo_walk *v, swo_counters *c) {
     const swo_counters current = *c;
     swo_walk_copy(v, 0, SWO_COUNTERS);
@@ -188,7 +189,8 @@ static sw_status checkpoint_match(swo_walk *v, sw_optim *o, swo_counters *c, dou
     if (!v->used)
         return SW_ERR_MEMORY;
     SW_TRY(checkpoint_compare_texts(v, o));
-    const bool same = v->faults.count == 0; /* else their states differ by nature */
+    const bool same =
+        v->faults.count == 0; /* the state of other methods has other arrays: their names are not compared then */
     SW_TRY(swo_walk_counters(v, c));
     if (v->pieces == SWO_COUNTERS)
         checkpoint_compare_counters(v, c);
@@ -201,12 +203,11 @@ static sw_status checkpoint_match(swo_walk *v, sw_optim *o, swo_counters *c, dou
                        sw_error_list_text(&v->faults));
     checkpoint_checksum(v->in, checksum);
     if (!saved || strcmp(saved, checksum) != 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: its numbers are not those that were saved",
-                       checkpoint_path(v->in));
+        return sw_fail(SW_ERR_FORMAT, "%.700s: damaged: the checksum does not match the state", checkpoint_path(v->in));
     return SW_OK;
 }
 
-/* Nothing fails after the first change. */
+/* All checks are before the first change of the optimizer. */
 static sw_status checkpoint_unpack(swo_walk *v, sw_optim *o) {
     swo_counters c = checkpoint_counters(o);
     double norm = NAN;
@@ -215,7 +216,7 @@ static sw_status checkpoint_unpack(swo_walk *v, sw_optim *o) {
     if (checkpoint_sampler(o) && sw_sampler_seek(checkpoint_sampler(o), c.epoch, c.position) != SW_OK) {
         if (!had_error)
             sw_clear_error();
-        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is no place between batches",
+        return sw_fail(SW_ERR_FORMAT, "%.700s: sample %lld of epoch %lld is not a boundary between batches",
                        checkpoint_path(v->in), (long long)c.position, (long long)c.epoch);
     }
     swo_walk_copy(v, SWO_COUNTERS, v->pieces);
@@ -230,13 +231,13 @@ static sw_status checkpoint_unpack(swo_walk *v, sw_optim *o) {
     }
     o->norm = norm;
     for (int i = 0; i < o->groups; i++) {
-        o->group[i].bounds.own = INFINITY;                  /* nothing is known of how the state came to be */
-        o->group[i].settled = o->group[i].computed = false; /* the options are the file's until the next step */
+        o->group[i].bounds.own = INFINITY;                  /* the steps before the file are not known */
+        o->group[i].settled = o->group[i].computed = false; /* the options are those of the file until the next step */
     }
     swo_bounds_forget(o);
     o->frozen_known = false;
     sw_params_mark_changed(o->params);
-    o->seen = sw_params_version(o->params); /* not written from outside */
+    o->seen = sw_params_version(o->params); /* this change of x is not one of the program */
     sw_gradient_make_fresh(sw_params_gradient(o->params));
     return SW_OK;
 }

@@ -13,7 +13,7 @@ static const char *const walk_counter_names[] = {"seed",  "n",     "steps",     
                                                  "draws", "total", "sampler_epoch", "sampler_position"};
 _Static_assert(sizeof walk_counter_names / sizeof *walk_counter_names == SWO_COUNTERS, "a name for each");
 
-static const char walk_zeros = 0; /* a piece from here becomes zero */
+static const char walk_zeros = 0; /* a piece with this source is set to zero */
 
 /* ---- One piece ---- */
 
@@ -33,7 +33,7 @@ static sw_status walk_add_piece(swo_walk *v, const sw_array *to, const void *fro
     return SW_OK;
 }
 
-/* Finds where a piece comes from. otherwise: its values if the file lacks it; NULL: that is a fault. */
+/* Finds the source of a piece. otherwise: its values if it is not in the file; NULL: a missing piece is a mismatch. */
 static sw_status walk_find_piece(swo_walk *v, const char *name, const sw_array *to, const void *otherwise) {
     const char *shown = name + strlen("optim.");
     int i = 0;
@@ -61,7 +61,7 @@ static sw_status walk_find_piece(swo_walk *v, const char *name, const sw_array *
     return walk_add_piece(v, to, a->data);
 }
 
-/* Formatted into allocated memory; NULL and an error. */
+/* Formats a name into allocated memory; NULL after an error. */
 static char *walk_print_name(const char *form, va_list list) {
     va_list again;
     va_copy(again, list);
@@ -73,7 +73,7 @@ static char *walk_print_name(const char *form, va_list list) {
     return name;
 }
 
-/* A vector of the state by a printed name. slot: the one that it is; NULL: it is none. */
+/* Visits a vector of the state, with a formatted name. slot: its slot; NULL if it is not a slot. */
 SW_PRINTF(4, 5)
 static sw_status walk_vector(swo_walk *v, sw_array array, const sw_slot *slot, const char *form, ...) {
     va_list list;
@@ -87,7 +87,7 @@ static sw_status walk_vector(swo_walk *v, sw_array array, const sw_slot *slot, c
     return status;
 }
 
-/* The same for a number, which is copied. */
+/* Visits a number, which is copied, with a formatted name. */
 SW_PRINTF(4, 5)
 static sw_status walk_number(swo_walk *v, double *value, const double *otherwise, const char *form, ...) {
     const sw_array array = sw_array_view(value, SW_F64, 0, NULL);
@@ -102,9 +102,9 @@ static sw_status walk_number(swo_walk *v, double *value, const double *otherwise
     return status;
 }
 
-/* ---- All of them ---- */
+/* ---- All pieces ---- */
 
-/* A whole number, which files hold as a double. */
+/* Visits an integer, which files contain as a double. */
 static sw_status walk_whole(swo_walk *v, double *place, const double *otherwise, const char *where, const char *name) {
     double number = swo_scalar(place, 1, 0);
     const int before = v->pieces;
@@ -113,12 +113,12 @@ static sw_status walk_whole(swo_walk *v, double *place, const double *otherwise,
         return SW_OK;
     memcpy(&number, v->piece[before].from, sizeof number);
     if (!(fabs(number) <= 0x1p53 && floor(number) == number))
-        sw_error_list_add(&v->faults, "%s.scalar.%s is %g in the file, no whole number", where, name, number);
+        sw_error_list_add(&v->faults, "%s.scalar.%s is %g in the file, which is not an integer", where, name, number);
     v->piece[before].whole = true;
     return SW_OK;
 }
 
-/* The last `added` of them are 0 in older files. */
+/* The last `added` scalars are 0 if the file does not have them, because it is of an earlier version. */
 static sw_status walk_scalars(swo_walk *v, const char *where, const char *const *names, double *values, int added,
                               uint32_t whole) {
     static const double none = 0;
@@ -133,7 +133,8 @@ static sw_status walk_scalars(swo_walk *v, const char *where, const char *const 
     return SW_OK;
 }
 
-/* Options as of the last step. One that a later version of a method has is at its default in older files. */
+/* Visits the options of the last step. An option that is not in the file, because a later version added it, has its
+ * default. */
 static sw_status walk_options(swo_walk *v, const char *where, const sw_option *table, double *values,
                               const swo_values *base) {
     for (int i = 0; table && table[i].name; i++)
@@ -178,14 +179,14 @@ static sw_status walk_group(swo_walk *v, const sw_optim *o, int index) {
                                    slots[s].name));
     SW_TRY(walk_scalars(v, where, g->rule->scalars, g->scalar, 0, 0));
     SW_TRY(walk_options(v, where, g->rule->options, g->effective, &g->base));
-    if (g->rule->point) /* they may serve it too */
+    if (g->rule->point) /* `point` may read the coefficients of the last step */
         SW_TRY(walk_vector(v, walk_coefficients(g->coefficient), NULL, "optim.%s.coefficients", where));
     return SW_OK;
 }
 
-/* The estimator is "estimator", the one inside it "estimator.inner", and so on. A slot that this estimator
- * lacks, but which the method has with other options, may be in the file: it was saved with lr=auto, say, and lr is
- * given when it is loaded. */
+/* The estimator is "estimator", its inner one "estimator.inner", and so on. The file may contain a slot that this
+ * estimator does not have, because it depends on the options: for example, the file was saved with lr=auto, and is
+ * loaded with another lr. */
 static sw_status walk_estimator(swo_walk *v, const sw_optim *o) {
     char where[64] = "estimator";
     for (swo_estimate *e = o->objective ? o->estimate : NULL; e; e = e->inner) {
@@ -226,7 +227,7 @@ sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
     SW_TRY(walk_average(v, o));
     if (o->search)
         SW_TRY(walk_scalars(v, "search", o->search->scalars, o->search_scalar, 0, 0));
-    /* Of a period that an interruption cut short; older files have none. */
+    /* The losses since the last evaluation of sw_train; files of earlier versions do not have them. */
     SW_TRY(walk_number(v, &o->period.sum, &none, "optim.period.sum"));
     SW_TRY(walk_number(v, &o->period.weight, &none, "optim.period.weight"));
     SW_TRY(walk_number(v, &o->period.unit, &none, "optim.period.unit"));

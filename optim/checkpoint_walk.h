@@ -16,24 +16,24 @@ typedef struct swo_piece {
     void *to;
     const void *from;
     size_t bytes;
-    bool whole; /* a double in the file, an int64_t in memory */
+    bool whole; /* it is a double in the file and an int64_t in memory */
 } swo_piece;
 
 typedef struct swo_walk {
-    sw_archive *out;      /* packing; else NULL */
-    const sw_archive *in; /* unpacking: */
-    swo_piece *piece;     /* what is to be copied, the counters first */
+    sw_archive *out;      /* the archive to pack to; NULL when unpacking */
+    const sw_archive *in; /* the archive to unpack; NULL when packing */
+    swo_piece *piece;     /* unpacking: the pieces to copy, with the counters first */
     int pieces, room;
     bool *used; /* [arrays of `in`] */
     sw_error_list faults;
 } swo_walk;
 
 sw_status swo_walk_counters(swo_walk *v, swo_counters *counters);
-/* The parameters in their element type: a run with others would not be resumed bit for bit. */
+/* Visits the parameters, whose type must be that in the file: with another type the resumed run would differ. */
 sw_status swo_walk_params(swo_walk *v, const sw_params *params);
-/* Everything else. The optimizer is only written to by swo_walk_copy. */
+/* Visits the rest of the state. Only swo_walk_copy writes to the optimizer. */
 sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm);
-/* Unpacking: copies the pieces from `first` up to `end`. */
+/* When unpacking: copies the pieces [first, end) to the optimizer. */
 void swo_walk_copy(const swo_walk *v, int first, int end);
 
 #endif

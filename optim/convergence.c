@@ -19,7 +19,7 @@ sw_status swo_full_gradient_norm(sw_optim *o, const sw_objective *f, double *nor
     sw_tape_set_switch(o->tape, SW_UPDATE_BUFFERS, false);
     sw_status status =
         sw_objective_gradient_chunked(f, o->tape, x, NULL, f->n, 0, o->estimate->e.draw, &value, o->view);
-    if (status == SW_OK && swo_penalized_norm(o, x, g, norm) != SW_OK) /* Inf or NaN: not a minimum */
+    if (status == SW_OK && swo_penalized_norm(o, x, g, norm) != SW_OK) /* Inf or NaN: x is not a minimum */
         *norm = INFINITY;
     sw_free(g);
     return status;
@@ -42,5 +42,5 @@ void swo_estimator_reset_converged(sw_optim *o) {
     for (swo_estimate *e = o->estimate; e; e = e->inner)
         for (int i = 0; i < swo_scalar_count(e->e.method->scalars); i++)
             if (strcmp(e->e.method->scalars[i], "converged") == 0)
-                memset(&e->scalar[i], 0, sizeof e->scalar[i]); /* also as a whole number */
+                memset(&e->scalar[i], 0, sizeof e->scalar[i]); /* all bits 0 are also the int64_t 0 */
 }

@@ -3,9 +3,9 @@
 
 #include <math.h>
 
-/* Of products and quotients of durations, each rounded a few times: one that is a whole number up to the rounding
- * is that number. Three roundings of 2^-53 come before each use; 2^-50 is 8 of them, and far below the distance of
- * two different quotients t/length, which is at least 1/(100 steps). */
+/* The relative difference from an integer up to which a product or quotient of durations is taken as that integer. It
+ * is the result of at most three roundings, each of 2^-53; 2^-50 is 8 of them, and far below the distance of two
+ * different quotients t/length, which is at least 1/(100 steps). */
 static const double DURATION_ROUNDING = 0x1p-50;
 
 double sw_duration_exact_steps(double steps) {

@@ -44,7 +44,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     SW_TRY(status);
     if (value == &e->value)
         e->weight = sw_gradient_weight(o->view);
-    swo_zero_frozen(o, g); /* objectives without a tape know nothing of frozen parameters */
+    swo_zero_frozen(o, g); /* objectives without a tape also write the elements of frozen parameters */
     return sw_vector_norm(o->type, o->dim, g, &e->gradient_norm);
 }
 
@@ -82,7 +82,6 @@ sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
 
 /* ---- Memory ---- */
 
-/* sw_estimate is the first member of what the pipeline keeps. */
 void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count) {
     swo_estimate *s = swo_estimate_of(e);
     if (index < 0 || index >= SWO_SCRATCH || count < 0) {

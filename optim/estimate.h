@@ -1,4 +1,4 @@
-/* The estimator of an optimizer, with what the pipeline keeps for it. */
+/* The estimator of an optimizer, with the data that the pipeline stores for it. */
 #ifndef SWALE_OPTIM_ESTIMATE_H
 #define SWALE_OPTIM_ESTIMATE_H
 
@@ -10,9 +10,9 @@
 enum { SWO_SCRATCH = 7, SWO_MEMORIES = 4 };
 
 typedef struct swo_estimate {
-    sw_estimate e; /* first: what methods see */
+    sw_estimate e; /* must be first: swo_estimate_of casts its address */
     swo_values values;
-    double resolved[SW_MAX_OPTIONS]; /* with durations in steps: e.option */
+    double resolved[SW_MAX_OPTIONS]; /* values with durations in steps; e.option points to it */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS], saved_lr;
     size_t bytes;
     void *scratch[SWO_SCRATCH];
@@ -24,7 +24,7 @@ typedef struct swo_estimate {
     size_t memory_bytes[SWO_MEMORIES];
 } swo_estimate;
 
-/* The whole of an estimate whose public part methods see. */
+/* The internal struct of which an sw_estimate is the public part. */
 static inline swo_estimate *swo_estimate_of(sw_estimate *e) {
     return (swo_estimate *)(void *)e;
 }
@@ -32,12 +32,13 @@ static inline const swo_estimate *swo_estimate_of_const(const sw_estimate *e) {
     return (const swo_estimate *)(const void *)e;
 }
 
-/* Whether an estimator has the member, which may be NULL: those of earlier versions end before it. */
+/* Whether an estimator has this member and it is not NULL. Structs of programs built for earlier versions may end
+ * before it. */
 #define SWO_ESTIMATOR_HAS(m, member) ((m)->size >= offsetof(sw_estimator, member) + sizeof((m)->member) && (m)->member)
 static inline uint32_t swo_whole_scalars(const sw_estimator *m) {
     return SWO_ESTIMATOR_HAS(m, whole_scalars) ? m->whole_scalars : 0;
 }
-/* Scalar i, also where it is a whole number. */
+/* Scalar i as a double, also if it is stored as an int64_t. */
 static inline double swo_scalar(const double *values, uint32_t whole, int i) {
     int64_t number;
     if (!(whole >> i & 1))
@@ -46,7 +47,7 @@ static inline double swo_scalar(const double *values, uint32_t whole, int i) {
     return (double)number;
 }
 
-/* With those inside it. */
+/* Frees an estimate and its inner ones. */
 void swo_estimate_free(swo_estimate *e);
 
 #endif

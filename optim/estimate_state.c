@@ -25,7 +25,7 @@ void sw_estimate_zero_frozen(const sw_estimate *e, void *g) {
 }
 
 int64_t sw_estimate_frozen_set(const sw_estimate *e) {
-    const int64_t prime = 9007199254740881; /* the largest below 2^53 */
+    const int64_t prime = 9007199254740881; /* the largest prime below 2^53 */
     int64_t bits = 0;
     for (int i = 0; i < sw_params_count(e->params); i++)
         bits = (2 * bits + sw_params_at(e->params, i)->frozen) % prime;

@@ -34,8 +34,8 @@ bool swo_no_new_infinity(sw_dtype type, int64_t count, const void *before, const
 sw_status swo_refuse_vector(const sw_optim *o, const char *kind, const char *method, const char *what, const char *of,
                             const char *param) {
     return sw_fail(SW_ERR_NONFINITE,
-                   "%s %s: step %lld would make %s%s%s Inf or NaN (the gradient's norm is %g): it is not taken, and "
-                   "x is as before",
+                   "%s %s: step %lld would make %s%s%s Inf or NaN (the gradient's norm is %g): the step is refused, "
+                   "and x is unchanged",
                    kind, method, (long long)o->steps + 1, what, of, param, o->norm);
 }
 
@@ -56,7 +56,7 @@ sw_status swo_check_scalars(const sw_optim *o, const char *kind, const char *met
 }
 
 sw_status swo_check_coefficients(const sw_optim *o, const char *kind, const char *method, const double *values) {
-    double sum[4] = {0}; /* of 0, or NaN for Inf and NaN; in one sum each addition would wait for the one before */
+    double sum[4] = {0}; /* x - x is 0, and NaN for Inf and NaN; in one sum each addition would wait for the previous */
     for (int i = 0; i < SW_MAX_COEFFICIENTS; i += 4)
         for (int j = 0; j < 4; j++)
             sum[j] += values[i + j] - values[i + j];
@@ -75,7 +75,7 @@ sw_status swo_check_estimates(const sw_optim *o) {
         for (int i = 0; i < SW_MAX_SCALARS; i++)
             scalar[i] = swo_scalar(e->scalar, swo_whole_scalars(e->e.method), i);
         SW_TRY(swo_check_scalars(o, "estimator", name, e->e.method->scalars, scalar));
-        if (isinf(e->e.lr)) /* NaN: it proposes none */
+        if (isinf(e->e.lr)) /* NaN means that it proposes none */
             return finite_fail_number(o, "estimator", name, "the step size that it proposes", e->e.lr);
     }
     return SW_OK;

@@ -54,7 +54,8 @@ static void frozen_set_element(sw_dtype type, void *v, int64_t i, double value) 
         ((double *)v)[i] = value;
 }
 
-/* v: rows of dim elements. Where a frozen parameter holds Inf or NaN they become 0, or what x is there. */
+/* v consists of rows of dim elements. For each frozen parameter with Inf or NaN, the elements of v at which x is not
+ * finite become 0, or with x_there the value of x. */
 static void frozen_replace_infinite(const sw_optim *o, sw_dtype type, void *v, int64_t count, bool x_there) {
     const void *x = sw_params_x(o->params);
     for (int k = 0; k < sw_params_count(o->params) && o->any_infinite; k++) {

@@ -4,12 +4,12 @@
 
 #include <swale/optim.h>
 
-/* Zeros where parameters are frozen, which must not count in norms. */
+/* Sets the elements of frozen parameters in g to 0, so that norms exclude them. */
 void swo_zero_frozen(const sw_optim *o, void *g);
 
-/* Reads which frozen parameters hold Inf or NaN, and a bound of the norm of the rest. */
+/* Finds the frozen parameters with Inf or NaN, and a bound of the norm of the finite elements of frozen parameters. */
 void swo_frozen_read(sw_optim *o);
-/* Where a frozen parameter is not finite: the average's states become 0; the point becomes x. */
+/* For the elements of frozen parameters that are not finite: sets the states of the average to 0, or the point to x. */
 void swo_frozen_clear_average(sw_optim *o);
 void swo_frozen_copy_to_point(const sw_optim *o, void *point);
 

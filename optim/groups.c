@@ -109,7 +109,7 @@ sw_status swo_groups_parse(sw_optim *o, const char *spec) {
 
 /* ---- Parameters and slots ---- */
 
-/* Which group takes a parameter; -1: none. */
+/* The index of the group that a parameter belongs to; -1: none. */
 static int group_index_of(const sw_optim *o, const sw_param *p) {
     for (int i = 0; i < o->groups; i++)
         if (selector_selects(o->group[i].selector, p))
@@ -117,7 +117,7 @@ static int group_index_of(const sw_optim *o, const sw_param *p) {
     return -1;
 }
 
-/* One element for each of the group's, or what the rule asks for each parameter. */
+/* The slot has one element for each element of the group, or the number that `count` returns for each parameter. */
 static sw_status group_make_slot(sw_optim *o, swo_group *group, int i) {
     const sw_slot *slot = &group->rule->slots[i];
     group->slot_count[i] = group->dim;
@@ -157,9 +157,9 @@ static sw_status group_fill(sw_optim *o, int index) {
         group->dim += p->count;
     }
     if (group->params == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: none fits%s",
-                       group->selector ? group->selector : "", group->selector ? ": " : "", group->rule->name,
-                       group->selector ? "" : " what earlier groups left");
+        return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: %s", group->selector ? group->selector : "",
+                       group->selector ? ": " : "", group->rule->name,
+                       group->selector ? "no remaining parameter matches" : "earlier groups contain all of them");
     const sw_slot *slots = group->rule->slots;
     for (int i = 0; slots && slots[i].name; i++)
         if (swo_slot_needed(&slots[i], group->base.value, o->type))
@@ -172,7 +172,8 @@ sw_status swo_groups_fill(sw_optim *o) {
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (!p->tied && group_index_of(o, p) < 0)
-            return sw_fail(SW_ERR_ARGUMENT, "rule: no group takes parameter %s (%s)", p->name, sw_role_name(p->role));
+            return sw_fail(SW_ERR_ARGUMENT, "rule: parameter %s (%s) belongs to no group", p->name,
+                           sw_role_name(p->role));
     }
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];

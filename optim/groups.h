@@ -4,9 +4,9 @@
 
 #include <swale/optim.h>
 
-/* "role=weight: sgd lr=0.1; adam": the groups, without parameters. */
+/* Makes the groups from a spec such as "role=weight: sgd lr=0.1; adam", without parameters. */
 sw_status swo_groups_parse(sw_optim *o, const char *spec);
-/* Their parameters and slots. */
+/* Assigns the parameters to the groups, and makes the slots. */
 sw_status swo_groups_fill(sw_optim *o);
 void swo_groups_free(sw_optim *o);
 

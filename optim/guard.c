@@ -1,20 +1,22 @@
-/* No number of a run becomes Inf or NaN under SW_OK: a step that would produce one is refused before x changes.
+/* After SW_OK, all numbers of a run are finite: a step that would produce Inf or NaN is refused, and x does not change.
  *
- * The gradient is checked by the pass that takes its norm. Scalars, coefficients and step sizes are a few numbers,
- * and are checked in each step (finite.c). Checking x and the vectors of state would need a further pass over memory.
- * Instead a bound of the 2-norm of each is kept (bounds.c). A gradient's norm, the options and the coefficients are
- * finite, and sums and products of finite numbers give NaN only after an Inf: so bounds exclude both.
+ * The pass that computes the norm of the gradient also checks the gradient. Scalars, coefficients and step sizes are
+ * few numbers, and are checked in each step (finite.c). To check x and the vectors of state would need another pass
+ * over memory. Instead the optimizer keeps a bound of the 2-norm of each (bounds.c). The norm of the gradient, the
+ * options and the coefficients are finite, and sums and products of finite numbers are NaN only after an Inf. Finite
+ * bounds therefore exclude both.
  *
- *   - Bounds are true from the first step on: the vectors are read once, and again when x was written from outside,
- *     after loading, and when a bound has grown too large to exclude an overflow.
- *   - If the bounds are still too large after that, the step is tried on copies (trial_step.c), which is exact.
- *   - A rule or an average without a `reach`, and an average after such a step, are checked afterwards, against
- *     copies of x and of the states (rollback.c), which are put back if anything has become Inf or NaN.
+ *   - Bounds hold from the first step on. They are computed from the vectors before the first step, and again after the
+ *     program has written to x, after loading, and when a bound has become too large to exclude an overflow.
+ *   - If the new bounds are still too large, the step is tried on copies (trial_step.c), which is exact.
+ *   - A rule or an average without `reach`, and an average after such a step, are checked after the step. If they
+ *     contain Inf or NaN, x and the states are restored from copies (rollback.c).
  *
- * A frozen parameter may hold Inf (frozen.c). Bounds of the rules leave frozen parameters out; checks of whole vectors
- * refuse only what was finite before.
+ * A frozen parameter may contain Inf (frozen.c). The bounds of the rules exclude frozen parameters. Checks of whole
+ * vectors refuse only elements that were finite before the step.
  *
- * Estimators check their own tables: their gradients are checked, and so are their scalars and step sizes. */
+ * Estimators check their tables themselves (sw_estimator.fits). Their gradients, scalars and step sizes are checked
+ * here. */
 #include "optim/guard.h"
 #include "optim/bounds.h"
 #include "optim/finite.h"
@@ -39,7 +41,7 @@ sw_status swo_guard_before(sw_optim *o, const void *g) {
     bool any = false, copies = false;
     double x = 0;
     SW_TRY(guard_numbers(o));
-    o->has_copies = o->search != NULL; /* it keeps them itself */
+    o->has_copies = o->search != NULL; /* a line search makes these copies itself */
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
         double bound = INFINITY;
@@ -55,7 +57,7 @@ sw_status swo_guard_before(sw_optim *o, const void *g) {
     return (copies || o->average_checked) && !o->search ? swo_rollback_save(o) : SW_OK;
 }
 
-/* After the step of a rule without `reach`. */
+/* Checks x and the states after the step of a rule without `reach`. */
 static sw_status guard_check_group(sw_optim *o, const swo_group *group) {
     const sw_slot *slots = group->rule->slots;
     for (int k = 0; k < group->params; k++) {
@@ -82,7 +84,7 @@ sw_status swo_guard_after(sw_optim *o, sw_status status) {
     return status;
 }
 
-/* After a line search, which puts x somewhere else on the rules' line. */
+/* Checks x and the scalars after a line search, which moves x along the direction of the rules. */
 sw_status swo_guard_search(sw_optim *o) {
     swo_bounds_forget(o);
     if (!swo_no_new_infinity(o->type, o->dim, o->x_before, sw_params_x(o->params)))

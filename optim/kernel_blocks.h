@@ -1,8 +1,8 @@
-/* Loops of rules a block of elements at a time. Included after kernel.h, in every pass. A rule with divisions and roots
- * computes numerators and radicands of a block, then all roots (kernel_roots.h), then the quotients.
+/* Loops of rules over blocks of elements. Include this file after kernel.h, in every pass. A rule with divisions and
+ * roots computes the numerators and radicands of a block, then all roots (kernel_roots.h), then the quotients.
  *
- * Memory. Divisions are so slow that the processor does not come to the loads of later blocks while it waits for
- * them: where vectors are too long for the cache, these are fetched ahead. It takes 15 % off a step of Adam.
+ * Divisions are slow, and while the processor waits for them it does not issue the loads of later blocks. If the
+ * vectors are too long for the cache, the loop therefore prefetches later blocks. This shortens a step of Adam by 15 %.
  */
 
 #ifndef SWALE_KERNEL_BLOCKS_H
@@ -12,12 +12,12 @@
 enum {
     SW_BLOCK_LENGTH = 64,
     SW_LONG_VECTOR = 1 << 18, /* elements of a vector that does not stay in the cache until the next step */
-    SW_FETCHED_AHEAD = 2048   /* bytes */
+    SW_FETCHED_AHEAD = 2048   /* the distance of prefetching, in bytes */
 };
 
-/* Calls of a block's function for [begin, end) of a step: with n = SW_BLOCK_LENGTH, a constant there, and with
- * n < SW_BLOCK_LENGTH for the rest. Two loops, for sw_k_fetch_ahead takes registers. `call` uses n, and begin as the
- * index of the block's first element. */
+/* Executes `call` for each block of [begin, end). `call` uses `begin` as the index of the first element of the block
+ * and n as its length, which is the constant SW_BLOCK_LENGTH, and less for the last block. Short vectors have a
+ * separate loop without sw_k_fetch_ahead, which takes registers. */
 #define SW_BY_BLOCKS(step, begin, end, call)                                \
     do {                                                                    \
         const int64_t whole_ = (end) - ((end) - (begin)) % SW_BLOCK_LENGTH; \
@@ -41,13 +41,13 @@ enum {
 #if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_BLOCKS)
 #define SW_KERNEL_HAS_BLOCKS
 
-/* Has the cache fetch what a later block needs: its own loads would wait for the divisions of those before.
- * Inlined, or gcc takes a function that does nothing else for one without effect. */
+/* Prefetches the elements of a later block, whose loads would otherwise wait for the divisions of earlier blocks. It
+ * must be inlined: gcc treats a function that only prefetches as one without effect, and removes the call. */
 SW_K_INLINE void SW_K(sw_k_fetch_ahead)(const sw_step *s, int64_t begin) {
     const void *const vector[] = {s->x, s->g, s->slot[0], s->slot[1], s->slot[2]};
     enum { BYTES = SW_BLOCK_LENGTH * (int)sizeof(real) };
     if ((s->count - begin) * (int64_t)sizeof(real) < SW_FETCHED_AHEAD + BYTES)
-        return; /* the end */
+        return; /* there is no later block */
     for (size_t k = 0; k < sizeof vector / sizeof *vector; k++)
         for (int at = 0; vector[k] && at < BYTES; at += 64)
             __builtin_prefetch((const char *)vector[k] + begin * (int64_t)sizeof(real) + SW_FETCHED_AHEAD + at);

@@ -1,27 +1,27 @@
 /* The proximal step of prox.h (Parikh, Boyd, Proximal algorithms, 2014, section 6), for each element:
  *     prox_{ηh}(v) = argmin over θ of ½ (θ - v)² + η h(θ) = clamp(soft(v, ηλ₁), low, high)
- *     soft(v, t) = v - clamp(v, -t, t)               exactly 0 where |v| ≤ t
- * The clamp is exact also where 0 is outside the box: ½ (θ - v)² + ηλ₁|θ| is a convex function of one number, whose
- * minimum over an interval is the number there that is next to its minimum over all numbers.
+ *     soft(v, t) = v - clamp(v, -t, t)               exactly 0 if |v| ≤ t
+ * The formula is exact even if 0 is outside the box: ½ (θ - v)² + ηλ₁|θ| is a convex function of one variable, and its
+ * minimum over an interval is the point of the interval that is nearest to its minimum over all numbers.
  *
- * Included after kernel.h, in every pass; includes kernel_compensated.h. */
+ * Include this file after kernel.h, in every pass. It includes kernel_compensated.h. */
 #include <swale/kernel_compensated.h>
 
 #if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_PROX)
 #define SW_KERNEL_HAS_PROX
 
-/* v, or the end of [low, high] that is next to it. NaN stays NaN. */
+/* Returns v, or the nearest bound if v is outside [low, high]. NaN for NaN. */
 static inline real SW_K(sw_k_clamp)(real v, real low, real high) {
     const real raised = low > v ? low : v;
     return high < raised ? high : raised;
 }
 
-/* prox of v: threshold is ηλ₁. */
+/* prox_{ηh}(v), with threshold = ηλ₁. */
 static inline real SW_K(sw_k_prox)(real v, real threshold, real low, real high) {
     return SW_K(sw_k_clamp)(v - SW_K(sw_k_clamp)(v, -threshold, threshold), low, high);
 }
 
-/* prox of a number in two parts, x + low */
+/* prox_{ηh} of a number in two parts, x + low, with threshold = ηλ₁ and the box [least, most]. */
 static inline void SW_K(sw_k_prox_pair)(real *x, real *low, real threshold, real least, real most) {
     const real v = *x;
     if (v <= threshold && v >= -threshold) {

@@ -1,13 +1,14 @@
-/* Rules of f32 whose second moments are f64 (second_moments.h). Included after kernel.h, in every pass.
+/* Rules whose parameters are f32 and whose second moments are f64 (second_moments.h). Include this file after kernel.h,
+ * in every pass.
  *
- * A rule writes one kernel, say adam, whose second moments have the type `real`, and after it
+ * A rule contains one kernel, for example `adam`, whose second moments have the type `real`, and after it
  *
  *     SW_SECOND_MOMENT_KERNELS(adam, adam_slots, v, v_f64, 1)
  *
- * which defines the kernels adam_update: adam itself, or, where parameters are f32 and the slot v_f64 is there, adam of f64
- * on blocks that are converted. So that is the rule of f64 but for the rounding of x and of the slots that are f32. The
- * last number counts the slots: v and those after it are replaced by v_f64 and those after it. At most two other slots
- * are allowed.
+ * which defines the kernels adam_update. They call adam itself, or, if the parameters are f32 and the slot v_f64
+ * exists, adam for f64 on blocks that are converted to f64 and back. The result is then that of f64, except for the
+ * rounding of x and of the slots that are f32. The last argument is the number of slots with second moments: v and the
+ * slots after it are replaced by v_f64 and the slots after it. The rule may have at most two other slots.
  */
 
 #ifndef SWALE_KERNEL_SECOND_MOMENTS_H
@@ -17,7 +18,7 @@
 enum { SW_F64_BLOCK = 256, SW_F32_SLOTS = 2 };
 
 typedef struct sw_f64_slots {
-    int first, first_f64, count; /* slots first_f64, … take the place of first, … */
+    int first, first_f64, count; /* slots first_f64, first_f64 + 1, … replace first, first + 1, … */
 } sw_f64_slots;
 #endif
 
@@ -28,7 +29,7 @@ typedef struct sw_f64_slots {
 #define SW_SECOND_MOMENT_KERNELS(name, slots, field, field_f64, number) /* in the pass after this one */
 #else
 
-/* The kernel of f64 on a step whose x, g and other slots are f32. */
+/* Runs the kernel for f64 on a step whose x, g and other slots are f32. */
 static inline void SW_K(sw_k_on_f64)(const sw_step *s, int64_t begin, int64_t end, sw_f64_slots f64,
                                      sw_kernel *kernel) {
     double x[SW_F64_BLOCK], g[SW_F64_BLOCK], slot[SW_F32_SLOTS][SW_F64_BLOCK];

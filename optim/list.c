@@ -42,9 +42,9 @@ static void list_print_options(FILE *to, const sw_option *table) {
     }
 }
 
-/* ---- State and traffic, in bytes a parameter ---- */
+/* ---- State and memory traffic, in bytes per parameter ---- */
 
-/* Of slots whose size the method gives: that for this matrix. */
+/* For slots with `count`, the size for this matrix is printed. */
 enum { SIDE = 1000 };
 static const sw_param matrix = {
     .name = "matrix", .rank = 2, .shape = {SIDE, SIDE}, .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};
@@ -55,12 +55,13 @@ static double list_slot_bytes(const sw_slot *slot, const double *option) {
     return count < 0 ? 0 : (double)count * (double)swo_slot_size(slot, SW_F32) / (double)matrix.count;
 }
 
-/* An estimator's slot may depend on the objective: then it is a table, whose size is not printed. */
+/* Whether the size of a slot depends on the objective. Such a slot of an estimator is a table, and its size is not
+ * printed. */
 static bool list_is_table(swo_kind kind, const sw_slot *slot) {
     return kind == SWO_ESTIMATOR && slot->count;
 }
 
-/* Bytes of the slot whose place this one takes: v_f64 that of v (second_moments.h). 0: it takes none. */
+/* The bytes of the slot that this one replaces, as v_f64 replaces v (second_moments.h); 0 if it replaces none. */
 static double list_replaced_bytes(const sw_slot *slots, const sw_slot *slot, const double *option) {
     const size_t length = strlen(slot->name);
     if (length < 4 || strcmp(slot->name + length - 4, "_f64") != 0)
@@ -71,7 +72,8 @@ static double list_replaced_bytes(const sw_slot *slots, const sw_slot *slot, con
     return 0;
 }
 
-/* "state 4 to 12 bytes a parameter: v, mean, momentum; moves 20": from what the defaults need to all slots. */
+/* Prints "state 4 to 12 bytes a parameter: v, mean, momentum; a step moves 20". The range is from the slots that the
+ * default options need to all slots. */
 static void list_print_state(FILE *to, swo_kind kind, const sw_option *options, const sw_slot *slots, double cost) {
     double value[SW_MAX_OPTIONS] = {0}, least = 0, most = 0;
     bool sized = false;
@@ -92,7 +94,7 @@ static void list_print_state(FILE *to, swo_kind kind, const sw_option *options, 
     for (int i = 0; slots && slots[i].name; i++)
         fprintf(to, "%s%s%s", i ? ", " : ": ", slots[i].name, list_is_table(kind, &slots[i]) ? " (a table)" : "");
     const double x = kind == SWO_RULE ? 3 * sizeof(float) : sizeof(float); /* an average only reads x */
-    if (kind == SWO_AVERAGE && sized)                                      /* a vector of many is written */
+    if (kind == SWO_AVERAGE && sized)                                      /* one vector of several is written */
         fprintf(to, "; a step that takes one moves %.3g", 2 * x);
     else if (kind != SWO_ESTIMATOR && (kind == SWO_RULE || least > 0))
         fprintf(to, "; a step moves %.3g", cost > 0 ? cost * (double)sizeof(float) : x + 2 * least);
@@ -104,9 +106,9 @@ static void list_print_state(FILE *to, swo_kind kind, const sw_option *options, 
 typedef struct heading {
     const char *name, *summary, *source;
     const sw_option *options;
-    const sw_slot *slots; /* those that have a table of them */
-    double moves;         /* of rules: sw_rule.cost */
-    const char *cost;     /* in words */
+    const sw_slot *slots; /* NULL for kinds without slots */
+    double moves;         /* for rules: sw_rule.cost */
+    const char *cost;     /* as text */
 } heading;
 
 static heading list_heading(swo_kind kind, const void *method) {
@@ -127,16 +129,15 @@ static heading list_heading(swo_kind kind, const void *method) {
 #undef HEADING
 }
 
-/* How specs of a kind are written. */
+/* The form of the specs of each kind. */
 static const char *const spec_forms[SWO_KINDS] = {
     [SWO_ESTIMATOR] = "    \"minibatch batch=64\"; around another: \"sam rho=0.05 of=svrg\"",
     [SWO_RULE] =
-        ("    \"adamw lr=1e-3\"; groups of parameters: \"role=bias: sgd lr=0.1; adamw\". [a, b): a, but not b, "
-         "is\n"
-         "    allowed; search: the range to tune it in, log: on a logarithmic scale. Bytes are those of f32;\n"
-         "    what a step moves is that of the defaults, and the gradient's look for Inf and NaN comes to it"),
+        ("    \"adamw lr=1e-3\"; groups of parameters: \"role=bias: sgd lr=0.1; adamw\". [a, b) contains a, not b;\n"
+         "    search: the range for a search of hyperparameters, log: on a logarithmic scale. Bytes are for f32.\n"
+         "    Bytes that a step moves: with the default options, without the check of the gradient for Inf and NaN"),
     [SWO_SCHEDULE] =
-        ("    \"cosine warmup=5%\", of the learning rate or of what on=OPTION names; several: \"cosine; linear\n"
+        ("    \"cosine warmup=5%\" multiplies the learning rate, or OPTION with on=OPTION; several: \"cosine; linear\n"
          "    final=0.5 on=momentum\". Durations: 500 (steps), 10% (of the run), 3ep (epochs)"),
     [SWO_SEARCH] = "    \"armijo\", in place of a schedule",
     [SWO_AVERAGE] = "    \"ema decay=0.999\"",

@@ -9,6 +9,6 @@ sw_status swo_method_status(const char *kind, const char *name, const char *func
     if (status == SW_SKIPPED)
         return sw_fail(SW_ERR_STATE, "%s %s: %s returned SW_SKIPPED, but a step cannot be skipped there", kind, name,
                        function);
-    /* Kept only where the function itself, or whoever failed before it, left no message. */
+    /* sw_fail keeps an earlier message, so that this one counts only if there is none. */
     return sw_fail(status, "%s %s: %s returned status %d without a message", kind, name, function, (int)status);
 }

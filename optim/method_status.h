@@ -1,4 +1,4 @@
-/* The status that a method's function or a callback returns. */
+/* The status that a function of a method, or a callback, returns. */
 #ifndef SWALE_OPTIM_METHOD_STATUS_H
 #define SWALE_OPTIM_METHOD_STATUS_H
 

@@ -10,8 +10,8 @@
 /* ---- Recording ---- */
 
 typedef struct swo_norm_record {
-    void *x;        /* before the step, then the update */
-    sw_norms *norm; /* [parameters]; of tied ones unused */
+    void *x;        /* x before the step, then the update */
+    sw_norms *norm; /* [parameters]; those of tied parameters are not used */
 } swo_norm_record;
 
 static void norms_free_record(swo_norm_record *w) {
@@ -71,7 +71,7 @@ void swo_norms_after(sw_optim *o, const void *g) {
         return;
     const void *x = sw_params_x(o->params);
     sw_vector_axpby(o->type, o->dim, 1, x, -1, w->x, w->x);
-    swo_zero_frozen(o, w->x); /* also where they hold Inf, and the difference is NaN */
+    swo_zero_frozen(o, w->x); /* if they contain Inf, the difference is NaN */
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (!p->tied)
@@ -81,14 +81,14 @@ void swo_norms_after(sw_optim *o, const void *g) {
 
 /* ---- By layer ---- */
 
-/* "linear1" fits linear1.weight and linear1, not linear10.weight. */
+/* Whether a parameter belongs to a layer: "linear1" has linear1.weight and linear1, but not linear10.weight. */
 static bool norms_layer_has(const char *layer, const char *name) {
     size_t length = layer ? strlen(layer) : 0;
     return !layer || (strncmp(name, layer, length) == 0 && (name[length] == 0 || name[length] == '.'));
 }
 
 static sw_status norms_fail_unknown(const sw_optim *o, const char *layer) {
-    enum { NAMES = 256 }; /* what could have been meant: names, and their parts before dots */
+    enum { NAMES = 256 }; /* candidates for a suggestion: names, and their parts before dots */
     char text[NAMES][64];
     const char *names[NAMES];
     int count = 0;
@@ -120,14 +120,14 @@ sw_status sw_optim_norms(const sw_optim *o, const char *layer, sw_norms *norms) 
     for (int i = 0; i < count; i++) {
         const sw_param *p = sw_params_at(o->params, i);
         bool in = false;
-        for (int k = i; k < count && !p->tied && !in; k++) { /* by its name or that of one tied to it */
+        for (int k = i; k < count && !p->tied && !in; k++) { /* by its name or the name of a parameter tied to it */
             const sw_param *other = sw_params_at(o->params, k);
             in = (other == p || other->tied == p) && norms_layer_has(layer, other->name);
         }
         if (!in)
             continue;
         any = true;
-        const sw_norms *n = &o->norms->norm[i]; /* hypot neither overflows nor loses small ones */
+        const sw_norms *n = &o->norms->norm[i]; /* hypot does not overflow or underflow */
         sum = (sw_norms){hypot(sum.parameter, n->parameter), hypot(sum.gradient, n->gradient),
                          hypot(sum.update, n->update)};
     }

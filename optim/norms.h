@@ -4,7 +4,7 @@
 
 #include <swale/optim.h>
 
-/* Before and after the rules of a step; nothing if no norms are recorded. */
+/* Call them before and after the rules of a step. They do nothing if norms are not recorded. */
 void swo_norms_before(sw_optim *o);
 void swo_norms_after(sw_optim *o, const void *g);
 void swo_norms_free(sw_optim *o);

@@ -98,9 +98,10 @@ SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objectiv
  *
  * Many steps are taken in one fast loop if the samples of a generalized linear model are in memory (sw_glm_new), the
  * estimator is sag, saga or svrg and not inside a wrapper (or any estimator with `run`), the rules are sgd without
- * momentum, the average is a running mean (sw_average.weight), and there is no clipping, schedule, line search or recording of norms. sw_train uses this loop too. For
- * dense rows the result is bit-for-bit that of single steps. For sparse rows a step costs O(nonzeros), also with
- * weight_decay, l1, bounds and averages, and the result equals that of single steps up to rounding. */
+ * momentum, the average is a running mean (sw_average.weight), and there is no clipping, schedule, line search or
+ * recording of norms. sw_train uses this loop too. For dense rows the result is bit-for-bit that of single steps. For
+ * sparse rows a step costs O(nonzeros), also with weight_decay, l1, bounds and averages, and the result equals that of
+ * single steps up to rounding. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which the model should be evaluated: that of the average, that of the rule if it defines one, or the

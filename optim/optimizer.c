@@ -13,7 +13,7 @@
 
 /* ---- Schedules and line searches ---- */
 
-/* Takes "on=NAME" out of a schedule's options, where it may stand anywhere. */
+/* Removes "on=NAME", which may be at any position, from the options of a schedule. */
 static sw_status schedule_take_on(char *text, char on[64]) {
     bool taken = false;
     memcpy(on, "lr", sizeof "lr");
@@ -24,16 +24,17 @@ static sw_status schedule_take_on(char *text, char on[64]) {
         if (!*on)
             return sw_fail(SW_ERR_ARGUMENT, "schedule: on= needs the name of an option");
         if (taken)
-            return sw_fail(SW_ERR_ARGUMENT, "schedule: two on= in one; schedules of other options follow a ;");
+            return sw_fail(SW_ERR_ARGUMENT,
+                           "schedule: on= is given twice; separate the schedules of several options by ;");
         taken = true;
         memset(p, ' ', (size_t)(end - p));
     }
     return SW_OK;
 }
 
-/* An error if `on` is no real number among the options of the rules. */
+/* An error if no rule has the option `on`, or if it is not a real number. */
 static sw_status schedule_check_on(const sw_optim *o, const char *on) {
-    const char *names[4 * SW_MAX_OPTIONS]; /* what on= could have named */
+    const char *names[4 * SW_MAX_OPTIONS]; /* candidates for a suggestion */
     int count = 0;
     bool found = false;
     for (int i = 0; i < o->groups; i++) {
@@ -43,7 +44,7 @@ static sw_status schedule_check_on(const sw_optim *o, const char *on) {
             if (table[k].kind == SW_OPTION_REAL)
                 names[count++] = table[k].name;
         if (at >= 0 && table[at].kind != SW_OPTION_REAL)
-            return sw_fail(SW_ERR_ARGUMENT, "schedule: %s of rule %s is no real number to be scaled", on,
+            return sw_fail(SW_ERR_ARGUMENT, "schedule: %s of rule %s is not a real number and cannot be scaled", on,
                            o->group[i].rule->name);
         found |= at >= 0;
     }
@@ -86,7 +87,8 @@ static sw_status schedule_parse(sw_optim *o, const char *text, size_t length) {
     return schedule_check_on(o, on);
 }
 
-/* NULL: the rule's step is linear in its learning rate; else the reason, "" if the rule gives none. */
+/* Returns NULL if the step of the rule is linear in its learning rate; else the reason, or "" if the rule gives
+ * none. */
 static const char *search_why_not_linear(const swo_group *group) {
     const sw_rule *r = group->rule;
     if (!(r->flags & SW_RULE_LINEAR))
@@ -105,7 +107,7 @@ static sw_status schedules_parse(sw_optim *o, const char *spec) {
         return SW_OK;
     for (int i = 0; i < o->schedules; i++)
         if (strcmp(o->schedule[i].on, "lr") == 0)
-            return sw_fail(SW_ERR_ARGUMENT, "line search %s: it chooses what schedule %s would scale, lr",
+            return sw_fail(SW_ERR_ARGUMENT, "line search %s: it determines lr, so that schedule %s cannot scale it",
                            o->search->name, o->schedule[i].method->name);
     for (int i = 0; i < o->groups; i++) {
         const char *why = search_why_not_linear(&o->group[i]);
@@ -145,14 +147,14 @@ static sw_status estimator_parse(const char *spec, swo_estimate **made, int dept
         for (const swo_estimate *in = e->inner; in && (method->flags & SW_ESTIMATOR_AGAIN); in = in->inner)
             if (in->e.method->flags & SW_ESTIMATOR_ONCE)
                 return sw_fail(SW_ERR_ARGUMENT,
-                               "estimator %s of=%s: %s evaluates more than once a step, "
-                               "and the tables of %s take one evaluation",
+                               "estimator %s of=%s: %s evaluates more than once per step, but the tables of %s allow "
+                               "one evaluation",
                                name, in->e.method->name, name, in->e.method->name);
     }
     return SW_OK;
 }
 
-/* The default depends on the rules, which are parsed before. */
+/* The default depends on the rules, so that they must be parsed first. */
 static sw_status estimator_parse_outer(sw_optim *o, const char *spec) {
     const sw_rule *exact = NULL;
     for (int i = 0; i < o->groups; i++)
@@ -162,8 +164,8 @@ static sw_status estimator_parse_outer(sw_optim *o, const char *spec) {
     const sw_estimator *method = o->estimate->e.method;
     if (exact && !(method->flags & SW_ESTIMATOR_EXACT))
         return sw_fail(SW_ERR_ARGUMENT,
-                       "rule %s: its momentum adds up the errors of gradients, and those of "
-                       "estimator %s are not exact; take estimator full, or another rule",
+                       "rule %s: its momentum accumulates errors of gradients, and the gradients of estimator %s are "
+                       "not exact; use estimator full, or another rule",
                        exact->name, method->name);
     return SW_OK;
 }
@@ -230,9 +232,7 @@ static sw_status optim_fill(sw_optim *o, const sw_optim_options *options) {
         return sw_fail(SW_ERR_ARGUMENT, "total_steps = %lld; 0 (not known) or more is needed",
                        (long long)options->total_steps);
     if (o->search && options->clip > 0)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "line search %s: its slopes are of the gradient as it is, not "
-                       "clipped",
+        return sw_fail(SW_ERR_ARGUMENT, "line search %s: it needs the gradient without clipping; set clip to 0",
                        o->search->name);
     o->clip = options->clip;
     o->seed = options->seed;
@@ -243,7 +243,7 @@ static sw_status optim_fill(sw_optim *o, const sw_optim_options *options) {
 }
 
 sw_optim *sw_optim_new_with_options(sw_params *params, const sw_optim_options *options) {
-    if (!params) { /* the error that came before, if any, is kept */
+    if (!params) { /* if an error is already pending, sw_fail keeps it */
         sw_fail(SW_ERR_ARGUMENT, "optimizer: the parameters are NULL (is the model built?)");
         return NULL;
     }

@@ -7,10 +7,10 @@
 
 /* ---- Rules ---- */
 
-/* Neighboring parameters of one group that are not frozen. */
+/* A contiguous range of x that consists of parameters of one group that are not frozen. */
 typedef struct swo_stretch {
     int64_t offset, count; /* in x */
-    int64_t slot;          /* where it begins in the group's slots */
+    int64_t slot;          /* the offset in the group's slots */
 } swo_stretch;
 
 /* A rule and the parameters that it updates. */
@@ -18,23 +18,24 @@ typedef struct swo_group {
     const sw_rule *rule;
     swo_values base;
     double effective[SW_MAX_OPTIONS];
-    bool settled;   /* `effective` is what it will be in all steps, but for lr=auto */
-    bool computed;  /* `effective` follows from `base`, and is no file's */
-    int lr;         /* the index of that option, -1: there is none */
-    double penalty; /* weight_decay, where the rule adds it to the gradient; of the coming step */
+    bool settled;   /* `effective` will not change in later steps, except for lr=auto */
+    bool computed;  /* `effective` was computed from `base`, not read from a file */
+    int lr;         /* the index of the option lr; -1: there is none */
+    double penalty; /* weight_decay in the coming step, if the rule adds it to the gradient; else 0 */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
-    int64_t dim; /* elements of its parameters */
+    int64_t dim; /* the number of elements of its parameters */
     char *slot[SW_MAX_SLOTS];
     int64_t slot_count[SW_MAX_SLOTS];
-    int64_t *sized[SW_MAX_SLOTS]; /* [params + 1]: bounds of each parameter's part, for slots whose size the rule gives;
-                                   * NULL: slot_at */
-    swo_stretch *stretch;         /* [parameters at most] */
+    int64_t
+        *sized[SW_MAX_SLOTS]; /* [params + 1]: for slots with `count`, the offsets of the parts of the parameters and
+                                   * the end; NULL: the offsets are slot_at */
+    swo_stretch *stretch;     /* room for one per parameter */
     int stretches;
     sw_param **param; /* its parameters in the order of the vector */
-    int64_t *slot_at; /* [params]: where each begins in the slots */
+    int64_t *slot_at; /* [params]: the offset of each parameter in the slots */
     int params;
-    char *selector;   /* NULL: the rest */
+    char *selector;   /* NULL: all parameters that belong to no earlier group */
     sw_bounds bounds; /* of x and the slots before the coming step */
     bool bounds_known;
 } swo_group;
@@ -43,7 +44,7 @@ typedef struct swo_group {
 
 typedef struct swo_schedule {
     const sw_schedule *method;
-    swo_values values; /* of its table, then of the common one */
+    swo_values values; /* of the options of its table, then of the common options */
     char on[64];
     double resolved[SW_MAX_OPTIONS];
 } swo_schedule;
@@ -52,11 +53,12 @@ enum { SWO_SCHEDULES = 4, SWO_GROUPS = 64 };
 
 /* ---- The optimizer ---- */
 
-/* Why a step was skipped: Inf or NaN in the gradient; a line search that gave up; a method's decision. */
+/* The cause of a skipped step: Inf or NaN in the gradient; a line search that found no step; SW_SKIPPED from a rule or
+ * from `sample` of an estimator. */
 typedef enum swo_skip_cause { SWO_SKIP_GRADIENT = 0, SWO_SKIP_SEARCH, SWO_SKIP_RULE, SWO_SKIP_SAMPLE } swo_skip_cause;
 
-/* Who set the length of the run. sw_train replaces one that it set itself, or that came from a file; one that the
- * program set stays. */
+/* The source of the length of the run. sw_train replaces a length that it set itself or that was read from a file, but
+ * not one that the program set. */
 typedef enum swo_length { SWO_LENGTH_NONE = 0, SWO_LENGTH_TRAIN, SWO_LENGTH_FILE, SWO_LENGTH_PROGRAM } swo_length;
 
 struct sw_optim {
@@ -68,10 +70,11 @@ struct sw_optim {
     /* rules */
     swo_group *group;
     int groups;
-    bool *frozen; /* [params]: as of the stretches */
-    /* Of frozen parameters, for the average (frozen.c); read again when x or what is frozen has changed. */
+    bool *frozen; /* [params]: which parameters were frozen when the stretches were computed */
+    /* Properties of the frozen parameters, for the average (frozen.c); computed again when x or the set of frozen
+     * parameters has changed. */
     bool frozen_known, any_infinite;
-    bool *infinite;     /* [params]: it is frozen and holds Inf or NaN */
+    bool *infinite;     /* [params]: the parameter is frozen and contains Inf or NaN */
     double frozen_norm; /* a bound of the 2-norm of their finite elements */
     void *workspace;
     size_t workspace_bytes;
@@ -87,16 +90,16 @@ struct sw_optim {
     /* copies that undo a step (rollback.c) */
     void *x_before;
     char **slot_before; /* [groups × SW_MAX_SLOTS] */
-    bool has_copies;    /* they hold what was before this step */
-    uint64_t seen;      /* version of x after the last step */
-    void *x_low;        /* for the coming step: swo_x_low */
+    bool has_copies;    /* the copies contain the values before this step */
+    uint64_t seen;      /* the version of x after the last step */
+    void *x_low;        /* for the coming step: see swo_x_low */
     /* estimator */
     swo_estimate *estimate;
     const sw_objective *objective; /* bound by the first sw_optim_minimize */
     sw_tape *tape;
-    sw_gradient *view; /* aimed at whatever a gradient is written to */
+    sw_gradient *view; /* its data are set to the vector that the next gradient is written to */
     uint64_t draws;
-    bool statistics_pending; /* running statistics have yet to be updated in this step */
+    bool statistics_pending; /* running statistics have not yet been updated in this step */
     /* average */
     const sw_average *average;
     swo_values average_values;
@@ -106,24 +109,24 @@ struct sw_optim {
     char *average_slot[SW_MAX_SLOTS];
     int64_t average_count[SW_MAX_SLOTS];
     sw_bounds average_bounds;
-    bool average_bounds_known, average_checked; /* checked: its update of this step is to be */
+    bool average_bounds_known, average_checked; /* average_checked: the result of its update must be checked */
     char *average_before[SW_MAX_SLOTS];
     void *point;
     /* counters */
     int64_t steps, skipped, samples, total, per_epoch;
-    /* skipped_steps.c; not saved: a resumed run counts anew */
+    /* skipped_steps.c; not saved: in a resumed run the count begins at 0 */
     int64_t skipped_in_a_row;
-    int64_t most_skipped;      /* so many in a row are an error; 0: 100. Of sw_train, while it runs */
+    int64_t most_skipped;      /* the number of skipped steps in a row that is an error; 0: 100. sw_train sets it */
     swo_skip_cause skip_cause; /* of the last skipped step */
-    const char *skip_name;     /* of the search, rule or estimator */
-    swo_length length;         /* where `total` is from */
+    const char *skip_name;     /* the name of the search, rule or estimator that skipped it */
+    swo_length length;         /* the source of `total` */
     double norm, saved_norm;
-    bool wants_penalized;  /* steps take the next one */
-    double penalized_norm; /* of the last step taken, with the penalty that the rules add */
+    bool wants_penalized;  /* steps compute penalized_norm */
+    double penalized_norm; /* of the last step taken: the norm of the gradient including the penalties of the rules */
     double loss_weight;    /* of the last sw_optim_minimize */
-    /* of sw_train: the losses since its last evaluation, also by earlier calls of it */
+    /* of sw_train: the losses since its last evaluation, including those of earlier calls of sw_train */
     sw_loss_mean period;
-    struct swo_norm_record *norms; /* norms.c; NULL: none are recorded */
+    struct swo_norm_record *norms; /* norms.c; NULL: norms are not recorded */
 };
 
 /* Bytes of an element of x. */

@@ -1,4 +1,4 @@
-/* Converts durations among the values of options to steps. */
+/* Converts the durations among the values of options to steps. */
 #include "optim/option_values.h"
 #include <swale/method.h>
 #include "optim/optimizer.h"
@@ -8,9 +8,8 @@ static sw_status duration_in_steps(const char *what, double value, char unit, in
     if (unit == '%') {
         if (total <= 0)
             return sw_fail(SW_ERR_STATE,
-                           "%s: %g%% of the run, but its length is not known: set the "
-                           "optimizer's steps",
-                           what, value);
+                           "%s: %g%% of the run, but its length is not known: set total_steps of the optimizer", what,
+                           value);
         *steps = sw_duration_exact_steps(value * (double)total / 100);
     } else if (unit == 'e') {
         if (per_epoch <= 0)

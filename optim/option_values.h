@@ -1,4 +1,4 @@
-/* The values of a method's options, as its spec gives them. */
+/* The values of a method's options in its spec. */
 #ifndef SWALE_OPTIM_OPTION_VALUES_H
 #define SWALE_OPTIM_OPTION_VALUES_H
 
@@ -7,12 +7,12 @@
 typedef struct swo_values {
     double value[SW_MAX_OPTIONS];
     char unit[SW_MAX_OPTIONS]; /* of durations: 's' steps, '%' of the run, 'e' epochs */
-    char spec[256];            /* of the SPEC option, "" if there is none */
+    char spec[256];            /* the value of the SPEC option; "" if there is none */
 } swo_values;
 
-/* Values as methods see them: durations in steps. A part of the run or of an epoch need not be a whole number of steps;
- * one that is whole in exact arithmetic, as 7% of 100, is whole here too. The options of `table` are values[first] and
- * following. */
+/* Converts durations to steps, as methods receive them. A percentage of the run, or a number of epochs, may be a
+ * fractional number of steps; if it is an integer in exact arithmetic, as 7% of 100 steps, the result is exactly that
+ * integer. The options of `table` begin at values[first]. */
 sw_status swo_options_in_steps(const sw_optim *o, const char *method, const sw_option *table, const swo_values *values,
                                int first, double *out);
 

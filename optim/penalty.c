@@ -6,7 +6,8 @@
 
 #include <math.h>
 
-/* The index of an option, where the rule states by it what is added to the objective; -1: it does not. */
+/* The index of an option that adds a term to the objective; -1 if the rule has none or adds nothing to the
+ * objective. */
 static int penalty_index(const swo_group *group, const char *name) {
     return group->rule->flags & SW_RULE_PENALTY ? swo_option_index(group->rule->options, name) : -1;
 }
@@ -23,7 +24,7 @@ double swo_penalty(const sw_optim *o) {
     return most;
 }
 
-/* With schedules, once a step's options are known. */
+/* The value after schedules, if the options of a step have been computed. */
 static double penalty_option(const swo_group *group, const char *name, double otherwise) {
     const int at = penalty_index(group, name);
     return at < 0 ? otherwise : group->computed ? group->effective[at] : group->base.value[at];
@@ -57,12 +58,12 @@ double swo_lr_for(const sw_optim *o, double penalty) {
 
 /* ---- l1 and bounds ---- */
 
-/* Of a proximal step. */
+/* l1 and the bounds of a proximal step. */
 typedef struct penalty_box {
     double l1, low, high;
 } penalty_box;
 
-/* low and high as the step's kernel has them, in the type of x: x may be equal to those. */
+/* Rounds low and high to the type of x, as the kernel of the step does, because x may be equal to them. */
 static bool penalty_box_of(sw_dtype type, const swo_group *group, penalty_box *b) {
     *b = (penalty_box){.l1 = penalty_option(group, "l1", 0),
                        .low = penalty_option(group, "low", -INFINITY),
@@ -76,10 +77,10 @@ static bool penalty_box_of(sw_dtype type, const swo_group *group, penalty_box *b
     return b->l1 > 0 || isfinite(b->low) || isfinite(b->high);
 }
 
-/* The subgradient of f + h of least absolute value, g that of f: 0 where x is a minimum. Outside the box there is
- * none: INFINITY. */
+/* The subgradient of f + h of least absolute value, given the gradient g of f. It is 0 at a minimum. Outside the box
+ * there is no subgradient, and the result is INFINITY. */
 static double penalty_subgradient(const penalty_box *b, double x, double g) {
-    const double low = g - b->l1, high = g + b->l1; /* what g + h' is between, at a kink */
+    const double low = g - b->l1, high = g + b->l1; /* the subgradients at x = 0 are [low, high] */
     double r = x > 0 ? high : x < 0 ? low : low > 0 ? low : high < 0 ? high : 0;
     if (x < b->low || x > b->high)
         return INFINITY;
@@ -90,7 +91,7 @@ static double penalty_subgradient(const penalty_box *b, double x, double g) {
     return r;
 }
 
-/* Of one parameter; false: x is outside the box. */
+/* Adds the subgradients of one parameter. Returns false if x is outside the box. */
 static bool penalty_add_subgradients(sw_dtype type, const sw_param *p, const penalty_box *b, const void *x, void *g) {
     for (int64_t i = p->offset; i < p->offset + p->count; i++) {
         const double at = type == SW_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i],
@@ -114,8 +115,8 @@ bool swo_adds_to_objective(const sw_optim *o) {
     return false;
 }
 
-/* False: x is outside the box. Not by stretches, which are those of the last step: since then a parameter may have
- * been frozen, or thawed. */
+/* Returns false if x is outside the box. It does not use the stretches, which are those of the last step, because the
+ * set of frozen parameters may have changed since. */
 static bool penalty_add_group(const sw_optim *o, const swo_group *group, const void *x, void *g) {
     const double decay = swo_group_penalty_in_step(group);
     penalty_box b;

@@ -1,20 +1,20 @@
-/* What rules add to the objective. */
+/* The terms that rules add to the objective. */
 #ifndef SWALE_OPTIM_PENALTY_H
 #define SWALE_OPTIM_PENALTY_H
 
 #include "optim/optimizer.h"
 
-/* The largest weight_decay of the rules that add it to the gradient: of the specs. */
+/* The largest weight_decay in the specs of the rules that add it to the gradient. */
 double swo_penalty(const sw_optim *o);
 double swo_group_penalty(const swo_group *group);
-/* The same with the schedules of this step (after it: of the last one), over groups that are not frozen as a whole. */
+/* The same after the schedules of the current step (between steps: of the last step), over the groups that are not
+ * completely frozen. */
 double swo_penalty_in_step(const sw_optim *o);
 double swo_group_penalty_in_step(const swo_group *group);
-/* What lr=auto is for parameters with this penalty. */
+/* The value of lr=auto for parameters with this penalty. */
 double swo_lr_for(const sw_optim *o, double penalty);
 bool swo_adds_to_objective(const sw_optim *o); /* a penalty, l1 or bounds */
-/* g ← g + λx, with each group's λ, and of l1 and bounds the subgradient that is nearest to 0; 0 where frozen. And its
- * norm: INFINITY if x is outside the bounds. SW_SKIPPED: g holds Inf or NaN. */
+/* As sw_estimate_penalized_norm (estimator.h). */
 sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm);
 
 #endif

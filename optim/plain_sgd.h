@@ -5,11 +5,11 @@
 #include <swale/optim.h>
 
 bool swo_rules_are_plain(const sw_optim *o);
-/* x from its begin to its end; false: there are too many stretches, or elements of no group. */
+/* Divides the whole of x into stretches. Returns false if there are too many, or if a parameter is in no group. */
 bool swo_plain_stretches(const sw_optim *o, sw_estimate_run *run);
-/* The low-order part of x, so that x + x_low is what compensated summation of the moves gives. The rules of the coming
- * step update it, as loops do, if they are sgd without momentum, in f32, on samples in memory. Otherwise NULL, and
- * x_low becomes 0. It also becomes 0 if x was written from outside. */
+/* Returns the low-order part of x, so that x + x_low is the compensated sum of all changes of x. The rules of the
+ * coming step, and loops of many steps, update it if they are sgd without momentum, in f32, on samples in memory.
+ * Otherwise returns NULL, and sets x_low to 0. It is also set to 0 if the program has written to x. */
 void *swo_x_low(sw_optim *o);
 
 #endif

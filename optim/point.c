@@ -11,12 +11,12 @@
 static const void *point_check(const sw_optim *o, const char *kind, const char *method) {
     if (swo_no_new_infinity(o->type, o->dim, sw_params_x(o->params), o->point))
         return o->point;
-    sw_fail(SW_ERR_NONFINITE, "%s %s: the point to evaluate at holds Inf or NaN after step %lld", kind, method,
+    sw_fail(SW_ERR_NONFINITE, "%s %s: the point of evaluation contains Inf or NaN after step %lld", kind, method,
             (long long)o->steps);
     return NULL;
 }
 
-/* Where a frozen parameter is not finite the average has 0, and the point is x. */
+/* For elements of frozen parameters that are not finite, the average is 0, and the point is x. */
 static const void *point_of_average(sw_optim *o) {
     const sw_average *a = o->average;
     const size_t bytes = (size_t)o->dim * swo_size(o);
@@ -58,7 +58,7 @@ const void *sw_optim_point(sw_optim *o) {
         for (int k = 0; o->group[i].rule->point && k < o->group[i].stretches; k++) {
             sw_step s;
             swo_stretch_step(o, &o->group[i], &o->group[i].stretch[k], NULL, &s);
-            s.step = o->steps; /* of the step that was taken last */
+            s.step = o->steps; /* the last step that was taken */
             sw_kernel_run(o->group[i].rule->point, o->type, &s, s.count);
         }
     return point_check(o, "rule", o->group[0].rule->name);

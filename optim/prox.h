@@ -1,4 +1,4 @@
-/* Rules with a proximal step: their options. They minimize F = f + h, where the gradient is that of f and
+/* The options of rules with a proximal step. These rules minimize F = f + h, where the gradient is that of f and
  *     h(θ) = λ₁ ‖θ‖₁ if low ≤ θ ≤ high, else ∞      (λ₁: the option l1; nonnegative: low is 0 at least)
  * by steps that end with prox_{ηh} (kernel_prox.h).
  */
@@ -24,27 +24,28 @@ typedef struct sw_prox_options {
      .open = SW_OPEN_LOW, .help = "θ ≤ high, by a proximal step"}
 /* clang-format on */
 
-/* The lower end of the box; infinite where there is none. */
+/* The lower bound of the elements; -INFINITY if there is none. */
 static inline double sw_prox_low(const sw_prox_options *o) {
     return o->nonnegative != 0 && !(o->low > 0) ? 0 : o->low;
 }
 
-/* The same for the upper end. */
+/* The upper bound of the elements; INFINITY if there is none. */
 static inline double sw_prox_high(const sw_prox_options *o) {
     return o->high;
 }
 
-/* Whether an element is bounded on one side at least. */
+/* Whether there is a lower or an upper bound. */
 static inline bool sw_prox_has_box(const sw_prox_options *o) {
     return !isinf(sw_prox_low(o)) || !isinf(sw_prox_high(o));
 }
 
-/* Whether h is anything but 0. */
+/* Whether h differs from 0. */
 static inline bool sw_prox_is_used(const sw_prox_options *o) {
     return o->l1 != 0 || sw_prox_has_box(o);
 }
 
-/* An error if the box is empty or lr is negative, for `check`, and for `begin`, since schedules scale options. */
+/* An error if the box is empty or lr is negative. For `check`, and also for `begin`, because schedules scale
+ * options. */
 static inline sw_status sw_prox_check(const char *rule, const sw_prox_options *o, double lr) {
     if (!(sw_prox_low(o) <= sw_prox_high(o)))
         return sw_fail(SW_ERR_ARGUMENT, "%s: no number lies between low = %g and high = %g%s", rule, sw_prox_low(o),
@@ -54,8 +55,8 @@ static inline sw_status sw_prox_check(const char *rule, const sw_prox_options *o
     return SW_OK;
 }
 
-/* A bound of ‖prox(v)‖ over `count` elements, from one of ‖v‖. Elements come nearer to 0, if 0 is in the box;
- * otherwise they may come as far as its nearer end. */
+/* A bound of ‖prox(v)‖ over `count` elements, given a bound v of ‖v‖. If 0 is in the box, prox moves elements toward 0;
+ * otherwise it may also move them to the bound that is nearest to 0. */
 static inline double sw_prox_bound(const sw_prox_options *o, double v, int64_t count) {
     const double low = sw_prox_low(o), high = sw_prox_high(o), n = sqrt((double)count);
     const double inside = n * fmax(fabs(low), fabs(high)), nearest = n * fmax(fmax(low, -high), 0);

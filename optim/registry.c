@@ -32,7 +32,7 @@ static const void *registered[SWO_KINDS][REGISTERED];
 static int registered_count[SWO_KINDS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* All descriptions begin alike: size, name. */
+/* The structs of all kinds of methods begin with the same members: size, name. */
 static const char *registry_name(const void *method) {
     return ((const sw_rule *)method)->name;
 }
@@ -62,7 +62,8 @@ const void *swo_method_lookup(swo_kind kind, const char *name) {
     return NULL;
 }
 
-/* No method of this kind has the name: one of another kind, a comma for a blank, or a typing error. */
+/* The error for a name that no method of this kind has. It may be a method of another kind, contain a comma instead of
+ * a blank, or be misspelled. */
 static sw_status registry_fail_unknown(swo_kind kind, const char *name) {
     static const char *const a_kind[SWO_KINDS] = {"an estimator", "a rule", "a schedule", "a line search",
                                                   "an average"};
@@ -103,7 +104,7 @@ static sw_status registry_add(swo_kind kind, const void *method) {
     pthread_mutex_lock(&mutex);
     int n = registry_list_locked(kind, list, SWO_METHODS);
     for (int i = 0; i < n && status == SW_OK; i++) {
-        again |= list[i] == method; /* harmless */
+        again |= list[i] == method; /* to register a method twice is allowed */
         if (list[i] != method && strcmp(registry_name(list[i]), registry_name(method)) == 0)
             status = sw_fail(SW_ERR_ARGUMENT, "register: the name %s is taken by another %s", registry_name(method),
                              swo_kind_names[kind]);
@@ -116,11 +117,13 @@ static sw_status registry_add(swo_kind kind, const void *method) {
     return status;
 }
 
-/* What a typed spec would stumble over long after, or only when the state is saved. */
+/* Errors in the tables that would otherwise appear only when a spec is parsed or the state is saved. */
 static sw_status registry_check_names(swo_kind kind, const char *name, const sw_option *options, const sw_slot *slots) {
     if (name && name[strcspn(name, " \t\n;:=,")])
-        return sw_fail(SW_ERR_ARGUMENT, "register: the name of %s %s holds a blank or one of ; : = , which part specs",
-                       swo_kind_names[kind], name);
+        return sw_fail(
+            SW_ERR_ARGUMENT,
+            "register: the name of %s %s contains a blank or one of ; : = , which separate the parts of a spec",
+            swo_kind_names[kind], name);
     for (int i = 0; options && options[i].name; i++) {
         const sw_option *o = &options[i];
         const bool number = o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER;
@@ -149,12 +152,11 @@ static sw_status registry_check_tables(swo_kind kind, const char *name, const sw
         return sw_fail(SW_ERR_ARGUMENT, "register: %s has more than %d options, %d slots or %d scalars", name,
                        SW_MAX_OPTIONS, SW_MAX_SLOTS, SW_MAX_SCALARS);
     SW_TRY(registry_check_names(kind, name, options, slots));
-    for (int i = 0; slots && i < n; i++) /* estimators: the size is known, and looked at, when it is bound */
+    for (int i = 0; slots && i < n; i++) /* the sizes for estimators are checked when they are bound */
         if (slots[i].start == SW_START_X &&
             (slots[i].type != SW_SLOT_REAL || (slots[i].count && kind != SWO_ESTIMATOR)))
             return sw_fail(SW_ERR_ARGUMENT,
-                           "register: slot %s of %s %s starts as a copy of x and must be "
-                           "like it",
+                           "register: slot %s of %s %s starts as a copy of x and must have the type and size of x",
                            slots[i].name, swo_kind_names[kind], name);
     return SW_OK;
 }
@@ -165,15 +167,14 @@ sw_status sw_rule_register(const sw_rule *r) {
                        r->unit == SW_UNIT_ELEMENT ? "update" : "tensor");
     for (int i = 0; r && r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
-            return sw_fail(SW_ERR_ARGUMENT,
-                           "register: slot %s of rule %s: a size of its own needs unit "
-                           "TENSOR",
+            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: count requires unit TENSOR",
                            r->slots[i].name, r->name);
     for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
-        if (r->slots[i].count) /* stretches hold many parameters, whose parts of such a slot have other places */
+        if (r->slots[i]
+                .count) /* a stretch contains many parameters, and the offsets in such a slot differ from those in x */
             return sw_fail(SW_ERR_ARGUMENT,
-                           "register: slot %s of rule %s: its count gives it a size of its own, which "
-                           "measure and point cannot use: only tensor sees one parameter at a time",
+                           "register: slot %s of rule %s: its count cannot be combined with measure and point, which "
+                           "process many parameters per call; tensor processes one",
                            r->slots[i].name, r->name);
     if (r && (r->sums < 0 || r->sums > SW_MAX_SUMS))
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name, r->sums,

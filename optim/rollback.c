@@ -25,7 +25,7 @@ void swo_rollback_scalars(sw_optim *o, bool restore) {
 
 /* ---- Vectors ---- */
 
-/* x may have been set after the optimizer was made. */
+/* Initializes slots before the first step, because x may have been set after the optimizer was made. */
 static void rollback_start_group(sw_optim *o, swo_group *group, bool undo) {
     const sw_slot *slots = group->rule->slots;
     size_t size = swo_size(o);

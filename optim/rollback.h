@@ -4,15 +4,15 @@
 
 #include <swale/optim.h>
 
-/* Scalars, proposed step sizes and the gradient's norm: copied aside before each step, or back. */
+/* Copies scalars, proposed step sizes and the norm of the gradient before each step, or restores them. */
 void swo_rollback_scalars(sw_optim *o, bool restore);
-/* Slots that start as x: x into them before the first step; undo: zeros, as before that. */
+/* Before the first step: copies x to the slots that start as x; with undo, sets them to zero again. */
 void swo_start_slots(sw_optim *o, bool undo);
 
-/* Room for copies of the rules' slots, if there is none; the slots copied there, or back. */
+/* Allocates memory for copies of the slots of the rules, if there is none; copies the slots, or restores them. */
 sw_status swo_rollback_alloc_slots(sw_optim *o);
 void swo_rollback_slots(sw_optim *o, bool restore);
-/* x and the slots. */
+/* Copies x and the slots, or restores them. */
 sw_status swo_rollback_save(sw_optim *o);
 void swo_rollback_restore(sw_optim *o);
 

@@ -1,4 +1,4 @@
-/* Rules: how x moves. */
+/* Rules update x from the gradient. */
 #ifndef SWALE_RULE_H
 #define SWALE_RULE_H
 
@@ -9,32 +9,35 @@ extern "C" {
 #endif
 
 typedef enum sw_unit {
-    SW_UNIT_ELEMENT = 0, /* each element by itself: kernels over stretches of the vector */
-    SW_UNIT_TENSOR       /* a parameter at a time: `tensor` instead of the update kernel */
+    SW_UNIT_ELEMENT = 0, /* elementwise: the kernel `update` processes contiguous ranges of x */
+    SW_UNIT_TENSOR       /* `tensor` processes one parameter per call */
 } sw_unit;
 
 enum {
     SW_RULE_LINEAR = 1, /* the step is the learning rate (option "lr") times a direction */
-    SW_RULE_PENALTY = 2, /* its option weight_decay adds λx to the gradient: the penalty λ/2 ‖x‖² is part of what is
-                          * minimized. Estimators know of it (step sizes), and so do tests for convergence. These
-                          * take its options l1, nonnegative, low and high, if it has them, as those of sgd */
-    SW_RULE_EXACT_GRADIENT = 4, /* errors of gradients add up in its steps: for estimators that are EXACT */
+    SW_RULE_PENALTY = 2, /* its option weight_decay adds λx to the gradient, so that the penalty λ/2 ‖x‖² is a part of
+                          * the objective. The step sizes of estimators and tests of convergence include it. If the rule
+                          * has options l1, nonnegative, low and high, tests of convergence treat them as those of
+                          * sgd */
+    SW_RULE_EXACT_GRADIENT = 4, /* errors of gradients accumulate in its steps, so that it needs an estimator with
+                                 * SW_ESTIMATOR_EXACT */
     SW_RULE_PROXIMAL_SGD = 8 /* it has all options of sgd, with the same names and meanings. With momentum = 0 its step
-                              * is θ ← prox(θ - lr (g + λθ)), of x + x_low where there is an x_low. So the pipeline may
-                              * keep x in two numbers, and estimators may take such steps in a loop of their own */
+                              * is θ ← prox(θ - lr (g + λθ)), where θ is x, or x + x_low if x_low is not NULL. The
+                              * pipeline may therefore store x in two numbers, and estimators may take such steps in
+                              * one loop (sw_estimator.run) */
 };
 
 /* ---- Options that several rules have ---- */
 
-/* λ, added to the gradient */
 #define SW_OPTION_WEIGHT_DECAY_UP_TO(most)                                                              \
     {                                                                                                   \
         .name = "weight_decay", .value = 0, .low = 0, .high = most, .help = "λ, added to the gradient", \
         .search_low = 1e-6, .search_high = 1e-2, .search_log = true                                     \
     }
 #define SW_OPTION_WEIGHT_DECAY SW_OPTION_WEIGHT_DECAY_UP_TO(1e6)
-/* Of rules that divide by the root of a mean or sum of squares. PyTorch adds ε to the root; some papers add it to the
- * squares. Without ε the quotient is 0/0 where a gradient is 0: the range of eps begins at 1e-30, which f32 holds. */
+/* For rules that divide by the root of a mean or sum of squares. PyTorch adds ε to the root; some papers add it to the
+ * squares. Without ε the quotient would be 0/0 for a gradient of 0: the range of eps therefore begins at 1e-30, which
+ * f32 can represent. */
 #define SW_OPTION_EPS_IN_ROOT(default_value) \
     { .name = "eps_in_root", .kind = SW_OPTION_BOOL, .value = default_value, .help = "√(v + ε) instead of √v + ε" }
 
@@ -43,36 +46,37 @@ typedef struct sw_rule {
     const char *name, *summary, *source;
     const sw_option *options;
     const sw_slot *slots;                     /* ends with a NULL name; NULL: none */
-    sw_status (*check)(const double *option); /* options that do not go together; NULL: all do */
-    const char *const *scalars;               /* ends with NULL; NULL: none. They start at 0: `begin` sets others
-                                 * when step is 1. One that is not named here may not be written */
+    sw_status (*check)(const double *option); /* an error if options exclude each other; may be NULL */
+    const char *const *scalars;               /* names, ending with NULL; NULL: none. Scalars are initially 0; `begin`
+                                 * may set other values when step is 1. Only scalars with a name may be written */
     sw_unit unit;
     unsigned flags;
-    /* Once for each group and step, in this order; all but the update may be NULL. Only begin and
-     * decide may return SW_SKIPPED. */
+    /* The following functions are called for each group in each step, in this order. All except `update` or `tensor`
+     * may be NULL. Only `begin` and `decide` may return SW_SKIPPED. */
     sw_status (*begin)(sw_step *step);
-    const sw_kernels *measure; /* adds to `sums` numbers; reads x, g and slots, and moves none */
-    int sums;                  /* 0 to SW_MAX_SUMS */
-    /* sums: over all groups that have this rule. SW_SKIPPED ends the step for all. */
+    const sw_kernels *measure; /* adds to its sums, from x, g and slots, which it does not change */
+    int sums;                  /* the number of these sums: 0 to SW_MAX_SUMS */
+    /* sums: totals over all groups that have this rule. SW_SKIPPED skips the step for all groups. */
     sw_status (*decide)(sw_step *step, const double *sums);
     const sw_kernels *update;           /* SW_UNIT_ELEMENT */
     sw_status (*tensor)(sw_step *step); /* SW_UNIT_TENSOR */
     size_t (*workspace)(const sw_param *param, sw_dtype type);
-    /* Another vector to evaluate at: fills out; x stays. Sees option, scalar, slot and step of the last
-     * step, and no g. NULL: x. */
+    /* Writes to `out` the vector at which the model should be evaluated, if it is not x; x does not change. It may read
+     * option, scalar, slot and step of the last step, but not g. NULL: the vector is x. */
     const sw_kernels *point;
-    double cost; /* passes over parameter-sized memory in a step, for the list; 0: x, g and the slots are
+    double cost; /* the number of passes over memory of the size of x in a step, for the list; 0: x, g and the slots are
                   * read once, x and the slots written once */
-    /* Bounds after the step, from those before it. Sees option, scalar, coefficient, step, type and count of the
-     * coming update, and which slots there are; reads no vector. With it no step needs a check of its own: x and
-     * the slots stay finite as long as the bounds are. NULL: every step keeps copies of x and of the slots, and
-     * reads them again after the update, which takes memory and about twice the time. */
+    /* Computes the bounds after the step from those before it. It may read option, scalar, coefficient, step, type and
+     * count of the coming update, and which slots are NULL, but no vector. With it, x and the slots need no check after
+     * the step as long as the bounds are finite. NULL: every step copies x and the slots, and reads them again after
+     * the update, which takes memory and about twice the time. */
     void (*reach)(const sw_step *step, sw_bounds *bounds);
-    /* With SW_RULE_LINEAR: why the step is not so with these options, or NULL. NULL: it is with all of them. */
+    /* With SW_RULE_LINEAR: returns the reason why the step is not linear in lr with these options, or NULL if it is.
+     * NULL: the step is linear with all options. */
     const char *(*not_linear)(const double *option);
 } sw_rule;
 
-/* Adds a rule, and lists all: see Registration in method.h. */
+/* Registers a rule; finds one by name or by index: see Registration in method.h. */
 SW_API sw_status sw_rule_register(const sw_rule *rule);
 SW_API const sw_rule *sw_rule_find(const char *name);
 SW_API const sw_rule *sw_rule_at(int index);

@@ -1,4 +1,4 @@
-/* The arguments of a rule's functions in a step: ranges of x, gradient and slots that have the same settings. */
+/* The arguments of a rule's functions in a step (rule_step.h). */
 #include "optim/rule_step.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
@@ -27,8 +27,8 @@ const char *swo_slot_part(const sw_optim *o, const swo_group *group, int i, int 
 
 /* ---- Steps ---- */
 
-/* Member by member, into the caller's struct: an initializer of so large a struct, or a copy of one just written, costs
- * more than a small step. */
+/* Sets each member in the struct of the caller. To initialize so large a struct as a whole, or to copy one that was
+ * just written, would take longer than a small step. */
 void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, const void *g, sw_step *s) {
     const size_t from = (size_t)at->offset * swo_size(o);
     const sw_slot *slots = group->rule->slots;

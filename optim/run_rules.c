@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-/* Of begin and decide, which may skip the step. */
+/* The status of begin or decide, which may skip the step. */
 static sw_status rules_status(sw_optim *o, const sw_rule *rule, const char *function, sw_status status) {
     return swo_skipped_by(o, SWO_SKIP_RULE, rule->name, swo_method_status("rule", rule->name, function, true, status));
 }
@@ -34,7 +34,7 @@ static sw_status rules_measure(sw_optim *o, const void *g) {
     for (int i = 0; any && i < o->groups; i++) {
         const sw_rule *rule = o->group[i].rule;
         memset(sums, 0, sizeof sums);
-        for (int k = 0; k < o->groups && k < 64; k++) /* all groups of this rule, in order */
+        for (int k = 0; k < o->groups && k < 64; k++) /* the sums of all groups with this rule, in order */
             for (int j = 0; o->group[k].rule == rule && j < rule->sums; j++)
                 sums[j] += total[k][j];
         if (rule->decide) {
@@ -75,7 +75,7 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
     return SW_OK;
 }
 
-/* What is kept in a scalar that the table does not name would be lost when the state is saved. */
+/* Only scalars that the table names are saved. Writing to others is an error. */
 static sw_status rules_check_scalars(const swo_group *group) {
     for (int i = swo_scalar_count(group->rule->scalars); i < SW_MAX_SCALARS; i++)
         if (group->scalar[i] != 0)
@@ -105,7 +105,7 @@ static sw_status rules_run_flushed(sw_optim *o, const void *g) {
 }
 
 sw_status swo_run_rules(sw_optim *o, const void *g) {
-    unsigned mode = sw_subnormals_flush(); /* moments decay into subnormal numbers and stay there */
+    unsigned mode = sw_subnormals_flush(); /* decaying moments would become subnormal numbers, which are slow */
     sw_status status = rules_run_flushed(o, g);
     sw_subnormals_restore(mode);
     return status;

@@ -21,14 +21,14 @@ sw_status swo_search_alloc(sw_optim *o) {
     return swo_rollback_alloc_slots(o);
 }
 
-/* The group's learning rate in this step; NULL: its rule has none. */
+/* The learning rate of the group in this step; NULL if its rule has no option lr. */
 static double *search_lr_of(swo_group *group) {
     const int at = swo_option_index(group->rule->options, "lr");
     return at >= 0 ? &group->effective[at] : NULL;
 }
 
-/* The direction is the rules' step with the learning rates over the largest one. x keeps its value; slots and scalars
- * change. */
+/* The direction is the step of the rules with each learning rate divided by the largest. x keeps its value; slots and
+ * scalars change. */
 static sw_status search_find_direction(sw_optim *o, const void *g, double *largest) {
     double lr[SWO_GROUPS] = {0}, *of;
     *largest = 0;
@@ -42,7 +42,7 @@ static sw_status search_find_direction(sw_optim *o, const void *g, double *large
     sw_status status = swo_run_rules(o, g);
     void *x = sw_params_x(o->params);
     sw_vector_axpby(o->type, o->dim, 1, x, -1, o->x_before, o->direction);
-    swo_zero_frozen(o, o->direction); /* also where they hold Inf, and the difference is NaN */
+    swo_zero_frozen(o, o->direction); /* if they contain Inf, the difference is NaN */
     memcpy(x, o->x_before, (size_t)o->dim * swo_size(o));
     for (int i = 0; i < o->groups; i++)
         if ((of = search_lr_of(&o->group[i])))
@@ -50,7 +50,7 @@ static sw_status search_find_direction(sw_optim *o, const void *g, double *large
     return status;
 }
 
-/* The step size along the direction; 0 at a stationary point. */
+/* Chooses the step size along the direction; 0 at a stationary point. */
 static sw_status search_choose(sw_optim *o, double slope, double initial, double *alpha) {
     sw_search s = {.option = o->search_option,
                    .scalar = o->search_scalar,
@@ -60,7 +60,7 @@ static sw_status search_choose(sw_optim *o, double slope, double initial, double
                    .optim = o};
     if (!(slope < 0))
         return sw_fail(SW_ERR_STATE,
-                       "line search %s: the rule's direction does not go down (slope "
+                       "line search %s: the rule's direction is not a descent direction (slope "
                        "%g)",
                        o->search->name, slope);
     return swo_skipped_by(
@@ -78,7 +78,7 @@ sw_status swo_search_step(sw_optim *o, const void *g) {
     const double slope = sw_vector_dot(o->type, o->dim, g, o->direction);
     swo_bounds_forget(o);
     if (status == SW_OK && slope == 0)
-        return SW_OK; /* a stationary point: x stays */
+        return SW_OK; /* at a stationary point, x does not change */
     if (status == SW_OK)
         status = search_choose(o, slope, largest, &alpha);
     if (status == SW_OK) {
@@ -99,7 +99,7 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
     if (slope)
         *slope = NAN;
     sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
-    if (!slope) /* in the parts in which sw_estimate_gradient takes all samples */
+    if (!slope) /* in the same chunks as in sw_estimate_gradient */
         return sw_objective_value_chunked(e->objective, e->tape, o->trial, e->ids, e->count, e->ids ? e->count : 0,
                                           e->draw, value);
     sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);

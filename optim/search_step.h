@@ -4,9 +4,9 @@
 
 #include <swale/optim.h>
 
-/* Its vectors. */
+/* Allocates the vectors of the line search. */
 sw_status swo_search_alloc(sw_optim *o);
-/* x moves along the rules' direction by what the search chooses. */
+/* Takes a step along the direction of the rules, with the length that the search chooses. */
 sw_status swo_search_step(sw_optim *o, const void *g);
 
 #endif

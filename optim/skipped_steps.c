@@ -14,8 +14,8 @@ sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which
     switch (o->skip_cause) {
     case SWO_SKIP_SEARCH:
         return sw_fail(SW_ERR_NONFINITE,
-                       "%s: %s were skipped, because line search %s found no step: the loss may be as low as %s "
-                       "can tell (then end the run at the first skipped step), or its gradient may be wrong "
+                       "%s: %s were skipped, because line search %s found no step: the loss may be at a minimum up to "
+                       "the rounding of %s (then end the run at the first skipped step), or its gradient may be wrong "
                        "(sw_gradcheck)",
                        who, which, o->skip_name, sw_dtype_name(o->type));
     case SWO_SKIP_RULE:
@@ -26,7 +26,7 @@ sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which
                        which, o->skip_name);
     default:
         return sw_fail(SW_ERR_NONFINITE,
-                       "%s: %s were skipped, because the gradient held Inf or NaN: look for them in the data, "
+                       "%s: %s were skipped, because the gradient contained Inf or NaN: look for them in the data, "
                        "take a smaller lr, or set clip; with SW_CHECK on, the tape names the operation that makes "
                        "them",
                        who, which);
@@ -45,6 +45,6 @@ sw_status swo_count_skipped(sw_optim *o, sw_status status) {
         return SW_SKIPPED;
     char which[64];
     sw_format(which, sizeof which, "%lld steps in a row", (long long)o->skipped_in_a_row);
-    o->skipped_in_a_row = 0; /* a program that clears the error may try as many again */
+    o->skipped_in_a_row = 0; /* after sw_clear_error, a program may try the same number of steps again */
     return swo_fail_skipped(o, "optimizer", which);
 }

@@ -4,12 +4,12 @@
 
 #include "optim/optimizer.h"
 
-/* Notes the cause if the status is SW_SKIPPED; returns it. */
+/* Records the cause if the status is SW_SKIPPED. Returns the status. */
 sw_status swo_skipped_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status);
-/* Counts a step that ended with the status, which it returns, or SW_ERR_NONFINITE if too many in a row were
+/* Counts a step that ended with this status. Returns the status, or SW_ERR_NONFINITE if too many steps in a row were
  * skipped. */
 sw_status swo_count_skipped(sw_optim *o, sw_status status);
-/* "who: which were skipped, because …": with the cause of the last one, and what may help. */
+/* Records the error "who: which were skipped, because …", with the cause of the last skipped step and a remedy. */
 sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which);
 
 #endif

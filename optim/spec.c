@@ -32,7 +32,7 @@ const char *swo_spec_word(const char *text, char name[64]) {
 
 /* ---- One value ---- */
 
-/* The number of `word` in "a|b|c", or -1. */
+/* The index of `word` in "a|b|c", or -1. */
 static int spec_choice_index(const char *choices, const char *word) {
     size_t length = strlen(word);
     int i = 0;
@@ -76,20 +76,19 @@ static sw_status spec_parse_value(const char *method, const sw_option *o, const 
             number = number && *end == 0;
         if (!number || !(v >= 0) || isinf(v) || (*unit == '%' && v > 100))
             return sw_fail(SW_ERR_ARGUMENT,
-                           "%s: %s=%s; steps (500), a part of the run (10%%) or epochs "
-                           "(3ep) are needed",
-                           method, o->name, word);
+                           "%s: %s=%s; steps (500), a percentage of the run (10%%) or epochs (3ep) are needed", method,
+                           o->name, word);
         if ((o->open & SW_OPEN_LOW) && v == 0)
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s; more than 0 is needed", method, o->name, word);
         if (*unit == 's' && v > 0 && v < 1)
-            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is less than a step; a part of the run is written %s=%g%%",
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s=%s is less than a step; a percentage of the run is written %s=%g%%",
                            method, o->name, word, o->name, 100 * v);
         *value = v;
         return SW_OK;
     default: break;
     }
     if ((strcmp(o->name, "lr") == 0 || (o->open & SW_OPTION_AUTO)) && strcmp(word, "auto") == 0) {
-        *value = NAN; /* what the estimator proposes, or finds */
+        *value = NAN; /* the estimator proposes or determines the value */
         return SW_OK;
     }
     if (!number || *end != 0)
@@ -115,7 +114,8 @@ static void spec_list_rules_with(const char *option, char *list, size_t size) {
             at += (size_t)snprintf(list + at, size - at, "%s%s", at ? ", " : "", ((const sw_rule *)rules[i])->name);
 }
 
-/* Options that users of other libraries may expect of a rule or an estimator, and what swale has in their place. */
+/* Options that users of other libraries may expect of a rule or an estimator, and the corresponding options of
+ * swale. */
 static const char *spec_option_hint(const char *word, bool rule) {
     static const struct {
         const char *word, *of_rule, *of_estimator;
@@ -124,8 +124,8 @@ static const char *spec_option_hint(const char *word, bool rule) {
         {"alpha", ": the penalty is weight_decay", NULL},
         {"C", ": C of n samples is weight_decay=1/(C n)", ": C of n samples is weight_decay=1/(C n) of the rule"},
         {"penalty", ": penalties are weight_decay, and l1 of sgd and fista", ": penalties are options of the rule"},
-        {"lr", NULL, ": it is the rule's, as in \"sgd lr=auto\""},
-        {"weight_decay", NULL, ": it is the rule's"},
+        {"lr", NULL, ": it is an option of the rule, as in \"sgd lr=auto\""},
+        {"weight_decay", NULL, ": it is an option of the rule"},
         {"tol", ": sw_train has a tolerance", ": sw_train has a tolerance"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(word, known[i].word) == 0)
@@ -159,7 +159,8 @@ static sw_status spec_fail_unknown(const char *kind, const char *method, const s
                    *nearest || count == 0 ? nearest : list);
 }
 
-/* "lr=1e-3,beta1=0.9", "nesterov,lr=0.1", "lr=0.1, momentum=0.9": nothing, an option or an = follows the comma. */
+/* An error for commas between options: "lr=1e-3,beta1=0.9", "nesterov,lr=0.1", "lr=0.1, momentum=0.9". In these cases
+ * the comma is followed by the name of an option, by a word with an =, or by nothing. */
 static sw_status spec_check_commas(const char *method, const sw_option *table, const sw_option *more, const char *text,
                                    const char *end) {
     const size_t length = (size_t)(end - text);
@@ -210,7 +211,7 @@ sw_status swo_spec_parse(const char *kind, const char *method, const sw_option *
             return sw_fail(SW_ERR_ARGUMENT, "%s: %s is given twice", method, key);
         given |= 1u << at;
         if (o->kind == SW_OPTION_SPEC && equals)
-            end = equals + strlen(equals); /* all that follows is the inner spec */
+            end = equals + strlen(equals); /* the rest of the text is the inner spec */
         size_t length = equals ? (size_t)(end - equals) - 1 : 0;
         if (length >= sizeof word)
             return sw_fail(SW_ERR_ARGUMENT, "%s %s: the value of %s is too long", kind, method, key);
@@ -236,12 +237,12 @@ sw_status swo_spec_check_inner(const char *name, const sw_option *table, const s
         key[strcspn(key, "=")] = 0;
         const int at = swo_option_index(table, key);
         if (at >= 0 && table[at].kind == SW_OPTION_SPEC)
-            return SW_OK; /* the rest is what that one checks */
+            return SW_OK; /* the rest is the spec of another wrapper, which checks it */
         for (const swo_wrapper *w = outer; at < 0 && w; w = w->outer)
             if (swo_option_index(w->options, key) >= 0)
                 return sw_fail(SW_ERR_ARGUMENT,
-                               "estimator %s has no option %s, which is one of %s: write %s before of=, since all "
-                               "after of= belongs to %s",
+                               "estimator %s has no option %s, which is an option of %s: write %s before of=, because "
+                               "all options after of= belong to %s",
                                name, key, w->name, key, name);
     }
     return SW_OK;

@@ -4,21 +4,21 @@
 
 #include "optim/option_values.h"
 
-/* The first word of `text` into name; returns what follows it. */
+/* Copies the first word of `text` to name. Returns the rest of the text. */
 const char *swo_spec_word(const char *text, char name[64]);
-/* Defaults, then `text` = "key=value key=value …". kind: "rule", for messages. `more`: a second table
- * (or NULL), whose options follow the first's. */
+/* Sets the defaults, then the values in `text`, "key=value key=value …". kind: for messages, for example "rule". more:
+ * a second table (or NULL), whose options follow those of the first. */
 sw_status swo_spec_parse(const char *kind, const char *method, const sw_option *table, const sw_option *more,
                          const char *text, swo_values *out);
 
-/* Around an estimator that is being parsed: the wrappers before it, the nearest one first. */
+/* A list of the wrappers around the estimator that is being parsed, beginning with the innermost. */
 typedef struct swo_wrapper {
     const char *name;
     const sw_option *options;
     const struct swo_wrapper *outer; /* NULL: none */
 } swo_wrapper;
-/* An error where `text`, which follows of=NAME, has an option of a wrapper that NAME does not know: everything after
- * of= belongs to NAME. */
+/* An error if `text`, which follows of=NAME, has an option that a wrapper has but NAME does not: everything after of=
+ * belongs to NAME. */
 sw_status swo_spec_check_inner(const char *name, const sw_option *table, const swo_wrapper *outer, const char *text);
 
 #endif

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether the option had this default before its method chose a value by itself: files of that time leave it out. */
+/* Whether an earlier version had this default, where the method now chooses a value. Files of that version omit the
+ * option if it had the default. */
 static bool text_is_former_default(const char *method, const sw_option *option, double value) {
     static const struct {
         const char *method, *option;
@@ -18,7 +19,7 @@ static bool text_is_former_default(const char *method, const sw_option *option, 
     return false;
 }
 
-/* "sgd nesterov=1": a method, and the options that say what it is, where they are not at their defaults. */
+/* Prints a method with its options that are integers or choices and differ from the defaults: "sgd nesterov=1". */
 static void text_print_method(char *out, size_t size, const char *name, const sw_option *table,
                               const swo_values *values) {
     size_t at = (size_t)snprintf(out, size, "%s", name);

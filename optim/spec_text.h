@@ -4,11 +4,11 @@
 
 #include <swale/optim.h>
 
-/* Methods, with those of their options that are whole numbers or choices: optimizers of equal texts have states of
- * equal meaning. */
+/* The text of a spec: the methods, with those of their options that are integers or choices. Optimizers with equal
+ * texts have states of the same meaning. */
 typedef struct swo_spec_text {
     const char *key;
-    char *(*text)(const sw_optim *o); /* freed by the caller; NULL and an error */
+    char *(*text)(const sw_optim *o); /* the caller frees it; NULL after an error */
 } swo_spec_text;
 enum { SWO_SPEC_TEXTS = 4 };
 extern const swo_spec_text swo_spec_texts[SWO_SPEC_TEXTS];

@@ -31,7 +31,7 @@ static sw_status step_sample(sw_optim *o, swo_estimate *e) {
     s->x_written = o->seen != sw_params_version(o->params);
     s->value = s->weight = NAN;
     if (e->inner)
-        s->lr = NAN; /* the inner one's, which may change from step to step */
+        s->lr = NAN; /* that of the inner estimator, which may change from step to step */
     if (s->method->sample)
         return swo_skipped_by(o, SWO_SKIP_SAMPLE, s->method->name,
                               swo_method_status("estimator", s->method->name, "sample", true, s->method->sample(s)));
@@ -41,7 +41,7 @@ static sw_status step_sample(sw_optim *o, swo_estimate *e) {
         s->draw = s->inner->draw;
     } else if (s->sampler) {
         s->count = sw_sampler_next(s->sampler, &s->ids);
-    } else { /* no batches: all samples */
+    } else { /* without batches: all samples */
         s->ids = NULL;
         s->count = s->n;
     }
@@ -68,8 +68,8 @@ static sw_status step_commit(swo_estimate *e) {
 
 /* ---- From the final gradient on ---- */
 
-/* g ← g·clip/‖g‖. Of a huge one the norm may be no number of f64, nor the factor one of f32, which may also be so if
- * clip is small: g is made smaller first, by a power of 2. */
+/* g ← g·clip/‖g‖. For a very large g, or a small clip, the norm may overflow or the factor underflow: g is first
+ * multiplied by a power of 2. */
 static sw_status step_clip(sw_optim *o, void *g) {
     double norm = o->norm;
     if (norm > 0x1p100) {
@@ -85,7 +85,7 @@ static sw_status step_clip(sw_optim *o, void *g) {
     return SW_OK;
 }
 
-/* For a tolerance, before anything moves. */
+/* Computes the norm for a tolerance, before x changes. */
 static sw_status step_penalized_norm(sw_optim *o, const void *g) {
     o->penalized_norm = o->norm;
     if (!swo_adds_to_objective(o))
@@ -99,9 +99,9 @@ static sw_status step_penalized_norm(sw_optim *o, const void *g) {
     return SW_OK;
 }
 
-/* From the final gradient on. */
+/* Takes the rest of a step, from the combined gradient on. */
 static sw_status step_update(sw_optim *o, void *g) {
-    if (isnan(o->norm)) /* combined from several gradients, which may be too large together */
+    if (isnan(o->norm)) /* g is a combination of several gradients, which may overflow */
         SW_TRY(sw_vector_norm(o->type, o->dim, g, &o->norm));
     swo_update_stretches(o);
     SW_TRY(swo_step_options(o));
@@ -109,20 +109,20 @@ static sw_status step_update(sw_optim *o, void *g) {
         SW_TRY(step_penalized_norm(o, g));
     if (o->clip > 0 && o->norm > o->clip)
         SW_TRY(step_clip(o, g));
-    SW_TRY(swo_prepare_average(o)); /* what is wrong with its options shows before anything moves */
+    SW_TRY(swo_prepare_average(o)); /* reports wrong options before x changes */
     swo_start_slots(o, false);
     for (swo_estimate *e = o->estimate; e; e = e->inner)
         if (o->objective && SWO_ESTIMATOR_HAS(e->e.method, fits))
             SW_TRY(swo_method_status("estimator", e->e.method->name, "fits", false, e->e.method->fits(&e->e, o->norm)));
     o->x_low = swo_x_low(o);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
-        swo_bounds_forget(o); /* x was written from outside, states from swo_start_slots */
+        swo_bounds_forget(o); /* the program has written to x, or swo_start_slots to the states */
     sw_params_mark_changed(o->params);
     o->seen = sw_params_version(o->params);
     swo_norms_before(o);
     SW_TRY(o->search ? swo_search_step(o, g) : swo_run_rules(o, g));
     swo_norms_after(o, g);
-    SW_TRY(swo_update_average(o)); /* before the tables, which cannot be put back: it may refuse the step */
+    SW_TRY(swo_update_average(o)); /* it may refuse the step, and tables cannot be restored: so it comes first */
     if (o->objective) {
         SW_TRY(step_commit(o->estimate));
         SW_TRY(swo_check_estimates(o));
@@ -145,12 +145,12 @@ static sw_status step_finish(sw_optim *o, sw_status status) {
 sw_status sw_optim_step(sw_optim *o) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
-    if (sw_error()) /* what was recorded since it failed is not to be trusted */
+    if (sw_error()) /* operations that were recorded after the error are not valid */
         return sw_error_status();
     for (const swo_estimate *e = o->estimate; e; e = e->inner)
         if ((e->e.method->flags & (SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER)) || o->search)
             return sw_fail(SW_ERR_STATE,
-                           "step: %s evaluates the objective by itself: call "
+                           "step: %s evaluates the objective itself: call "
                            "sw_optim_minimize instead",
                            o->search ? o->search->name : e->e.method->name);
     sw_gradient *gradient = sw_params_gradient(o->params);
@@ -159,7 +159,7 @@ sw_status sw_optim_step(sw_optim *o) {
     void *g = sw_gradient_data(gradient);
     swo_rollback_scalars(o, false);
     o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
-    swo_zero_frozen(o, g);             /* sw_backward may have written them before they were frozen */
+    swo_zero_frozen(o, g);             /* a parameter may have been frozen after sw_backward */
     sw_status status = sw_vector_norm(o->type, o->dim, g, &o->norm);
     if (status == SW_OK)
         status = step_update(o, g);
@@ -202,7 +202,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     if (status == SW_OK) {
         if (e->method->flags & SW_ESTIMATOR_DIRECT)
             o->norm = e->gradient_norm;
-        else /* tables and snapshots may be older than what is frozen now */
+        else /* tables and snapshots may contain gradients of parameters that were frozen later */
             swo_zero_frozen(o, g);
         step_prefetch(o);
         status = step_update(o, g);

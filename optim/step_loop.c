@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The average is one vector, in slot 0, with a weight for each step. */
+/* Whether the average is a running mean in slot 0. */
 static bool loop_average_is_running(const sw_optim *o) {
     const sw_average *a = o->average;
     return a->size >= offsetof(sw_average, weight) + sizeof a->weight && a->weight && o->average_slot[0];
@@ -22,9 +22,9 @@ static bool loop_is_possible(const sw_optim *o) {
            (!o->average || loop_average_is_running(o)) && swo_rules_are_plain(o);
 }
 
-/* ---- What the loop calls ---- */
+/* ---- Functions that the loop calls ---- */
 
-/* sw_estimate_run is its first member. */
+/* The first member must be sw_estimate_run: step_loop_of casts its address. */
 typedef struct step_loop {
     sw_estimate_run run;
     sw_optim *o;
@@ -71,7 +71,7 @@ bool sw_run_average_weight(sw_estimate_run *run, double *weight) {
     *weight = 0;
     if (!run->mean)
         return true;
-    memcpy(o->average_scalar, r->average_scalar, sizeof r->average_scalar); /* it may be asked twice for a step */
+    memcpy(o->average_scalar, r->average_scalar, sizeof r->average_scalar); /* the loop may call this twice in a step */
     sw_step s = swo_average_step(o, o->steps + 1);
     const sw_status status = a->begin ? a->begin(&s) : SW_OK;
     bool finite = true;
@@ -93,14 +93,14 @@ sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user,
         if (o->frozen[i] != sw_params_at(o->params, i)->frozen)
             return SW_OK;
     SW_TRY(swo_prepare_average(o));
-    if (o->average && o->any_infinite) /* the pipeline keeps such a frozen parameter out of the average */
+    if (o->average && o->any_infinite) /* only the pipeline excludes infinite frozen parameters from the average */
         return SW_OK;
     swo_estimate *e = o->estimate;
     SW_TRY(swo_options_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
     if (o->seen != sw_params_version(o->params))
         swo_estimator_reset_converged(o);
-    swo_x_low(o);                           /* 0, if x was written from outside */
-    const bool flushes = o->type == SW_F64; /* in f32 each move by itself (glm_loop.c) */
+    swo_x_low(o);                           /* sets it to 0 if the program has written to x */
+    const bool flushes = o->type == SW_F64; /* in f32, glm_loop.c does this for each update of x */
     const unsigned mode = flushes ? sw_subnormals_flush() : 0;
     if (o->average) {
         loop.run.mean = o->average_slot[0];
@@ -137,7 +137,7 @@ sw_status sw_optim_minimize_steps(sw_optim *o, const sw_objective *objective, in
     while (steps > 0 && status == SW_OK) {
         int64_t done;
         double loss;
-        /* The last step is the pipeline's, so that what can be asked of a step can be asked of it. */
+        /* The pipeline takes the last step, so that the accessors return the values of a step. */
         if (o && (status = swo_step_loop(o, o->objective == objective ? steps - 1 : 0, loop_add_loss, &mean, &done)) !=
                      SW_OK)
             break;

@@ -4,7 +4,8 @@
 
 #include <swale/optim.h>
 
-/* Up to `most` steps, where the estimator has such a loop and the pipeline would do nothing else. took: after each. */
+/* Takes up to `most` steps, if the estimator has such a loop and the rest of the pipeline would have no effect; else
+ * none. Calls `took` after each step. *done receives the number of steps taken. */
 sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user, double loss, double weight),
                         void *user, int64_t *done);
 

@@ -17,9 +17,7 @@ static sw_status schedule_resolve(sw_optim *o, swo_schedule *s) {
                                 s->resolved));
     const sw_schedule_common *common = SW_OPTIONS_AS(s->resolved + swo_option_count(table), sw_schedule_common);
     if (s->method->needs_total && o->total <= 0 && !(common->over > 0))
-        return sw_fail(SW_ERR_STATE,
-                       "schedule %s needs the length of the run: set the optimizer's "
-                       "steps",
+        return sw_fail(SW_ERR_STATE, "schedule %s needs the length of the run: set total_steps of the optimizer",
                        s->method->name);
     return SW_OK;
 }
@@ -40,14 +38,15 @@ static bool schedule_is_on_lr(const swo_schedule *s) {
     return strcmp(s->on, "lr") == 0;
 }
 
-/* A learning rate may grow as it likes; a decay of 1 or an ε of 0 would end in NaN. */
+/* Checks the ranges of scaled options: a decay of 1 or an ε of 0 would lead to NaN. A learning rate may have any
+ * value. */
 static sw_status schedule_check_scaled(const sw_optim *o, const swo_group *group, const double *factors) {
     for (int k = 0; k < o->schedules; k++) {
         const char *on = o->schedule[k].on;
         const int at = swo_option_index(group->rule->options, on);
         if (at >= 0 && !(fabs(group->effective[at]) <= (o->type == SW_F32 ? FLT_MAX : DBL_MAX)))
             return sw_fail(SW_ERR_NONFINITE,
-                           "rule %s: %s is %g in step %lld, which %s cannot hold: schedule %s "
+                           "rule %s: %s is %g in step %lld, which is outside the range of %s: schedule %s "
                            "multiplied it by %g",
                            group->rule->name, on, group->effective[at], (long long)o->steps + 1, sw_dtype_name(o->type),
                            o->schedule[k].method->name, factors[k]);
@@ -73,8 +72,8 @@ static bool options_have_durations(const sw_option *table) {
     return false;
 }
 
-/* All but the step size, which the estimator may have yet to propose. If the step is skipped, the step size stays
- * that of the last one. */
+/* Computes all options except lr, which the estimator may not have proposed yet. If the step is skipped, lr remains
+ * that of the last step. */
 static sw_status options_without_lr(sw_optim *o, double factors[SWO_SCHEDULES]) {
     for (int k = 0; k < o->schedules; k++)
         if (!schedule_is_on_lr(&o->schedule[k])) {

@@ -1,4 +1,4 @@
-/* Contiguous ranges of x that one loop of a rule can process. */
+/* Computes the stretches of all groups (stretches.h). */
 #include "optim/stretches.h"
 #include "optim/bounds.h"
 #include "optim/optimizer.h"

@@ -13,8 +13,8 @@ typedef struct train_run {
     sw_train_state state;
     sw_train_result *result;
     int64_t period;  /* steps between evaluations */
-    bool fresh;      /* no step was taken since the last one */
-    int64_t checked; /* the step after which the gradient of all samples was taken last, for the tolerance */
+    bool fresh;      /* no step was taken since the last evaluation */
+    int64_t checked; /* the step after which the gradient of all samples was last computed for the tolerance */
     bool ended;
 } train_run;
 
@@ -31,7 +31,7 @@ static sw_status train_check_options(const sw_train_options *options) {
         return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs, %lld steps; 0 (not given) or more is needed",
                        (long long)options->epochs, (long long)options->steps);
     if (options->epochs && options->steps)
-        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs and %lld steps; one of the two is needed",
+        return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs and %lld steps; set only one of the two",
                        (long long)options->epochs, (long long)options->steps);
     if (options->log_every < 0 || options->evaluate_every < 0 || options->progress_every < 0 ||
         options->most_skipped < 0)
@@ -47,18 +47,18 @@ static sw_status train_check_options(const sw_train_options *options) {
     return SW_OK;
 }
 
-/* The steps of the whole run, 0 if no end is set, and those that are done. */
+/* Finds the number of steps of the whole run, 0 if no length is set, and of the steps already done. */
 static sw_status train_find_length(train_run *r, sw_optim *o) {
     const sw_train_options *options = &r->options;
     sw_train_state *s = &r->state;
     SW_TRY(train_check_options(options));
     SW_TRY(sw_optim_bind(o, r->objective));
     const int64_t per_epoch = sw_optim_steps_per_epoch(o, r->objective);
-    s->steps_per_epoch = per_epoch > 0 ? per_epoch : 1; /* no batches: a step sees all samples */
+    s->steps_per_epoch = per_epoch > 0 ? per_epoch : 1; /* without batches, a step is an epoch */
     if (options->epochs > INT64_MAX / s->steps_per_epoch)
         return sw_fail(SW_ERR_ARGUMENT, "train: %lld epochs of %lld steps are too many", (long long)options->epochs,
                        (long long)s->steps_per_epoch);
-    /* A length that an earlier call set does not count. */
+    /* A length that an earlier call of sw_train set is ignored. */
     const int64_t set = o->length == SWO_LENGTH_TRAIN ? 0 : o->total;
     s->total_steps = options->epochs ? options->epochs * s->steps_per_epoch : options->steps ? options->steps : set;
     s->step = sw_optim_steps_taken(o) + sw_optim_steps_skipped(o);
@@ -66,7 +66,7 @@ static sw_status train_find_length(train_run *r, sw_optim *o) {
     return SW_OK;
 }
 
-/* The error of a call with nothing left to do, which says what to give for as much again. */
+/* The error of a call with nothing left to do. The message has the options for as many steps again. */
 static sw_status train_nothing_left(const train_run *r) {
     const sw_train_options *options = &r->options;
     const sw_train_state *s = &r->state;
@@ -97,7 +97,7 @@ static sw_status train_start(train_run *r, sw_optim *o) {
     SW_TRY(train_find_length(r, o));
     if (!s->total_steps && !options->goal && !(options->tolerance > 0) && !options->stop && !options->log &&
         !options->evaluate && !options->progress)
-        return sw_fail(SW_ERR_ARGUMENT, "train: nothing would end it: give epochs, steps, a target, a "
+        return sw_fail(SW_ERR_ARGUMENT, "train: no condition would end the run: set epochs, steps, a target, a "
                                         "tolerance, a stop flag or a callback");
     if (s->total_steps && s->step >= s->total_steps)
         return train_nothing_left(r);
@@ -108,12 +108,12 @@ static sw_status train_start(train_run *r, sw_optim *o) {
     r->period = r->options.evaluate_every ? r->options.evaluate_every : s->steps_per_epoch;
     r->options.log_every += !r->options.log_every;
     r->options.progress_every += r->options.progress_every ? 0 : 16;
-    /* Of a period that an earlier call began, and left without an evaluation. */
+    /* An earlier call may have begun a period and ended before its evaluation. */
     r->state.mean_loss = sw_loss_mean_value(&o->period);
     r->state.gradient_norm = sw_optim_gradient_norm(o);
     r->checked = r->state.step - train_checks_every(r);
-    swo_estimator_reset_converged(o); /* of an earlier run: its tolerance, or its x, may have been others */
-    r->result->tolerance = fmax(options->tolerance, swo_estimator_tolerance(o)); /* either one ends the run */
+    swo_estimator_reset_converged(o); /* an earlier run may have had another tolerance or another x */
+    r->result->tolerance = fmax(options->tolerance, swo_estimator_tolerance(o)); /* either of the two ends the run */
     o->wants_penalized = options->tolerance > 0;
     return SW_OK;
 }
@@ -123,7 +123,7 @@ static sw_status train_start(train_run *r, sw_optim *o) {
 static sw_status train_add_loss(sw_optim *o, double loss, double weight) {
     sw_loss_mean *period = &o->period;
     if (period->unit != 0 && (period->unit == SW_SUMMED) != (weight == SW_SUMMED))
-        *period = (sw_loss_mean){0}; /* a mean became a sum, since the run was saved say */
+        *period = (sw_loss_mean){0}; /* the losses changed from means to sums or back, for example after loading */
     return isnan(loss) ? SW_OK : sw_loss_mean_add_part(period, loss, weight);
 }
 
@@ -131,9 +131,9 @@ static sw_status train_add_step(void *user, double loss, double weight) {
     return train_add_loss(user, loss, weight);
 }
 
-/* Steps before the next one that a callback sees, or that is checked. */
+/* The number of steps before the next one after which a callback is called or the tolerance is checked. */
 static int64_t train_free_steps(const train_run *r) {
-    enum { MOST = 100000 }; /* between two checks of the stop flag */
+    enum { MOST = 100000 }; /* steps between two checks of the stop flag */
     const sw_train_state *s = &r->state;
     const int64_t every[] = {
         r->period, r->options.progress ? s->steps_per_epoch : 0, r->options.log ? r->options.log_every : 0,
@@ -142,7 +142,7 @@ static int64_t train_free_steps(const train_run *r) {
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         if (every[i] > 0 && every[i] - s->step % every[i] < least)
             least = every[i] - s->step % every[i];
-    const int64_t cut = MOST - s->step % MOST; /* at steps that do not depend on where the run was resumed */
+    const int64_t cut = MOST - s->step % MOST; /* loops end at steps that do not depend on where a run was resumed */
     return (least < cut ? least : cut) - 1;
 }
 
@@ -152,10 +152,10 @@ static void train_end_converged(train_run *r, double tolerance, double norm) {
     train_end(r, SW_TRAIN_TOLERANCE);
 }
 
-/* The estimator's test was of x before the step. If the step led far away from the minimum, the run goes on. A
- * custom estimator may have a test, but no option tol: then the tolerance is not known, and the test ends the run. */
+/* The test of the estimator applies to x before the step. If the step led far away from the minimum, the run continues.
+ * A custom estimator may have a test but no option tol: then the tolerance is not known, and the test ends the run. */
 static sw_status train_check_estimator_test(train_run *r) {
-    static const double MOST = 3; /* times the tolerance */
+    static const double MOST = 3; /* the largest norm, in units of the tolerance */
     sw_optim *o = r->state.optim;
     const double tolerance = swo_estimator_tolerance(o);
     double norm = NAN;
@@ -168,8 +168,8 @@ static sw_status train_check_estimator_test(train_run *r) {
     return SW_OK;
 }
 
-/* The gradient of all samples costs as much as an epoch, and so is not taken more often than this. It is that after
- * the step, also if the step had the gradient of all samples before it: with momentum x may pass a minimum. */
+/* The gradient of all samples costs as much as an epoch, which limits the number of checks. It is computed after the
+ * step, even if the step itself computed the gradient of all samples: with momentum, x may have passed the minimum. */
 static sw_status train_check_tolerance(train_run *r) {
     sw_train_state *s = &r->state;
     double norm;
@@ -200,7 +200,8 @@ static sw_status train_step(train_run *r) {
     r->result->steps += together;
     s->seconds += seconds;
     s->period_seconds += seconds;
-    s->skipped = sw_optim_steps_skipped(s->optim) > skipped; /* also one too many, whose status is an error */
+    s->skipped = sw_optim_steps_skipped(s->optim) >
+                 skipped; /* includes the step for which too many were skipped, whose status is an error */
     if (status != SW_OK && !s->skipped)
         return status;
     s->step++;
@@ -226,7 +227,7 @@ static sw_status train_call(train_run *r, sw_train_callback *callback, const cha
     sw_train_state *s = &r->state;
     if (callback)
         SW_TRY(swo_method_status("train", "callback", name, false, callback(r->options.user, s)));
-    if (sw_error()) /* one that the callback did not clear */
+    if (sw_error()) /* the callback left an error pending */
         return sw_error_status();
     if (s->stop)
         train_end(r, SW_TRAIN_CALLBACK);
@@ -236,7 +237,7 @@ static sw_status train_call(train_run *r, sw_train_callback *callback, const cha
 static sw_status train_evaluate(train_run *r) {
     sw_train_state *s = &r->state;
     s->metric = s->mean_loss;
-    s->optim->period = (sw_loss_mean){0}; /* what the callback saves begins a new period */
+    s->optim->period = (sw_loss_mean){0}; /* before the callback: a checkpoint that it saves begins a new period */
     if (r->options.evaluate) {
         s->point = sw_optim_point(s->optim);
         if (!s->point)
@@ -249,7 +250,7 @@ static sw_status train_evaluate(train_run *r) {
     r->fresh = true;
     if ((r->options.goal == SW_GOAL_BELOW && s->metric <= r->options.target) ||
         (r->options.goal == SW_GOAL_ABOVE && s->metric >= r->options.target)) {
-        r->ended = false; /* the better reason */
+        r->ended = false; /* the target takes precedence over other reasons */
         train_end(r, SW_TRAIN_TARGET);
     }
     return SW_OK;
@@ -278,11 +279,11 @@ static sw_status train_loop(train_run *r) {
             SW_TRY(train_report(r));
         }
     }
-    return sw_error_status(); /* of a loss that did not clear it */
+    return sw_error_status(); /* an error that the objective left pending */
 }
 
 /* After the last step: whether the gradient's norm is within the tolerance. */
-static sw_status train_judge_convergence(train_run *r) {
+static sw_status train_check_convergence(train_run *r) {
     if (r->result->reason != SW_TRAIN_COMPLETE)
         return SW_OK;
     SW_TRY(swo_full_gradient_norm(r->state.optim, r->objective, &r->result->full_norm));
@@ -321,7 +322,7 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     }
     const bool stopped = r.result->reason != SW_TRAIN_COMPLETE && r.result->reason != SW_TRAIN_CALLBACK;
     if (status == SW_OK && !stopped && r.result->steps == 0 && r.result->skipped > 0) {
-        r.ended = false; /* the better reason */
+        r.ended = false; /* this reason takes precedence */
         train_end(&r, SW_TRAIN_SKIPPED);
         char which[64];
         sw_format(which, sizeof which, "all %lld steps", (long long)r.result->skipped);
@@ -329,7 +330,7 @@ sw_status sw_train(const sw_objective *objective, sw_optim *o, const sw_train_op
     }
     o->wants_penalized = false;
     if (status == SW_OK && r.result->tolerance > 0)
-        status = train_judge_convergence(&r);
+        status = train_check_convergence(&r);
     if (status != SW_OK)
         train_end(&r, SW_TRAIN_ERROR);
     if (r.state.steps_per_epoch)
@@ -347,7 +348,7 @@ int64_t sw_train_remaining(const sw_objective *objective, sw_optim *o, const sw_
             sw_fail(SW_ERR_ARGUMENT, "train_remaining: the optimizer is NULL");
         return -1;
     }
-    if (sw_error()) /* sw_train would take none */
+    if (sw_error()) /* sw_train would take no step */
         return -1;
     if (options && sw_options_copy("train_remaining", "sw_train_options", &r.options, sizeof r.options, options,
                                    offsetof(sw_train_options, stop) + sizeof r.options.stop) != SW_OK)

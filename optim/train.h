@@ -14,10 +14,10 @@ extern "C" {
 #endif
 
 /* The state of a run, which sw_train passes to callbacks. Steps and epochs include skipped steps, and those that the
- * optimizer did before this call. */
+ * optimizer took before this call. */
 typedef struct sw_train_state {
     sw_optim *optim;
-    int64_t step, total_steps;      /* done so far; in the whole run, 0: no length is set */
+    int64_t step, total_steps;      /* steps so far; steps of the whole run, 0 if no length is set */
     int64_t steps_per_epoch, epoch; /* epoch: the number of complete epochs */
     double loss;                    /* of this step; NaN if it was skipped or the loss is not known */
     double mean_loss;               /* over the steps since the last evaluation, by the weights of their losses

@@ -14,8 +14,8 @@
 
 /* ---- Copies ---- */
 
-/* A part of x and of a group's slots, that of one tile or of one parameter, and the group's
- * numbers. */
+/* Copies of a part of x and of a group's slots (one tile or one parameter), and of the group's scalars and
+ * coefficients. */
 typedef struct trial_copy {
     void *x, *slot[SW_MAX_SLOTS];
     int64_t slot_count[SW_MAX_SLOTS];
@@ -43,7 +43,7 @@ static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *
     return all ? SW_OK : SW_ERR_MEMORY;
 }
 
-/* x at `offset`, slots at slot_at[i]: into the copy, and a step that works there. */
+/* Copies x from `offset` and slot i from slot_at[i]. Returns the argument of a step on the copies. */
 static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, const void *g, int64_t offset,
                           int64_t count, const int64_t slot_at[SW_MAX_SLOTS]) {
     const size_t size = swo_size(o);
@@ -71,7 +71,7 @@ static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, co
 
 /* ---- Inf and NaN in the copies ---- */
 
-/* The first Inf or NaN; -1: none. Whole numbers have none. */
+/* The index of the first Inf or NaN; -1: none. Integers are always finite. */
 static int64_t trial_first_not_finite(sw_dtype type, const void *v, int64_t n) {
     for (int64_t i = 0; i < n && (type == SW_F32 || type == SW_F64); i++)
         if (!swo_element_is_finite(type, v, i))
@@ -90,7 +90,7 @@ static sw_status trial_refuse(const sw_optim *o, const swo_group *group, const c
     const sw_param *p = trial_param_at(group, offset);
     const char *name = p ? p->name : "?", *method = group->rule->name;
     const long long step = (long long)o->steps + 1;
-    if (o->norm > (o->type == SW_F32 ? 0x1p44 : 0x1p480)) /* its square is near the largest number */
+    if (o->norm > (o->type == SW_F32 ? 0x1p44 : 0x1p480)) /* the square of such a norm is near the largest number */
         return sw_fail(SW_ERR_NONFINITE,
                        "rule %s: step %lld would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too "
                        "large for this rule in %s; x is unchanged (clip the gradient, scale the loss down, or use "
@@ -102,8 +102,8 @@ static sw_status trial_refuse(const sw_optim *o, const swo_group *group, const c
                    method, step, what, name, o->norm);
 }
 
-/* offset: of the copy's first element in x. Elements of slots whose size the rule gives
- * belong to that parameter. */
+/* offset: the index in x of the first element of the copy. The elements of a slot with `count` all belong to the
+ * parameter at this offset. */
 static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group, int64_t offset,
                              int64_t count) {
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
@@ -164,14 +164,14 @@ static sw_status trial_run_tensor(const sw_optim *o, swo_group *group, const voi
     if (status == SW_OK)
         status = trial_check(&c, o, group, p->offset, p->count);
     trial_free(&c);
-    return status == SW_SKIPPED ? SW_OK : status; /* the step itself says that it may not be skipped there */
+    return status == SW_SKIPPED ? SW_OK : status; /* the real step reports that it may not be skipped there */
 }
 
 sw_status swo_try_rules(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
         swo_group *group = &o->group[i];
         if (!swo_rule_has_reach(group->rule))
-            continue; /* checked after its step */
+            continue; /* guard.c checks it after the step */
         if (group->rule->unit == SW_UNIT_ELEMENT) {
             SW_TRY(trial_run_elements(o, group, g));
             continue;

@@ -1,5 +1,5 @@
-/* A locale whose decimal sign is a comma, made in a folder of its own: glibc reads one from the file LC_NUMERIC of a
- * folder below $LOCPATH. So the tests need neither the package `locales` nor the program localedef. */
+/* Makes a locale with a decimal comma in a temporary folder: glibc reads a locale from the file LC_NUMERIC of a folder
+ * in $LOCPATH. The tests therefore need neither the package `locales` nor the program localedef. */
 #ifndef SWALE_TEST_COMMA_LOCALE_H
 #define SWALE_TEST_COMMA_LOCALE_H
 #include "files.h"
@@ -9,13 +9,14 @@
 
 static char comma_folder[PATH_SIZE];
 
-/* As `localedef -i de_DE -f UTF-8` writes it: a magic number (of the category LC_NUMERIC), the number of entries, where
- * each begins; decimal sign ",", sign of thousands ".", groups of 3, both signs as wide characters, the codes. */
+/* The file that `localedef -i de_DE -f UTF-8` writes: a magic number (of the category LC_NUMERIC), the number of
+ * entries, and their offsets; decimal sign ",", thousands separator ".", groups of 3, both signs as wide characters,
+ * the codes. */
 static const unsigned char comma_numeric[54] = {
     0x14, 0x11, 0x03, 0x20, 6, 0,   0, 0,   32, 0, 0, 0, 34, 0,   0, 0, 36, 0,   0, 0, 40, 0,   0,   0,   44,  0,   0,
     0,    48,   0,    0,    0, ',', 0, '.', 0,  3, 3, 0, 0,  ',', 0, 0, 0,  '.', 0, 0, 0,  'U', 'T', 'F', '-', '8', 0};
 
-/* Sets LC_NUMERIC to it, and checks that it works. */
+/* Sets LC_NUMERIC to this locale, and checks that it has an effect. */
 static inline int comma_begin(void **state) {
     const char *base = getenv("TMPDIR");
     char path[PATH_SIZE + 32], text[16];

@@ -1,5 +1,4 @@
-/* Files in a folder of their own, for tests that read and write them. Include it before system headers, and after
- * support.h. */
+/* A temporary folder for tests that read and write files. Include it before system headers, and after support.h. */
 #ifndef SWALE_TEST_FILES_H
 #define SWALE_TEST_FILES_H
 #ifndef _GNU_SOURCE
@@ -26,7 +25,7 @@ typedef struct bytes {
     size_t size;
 } bytes;
 
-static char folder[PATH_SIZE]; /* of this program */
+static char folder[PATH_SIZE]; /* the temporary folder of this test program */
 
 static inline int make_folder(void **state) {
     const char *base = getenv("TMPDIR");
@@ -37,10 +36,10 @@ static inline int make_folder(void **state) {
 
 static inline int remove_folder(void **state) {
     (void)state;
-    return rmdir(folder); /* fails if a test left something behind */
+    return rmdir(folder); /* fails if a test left a file in it */
 }
 
-/* The path of a file in the folder, in one of a few buffers. */
+/* The path of a file in the folder, in one of several static buffers. */
 static inline const char *path_of(const char *name) {
     static char path[8][PATH_SIZE + NAME_SIZE];
     static int turn;
@@ -68,7 +67,7 @@ static inline bytes make_bytes(size_t size) {
     return b;
 }
 
-/* All of a file, freed by the caller. */
+/* The contents of a file; the caller frees them. */
 static inline bytes read_file(const char *path) {
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
@@ -87,7 +86,7 @@ static inline void check_file(const char *path, const void *data, size_t size) {
     free(b.at);
 }
 
-/* Entries of a folder, or open files of this process ("/proc/self/fd"). */
+/* The number of entries in a folder, or of open files of this process ("/proc/self/fd"). */
 static inline int count_entries(const char *path) {
     DIR *d = opendir(path);
     int count = 0;

@@ -1,4 +1,4 @@
-/* jansson's memory through the counting allocator of support.h, so that its requests fail in turn too. */
+/* Makes jansson allocate through the counting allocator of support.h, so that its allocations fail in turn too. */
 #ifndef SWALE_TEST_JSON_MEMORY_H
 #define SWALE_TEST_JSON_MEMORY_H
 
@@ -17,7 +17,7 @@ static inline void json_give(void *memory) {
         test_allocator_give(json_allocator, memory);
 }
 
-/* The library's memory and jansson's come from `a`, or, for NULL, from where they usually do. */
+/* The library and jansson allocate through `a`, or, for NULL, through their default allocators. */
 static inline void test_all_memory(test_allocator *a) {
     json_allocator = a;
     if (a) {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs test programs, TEST_JOBS at a time (default: one for each processor), shows what failed, and ends with
-# "N passed, N failed". The programs share nothing: each has a folder of its own below /tmp.
+# Runs test programs, TEST_JOBS at a time (default: one for each processor), shows the failed tests, and prints
+# "N passed, N failed" at the end. The programs are independent: each has a temporary folder below /tmp.
 
 # One program: its log and its result go to files named after $1.
 if [ "$1" = --one ]; then

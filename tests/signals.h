@@ -1,4 +1,4 @@
-/* Which threads this process has, and which signals they block. */
+/* The threads of this process, and the signals that they block. */
 #ifndef SWALE_TEST_SIGNALS_H
 #define SWALE_TEST_SIGNALS_H
 
@@ -51,8 +51,8 @@ static inline unsigned long long signals_blocked(long id) {
     return mask;
 }
 
-/* The threads that were not there before: at least `least`, and each blocks every signal that can be
- * blocked but those of its own faults. */
+/* Checks that there are at least `least` new threads, and that each blocks every signal that can be blocked, except
+ * those of its own faults. */
 static inline void signals_check_new(const signals_threads *before, int least) {
     static const int of_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
     sigset_t expected;
@@ -70,7 +70,7 @@ static inline void signals_check_new(const signals_threads *before, int least) {
         bool is_new = true;
         for (int k = 0; k < before->count; k++)
             is_new &= now.id[i] != before->id[k];
-        /* While it makes a thread, the C library blocks every signal in it for a moment. */
+        /* The C library blocks every signal for a moment while it makes a thread. */
         for (int wait = 0; is_new && wait < 2000 && signals_blocked(now.id[i]) != mask; wait++)
             usleep(1000);
         if (is_new && signals_blocked(now.id[i]) != mask)

@@ -1,5 +1,5 @@
-/* What the tests share: an allocator that counts and fails on demand, random fills that do not come
- * from the library under test, arrays, and checks of exact error messages. */
+/* Code that all tests share: an allocator that counts and fails on demand, random numbers that do not come from the
+ * library under test, arrays, and checks of exact error messages. */
 #ifndef SWALE_TEST_SUPPORT_H
 #define SWALE_TEST_SUPPORT_H
 
@@ -18,15 +18,15 @@
 
 #include <swale/core.h>
 
-/* ---- An allocator that counts, and fails the k-th request ---- */
+/* ---- An allocator that counts, and fails at the k-th allocation ---- */
 
 typedef struct test_allocator {
-    atomic_llong calls;   /* requests so far */
-    atomic_llong live;    /* blocks not yet given back */
-    atomic_llong fail_at; /* this request gets NULL; 0: none does */
-    atomic_bool for_good; /* and every one after it */
-    atomic_llong failed;  /* requests that got NULL */
-    bool untouched;       /* blocks are not filled: for tests with gigabytes of them */
+    atomic_llong calls;   /* allocations so far */
+    atomic_llong live;    /* blocks that are not freed yet */
+    atomic_llong fail_at; /* this allocation returns NULL; 0: none does */
+    atomic_bool for_good; /* all later allocations fail too */
+    atomic_llong failed;  /* allocations that returned NULL */
+    bool untouched;       /* blocks are not filled, for tests that allocate gigabytes */
 } test_allocator;
 
 static inline void *test_allocator_take(void *user, size_t bytes, size_t alignment) {
@@ -39,7 +39,7 @@ static inline void *test_allocator_take(void *user, size_t bytes, size_t alignme
     void *memory = aligned_alloc(alignment, bytes);
     if (memory) {
         if (!a->untouched)
-            memset(memory, 0xA5, bytes); /* no caller may rely on zeros */
+            memset(memory, 0xA5, bytes); /* callers must not rely on zeros */
         atomic_fetch_add(&a->live, 1);
     }
     return memory;
@@ -51,14 +51,14 @@ static inline void test_allocator_give(void *user, void *memory) {
     free(memory);
 }
 
-/* From here on the library allocates through `a`. Everything must have been freed before. */
+/* Makes the library allocate through `a`. All earlier blocks must have been freed. */
 static inline void test_allocator_install(test_allocator *a) {
     memset(a, 0, sizeof *a);
     const sw_allocator hook = {sizeof hook, a, test_allocator_take, test_allocator_give};
     sw_set_allocator(&hook);
 }
 
-/* The k-th request from now fails: k = 1 is the next one. 0: none. */
+/* Makes the k-th allocation from now fail; k = 1 is the next one. 0: none. */
 static inline void test_allocator_fail(test_allocator *a, long long k, bool for_good) {
     atomic_store(&a->calls, 0);
     atomic_store(&a->failed, 0);
@@ -66,7 +66,7 @@ static inline void test_allocator_fail(test_allocator *a, long long k, bool for_
     atomic_store(&a->fail_at, k);
 }
 
-/* ---- Random numbers: splitmix64, so that the library's own generator is not its own judge ---- */
+/* ---- Random numbers: splitmix64, so that tests do not depend on the library's generator ---- */
 
 static inline uint64_t test_random(uint64_t *state) {
     uint64_t z = *state += 0x9E3779B97F4A7C15u;
@@ -102,7 +102,7 @@ static inline void test_set(const sw_array *a, int64_t i, double value) {
     }
 }
 
-/* On the heap and of the exact size, so that a sanitizer sees an overrun. Zeros. */
+/* An array of zeros on the heap with the exact size, so that a sanitizer detects an overrun. */
 static inline sw_array test_array(sw_dtype type, int rank, const int64_t *shape) {
     sw_array a = {.type = type, .rank = rank};
     for (int i = 0; i < rank; i++)
@@ -113,7 +113,8 @@ static inline sw_array test_array(sw_dtype type, int rank, const int64_t *shape)
     return a;
 }
 
-/* Uniform in [low, high), rounded to f32 so that both element types hold the same numbers. */
+/* Fills an array with uniform numbers in [low, high), rounded to f32, so that both element types have the same
+ * numbers. */
 static inline void test_fill(const sw_array *a, double low, double high, uint64_t seed) {
     for (int64_t i = 0, n = sw_array_count(a); i < n; i++)
         test_set(a, i, (double)(float)test_uniform(&seed, low, high));
@@ -135,8 +136,8 @@ static inline size_t test_bytes(const sw_array *a) {
     return (size_t)sw_array_count(a) * sw_dtype_size(a->type);
 }
 
-/* A hash of bytes, chained through `hash`; start with TEST_HASH. Each step is a bijection of the
- * state, so that a single word that differs always shows. */
+/* A hash of bytes, continued from `hash`; start with TEST_HASH. Each step is a bijection of the state, so that a
+ * difference in a single word always changes the hash. */
 #define TEST_HASH 0xCBF29CE484222325u
 static inline uint64_t test_hash(uint64_t hash, const void *data, size_t bytes) {
     const unsigned char *p = data;
@@ -171,7 +172,7 @@ static inline void vec_set(sw_dtype type, void *v, int64_t i, double value) {
             fail_msg("%s: status %d: %s", #call, (int)status_, sw_error() ? sw_error() : "-"); \
     } while (0)
 
-/* This status and this very text are kept; clears them. */
+/* Checks that exactly this status and this message are pending, and clears them. */
 #define expect_error(status, text)                   \
     do {                                             \
         assert_non_null(sw_error());                 \
@@ -192,7 +193,7 @@ static inline int test_clear(void **state) {
     return 0;
 }
 
-/* A teardown for tests that leave no error behind. */
+/* A teardown that checks that no error is pending. */
 static inline int test_no_error_left(void **state) {
     (void)state;
     return sw_error() != NULL;

@@ -12,7 +12,7 @@
 /* The version of these headers. sw_version (library.h) returns the version of the library that the program runs
  * with. */
 #define SW_VERSION_MAJOR 0
-#define SW_VERSION_MINOR 1
+#define SW_VERSION_MINOR 2
 #define SW_VERSION_PATCH 0
 
 /* SW_API marks the functions that the shared library exports. SW_PRINTF(text, first) lets the compiler check the

@@ -40,7 +40,7 @@ sw_status sw_shape_count(int rank, const int64_t *shape, int64_t *count) {
         empty |= shape[i] == 0;
         if (shape[i] > 0 && n > (INT64_MAX / 16) / shape[i])
             return sw_fail(SW_ERR_SHAPE, "%s has too many elements", sw_shape_text(rank, shape));
-        n *= shape[i] > 0 ? shape[i] : 1; /* so that no product of some of the lengths overflows */
+        n *= shape[i] > 0 ? shape[i] : 1; /* a product of some of the lengths must not overflow either */
     }
     *count = empty ? 0 : n;
     return SW_OK;
@@ -87,7 +87,7 @@ double sw_element_to_number(sw_dtype type, const void *data, int64_t i) {
     return (double)NAN;
 }
 
-/* 0 and the error of a rank or lengths that no array has. */
+/* Returns 0 and records the error of an invalid rank or shape. */
 static int64_t array_fail_count(const sw_array *array) {
     int64_t count;
     sw_shape_count(array->rank, array->shape, &count);

@@ -29,7 +29,7 @@ SW_API const char *sw_dtype_name(sw_dtype type); /* "f32"; "?" for an invalid ty
 
 enum { SW_MAX_RANK = 8 };
 
-/* A row-major array in memory that it does not own. A plain value, which may be copied. */
+/* A description of a row-major array in memory. It does not own the memory and may be copied by assignment. */
 typedef struct sw_array {
     void *data;
     sw_dtype type;
@@ -51,8 +51,8 @@ SW_API sw_array sw_array_view(const void *data, sw_dtype type, int rank, const i
 SW_API int64_t sw_array_count(const sw_array *array);
 /* Allocates an array of zeros, which the caller frees by sw_array_free. data is NULL after an error. */
 SW_API sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape);
-/* Frees the data of an array that sw_array_new allocated, or a function whose documentation says so, and sets the array
- * to zeros. Accepts NULL. */
+/* Frees the data of an array that was allocated by sw_array_new, or by a function whose comment says that the caller
+ * frees the result by sw_array_free, and sets the members of the array to 0. Accepts NULL. */
 SW_API void sw_array_free(sw_array *array);
 
 /* Computes the number of elements of a shape. An error (SW_ERR_SHAPE) for the same reasons as in sw_array_view. */
@@ -60,14 +60,14 @@ SW_API sw_status sw_shape_count(int rank, const int64_t *shape, int64_t *count);
 /* Stores a number as one element of type f32 (rounded), f64, i32 or u8. For i32 and u8 an error (SW_ERR_ARGUMENT) if
  * the number is not an integer in the range of the type; the message begins with `what`. */
 SW_API sw_status sw_number_to_element(const char *what, sw_dtype type, double value, void *element);
-/* The same number of axes, of the same lengths. */
+/* Whether two shapes have the same number of axes and the same lengths. */
 static inline bool sw_shape_equal(int rank_a, const int64_t *a, int rank_b, const int64_t *b) {
     bool equal = rank_a == rank_b;
     for (int i = 0; equal && i < rank_a; i++)
         equal = a[i] == b[i];
     return equal;
 }
-/* Element i of `data`, elements of any type (i64 is rounded). */
+/* Element i of `data`, which has elements of any type. An i64 is rounded to the nearest double. */
 SW_API double sw_element_to_number(sw_dtype type, const void *data, int64_t i);
 /* Stores a number as one element of type f32 (rounded) or f64. */
 static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
@@ -80,7 +80,7 @@ static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
 static inline double sw_load_scalar(sw_dtype type, const void *element) {
     return type == SW_F32 ? (double)*(const float *)element : *(const double *)element;
 }
-/* Element i of `data`, elements of type f32 or f64. */
+/* Load or store element i of `data`, which has elements of type f32 or f64. */
 static inline double sw_load_element(sw_dtype type, const void *data, int64_t i) {
     return type == SW_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
 }

@@ -11,7 +11,7 @@
 
 _Thread_local sw_status swi_pending_status;
 static _Thread_local char text[SWI_ERROR_TEXT];
-/* Of every failure, also of those whose message was not kept because an earlier error is pending. */
+/* These two count every failure, also one whose message was discarded because an earlier error is pending. */
 static _Thread_local sw_status latest_status;
 static _Thread_local uint64_t failures;
 
@@ -98,7 +98,7 @@ sw_status swi_returned(const char *kind, const char *name, const char *function,
     if (status == SW_SKIPPED)
         return sw_fail(SW_ERR_STATE, "%s%s%s: %s returned SW_SKIPPED, which is for optimizers", kind, name ? " " : "",
                        name ? name : "", function);
-    /* Kept only where the function left no message itself. */
+    /* sw_fail discards this message if the function has recorded one itself. */
     return sw_fail(status, "%s%s%s: %s returned status %d without a message", kind, name ? " " : "", name ? name : "",
                    function, (int)status);
 }
@@ -108,5 +108,5 @@ void swi_error_prefix(const char *prefix) {
     if (swi_pending_status == SW_OK || have + add + 1 > sizeof text)
         return;
     memmove(text + add, text, have + 1);
-    memcpy(text, prefix, add); // NOLINT(bugprone-not-null-terminated-result): it goes in front
+    memcpy(text, prefix, add); // NOLINT(bugprone-not-null-terminated-result): the rest follows
 }

@@ -13,23 +13,22 @@
  * While an error is pending:
  *   - Loops over data and optimizer steps stop, or do not start: sw_loader_next returns false; sw_train,
  *     sw_optim_minimize and sw_optim_step return the status of the pending error and change nothing. A mistake
- *     therefore ends a training loop at once, with the message of the mistake. Loops over the number of an epoch end
- *     too (sw_loader_epoch, sw_optim_epoch, sw_train_remaining); a loop that runs until some step must check
- *     sw_error().
+ *     therefore ends a training loop at once, with the message of the mistake. Loops that test sw_loader_epoch,
+ *     sw_optim_epoch or sw_train_remaining end too. A loop that runs until a given step must check sw_error().
  *   - Every other function does its work, and its return value (a status, NULL or a null tensor) reports only its own
  *     failure. The message of such a later failure is discarded: sw_error() returns the message of the first. A
  *     function that receives a NULL pointer or a null tensor assumes that the pending error is the cause.
  *
- * A program that handles an error and continues must clear it. That is right if the program reacts to every reason of
- * the failure in the same way, as for a cache: if the file is missing or damaged, the program computes the contents
- * again.
+ * A program that handles an error and continues must clear it. This is correct if the program reacts to every possible
+ * cause of the failure in the same way. For example, if a cache file is missing or damaged, the program computes the
+ * contents again.
  *
  *     sw_archive *cache = sw_archive_load("cache.safetensors");
  *     if (!cache)
- *         sw_clear_error();            // optional: compute it again
+ *         sw_clear_error();            // the cache is optional: compute its contents
  *
- * It is wrong for a checkpoint: a failed sw_model_load may also mean that the file is damaged or belongs to another
- * model. A program that continued would train from the start and then overwrite the file. Therefore check first whether
+ * It is not correct for a checkpoint: sw_model_load fails if the file is missing, but also if it is damaged or belongs
+ * to another model. A program that continued would train from the start and overwrite the file. Therefore check whether
  * the file exists, and treat every failure of the load as an error (a pending error does not prevent saving):
  *
  *     if (access("last.safetensors", F_OK) == 0 &&       // unistd.h

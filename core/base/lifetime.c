@@ -7,15 +7,15 @@
 #include <stdatomic.h>
 #include <pthread.h>
 
-/* ---- Freed twice ---- */
+/* ---- Objects that are freed twice ---- */
 
-/* Addresses of objects that were freed and whose memory the allocator has not given out again, each
- * in the place that its hash says. A newer one takes the place of an older one. So to ask about an
- * object reads none of its memory, and an address that was given out again is never refused.
+/* A hash table of the addresses of freed objects whose memory this library's allocator has not returned again. A newer
+ * address overwrites an older one with the same hash. Therefore a lookup reads no memory of the object, and an address
+ * that was allocated again is never refused.
  *
- * Memory that went back to the system's allocator may become a program's object (a source) without notice.
- * So the kind of the object is in the word too, in the bits that no address has, and an object of another
- * kind is not refused. */
+ * A program may get the same memory from the system's allocator for an object of its own (a source), which this file
+ * does not notice. Therefore each entry also contains a hash of the kind of the object, in the upper 16 bits, which are
+ * 0 in an address. An object of another kind is not refused. */
 enum { FREED_BITS = 10, ADDRESS_BITS = 48 };
 static _Atomic(uint64_t) freed[1 << FREED_BITS];
 
@@ -37,7 +37,7 @@ static bool freed_before(const void *object, const char *kind) {
 
 void swi_forget_freed(const void *object) {
     const uint64_t word = atomic_load_explicit(freed_place(object), memory_order_relaxed);
-    if (word && (word ^ (uintptr_t)object) << (64 - ADDRESS_BITS) == 0) /* of any kind */
+    if (word && (word ^ (uintptr_t)object) << (64 - ADDRESS_BITS) == 0) /* an object of any kind */
         atomic_store_explicit(freed_place(object), 0, memory_order_relaxed);
 }
 
@@ -51,9 +51,10 @@ bool sw_may_free(const void *object, const char *kind) {
     return atomic_exchange_explicit(freed_place(object), word, memory_order_relaxed) != word || freed_refuse(kind);
 }
 
-/* ---- Sources and those who read them ---- */
+/* ---- Sources and the objects that read them ---- */
 
-/* Taken where readers are made and freed. A child of fork must not inherit it from a thread that it lacks. */
+/* Protects the list of holds. fork takes it too, so that a child does not inherit it locked by a thread that the child
+ * does not have. */
 static pthread_mutex_t holds_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t holds_once = PTHREAD_ONCE_INIT;
 static sw_source_hold *holds;
@@ -82,7 +83,7 @@ void sw_source_retain(sw_source_hold *hold, const sw_source *source) {
     *hold = (sw_source_hold){.source = (sw_source *)(uintptr_t)source};
     holds_lock_for_process();
     for (const sw_source_hold *h = holds; h && !hold->freed; h = h->next)
-        hold->freed = h->source == source && h->freed; /* before this reader was made */
+        hold->freed = h->source == source && h->freed; /* sw_source_free was called before this call */
     hold->next = holds;
     holds = hold;
     holds_unlock();

@@ -11,16 +11,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Large blocks ask for large pages: an optimizer's step walks along several vectors at once, and with pages of
- * 4 KiB waits for their addresses as much as for them. They do not begin at a large page: vectors that lie alike in
- * theirs would meet in the same banks of memory at every element. */
+/* Large blocks request large pages: an optimizer step reads several vectors at once, and with pages of 4 KiB it waits
+ * as long for the translation of addresses as for the data. The blocks are not aligned to large pages, because equal
+ * elements of all vectors would then be in the same bank of memory. */
 enum { PAGE = 4096, LARGE = 1 << 22 };
 
 static void *allocator_default_allocate(void *user, size_t bytes, size_t alignment) {
     (void)user;
     char *memory = aligned_alloc(alignment, bytes);
 #ifdef MADV_HUGEPAGE
-    if (memory && bytes >= LARGE) { /* its whole pages; a wish, which may be refused */
+    if (memory && bytes >= LARGE) { /* for the whole pages of the block; the kernel may ignore the request */
         char *first = memory + (PAGE - (uintptr_t)memory % PAGE) % PAGE;
         (void)madvise(first, (size_t)(memory + bytes - first) / PAGE * PAGE, MADV_HUGEPAGE);
     }

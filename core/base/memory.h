@@ -1,4 +1,5 @@
-/* Memory, lifetimes, and the options of callers: the functions with which constructors and destructors are written. */
+/* Functions for constructors and destructors: allocation, protection against a second free, and copies of a caller's
+ * options. */
 #ifndef SWALE_MEMORY_H
 #define SWALE_MEMORY_H
 
@@ -23,7 +24,7 @@ typedef struct sw_allocator {
  * (json_set_alloc_funcs), which the library does not change. */
 SW_API void sw_set_allocator(const sw_allocator *allocator);
 
-/* Bytes: a cache line of x86-64, and its widest vector register. */
+/* The alignment in bytes: the size of a cache line and of the widest vector register of x86-64. */
 enum { SW_ALIGNMENT = 64 };
 /* Allocates `bytes` of zeroed memory, aligned to SW_ALIGNMENT; free it by sw_free. NULL and an error (SW_ERR_MEMORY) if
  * there is not enough memory. For 0 bytes the result is a valid pointer. */
@@ -33,11 +34,12 @@ SW_API void *sw_alloc(size_t bytes);
 SW_API void *sw_alloc_array(int64_t count, size_t size);
 /* Frees memory from sw_alloc, sw_alloc_array or sw_strdup. Accepts NULL. */
 SW_API void sw_free(void *memory);
-/* Moves an array of sw_alloc_array to one of `count` elements of `size` bytes: the first `used` are copied, the others
- * zero. `array` is the address of the pointer to it (a T **; *array NULL: none yet), which stays as it is after an
- * error. */
+/* Replaces an array from sw_alloc_array by one of `count` elements of `size` bytes. The first `used` elements are
+ * copied, the others are zero. `array` is the address of the pointer to the array (a T **); the pointer may be NULL,
+ * for an array that is not allocated yet. After an error the pointer and the array are unchanged. */
 SW_API sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size);
-/* Makes room for one element after `used` ones: if these fill the array, its capacity doubles, or becomes `first`. */
+/* Makes room for one more element in an array that holds `used` elements. If the array is full, its capacity doubles,
+ * or becomes `first` if it was 0. */
 SW_API sw_status sw_grow_array(void *array, int *capacity, int used, int first, size_t size);
 /* Returns a copy of a string, which the caller frees by sw_free; NULL for NULL, and after an error. */
 SW_API char *sw_strdup(const char *string);

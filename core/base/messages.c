@@ -11,7 +11,7 @@ const char *sw_shape_text(int rank, const int64_t *shape) {
     static _Thread_local unsigned turn;
     char *out = buffer[turn++ % BUFFERS];
     size_t at = 0;
-    if (rank < 0 || rank > SW_MAX_RANK) { /* an array made by hand may say anything */
+    if (rank < 0 || rank > SW_MAX_RANK) { /* an array that a program filled in may have an invalid rank */
         snprintf(out, LENGTH, "[%d axes]", rank);
         return out;
     }
@@ -23,7 +23,7 @@ const char *sw_shape_text(int rank, const int64_t *shape) {
     return out;
 }
 
-enum { FAULT = 400, MORE = 32 }; /* bytes of one at most, and of "; … and 12 more" */
+enum { FAULT = 400, MORE = 32 }; /* the largest numbers of bytes of one mismatch, and of "; … and 12 more" */
 
 void sw_error_list_add(sw_error_list *f, const char *format, ...) {
     char one[FAULT];
@@ -33,7 +33,7 @@ void sw_error_list_add(sw_error_list *f, const char *format, ...) {
     va_end(list);
     f->count++;
     if (length < 0 || f->listed < f->count - 1 || f->used + FAULT + MORE > sizeof f->text)
-        return; /* nothing is told after one that was left out */
+        return; /* after a mismatch that did not fit, the others are only counted */
     f->used += (size_t)snprintf(f->text + f->used, FAULT + MORE, "%s%s", f->listed ? "; " : "", one);
     f->listed++;
 }
@@ -48,7 +48,8 @@ static int suggest_lower(char c) {
     return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
 
-/* Levenshtein's distance, for short words; capitals count as small letters. */
+/* The Levenshtein distance of two words, of which it compares the first 31 bytes. Upper and lower case count as
+ * equal. */
 static int suggest_distance(const char *a, const char *b) {
     enum { MOST = 32 };
     int la = (int)strlen(a), lb = (int)strlen(b), row[MOST];
@@ -74,7 +75,7 @@ static int suggest_distance(const char *a, const char *b) {
 
 const char *sw_suggest(const char *word, int count, const char *const *names) {
     static _Thread_local char answer[96];
-    int best = 3, which = -1; /* at most two letters off, or less for short words */
+    int best = 3, which = -1; /* at most two letters may differ, and not all letters of a short name */
     for (int i = 0; i < count; i++) {
         int d = suggest_distance(word, names[i]);
         if (d < best && d < (int)strlen(names[i])) {

@@ -1,4 +1,4 @@
-/* Conversion of numbers to text. The decimal point is a point in every locale, as in C. */
+/* Conversion between numbers and text, with a decimal point in every locale, as in the locale "C". */
 #define _POSIX_C_SOURCE 200809L /* newlocale, uselocale */
 #include <swale/text.h>
 
@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* glibc and musl give one object for all calls, which takes no memory and need not be freed. Should there be none
- * at all, the caller's locale stays. */
+/* For the locale "C", glibc and musl return a static object, which need not be freed. If newlocale fails, the locale of
+ * the caller remains in use. */
 void *sw_locale_begin(void) {
     return (void *)uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0));
 }
@@ -40,7 +40,7 @@ int sw_format(char *out, size_t size, const char *format, ...) {
 }
 
 const char *sw_format_number(double value, char text[32]) {
-    enum { FEWEST = 15, MOST = 17 }; /* digits: 15 survive text → double → text, 17 tell all doubles apart */
+    enum { FEWEST = 15, MOST = 17 }; /* 15 digits survive text → double → text; 17 digits identify every double */
     for (int digits = FEWEST; digits <= MOST; digits++) {
         sw_format(text, 32, "%.*g", digits, value);
         if (sw_parse_number(text, NULL) == value)

@@ -25,7 +25,7 @@ void sw_philox(uint64_t key, const uint32_t counter[4], uint32_t out[4]) {
     out[3] = c3;
 }
 
-uint64_t swi_mix(uint64_t z) { /* the finaliser of splitmix64: a bijection */
+uint64_t swi_mix(uint64_t z) { /* the finalizer of splitmix64 */
     z += 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
@@ -46,7 +46,8 @@ uint32_t sw_rng_next(sw_rng *rng) {
     return out[rng->position++ % 4];
 }
 
-/* Two numbers, the first of them above: of one block where they are in one. */
+/* The next two numbers of the stream as one, the first in the upper half. If both are in one block, the block is
+ * computed only once. */
 static uint64_t rng_next_pair(sw_rng *rng) {
     const uint64_t block = rng->position / 4;
     uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), 0, 0}, out[4];
@@ -70,7 +71,7 @@ double sw_rng_normal(sw_rng *rng) {
 }
 
 uint64_t sw_rng_below(sw_rng *rng, uint64_t bound) {
-    /* Rejection of the incomplete last stretch keeps it unbiased. */
+    /* Numbers of the last, incomplete interval of length `bound` are rejected, so that the result is unbiased. */
     uint64_t limit = UINT64_MAX - UINT64_MAX % bound, draw;
     do
         draw = rng_next_pair(rng);

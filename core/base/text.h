@@ -13,21 +13,22 @@ extern "C" {
 
 /* A shape as text: "[64,784]". The text is valid until this thread has called the function four more times. */
 SW_API const char *sw_shape_text(int rank, const int64_t *shape);
-/* ", did you mean NAME?" with the most similar of `count` names, or "" if none differs from `word` by at most two
- * letters. Upper and lower case count as equal. The text is valid until the next call by this thread. */
+/* ", did you mean NAME?" with the most similar of `count` names, or "" if every name differs from `word` by more than
+ * two letters. Upper and lower case count as equal. The text is valid until the next call by this thread. */
 SW_API const char *sw_suggest(const char *word, int count, const char *const *names);
 
 /* A list of mismatches for one error message: "a is missing; b is [2] here and [3] in the file; … and 12 more". Start
  * with {0}, add each mismatch, and pass the text to sw_fail. */
 typedef struct sw_error_list {
-    int count, listed; /* mismatches: added; included in the text */
+    int count, listed; /* mismatches that were added; those of them that are in the text */
     size_t used;       /* bytes of the text */
     char text[2000];
 } sw_error_list;
-/* Adds a mismatch, of which at most 399 bytes are kept. If the text has no room left, it is only counted. */
-SW_API void sw_error_list_add(sw_error_list *faults, const char *format, ...) SW_PRINTF(2, 3);
+/* Adds a mismatch and keeps at most 399 bytes of its text. If the list has no room left, the mismatch is only
+ * counted. */
+SW_API void sw_error_list_add(sw_error_list *list, const char *format, ...) SW_PRINTF(2, 3);
 /* The text of the list, which ends with "; … and N more" if some mismatches had no room. */
-SW_API const char *sw_error_list_text(sw_error_list *faults);
+SW_API const char *sw_error_list_text(sw_error_list *list);
 
 /* ---- Numbers and texts ---- */
 /* The library writes numbers to files and messages, and reads them back, through these functions only. They use a

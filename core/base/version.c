@@ -1,4 +1,4 @@
-/* The version of the library. */
+/* The version of the library as text. */
 #include <swale/library.h>
 
 const char *sw_version(void) {

@@ -60,12 +60,12 @@ void sw_archive_free(sw_archive *a) {
     sw_free(a);
 }
 
-/* The archive is NULL because something failed before, which is kept, or by mistake. */
+/* The error of a NULL archive: the pending error, or else a new one. */
 static sw_status archive_fail_null(void) {
     return sw_fail_unless_pending(SW_ERR_ARGUMENT, "archive: the archive is NULL");
 }
 
-/* ---- Putting in ---- */
+/* ---- Arrays and texts: writing ---- */
 
 static sw_status archive_put(sw_archive *a, const char *name, const sw_array *array, bool copy) {
     int64_t count;
@@ -77,7 +77,7 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
         return sw_fail(SW_ERR_ARGUMENT, "archive: there are two arrays %s", name);
     const char *stored = swi_stored_name(array->type);
     if (!stored)
-        return sw_fail(SW_ERR_TYPE, "archive: %s: %d is no element type", name, (int)array->type);
+        return sw_fail(SW_ERR_TYPE, "archive: %s: %d is not an element type", name, (int)array->type);
     SW_TRY(sw_shape_count(array->rank, array->shape, &count));
     if (!array->data && count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: %s has no data", name);
@@ -95,7 +95,7 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
     entry->owned = copied;
     if (copied)
         entry->array.data = copied;
-    else if (!array->data) /* nothing in it, but there */
+    else if (!array->data) /* an empty array; data NULL would mean an unsupported type */
         entry->array.data = entry->name;
     return SW_OK;
 }
@@ -142,7 +142,7 @@ sw_status sw_archive_set_text(sw_archive *a, const char *key, const char *text) 
     return status;
 }
 
-/* ---- Looking in ---- */
+/* ---- Arrays and texts: reading ---- */
 
 int swi_archive_find(const sw_archive *a, const char *name) {
     for (int i = 0; i < a->entries; i++)
@@ -190,7 +190,7 @@ sw_array sw_archive_get(const sw_archive *a, const char *name) {
         return none;
     }
     if (!a->entry[i].array.data) {
-        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not read as an array", a->path ? a->path : "archive", name,
+        sw_fail(SW_ERR_TYPE, "%.700s: %s is %s, which is not supported", a->path ? a->path : "archive", name,
                 a->entry[i].stored);
         return none;
     }

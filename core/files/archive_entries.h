@@ -1,4 +1,4 @@
-/* What an archive is made of, for the files that use it. */
+/* The struct of an archive, for the files of core that read and fill it. */
 #ifndef SWALE_FILES_ARCHIVE_ENTRIES_H
 #define SWALE_FILES_ARCHIVE_ENTRIES_H
 
@@ -7,8 +7,8 @@
 typedef struct swi_entry {
     char *name;
     const char *stored; /* the type in the file: a constant */
-    sw_array array;     /* data NULL: its type is not read */
-    void *owned;        /* a copy's memory; else NULL */
+    sw_array array;     /* data is NULL if the type is not supported */
+    void *owned;        /* the memory of a copy (sw_archive_put_copy), or NULL */
 } swi_entry;
 
 typedef struct swi_text {
@@ -16,18 +16,18 @@ typedef struct swi_text {
 } swi_text;
 
 struct sw_archive {
-    char *path; /* NULL: not from a file */
+    char *path; /* NULL: not loaded from a file */
     swi_entry *entry;
     int entries, entry_capacity;
     swi_text *text;
     int texts, text_capacity;
-    void *block;      /* the file's arrays */
-    sw_status failed; /* why something could not be put in; SW_OK: all of it was */
+    void *block;      /* the memory of all arrays of a loaded file */
+    sw_status failed; /* the status of a put or set_text that failed; SW_OK if none did */
 };
 
-/* Adds an entry or a text without looking for an older one; the strings are copied. */
+/* Add an entry or a text without checking for a duplicate; the strings are copied. */
 swi_entry *swi_archive_add(sw_archive *archive, const char *name);
 sw_status swi_archive_add_text(sw_archive *archive, const char *key, const char *text);
-int swi_archive_find(const sw_archive *archive, const char *name); /* -1: none */
+int swi_archive_find(const sw_archive *archive, const char *name); /* the index of an entry; -1 if there is none */
 
 #endif

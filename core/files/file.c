@@ -41,8 +41,8 @@ sw_status swi_file_no_memory(const char *path, bool had_error) {
 
 /* ---- Reading ---- */
 
-/* O_NONBLOCK: to open a FIFO that no program writes to would wait for one; it has no effect on a regular file.
- * O_NOCTTY: a terminal that is refused must not become the process's own. */
+/* O_NONBLOCK: without it, opening a FIFO would wait for a writer; it has no effect on a regular file. O_NOCTTY: a
+ * terminal, which is refused, must not become the controlling terminal of the process. */
 int sw_file_open(const char *path, int64_t *bytes) {
     struct stat kind;
     *bytes = 0;
@@ -105,8 +105,8 @@ sw_status swi_reader_skip(swi_reader *r, int64_t bytes) {
 
 /* ---- Writing ---- */
 
-/* A file that may not be written to is not replaced either, although the permissions of its folder would
- * allow it. Bits of the mode count for root too, whom access() always allows. */
+/* A file that must not be written is not replaced either, although the permissions of its folder would allow it. The
+ * bits of the mode are checked too, because faccessat always succeeds for root. */
 static sw_status writer_check_mode(const swi_writer *w, mode_t mode) {
     if ((mode & 0222) == 0)
         return swi_file_fail(w->path, SW_ERR_IO,
@@ -118,13 +118,13 @@ static sw_status writer_check_mode(const swi_writer *w, mode_t mode) {
     return SW_OK;
 }
 
-/* What is under the path, links followed, before anything has happened. */
+/* Checks the file at the path, after following links, before anything is changed. */
 static sw_status writer_check_target(const swi_writer *w, struct stat *kind, bool *exists) {
     struct stat link;
     *exists = stat(w->path, kind) == 0;
     if (!*exists && (errno != ENOENT || !*w->path))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
-    if (!*exists && lstat(w->path, &link) == 0) /* it would not stay a link */
+    if (!*exists && lstat(w->path, &link) == 0) /* the rename would replace the link */
         return swi_file_fail(w->path, SW_ERR_IO, "is a symbolic link to a file that does not exist");
     if (!*exists)
         return SW_OK;
@@ -133,8 +133,8 @@ static sw_status writer_check_target(const swi_writer *w, struct stat *kind, boo
     return writer_check_mode(w, kind->st_mode);
 }
 
-/* Opens the folder of `path`, which is relative to the folder opened before, and keeps the last component. A
- * folder that cannot be opened, and so not flushed, is found out while nothing has happened yet. */
+/* Opens the folder of `path`, which is relative to the folder that was opened before, and stores the last component in
+ * w->name. If the folder cannot be opened, and therefore not flushed, this fails before anything is changed. */
 static sw_status writer_open_folder(swi_writer *w, const char *path) {
     const bool had_error = sw_error() != NULL;
     char *copy = sw_strdup(path);
@@ -152,15 +152,15 @@ static sw_status writer_open_folder(swi_writer *w, const char *path) {
     if (w->folder >= 0)
         close(w->folder);
     w->folder = folder;
-    if (slash) /* the last component, in place of the whole */
+    if (slash) /* keep only the last component */
         memmove(copy, slash + 1, strlen(slash + 1) + 1);
     sw_free(w->name);
     w->name = copy;
     return folder >= 0 ? SW_OK : swi_file_fail(w->path, SW_ERR_IO, "its folder cannot be opened: %s", strerror(reason));
 }
 
-/* Folder and name of the file itself, where the path is a symbolic link. All calls are relative to an open
- * folder: names of NAME_MAX bytes and paths of PATH_MAX can be written to. */
+/* Follows symbolic links and sets the folder and the name of the file itself. All calls are relative to an open folder,
+ * so that names of NAME_MAX bytes and paths of PATH_MAX bytes work. */
 static sw_status writer_find(swi_writer *w, bool exists) {
     char link[PATH_MAX];
     struct stat kind;
@@ -172,14 +172,14 @@ static sw_status writer_find(swi_writer *w, bool exists) {
         link[length] = 0;
         SW_TRY(writer_open_folder(w, link));
     }
-    /* A file that is open, but has no name any more, is reached through /dev/stdout. */
+    /* Through /dev/stdout, a path can name an open file that was deleted and has no name. */
     if (exists && w->name && (fstatat(w->folder, w->name, &kind, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(kind.st_mode)))
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: the file was deleted while it was open");
     return SW_OK;
 }
 
-/* A name that no other file of the folder has, by process and number. It is short, whatever the length of the
- * target's name, and hidden. */
+/* Creates the temporary file. Its name contains the process id and a number, so that no other file of the folder has
+ * it. It is hidden, and short for every length of the target's name. */
 static sw_status writer_open_temporary(swi_writer *w) {
     static atomic_uint next;
     enum { TRIES = 1000 };
@@ -211,7 +211,7 @@ sw_status swi_writer_open(swi_writer *w, const char *path) {
     return SW_OK;
 }
 
-/* Takes away a signal that is pending now and was not before. */
+/* Discards a pending signal, unless it was pending before. */
 static void writer_discard_signal(int number, const sigset_t *before) {
     const struct timespec at_once = {0};
     sigset_t one;
@@ -223,9 +223,9 @@ static void writer_discard_signal(int number, const sigset_t *before) {
         ;
 }
 
-/* write(), except that a file beyond the process's limit (`ulimit -f`) and a pipe that nobody reads are errors
- * and not deadly signals: both are blocked in this thread, and what the call raised is taken away. A pipe's
- * comes with the part that was written, too. */
+/* As write(), except that a file that exceeds the limit of the process (`ulimit -f`) and a pipe without a reader are
+ * errors and not signals that end the process. Both signals are blocked in this thread during the call, and a signal
+ * that the call raised is discarded. SIGPIPE can also occur if a part was written. */
 static ssize_t writer_write(int file, const void *data, size_t bytes) {
     sigset_t quiet, mask, pending;
     sigemptyset(&quiet);
@@ -286,17 +286,17 @@ sw_status swi_writer_commit(swi_writer *w) {
     SW_TRY(writer_write_buffer(w));
     if (writer_sync(w->file) != 0)
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be flushed to the disk: %s", strerror(errno));
-    const int closed = close(w->file); /* some file systems tell only here */
+    const int closed = close(w->file); /* some file systems report a write error only here */
     w->file = -1;
     if (closed != 0)
         return swi_file_fail(w->path, SW_ERR_IO, "cannot be written: %s", strerror(errno));
     if (renameat(w->folder, w->temporary, w->folder, w->name) != 0)
-        return swi_file_fail(w->path, SW_ERR_IO, "cannot be put in its place: %s", strerror(errno));
+        return swi_file_fail(w->path, SW_ERR_IO, "the temporary file cannot be renamed to it: %s", strerror(errno));
     w->temporary[0] = 0;
-    /* Some file systems, of networks above all, flush no folders: the file is as safe there as it can be. */
+    /* Some file systems, in particular network file systems, cannot flush folders. This is not an error. */
     if (writer_sync(w->folder) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS)
         return swi_file_fail(w->path, SW_ERR_IO,
-                             "the new file is there, but its folder cannot be flushed to the "
+                             "the new file was written, but its folder cannot be flushed to the "
                              "disk: %s",
                              strerror(errno));
     return SW_OK;
@@ -326,7 +326,7 @@ sw_status sw_file_replace(const char *path, const void *bytes, size_t count) {
     return status;
 }
 
-/* A device, a pipe: it stays what it is. */
+/* Writes to a device or a pipe, which is not replaced. */
 static sw_status writer_write_device(const char *path, const void *bytes, size_t count) {
     swi_writer w = {.path = path, .file = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)};
     if (w.file < 0)

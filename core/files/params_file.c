@@ -12,7 +12,8 @@
 #include <math.h>
 #include <stdio.h>
 
-/* PREFIX + NAME in memory of its own; NULL and an error. */
+/* Returns the prefix followed by the name, which the caller frees by sw_free; NULL and an error if there is not enough
+ * memory. */
 static char *params_join_name(const char *prefix, const char *name) {
     const size_t size = strlen(prefix) + strlen(name) + 1;
     char *whole = sw_alloc(size);
@@ -27,7 +28,7 @@ static sw_status params_check_built(const sw_params *p, const char *what) {
     return p->built ? SW_OK : sw_fail(SW_ERR_STATE, "%s: the parameters are not built", what);
 }
 
-/* ---- Out ---- */
+/* ---- Saving ---- */
 
 static sw_status params_pack_one(const sw_param *p, sw_archive *a, const char *prefix) {
     char *name = params_join_name(prefix, p->name), *target = p->tied ? params_join_name(prefix, p->tied->name) : NULL;
@@ -60,21 +61,22 @@ sw_status sw_params_save(const sw_params *p, const char *path) {
     return status;
 }
 
-/* ---- In: what fits what ---- */
+/* ---- Loading: matching parameters and arrays ---- */
 
-enum { PREFIX_ROOM = 64, PREFIX_TRIES = 8 }; /* of a prefix that is looked for */
+enum { PREFIX_ROOM = 64, PREFIX_TRIES = 8 }; /* the search for a prefix: bytes with the 0 at the end; attempts */
 
 typedef struct match {
     const sw_params *params;
     const sw_archive *archive;
-    const char *prefix; /* of the names in the file */
-    int *from;          /* [params]: the entry that a parameter is read from; -1: none, or it is tied */
-    bool *used;         /* [entries] */
+    const char *prefix; /* the prefix of the names in the file */
+    int *from;          /* [params]: the entry from which a parameter is read; -1: none, or it is tied */
+    bool *used;         /* [entries]: the entry belongs to a parameter */
     bool no_memory;
     sw_error_list faults;
 } match;
 
-/* The entry of a name, its own or that of which a text says that it holds the name's numbers too; -1. */
+/* The entry with this name or, if `aliases`, the entry that a text gives for this name (a tied parameter); -1 if there
+ * is none. */
 static int match_entry(match *m, const char *name, bool aliases) {
     char *whole = params_join_name(m->prefix, name);
     const char *target = whole && aliases ? sw_archive_text(m->archive, whole) : whole;
@@ -90,10 +92,10 @@ static bool match_same_numbers(const swi_entry *a, const swi_entry *b) {
            memcmp(a->array.data, b->array.data, (size_t)count * swi_size(a->array.type)) == 0;
 }
 
-/* Looks for a parameter under its name and those that are tied to it. */
+/* Searches for a parameter under its name and the names that are tied to it. */
 static void match_find_source(match *m, const sw_param *p, bool aliases) {
     int *from = &m->from[p->index];
-    for (int i = p->index; i < m->params->count; i++) { /* tied names come after what they are tied to */
+    for (int i = p->index; i < m->params->count; i++) { /* tied names are declared after their target */
         const sw_param *name = m->params->list[i];
         if (name != p && name->tied != p)
             continue;
@@ -116,7 +118,7 @@ static void match_check_shape(match *m, const sw_param *p) {
                           sw_shape_text(a->rank, a->shape));
 }
 
-/* Can its numbers be had in the type of the parameters? */
+/* Adds a mismatch if the numbers cannot be converted to the type of the parameters. */
 static void match_check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
     const double *x = entry->array.data;
@@ -140,7 +142,7 @@ static void match_list_unexpected(match *m) {
             sw_error_list_add(&m->faults, "%.200s is not expected", m->archive->entry[i].name + length);
 }
 
-/* Is something of that name with that beginning in the file for every parameter? */
+/* Whether the file has an array named prefix + name for every parameter that is not tied. */
 static bool match_all_begin_with(const match *m, const char *prefix) {
     char name[PREFIX_ROOM + 256];
     for (int i = 0; i < m->params->count; i++) {
@@ -159,7 +161,7 @@ static bool match_is_empty(const match *m) {
     return true;
 }
 
-/* The beginning that all names have in the file, and not here: "optim.x.", or "module." of a PyTorch model. */
+/* Searches for a prefix with which the file has all parameters: "optim.x.", or "module." of a PyTorch model. */
 static bool match_find_prefix(const match *m, char prefix[PREFIX_ROOM]) {
     const char *first = m->params->count > 0 ? m->params->list[0]->name : "";
     const size_t length = strlen(first);
@@ -211,7 +213,7 @@ static sw_status match_names(match *m) {
     return swi_file_fail(path, SW_ERR_FORMAT, "does not fit the parameters: %s", sw_error_list_text(&m->faults));
 }
 
-/* ---- In: the numbers ---- */
+/* ---- Loading: the numbers ---- */
 
 static void params_copy(const sw_param *p, const sw_array *from) {
     const sw_array to = sw_param_value(p);

@@ -1,44 +1,45 @@
-/* Files: read in order, or replaced whole. file.c has core's calls of the operating system for them. */
+/* Sequential reading of files, and atomic replacement of files. All system calls for them are in file.c. */
 #ifndef SWALE_FILES_READER_WRITER_H
 #define SWALE_FILES_READER_WRITER_H
 
 #include <swale/error.h>
 
-/* A file being read. A failed call has a message that begins with the path. */
+/* A file that is read sequentially. The message of a failed call begins with the path. */
 typedef struct swi_reader {
     const char *path;
     int file;
     int64_t size, at; /* bytes of the file, bytes read or skipped */
 } swi_reader;
 
-/* swi_reader_close is due whatever comes of it. */
+/* Call swi_reader_close afterwards, also after an error. */
 sw_status swi_reader_open(swi_reader *r, const char *path);
 void swi_reader_close(swi_reader *r);
-/* The next `bytes` bytes, which must be there. */
+/* Reads the next `bytes` bytes to `out`, or skips them. If the file ends before them, swi_reader_take fails. */
 sw_status swi_reader_take(swi_reader *r, void *out, int64_t bytes);
 sw_status swi_reader_skip(swi_reader *r, int64_t bytes);
 
-/* A file that is to take another one's place. */
+/* A new file that will replace the file at a path. */
 typedef struct swi_writer {
     const char *path;
-    char *name;         /* of the file itself, in its folder, where the path is a symbolic link */
-    char temporary[48]; /* in the same folder; "": not there */
+    char *name;         /* the name of the file in `folder`, after symbolic links were followed */
+    char temporary[48]; /* the name of the temporary file in `folder`; "" if there is none */
     int file, folder;
     char *buffer;
     size_t used;
 } swi_writer;
 
-/* swi_writer_close is due whatever comes of it: without swi_writer_commit nothing is left of it. */
+/* Call swi_writer_close afterwards, also after an error. Without swi_writer_commit it removes the new file. */
 sw_status swi_writer_open(swi_writer *w, const char *path);
 sw_status swi_writer_put(swi_writer *w, const void *data, size_t bytes);
-/* All of it is on the disk, and under the path. */
+/* Flushes the new file to the disk and renames it to the path. */
 sw_status swi_writer_commit(swi_writer *w);
 void swi_writer_close(swi_writer *w);
 
-/* "path: reason", of which a very long path does not push out the reason. */
+/* Fails with the message "path: reason". A very long path is cut, so that the reason is always in the message. */
 SW_PRINTF(3, 4)
 sw_status swi_file_fail(const char *path, sw_status status, const char *format, ...);
-/* After sw_alloc: puts the path in front of its message, unless an older one is kept. */
+/* After sw_alloc has failed: puts the path before its message, unless an earlier error was pending (had_error). Returns
+ * SW_ERR_MEMORY. */
 sw_status swi_file_no_memory(const char *path, bool had_error);
 
 #endif

@@ -3,7 +3,7 @@
  *     u64, little-endian       length N of the header, at most 100,000,000
  *     N bytes                  JSON {"name": {"dtype": "F32", "shape": [2,3], "data_offsets": [0,24]}, …},
  *                              with "__metadata__": {"key": "text"}; spaces up to N
- *     the rest                 the arrays, one after the other without holes; offsets begin here
+ *     the rest                 the arrays, one after the other without gaps; offsets begin here
  *
  * Files are written as the Python package writes them: types of larger elements first, then by name, N a multiple of 8,
  * so that every array is aligned in the file. */
@@ -42,7 +42,7 @@ typedef struct header {
     int tensors;
 } header;
 
-/* In the file. The product cannot overflow: read_shape bounds the count. */
+/* The bytes of an array in the file. The product cannot overflow, because safetensors_read_shape limits the count. */
 static int64_t safetensors_stored_bytes(const tensor *t) {
     return t->type->bits >= 8 ? t->count * (t->type->bits / 8) : t->count * t->type->bits / 8;
 }
@@ -59,7 +59,7 @@ static sw_status safetensors_read_shape(const header *h, tensor *t, const json_t
     for (int i = 0; i < t->rank; i++) {
         const json_t *length = json_array_get(shape, (size_t)i);
         if (!json_is_integer(length) || json_integer_value(length) < 0)
-            return FAIL(h, "%.200s: axis %d of its shape is no length", t->name, i);
+            return FAIL(h, "%.200s: axis %d of its shape is not a length", t->name, i);
         t->shape[i] = json_integer_value(length);
         if (t->shape[i] > 0 && t->count > INT64_MAX / 16 / t->shape[i])
             return FAIL(h, "%.200s: its shape has too many elements", t->name);
@@ -88,14 +88,14 @@ static sw_status safetensors_read_tensor(const header *h, tensor *t, const char 
 static sw_status safetensors_read_texts(const header *h, sw_archive *a, json_t *metadata) {
     const char *key;
     json_t *value;
-    if (json_is_null(metadata)) /* no texts: so does the package read it */
+    if (json_is_null(metadata)) /* no texts, as in the Python package */
         return SW_OK;
     if (!json_is_object(metadata))
-        return FAIL(h, "its __metadata__ is no object");
+        return FAIL(h, "its __metadata__ is not an object");
     const bool had_error = sw_error() != NULL;
     json_object_foreach(metadata, key, value) {
         if (!json_is_string(value))
-            return FAIL(h, "%.200s in its __metadata__ is no text", key);
+            return FAIL(h, "%.200s in its __metadata__ is not a string", key);
         if (swi_archive_add_text(a, key, json_string_value(value)) != SW_OK)
             return swi_file_no_memory(h->path, had_error);
     }
@@ -122,18 +122,18 @@ static int compare_tensors_by_offset(const void *a, const void *b) {
     const tensor *s = a, *t = b;
     if (s->begin != t->begin)
         return s->begin < t->begin ? -1 : 1;
-    if (s->end != t->end) /* empty ones before the one that begins there */
+    if (s->end != t->end) /* empty arrays come before the array that begins at the same byte */
         return s->end < t->end ? -1 : 1;
     return strcmp(s->name, t->name);
 }
 
-/* Each begins where the last ended, and the last ends with the file. */
+/* Checks that each array begins where the one before ends, and that the last one ends with the file. */
 static sw_status safetensors_check_offsets(const header *h, int64_t data_bytes) {
     int64_t at = 0;
     for (int i = 0; i < h->tensors; i++) {
         const tensor *t = &h->tensor[i];
         if (t->begin != at)
-            return FAIL(h, "%.200s begins at byte %lld of the data, and what is before it ends at %lld", t->name,
+            return FAIL(h, "%.200s begins at byte %lld of the data, but the array before it ends at %lld", t->name,
                         (long long)t->begin, (long long)at);
         if (t->type->bits < 8 && t->count * t->type->bits % 8 != 0)
             return FAIL(h, "%.200s: %s %s does not end at a whole byte", t->name, t->type->name,
@@ -149,8 +149,9 @@ static sw_status safetensors_check_offsets(const header *h, int64_t data_bytes) 
     return SW_OK;
 }
 
-/* Twice: where jansson (2.14) finds no memory for a token longer than the ones before it, it drops a byte of
- * it and goes on (or ends in an assertion, which nobody can help). */
+/* Parses the header twice and compares the results: if jansson (2.14) has no memory for a token that is longer than the
+ * ones before it, it may drop a byte of the token and continue. (It may also stop in an assertion, which cannot be
+ * prevented here.) */
 static sw_status safetensors_parse(header *h, const char *text, size_t length) {
     json_error_t error;
     json_t *again = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
@@ -160,10 +161,10 @@ static sw_status safetensors_parse(header *h, const char *text, size_t length) {
     if (!alike || (!h->json && !error.text[0]))
         return swi_file_fail(h->path, SW_ERR_MEMORY, "out of memory: its header has %zu bytes", length);
     if (!h->json)
-        return FAIL(h, "its header is not JSON as it should be: %s, at byte %d", error.text, error.position);
+        return FAIL(h, "its header is not valid JSON: %s, at byte %d", error.text, error.position);
     for (size_t i = (size_t)error.position; i < length; i++)
         if (text[i] != ' ')
-            return FAIL(h, "byte %zu of its header comes after the end and is no space", i);
+            return FAIL(h, "byte %zu of its header comes after the end and is not a space", i);
     return SW_OK;
 }
 
@@ -180,7 +181,7 @@ static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h
         return FAIL(h, "not a safetensors file: a header of %llu bytes; at most %d are allowed",
                     (unsigned long long)length, LONGEST_HEADER);
     if ((int64_t)length > r->size - 8)
-        return FAIL(h, "truncated: a header of %llu bytes, of which %lld are there", (unsigned long long)length,
+        return FAIL(h, "truncated: a header of %llu bytes, of which the file has %lld", (unsigned long long)length,
                     (long long)r->size - 8);
     char *text = swi_alloc_raw((size_t)length);
     if (!text)
@@ -200,7 +201,7 @@ static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h
 
 /* ---- Reading: the arrays ---- */
 
-/* Bytes that an array takes in memory, where each begins at a multiple of 8. */
+/* The bytes of an array in memory, rounded up so that every array begins at a multiple of 8. */
 static int64_t safetensors_memory_bytes(const tensor *t) {
     const int64_t bytes = t->type->as < 0 ? 0 : t->count * (int64_t)sw_dtype_size((sw_dtype)t->type->as);
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -242,7 +243,7 @@ static sw_status safetensors_read_arrays(swi_reader *r, sw_archive *a, const hea
     return SW_OK;
 }
 
-/* The archive is empty, and has its path. */
+/* Reads the file a->path into the archive, which is empty. */
 static sw_status safetensors_read(sw_archive *a) {
     swi_reader r;
     header h = {.path = a->path};
@@ -271,18 +272,18 @@ static int compare_texts_by_key(const void *a, const void *b) {
     return strcmp(((const swi_text *)a)->key, ((const swi_text *)b)->key);
 }
 
-/* jansson takes no text that is not UTF-8, and says no more than that it failed. */
+/* Finds out why jansson has failed, which it does not report: a text is not UTF-8, or there is not enough memory. */
 static sw_status safetensors_fail_text(const char *path, const char *key, const char *text) {
-    json_t *key_there = json_string(key), *text_there = text ? json_string(text) : NULL,
-           *memory_there = json_string_nocheck(text && key_there ? text : key);
-    sw_status status = memory_there && !key_there
+    json_t *key_json = json_string(key), *text_json = text ? json_string(text) : NULL,
+           *memory_json = json_string_nocheck(text && key_json ? text : key);
+    sw_status status = memory_json && !key_json
                            ? swi_file_fail(path, SW_ERR_ARGUMENT, "the name %.200s is not UTF-8", key)
-                       : memory_there && text && !text_there
+                       : memory_json && text && !text_json
                            ? swi_file_fail(path, SW_ERR_ARGUMENT, "the text of %.200s is not UTF-8", key)
                            : swi_file_fail(path, SW_ERR_MEMORY, "out of memory: its header cannot be made");
-    json_decref(key_there);
-    json_decref(text_there);
-    json_decref(memory_there);
+    json_decref(key_json);
+    json_decref(text_json);
+    json_decref(memory_json);
     return status;
 }
 
@@ -317,7 +318,7 @@ static json_t *safetensors_integers(int count, const int64_t *values) {
     return list;
 }
 
-/* s and o of a format take over what they are given, also when it fails; NULL makes it fail. */
+/* json_pack takes ownership of `shape` and `range`, also if it fails; it fails if one of them is NULL. */
 static json_t *safetensors_describe_entry(const swi_entry *entry, const int64_t offsets[2]) {
     json_t *shape = safetensors_integers(entry->array.rank, entry->array.shape),
            *range = safetensors_integers(2, offsets);
@@ -343,7 +344,7 @@ static sw_status safetensors_make_header(json_t *json, const char *path, const s
     return SW_OK;
 }
 
-/* Length and header, as they are in the file. */
+/* Makes the beginning of the file: the length of the header and the header. The caller frees *text. */
 static sw_status safetensors_print_header(const json_t *json, const char *path, char **text, size_t *size) {
     const bool had_error = sw_error() != NULL;
     const size_t length = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0,
@@ -383,7 +384,7 @@ static sw_status safetensors_write(const sw_archive *a, const char *path) {
     const bool had_error = sw_error() != NULL;
     for (int i = 0; i < a->entries; i++)
         if (!a->entry[i].array.data)
-            return swi_file_fail(path, SW_ERR_TYPE, "%.200s is %s, which is not written", a->entry[i].name,
+            return swi_file_fail(path, SW_ERR_TYPE, "%.200s is %s, which is not supported", a->entry[i].name,
                                  a->entry[i].stored);
     swi_entry **sorted = sw_alloc_array(a->entries, sizeof *sorted);
     if (!sorted)
@@ -406,7 +407,7 @@ static sw_status safetensors_write(const sw_archive *a, const char *path) {
     return status;
 }
 
-/* ---- For programs ---- */
+/* ---- Public functions ---- */
 
 sw_archive *sw_archive_load(const char *path) {
     if (!path) {
@@ -428,8 +429,8 @@ sw_status sw_archive_save(const sw_archive *a, const char *path) {
     if (a->failed)
         return sw_error() ? a->failed
                           : sw_fail(SW_ERR_STATE,
-                                    "%.700s: not saved: the archive lacks what could not be put "
-                                    "into it",
+                                    "%.700s: not saved: the archive is incomplete, because an "
+                                    "earlier call failed",
                                     path);
     return safetensors_write(a, path);
 }

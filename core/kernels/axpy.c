@@ -49,7 +49,7 @@ static void SW_K(axpy_add)(void *args, int64_t begin, int64_t end, double *sums)
         y[i] += a * x[i];
 }
 
-/* Neumaier's sum: s = y + v, and the part of y + v that s has not goes to low. */
+/* Neumaier's compensated summation: y becomes sum = y + v, and the rounding error of this addition is added to low. */
 static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const compensated_args *s = args;
     const real *restrict x = s->x;
@@ -87,12 +87,12 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
             memcpy(y, x, (size_t)n * swi_size(type));
         return;
     }
-    if (n == 1 && !store && type == SW_F32) { /* scalars: not worth a kernel; the same arithmetic */
+    if (n == 1 && !store && type == SW_F32) { /* a scalar, without the cost of a kernel call; the same arithmetic */
         *(float *)y += (float)a * *(const float *)x;
         return;
     }
     vector_args args = {.x = x, .out = y, .factor = a};
-    if (store && x == y) { /* in place: not through a kernel that promises distinct memory */
+    if (store && x == y) { /* the pointers of scale_kernels are `restrict`, so that x and y must be different */
         swi_run(&scale_in_place_kernels, type, &args, n);
         return;
     }

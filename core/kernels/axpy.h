@@ -1,12 +1,12 @@
-/* Loops over vectors that the engine itself uses. */
+/* Loops over vectors for the engine: accumulation of gradients, with and without compensation. */
 #ifndef SWALE_KERNELS_AXPY_H
 #define SWALE_KERNELS_AXPY_H
 
 #include <swale/array.h>
 
-/* y += a·x, or y = a·x if store */
+/* y += a·x, or y = a·x if `store` */
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store);
-/* y + low ← y + low + a·x, low the rounding errors of earlier additions. */
+/* y + low ← y + low + a·x, where low holds the sum of the rounding errors of y. */
 void swi_axpy_compensated(int64_t n, double a, const float *x, float *y, float *low);
 /* y ← a·(y + low) */
 void swi_close_compensated(int64_t n, double a, float *y, const float *low);

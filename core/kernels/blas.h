@@ -32,16 +32,16 @@ typedef struct sw_blas_call {
 } sw_blas_call;
 
 /* Begin and end calls of OpenBLAS by this thread. Between the two, OpenBLAS computes on this thread only, whether it
- * was built with POSIX threads, with OpenMP, or without threads (such a build is not safe for several threads, so that
- * only one thread at a time can be inside). Call sw_blas_ready first. If other threads use all the memory,
+ * was built with POSIX threads, with OpenMP, or without threads. (A build without threads is not thread-safe; therefore
+ * only one thread at a time may call it.) Call sw_blas_ready first. If other threads use all the memory,
  * sw_blas_enter waits until one of them leaves. Calls must not be nested. A fork, and the end of the process, wait for
  * sw_blas_leave, so that they do not release OpenBLAS's memory while it is in use. */
 SW_API sw_blas_call sw_blas_enter(void);
 SW_API void sw_blas_leave(sw_blas_call call);
 
 /* As sw_parallel (parallel.h), for work that calls OpenBLAS between sw_blas_enter and sw_blas_leave. If there is not
- * enough memory for every thread, the calling thread does all the work; SW_ERR_MEMORY if there is not enough for
- * one. */
+ * enough memory for every thread, the calling thread does all the work. SW_ERR_MEMORY if there is not enough memory for
+ * one thread. */
 SW_API sw_status sw_blas_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles);
 
 #ifdef __cplusplus

@@ -2,29 +2,30 @@
  *
  * One thread. OpenBLAS built with POSIX threads has one number of threads for the process, which this file sets to 1
  * once. OpenBLAS built with OpenMP calls omp_get_max_threads in the calling thread at each call (num_cpu_avail in its
- * common_thread.h). Up to version 0.3.21, its openblas_set_num_threads sets that number, which belongs to the
- * program. Therefore it is set to 1 only during the call. No OpenMP thread is then started, and a forked child does
- * not wait for threads that it does not have.
+ * common_thread.h). Up to version 0.3.21, openblas_set_num_threads changes the OpenMP setting of the program. Therefore
+ * this file sets the OpenMP number of threads to 1 only during the call. Then no OpenMP thread is started, and a forked
+ * child does not wait for threads that it does not have.
  *
  * OpenBLAS built without threads assigns its buffers without a lock (unless built with USE_LOCKING, which cannot be
  * detected). In this case there is one buffer, and one call runs at a time.
  *
  * Memory. OpenBLAS maps a buffer for each running call and keeps it for later calls. If the mapping fails, it tries
- * again forever (blas_memory_alloc in its memory.c). Therefore this library makes OpenBLAS map the buffers in
- * advance, each after a trial mapping of the same size, and begins a call only with a reservation of one of them. A
- * thread keeps its reservation after the call, so that the next call takes no lock. A thread without a reservation
- * takes a free one, or that of a thread which is not inside a call. If all of them are in use, one more buffer is
- * mapped. If that is impossible, the thread waits until a call ends. So the number of buffers is the number of calls
- * that run at the same time, and not the number of threads.
+ * again forever (blas_memory_alloc in its memory.c). Therefore this library makes OpenBLAS map the buffers in advance,
+ * each after a trial mapping of the same size, and begins a call only with a reservation of one of them. A thread keeps
+ * its reservation after the call, so that the next call takes no lock. A thread without a reservation reserves a free
+ * buffer, or takes over the reservation of a thread that is not inside a call. If all buffers are in use, one more is
+ * mapped. If that is impossible, the thread waits until a call ends. Therefore the number of buffers is the number of
+ * calls that run at the same time, and not the number of threads.
  *
- * The gate. A fork while a thread holds OpenBLAS's lock would leave it locked in the child. OpenBLAS unmaps its
- * buffers in its destructor while other threads may still compute. The buffers in use cannot be counted while others
- * are mapped. In all three cases the gate is closed, and the thread waits until no call is running. Each thread has a
- * separate flag for that, so that threads do not share a cache line.
+ * The gate. Calls may begin only while the gate is open. It is closed in three cases: before a fork, because the lock
+ * of OpenBLAS would remain locked in the child if a thread held it; before OpenBLAS's destructor unmaps its buffers;
+ * and while buffers are mapped, because buffers in use could not be counted. The thread that closes the gate waits
+ * until no call is running. Each thread has a separate flag `inside` for that, so that threads do not share a cache
+ * line.
  *
- * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; a thread that takes
- * the reservation of another clears `reserved`, then reads `inside`. So at least one of the two sees the change of
- * the other. */
+ * The order of `inside` and `reserved` matters: a thread sets `inside`, then reads `reserved`; a thread that takes the
+ * reservation of another clears `reserved`, then reads `inside`. Therefore at least one of the two sees the change that
+ * the other has made. */
 #define _GNU_SOURCE
 #include <swale/blas.h>
 #include <swale/library.h>
@@ -46,12 +47,12 @@
 
 extern void *blas_memory_alloc(int purpose) __attribute__((weak));
 extern void blas_memory_free(void *buffer) __attribute__((weak));
-/* Versions 0.3.22 and 0.3.23 have it: there a number that the program has set counts for more than
- * OpenMP's. */
+/* Exported by versions 0.3.22 and 0.3.23, in which a number of threads set by openblas_set_num_threads takes precedence
+ * over the OpenMP setting. */
 extern int blas_num_threads_set __attribute__((weak));
 
-/* Whether the threads are there that OpenBLAS starts when it is loaded; if not, its destructor waits for
- * none. */
+/* Whether the threads that OpenBLAS starts when it is loaded exist. If it is 0, the destructor of OpenBLAS does not
+ * wait for them. */
 extern int blas_server_avail __attribute__((weak));
 
 enum { MOST_BUFFERS = 1024 };
@@ -59,10 +60,10 @@ enum { WITHOUT_THREADS = 0, WITH_POSIX_THREADS = 1, WITH_OPENMP = 2 }; /* openbl
 
 typedef struct sw_blas_caller caller;
 struct sw_blas_caller {
-    atomic_bool inside;      /* a call is under way */
-    atomic_bool reserved;    /* one of OpenBLAS's buffers is for this thread; written with the mutex */
-    bool listed;             /* among callers */
-    caller *next, *previous; /* of callers */
+    atomic_bool inside;      /* a call is running, or about to begin */
+    atomic_bool reserved;    /* a buffer of OpenBLAS is reserved for this thread; written with the mutex held */
+    bool listed;             /* this struct is in the list `callers` */
+    caller *next, *previous; /* links of the list `callers` */
 };
 static _Thread_local caller self;
 
@@ -70,13 +71,13 @@ enum { OPEN = 0, CLOSED, ENDING };
 static atomic_int gate;  /* whether calls may begin */
 static pthread_t ending; /* ENDING: the thread that ends the process */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;                                 /* its destructor: a thread ends */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the list and of buffers */
+static pthread_key_t key;                                 /* its destructor runs when a thread ends */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* protects `callers` and `buffers` */
 static caller *callers;
 static struct {
-    atomic_int held; /* that OpenBLAS was made to map; grows with the mutex and a closed gate */
-    int reserved;    /* of them, for threads; with the mutex */
-    int limit;       /* of held */
+    atomic_int held; /* buffers that OpenBLAS has mapped; grows with the mutex held and the gate closed */
+    int reserved;    /* buffers that are reserved for threads; changes with the mutex held */
+    int limit;       /* the largest value of `held` */
 } buffers;
 
 static atomic_bool initialized;
@@ -96,10 +97,10 @@ static void caller_list(caller *c) {
     c->listed = true;
 }
 
-static void caller_unlist(void *user) { /* its thread ends */
+static void caller_unlist(void *user) { /* called when the thread ends */
     caller *c = user;
     pthread_mutex_lock(&mutex);
-    if (atomic_load(&gate) == ENDING) { /* there is no list any more */
+    if (atomic_load(&gate) == ENDING) { /* the list no longer exists */
         pthread_mutex_unlock(&mutex);
         return;
     }
@@ -115,7 +116,7 @@ static void caller_unlist(void *user) { /* its thread ends */
     pthread_mutex_unlock(&mutex);
 }
 
-/* With the mutex. */
+/* Adds the thread to the list. The caller holds the mutex. */
 static void caller_join(caller *c) {
     if (!c->listed && pthread_setspecific(key, c) == 0)
         caller_list(c);
@@ -128,12 +129,12 @@ static bool callers_are_inside(void) {
     return false;
 }
 
-/* Closes the gate and waits for the calls of other threads. Returns with the mutex. */
+/* Closes the gate and waits for the calls of other threads. Returns with the mutex locked. */
 static void gate_close(int why) {
     for (;;) {
         pthread_mutex_lock(&mutex);
         if (atomic_load(&gate) != ENDING)
-            atomic_store(&gate, why); /* each time: another thread that had closed it may have opened it */
+            atomic_store(&gate, why); /* in each round, because another thread may have opened the gate */
         if (!callers_are_inside())
             return;
         pthread_mutex_unlock(&mutex);
@@ -155,7 +156,7 @@ static void gate_after_fork_in_parent(void) {
     pthread_mutex_unlock(&mutex);
 }
 
-/* The other threads are gone; OpenBLAS's buffers are there. */
+/* The child has only this thread; the buffers of OpenBLAS are still mapped. */
 static void gate_after_fork_in_child(void) {
     pthread_mutex_init(&mutex, NULL);
     callers = NULL;
@@ -188,10 +189,10 @@ static bool buffers_one_fits(void) {
     return trial != MAP_FAILED && munmap(trial, SW_BLAS_BUFFER) == 0;
 }
 
-/* The library is unloaded or the process ends: waits for the calls under way. Other threads that would begin
- * one afterwards sleep until the process has ended. */
+/* Called when the library is unloaded or the process ends. Waits for the running calls. A thread that would begin a
+ * call afterwards sleeps until the process has ended. */
 static void blas_close(void) {
-    /* A thread of OpenBLAS's own that tries for ever to have its buffer would be waited for at exit. */
+    /* The destructor of OpenBLAS would wait forever for a thread of OpenBLAS that cannot map its buffer. */
     if (blas_memory_is_limited() && blas_has_threads() && !buffers_one_fits())
         blas_server_avail = 0;
     ending = pthread_self();
@@ -199,15 +200,15 @@ static void blas_close(void) {
     callers = NULL;
     pthread_mutex_unlock(&mutex);
     if (atomic_load(&initialized))
-        pthread_key_delete(key); /* its destructor may be gone when another thread ends */
+        pthread_key_delete(key); /* the code of its destructor may be unloaded before another thread ends */
 }
 
 __attribute__((constructor)) static void blas_close_at_end(void) {
     swi_library_at_end(blas_close);
 }
 
-/* How many buffers this library asks for. OpenBLAS has 2 MAX_THREADS, and 50 at least (NUM_BUFFERS in its
- * common.h); beyond them it prints a warning or gives none. Each of its own threads, MAX_THREADS at most,
+/* The largest number of buffers that this library requests. OpenBLAS has 2 MAX_THREADS buffers, but at least 50
+ * (NUM_BUFFERS in its common.h); for more it prints a warning or fails. Each of its own threads (at most MAX_THREADS)
  * takes one when it starts. */
 static int buffers_limit(void) {
     enum { AT_LEAST = 50 };
@@ -232,7 +233,7 @@ static void blas_initialize(void) {
             omp_get_threads = NULL;
     }
     if (build != WITH_OPENMP || !omp_get_threads || &blas_num_threads_set)
-        openblas_set_num_threads(1); /* one owner of the threads: this library */
+        openblas_set_num_threads(1); /* only this library runs threads */
     const char *core = openblas_get_corename();
     small_kernel =
         strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 || strcmp(core, "SapphireRapids") == 0;
@@ -242,16 +243,16 @@ static void blas_initialize(void) {
 }
 
 bool swi_blas_small_kernel(void) {
-    gate_sleep_if_ending(); /* in a first product that exit overtakes */
+    gate_sleep_if_ending(); /* the first product of a thread may begin while another thread calls exit */
     pthread_once(&once, blas_initialize);
     return small_kernel;
 }
 
 /* ---- Buffers ---- */
 
-/* OpenBLAS's own threads take a buffer each as soon as they run: not one of those obtained for this library,
- * which are counted where the address space is limited. They have had the time since OpenBLAS was loaded, and
- * this. */
+/* Each thread of OpenBLAS takes a buffer as soon as it runs. If the address space is limited, it must not take one of
+ * those that are mapped for this library. Therefore, before it maps the first buffer, this library waits for a short
+ * time in addition to the time since OpenBLAS was loaded. */
 static void blas_wait_for_threads(void) {
     static bool waited;
     enum { MICROSECONDS = 200000 };
@@ -261,13 +262,14 @@ static void blas_wait_for_threads(void) {
     }
 }
 
-/* Makes OpenBLAS map `count` buffers: all of them are taken, then given back. With the mutex and a closed
- * gate, so that none is in use; but a program that calls OpenBLAS itself may use some: a trial for each. */
+/* Makes OpenBLAS map `count` buffers, by allocating all of them and then freeing them. The caller holds the mutex and
+ * has closed the gate, so that this library uses none. Because a program that calls OpenBLAS itself may use some, there
+ * is a trial mapping for each buffer. */
 static bool buffers_map(int count) {
     void *taken[MOST_BUFFERS];
     int n = 0;
     if (count <= atomic_load(&buffers.held))
-        return true; /* another thread has done so meanwhile */
+        return true; /* another thread has mapped them in the meantime */
     blas_wait_for_threads();
     while (n < count && buffers_one_fits()) {
         taken[n] = blas_memory_alloc ? blas_memory_alloc(0) : NULL;
@@ -282,7 +284,7 @@ static bool buffers_map(int count) {
     return n == count;
 }
 
-/* With the mutex, so that two trials do not take each other's room. */
+/* The mutex prevents that two simultaneous trial mappings make each other fail. */
 static bool buffers_next_fits(void) {
     pthread_mutex_lock(&mutex);
     const bool fits = buffers_one_fits();
@@ -290,12 +292,13 @@ static bool buffers_next_fits(void) {
     return fits;
 }
 
-/* OpenBLAS has `count` buffers, if memory can be had: then true. From outside a call, without the mutex. */
+/* Makes OpenBLAS map buffers until there are `count`. Returns false if there is not enough memory. The calling thread
+ * is outside a call and does not hold the mutex. */
 static bool buffers_grow(int count) {
     if (count > buffers.limit)
         return false;
     if (atomic_load(&buffers.held) > 0 && !buffers_next_fits())
-        return false; /* without holding up the calls of other threads */
+        return false; /* the gate was not closed, so that the calls of other threads were not delayed */
     gate_close(CLOSED);
     const bool grown = !gate_is_ending_elsewhere() && buffers_map(count);
     gate_open();
@@ -304,8 +307,8 @@ static bool buffers_grow(int count) {
     return grown;
 }
 
-/* Reserves a buffer for this thread: a free one, or that of a thread which is not inside a call. With the
- * mutex. False: calls under way use all. */
+/* Reserves a free buffer for this thread, or takes over the reservation of a thread that is not inside a call. The
+ * caller holds the mutex. Returns false if running calls use all buffers. */
 static bool buffer_reserve(caller *c) {
     if (atomic_load(&c->reserved))
         return true;
@@ -322,7 +325,7 @@ static bool buffer_reserve(caller *c) {
             atomic_store(&c->reserved, true);
             return true;
         }
-        atomic_store(&other->reserved, true); /* its call began before it could see that */
+        atomic_store(&other->reserved, true); /* its call began before the reservation was taken away */
     }
     return false;
 }
@@ -339,7 +342,7 @@ static void blas_fail(void) {
 }
 
 int sw_blas_ready(int threads) {
-    gate_sleep_if_ending(); /* in a first product that exit overtakes */
+    gate_sleep_if_ending(); /* see swi_blas_small_kernel */
     pthread_once(&once, blas_initialize);
     if (build == WITHOUT_THREADS)
         threads = 1;
@@ -379,8 +382,8 @@ static void gate_wait_for_callers(int tries) {
         usleep(MICROSECONDS);
 }
 
-/* The gate is closed, or this thread has no buffer reserved. The thread that ends the process needs none: no
- * other one may begin a call. */
+/* Called if the gate is closed or this thread has no reservation. The thread that ends the process needs none, because
+ * no other thread may begin a call. */
 static void blas_enter_slowly(sw_blas_call *call) {
     enum { TRIES_TO_GROW = 64 };
     caller *c = call->caller;
@@ -394,7 +397,7 @@ static void blas_enter_slowly(sw_blas_call *call) {
         }
         caller_join(c);
         const bool reserved = buffer_reserve(c);
-        if (reserved && !c->listed) { /* out of memory: neither the gate nor others can see this thread */
+        if (reserved && !c->listed) { /* no memory for the list entry: keep the mutex during the call instead */
             call->has_mutex = true;
             break;
         }

@@ -1,9 +1,10 @@
 /* Selects the kernels of OpenBLAS.
  *
- * OpenBLAS identifies a processor by its model number. Up to version 0.3.24 it takes a newer processor for a Prescott
- * of 2004, whose kernels are a fifth as fast (https://github.com/OpenMathLib/OpenBLAS/issues/4267). Debian 12 and
- * Ubuntu 22.04 have such versions. In this case this file repeats the selection for the instructions of the
- * processor, with the variable OPENBLAS_CORETYPE. If the user has set this variable, it is not changed.
+ * OpenBLAS identifies a processor by its model number. Up to version 0.3.24 it treats an unknown newer processor as a
+ * Prescott of 2004, whose kernels have a fifth of the speed (https://github.com/OpenMathLib/OpenBLAS/issues/4267).
+ * Debian 12 and Ubuntu 22.04 have such versions. In this case this file makes OpenBLAS select again, with the
+ * environment variable OPENBLAS_CORETYPE set for the instructions of the processor. If the user has set this variable,
+ * it is not changed.
  *
  * This happens before main, because no other thread may be in OpenBLAS or read the environment at the same time. If
  * dlopen loads swale into a process that already has threads, OpenBLAS keeps its choice, and the user can set the
@@ -20,10 +21,10 @@
 #include <string.h>
 #include <strings.h>
 
-/* Exported by an OpenBLAS that chooses kernels as it runs (DYNAMIC_ARCH); others do not have them. */
+/* Exported only by an OpenBLAS that chooses its kernels at run time (DYNAMIC_ARCH). */
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
-/* Whether its threads are there: those of a parent are not, in the child of a fork. */
+/* Whether the threads of OpenBLAS exist. In the child of a fork they do not. */
 extern int blas_server_avail __attribute__((weak));
 
 static const char variable[] = "OPENBLAS_CORETYPE";
@@ -42,14 +43,14 @@ const char *swi_better_core(const char *core, bool avx2, bool avx512) {
 bool swi_choose_core(void) {
     if (!gotoblas_dynamic_init || !gotoblas_dynamic_quit || getenv(variable))
         return false;
-    gotoblas_dynamic_init(); /* has been called, unless OpenBLAS is linked statically: then it comes after this */
+    gotoblas_dynamic_init(); /* a statically linked OpenBLAS would call it only after this constructor */
     const int level = swi_cpu_best();
     const char *better = swi_better_core(openblas_get_corename(), level >= 1, level >= 2);
     if (!better || setenv(variable, better, 1) != 0)
         return false;
     gotoblas_dynamic_quit();
     gotoblas_dynamic_init();
-    unsetenv(variable); /* not for the programs that this one starts */
+    unsetenv(variable); /* programs that this one starts must not inherit it */
     return strcasecmp(openblas_get_corename(), better) == 0;
 }
 
@@ -64,8 +65,8 @@ bool swi_choose_core(void) {
 #define SANITIZER_THREADS 0
 #endif
 
-/* Threads in this process besides this one, those that OpenBLAS keeps ready, which sleep, and the
- * sanitizer's; 1 where that cannot be known. */
+/* The number of threads of this process other than this one, the sleeping threads of OpenBLAS and the thread of the
+ * sanitizer; 1 if it cannot be determined. */
 static int blas_other_threads(void) {
     DIR *tasks = opendir("/proc/self/task");
     if (!tasks)

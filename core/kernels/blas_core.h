@@ -4,13 +4,14 @@
 
 #include <stdbool.h>
 
-/* The core that OpenBLAS should have chosen instead of `core`; NULL if its choice is well. */
+/* The core that OpenBLAS should use instead of `core` on a processor with these instructions; NULL if `core` is
+ * right. */
 const char *swi_better_core(const char *core, bool avx2, bool avx512);
-/* Has it choose again where it should; whether it chose that. */
+/* If OpenBLAS chose the wrong core, makes it choose again. Returns whether it then chose the better core. */
 bool swi_choose_core(void);
-/* Whether no thread of the program can be in OpenBLAS: there is none but this one. */
+/* Whether the program has no other thread, which could be inside OpenBLAS. */
 bool swi_may_choose_core(void);
-/* Whether it has a kernel for small matrices. Readies it at the first call. (blas_call.c) */
+/* Whether OpenBLAS has a kernel for small matrices. The first call sets up OpenBLAS (blas_call.c). */
 bool swi_blas_small_kernel(void);
 const char *swi_blas_config(void);
 

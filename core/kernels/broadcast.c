@@ -12,7 +12,7 @@ sw_broadcast sw_broadcast_plan(int rank, const int64_t *shape, int a_rank, const
     sw_broadcast l = {0};
     int64_t a_step = 1, b_step = 1, step = 1;
     bool a_before = false, b_before = false;
-    for (int axis = rank - 1; axis >= 0; axis--) { /* from the last; l holds them in that order */
+    for (int axis = rank - 1; axis >= 0; axis--) { /* the plan holds the axes from the last to the first */
         int64_t n = shape[axis];
         int64_t na = broadcast_length(a_rank, a_shape, rank, axis), nb = broadcast_length(b_rank, b_shape, rank, axis);
         bool a_repeats = na == 1 && n != 1, b_repeats = nb == 1 && n != 1;

@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 /* A plan: the axes of the output, from the last axis to the first. A stride of 0 means that the operand repeats along
- * the axis. Neighboring axes are joined to one if each operand either repeats along both or along none of them. Axes of
+ * the axis. Two neighboring axes are joined to one if each operand repeats along both or along neither of them. Axes of
  * length 1 are left out, but at least one axis remains. */
 typedef struct sw_broadcast {
     int axes;

@@ -11,17 +11,17 @@
 void sw_box_join(sw_box *b, int operands) {
     int axes = 0;
     for (int axis = 0; axis < b->axes; axis++) {
-        bool goes_on = axes > 0;
+        bool joins = axes > 0;
         if (b->length[axis] == 1)
             continue;
-        for (int k = 0; k < operands && goes_on; k++)
-            goes_on = b->stride[k][axes - 1] == b->length[axis] * b->stride[k][axis];
-        axes += !goes_on;
-        b->length[axes - 1] = goes_on ? b->length[axes - 1] * b->length[axis] : b->length[axis];
+        for (int k = 0; k < operands && joins; k++)
+            joins = b->stride[k][axes - 1] == b->length[axis] * b->stride[k][axis];
+        axes += !joins;
+        b->length[axes - 1] = joins ? b->length[axes - 1] * b->length[axis] : b->length[axis];
         for (int k = 0; k < operands; k++)
             b->stride[k][axes - 1] = b->stride[k][axis];
     }
-    if (axes == 0) { /* one element */
+    if (axes == 0) { /* the box has one element */
         axes = 1;
         b->length[0] = 1;
         for (int k = 0; k < operands; k++)
@@ -45,7 +45,7 @@ void sw_strides(int rank, const int64_t *shape, int64_t *stride) {
     }
 }
 
-/* ---- Pieces: rows × run elements, element (r, i) at r·row + i·step on either side ---- */
+/* ---- Pieces: rows × run elements; element (r, i) is at r·row + i·step in both arrays ---- */
 
 typedef struct piece {
     const char *from;
@@ -53,14 +53,14 @@ typedef struct piece {
     int64_t rows, run, from_row, from_step, to_row, to_step;
 } piece;
 
-/* Unsigned numbers that may stand for elements of any type. */
+/* Unsigned types by which elements of any type of that size are moved. */
 typedef uint8_t __attribute__((may_alias)) bits8;
 typedef uint32_t __attribute__((may_alias)) bits32;
 typedef uint64_t __attribute__((may_alias)) bits64;
 typedef uint32_t quad __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
 
-/* Blocks of an exchange of two axes, BLOCK × BLOCK elements: whole cache lines on both sides. */
+/* An exchange of two axes moves blocks of BLOCK × BLOCK elements, which are whole cache lines in both arrays. */
 enum { BLOCK = 16 };
 
 /* to[r][i] = from[i][r] for a corner of a block: 4 × 4 elements of 4 bytes, 2 × 2 of 8. */
@@ -86,11 +86,11 @@ static inline void exchange_corner_bits8(const bits8 *x, int64_t s, bits8 *y, in
     *y = *x;
 }
 
-/* plain: any steps. repeat: each row one element, again and again. exchange: rows are neighbors in
- * `from`, elements of a row are neighbors in `to`. */
+/* plain: for any steps. repeat: each row is one element, which is repeated. exchange: rows are contiguous in `from`,
+ * and the elements of a row are contiguous in `to`. */
 #define PIECES(type, corner)                                                                                      \
     static void plain_##type(const piece *p) {                                                                    \
-        const bool along = p->run >= p->rows; /* the longer loop inside */                                        \
+        const bool along = p->run >= p->rows; /* the longer loop is inside */                                     \
         const int64_t outer = along ? p->rows : p->run, inner = along ? p->run : p->rows,                         \
                       from_outer = along ? p->from_row : p->from_step,                                            \
                       from_inner = along ? p->from_step : p->from_row, to_outer = along ? p->to_row : p->to_step, \
@@ -137,27 +137,27 @@ static void copy_runs(const piece *p, size_t size) {
                (size_t)p->run * size);
 }
 
-/* ---- The walk over a box in pieces ---- */
+/* ---- The loop over the pieces of a box ---- */
 
 enum {
     FROM,
     TO,                   /* operands of the box */
-    PIECE = SW_TILE,      /* about as many elements in a piece */
-    LONGEST_RUN = 16384,  /* … or as many, where they are neighbors */
+    PIECE = SW_TILE,      /* the approximate number of elements in a piece */
+    LONGEST_RUN = 16384,  /* the largest number of contiguous elements in a piece */
     BAND = 64,            /* rows of an exchange in a piece */
-    SHORT_RUN_BYTES = 32, /* runs for which memcpy is not worth a call */
+    SHORT_RUN_BYTES = 32, /* shorter runs are copied without a call of memcpy */
     LEAST_EXCHANGE = 8    /* shorter axes are not exchanged in blocks */
 };
 
 typedef enum copy_way { PLAIN, RUNS, REPEAT, EXCHANGE } copy_way;
 
 typedef struct copy_job {
-    sw_box outer; /* the axes that a piece does not have */
-    piece whole;  /* the others in full */
+    sw_box outer; /* the axes that are not in a piece */
+    piece whole;  /* the axes of a piece in full length */
     copy_way way;
     size_t size;
-    int64_t rows, run;     /* of a piece */
-    int64_t bands, pieces; /* in which it is cut: along the rows, along a run */
+    int64_t rows, run;     /* the size of a piece */
+    int64_t bands, pieces; /* the numbers of pieces along the rows and along a run */
     int64_t units, per_tile;
 } copy_job;
 
@@ -193,8 +193,8 @@ static void copy_tile(void *args, int64_t tile) {
     }
 }
 
-/* Which axis, besides the last, a piece has: the one that is exchanged with it, or the one before it, or,
- * if that is short, the longest. -1: there is no other. */
+/* The axis of a piece besides the last axis: the one that is exchanged with the last, or the one before the last, or,
+ * if that is short, the longest. -1 if there is no other axis. */
 static int copy_second_axis(const sw_box *b, copy_way *way) {
     const int last = b->axes - 1;
     int best = last - 1;
@@ -214,7 +214,7 @@ static int64_t copy_min(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* The longest run, then as many rows as make a piece. */
+/* Chooses the longest possible run, and then as many rows as fit in a piece. */
 static void copy_set_tiles(copy_job *j) {
     const piece *w = &j->whole;
     if (j->way == EXCHANGE) {
@@ -291,7 +291,7 @@ static int64_t part_offset(const sw_part *p) {
     sw_strides(p->rank, p->shape, stride);
     for (int axis = 0; axis < p->rank; axis++) {
         if (p->length[axis] == 0)
-            return 0; /* nothing there: the array may have no memory */
+            return 0; /* the part is empty, and the array may have no memory */
         offset += p->begin[axis] * stride[axis];
     }
     return offset;
@@ -305,8 +305,8 @@ void sw_part_write(size_t size, const sw_part *p, const void *part, void *whole)
     sw_box_copy(size, part_box(p, FROM, TO), part, (char *)whole + (size_t)part_offset(p) * size);
 }
 
-/* Before and after the part along each axis in turn: inside it along the axes before, everywhere along
- * those behind. Every element once. */
+/* For each axis, fills the elements before and after the part along this axis that are inside the part along the axes
+ * before it. Therefore every element is written once. */
 void sw_part_fill_around(size_t size, const sw_part *p, const void *value, void *whole) {
     int64_t stride[SW_MAX_RANK] = {0}, length[SW_MAX_RANK], at = 0;
     sw_strides(p->rank, p->shape, stride);

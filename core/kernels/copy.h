@@ -19,12 +19,12 @@ typedef struct sw_box {
     int axes;
     int64_t length[SW_MAX_RANK], stride[SW_BOX_OPERANDS][SW_MAX_RANK];
 } sw_box;
-/* Joins neighboring axes that all of the first `operands` operands traverse with one stride, and removes axes of length
- * 1. At least one axis remains. */
+/* Joins two neighboring axes if one stride per operand can describe both (for each of the first `operands` operands),
+ * and removes axes of length 1. At least one axis remains. */
 SW_API void sw_box_join(sw_box *box, int operands);
 /* The number of elements of a box. */
 SW_API int64_t sw_box_count(const sw_box *box);
-SW_API void sw_strides(int rank, const int64_t *shape, int64_t *stride); /* computes those of a row-major array */
+SW_API void sw_strides(int rank, const int64_t *shape, int64_t *stride); /* sets the strides of a row-major array */
 /* Copies a box of elements of `size` bytes (1, 4 or 8): `from` is operand 0 of the box, `to` is operand 1. Threads
  * share large copies. The two must not overlap. */
 SW_API void sw_box_copy(size_t size, sw_box box, const void *from, void *to);
@@ -40,8 +40,8 @@ typedef struct sw_part {
     int rank;
     int64_t shape[SW_MAX_RANK], begin[SW_MAX_RANK], length[SW_MAX_RANK];
 } sw_part;
-/* Copy the part of `whole` to the row-major array `part`, or the array `part` to the part of `whole`. `size` is that of
- * an element in bytes (1, 4 or 8). */
+/* sw_part_read copies the part of `whole` to the row-major array `part`; sw_part_write copies the array `part` to the
+ * part of `whole`. `size` is the size of an element in bytes (1, 4 or 8). */
 SW_API void sw_part_read(size_t size, const sw_part *p, const void *whole, void *part);
 SW_API void sw_part_write(size_t size, const sw_part *p, const void *part, void *whole);
 /* Writes the element *value to every element of `whole` outside the part. */

@@ -1,4 +1,4 @@
-/* Kernels: their level, short runs, runs over rows. */
+/* The level of the kernels, and a fast path for short vectors. */
 #ifndef SWALE_KERNELS_DISPATCH_H
 #define SWALE_KERNELS_DISPATCH_H
 
@@ -6,21 +6,22 @@
 
 #include <stdatomic.h>
 
-/* Refuses an SW_CPU or SW_THREADS that means nothing: a run with other kernels or threads than those asked for
- * would not be noticed. Called where a program begins, with its parameters or a tape. */
+/* An error if SW_CPU or SW_THREADS has an invalid value, because the program would otherwise run with unexpected
+ * kernels or threads, and nobody would notice. sw_params_new and sw_tape_new call it. */
 sw_status swi_check_environment(void);
-sw_status swi_check_threads(void); /* thread_pool.c: SW_THREADS */
-/* thread_pool.c, for work_items.c. How many threads may share `tiles`. And work(args, i, worker) for every i, on at most
- * that many threads, worker 0 being the caller's; false, and nothing was called, if the caller has to do all the work. */
+sw_status swi_check_threads(void); /* checks SW_THREADS (thread_pool.c) */
+/* The number of threads that may share `tiles` (thread_pool.c). */
 int swi_parallel_threads(int64_t tiles);
+/* Calls work(args, i, worker) for every i in [0, tiles) on at most that many threads; worker 0 is the calling thread.
+ * Returns false, and calls nothing, if the calling thread has to do all the work (thread_pool.c). */
 bool swi_parallel_workers(void (*work)(void *args, int64_t tile, int worker), void *args, int64_t tiles, int threads);
-int swi_cpu_best(void);      /* level of this processor, whatever SW_CPU says */
-extern atomic_int swi_level; /* of the kernels; -1 before the first question */
+int swi_cpu_best(void);      /* the best level of this processor, independent of SW_CPU */
+extern atomic_int swi_level; /* the level of the kernels; -1 before the first call of sw_cpu_level */
 static inline int swi_cpu_level(void) {
     int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
     return level >= 0 ? level : sw_cpu_level();
 }
-/* sw_kernel_run, without a call where there is one tile's work or little more. */
+/* As sw_kernel_run. Below SW_SERIAL elements it calls the kernel directly. */
 static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
     if (n < SW_SERIAL)
         (*kernels)[type][swi_cpu_level()](args, 0, n, NULL);

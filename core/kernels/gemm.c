@@ -1,11 +1,11 @@
-/* Products of matrices: the thread pool distributes tiles of C, and OpenBLAS computes each tile on one thread.
+/* Matrix products: the thread pool distributes tiles of C, and OpenBLAS computes each tile on one thread.
  *
- * The tiles depend on M, N, K, the transpositions and the kernels that OpenBLAS chose on this
- * machine, never on the number of threads. If OpenBLAS has a kernel for small matrices (its
- * AVX-512 targets, for M·N·K up to 100³), tiles of that size skip its packing and run at 1.2 to 1.7
- * times the speed of one call, as long as the reduced dimension is short, so that the operands of a
- * tile stay in the cache. Larger products use a few large tiles. Their number is a power of two, so that two,
- * four or eight threads get equally many. tests/bench/RESULTS.md has the measurements.
+ * The tiles depend on M, N, K, the transpositions and the kernels that OpenBLAS chose on this machine, never on the
+ * number of threads. If OpenBLAS has a kernel for small matrices (its AVX-512 targets, for M·N·K up to 100³), tiles of
+ * that size need no packing and reach 1.2 to 1.7 times the speed of one call for the whole product. This holds only if
+ * the reduced dimension is short, so that the operands of a tile stay in the cache. Larger products use a few large
+ * tiles. Their number is a power of two, so that two, four or eight threads get equal numbers of tiles.
+ * tests/bench/RESULTS.md has the measurements.
  */
 #include <swale/blas.h>
 #include <swale/gemm.h>
@@ -17,16 +17,17 @@
 #include <string.h>
 
 enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16, HALVES_MULTIPLE = 4 };
-static const double small_work = 1e6;        /* M·N·K of OpenBLAS's small kernel */
-static const double medium_work = 1e8;       /* up to here A Bᵀ is faster in small tiles */
-static const double large_tile = 1.2e7;      /* at least this much work in a large tile */
-enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower ones repack too often */
-static const double halves_work = 4e6;       /* from here on two halves pay for waking a thread … */
-enum { HALVES_WIDTH = 96 };                  /* … and, if this wide together, for packing twice */
-enum { CACHED = 1 << 18 };                   /* elements of an operand that stay in the cache between tiles */
-/* Sums of f32 longer than LONG_SUM are made of parts, which are added in f64: one long chain would lose a digit
- * with every tenfold length (2.4 % at 10^7). A block of at most SUM_BLOCK sums at a time, SUM_WIDTH or more wide if
- * the tile is: wide enough that packing, which each part and block pays anew, stays below 1 % of the work. */
+static const double small_work = 1e6;        /* the largest M·N·K of OpenBLAS's small kernel */
+static const double medium_work = 1e8;       /* up to this M·N·K, A Bᵀ is faster in small tiles */
+static const double large_tile = 1.2e7;      /* the smallest M·N·K of a large tile */
+enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower tiles would spend too much time on packing */
+static const double halves_work = 4e6; /* from this M·N·K on, two halves save more time than a thread costs … */
+enum { HALVES_WIDTH = 96 };            /* … and, from this total width on, than packing twice costs */
+enum { CACHED = 1 << 18 };             /* elements of an operand that stay in the cache between tiles */
+/* Sums of f32 with more than LONG_SUM terms are divided into parts, which are added in f64: in one long sum the
+ * relative error would grow with the length (2.4 % at 10^7). At most SUM_BLOCK sums are computed at a time, in blocks
+ * of at least SUM_WIDTH columns if the tile has as many. With this width, packing, which is repeated for each part and
+ * block, takes less than 1 % of the time. */
 enum { LONG_SUM = 16384, SUM_PART = 512, SUM_BLOCK = 1 << 17, SUM_WIDTH = 512 };
 
 static int64_t gemm_ceil_div(int64_t a, int64_t b) {
@@ -34,7 +35,7 @@ static int64_t gemm_ceil_div(int64_t a, int64_t b) {
 }
 
 typedef struct grid {
-    int64_t rows, columns; /* of a tile */
+    int64_t rows, columns; /* the size of a tile */
     int64_t row_tiles, column_tiles;
 } grid;
 
@@ -82,7 +83,7 @@ typedef struct product {
     char *C;
     int64_t lda, ldb, ldc;
     grid grid;
-    char *sums; /* of long sums: for each tile a block of f64, and one of f32 */
+    char *sums; /* for long sums: a block of f64 and a block of f32 for each tile */
 } product;
 
 static void gemm_zero(void *C, int64_t rows, int64_t columns, int64_t ldc, int64_t size) {
@@ -90,8 +91,8 @@ static void gemm_zero(void *C, int64_t rows, int64_t columns, int64_t ldc, int64
         memset((char *)C + i * ldc * size, 0, (size_t)(columns * size));
 }
 
-/* A tile of a C that is one row or one column: y = X v, or y = Xᵀ v. A call for a product would pack all
- * of X for it, at several times the cost. y is made zero here: some versions read it in spite of beta = 0. */
+/* A tile of a C with one row or one column: y = X v, or y = Xᵀ v. A call of gemm would pack all of X, which takes
+ * several times as long. y is set to zero here, because some versions of OpenBLAS read it although beta = 0. */
 static void gemm_vector_tile(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
     bool row = p->M == 1, transposed = row ? !p->tb : p->ta;
     int64_t outputs = row ? n : m, ldx = row ? p->ldb : p->lda;
@@ -110,7 +111,7 @@ static void gemm_vector_tile(const product *p, int64_t m, int64_t n, const void 
                     (int)y_step);
 }
 
-/* C[m,n] = alpha op(A) op(B) + beta C by one call. */
+/* C[m,n] = alpha op(A) op(B) + beta C by one call of OpenBLAS. */
 static void gemm_call_blas(const product *p, int64_t m, int64_t n, const void *A, const void *B, void *C) {
     if (p->M == 1 || p->N == 1) {
         gemm_vector_tile(p, m, n, A, B, C);
@@ -118,7 +119,7 @@ static void gemm_call_blas(const product *p, int64_t m, int64_t n, const void *A
     }
     CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
     double beta = p->beta;
-    if (beta == 0 && !p->small_kernel) { /* memset is several times as fast as OpenBLAS's own zeroing */
+    if (beta == 0 && !p->small_kernel) { /* memset is several times as fast as the loop in OpenBLAS that clears C */
         gemm_zero(C, m, n, p->ldc, (int64_t)sw_dtype_size(p->type));
         beta = 1;
     }
@@ -130,21 +131,21 @@ static void gemm_call_blas(const product *p, int64_t m, int64_t n, const void *A
                     (int)p->ldc);
 }
 
-/* The block of a tile of m × n. */
+/* The size of the blocks in which the long sums of a tile of m × n are computed. */
 static void gemm_sum_block(int64_t m, int64_t n, int64_t *rows, int64_t *columns) {
     const int64_t wide = SUM_BLOCK / m > SUM_WIDTH ? SUM_BLOCK / m : SUM_WIDTH;
     *columns = n < wide ? n : wide;
     *rows = m < SUM_BLOCK / *columns ? m : SUM_BLOCK / *columns;
 }
 
-/* A multiple of 2, so that the f64 of each tile are aligned. */
+/* The number of elements of a block, rounded up to a multiple of 2, so that the f64 of each tile are aligned. */
 static int64_t gemm_sum_block_elements(const grid *g) {
     int64_t rows, columns;
     gemm_sum_block(g->rows, g->columns, &rows, &columns);
     return (rows * columns + 1) / 2 * 2;
 }
 
-/* C[m,n] of f32, at most a block, in parts of the long sum. */
+/* Computes at most one block C[m,n] of f32 whose sums are long. */
 static void gemm_long_sums(const product *p, double *sum, float *part, int64_t m, int64_t n, const float *A,
                            const float *B, float *C) {
     product q = *p;
@@ -186,8 +187,8 @@ static void gemm_long_sum_blocks(const product *p, int64_t index, int64_t m, int
 static void gemm_tile(void *args, int64_t index) {
     const product *p = args;
     const grid *g = &p->grid;
-    /* Output units lie along the columns of x Wᵀ and along the rows of a weight gradient: they are
-     * the outer index, so that a thread meets the same units in both. */
+    /* The outputs of a linear layer are the columns of x Wᵀ and the rows of the gradient of W. They are the outer index
+     * in both products, so that a thread computes the same outputs in both and finds them in its cache. */
     bool columns_first = !p->ta && p->tb && p->M * p->K <= CACHED;
     int64_t i = columns_first ? index % g->row_tiles : index / g->column_tiles;
     int64_t j = columns_first ? index / g->row_tiles : index % g->column_tiles;
@@ -206,7 +207,7 @@ static void gemm_tile(void *args, int64_t index) {
     sw_blas_leave(call);
 }
 
-static void gemm_scale_rows(const product *p) { /* what remains for K = 0, which OpenBLAS got wrong once */
+static void gemm_scale_rows(const product *p) { /* C = beta C for K = 0, for which OpenBLAS has had errors */
     for (int64_t m = 0; m < p->M; m++)
         for (int64_t n = 0; n < p->N; n++) {
             int64_t at = m * p->ldc + n;

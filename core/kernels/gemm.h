@@ -19,8 +19,9 @@ extern "C" {
  * Accuracy: in f32, sums with more than 16384 terms are computed in parts, which are added in f64. The relative error
  * is 1e-5 for terms of one sign and any K. Shorter sums are left to OpenBLAS, with an error of at most K 2^-24 Σ|a||b|.
  *
- * Errors: SW_ERR_MEMORY, without a change of C, if OpenBLAS cannot get the 128 MiB of address space that it needs. If
- * there is not enough address space for every thread, the calling thread computes all tiles. */
+ * Errors: SW_ERR_MEMORY, without a change of C, if OpenBLAS cannot get the 128 MiB of address space that it needs, or
+ * if there is no memory for the partial sums of long sums. If there is not enough address space for every thread, the
+ * calling thread computes all tiles. */
 SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
                          double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C,
                          int64_t ldc);

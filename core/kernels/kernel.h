@@ -53,8 +53,8 @@
 
 enum { SW_LANES = 32 }; /* the number of partial sums in a reduction, on every level */
 
-/* Write this before a loop whose iterations are independent although pointers may be equal (out = a), so that the
- * compiler does not check for overlap. */
+/* Write this before a loop whose iterations are independent even if two of its pointers are equal (out = a). The
+ * compiler then omits the check for overlapping arrays. */
 #if defined(__clang__)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
 #define SW_INDEPENDENT /* clang does not vectorize instrumented loops, and would print a warning */
@@ -82,7 +82,7 @@ enum { SW_LANES = 32 }; /* the number of partial sums in a reduction, on every l
                 four_[k_] += (type)(lane)[j_ + k_];               \
         (total) += (four_[0] + four_[1]) + (four_[2] + four_[3]); \
     } while (0)
-/* For functions that are too large for the compilers to inline by themselves: a loop with a call in it is not
+/* For functions that compilers would not inline, because they are large. A loop that contains a call is not
  * vectorized. */
 #define SW_K_INLINE static inline __attribute__((always_inline))
 #define SW_K_JOIN(name, type, level) name##_##type##_##level

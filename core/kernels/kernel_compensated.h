@@ -8,8 +8,8 @@
 #define SW_KERNEL_HAS_COMPENSATED
 
 /* high + low ← high + low + t, without a branch: Knuth's exact sum of high and t, then Dekker's sum of the result and
- * low. The only rounding errors are that of t and one of the size of a rounding of low. If |low| is at most 2^-60
- * |high|, it becomes 0, because it would otherwise decay to subnormal numbers, which are slow. */
+ * low. The only rounding errors are the one in t and one that is as small as a rounding error of low. If |low| is at
+ * most 2^-60 |high|, low becomes 0, because it would otherwise decay to subnormal numbers, which are slow. */
 static inline __attribute__((always_inline)) void SW_K(sw_k_compensated_add)(real *high, real *low, real t) {
     const real sum = *high + t, back = sum - *high;
     const real error = (*high - (sum - back)) + (t - back);

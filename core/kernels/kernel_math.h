@@ -2,12 +2,12 @@
  * that compilers can vectorize them. Call them by SW_K: `SW_K(sw_k_exp)(x)`.
  *
  * exp, expm1, tanh and sigmoid use one polynomial: with x = k ln 2 + r, |r| ≤ ln 2 / 2,
- *     e^r - 1 = r + r²/2! + … , truncated where the next term is below 2^-26 (f32) or 2^-56 (f64).
+ *     e^r - 1 = r + r²/2! + … , truncated when the next term is below 2^-26 (f32) or 2^-56 (f64).
  * The logarithm uses x = 2^k m, m in [√½, √2), s = (m-1)/(m+1), log m = 2 (s + s³/3 + s⁵/5 + …).
- * sw_k_power computes powers; its error is stated there.
+ * sw_k_power computes powers; its comment states the error.
  *
- * The largest errors that tests/core/test_kernels.c found, in units in the last place (every 97th float of the range;
- * 400,000 doubles). The test asserts bounds that are slightly larger:
+ * The largest errors that tests/core/kernels/test_kernels.c found, in units in the last place (every 97th float of the
+ * range; 400,000 doubles). The test asserts bounds that are slightly larger:
  *              exp   expm1 of x ≤ 0   tanh   sigmoid   log    log1p
  *     f32     1.00       0.87         2.49     2.28    0.87    1.29
  *     f64     1.00       1.10         2.49     2.24    0.86    1.27
@@ -377,9 +377,8 @@ SW_K_INLINE real SW_K(sw_k_power)(real x, double e, double e_low) {
     return x == x ? y : x;
 }
 
-/* erf(x) for |x| ≤ 1. This polynomial, and the one of sw_k_erfcx (e^(x²) erfc(x) for x in [1, 28], f32: [1, 12]), were
- * fitted at Chebyshev points with 40 digits. Their relative errors are 1.4e-9 and 7.6e-10 (f32), 2e-19 and 4e-19
- * (f64). */
+/* erf(x) for |x| ≤ 1. The polynomials of this function and of sw_k_erfcx were fitted at Chebyshev points in arithmetic
+ * with 40 digits. Their relative errors are 1.4e-9 and 7.6e-10 (f32), 2e-19 and 4e-19 (f64). */
 static inline real SW_K(sw_k_erf_small)(real x) {
     const real t = 2 * x * x - 1;
 #if SW_KERNEL_F32

@@ -1,11 +1,14 @@
-/* Roots of many numbers at once, in vector code. Included after kernel.h, in every pass.
+/* Roots of the elements of an array, for kernels: square roots, v^(2/3), p-th roots, and quotients of square roots.
+ * Include this header after kernel.h, at the top of the file (not inside `#if SW_KERNEL_PASS`).
  *
- * Square roots. The processor's divider takes them too, and as slowly: a loop that needs both does nothing but wait for
- * it. On AVX-512, every other vector of f32 has its roots from the estimate y of 1/√v by multiplications
- * (Markstein, IBM J. Res. Dev. 34, 1990), so that divider and multipliers are busy for about as long:
+ * Square roots: the divider of the processor computes them too, and a square root takes it as long as a division.
+ * Therefore a loop with divisions and square roots waits for the divider most of the time. On AVX-512, for f32, every
+ * second vector is computed by multiplications instead, from the processor's estimate y of 1/√v (Markstein, IBM J. Res.
+ * Dev. 34, 1990). The divider and the multipliers are then busy for about the same time:
  *     s = v y, h = y/2;   r = ½ - s h, s ← s + s r, h ← h + h r;   s ← s + h (v - s²)
- * The result is the rounded exact root, that is sqrt's: all levels have the same bits. tests/optim/test_roots.c
- * tries every float. Below 2^-100 v - s² leaves the normal numbers; there, and for 0, ∞ and NaN, sqrt is asked.
+ * The result is the correctly rounded root, as that of sqrt, so that all levels give the same bits.
+ * tests/optim/rules/test_roots.c tests every float. For v below 2^-100, v - s² is not a normal number. For such v, and
+ * for 0, ∞ and NaN, the code uses sqrt.
  */
 
 #ifndef SWALE_KERNEL_ROOTS_H
@@ -19,7 +22,7 @@
 #define SW_KERNEL_HAS_ROOTS
 
 #if SW_KERNEL_AVX512 && SW_KERNEL_F32
-/* The roots of 16 numbers in [2^-100, ∞), by multiplications. */
+/* The square roots of 16 numbers in [2^-100, ∞), computed by multiplications. */
 static inline __m512 SW_K(sw_k_root_by_products)(__m512 v) {
     const __m512 half = _mm512_set1_ps(0.5f), y = _mm512_rsqrt14_ps(v);
     __m512 s = _mm512_mul_ps(v, y), h = _mm512_mul_ps(y, half);
@@ -29,14 +32,14 @@ static inline __m512 SW_K(sw_k_root_by_products)(__m512 v) {
     return _mm512_fmadd_ps(_mm512_fnmadd_ps(s, s, v), h, s);
 }
 
-/* Whether all are in [2^-100, ∞), by their bits. */
+/* Whether all 16 numbers are in [2^-100, ∞). The comparison of their bits also excludes negative numbers and NaN. */
 static inline bool SW_K(sw_k_root_range)(__m512 v) {
     const __m512i low = _mm512_set1_epi32(0x0D800000), length = _mm512_set1_epi32(0x7F800000 - 0x0D800000);
     return _mm512_cmplt_epu32_mask(_mm512_sub_epi32(_mm512_castps_si512(v), low), length) == 0xFFFF;
 }
 #endif
 
-/* v ← √v of n numbers */
+/* v ← √v for n numbers */
 SW_K_INLINE void SW_K(sw_k_roots)(real *v, int64_t n) {
     int64_t i = 0;
 #if SW_KERNEL_AVX512 && SW_KERNEL_F32
@@ -51,11 +54,10 @@ SW_K_INLINE void SW_K(sw_k_roots)(real *v, int64_t n) {
         v[i] = SW_R(sqrt)(v[i]);
 }
 
-/* Other roots follow. */
-
-/* A number within 3.5 % of v^(-1/3), in f64 3e-5. Bits taken as a whole number are nearly a multiple of the
- * logarithm: a constant less a third of them. Vector code before AVX-512 converts whole numbers of 32 bits
- * only: the leading half of those of f64 passes through the mantissa of 2^52. */
+/* An approximation of v^(-1/3), with a relative error of at most 3.5 % (f32) or 3e-5 (f64). The bits of a positive
+ * floating-point number, read as an integer, are close to a linear function of its logarithm. Therefore the bits of the
+ * result are about a constant minus a third of the bits of v. Vector instructions before AVX-512 convert only 32-bit
+ * integers to floating point; therefore the upper 32 bits of an f64 are converted through the mantissa of 2^52. */
 static inline real SW_K(sw_k_inverse_cube_root)(real v) {
 #if SW_KERNEL_F32
     const real leading = (real)(int32_t)SW_K(sw_k_bits)(v);
@@ -70,7 +72,7 @@ static inline real SW_K(sw_k_inverse_cube_root)(real v) {
 #endif
 }
 
-/* (1 - h)^(-1/3) - 1: in f32 for |h| ≤ 0.103, within 9e-8; in f64 the series, for |h| ≤ 1e-4. */
+/* (1 - h)^(-1/3) - 1. In f32 for |h| ≤ 0.103, with an error of at most 9e-8; in f64 by the series, for |h| ≤ 1e-4. */
 static inline real SW_K(sw_k_inverse_cube_root_near_1)(real h) {
 #if SW_KERNEL_F32
     const real c1 = 0.333329139f, c2 = 0.222215569f, c3 = 0.174468768f, c4 = 0.145823882f;
@@ -80,14 +82,16 @@ static inline real SW_K(sw_k_inverse_cube_root_near_1)(real h) {
     return h * (c1 + h * (c2 + h * (c3 + h * c4)));
 }
 
-/* v^(2/3) = w (1 - h)^(-1/3), w = v y, h = 1 - v y³, y about v^(-1/3); 0 of 0, and ∞ or -∞ of ∞. Largest relative
- * error, by trial of every f32 of 20 octaves and many others: 2.2e-7 in f32, 2.3e-16 in f64. */
+/* v^(2/3) = w (1 - h)^(-1/3) with w = v y, h = 1 - v y³ and y ≈ v^(-1/3). The result is 0 for v = 0, and ∞ or -∞ for
+ * v = ∞. The largest relative error that was measured is 2.2e-7 in f32 (every number of 20 octaves, and many others)
+ * and 2.3e-16 in f64. */
 static inline real SW_K(sw_k_two_thirds_power)(real v) {
     const real y = SW_K(sw_k_inverse_cube_root)(v), w = v * y;
     return w + w * SW_K(sw_k_inverse_cube_root_near_1)(1 - w * (y * y));
 }
 
-/* The normal number next to v: the smallest of 0 and of subnormal numbers, the largest of ∞. */
+/* Limits v ≥ 0 to the range of normal numbers: returns the smallest normal number for 0 and subnormal numbers, and the
+ * largest finite number for ∞. */
 static inline real SW_K(sw_k_normal_number)(real v) {
 #if SW_KERNEL_F32
     const real least = 1.17549435e-38f, most = 3.4028234e38f;
@@ -98,8 +102,8 @@ static inline real SW_K(sw_k_normal_number)(real v) {
     return v < most ? v : most;
 }
 
-/* v ← v^(1/p) of n numbers v ≥ 0, p ≥ 1. Roots for p = 2 and 1.5 are quick: see above. Others are sw_k_power of the normal
- * number next to v. */
+/* v ← v^(1/p) for n numbers v ≥ 0 and p ≥ 1. p = 2 and p = 1.5 use the fast functions above. For other p, v is limited
+ * to the normal numbers (sw_k_normal_number), and sw_k_power computes the root. */
 SW_K_INLINE void SW_K(sw_k_pth_roots)(real *restrict v, int64_t n, double p) {
     const double exponent = 1 / p;
     if (p == 2) {
@@ -114,9 +118,10 @@ SW_K_INLINE void SW_K(sw_k_pth_roots)(real *restrict v, int64_t n, double p) {
             v[i] = SW_K(sw_k_power)(SW_K(sw_k_normal_number)(v[i]), exponent, 0);
 }
 
-/* v[i] ← √(a[i] + eps)/√(b[i] + eps) of n numbers. On entry v[i] is the quotient (a[i] + eps)/(b[i] + eps): the caller
- * divides in a loop with other work, which hides the time of the division. The result is the root of the quotient where
- * that root is not too small, and the quotient of two roots elsewhere. */
+/* v[i] ← √(a[i] + eps)/√(b[i] + eps) for n elements. On entry v[i] is the quotient (a[i] + eps)/(b[i] + eps). The
+ * caller computes it in a loop with other work, during which the divisions take no additional time. The result is the
+ * root of the quotient. If that root is below the root of the smallest normal number, the quotient may be subnormal and
+ * inaccurate, and the result is the quotient of the two roots instead. */
 SW_K_INLINE void SW_K(sw_k_root_quotients)(const real *restrict a, const real *restrict b, real eps, int64_t n,
                                            real *restrict v) {
 #if SW_KERNEL_F32

@@ -38,7 +38,7 @@ enum { SW_ROW_WIDE = 2 * SW_LANES }; /* rows of at least this length are summed 
 
 #if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_ROWS)
 #define SW_KERNEL_HAS_ROWS
-/* The largest of n ≥ 1 elements. If z holds NaN, the result may be a number: the NaN remains in z - max. */
+/* The largest of n ≥ 1 elements. If z contains a NaN, the result may be a number; z - max still contains the NaN. */
 static inline real SW_K(sw_k_row_max)(const real *z, int64_t n) {
     real max = z[0];
     if (n < SW_ROW_WIDE) {
@@ -63,7 +63,8 @@ static inline real SW_K(sw_k_row_max)(const real *z, int64_t n) {
 }
 
 /* z - max, which is at most 0, so that exp cannot overflow; 0 for z = ∞. Therefore the softmax of a row with one ∞ is 1
- * there and 0 elsewhere, and several ∞ have equal shares. In a row of -∞ only, the result is NaN. */
+ * at that element and 0 elsewhere, and several ∞ have equal probabilities. If all elements are -∞, the result is
+ * NaN. */
 static inline real SW_K(sw_k_below_max)(real z, real max) {
     return z == (real)INFINITY ? 0 : z - max;
 }

@@ -1,10 +1,11 @@
-/* Sums of squares whose range is that of f64. Included after kernel.h, in every pass. */
+/* Sums of squares of f32 or f64 numbers. They do not overflow or underflow in f32, because they are computed in f64 if
+ * necessary. Include this header after kernel.h, at the top of the file (not inside `#if SW_KERNEL_PASS`). */
 #include <swale/kernel_rows.h>
 
 #if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_SQUARES)
 #define SW_KERNEL_HAS_SQUARES
 
-/* Σ g² of n elements in f64, where squares of f32 neither overflow nor vanish. */
+/* Σ g² over n elements, computed in f64, in which squares of f32 numbers neither overflow nor become 0. */
 static inline double SW_K(sw_k_sum_squares_f64)(const real *g, int64_t n) {
     double lane[SW_LANES] = {0}, sum = 0;
     int64_t i = 0;
@@ -19,7 +20,8 @@ static inline double SW_K(sw_k_sum_squares_f64)(const real *g, int64_t n) {
     return sum;
 }
 
-/* The same, from sums of squares in `real` where those keep their digits: faster. */
+/* Σ g² over n elements. This is faster than sw_k_sum_squares_f64: it adds the squares of each tile in `real`, and
+ * computes a tile in f64 only if its sum is near the limits of f32. */
 static inline double SW_K(sw_k_sum_squares)(const real *g, int64_t n) {
     double sum = 0;
     for (int64_t begin = 0; begin < n; begin += SW_TILE) {

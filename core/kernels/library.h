@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* The version of the library: "0.1.0". */
+/* The version of the library: "0.2.0". */
 SW_API const char *sw_version(void);
 /* One line with the version, the compiler, the kernel level, and the OpenBLAS library with its core. The text is valid
  * until the next call by this thread. */
@@ -17,16 +17,16 @@ SW_API const char *sw_build_info(void);
  * environment variable SW_CPU=<level> selects a lower one. If SW_CPU has another value, sw_params_new and sw_tape_new
  * fail. */
 SW_API const char *sw_cpu_name(void);
-/* The processor for which OpenBLAS uses its kernels: "SkylakeX", for example. An OpenBLAS that is older than the
- * processor may take it for one without AVX2, whose kernels are slower. In this case swale makes OpenBLAS choose again
- * before main, unless the environment variable OPENBLAS_CORETYPE is set. If dlopen loads swale into a process that
- * already has other threads, the choice is not corrected, because those threads may be inside OpenBLAS; set
- * OPENBLAS_CORETYPE before the program starts. */
+/* The processor type whose kernels OpenBLAS uses: "SkylakeX", for example. An OpenBLAS that is older than the processor
+ * may choose the slower kernels of a processor without AVX2. In this case swale makes OpenBLAS choose again before
+ * main, unless the environment variable OPENBLAS_CORETYPE is set. If dlopen loads swale into a process that already has
+ * other threads, swale does not correct the choice, because those threads may be inside OpenBLAS. For such a process
+ * set OPENBLAS_CORETYPE before the program starts. */
 SW_API const char *sw_blas_core(void);
 
 /* The number of threads that kernels may use, 1 to 64. The default is the environment variable SW_THREADS (more than 64
- * count as 64), or the number of processors on which this process may run. If SW_THREADS has another value (0, -2,
- * "all"), sw_params_new and sw_tape_new fail until the program calls sw_set_threads. Results have the same bits for
+ * count as 64), or the number of processors on which this process may run. If SW_THREADS is not a positive integer (0,
+ * -2, "all"), sw_params_new and sw_tape_new fail until the program calls sw_set_threads. Results have the same bits for
  * every number of threads. sw_set_threads must not be called while another thread computes; a number out of range, and
  * a call from inside sw_parallel, are errors.
  *

@@ -11,7 +11,7 @@
 
 static const char *const level_names[SW_LEVELS] = {"baseline", "avx2", "avx512"};
 atomic_int swi_level = -1;
-static atomic_bool level_refused; /* SW_CPU is no level */
+static atomic_bool level_refused; /* SW_CPU has an invalid value */
 
 int swi_cpu_best(void) {
     int best = 0;
@@ -40,7 +40,7 @@ static int level_detect(void) {
 int sw_cpu_level(void) {
     int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
     if (level < 0) {
-        level = level_detect(); /* two threads at once find the same */
+        level = level_detect(); /* two simultaneous calls give the same result */
         atomic_store_explicit(&swi_level, level, memory_order_relaxed);
     }
     return level;
@@ -67,7 +67,7 @@ enum { SERIAL_TILES = 4, MAX_SUMS = 8, BLOCK_TILES = 64 };
 typedef struct job {
     sw_kernel *kernel;
     void *args;
-    int64_t n, grain, first; /* grain: of a tile */
+    int64_t n, grain, first; /* the elements; the elements of a tile; the number of the first tile */
     int width;
     double *partial;
 } job;
@@ -100,7 +100,8 @@ static void kernel_run_sums(job j, int width, double *sums) {
     j.partial = partial;
     for (int i = 0; i < width; i++)
         sums[i] = 0;
-    /* Blocks of tiles bound the memory for partial sums; the order of addition is that of the tiles. */
+    /* Tiles are processed in blocks, which limits the memory for partial sums. The partial sums are added in the order
+     * of the tiles. */
     for (; j.first < tiles; j.first += BLOCK_TILES) {
         int64_t block = tiles - j.first < BLOCK_TILES ? tiles - j.first : BLOCK_TILES;
         if (block < SERIAL_TILES) {

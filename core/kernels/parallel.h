@@ -15,8 +15,8 @@ extern "C" {
 
 /* ---- Kernels ---- */
 
-/* A kernel processes the elements [begin, end). `args` points to data that the caller and the kernel agree on. A kernel
- * that computes sums adds to sums[0], sums[1], …; for other kernels sums is NULL. */
+/* A kernel processes the elements [begin, end). `args` points to the arguments, a struct of any type. A kernel that
+ * computes sums adds to sums[0], sums[1], …; for other kernels sums is NULL. */
 typedef void sw_kernel(void *args, int64_t begin, int64_t end, double *sums);
 
 enum { SW_LEVELS = 3 }; /* baseline, avx2, avx512 */
@@ -30,8 +30,8 @@ enum { SW_TILE = 4096 };
 /* Below this number of elements one thread does all of the work. */
 enum { SW_SERIAL = 4 * SW_TILE };
 
-/* Runs a kernel over [0, n). Below 4 tiles of SW_TILE elements the calling thread does it in one call of the kernel;
- * otherwise threads share the tiles, and each call of the kernel processes one tile. `type` is f32 or f64. */
+/* Runs a kernel over [0, n). If n is below SW_SERIAL, the calling thread calls the kernel once for all elements.
+ * Otherwise threads share the tiles, and each call of the kernel processes one tile. `type` is f32 or f64. */
 SW_API void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n);
 /* Runs a kernel that computes `width` sums (at most 8) over [0, n). Each tile has separate partial sums, which are
  * added in the order of the tiles. Therefore the result, in sums[width], has the same bits for every number of

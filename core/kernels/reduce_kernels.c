@@ -10,12 +10,12 @@
 enum { WIDE = SW_FOLD_WIDE, WIDTH = SW_FOLD_WIDTH, GROUP = SW_FOLD_GROUP };
 _Static_assert(WIDE % SW_LANES == 0 && WIDTH % SW_LANES == 0, "whole blocks of lanes");
 #define SUM(a, b) ((a) + (b))
-#define LARGEST(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a)) /* a NaN stays */
+#define LARGEST(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a)) /* NaN if a or b is NaN */
 #endif
 
 #if SW_KERNEL_PASS
 
-/* The lanes joined in f64. Out of line: in every kernel it would be a good part of the code. */
+/* Joins the lanes in f64. Not inlined, because it would be a large part of the code of every kernel. */
 #define TOTAL(JOIN, lanes) TOTAL_OF(JOIN, lanes)
 #define TOTAL_OF(JOIN, lanes)                                                                    \
     static __attribute__((noinline)) double SW_K(JOIN##_##lanes)(double total, const lanes *x) { \
@@ -29,8 +29,8 @@ TOTAL(LARGEST, real)
 TOTAL(SUM, double)
 #endif
 
-/* NAME_rows and NAME_columns of an expression in v, m, low and p, joined by SUM or LARGEST. The order
- * depends on [rows, length] alone. quick: see FOLD_COLUMNS. */
+/* Defines the kernels NAME_rows and NAME_columns from an expression in v, m, low and p, whose values are joined by SUM
+ * or LARGEST in the type `lanes`. The order depends only on [rows, length]. quick: see FOLD_COLUMNS. */
 #define FOLD(name, JOIN, start, lanes, quick, expression)                     \
     static inline lanes SW_K(name##_of)(real v, real m, real low, double p) { \
         (void)m, (void)low, (void)p;                                          \
@@ -40,7 +40,8 @@ TOTAL(SUM, double)
     FOLD_ROWS(name, JOIN, start, lanes)                                       \
     FOLD_COLUMNS(name, JOIN, start, lanes, quick)
 
-/* Short rows: each in order; a lane for each of SW_LANES rows. Returns the first row that is left. */
+/* Folds short rows, each in order, with one lane for each of SW_LANES rows. Returns the first row that it did not
+ * process. */
 #define FOLD_SHORT(name, JOIN, start, lanes)                                                            \
     static int64_t SW_K(name##_short)(const sw_fold_args *s, int64_t begin, int64_t end) {              \
         const real *x = s->x, *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                   \
@@ -104,7 +105,7 @@ TOTAL(SUM, double)
         }                                                                                   \
     }
 
-/* Where the expression is quick, four rows at a time: the partial results are read and written a
+/* If the expression is cheap (`quick`), processes four rows at a time, so that partial results are read and written a
  * quarter as often. */
 #define FOLD_COLUMNS(name, JOIN, start, lanes, quick)                                           \
     static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {    \
@@ -147,7 +148,7 @@ TOTAL(SUM, double)
     }
 
 #define LEAST (-(real)INFINITY)
-/* Equal, or both NaN. */
+/* Whether v and m are equal or both NaN. */
 static inline bool SW_K(fold_same)(real v, real m) {
     return (v == m) | ((v != v) & (m != m));
 }
@@ -161,8 +162,8 @@ FOLD(equal_sum, SUM, 0, real, false, SW_K(fold_same)(v *(real)p < 0 ? -v : v, m)
 FOLD(largest, LARGEST, LEAST, real, false, v *(real)p)
 FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
 
-/* NAME_rows and NAME_columns of an expression in v, y, low, h and p. Short rows, which lie close
- * together, go with their numbers repeated, so that the loop is long. */
+/* Defines the kernels NAME_rows and NAME_columns from an expression in v, y, low, h and p. For short contiguous rows
+ * the numbers of the outputs are repeated for each element, so that one long loop processes several rows. */
 #define SPREAD(name, expression)                                                                                 \
     static inline real SW_K(name##_of)(real v, real y, real low, real h, double p) {                             \
         (void)v, (void)y, (void)low, (void)h, (void)p;                                                           \
@@ -219,7 +220,7 @@ FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
     }
 
 static inline real SW_K(spread_with_sign)(real v, real h) {
-    return v > 0 ? h : v < 0 ? -h : v; /* a NaN stays */
+    return v > 0 ? h : v < 0 ? -h : v; /* NaN for NaN */
 }
 SPREAD(copies, h)
 SPREAD(signs, SW_K(spread_with_sign)(v, h))
@@ -253,7 +254,7 @@ SPREAD_TABLE(abs_chosen)
 SPREAD_TABLE(directions)
 SPREAD_TABLE(exponentials)
 
-/* ---- The view of a shape ---- */
+/* ---- Axes ---- */
 
 sw_fold_axes sw_fold_axes_of(int rank, const int64_t *shape, int to_rank, const int64_t *to_shape) {
     sw_fold_axes a = {.outputs = 1, .count = 1, .rows = 1, .length = 1, .blocks = 1, .folds = 1};
@@ -284,7 +285,7 @@ sw_fold_axes sw_fold_axes_of(int rank, const int64_t *shape, int to_rank, const 
     return a;
 }
 
-/* Where in x the index-th block or fold begins. */
+/* The offset in x of the block or fold with this index. */
 static int64_t fold_offset(int64_t index, int axes, const int64_t *length, const int64_t *stride) {
     int64_t at = 0;
     for (int i = 0; i < axes; i++) {
@@ -302,7 +303,7 @@ static const void *fold_shifted(const void *data, int64_t elements, int64_t size
     return data ? (const char *)data + elements * size : NULL;
 }
 
-/* ---- Folding ---- */
+/* ---- Folds ---- */
 
 enum { MOST_PARTS = 16, PARTIAL = 2048 };
 
@@ -311,9 +312,9 @@ typedef struct fold_walk {
     const sw_fold_job *job;
     sw_kernel *kernel;
     double start;
-    int64_t size, grain, pieces; /* a block's outputs in `pieces` of `grain` */
-    int64_t units, per_tile;     /* pieces of all blocks; so many are one tile */
-    int64_t parts;               /* into which the elements of an output are divided, if > 1 */
+    int64_t size, grain, pieces; /* bytes of an element; outputs of a piece; pieces of a block */
+    int64_t units, per_tile;     /* the pieces of all blocks; the pieces of a tile */
+    int64_t parts;               /* if > 1: the number of parts into which the elements of an output are divided */
     double *partial;             /* [parts, outputs] */
 } fold_walk;
 
@@ -334,8 +335,8 @@ static void fold_finish(const sw_fold_job *job, int64_t first, int64_t count, co
     }
 }
 
-/* One piece of a block, and one part of its elements: of the folds if they are many, else of a
- * matrix. */
+/* Folds one part of the elements of one piece of a block. The folds are divided into parts if there are many of them,
+ * else each matrix. */
 static void fold_piece(const fold_walk *w, int64_t unit, int64_t part) {
     const sw_fold_axes *a = w->axes;
     const sw_fold_job *job = w->job;
@@ -378,7 +379,8 @@ static void fold_tile(void *args, int64_t tile) {
         fold_piece(w, unit, 0);
 }
 
-/* Few outputs of many elements: their elements are divided, as the shape says, whoever computes. */
+/* If there are few outputs with many elements, the elements of each output are divided into parts. The number of parts
+ * depends only on the shape, not on the number of threads. */
 static int64_t fold_parts(const sw_fold_axes *a, int64_t units) {
     const int64_t work = a->outputs * a->count, inner = a->across ? a->rows : a->length;
     if (work < 2 * SW_SERIAL || units >= MOST_PARTS / 2)
@@ -433,13 +435,13 @@ void sw_sum_to_shape(sw_dtype type, int src_rank, const int64_t *src_shape, cons
     sw_fold_run(&sw_fold_sum, &axes, &job);
 }
 
-/* ---- The way back ---- */
+/* ---- Spreads ---- */
 
 typedef struct spread_walk {
     const sw_fold_axes *axes;
     const sw_spread_args *args;
     sw_kernel *kernel;
-    int64_t size, rows, columns, down, along; /* a matrix in down × along pieces [rows, columns] */
+    int64_t size, rows, columns, down, along; /* a matrix consists of down × along pieces [rows, columns] */
     int64_t units, per_tile;
 } spread_walk;
 

@@ -1,16 +1,16 @@
 /* The thread pool.
  *
- * Work is a number of tiles. Each thread owns a contiguous range of tiles, which is the same each time, so that it
- * finds its cache lines again. A thread that has finished takes tiles from the ranges of others, so that a thread
- * which the system has suspended does not delay the rest. No bit of the result depends on which thread computes a
- * tile. Workers spin for a short time and then sleep.
+ * A job is a number of tiles. Each thread begins with a contiguous range of tiles, which is the same for equal jobs, so
+ * that its data may still be in its cache. A thread that has finished its range takes tiles from the ranges of others,
+ * so that a thread that the system has suspended does not delay the rest. No bit of the result depends on which thread
+ * computes a tile. Workers spin for a short time and then sleep.
  *
  * This file starts every thread of the library. Signals belong to the program, so these threads block them. They
  * delay neither dlclose nor exit: see library_end.
  *
- * A job is published by an odd/even protocol: `ticket` (its number) is set last, with release order, and the owner
- * does not return before `busy` workers have left. The fields of a job therefore never change while a worker reads
- * them. */
+ * `ticket` is odd while a job is open and even otherwise. The thread that runs a job increments it after it has written
+ * the fields of the job, and again after the last tile was taken; then it waits until `inside`, the number of workers
+ * that may read the job, is 0. Therefore the fields of a job never change while a worker reads them. */
 #define _GNU_SOURCE
 #include <swale/library.h>
 #include <swale/memory.h>
@@ -32,47 +32,47 @@
 
 enum { MAX_THREADS = 64, SPINS = 4000 };
 
-typedef struct stretch {
-    _Alignas(SW_ALIGNMENT) atomic_llong next; /* the next tile of this stretch to be taken */
+typedef struct tile_range {
+    _Alignas(SW_ALIGNMENT) atomic_llong next; /* the next tile of this tile_range to be taken */
     long long end;
-} stretch;
+} tile_range;
 
 static struct {
     /* The job: one of the two functions. */
     void (*work)(void *, int64_t);
     void (*work_of_worker)(void *, int64_t, int);
     void *args;
-    int threads;   /* stretches in use */
-    unsigned mode; /* of the caller's arithmetic */
-    stretch part[MAX_THREADS];
-    _Alignas(SW_ALIGNMENT) atomic_uint ticket; /* grows by one with each job */
-    _Alignas(SW_ALIGNMENT) atomic_int inside;  /* workers that may still read the job */
-    /* The crew. */
-    _Alignas(SW_ALIGNMENT) atomic_flag taken; /* somebody runs a job, or changes the crew */
+    int threads;   /* the number of ranges in use */
+    unsigned mode; /* the mode of the caller's arithmetic */
+    tile_range part[MAX_THREADS];
+    _Alignas(SW_ALIGNMENT) atomic_uint ticket; /* odd: a job is open */
+    _Alignas(SW_ALIGNMENT) atomic_int inside;  /* the number of workers that may still read the job */
+    /* The workers. */
+    _Alignas(SW_ALIGNMENT) atomic_flag taken; /* a thread runs a job, or changes the number of workers */
     atomic_int sleepers;
     atomic_bool quit;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_t thread[MAX_THREADS];
-    int workers;      /* running, besides the caller */
-    atomic_int begun; /* workers that run, and have their thread-local variables */
+    int workers;      /* the number of workers, without the caller */
+    atomic_int begun; /* the number of workers that run and have their thread-local variables */
 } pool = {.taken = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-static atomic_int threads_set;      /* threads asked for; 0: not yet decided */
-static atomic_bool threads_refused; /* SW_THREADS is no number of threads, and the program has chosen none */
+static atomic_int threads_set;      /* the number of threads to use; 0: not yet determined */
+static atomic_bool threads_refused; /* SW_THREADS is invalid, and the program has not called sw_set_threads */
 static _Thread_local bool inside_job;
 
 /* ---- The library's threads ---- */
 
 bool swi_thread_start(pthread_t *thread, void *(*run)(void *), void *args) {
-    /* Blocked, these would leave a fault without the program's handler: POSIX calls that undefined. A thread
-     * gets them for its own faults. */
+    /* These signals report faults of the thread itself. If they were blocked, the behavior after a fault would be
+     * undefined (POSIX), and the program's handler would not run. */
     static const int of_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
     sigset_t blocked, before;
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof of_faults / sizeof *of_faults; i++)
         sigdelset(&blocked, of_faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before); /* which the thread inherits: no signal comes before */
+    pthread_sigmask(SIG_SETMASK, &blocked, &before); /* the new thread inherits this mask from its first moment */
     const bool started = pthread_create(thread, NULL, run, args) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
@@ -102,11 +102,11 @@ double sw_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- The mode of arithmetic: rounding, and what happens to subnormal numbers ---- */
+/* ---- The mode of arithmetic: rounding, and the treatment of subnormal numbers ---- */
 
 static unsigned arithmetic_mode(void) {
 #if defined(__x86_64__)
-    return _mm_getcsr() & ~0x3Fu; /* without the flags of what has happened */
+    return _mm_getcsr() & ~0x3Fu; /* without the exception flags */
 #elif defined(__aarch64__)
     uint64_t mode;
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
@@ -141,7 +141,7 @@ unsigned sw_subnormals_flush(void) {
 static void pool_run_tiles(int self) {
     int threads = pool.threads;
     for (int turn = 0; turn < threads; turn++) {
-        stretch *part = &pool.part[(self + turn) % threads];
+        tile_range *part = &pool.part[(self + turn) % threads];
         for (;;) {
             if (atomic_load_explicit(&part->next, memory_order_relaxed) >= part->end)
                 break;
@@ -177,7 +177,8 @@ static void *pool_worker(void *arg) {
         }
         if (atomic_load(&pool.quit))
             return NULL;
-        /* Enter, then look again: if the ticket still stands (even: a job is open), the owner waits. */
+        /* Increment `inside`, then read the ticket again: if it is still odd, the job is open, and the thread that runs
+         * it waits for this worker. */
         seen = ticket;
         atomic_fetch_add(&pool.inside, 1);
         unsigned still = atomic_load(&pool.ticket);
@@ -206,13 +207,13 @@ static void pool_stop_workers(void) {
     atomic_store(&pool.quit, false);
 }
 
-/* Returns when all have begun: the loader sets up their thread-local variables under its lock, which dlclose
- * may hold by the time it waits for them to end. */
+/* Returns when all workers have begun. The dynamic loader sets up the thread-local variables of a new thread under its
+ * lock, and dlclose may hold this lock while it waits for the worker to end. */
 static void pool_start_workers(int count) {
     atomic_store(&pool.begun, 0);
     for (int i = 0; i < count; i++) {
         if (!swi_thread_start(&pool.thread[i], pool_worker, (void *)(intptr_t)(i + 1)))
-            break; /* fewer threads: slower, and the same results */
+            break; /* fewer threads give the same results, more slowly */
         pool.workers = i + 1;
     }
     while (atomic_load(&pool.begun) < pool.workers)
@@ -225,10 +226,10 @@ void swi_library_at_end(void (*close)(void)) {
     close_at_end = close;
 }
 
-/* dlclose, or exit. With no job under way the workers are joined, and the pool is kept taken: jobs of later
- * destructors run on their thread. A job under way means exit, perhaps from one of its own tiles: then
- * workers leave after their tile, nobody waits for them, since their code stays, and only the calls of
- * OpenBLAS are waited for, whose own destructor comes next. */
+/* Called by dlclose or exit. If no job is running, it joins the workers and keeps the pool taken, so that jobs of later
+ * destructors run on their calling thread. If a job is running, this is exit, perhaps called from a tile of the job.
+ * Then the workers end after their current tile. It does not wait for them, because their code remains loaded. It waits
+ * only for calls of OpenBLAS, whose destructor runs next. */
 __attribute__((destructor)) static void library_end(void) {
     if (!atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire))
         pool_stop_workers();
@@ -241,7 +242,7 @@ __attribute__((destructor)) static void library_end(void) {
 /* A child of fork has no workers: it starts its own when it needs them. */
 static void pool_after_fork(void) {
     pool.workers = 0;
-    atomic_store(&pool.ticket, 0); /* another thread's job may have been open: it is not ours */
+    atomic_store(&pool.ticket, 0); /* a job of another thread may have been open, which does not exist in the child */
     atomic_store(&pool.inside, 0);
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.quit, false);
@@ -255,7 +256,7 @@ static int pool_default_threads(void) {
     char *end = NULL;
     long n = text && *text ? strtol(text, &end, 10) : 0;
     if (end && (*end || n < 1)) {
-        atomic_store(&threads_refused, true); /* before `threads_set` says that it is decided */
+        atomic_store(&threads_refused, true); /* before `threads_set` is set, so that no thread misses it */
         n = 0;
     }
     if (n < 1) {
@@ -333,7 +334,7 @@ static void pool_run(void *args, int64_t tiles, int threads) {
     inside_job = true;
     pool_run_tiles(0);
     inside_job = false;
-    atomic_fetch_add(&pool.ticket, 1); /* even: closed; whoever is inside is waited for */
+    atomic_fetch_add(&pool.ticket, 1); /* even: closed; wait for the workers that are inside */
     for (int i = 0; atomic_load(&pool.inside) > 0; i++) {
         pool_relax();
         if (i > SPINS)

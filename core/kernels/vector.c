@@ -13,7 +13,7 @@ typedef struct vector_args {
 
 #if SW_KERNEL_PASS
 
-/* What the loop below gives for up to SW_LANES elements, without lanes that stay 0. */
+/* The same result as the loop of vector_square for at most SW_LANES elements, without adding lanes that are 0. */
 static inline void SW_K(vector_few_squares)(const real *restrict g, int64_t n, double *sums) {
     double four[4] = {0};
     for (int64_t i = 0; i < n; i++)
@@ -21,8 +21,9 @@ static inline void SW_K(vector_few_squares)(const real *restrict g, int64_t n, d
     sums[0] += (four[0] + four[1]) + (four[2] + four[3]);
 }
 
-/* Σ g²: Inf and NaN show in it, so that norm and finite check are one pass. Twice as many partial sums as
- * elsewhere: additions wait for the sum before, and in the cache that would take longer than reading. */
+/* Σ g². If g holds Inf or NaN, so does the sum; therefore one pass computes the norm and checks for them. There are
+ * twice as many partial sums as in other kernels, because each addition waits for the one before, and for data in the
+ * cache this would take longer than reading them. */
 static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *sums) {
     const real *restrict g = (const real *)((const vector_args *)args)->x + begin;
     int64_t n = end - begin, i = 0;
@@ -50,7 +51,7 @@ static void SW_K(vector_two_squares)(void *args, int64_t begin, int64_t end, dou
     SW_K(vector_square)(&of_y, begin, end, sums + 1);
 }
 
-/* The same where squares overflowed: scaled by a, in f64; sums[1] counts Inf and NaN. */
+/* Σ (a g)² in f64, for g whose squares overflow or underflow. sums[1] counts Inf and NaN. */
 static void SW_K(vector_careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const real *g = s->x;
@@ -154,7 +155,7 @@ void sw_vector_mean_compensated(sw_dtype type, int64_t n, double w, const void *
     sw_kernel_run(&mean_kernels, type, &args, n);
 }
 
-/* The norm of g from its Σ g², or by another look at g where that has overflowed or lost its digits. */
+/* The norm of g from `sum` = Σ g². If the sum has overflowed or is too small to be accurate, reads g again. */
 static sw_status vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, double sum, double *norm) {
     const double least = type == SW_F64 ? 1e-280 : 1e-28;
     if (isfinite(sum) && sum > least) {
@@ -162,7 +163,7 @@ static sw_status vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, d
         return SW_OK;
     }
     double sums[2];
-    /* In f64 and scaled, the squares of the largest and of the smallest numbers fit. */
+    /* In f64 with this scale, the squares of the largest and of the smallest numbers are in range. */
     vector_args args = {.x = g, .a = type == SW_F32 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600};
     sw_kernel_run_sums(&careful_kernels, type, &args, dim, 2, sums);
     *norm = sqrt(sums[0]) / args.a;

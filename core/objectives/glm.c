@@ -12,7 +12,7 @@
 
 static const struct {
     const char *name;
-    double curvature; /* the largest second derivative; 0: there is none */
+    double curvature; /* the largest second derivative; 0: it is not bounded */
     bool classes;     /* y are class ids */
 } heads[] = {[SW_HEAD_LOGISTIC] = {"logistic", 0.25, true},
              [SW_HEAD_MULTINOMIAL] = {"multinomial", 0.5, true},
@@ -98,7 +98,7 @@ sw_status swi_glm_check_samples(const sw_objective *f) {
 sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double *mean) {
     if (!f || !f->glm)
         return sw_fail(SW_ERR_ARGUMENT,
-                       "objective_lipschitz: the objective is no generalized linear model with a known "
+                       "objective_lipschitz: the objective is not a generalized linear model with a known "
                        "loss and samples in memory (sw_glm_new)");
     SW_TRY(swi_glm_check(f));
     const double curvature = heads[f->glm->head].curvature;
@@ -123,9 +123,10 @@ sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double 
     return SW_OK;
 }
 
-/* ---- Making one ---- */
+/* ---- New and free ---- */
 
-/* Numbers of `from` as `type`, in place where they have it. */
+/* Sets *data to the numbers of `from` in the given type: in place if they have this type, else in a new array *copy. An
+ * error if a number is not finite in the type. */
 static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type, const void **data, void **copy) {
     const int64_t count = sw_array_count(from);
     for (int64_t i = 0; i < count; i++)
@@ -197,7 +198,7 @@ static sw_status glm_take_targets(sw_glm *m, sw_dtype type, const sw_array *y, c
     return SW_OK;
 }
 
-/* Weights of samples and classes together, divided by their mean. */
+/* Sets the weights of the samples: the products of sample weights and class weights, divided by their mean. */
 static sw_status glm_take_weights(sw_glm *m, const sw_glm_options *o) {
     if (!o->weight && !o->class_weight)
         return SW_OK;
@@ -215,7 +216,7 @@ static sw_status glm_take_weights(sw_glm *m, const sw_glm_options *o) {
                            (long long)i, m->weight[i]);
         most = m->weight[i] > most ? m->weight[i] : most;
     }
-    for (int64_t i = 0; most > 0 && i < n; i++) /* of the largest, so that tiny ones have a sum */
+    for (int64_t i = 0; most > 0 && i < n; i++) /* relative to the largest, so that a sum of tiny weights is not 0 */
         sum += m->weight[i] /= most;
     if (!(sum > 0))
         return sw_fail(SW_ERR_ARGUMENT, "glm: all weights are 0");
@@ -265,7 +266,7 @@ static sw_status glm_options(sw_dtype type, const sw_glm_options *options, sw_gl
     SW_TRY(sw_options_copy("glm", "sw_glm_options", o, sizeof *o, options,
                            offsetof(sw_glm_options, class_weight) + sizeof o->class_weight));
     if (!glm_head_exists(o->head))
-        return sw_fail(SW_ERR_ARGUMENT, "glm: head = %d is none", (int)o->head);
+        return sw_fail(SW_ERR_ARGUMENT, "glm: head = %d is not a value of sw_head", (int)o->head);
     if (o->delta < 0 || isnan(o->delta) || o->outputs < 0)
         return sw_fail(SW_ERR_ARGUMENT, "glm: delta = %g, outputs = %lld; 0 or more is needed", o->delta,
                        (long long)o->outputs);

@@ -24,7 +24,7 @@ typedef struct sw_glm_options {
     size_t size; /* sizeof(sw_glm_options) */
     sw_head head;
     double delta;    /* δ of HUBER; 0: 1.35 */
-    int64_t outputs; /* of MULTINOMIAL: the classes, 0: the largest class id + 1; other heads: the columns of y */
+    int64_t outputs; /* MULTINOMIAL: the number of classes; 0: the largest id + 1. Other heads: the columns of y */
     bool no_bias;
     /* [n] weights of the samples, not negative and not all 0; NULL: equal weights. They are copied and divided by their
      * mean: f = Σ w_i l_i / Σ w_i, whatever the batches. */

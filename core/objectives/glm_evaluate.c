@@ -1,5 +1,5 @@
-/* Value, derivatives and gradient of a generalized linear model whose samples are in memory. No operations of a tape
- * are used, only its memory. Predictions of many dense rows are one product of matrices. */
+/* Value, derivatives and gradient of a generalized linear model whose samples are in memory. These functions use the
+ * memory of a tape, but record no operations. Predictions of many dense rows are one matrix product. */
 #include <swale/kernel.h>
 #include <swale/kernel_glm.h>
 #include <swale/gemm.h>
@@ -19,8 +19,8 @@
 typedef struct glm_args {
     const sw_objective *f;
     const int64_t *ids;
-    const void *x, *in; /* parameters; coefficients c, or predictions */
-    void *out;          /* predictions, derivatives, or a gradient */
+    const void *x, *in; /* x: the parameters; in: coefficients c, or predictions */
+    void *out;          /* predictions, derivatives, a gradient, or squared norms */
 } glm_args;
 #endif
 
@@ -44,7 +44,7 @@ static void SW_K(glm_add_bias)(void *args, int64_t begin, int64_t end, double *s
             z[i * outputs + k] += bias[k];
 }
 
-/* s from z, and Σ f_i */
+/* Computes the derivatives s from the predictions z, and adds Σ f_i to sums[0]. */
 static void SW_K(glm_head_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     const int64_t outputs = a->f->outputs;
@@ -52,7 +52,7 @@ static void SW_K(glm_head_rows)(void *args, int64_t begin, int64_t end, double *
         sums[0] += SW_K(glm_head)(a->f, a->ids[i], (const real *)a->in + i * outputs, (real *)a->out + i * outputs);
 }
 
-/* W_k += c_ik a_i, one row after the other */
+/* W_k += c_ik a_i, for one sample after the other */
 static void SW_K(glm_add_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     const sw_glm_data *data = a->f->glm;
@@ -75,7 +75,7 @@ static void SW_K(glm_add_rows)(void *args, int64_t begin, int64_t end, double *s
         }
 }
 
-/* Σ over elements of a row, in f64: out[i] = ‖a_i‖² */
+/* out[i] = ‖a_i‖², in f64 */
 static void SW_K(glm_squares)(void *args, int64_t begin, int64_t end, double *sums) {
     const glm_args *a = args;
     const sw_glm_data *data = a->f->glm;
@@ -100,7 +100,7 @@ static const sw_kernels predict_kernels = SW_KERNEL_TABLE(glm_predict_rows),
                         bias_kernels = SW_KERNEL_TABLE(glm_add_bias), head_kernels = SW_KERNEL_TABLE(glm_head_rows),
                         rows_kernels = SW_KERNEL_TABLE(glm_add_rows), squares_kernels = SW_KERNEL_TABLE(glm_squares);
 
-enum { GLM_ONE_BY_ONE = 8 }; /* fewer dense rows than that are not worth a product of matrices */
+enum { GLM_ONE_BY_ONE = 8 }; /* fewer dense rows than this are processed one by one, without a matrix product */
 
 static bool glm_by_product(const sw_objective *f, int64_t count) {
     return f->glm->dense && count >= GLM_ONE_BY_ONE && f->features < INT32_MAX;
@@ -110,7 +110,7 @@ static sw_kernel *glm_kernel(const sw_kernels *kernels, const sw_objective *f) {
     return (*kernels)[f->params->type][swi_cpu_level()];
 }
 
-/* The dense rows of these samples, one after the other: in place where their ids are. */
+/* Returns the dense rows of the samples as one contiguous array: in place if the ids are consecutive, else a copy. */
 static const void *glm_dense_rows(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count) {
     const size_t row = (size_t)f->features * swi_size(f->params->type);
     const char *all = f->glm->dense;
@@ -125,7 +125,7 @@ static const void *glm_dense_rows(const sw_objective *f, sw_tape *tape, const in
     return rows;
 }
 
-/* z [count, outputs] */
+/* Computes the predictions z [count, outputs], by a matrix product if rows is not NULL. */
 static sw_status glm_predictions(const sw_objective *f, const void *x, const int64_t *ids, int64_t count,
                                  const void *rows, void *z) {
     const int64_t d = f->features, outputs = f->outputs;
@@ -140,7 +140,7 @@ static sw_status glm_predictions(const sw_objective *f, const void *x, const int
     return SW_OK;
 }
 
-/* Rows in one piece where a product of matrices is to use them; else NULL. */
+/* Sets *rows to the contiguous rows if a matrix product will be used; else to NULL. */
 static sw_status glm_rows(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count, const void **rows) {
     *rows = NULL;
     if (glm_by_product(f, count) && !(*rows = glm_dense_rows(f, tape, ids, count)))

@@ -29,7 +29,7 @@ static sw_status objective_check_glm(const sw_objective *f) {
     return SW_OK;
 }
 
-/* Values and gradients by the samples in memory. */
+/* Whether values and gradients are computed from the samples in memory. */
 static bool objective_is_glm_in_memory(const sw_objective *f) {
     return f->glm && !f->loss;
 }
@@ -68,14 +68,14 @@ bool sw_objective_is_glm(const sw_objective *f) {
     return f && f->size >= sizeof *f && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
 }
 
-/* W and b of a generalized linear model, where they lie in x. */
+/* Sets views of W and b of a generalized linear model in the parameter vector x. */
 static void glm_split_parameters(const sw_objective *f, const void *x, sw_array *w, sw_array *b) {
     sw_dtype type = f->params->type;
     *w = sw_array_view(x, type, 2, (int64_t[]){f->outputs, f->features});
     *b = sw_array_view((const char *)x + (size_t)(f->outputs * f->features) * swi_size(type), type, 1, &f->outputs);
 }
 
-/* z = A Wᵀ + b, read at x; a leaf of its own if its gradient is wanted. */
+/* z = A Wᵀ + b at the parameters x. If `leaf`, the result is a new leaf with gradient. */
 static sw_tensor glm_predictions(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
                                  bool leaf) {
     sw_array w, b;
@@ -86,7 +86,7 @@ static sw_tensor glm_predictions(const sw_objective *f, sw_tape *tape, const voi
     return leaf && !sw_is_null(z) ? sw_variable(tape, sw_value(z)) : z;
 }
 
-/* What the caller had bound is bound again afterwards. */
+/* The binding of the caller, which is restored afterwards. */
 typedef struct saved_binding {
     const void *x;
     sw_gradient *g;
@@ -112,10 +112,11 @@ static sw_status binding_restore(const sw_objective *f, sw_tape *tape, const sav
     return status != SW_OK ? status : after;
 }
 
-/* The ids 0 to n-1 where none are given, in the tape's memory. */
+/* The ids of `count` samples that begin at number `first`: a part of `ids`, or, if ids is NULL, the numbers themselves,
+ * in memory of the tape. NULL and an error if an id is out of range. */
 static const int64_t *objective_ids(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t first,
                                     int64_t count) {
-    for (int64_t i = 0; ids && f->glm && i < count; i++) /* what reads them else is a source, which checks */
+    for (int64_t i = 0; ids && f->glm && i < count; i++) /* without `glm` the source or the loss checks the ids */
         if (ids[first + i] < 0 || ids[first + i] >= f->n) {
             sw_fail(SW_ERR_ARGUMENT, "objective: sample %lld of %lld", (long long)ids[first + i], (long long)f->n);
             return NULL;
@@ -132,8 +133,8 @@ static const int64_t *objective_ids(const sw_objective *f, sw_tape *tape, const 
     return list;
 }
 
-/* The objective's own function, for all samples at once. It gets a list of ids in any case: in the tape's memory, or
- * without one on the heap. */
+/* Calls f->gradient for all samples. If ids is NULL, makes the list of ids, in memory of the tape or, without a tape,
+ * on the heap. */
 static sw_status objective_call_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                          int64_t count, uint64_t draw, double *value, void *g) {
     double ignored;
@@ -158,8 +159,8 @@ static sw_status objective_call_gradient(const sw_objective *f, sw_tape *tape, c
     return status;
 }
 
-/* A loss on another tape would be evaluated there, and never differentiated here. `before` is the count of
- * sw_failure_count from before the loss was asked for. */
+/* An error if the loss is null or on another tape, from which no gradient would flow. `before` is sw_failure_count()
+ * from before the call that returned the loss. */
 static sw_status objective_check_loss(sw_tensor loss, const sw_tape *tape, uint64_t before) {
     if (sw_is_null(loss))
         return sw_fail_unless_since(before, SW_ERR_USER, "objective: the loss is a null tensor");
@@ -168,12 +169,11 @@ static sw_status objective_check_loss(sw_tensor loss, const sw_tape *tape, uint6
     return SW_OK;
 }
 
-/* The weight of a loss on its tape. */
 static swi_weight objective_loss_weight(sw_tensor loss) {
     return swi_node_weight(loss.tape, swi_at(loss.tape, loss.slot));
 }
 
-/* Takes the loss as a number into the mean. */
+/* Adds the value of the loss to the mean. */
 static sw_status objective_add_loss(sw_tensor loss, sw_loss_mean *mean) {
     sw_array a = sw_value(loss);
     if (!a.data || sw_array_count(&a) != 1)
@@ -190,7 +190,8 @@ static void objective_store_weight(sw_tape *tape, const sw_loss_mean *mean) {
     tape->loss_weight = mean->unit == SW_SUMMED ? SW_SUMMED : mean->weight * mean->unit;
 }
 
-/* Without a tape's operations: the mean loss, and the derivatives of the samples' losses unless s is NULL. */
+/* For samples in memory: adds the mean loss to `mean` and, unless s is NULL, sets the derivatives of the samples'
+ * losses. */
 static sw_status glm_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids, int64_t count,
                            void *s, sw_loss_mean *mean) {
     double sum;
@@ -277,7 +278,7 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     return SW_OK;
 }
 
-/* The same without a tape's operations. */
+/* As glm_gradient, for samples in memory. */
 static sw_status glm_gradient_in_memory(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                         int64_t count, sw_loss_mean *mean, sw_gradient *g) {
     const size_t size = swi_size(f->params->type);
@@ -360,7 +361,7 @@ sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, co
         objective_store_weight(tape, &mean);
         swi_gradient_close(g);
     } else {
-        sw_gradient_make_fresh(g); /* half a gradient is none */
+        sw_gradient_make_fresh(g); /* the gradient is incomplete */
     }
     return binding_restore(f, tape, &before, status);
 }
@@ -387,7 +388,7 @@ static sw_status glm_derivatives_on_tape(const sw_objective *f, sw_tape *tape, c
     SW_TRY(objective_add_loss(loss, &mean));
     objective_store_weight(tape, &mean);
     const double weight = tape->loss_weight == SW_SUMMED ? 1 : tape->loss_weight;
-    SW_TRY(sw_backward(sw_scale(loss, weight))); /* the sum: one s_i for each sample */
+    SW_TRY(sw_backward(sw_scale(loss, weight))); /* the sum instead of the mean, whose gradient by z_i is s_i */
     if (value)
         *value = sw_loss_mean_value(&mean);
     sw_array grad = sw_grad(z);
@@ -419,9 +420,9 @@ static sw_status glm_combine_on_tape(const sw_objective *f, sw_tape *tape, const
     sw_array rows = sw_value(f->rows(f->user, tape, ids, count));
     sw_dtype type = f->params->type;
     if (rows.type != type || rows.rank != 2 || rows.shape[0] != count || rows.shape[1] != f->features)
-        return sw_fail(SW_ERR_SHAPE, "objective: rows gave %s %s; %s [%lld,%lld] is needed", sw_dtype_name(rows.type),
-                       sw_shape_text(rows.rank, rows.shape), sw_dtype_name(type), (long long)count,
-                       (long long)f->features);
+        return sw_fail(SW_ERR_SHAPE, "objective: rows returned %s %s; %s [%lld,%lld] is needed",
+                       sw_dtype_name(rows.type), sw_shape_text(rows.rank, rows.shape), sw_dtype_name(type),
+                       (long long)count, (long long)f->features);
     int64_t k = f->outputs, d = f->features;
     SW_TRY(sw_gemm(type, true, false, k, d, count, 1, c, k, rows.data, d, beta, g, d));
     if (f->bias) {

@@ -81,9 +81,9 @@ typedef struct sw_objective {
 } sw_objective;
 
 /* ---- Evaluation ---- */
-/* The functions with a tape reset it before and after, keep its switches and bindings, and draw the random numbers of
- * `draw`. x is a parameter vector; NULL stands for the vector of the parameters. ids NULL stands for the samples 0 to
- * count - 1. */
+/* A function that takes a tape resets the tape before and after it computes, keeps its switches and bindings, and uses
+ * the random numbers of `draw`. x is a parameter vector; NULL stands for the vector of the parameters. ids NULL stands
+ * for the samples 0 to count - 1. */
 
 /* Computes the mean loss of the samples at x, without recording. */
 SW_API sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,

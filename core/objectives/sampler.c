@@ -6,15 +6,15 @@
 /* ---- Samplers ---- */
 
 struct sw_sampler {
-    int64_t n, batch, next, epoch; /* next: first position not given out; epoch: of the order */
-    int64_t given;                 /* epoch of the batch given last */
-    bool ended;
+    int64_t n, batch, next, epoch; /* next: position of the next batch in ids; epoch: the epoch of ids */
+    int64_t last_epoch;            /* the epoch of the most recent batch */
+    bool ended;                    /* that batch was the last of its epoch */
     sw_order order;
     uint64_t seed;
     int64_t *ids;
 };
 
-/* The order of s->epoch, which needs no past. */
+/* Computes the order of s->epoch, which depends only on the seed and the epoch. */
 static void sampler_arrange(sw_sampler *s) {
     sw_rng rng = {.key = sw_rng_key(s->seed + 0x9E3779B97F4A7C15u * (uint64_t)s->epoch, "sampler")};
     if (s->order == SW_WITH_REPLACEMENT) {
@@ -45,7 +45,7 @@ sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t se
         return NULL;
     }
     if (order != SW_SHUFFLE && order != SW_SEQUENTIAL && order != SW_WITH_REPLACEMENT) {
-        sw_fail(SW_ERR_ARGUMENT, "sampler: %d is no order", (int)order);
+        sw_fail(SW_ERR_ARGUMENT, "sampler: %d is not a value of sw_order", (int)order);
         return NULL;
     }
     sw_sampler *s = sw_alloc(sizeof *s);
@@ -78,7 +78,7 @@ int64_t sw_sampler_next(sw_sampler *s, const int64_t **ids) {
     int64_t count = s->n - s->next < s->batch ? s->n - s->next : s->batch;
     *ids = s->ids + s->next;
     s->next += count;
-    s->given = s->epoch;
+    s->last_epoch = s->epoch;
     s->ended = s->next >= s->n;
     return count;
 }
@@ -93,7 +93,7 @@ int64_t sw_sampler_steps_per_epoch(const sw_sampler *s) {
 }
 
 int64_t sw_sampler_epoch(const sw_sampler *s) {
-    return s->given;
+    return s->last_epoch;
 }
 
 bool sw_sampler_at_end(const sw_sampler *s) {
@@ -109,12 +109,12 @@ sw_status sw_sampler_seek(sw_sampler *s, int64_t epoch, int64_t position) {
         return sw_fail(SW_ERR_ARGUMENT, "sampler: seek of NULL");
     if (epoch < 0 || position < 0 || position > s->n || (position % s->batch != 0 && position != s->n))
         return sw_fail(SW_ERR_ARGUMENT,
-                       "sampler: epoch %lld, position %lld is no place between batches of %lld out of "
-                       "%lld",
+                       "sampler: epoch %lld, position %lld is not at the end of a batch of %lld of the "
+                       "%lld samples",
                        (long long)epoch, (long long)position, (long long)s->batch, (long long)s->n);
     sampler_set_epoch(s, epoch);
     s->next = position;
-    s->given = epoch;
+    s->last_epoch = epoch;
     s->ended = position == s->n;
     return SW_OK;
 }

@@ -34,7 +34,7 @@ SW_API int64_t sw_sampler_next(sw_sampler *sampler, const int64_t **ids);
  * prefetching. */
 SW_API int64_t sw_sampler_peek(const sw_sampler *sampler, const int64_t **ids);
 SW_API int64_t sw_sampler_steps_per_epoch(const sw_sampler *sampler); /* the number of batches in an epoch */
-SW_API int64_t sw_sampler_epoch(const sw_sampler *sampler);           /* of the most recent batch, from 0 */
+SW_API int64_t sw_sampler_epoch(const sw_sampler *sampler);           /* the epoch of the most recent batch, from 0 */
 SW_API bool sw_sampler_at_end(const sw_sampler *sampler);             /* that batch was the last of its epoch */
 /* The number of samples of that epoch that have been returned, 0 to n. Epoch and position are the whole state of a
  * sampler: a new sampler with equal n, batch, order and seed continues from there after sw_sampler_seek. */

@@ -1,4 +1,4 @@
-/* Data sources: gathering a batch onto a tape, and the choice of the next samples. */
+/* Data sources: gathers batches of samples into memory or onto a tape. */
 #include <swale/parallel.h>
 #include <swale/source.h>
 #include <swale/status.h>
@@ -39,7 +39,7 @@ static sw_status source_gather_rows(void *args, int64_t item, sw_worker *worker)
 static sw_status source_check_request(const sw_source *source, sw_dtype type, const int64_t *ids, int64_t count) {
     if (!source)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
-    swi_forget_freed(source); /* a user's, where one of the library's was */
+    swi_forget_freed(source); /* a source of the user may have the address of a freed source */
     if (!source->gather)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no gather function");
     if (count < 1 || !ids)
@@ -66,7 +66,7 @@ static int64_t source_sample_bytes(int rank, const int64_t *shape, sw_dtype type
     return bytes;
 }
 
-/* After check_request. */
+/* The caller has checked the request. */
 static sw_status source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
                                void *x, void *y) {
     gather_job job = {.source = source,
@@ -90,7 +90,7 @@ sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw
     return source_gather(source, type, draw, ids, count, x, y);
 }
 
-/* One tensor of `count` samples, to be filled. */
+/* Makes an uninitialized tensor for `count` samples. */
 static sw_tensor source_empty_batch(sw_tape *tape, sw_dtype type, int64_t count, int rank, const int64_t *sample) {
     int64_t shape[SW_MAX_RANK] = {count};
     for (int i = 0; i < rank; i++)

@@ -20,16 +20,16 @@ typedef struct sw_source sw_source;
 struct sw_source {
     size_t size; /* sizeof(sw_source) */
     int64_t n;
-    int x_rank, y_rank; /* of one sample, at most SW_MAX_RANK - 1; y_rank -1: no targets */
+    int x_rank, y_rank; /* the ranks of one sample, at most SW_MAX_RANK - 1; y_rank -1: no targets */
     int64_t x_shape[SW_MAX_RANK], y_shape[SW_MAX_RANK];
     sw_dtype y_type;                /* SW_I32: class ids; SW_F64: numbers, which are gathered in the type of x */
     int classes;                    /* 0 for targets that are numbers */
     const char *const *class_names; /* NULL or `classes` names */
     /* Writes the samples ids[0..count) to x (type f32 or f64, [count, x_shape]) and y ([count, y_shape], i32 or the
      * type of x). Either may be NULL. It is called from several threads for different samples. Random changes of a
-     * sample (a crop, a flip) must be a function of the sample's id and `draw` only. `draw` is the draw of the tape, by
-     * which dropout is drawn too, so that a method that evaluates twice in one draw gets equal pictures; or the epoch
-     * of a loader. */
+     * sample (a crop, a flip) must be a function of the sample's id and `draw` only. In a loader, `draw` is the epoch.
+     * Otherwise it is the draw of the tape, which also determines dropout, so that a method that evaluates samples
+     * twice with one draw gets equal pictures. */
     sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
                         void *x, void *y);
     /* Optional: announces samples that will be gathered soon. */

@@ -1,4 +1,4 @@
-/* Activations. A comment names the source of each that is not elementary. */
+/* Activation functions. ops.h gives their formulas and sources. */
 #include <swale/kernel.h>
 #include <swale/unary.h>
 #include <swale/extend.h>
@@ -14,20 +14,20 @@ SW_UNARY(sigmoid_vjp, g *v *(1 - v)) /* v: the output */
 SW_UNARY(leaky_relu, v < 0 ? a * v : v)
 SW_UNARY(leaky_relu_vjp, v > 0 ? g : v <= 0 ? a * g : v)
 SW_UNARY(elu, v < 0 ? a * SW_K(sw_k_expm1_negative)(v < 0 ? v : 0) : v)
-/* Not v <= 0: a NaN goes through the exponential and stays one. */
+/* The test is v > 0 in both places, so that a NaN goes through the exponential and the result is NaN. */
 SW_UNARY(elu_vjp, v > 0 ? g : g * a * SW_K(sw_k_exp)(v > 0 ? 0 : v))
-SW_UNARY(silu, v < -1000 ? 0 : v * SW_K(sw_k_sigmoid)(v)) /* not -∞·0 */
+SW_UNARY(silu, v < -1000 ? 0 : v * SW_K(sw_k_sigmoid)(v)) /* avoids -∞·0 */
 SW_UNARY(softplus, SW_K(sw_k_softplus)(v))
 SW_UNARY(softplus_vjp, g *SW_K(sw_k_sigmoid)(v))
 
-/* s + v s (1 - s). Beyond ±1000 the second term is 0, and ∞·0 must not be formed. */
+/* s + v s (1 - s). For |v| > 1000 the second term is 0; v is limited, because ∞·0 would be NaN. */
 static inline real SW_K(silu_slope)(real v) {
     const real s = SW_K(sw_k_sigmoid)(v), b = v > 1000 ? (real)1000 : v < -1000 ? (real)-1000 : v;
     return s + b * s * (1 - s);
 }
 SW_UNARY(silu_vjp, g *SW_K(silu_slope)(v))
 
-/* v Φ(v); derivative Φ(v) + v φ(v). Below -40 both are 0, and v·0 must not be -∞·0. */
+/* v Φ(v), with derivative Φ(v) + v φ(v). Below -40 both are 0; v is limited, because -∞·0 would be NaN. */
 static inline real SW_K(gelu_slope)(real v) {
     const real a = v < 0 ? -v : v, b = a > 40 ? (real)40 : a;
     const real density = SW_R(0.39894228040143267794) * SW_K(sw_k_gauss)(b, SW_R(0.5));
@@ -36,8 +36,8 @@ static inline real SW_K(gelu_slope)(real v) {
 SW_UNARY(gelu, v < -40 ? 0 : v * SW_K(sw_k_normal)(v))
 SW_UNARY(gelu_vjp, v > 40 ? g : v < -40 ? 0 : g * SW_K(gelu_slope)(v))
 
-/* ½ v (1 + tanh u) = v σ(2u), u = √(2/π) (v + 0.044715 v³). The sum would lose the digits of small results
- * below 0. Derivative s + v s (1 - s) 2u', s = σ(2u). */
+/* ½ v (1 + tanh u) = v σ(2u) with u = √(2/π) (v + 0.044715 v³). The second form is used, because 1 + tanh u loses all
+ * digits for large negative v. The derivative is s + v s (1 - s) 2u' with s = σ(2u). */
 static inline real SW_K(gelu_u)(real v) {
     return SW_R(0.79788456080286535588) * (v + SW_R(0.044715) * v * v * v);
 }
@@ -57,7 +57,7 @@ SW_UNARY_OP(relu, SW_READS_OUT)
 SW_UNARY_OP(tanh, SW_READS_OUT)
 SW_UNARY_OP(sigmoid, SW_READS_OUT)
 SW_UNARY_OP(leaky_relu, SW_READS(0))
-/* Slope 0: 0·(-∞) must not be formed. */
+/* For slope 0 leaky_relu is relu; 0·(-∞) would be NaN. */
 static const sw_op flat_leaky_relu_op = {.size = sizeof(sw_op),
                                          .name = "leaky_relu",
                                          .shape = sw_unary_shape,

@@ -4,18 +4,18 @@
 
 #if SW_KERNEL_FIRST
 typedef struct argmax_args {
-    const void *x;      /* [outer, n, inner]; rows where inner is 1 */
-    const int32_t *ids; /* accuracy */
+    const void *x;      /* [outer, n, inner]; rows [outer, n] if inner is 1 */
+    const int32_t *ids; /* for accuracy: the class ids */
     int32_t *out;
     int64_t n, inner;
 } argmax_args;
 
-enum { STRIP = 128 }; /* columns at a time */
+enum { STRIP = 128 }; /* the number of columns that are processed together */
 #endif
 
 #if SW_KERNEL_PASS
 
-/* The first of the largest; the first NaN if there is one. n ≥ 1. */
+/* The index of the first of the largest elements, or of the first NaN if there is one. n ≥ 1. */
 static inline int64_t SW_K(argmax_first_largest)(const real *x, int64_t n) {
     real lane[SW_LANES], most = x[0];
     int64_t j = 0;
@@ -28,7 +28,7 @@ static inline int64_t SW_K(argmax_first_largest)(const real *x, int64_t n) {
         lane[i] = ((x[j] > lane[i]) | (x[j] != x[j])) ? x[j] : lane[i];
     for (int i = 0; i < SW_LANES; i++)
         most = ((lane[i] > most) | (lane[i] != lane[i])) ? lane[i] : most;
-    for (j = 0; j + SW_LANES <= n; j += SW_LANES) { /* the block that holds it, then where in it */
+    for (j = 0; j + SW_LANES <= n; j += SW_LANES) { /* find the block with the element, then its place in the block */
         int found = 0;
         for (int i = 0; i < SW_LANES; i++)
             found |= (x[j + i] == most) | (x[j + i] != x[j + i]);
@@ -47,7 +47,7 @@ static void SW_K(argmax_rows)(void *args, int64_t begin, int64_t end, double *su
         s->out[row] = (int32_t)SW_K(argmax_first_largest)((const real *)s->x + row * s->n, s->n);
 }
 
-/* Strips [begin, end): each STRIP columns, or what is left, of one matrix [n, inner]. */
+/* Processes the strips [begin, end). A strip is STRIP columns, or the remaining ones, of one matrix [n, inner]. */
 static void SW_K(argmax_columns)(void *args, int64_t begin, int64_t end, double *sums) {
     const argmax_args *s = args;
     const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;

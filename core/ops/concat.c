@@ -21,8 +21,8 @@ static sw_status concat_shape(sw_call *c) {
         const sw_view *v = c->in[i];
         if (v->rank != x->rank)
             return sw_fail(SW_ERR_SHAPE,
-                           "concat: inputs 0 and %d are %s and %s; they must have equally "
-                           "many axes",
+                           "concat: inputs 0 and %d are %s and %s; they must have the "
+                           "same number of axes",
                            i, sw_shape_text(x->rank, x->shape), sw_shape_text(v->rank, v->shape));
         for (int k = 0; k < x->rank; k++)
             if (k != axis && v->shape[k] != x->shape[k])
@@ -60,7 +60,8 @@ static sw_status stack_shape(sw_call *c) {
     return sw_call_set_shape(c, x->type, rank, shape);
 }
 
-/* The result as [outer, Σ lengths·inner]; each input in turn is a part of it. */
+/* The result as [outer, Σ lengths·inner]. Each input is a part of it; the first call of join_set_part completes the
+ * first one. */
 static sw_part join_first_part(const sw_call *c) {
     const join_attributes *a = c->attributes;
     const sw_view *y = c->out;
@@ -116,9 +117,9 @@ sw_tensor sw_stack(int count, const sw_tensor *parts, int axis) {
     return sw_apply(&stack_op, &a, sizeof a, count, parts);
 }
 
-/* ---- split: slices ---- */
+/* ---- split, by slices ---- */
 
-/* The lengths are checked before anything is made. *length: of each part, where there are no lengths. */
+/* Checks the axis and all lengths before the first slice is recorded. Sets *length to the length of equal parts. */
 static sw_status split_check(const sw_view *x, int axis, int count, const int64_t *lengths, int64_t *length) {
     const int at = axis < 0 ? axis + x->rank : axis;
     const char *text = sw_shape_text(x->rank, x->shape);
@@ -134,7 +135,7 @@ static sw_status split_check(const sw_view *x, int axis, int count, const int64_
                        count);
     for (int i = 0; lengths && i < count; i++) {
         if (lengths[i] < 0)
-            return sw_fail(SW_ERR_SHAPE, "split: length %d is %lld; none may be below 0", i, (long long)lengths[i]);
+            return sw_fail(SW_ERR_SHAPE, "split: length %d is %lld; it must not be negative", i, (long long)lengths[i]);
         total = lengths[i] > n - total ? n + 1 : total + lengths[i];
         if (total > n)
             break;
@@ -190,8 +191,8 @@ static sw_status pad_part(const sw_call *c, sw_part *p) {
         const int64_t before = a->before[axis], after = a->after[axis];
         if (before < 0 || after < 0)
             return sw_fail(SW_ERR_SHAPE,
-                           "pad: %lld before and %lld after axis %d of %s; none may be below "
-                           "0 (sw_slice cuts)",
+                           "pad: %lld before and %lld after axis %d of %s; the numbers must not be "
+                           "negative (sw_slice removes elements)",
                            (long long)before, (long long)after, axis, sw_shape_text(x->rank, x->shape));
         p->begin[axis] = before;
         p->length[axis] = x->shape[axis];

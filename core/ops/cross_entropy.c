@@ -1,7 +1,7 @@
-/* Cross-entropy of softmax(z) against class ids or distributions. With class weights w (1 if there are
- * none), smoothing ε and K classes, a row's target is q_c = (1 - ε) t_c + ε/K (t: one-hot for an id) and
+/* Cross-entropy of softmax(z) against class ids or distributions. With class weights w (1 by default), smoothing ε and
+ * K classes, the target of a row is q_c = (1 - ε) t_c + ε/K, where t is one-hot for an id, and
  *     loss = -Σ_c w_c q_c log p_c,  p = softmax(z),  dz_j = p_j Σ_c w_c q_c - w_j q_j.
- * A class without weight in the target adds 0 even where p_c = 0.
+ * A class with w_c q_c = 0 adds 0 even if p_c = 0.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_rows.h>
@@ -12,11 +12,11 @@
 #if SW_KERNEL_FIRST
 typedef struct row_args {
     const void *z;
-    const void *target; /* ids or distributions */
-    void *out;          /* forward: what is kept for the vjp; vjp: the gradient */
-    const void *kept;
-    void *each;          /* a loss for each row, or NULL: their sum */
-    const void *dy;      /* a cotangent for each row, or NULL: `factor` for all */
+    const void *target;  /* ids or distributions */
+    void *out;           /* forward: the numbers that are saved for the vjp; vjp: the gradient */
+    const void *kept;    /* vjp: the saved numbers */
+    void *each;          /* one loss for each row; NULL: only their sum is needed */
+    const void *dy;      /* one cotangent for each row; NULL: `factor` for all rows */
     const void *weights; /* [classes] */
     int64_t classes;
     double factor, hard, smooth, smooth_total; /* 1 - ε, ε/K, ε/K Σ w */
@@ -27,7 +27,7 @@ typedef struct row_args {
 
 #if SW_KERNEL_PASS
 
-/* ---- Ids of few classes, nothing else asked for: softmax to `out`, log Σ exp(z) - z[id] to the sum ---- */
+/* ---- Ids, few classes, no options: writes softmax to `out` and adds log Σ exp(z) - z[id] to the sum ---- */
 
 static void SW_K(ce_plain)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
@@ -74,7 +74,7 @@ static void SW_K(ce_plain_vjp)(void *args, int64_t begin, int64_t end, double *s
 
 /* ---- Ids with weights, smoothing, ignored rows, a loss for each row, or many classes ---- */
 
-/* Adds to the loss of a row, or to the sum. */
+/* Adds to the loss of a row, or to the sum of all rows. */
 static inline void SW_K(ce_add_loss)(const row_args *s, int64_t row, real loss, double *sums) {
     if (s->each)
         ((real *)s->each)[row] += loss;
@@ -82,7 +82,7 @@ static inline void SW_K(ce_add_loss)(const row_args *s, int64_t row, real loss, 
         sums[0] += (double)loss;
 }
 
-/* With d = z - max and T = Σ exp d: loss = -Σ w q d + (Σ w q) log T, two numbers ≥ 0. */
+/* With d = z - max and T = Σ exp d: loss = -Σ w q d + (Σ w q) log T, where both terms are at least 0. */
 static void SW_K(ce_ids)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
     const int64_t k = s->classes;
@@ -142,7 +142,7 @@ static void SW_K(ce_ids_vjp)(void *args, int64_t begin, int64_t end, double *sum
     }
 }
 
-/* ---- Distributions: log softmax to `out` ---- */
+/* ---- Distributions: writes log softmax to `out` ---- */
 
 static void SW_K(ce_soft)(void *args, int64_t begin, int64_t end, double *sums) {
     const row_args *s = args;
@@ -218,8 +218,8 @@ static const sw_kernels plain_kernels = SW_KERNEL_TABLE(ce_plain), plain_vjp_ker
                         soft_kernels = SW_KERNEL_TABLE(ce_soft), soft_dz_kernels = SW_KERNEL_TABLE(ce_soft_dz),
                         soft_dt_kernels = SW_KERNEL_TABLE(ce_soft_dt);
 
-/* The attributes. class_weights point to the caller's memory: only for the shape rule and forward,
- * which keeps a copy. */
+/* The attributes. class_weights point to memory of the caller, which is valid only in `shape` and `forward`; forward
+ * saves a copy. */
 typedef sw_cross_entropy_options options;
 
 static const options *cross_entropy_options_of(const sw_call *c) {
@@ -229,8 +229,8 @@ static const options *cross_entropy_options_of(const sw_call *c) {
 
 typedef struct sizes {
     int64_t rows, classes;
-    bool ids;   /* else distributions */
-    bool plain; /* ids of few classes, and a sum or mean over all rows alike */
+    bool ids;   /* the target is ids; else distributions */
+    bool plain; /* ids, few classes, and a sum or mean without weights, smoothing or ignored rows */
 } sizes;
 
 static sizes cross_entropy_sizes(const sw_call *c) {
@@ -303,9 +303,10 @@ static sw_status cross_entropy_check_ids(const sw_call *c, const sizes *n) {
     return SW_OK;
 }
 
-/* ---- What the kernels and both passes share ---- */
+/* ---- Saved numbers and arguments of the kernels ---- */
 
-/* Kept: [rows, classes], then the weights [classes] unless all is plain. */
+/* Allocates the memory to save [rows, classes] numbers, followed, unless `plain`, by the weights [classes], which it
+ * sets. */
 static sw_status cross_entropy_save(sw_call *c, const sizes *n) {
     const options *o = cross_entropy_options_of(c);
     sw_dtype type = c->in[0]->type;
@@ -326,7 +327,7 @@ static double cross_entropy_weight(const sw_call *c, const row_args *args, int64
 
 static row_args cross_entropy_arguments(const sw_call *c, const sizes *n) {
     const options *o = cross_entropy_options_of(c);
-    /* Field by field: gcc clears a struct of this size by `rep stos`, which takes 30 ns. */
+    /* Member by member: gcc clears a struct of this size by `rep stos`, which takes 30 ns. */
     row_args args;
     args.z = c->in[0]->data;
     args.target = c->in[1]->data;
@@ -348,7 +349,7 @@ static row_args cross_entropy_arguments(const sw_call *c, const sizes *n) {
     return args;
 }
 
-/* What a mean divides by: rows, or for ids the weights of those that are not ignored. */
+/* The divisor of the mean: the number of rows, or for ids the sum of the weights of the rows that are not ignored. */
 static double cross_entropy_divisor(const sw_call *c, const sizes *n, const row_args *args) {
     const options *o = cross_entropy_options_of(c);
     if (o->reduction != SW_MEAN)
@@ -396,7 +397,7 @@ static sw_status cross_entropy_vjp(sw_call *c) {
     if (cross_entropy_options_of(c)->reduction == SW_NONE)
         args.dy = c->cotangent;
     else {
-        const double by = cross_entropy_divisor(c, &n, &args); /* 0: nothing of the mean depends on the logits */
+        const double by = cross_entropy_divisor(c, &n, &args); /* 0: no row counts, and the gradient is 0 */
         args.factor = by > 0 ? sw_load_scalar(c->in[0]->type, c->cotangent) / by : 0;
     }
     if (sw_call_wants_grad(c, 0)) {

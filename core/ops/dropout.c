@@ -4,28 +4,28 @@
 #include <swale/extend.h>
 
 #if SW_KERNEL_FIRST
-enum { GROUP = 16, BLOCK = 4 * GROUP }; /* Philox blocks side by side, and elements they make */
+enum { GROUP = 16, BLOCK = 4 * GROUP }; /* Philox blocks that are computed together; the random numbers in them */
 typedef struct dropout_args {
     const void *x;
     void *out;
-    const int64_t *ids; /* of the rows, or NULL */
+    const int64_t *ids; /* the sample ids of the rows, or NULL */
     int64_t row_length;
     uint64_t key;
-    uint32_t threshold; /* p·2^32: draws below are dropped */
+    uint32_t threshold; /* p·2^32: an element with a smaller random number is dropped */
     double scale;
 } dropout_args;
 #endif
 
 #if SW_KERNEL_PASS
 
-/* Philox4x32-10 on GROUP counters at once; see random.c. */
+/* Philox4x32-10 (random.c) on GROUP counters together. */
 static inline void SW_K(dropout_philox_group)(uint64_t key, uint32_t first, uint64_t sample, uint32_t bits[4][GROUP]) {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int j = 0; j < GROUP; j++) {
         bits[0][j] = first + (uint32_t)j;
         bits[1][j] = (uint32_t)sample;
         bits[2][j] = (uint32_t)(sample >> 32);
-        bits[3][j] = 1; /* apart from the streams of sw_rng, which have 0 here */
+        bits[3][j] = 1; /* the streams of sw_rng have 0 here, so that the numbers are different */
     }
     for (int round = 0; round < 10; round++) {
         for (int j = 0; j < GROUP; j++) {
@@ -70,8 +70,8 @@ typedef struct dropout_attributes {
     uint64_t site;
 } dropout_attributes;
 
-/* The ids of the forward pass, which the tape keeps until its reset: it may be told others before
- * backward. */
+/* The key and the sample ids of the forward pass, because the program may set other ids on the tape before backward.
+ * The tape keeps the memory of the ids until its reset. */
 typedef struct dropout_saved {
     uint64_t key;
     const int64_t *ids;
@@ -142,7 +142,7 @@ static sw_status identity_vjp(sw_call *c) {
     return SW_OK;
 }
 
-/* A view and not x itself: to release one must not release the other. */
+/* The result is a view and not x itself, so that both can be released separately. */
 static const sw_op identity_op = {
     .size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape, .vjp = identity_vjp, .is_view = true};
 

@@ -10,16 +10,16 @@ typedef struct index_args {
     const void *from;
     void *to;
     const int32_t *ids;
-    int64_t n, m, inner, outer_block; /* outer_block: which of outer */
-    const int32_t *place; /* [n], of a row's sum in f64 in `wide`, or -1: it occurs at most OFTEN times. NULL: all */
-    double *wide;         /* [places, inner]; of gather [n, columns at hand] */
+    int64_t n, m, inner, outer_block; /* outer_block: the index in `outer` */
+    const int32_t *place; /* [n]: index in `wide` of the row's sum; -1 for a row with at most OFTEN terms; or NULL */
+    double *wide;         /* sums in f64: [places, inner]; for gather [n, columns of the block] */
 } index_args;
 enum { OFTEN = 256 };
 #endif
 
 #if SW_KERNEL_PASS
 
-/* Columns [begin, end) of rows: to[ids[j]] += from[j]. */
+/* to[ids[j]] += from[j] for the columns [begin, end) of all rows. */
 static void SW_K(gather_rows_add)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     (void)sums;
@@ -31,7 +31,7 @@ static void SW_K(gather_rows_add)(void *args, int64_t begin, int64_t end, double
     }
 }
 
-/* The same where some rows have a sum in f64. */
+/* As gather_rows_add, if some rows have a sum in f64. */
 static void SW_K(gather_rows_add_often)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     (void)sums;
@@ -53,7 +53,7 @@ static void SW_K(gather_rows_add_often)(void *args, int64_t begin, int64_t end, 
             ((real *)s->to)[row * s->inner + k] = (real)s->wide[s->place[row] * s->inner + k];
 }
 
-/* Columns [begin, end) of one of outer: to[ids[j][k]][k] += from[j][k]. */
+/* to[ids[j][k]][k] += from[j][k] for the columns [begin, end) of one matrix. */
 static void SW_K(gather_add)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     const int64_t at = s->outer_block * s->m * s->inner;
@@ -66,7 +66,7 @@ static void SW_K(gather_add)(void *args, int64_t begin, int64_t end, double *sum
             y[ids[j * s->inner + k] * s->inner + k] += x[j * s->inner + k];
 }
 
-/* The same in f64. */
+/* As gather_add, with sums in f64. */
 static void SW_K(gather_add_f64)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     const int64_t at = s->outer_block * s->m * s->inner + begin, width = end - begin;
@@ -122,16 +122,16 @@ static sw_status gather_check_ids(const sw_call *c, int64_t n) {
                    (long long)i, (long long)(n - 1));
 }
 
-/* ---- Tiles: columns [0, inner) in blocks, for each of outer ---- */
+/* ---- Tiles: blocks of the columns [0, inner) of each of the `outer` matrices ---- */
 
 typedef struct index_job {
     index_args args;
     sw_kernel *kernel;
     size_t size;
-    int64_t width, blocks, units, per_tile; /* columns of a block; blocks of one of outer */
+    int64_t width, blocks, units, per_tile; /* columns of a block; blocks of a matrix, of all matrices, of a tile */
 } index_job;
 
-/* A block has `width` columns of m elements each; a tile about SW_TILE elements at least. */
+/* A block has `width` columns with m elements each. A tile has at least about SW_TILE elements. */
 static void gather_run_blocks(index_job *j, void (*work)(void *args, int64_t tile), int64_t outer, int64_t width) {
     const index_args *a = &j->args;
     if (outer * a->m * a->inner == 0)
@@ -150,7 +150,8 @@ static void gather_run_blocks(index_job *j, void (*work)(void *args, int64_t til
         sw_parallel(work, j, tiles);
 }
 
-/* The columns of the unit; *args: its arguments. */
+/* Sets *args to the arguments of a unit (a block). Returns its first column, and sets *end to the column after its
+ * last. */
 static int64_t gather_unit_columns(const index_job *j, int64_t unit, index_args *args, int64_t *end) {
     const int64_t begin = unit % j->blocks * j->width;
     *args = j->args;
@@ -187,7 +188,7 @@ static sw_status gather_rows_shape(sw_call *c) {
     return sw_call_set_shape(c, table->type, rank, shape);
 }
 
-/* Elements of a row. */
+/* The number of elements in a row. */
 static int64_t gather_row_length(const sw_view *table) {
     int64_t n = 1;
     for (int axis = 1; axis < table->rank; axis++)
@@ -200,7 +201,7 @@ typedef struct rows_copy {
     char *to;
     const int32_t *ids;
     int64_t count, per_tile;
-    size_t bytes; /* of a row */
+    size_t bytes; /* the size of a row */
 } rows_copy;
 
 static void gather_rows_copy_tile(void *args, int64_t tile) {
@@ -231,7 +232,7 @@ static sw_status gather_rows_forward(sw_call *c) {
     return SW_OK;
 }
 
-enum { ROW_BLOCK = 64 }; /* columns that one thread adds up: rows shorter than two such are for one */
+enum { ROW_BLOCK = 64 }; /* the columns of a block, whose sums one thread computes */
 
 /* Finds the rows that occur more than OFTEN times, and gives each a sum in f64. */
 static sw_status gather_rows_frequent_sums(sw_call *c, index_job *j) {
@@ -300,7 +301,7 @@ static sw_status gather_shape(sw_call *c) {
     SW_TRY(gather_check_ids_type(c));
     SW_TRY(sw_call_axis(c, a->axis, &axis));
     if (ids->rank != x->rank)
-        return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have equally many axes", x_text, text);
+        return sw_fail(SW_ERR_SHAPE, "gather: x %s and ids %s; they must have the same number of axes", x_text, text);
     for (int i = 0; i < x->rank; i++)
         if (i != axis && ids->shape[i] != x->shape[i])
             return sw_fail(SW_ERR_SHAPE,
@@ -371,15 +372,15 @@ static sw_status gather_forward(sw_call *c) {
     return SW_OK;
 }
 
-/* Sums in f64: a lane at a time has those of some columns. */
-enum { WIDE_SUMS = 1 << 18 }; /* of a lane, 2 MiB; more where one column has more */
+/* Sums in f64: each lane has memory for the sums of a block of columns. */
+enum { WIDE_SUMS = 1 << 18 }; /* the number of sums in a lane (2 MiB), unless one column has more */
 
 typedef struct wide_job {
     index_job job;
     int64_t lanes;
 } wide_job;
 
-/* Lane by lane, a stretch of the units. */
+/* Processes the units of one lane, which are consecutive. */
 static void gather_add_wide_lane(void *args, int64_t lane) {
     const wide_job *w = args;
     const index_job *j = &w->job;
@@ -392,7 +393,7 @@ static void gather_add_wide_lane(void *args, int64_t lane) {
     }
 }
 
-/* Of at least one element; writes all of `to`. */
+/* Computes the gradient with sums in f64 and writes all of `to`, which has at least one element. */
 static sw_status gather_add_wide(sw_call *c, const index_job *job, int64_t outer) {
     wide_job w = {.job = *job, .lanes = 1};
     index_job *j = &w.job;

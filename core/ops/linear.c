@@ -7,7 +7,7 @@
 
 #include <limits.h>
 
-/* OpenBLAS counts in int. */
+/* An error if a length does not fit in an int, the type that OpenBLAS uses. */
 static sw_status matmul_check_lengths(const sw_call *c) {
     for (int i = 0; i < c->inputs; i++)
         for (int axis = 0; axis < c->in[i]->rank; axis++)
@@ -17,7 +17,7 @@ static sw_status matmul_check_lengths(const sw_call *c) {
     return SW_OK;
 }
 
-/* ---- matmul: C[..., M,N] = A[..., M,K] B[..., K,N], either side stored the other way round ---- */
+/* ---- matmul: C[..., M,N] = A[..., M,K] B[..., K,N], where A and B may be stored transposed ---- */
 
 typedef struct transposes {
     bool a, b;
@@ -60,9 +60,9 @@ static sw_status matmul_shape(sw_call *c) {
     return sw_call_set_shape(c, a->type, rank, shape);
 }
 
-/* A batch of products Z = op(X) op(Y); where Z repeats along an axis of the batch, the sum over it. */
+/* A batch of products Z = op(X) op(Y). If Z repeats along an axis of the batch, the products are summed over it. */
 typedef struct axis {
-    int64_t length, x, y, z; /* elements from one matrix to the next */
+    int64_t length, x, y, z; /* x, y, z: the distance in elements from one matrix to the next */
 } axis;
 typedef struct products {
     sw_dtype type;
@@ -85,7 +85,7 @@ static void matmul_advance(const axis *axes, int count, int64_t i, int64_t *x, i
     }
 }
 
-/* Its products cannot fail: matmul_batch has obtained what OpenBLAS needs for every thread. */
+/* sw_gemm cannot fail here for lack of address space, because matmul_batch has obtained it for every thread. */
 static void matmul_products_tile(void *args, int64_t tile) {
     const products *b = args;
     int64_t size = (int64_t)sw_dtype_size(b->type), end = (tile + 1) * b->per_tile;
@@ -99,9 +99,9 @@ static void matmul_products_tile(void *args, int64_t tile) {
         }
 }
 
-/* Where Y repeats, the matrices of X stand below one another as one tall matrix; where Z repeats and
- * both factors are stored with the summed axis first, the sum over the batch goes on where the one over
- * K ends. One large product in place of many, for the last axes of the batch. */
+/* Replaces the products along one of the last axes of the batch by one large product, if possible. If Y repeats, the
+ * matrices of X together are one tall matrix. If Z repeats, and both factors are stored with the axis of length K
+ * first, the sum over the batch and the sum over K become one sum. */
 static bool matmul_fold(products *b, int64_t length, bool y_repeats, bool x_repeats, bool z_repeats) {
     int64_t *grows = y_repeats && !x_repeats && !z_repeats && !b->x_transposed                      ? &b->M
                      : z_repeats && !x_repeats && !y_repeats && b->x_transposed && !b->y_transposed ? &b->K
@@ -112,20 +112,21 @@ static bool matmul_fold(products *b, int64_t length, bool y_repeats, bool x_repe
     return true;
 }
 
-/* Threads share the products of a batch, each product on one thread; but a few large ones, which would
- * leave threads idle at the end, are done one by one, each by all threads. The bits are the same. */
+/* Threads share the products of a batch, and each product is computed on one thread. If there are only a few large
+ * products, some threads would be idle at the end; therefore they are computed one after the other, each on all
+ * threads. The bits are the same. */
 enum { TILE_WORK = 1 << 15 };            /* M·N·K that is worth a tile */
 static const double threaded_work = 3e7; /* M·N·K of a product that is large */
 
-/* What one pass asks for: op(X) op(Y) over the batch axes of `out`. */
+/* The operands of one product of the forward or backward pass: Z = op(X) op(Y) over the batch axes of `out`. */
 typedef struct request {
     bool x_transposed, y_transposed;
     int64_t M, N, K;
     const sw_view *x, *y, *z;
 } request;
 
-/* The axes of the batch, from the last to the first: each becomes part of one large product, an axis of the results, or an
- * axis that is summed over. Returns their product. */
+/* The axes of the batch, from the last to the first: each becomes part of one large product, an axis of the results, or
+ * an axis that is summed over. Returns their product. */
 static int64_t matmul_set_axes(products *b, const sw_view *const view[3], const sw_view *out) {
     const int rank = out->rank;
     const int64_t *shape = out->shape;
@@ -173,7 +174,7 @@ static sw_status matmul_batch(const request *r, const sw_view *out) {
                   .count = 1,
                   .sums = 1};
     products *b = &p;
-    if (matmul_set_axes(b, view, out) == 0) { /* no product, but perhaps sums of none */
+    if (matmul_set_axes(b, view, out) == 0) { /* no product; elements of z may be sums without terms */
         sw_vector_fill(z->type, z->count, 0, z->data);
         return SW_OK;
     }
@@ -341,6 +342,6 @@ sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight) {
 
 sw_tensor sw_linear(sw_tensor x, sw_tensor weight, sw_tensor bias) {
     if (sw_is_null(bias) && sw_error() != NULL)
-        return bias; /* a bias that failed is not "no bias" */
+        return bias; /* the bias may be null because it has failed */
     return sw_apply(&linear_op, NULL, 0, sw_is_null(bias) ? 2 : 3, (sw_tensor[]){x, weight, bias});
 }

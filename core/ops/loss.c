@@ -8,15 +8,16 @@
 #if SW_KERNEL_FIRST
 typedef struct loss_args {
     const void *p, *t;
-    void *out;      /* the losses, or NULL: only their sum; of a derivative: the gradient */
-    const void *dy; /* of a derivative: a cotangent for each element, or NULL: `factor` for all */
+    void *out;      /* forward: the losses, or NULL if only their sum is needed; vjp: the gradient */
+    const void *dy; /* vjp: a cotangent for each element, or NULL: `factor` for all elements */
     double factor, delta;
 } loss_args;
 #endif
 
 #if SW_KERNEL_PASS
 
-/* NAME from an expression in p, t and delta: the losses, or their sum in SW_LANES partial sums. */
+/* Defines the kernel NAME from an expression in p, t and delta. It computes the losses, or their sum in SW_LANES
+ * partial sums. */
 #define VALUE(name, expression)                                                    \
     static inline real SW_K(name##_of)(real p, real t, real delta) {               \
         (void)delta;                                                               \
@@ -42,7 +43,7 @@ typedef struct loss_args {
         SW_ADD_LANES(double, sums[0], lane);                                       \
     }
 
-/* NAME: the cotangent times an expression. */
+/* Defines the kernel NAME, which computes the cotangent times an expression. */
 #define DERIVATIVE(name, expression)                                               \
     static inline real SW_K(name##_of)(real p, real t, real delta) {               \
         (void)p, (void)t, (void)delta;                                             \
@@ -66,7 +67,7 @@ VALUE(mse, (p - t) * (p - t))
 DERIVATIVE(mse_dp, 2 * (p - t))
 DERIVATIVE(mse_dt, 2 * (t - p))
 
-/* 0 at 0; a NaN is handed on. */
+/* 0 at 0; NaN for NaN. */
 static inline real SW_K(sign)(real d) {
     return d > 0 ? 1 : d < 0 ? -1 : d;
 }
@@ -85,7 +86,7 @@ VALUE(huber, SW_K(huber_at)(p - t, delta))
 DERIVATIVE(huber_dp, SW_K(huber_slope)(p - t, delta))
 DERIVATIVE(huber_dt, SW_K(huber_slope)(t - p, delta))
 
-/* max(m, 0) and 1 where m > 0; a NaN is handed on. */
+/* max(m, 0), and its derivative, 1 for m > 0 and 0 for m ≤ 0; NaN for NaN. */
 static inline real SW_K(hinge_above)(real m) {
     return m < 0 ? 0 : m;
 }
@@ -94,14 +95,15 @@ static inline real SW_K(hinge_above_slope)(real m) {
 }
 VALUE(hinge, SW_K(hinge_above)(1 - t * p))
 DERIVATIVE(hinge_dp, -t *SW_K(hinge_above_slope)(1 - t * p))
-/* Not -p times 0 where p is ∞ on the right side. */
+/* 0 for m ≤ 0 without a multiplication, because -p·0 would be NaN for p = ±∞. */
 static inline real SW_K(hinge_dt_at)(real p, real m) {
     return m > 0 ? -p : m <= 0 ? 0 : m;
 }
 DERIVATIVE(hinge_dt, SW_K(hinge_dt_at)(p, 1 - t * p))
 
-/* log(1 + exp z) - t z = max(z, 0) - t z + log(1 + exp(-|z|)). The first two are (1 - t) z or -t z, and 0 where
- * that factor is 0, also for z = ±∞: a sure and right prediction costs nothing. A NaN shows in the last term. */
+/* log(1 + exp z) - t z = max(z, 0) - t z + log(1 + exp(-|z|)). The first two terms are (1 - t) z or -t z. They are 0 if
+ * the factor is 0, also for z = ±∞, so that the loss of a correct prediction with probability 1 is 0. If z is NaN, so
+ * is the last term. */
 static inline real SW_K(bce_linear)(real z, real t) {
     const real factor = z < 0 ? -t : 1 - t;
     return factor == 0 ? 0 : factor * z;
@@ -110,7 +112,7 @@ VALUE(bce, SW_K(bce_linear)(p, t) + SW_K(sw_k_log1p)(SW_K(sw_k_exp)(p < 0 ? p : 
 DERIVATIVE(bce_dp, SW_K(sw_k_sigmoid)(p) - t)
 DERIVATIVE(bce_dt, -p)
 
-/* t (log t - q), 0 at t = 0 even for q = -∞ */
+/* t (log t - q); 0 for t = 0, even if q = -∞ */
 static inline real SW_K(relative_entropy)(real q, real t) {
     const real y = t * (SW_K(sw_k_log_any)(t) - q);
     return t == 0 && q == q ? 0 : y;
@@ -129,7 +131,7 @@ DERIVATIVE(kl_dt, SW_K(relative_entropy_slope)(p, t))
 
 typedef struct loss_attributes {
     sw_reduction reduction;
-    bool rows; /* a loss of rows: one number for each stretch of the last axis */
+    bool rows; /* a loss of rows: one number for each row along the last axis */
     double delta;
 } loss_attributes;
 
@@ -140,13 +142,14 @@ static int64_t loss_row_count(const sw_view *v) {
     return rows;
 }
 
-/* What the mean divides by. */
+/* The divisor of the mean: the number of rows or elements. */
 static int64_t loss_item_count(const sw_call *c) {
     const loss_attributes *a = c->attributes;
     return a->rows ? loss_row_count(c->in[0]) : c->in[0]->count;
 }
 
-/* The weight of the mean: its rows. A vector is a row to a loss of rows, and to others a batch of numbers. */
+/* The weight of the mean: the number of rows. A vector is one row for a loss of rows, and a batch of numbers for other
+ * losses. */
 static double loss_weight(const sw_call *c) {
     const loss_attributes *a = c->attributes;
     const sw_view *p = c->in[0];
@@ -216,7 +219,7 @@ static void loss_run_rows(sw_call *c, const sw_kernels *kernels, const loss_args
     sw_kernel_run_rows(loss_each_row, &rows, c->out->count, rows.length, NULL);
 }
 
-/* ---- All of them ---- */
+/* ---- Forward and vjp of all losses ---- */
 
 static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
     const sw_view *p = c->in[0];
@@ -261,7 +264,7 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
     return SW_OK;
 }
 
-/* The operation FN_op from kernels FN, FN_dp, FN_dt. */
+/* Defines the operation FN_op from the kernels FN, FN_dp and FN_dt. */
 #define LOSS(fn, text)                                                                                      \
     static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn), fn##_dp_kernels = SW_KERNEL_TABLE(fn##_dp), \
                             fn##_dt_kernels = SW_KERNEL_TABLE(fn##_dt);                                     \
@@ -289,7 +292,7 @@ static sw_tensor loss_apply(const sw_op *op, sw_tensor prediction, sw_tensor tar
     return sw_apply(op, &attributes, sizeof attributes, 2, (sw_tensor[]){prediction, target});
 }
 
-/* The options of a loss over its defaults. */
+/* Sets the attributes from the options, or from the defaults if `given` is NULL. */
 static sw_status loss_options(const char *who, const sw_loss_options *given, loss_attributes *attributes) {
     sw_loss_options o = SW_OPTIONS(sw_loss_options, .reduction = SW_MEAN);
     if (given)

@@ -43,8 +43,8 @@ SW_API sw_tensor sw_add(sw_tensor a, sw_tensor b); /* a + b, broadcasting */
 SW_API sw_tensor sw_sub(sw_tensor a, sw_tensor b); /* a - b, broadcasting */
 SW_API sw_tensor sw_mul(sw_tensor a, sw_tensor b); /* a · b element by element, broadcasting */
 SW_API sw_tensor sw_div(sw_tensor a, sw_tensor b); /* a / b, broadcasting */
-/* The larger or the smaller of two elements, broadcasting; NaN if one is NaN. Of equal elements each gets half of the
- * gradient. */
+/* The larger or the smaller of two elements, broadcasting; NaN if one is NaN. If the elements are equal, each gets half
+ * of the gradient. */
 SW_API sw_tensor sw_maximum(sw_tensor a, sw_tensor b);
 SW_API sw_tensor sw_minimum(sw_tensor a, sw_tensor b);
 SW_API sw_tensor sw_scale(sw_tensor a, double factor); /* factor · a */
@@ -184,7 +184,7 @@ SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);
 /* How the losses of the elements or samples are combined. */
 typedef enum sw_reduction {
     SW_MEAN = 0,
-    SW_SUM, /* the sum. If a program scales it to a mean, it calls sw_loss_with_weight */
+    SW_SUM, /* the sum. A program that scales the sum to a mean calls sw_loss_with_weight */
     SW_NONE /* no reduction: one number per element, or per row for cross-entropy and sw_kl_div */
 } sw_reduction;
 
@@ -208,12 +208,12 @@ typedef struct sw_cross_entropy_options {
     const double *class_weights;
     int classes; /* the number of class_weights */
 } sw_cross_entropy_options;
-/* As sw_cross_entropy, with options (NULL: the same). With SW_NONE the result has the shape [...]. The mean over no
+/* As sw_cross_entropy, with options (NULL: the defaults). With SW_NONE the result has the shape [...]. The mean over no
  * rows is NaN. */
 SW_API sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor target,
                                                const sw_cross_entropy_options *options);
 
-/* Options of losses that have no others. */
+/* Options of the losses whose only option is the reduction. */
 typedef struct sw_loss_options {
     size_t size; /* sizeof(sw_loss_options) */
     sw_reduction reduction;
@@ -246,8 +246,8 @@ SW_API sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target);
 SW_API sw_tensor sw_kl_div_with_options(sw_tensor log_prediction, sw_tensor target, const sw_loss_options *options);
 
 /* Returns a tensor with the value and the gradient of `loss`, a tensor with one element, and with another weight in
- * means over parts (loss_mean.h): finite and at least 0, or SW_SUMMED. For losses that a program computes from other
- * operations. */
+ * means over parts (loss_mean.h): finite and at least 0, or SW_SUMMED. Use it for a loss that a program computes from
+ * other operations. */
 SW_API sw_tensor sw_loss_with_weight(sw_tensor loss, double weight);
 
 #ifdef __cplusplus

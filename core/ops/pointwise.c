@@ -14,15 +14,15 @@ SW_UNARY(sqrt, SW_R(sqrt)(v))
 SW_UNARY(abs, SW_R(fabs)(v))
 SW_UNARY(clamp, v<a ? a : v> b ? b : v)
 
-/* Of what the vjp reads, v, and the cotangent, g. */
+/* g is the cotangent, and v an element of the input unless the comment says otherwise. */
 SW_UNARY(neg_vjp, -g)
 SW_UNARY(exp_vjp, g *v)                             /* v: the output */
-SW_UNARY(log_vjp, v >= 0 ? g / (v + 0) : (real)NAN) /* v + 0: ∞ at -0 as at 0 */
-SW_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0))          /* v: the output; -0 as 0 */
-SW_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0)   /* 0 at 0; NaN stays NaN */
+SW_UNARY(log_vjp, v >= 0 ? g / (v + 0) : (real)NAN) /* v + 0 is 0 for v = -0, so that g / -0 cannot occur */
+SW_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0))          /* v: the output; v + 0 as in log_vjp */
+SW_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0)   /* 0 at 0; NaN for NaN */
 SW_UNARY(clamp_vjp, v<a || v> b ? 0 : v == v ? g : v)
 
-/* sin and cos: numbers beyond the polynomials' range, which are rare, go through libm one by one. */
+/* sin and cos of numbers outside the range of the polynomials, which are rare, are computed one by one by libm. */
 static inline void SW_K(far_angles)(const sw_unary_args *s, int64_t begin, int64_t end, int quarter, bool derivative) {
     const real *v = s->x, *g = s->dy;
     real *out = s->out;
@@ -55,9 +55,9 @@ ANGLE(sin_vjp, g *SW_K(sw_k_cos)(v), 1, true)
 ANGLE(cos_vjp, -g *SW_K(sw_k_sin)(v), 0, true)
 #undef ANGLE
 
-/* v^(e + e_low) with the sign and the corners of C's pow. hole: what is added below 0, NaN unless the exponent
- * is a whole number, else 0. sign: v for odd exponents, else 0. Both are numbers because gcc does not vectorize
- * a loop with a truth value that is the same for all elements. */
+/* v^(e + e_low) with the sign and the special cases of C's pow. `hole` is added for v < 0: it is 0 if the exponent is
+ * an integer, else NaN. `sign` is v for odd exponents, else 0. Both are numbers, because gcc does not vectorize a loop
+ * with a condition that is the same for all elements. */
 static inline __attribute__((always_inline)) real SW_K(signed_power)(real v, double e, double e_low, real hole,
                                                                      real sign) {
     const real y = SW_K(sw_k_power)(SW_R(fabs)(v), e, e_low);
@@ -66,10 +66,10 @@ static inline __attribute__((always_inline)) real SW_K(signed_power)(real v, dou
 }
 
 static inline double SW_K(within_2_64)(double e) {
-    return e > 0x1p64 ? 0x1p64 : e < -0x1p64 ? -0x1p64 : e; /* all of these are even */
+    return e > 0x1p64 ? 0x1p64 : e < -0x1p64 ? -0x1p64 : e; /* every double beyond ±2^64 is an even integer */
 }
 
-/* x^factor; second: 1 if the exponent is odd, 2 if it is even, 0 if it is no whole number */
+/* x^factor. `second` is 1 if the exponent is odd, 2 if it is even, and 0 if it is not an integer. */
 static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_unary_args *s = args;
     const real *restrict p = s->x;
@@ -115,9 +115,9 @@ static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
 
 SW_BINARY(div, a / b)
 SW_BINARY(minus_div, -a / b)
-SW_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b: NaN where one is */
+SW_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b is NaN if a or b is NaN */
 SW_BINARY(minimum, a < b ? a : b <= a ? b : a + b)
-/* Equal ones share the gradient; NaN where one is. */
+/* The fraction of the gradient that a gets in a maximum: ½ if a = b; NaN if a or b is NaN. */
 SW_BINARY(greater, a > b ? 1 : a < b ? 0 : a == b ? SW_R(0.5) : a + b)
 
 #else /* ---- once ---- */
@@ -185,7 +185,7 @@ static const sw_kernels div_kernels = SW_KERNEL_TABLE(div), minus_div_kernels = 
                         maximum_kernels = SW_KERNEL_TABLE(maximum), minimum_kernels = SW_KERNEL_TABLE(minimum),
                         greater_kernels = SW_KERNEL_TABLE(greater);
 
-/* The cotangent, and the gradient of an input in the output's shape. */
+/* Sets views of the cotangent and of the memory for the gradient of an input, both in the shape of the output. */
 static sw_status binary_vjp_views(sw_call *c, int input, sw_view *dy, sw_view *d) {
     *dy = *d = *c->out;
     dy->data = (void *)(uintptr_t)c->cotangent;
@@ -213,7 +213,7 @@ static sw_status div_vjp(sw_call *c) {
     return SW_OK;
 }
 
-/* The one that was chosen gets the cotangent; equal ones get half of it each. */
+/* The input that was chosen gets the cotangent; if both are equal, each gets half of it. */
 static sw_status choice_vjp(sw_call *c, int larger) {
     sw_view dy, d;
     for (int i = 0; i < 2; i++) {

@@ -1,9 +1,9 @@
 /* Sums of powers for norms, and their gradients (reduce_kernels.h).
  *
- * A power takes a hundred instructions or more. It is computed in one loop for each type and level over contiguous
- * numbers, which fills a buffer for the other loops. In the loops that reduce_kernels.c makes for an expression, gcc
- * does not vectorize the power (f64, and rows of f32) and takes twice as long to compile it. Sums are added in the
- * order of reduce_kernels.c. */
+ * A power takes a hundred instructions or more. Therefore one loop for each type and level computes the powers of
+ * contiguous numbers and writes them to a buffer, which the other loops read. In the loops of the macros of
+ * reduce_kernels.c, gcc would not vectorize the power (in f64, and in rows of f32) and would need twice the time to
+ * compile. Sums are added in the order of reduce_kernels.c. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
@@ -29,7 +29,7 @@ static inline void SW_K(power_repeat)(real value, int64_t n, real *to) {
         to[i] = value;
 }
 
-/* n numbers, as often as WIDTH takes them. */
+/* Writes n numbers to `to` repeatedly, as often as they fit in WIDTH. */
 static inline void SW_K(power_repeat_row)(const real *row, int64_t n, real *to) {
     for (int64_t i = 0; i + n <= WIDTH; i += n)
         memcpy(to + i, row, (size_t)n * sizeof *to);
@@ -37,7 +37,7 @@ static inline void SW_K(power_repeat_row)(const real *row, int64_t n, real *to) 
 
 /* ---- Sums ---- */
 
-/* Rows shorter than WIDE, each in order; as many at a time as the buffers take. */
+/* Rows shorter than WIDE: each is added in order. As many rows are processed together as fit in the buffers. */
 static void SW_K(power_sum_short)(const sw_fold_args *s, int64_t begin, int64_t end) {
     const real *m = s->m;
     real copy[WIDTH], each_m[WIDTH], term[WIDTH];
@@ -47,7 +47,7 @@ static void SW_K(power_sum_short)(const sw_fold_args *s, int64_t begin, int64_t 
         const real *x = (const real *)s->x + row * s->stride;
         for (int64_t r = 0; r < rows; r++)
             SW_K(power_repeat)(m[row + r], n, each_m + r * n);
-        for (int64_t r = 0; n < s->stride && r < rows; r++) /* what lies between rows is not theirs */
+        for (int64_t r = 0; n < s->stride && r < rows; r++) /* without the elements between the rows */
             memcpy(copy + r * n, x + r * s->stride, (size_t)n * sizeof *copy);
         SW_K(power_terms)(n < s->stride ? copy : x, each_m, s->p, rows * n, term);
         for (int64_t r = 0; r < rows; r++) {
@@ -59,7 +59,7 @@ static void SW_K(power_sum_short)(const sw_fold_args *s, int64_t begin, int64_t 
     }
 }
 
-/* `total` and the sum of the terms of x [n], n at most SW_TILE, in lanes. */
+/* Returns `total` plus the sum of the terms of x [n], which is added in lanes. n is at most SW_TILE. */
 static double SW_K(power_sum_tile)(double total, const real *x, const real *each_m, double p, int64_t n) {
     real term[WIDTH], lane[SW_LANES] = {0};
     for (int64_t first = 0; first < n; first += WIDTH) {
@@ -98,7 +98,7 @@ static void SW_K(power_sum_rows)(void *args, int64_t begin, int64_t end, double 
     }
 }
 
-/* Several rows at a time where they are short and lie close together. */
+/* If the rows are short and contiguous, several rows are processed together. */
 static void SW_K(power_sum_columns)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_fold_args *s = args;
     real each_m[WIDTH], term[WIDTH], group[WIDTH];
@@ -123,9 +123,9 @@ static void SW_K(power_sum_columns)(void *args, int64_t begin, int64_t end, doub
     }
 }
 
-/* ---- The way back ---- */
+/* ---- Gradients ---- */
 
-/* out = h sign(x) (|x|/y)^p, 0 for y = 0; n at most WIDTH. A NaN in x stays. */
+/* out = h sign(x) (|x|/y)^p, 0 for y = 0, NaN if x is NaN. n is at most WIDTH. */
 static void SW_K(powers_strip)(const real *x, const real *y, const real *h, double p, int64_t n, real *out) {
     real term[WIDTH];
     SW_K(power_terms)(x, y, p, n, term);
@@ -136,7 +136,7 @@ static void SW_K(powers_strip)(const real *x, const real *y, const real *h, doub
     }
 }
 
-/* Short rows that lie close together go with their numbers repeated, so that the loop is long. */
+/* For short contiguous rows the numbers of the outputs are repeated for each element, so that the loop is long. */
 static void SW_K(powers_short)(const sw_spread_args *s, int64_t begin, int64_t end) {
     const real *y = s->y, *h = s->h;
     real each_y[WIDTH], each_h[WIDTH];

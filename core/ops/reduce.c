@@ -14,7 +14,7 @@ typedef struct output_args {
 
 #if SW_KERNEL_PASS
 
-/* Between and after folds, on numbers of the outputs: out may be x or second. */
+/* Kernels over the outputs, which run between and after folds. out may be x or second. */
 #define ON_OUTPUTS(name, expression)                                               \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const output_args *s = args;                                               \
@@ -71,7 +71,7 @@ static sw_status reduce_check_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) 
     return SW_OK;
 }
 
-/* Of a call whose axes have been checked. */
+/* The axes of a call. reduce_shape has checked them. */
 static sw_fold_axes reduce_axes(const sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t kept[SW_MAX_RANK];
@@ -98,7 +98,7 @@ static sw_status reduce_shape(sw_call *c) {
     return sw_call_set_shape(c, x->type, rank, shape);
 }
 
-/* For the largest and the smallest: there is one. */
+/* The shape of max and min: an error if an output has no element to choose. */
 static sw_status extreme_shape(sw_call *c) {
     const sw_view *x = c->in[0];
     SW_TRY(reduce_shape(c));
@@ -116,7 +116,7 @@ static sw_fold_job reduce_job(const sw_call *c, const void *m, double factor, do
         .type = c->in[0]->type, .x = c->in[0]->data, .m = m, .out = c->out->data, .factor = factor, .divisor = divisor};
 }
 
-/* One number for each output, for the duration of the call. */
+/* Allocates one number for each output, for the duration of the call. */
 static void *reduce_outputs_scratch(sw_call *c) {
     return sw_call_scratch(c, (size_t)c->out->count * sw_dtype_size(c->out->type));
 }
@@ -125,7 +125,7 @@ static void reduce_run_outputs(const sw_call *c, const sw_kernels *kernels, outp
     sw_kernel_run(kernels, c->out->type, &args, c->out->count);
 }
 
-/* The gradient by a spread of h over each output's elements. */
+/* Computes the gradient of the input by a spread. */
 static sw_status reduce_spread(sw_call *c, const sw_spread *way, sw_spread_args args) {
     sw_fold_axes axes = reduce_axes(c);
     args.x = way == &sw_spread_copies ? NULL : c->in[0]->data;
@@ -143,7 +143,8 @@ static void *reduce_cotangent_over(sw_call *c, double divisor) {
     return h;
 }
 
-/* dy divided by how many elements (|elements|) were chosen: equal ones share evenly. */
+/* dy divided by the number of elements (with `absolute`, of absolute values) that equal the output, because they share
+ * the gradient evenly. */
 static void *reduce_cotangent_shared(sw_call *c, bool absolute) {
     sw_fold_axes axes = reduce_axes(c);
     void *h = reduce_outputs_scratch(c);
@@ -185,15 +186,15 @@ static sw_status mean_vjp(sw_call *c) {
 
 /* ---- var ---- */
 
-/* What Σ (x - mean)² is divided by; NaN where there are too few elements. */
+/* The divisor of Σ (x - mean)²; NaN if there are too few elements. */
 static double var_degrees(const sw_call *c, const sw_fold_axes *axes) {
     const reduce_attributes *a = c->attributes;
     int64_t n = axes->count - a->correction;
     return n > 0 ? (double)n : (double)NAN;
 }
 
-/* Kept: the means, and what their rounding left, so that x - mean has a small error relative to the
- * spread even where the mean is large. */
+/* Saves the means and their rounding errors, so that x - mean has a small error even if the mean is large compared with
+ * the deviations. */
 static sw_status var_forward(sw_call *c) {
     sw_fold_axes axes = reduce_axes(c);
     size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
@@ -210,7 +211,7 @@ static sw_status var_forward(sw_call *c) {
     return SW_OK;
 }
 
-/* 2 (x - mean) / (n - correction): the mean's own share of the derivative adds up to 0. */
+/* 2 (x - mean) / (n - correction). The derivative through the mean is 0, because Σ (x - mean) = 0. */
 static sw_status var_vjp(sw_call *c) {
     sw_fold_axes axes = reduce_axes(c);
     const char *mean = c->saved;
@@ -266,7 +267,7 @@ static sw_status norm_forward(sw_call *c) {
     sw_fold_run(&sw_fold_largest_abs, &axes, &job);
     reduce_run_outputs(c, &divisor_kernels, (output_args){.x = m, .out = m});
     job = reduce_job(c, m, 1, 1);
-    job.p = a->p < 0x1p64 ? a->p : 0x1p64; /* the largest exponent of sw_k_power: no sum is changed by it */
+    job.p = a->p < 0x1p64 ? a->p : 0x1p64; /* the largest exponent of sw_k_power; a larger one gives the same sum */
     sw_fold_run(a->p == 2 ? &sw_fold_square_sum : &swi_power_sum, &axes, &job);
     reduce_run_outputs(c, a->p == 2 ? &root_times_kernels : &power_times_kernels,
                        (output_args){.x = c->out->data, .second = m, .out = c->out->data, .number = 1 / a->p});
@@ -288,8 +289,8 @@ static sw_status norm_vjp(sw_call *c) {
 
 /* ---- logsumexp ---- */
 
-/* m + log T, T = Σ e^(x-m), m the largest, or 0 where that is -∞. Kept: m and T. The derivative is
- * e^(x-m) / T, the softmax: e^(x-result) would have the error of the result's rounding. */
+/* m + log T with T = Σ e^(x-m), where m is the largest element, or 0 if that is -∞. m and T are saved. The derivative
+ * is the softmax e^(x-m) / T; e^(x-result) would also have the rounding error of the result. */
 static sw_status logsumexp_forward(sw_call *c) {
     sw_fold_axes axes = reduce_axes(c);
     const size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
@@ -390,7 +391,7 @@ sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool k
         sw_fail(SW_ERR_ARGUMENT, "norm_over: p is %g; 1 to INFINITY is needed", p);
         return (sw_tensor){0};
     }
-    if (p > 1e20) /* n^(1/p) is 1 to rounding, and only the largest elements count */
+    if (p > 1e20) /* n^(1/p) is rounded to 1, so that the norm is max |x| */
         p = (double)INFINITY;
     return reduce_apply(&norm_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim, .p = p});
 }

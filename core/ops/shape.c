@@ -81,7 +81,7 @@ typedef struct permute_attributes {
     int axes[SW_MAX_RANK];
 } permute_attributes;
 
-/* Axes from the start. */
+/* Checks the axes and sets them, counted from the start. */
 static sw_status permute_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
     const permute_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
@@ -101,7 +101,7 @@ static sw_status permute_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
     return SW_OK;
 }
 
-/* The same for two exchanged axes. */
+/* Sets the axes of a transposition: the given two are exchanged. */
 static sw_status transpose_axes(const sw_call *c, int axes[SW_MAX_RANK]) {
     const permute_attributes *a = c->attributes;
     int first = 0, second = 0;
@@ -129,7 +129,7 @@ static sw_status permute_shape(sw_call *c) {
     return sw_call_set_shape(c, x->type, x->rank, shape);
 }
 
-/* The result is walked through in order, x with its strides permuted. */
+/* Writes the result in order and reads x with permuted strides. */
 static sw_status permute_forward(sw_call *c) {
     const sw_view *x = c->in[0], *y = c->out;
     int axes[SW_MAX_RANK];
@@ -147,7 +147,7 @@ static sw_status permute_forward(sw_call *c) {
     return SW_OK;
 }
 
-/* And back: the gradient of x in order. */
+/* Writes the gradient of x in order and reads the cotangent with permuted strides. */
 static sw_status permute_vjp(sw_call *c) {
     const sw_view *x = c->in[0], *y = c->out;
     void *dx = sw_call_grad(c, 0);
@@ -203,7 +203,7 @@ static int64_t slice_from_start(int64_t position, int64_t length) {
     return position == SW_END ? length : position < 0 ? position + length : position;
 }
 
-/* Which part of x it is. */
+/* Sets the part of x that the slice is. */
 static sw_status slice_part(const sw_call *c, sw_part *p) {
     const slice_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
@@ -267,7 +267,7 @@ static sw_status expand_shape(sw_call *c) {
     const reshape_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
     int64_t shape[SW_MAX_RANK];
-    for (int i = 0; i < a->rank || i < x->rank; i++) { /* from the last axis */
+    for (int i = 0; i < a->rank || i < x->rank; i++) { /* i counts from the last axis */
         const int axis = a->rank - 1 - i;
         const int64_t length = i < x->rank ? x->shape[x->rank - 1 - i] : -1, asked = axis >= 0 ? a->shape[axis] : -1;
         const char *from = sw_shape_text(x->rank, x->shape), *to = sw_shape_text(a->rank, a->shape);
@@ -275,8 +275,8 @@ static sw_status expand_shape(sw_call *c) {
             return sw_fail(SW_ERR_SHAPE, "expand: %s cannot become %s, which has fewer axes", from, to);
         if (asked < 0 && (asked != -1 || length < 0))
             return sw_fail(SW_ERR_SHAPE,
-                           "expand: %s cannot become %s: axis %d is %lld; below 0 only -1 is "
-                           "possible, for the length that is there",
+                           "expand: %s cannot become %s: axis %d is %lld; a negative length "
+                           "must be -1 and belong to an axis of the input",
                            from, to, axis, (long long)asked);
         if (asked >= 0 && length >= 0 && length != asked && length != 1)
             return sw_fail(SW_ERR_SHAPE,

@@ -1,4 +1,4 @@
-/* What operations of several files share. */
+/* Kernels and functions that several operation files use. */
 #ifndef SWALE_OPS_SHARED_H
 #define SWALE_OPS_SHARED_H
 
@@ -8,12 +8,12 @@
 
 /* a + b and a·b (arithmetic.c) */
 extern const sw_kernels swi_add_kernels, swi_mul_kernels;
-/* An error unless it is one of the three. (loss.c) */
+/* An error unless `reduction` is SW_MEAN, SW_SUM or SW_NONE (loss.c). */
 sw_status swi_check_reduction(const sw_call *call, sw_reduction reduction);
-/* As sw_linear without a bias, also while an error is pending, where sw_linear takes a null bias for one that
- * failed. (linear.c) */
+/* As sw_linear without a bias. It works also while an error is pending, when sw_linear assumes that a null bias has
+ * failed (linear.c). */
 sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight);
-/* Σ (|v|/m)^p, and back h sign(v) (|v|/y)^p, 0 for y = 0, ∞/∞ = 1. (power_norm.c) */
+/* The fold Σ (|v|/m)^p, and the spread h sign(v) (|v|/y)^p, which is 0 for y = 0 and takes ∞/∞ as 1 (power_norm.c). */
 extern const sw_fold swi_power_sum;
 extern const sw_spread swi_powers;
 

@@ -13,7 +13,7 @@ typedef struct softmax_args {
     bool logarithm;
 } softmax_args;
 
-enum { STRIP = 128 }; /* columns at a time */
+enum { STRIP = 128 }; /* the number of columns that are processed together */
 #endif
 
 #if SW_KERNEL_PASS
@@ -44,7 +44,7 @@ static void SW_K(softmax_rows)(void *args, int64_t begin, int64_t end, double *s
     }
 }
 
-/* dx = p (dy - Σ dy p);  of the logarithm y: dx = dy - e^y Σ dy */
+/* dx = p (dy - Σ dy p); for the logarithm y: dx = dy - e^y Σ dy */
 static void SW_K(softmax_rows_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
     const softmax_args *s = args;
     const int64_t n = s->n;
@@ -69,7 +69,8 @@ static void SW_K(softmax_rows_vjp)(void *args, int64_t begin, int64_t end, doubl
     }
 }
 
-/* Strips [begin, end): each STRIP columns, or what is left, of one matrix [n, inner]. Sums in f64. */
+/* Processes the strips [begin, end). A strip is STRIP columns, or the remaining ones, of one matrix [n, inner]. Sums
+ * are added in f64. */
 static void SW_K(softmax_columns)(void *args, int64_t begin, int64_t end, double *sums) {
     const softmax_args *s = args;
     const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
@@ -94,7 +95,7 @@ static void SW_K(softmax_columns)(void *args, int64_t begin, int64_t end, double
                 out[j * inner + i] = e;
                 total[i] += (double)e;
             }
-        real last[STRIP]; /* what the second pass needs of the total */
+        real last[STRIP]; /* log total, or 1 / total */
         for (int64_t i = 0; i < width; i++)
             last[i] = s->logarithm ? SW_K(sw_k_log)((real)total[i]) : 1 / (real)total[i];
         for (int64_t j = 0; j < n; j++)

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* ---- Runs of neighbors: out[i] from a[i], b[i] and, for a choice, a condition ---- */
+/* ---- Runs of contiguous elements: out[i] from a[i], b[i] and, for where, a condition ---- */
 
 typedef struct run {
     const char *in[3];
@@ -16,7 +16,7 @@ typedef float __attribute__((may_alias)) real_f32;
 typedef double __attribute__((may_alias)) real_f64;
 typedef int32_t __attribute__((may_alias)) whole_i32;
 typedef uint8_t __attribute__((may_alias)) whole_u8;
-/* What is chosen is moved by size. */
+/* Unsigned types by which the chosen elements are moved. */
 typedef uint32_t __attribute__((may_alias)) bits32;
 typedef uint64_t __attribute__((may_alias)) bits64;
 
@@ -57,18 +57,18 @@ CHOOSE_ALL(whole_i32)
 
 typedef void run_function(const run *r);
 
-/* ---- The walk over the result ---- */
+/* ---- The loop over the result ---- */
 
-enum { OUT = 3, SPAN = 256 }; /* the operand that is written; elements of a run, where something repeats */
+enum { OUT = 3, SPAN = 256 }; /* the operand that is written; elements of a run if an operand repeats */
 
 typedef struct walk {
     sw_box box; /* operands 0 to 2 are read */
     const char *in[3];
     char *out;
-    size_t size[4]; /* of an element of each */
+    size_t size[4]; /* the size of an element of each operand */
     run_function *function;
     int inputs;
-    int64_t piece, pieces; /* of the last axis */
+    int64_t piece, pieces; /* the length of a piece of the last axis; the number of pieces */
     int64_t units, per_tile;
 } walk;
 
@@ -83,7 +83,8 @@ static void walk_init(size_t size, const char *from, int64_t n, char *to) {
             ((bits64 *)(void *)to)[i] = *(const bits64 *)(const void *)from;
 }
 
-/* One piece of the last axis. What repeats is laid out in a row first, so that one loop serves all. */
+/* Computes one piece of the last axis. An operand that repeats is first copied to all elements of a row, so that one
+ * loop is enough for all cases. */
 static void walk_run(const walk *w, const int64_t at[4], int64_t n) {
     const int last = w->box.axes - 1;
     _Alignas(SW_ALIGNMENT) char row[3][SPAN * sizeof(double)];
@@ -119,7 +120,7 @@ static void walk_tile(void *args, int64_t tile) {
     }
 }
 
-/* out from operands that are broadcast to its shape. */
+/* Computes out from operands that are broadcast to its shape. */
 static void walk_over(run_function *function, int inputs, const sw_view *const *in, const sw_view *out) {
     walk w = {.box.axes = out->rank, .function = function, .inputs = inputs, .out = out->data};
     if (out->count == 0)
@@ -200,7 +201,8 @@ static sw_status where_forward(sw_call *c) {
     return SW_OK;
 }
 
-/* The cotangent where it was taken, else 0: chosen, not multiplied, so that no 0·∞ arises. */
+/* The gradient of an operand is the cotangent where the operand was selected, else 0. It is selected and not
+ * multiplied, because 0·∞ would be NaN. */
 static sw_status where_vjp(sw_call *c) {
     static const double zero = 0; /* all bits of every type are 0 */
     sw_view none = {.data = (void *)(uintptr_t)&zero, .count = 1, .type = c->out->type};

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-/* ---- Made and freed ---- */
+/* ---- New and free ---- */
 
 sw_gradient *sw_gradient_view(sw_params *params) {
     if (!params || !params->x) {
@@ -46,7 +46,7 @@ sw_gradient *sw_gradient_new(sw_params *params) {
 void sw_gradient_set_data(sw_gradient *view, void *vector) {
     if (view && !view->owned) {
         view->data = vector;
-        sw_gradient_make_fresh(view); /* whatever it held stays as it is */
+        sw_gradient_make_fresh(view); /* the previous vector is not changed */
     }
 }
 
@@ -59,17 +59,17 @@ void sw_gradient_free(sw_gradient *g) {
     sw_free(g);
 }
 
-/* ---- Adding up ---- */
+/* ---- Accumulation ---- */
 
 static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
-    g->fresh = g->several = g->summed = g->apart = false;
+    g->fresh = g->many_parts = g->summed = g->mixed_weights = false;
     g->samples = samples;
     g->weight = weight;
     g->unit = weight.value;
     g->serial = swi_next_id();
 }
 
-/* The mean becomes a sum in units of its weight, so that the numbers stay as they are. */
+/* Converts the mean to a sum. The unit of the sum is the weight of the mean, so that the numbers do not change. */
 static sw_status gradient_begin_sum(sw_gradient *g) {
     const size_t dim = (size_t)g->params->dim;
     if (g->params->type == SW_F32) {
@@ -90,30 +90,30 @@ sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, 
     }
     if (!swi_weight_fits(g->weight, weight))
         return swi_weight_refuse(who, g->weight, weight);
-    if (weight.value == 0) { /* nothing is added, whatever its gradient */
-        g->several = true;
+    if (weight.value == 0) { /* a part with weight 0 does not change the mean */
+        g->many_parts = true;
         g->samples += samples;
         return SW_OK;
     }
-    if (g->weight.value == 0) { /* nor does what is there count */
+    if (g->weight.value == 0) { /* the parts so far have weight 0: the new part replaces them */
         memset(g->written, 0, (size_t)g->params->count);
         gradient_start(g, weight, g->samples + samples);
         return SW_OK;
     }
-    if (g->apart)
+    if (g->mixed_weights)
         return swi_weight_refuse(who, g->weight, g->weight);
     if (!g->summed)
         SW_TRY(gradient_begin_sum(g));
-    g->several = true;
+    g->many_parts = true;
     g->samples += samples;
     if (weight.value > 0)
         g->weight.value += weight.value;
     return SW_OK;
 }
 
-/* Of a block that holds a mean: 1 for the only part, its share of the whole for one of several. */
+/* If the block holds a mean: 1 for the only part; for one of several parts, its fraction of the total weight. */
 double swi_gradient_factor(const sw_gradient *g, double weight) {
-    if (!g->several || weight == SW_SUMMED)
+    if (!g->many_parts || weight == SW_SUMMED)
         return 1;
     const double whole = g->summed ? g->unit : g->weight.value;
     return whole > 0 ? weight / whole : 0;
@@ -149,7 +149,7 @@ void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples) {
     gradient_start(g, weight, samples);
 }
 
-/* ---- Asked for ---- */
+/* ---- Contents and state ---- */
 
 void *sw_gradient_data(sw_gradient *g) {
     if (!g)

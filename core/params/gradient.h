@@ -4,32 +4,32 @@
 
 #include "core/params/weight.h"
 
-/* data: the mean gradient, or, if `summed`, Σ weight/unit · gradient with the sum of the rounding errors in
- * `low` (f32 only). What a pass of a tape adds is counted once: see swi_binding. */
+/* A gradient block. `data` holds the mean gradient, or, if `summed`, Σ weight/unit · gradient, with the sum of the
+ * rounding errors in `low` (f32 only). Each pass of a tape is counted once: see swi_binding. */
 struct sw_gradient {
     sw_params *params;
     void *data, *owned; /* owned: NULL for a view */
     bool fresh, summed;
-    bool several;           /* it holds more than one part since fresh */
-    int64_t samples;        /* seen since fresh */
-    swi_weight weight;      /* of all of them together */
-    double unit;            /* the weight of a gradient that is added as it is, if summed */
-    uint64_t serial;        /* of what it holds since it was fresh; never the same twice */
-    bool apart;             /* a pass was run back more than once, for losses of other weights */
+    bool many_parts;        /* more than one part was added since the block was fresh */
+    int64_t samples;        /* added since the block was fresh */
+    swi_weight weight;      /* the sum over all parts */
+    double unit;            /* if summed: a gradient with this weight is added with the factor 1 */
+    uint64_t serial;        /* a unique number of the contents, assigned when the block stops being fresh */
+    bool mixed_weights;     /* one pass had several backward runs, from losses with different weights */
     float *low;             /* [dim], NULL before it is needed */
-    unsigned char *written; /* [count]: holds a gradient since fresh */
+    unsigned char *written; /* [count]: whether the parameter's gradient was written since the block was fresh */
 };
 
-/* Takes in another part: `weight` and `samples` of it. Fresh blocks become its own. An error leaves the
- * block as it is. */
+/* Begins another part with this weight and number of samples; call it before adding the gradients of the part. After an
+ * error the block is unchanged. */
 sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, int64_t samples);
-/* What gradients of a part that was taken in with this weight are multiplied by. */
+/* The factor by which the gradients of a part with this weight are multiplied before they are added. */
 double swi_gradient_factor(const sw_gradient *g, double weight);
-/* Adds factor·from to n elements from `at` on, or stores it. */
+/* Adds factor·from to the n elements that begin at `at`, or stores it there. */
 void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, const void *from, bool store);
-/* Turns a sum into the mean. */
+/* Converts the sum to the mean. */
 void swi_gradient_close(sw_gradient *g);
-/* The whole vector was written: the mean over a part, to which later passes add. */
+/* Declares that the caller has written the mean gradient of one part to the whole vector. Later passes add to it. */
 void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples);
 
 #endif

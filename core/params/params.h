@@ -45,10 +45,10 @@ struct sw_param {
     int rank;
     int64_t shape[SW_MAX_RANK];
     int64_t count;           /* elements */
-    int64_t offset;          /* of the first element in the vector; -1 before the build */
+    int64_t offset;          /* the index of the first element in the vector; -1 before the build */
     int64_t fan_in, fan_out; /* numbers of inputs and outputs, for initial values; 0 if not defined */
     bool frozen;             /* no gradient and no update: see sw_param_freeze */
-    int index;               /* in the order of declaration */
+    int index;               /* the position in the order of declaration, from 0 */
     sw_params *owner;
     sw_param *tied; /* the parameter with which it shares its elements, or NULL */
 };
@@ -106,12 +106,12 @@ SW_API void sw_params_mark_changed(sw_params *params);
 SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* the gradient block of the set */
 SW_API sw_array sw_param_value(const sw_param *param);           /* a view of the elements in x; data NULL: not built */
-/* A view of the parameter's part of the gradient block: the mean that the block holds. It remains readable after a
- * step, clipped if the step clipped it. data is NULL before the build. */
+/* A view of the parameter's part of the gradient block, which holds the mean gradient. It remains readable after a
+ * step; if the step clipped the gradient, it is the clipped one. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Freezes a parameter, so that it has no gradient and no update, or (false) makes it trainable again. A tied parameter
- * is frozen under all of its names. NULL is an error, so that a name that sw_params_find does not know cannot go
- * unnoticed. */
+ * is frozen under all of its names. NULL is an error, so that a wrong name, for which sw_params_find returns NULL, does
+ * not go unnoticed. */
 SW_API void sw_param_freeze(sw_param *param, bool frozen);
 /* Changes the role of a parameter. NULL is an error, as in sw_param_freeze. */
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
@@ -135,7 +135,7 @@ SW_API sw_gradient *sw_gradient_view(sw_params *params);
 SW_API void sw_gradient_set_data(sw_gradient *view, void *vector);
 /* Frees a block, and the vector of a block from sw_gradient_new. Accepts NULL. */
 SW_API void sw_gradient_free(sw_gradient *gradient);
-/* The mean so far: dim elements of the parameters' type. A program may read them or overwrite all of them. */
+/* The mean gradient so far: dim elements of the parameters' type. A program may read them or overwrite all of them. */
 SW_API void *sw_gradient_data(sw_gradient *gradient);
 SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
 SW_API bool sw_gradient_is_fresh(const sw_gradient *gradient);

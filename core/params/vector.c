@@ -12,7 +12,7 @@
 #include <limits.h>
 #include <math.h>
 
-struct swi_recipe {
+struct swi_initializer {
     sw_init init;
 };
 
@@ -43,7 +43,7 @@ void sw_params_free(sw_params *p) {
         sw_free(p->list[i]);
     }
     sw_free(p->list);
-    sw_free(p->recipe);
+    sw_free(p->initializer);
     sw_gradient_free(p->gradient);
     sw_free(p->x);
     sw_free(p);
@@ -54,7 +54,7 @@ static sw_status params_grow(sw_params *p) {
         return SW_OK;
     const int capacity = p->capacity ? 2 * p->capacity : 8;
     SW_TRY(sw_resize_array(&p->list, p->count, capacity, sizeof *p->list));
-    SW_TRY(sw_resize_array(&p->recipe, p->count, capacity, sizeof *p->recipe));
+    SW_TRY(sw_resize_array(&p->initializer, p->count, capacity, sizeof *p->initializer));
     p->capacity = capacity;
     return SW_OK;
 }
@@ -95,7 +95,7 @@ static sw_param *params_declare(sw_params *p, const char *name, int rank, const 
                         .tied = target};
     for (int i = 0; i < rank; i++)
         param->shape[i] = shape[i];
-    p->recipe[p->count].init = options->init;
+    p->initializer[p->count].init = options->init;
     p->list[p->count++] = param;
     return param;
 }
@@ -117,7 +117,7 @@ sw_param *sw_params_add(sw_params *p, const char *name, int rank, const int64_t 
 
 sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
     if (!p || !target) {
-        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?", p ? "one to tie it to" : "set");
+        sw_fail(SW_ERR_ARGUMENT, "parameter %s: the %s is NULL", name ? name : "?", p ? "target" : "set");
         if (p)
             p->failed = SW_ERR_ARGUMENT;
         return NULL;
@@ -148,7 +148,7 @@ sw_status sw_params_build(sw_params *p) {
     for (int i = 0; i < p->count; i++) {
         sw_param *param = p->list[i];
         if (param->tied) {
-            param->offset = param->tied->offset; /* declared before: already laid out */
+            param->offset = param->tied->offset; /* assigned already: the target was declared before */
             continue;
         }
         if (param->count > INT64_MAX / 64 - dim)
@@ -176,7 +176,8 @@ sw_status sw_params_build(sw_params *p) {
     return status;
 }
 
-/* A parameter that holds NaN or Inf would only show in the first loss. A frozen one may hold Inf: a mask. */
+/* An error for initial values that are NaN or Inf, which a program would otherwise notice only in the first loss. A
+ * frozen parameter may hold Inf, as a mask does. */
 static sw_status params_check_value(const sw_params *p, const sw_param *param, const sw_init *init, int64_t at,
                                     double value, double stored) {
     if (isfinite(stored) || (param->frozen && isinf(value)))
@@ -190,13 +191,14 @@ static sw_status params_check_value(const sw_params *p, const sw_param *param, c
                    isnan(value) ? "nan"
                    : value > 0  ? "inf"
                                 : "-inf",
-                   isinf(value) ? " (a mask is frozen before the build)" : "");
+                   isinf(value) ? " (freeze a parameter that holds a mask before the build)" : "");
 }
 
-/* The initial values of parameter i into x; values: room for them in f64, in which all are made. */
+/* Writes the initial values of parameter i to x. `values` is memory for them in f64, in which all of them are
+ * computed. */
 static sw_status params_fill(sw_params *p, int i, double *values) {
     const sw_param *param = p->list[i];
-    const sw_init *init = &p->recipe[i].init;
+    const sw_init *init = &p->initializer[i].init;
     if (init->fill) {
         sw_rng rng = {.key = sw_rng_key(p->seed, param->name)};
         const sw_status status = init->fill(init, param, &rng, values);
@@ -219,9 +221,9 @@ sw_status sw_params_reinitialize(sw_params *p) {
         return sw_fail(SW_ERR_STATE, "reinitialize: the parameters are not built");
     int64_t largest = 0;
     for (int i = 0; i < p->count; i++)
-        if (p->recipe[i].init.fill && p->list[i]->count > largest)
+        if (p->initializer[i].init.fill && p->list[i]->count > largest)
             largest = p->list[i]->count;
-    double *values = sw_alloc_array(largest, sizeof *values); /* f32 and f64 start at one point */
+    double *values = sw_alloc_array(largest, sizeof *values); /* f64, so that f32 and f64 start at the same point */
     if (!values)
         return SW_ERR_MEMORY;
     sw_status status = SW_OK;

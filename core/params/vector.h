@@ -6,16 +6,16 @@
 
 struct sw_params {
     sw_dtype type;
-    uint64_t seed, id; /* id: never the same twice in a process */
-    uint64_t version;  /* grows when x changes */
+    uint64_t seed, id; /* id: unique in the process */
+    uint64_t version;  /* increases when x changes */
     sw_param **list;
     int count, capacity;
     bool built;
-    sw_status failed; /* why a parameter could not be declared; SW_OK: all were */
+    sw_status failed; /* the status of a declaration that failed; SW_OK if none did */
     int64_t dim;
     void *x;
     sw_gradient *gradient;
-    struct swi_recipe *recipe; /* [capacity] */
+    struct swi_initializer *initializer; /* [capacity] */
 };
 
 #endif

@@ -11,9 +11,10 @@ static bool weight_is_sum(swi_weight w) {
     return w.value == SW_SUMMED;
 }
 
-/* Losses l_1 / w_1 + l_2 / w_2 + … with w_k = r_k w_1: the mean over parts is (Σ w_1 loss) / (Σ w_1) if every part
- * has the same ratios, so that w_1 is the weight and `mix` has to tell other ratios apart: a linear form of the
- * r_k, with coefficients that are polynomials in a transcendental number, which is 1 where all weights are equal. */
+/* For losses l_1 / w_1 + l_2 / w_2 + … with w_k = r_k w_1, the mean over parts is (Σ w_1 loss) / (Σ w_1) if every part
+ * has the same ratios r_k. Therefore w_1 is the weight, and `mix` must be different for different ratios: it is a
+ * linear form of the r_k whose coefficients are polynomials in a transcendental number. It is 1 if all weights are
+ * equal. */
 swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
     static const double K = 0.31830988618379067; /* 1/π */
     if (weight_is_sum(a) != weight_is_sum(b))
@@ -25,8 +26,8 @@ swi_weight swi_weight_combine(swi_weight a, swi_weight b) {
     return (swi_weight){a.value, a.mix + K * (b.mix * (b.value / a.value) - a.mix)};
 }
 
-/* What weighs nothing fits everything. mix is made of a few quotients, products and sums, with a relative rounding
- * error of 2^-53 each. */
+/* A part with weight 0 fits every part. `mix` is computed by a few quotients, products and sums, each with a relative
+ * rounding error of 2^-53. */
 bool swi_weight_fits(swi_weight a, swi_weight b) {
     if (weight_is_sum(a) != weight_is_sum(b))
         return false;
@@ -36,13 +37,13 @@ bool swi_weight_fits(swi_weight a, swi_weight b) {
 sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b) {
     if (isnan(a.mix) || isnan(b.mix) || weight_is_sum(a) != weight_is_sum(b))
         return sw_fail(SW_ERR_STATE,
-                       "%s: of several parts, some losses are means and some are sums; give all of "
-                       "them one reduction, or evaluate the samples in one part",
+                       "%s: some of the losses are means and some are sums; use one reduction for all of "
+                       "them, or evaluate the samples in one part",
                        who);
     return sw_fail(SW_ERR_STATE,
-                   "%s: the losses that were added up have weights (the rows or class weights they "
-                   "were divided by) in another ratio in one part than in another, so that parts "
-                   "have no common mean; evaluate each loss by itself, or all samples in one part",
+                   "%s: the weights (rows or class weights by which the losses were divided) of the losses in a sum "
+                   "are in another ratio in one part than in another, so that the mean over the parts is not defined; "
+                   "evaluate each loss separately, or all samples in one part",
                    who);
 }
 

@@ -37,7 +37,7 @@ static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     if (status != SW_OK)
         return swi_returned("operation", op->name, "shape", status);
     if (!node->view.shape)
-        return sw_fail(SW_ERR_STATE, "%s: its shape rule set no output", op->name);
+        return sw_fail(SW_ERR_STATE, "%s: its shape function did not set the output", op->name);
     if (op->is_view) {
         node->root = engine->input[0]->root;
         node->root->readers++;
@@ -55,7 +55,7 @@ static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     return status == SW_OK ? SW_OK : swi_returned("operation", op->name, "forward", status);
 }
 
-/* The message for an input that cannot be used; nothing if an error is kept already. */
+/* Records the error of an input that cannot be used. Does nothing if an error is pending. */
 static void apply_refuse_input(const sw_op *op, const sw_tape *tape, int index, sw_tensor t) {
     char prefix[96];
     if (swi_pending_status != SW_OK)
@@ -106,10 +106,10 @@ static bool apply_check(const sw_op *op, const void *attributes, size_t bytes, i
     return true;
 }
 
-/* The nodes of the inputs and their views; *needs: the flags of all of them together. */
+/* Sets the nodes of the inputs and their views, and *needs to the union of their flags. */
 static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int count, const sw_tensor *inputs,
                                     const sw_view **in, swi_node **from, unsigned *needs) {
-    const uint32_t slot = tape->count - 1; /* of the node that reads them */
+    const uint32_t slot = tape->count - 1; /* the slot of the node that reads the inputs */
     unsigned flags = 0;
     for (int i = 0; i < count; i++) {
         sw_tensor t = inputs[i];
@@ -126,7 +126,8 @@ static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int co
     return true;
 }
 
-/* After forward: flags of the node, by those of its inputs, and the readers of the values that its vjp will read. */
+/* After forward: sets the flags of the node, given the union of the flags of its inputs, and counts its vjp as a reader
+ * of the values in vjp_reads. */
 static void apply_record(sw_tape *tape, swi_node *node, unsigned needs) {
     const sw_op *op = node->op;
     if (needs & SWI_WEIGHTED)
@@ -144,7 +145,7 @@ static void apply_record(sw_tape *tape, swi_node *node, unsigned needs) {
             node->kept = NULL;
         }
     } else if (node->saved) {
-        swi_arena_release(&tape->arena, node->saved, node->saved_bytes); /* no vjp will come */
+        swi_arena_release(&tape->arena, node->saved, node->saved_bytes); /* no vjp will run */
         node->saved = NULL;
     }
 }
@@ -188,7 +189,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     engine.node = node;
     engine.input = from;
     engine.scratches = 0;
-    engine.stash = tape->stash;
+    engine.mark_state = tape->mark_state;
     sw_call call = {.op = op,
                     .tape = tape,
                     .attributes = node->attributes,
@@ -209,7 +210,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     return (sw_tensor){tape, slot, node->generation};
 }
 
-/* ---- For an operation's functions ---- */
+/* ---- Functions that an operation calls ---- */
 
 sw_status sw_call_set_shape(sw_call *call, sw_dtype type, int rank, const int64_t *shape) {
     int64_t count;
@@ -279,7 +280,7 @@ sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type) {
     for (int i = 0; i < call->inputs; i++)
         if (call->in[i]->rank > rank)
             rank = call->in[i]->rank;
-    for (int axis = 1; axis <= rank; axis++) { /* from the last */
+    for (int axis = 1; axis <= rank; axis++) { /* counted from the last axis */
         int64_t length = 1;
         int from = 0;
         for (int i = 0; i < call->inputs; i++) {

@@ -13,17 +13,17 @@
 #include <sanitizer/asan_interface.h>
 #define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-enum { GAP = SW_ALIGNMENT }; /* an overrun of one block hits nobody's memory */
+enum { GAP = SW_ALIGNMENT }; /* memory after each block in which the sanitizer detects an overrun */
 #else
 #define POISON(p, n) ((void)0)
 #define UNPOISON(p, n) ((void)0)
 enum { GAP = 0 };
 #endif
 
-enum { FIRST_CHUNK = 64 * 1024, STEPS = 8 /* size classes to an octave */ };
+enum { FIRST_CHUNK = 64 * 1024, STEPS = 8 /* size classes between a power of 2 and the next */ };
 
-/* The class of a number of lines and the lines that a block of this class has: exact up to STEPS,
- * then at most 1/STEPS larger than asked for. */
+/* Returns the size class of a block of `lines` cache lines, and sets *rounded to the number of lines of this class. It
+ * is exact up to STEPS, and above that at most 1/STEPS larger than requested. */
 static int arena_class(size_t lines, size_t *rounded) {
     if (lines <= STEPS) {
         *rounded = lines;
@@ -52,7 +52,7 @@ static bool arena_next_chunk(swi_arena *a, size_t bytes) {
         sw_fail(SW_ERR_MEMORY, "out of memory: a tape holds at most %d chunks", SWI_CHUNKS);
         return false;
     }
-    /* Half of what is held: at most a third lies idle, and 48 chunks reach any size of memory. */
+    /* Half of the memory held so far: at most a third is unused, and 48 chunks are enough for any memory. */
     size_t size = swi_arena_held(a) / ((size_t)2 * SW_ALIGNMENT) * SW_ALIGNMENT;
     if (size < FIRST_CHUNK)
         size = FIRST_CHUNK;
@@ -146,8 +146,8 @@ size_t swi_arena_held(const swi_arena *a) {
     return held;
 }
 
-swi_stash *swi_arena_stash(swi_arena *a) {
-    swi_stash *s = swi_arena_alloc(a, sizeof *s);
+swi_mark_state *swi_arena_save(swi_arena *a) {
+    swi_mark_state *s = swi_arena_alloc(a, sizeof *s);
     if (!s)
         return NULL;
     memcpy(s->list, a->list, sizeof s->list);
@@ -157,10 +157,11 @@ swi_stash *swi_arena_stash(swi_arena *a) {
     return s;
 }
 
-void swi_arena_unstash(swi_arena *a, swi_stash *s, size_t current, size_t used) {
+void swi_arena_restore(swi_arena *a, swi_mark_state *s, size_t current, size_t used) {
     memcpy(a->list, s->list, sizeof s->list);
     memcpy(a->filled, s->filled, sizeof s->filled);
-    /* Once: blocks that are taken from here on no longer hold the links of these lists. */
+    /* A second rewind to the same mark must not restore these lists, because their blocks, which hold the links, may be
+     * in use by then. */
     memset(s->list, 0, sizeof s->list);
     memset(s->filled, 0, sizeof s->filled);
     a->live = s->live;

@@ -1,4 +1,4 @@
-/* The memory of one pass. */
+/* The arena of a tape: memory for one pass. */
 #ifndef SWALE_TAPE_ARENA_H
 #define SWALE_TAPE_ARENA_H
 
@@ -14,17 +14,18 @@ typedef struct swi_arena {
     struct {
         char *memory;
         size_t size;
-    } chunk[SWI_CHUNKS]; /* each at least half as large as all before it */
+    } chunk[SWI_CHUNKS]; /* each at least half as large as all chunks before it together */
     int chunks;
-    size_t current, used;              /* bump pointer: chunk and bytes in it */
-    size_t chunk_size;                 /* bytes of that chunk */
-    char *base;                        /* its memory */
-    size_t live, peak;                 /* bytes handed out now, and at most in this pass */
-    void *list[SWI_CLASSES];           /* blocks given back, by size class; a block holds the next pointer */
-    uint64_t filled[SWI_CLASSES / 64]; /* which lists are not empty */
+    size_t current, used;              /* the bump pointer: the index of a chunk, and the bytes used in it */
+    size_t chunk_size;                 /* the size of the current chunk */
+    char *base;                        /* the memory of the current chunk */
+    size_t live, peak;                 /* bytes allocated now, and the maximum in this pass */
+    void *list[SWI_CLASSES];           /* released blocks, by size class; each block holds the pointer to the next */
+    uint64_t filled[SWI_CLASSES / 64]; /* bit i: list i is not empty */
 } swi_arena;
 
-/* A block aligned to SW_ALIGNMENT; NULL and an error. And back, with the same number of bytes. */
+/* Allocates a block aligned to SW_ALIGNMENT; NULL and an error if there is not enough memory. Releases a block, with
+ * the same number of bytes. */
 void *swi_arena_alloc_any(swi_arena *arena, size_t bytes);
 void swi_arena_release_any(swi_arena *arena, void *block, size_t bytes);
 #if defined(__SANITIZE_ADDRESS__)
@@ -35,7 +36,8 @@ void swi_arena_release_any(swi_arena *arena, void *block, size_t bytes);
 #endif
 #endif
 
-/* One line is what graphs of tiny tensors ask for: in line, unless blocks are poisoned. */
+/* Graphs of tiny tensors allocate blocks of one cache line. Therefore this case is inline, unless blocks are poisoned
+ * for the address sanitizer. */
 static inline void *swi_arena_alloc(swi_arena *a, size_t bytes) {
 #ifndef SWI_POISONING
     if (bytes <= SW_ALIGNMENT && (a->list[1] || a->used + SW_ALIGNMENT <= a->chunk_size)) {
@@ -70,18 +72,20 @@ static inline void swi_arena_release(swi_arena *a, void *block, size_t bytes) {
 void swi_arena_reset(swi_arena *arena);
 void swi_arena_free(swi_arena *arena);
 size_t swi_arena_held(const swi_arena *arena);
-/* What a mark keeps. Blocks from before it stay out of reach of what comes after it. It outlives a
- * rewind, so that one can go back to the same mark many times. */
-typedef struct swi_stash {
+/* The state that a mark saves. After the mark, allocations do not use blocks that were released before it. A rewind
+ * keeps the struct, so that a program can rewind to one mark many times. */
+typedef struct swi_mark_state {
     void *list[SWI_CLASSES];
     uint64_t filled[SWI_CLASSES / 64];
     size_t live;
-    struct swi_stash *below; /* of the mark before, if that can still be gone back to */
+    struct swi_mark_state *previous; /* the state of the previous mark that is still valid */
     uint32_t slot;
     const int64_t *samples;
     int64_t sample_count;
-} swi_stash;
-swi_stash *swi_arena_stash(swi_arena *arena); /* NULL: no memory */
-void swi_arena_unstash(swi_arena *arena, swi_stash *stash, size_t current, size_t used);
+} swi_mark_state;
+/* Saves the lists of released blocks and empties them; NULL and an error if there is not enough memory. */
+swi_mark_state *swi_arena_save(swi_arena *arena);
+/* Restores the lists, and the bump pointer to `used` bytes of the chunk `current`. */
+void swi_arena_restore(swi_arena *arena, swi_mark_state *mark_state, size_t current, size_t used);
 
 #endif

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <math.h>
 
-/* ---- What a vjp calls ---- */
+/* ---- Functions that a vjp calls ---- */
 
 bool sw_call_wants_grad(const sw_call *call, int input) {
     const swi_engine *e = call->engine;
@@ -26,14 +26,15 @@ static size_t view_bytes(const sw_view *v) {
     return (size_t)v->count * swi_size(v->type);
 }
 
-/* The form in which a vjp returns this input's gradient: of the output where the op broadcasts. */
+/* The view whose shape and type the gradient of this input has when a vjp returns it: the output's if the operation
+ * broadcasts, else the input's. */
 static const sw_view *gradient_form(const sw_call *call, int input) {
     return call->op->broadcasts ? call->out : call->in[input];
 }
 
-/* The gradient block of a parameter that a contribution has reached. It takes in the pass with its first
- * contribution, so that the block of a model which the loss does not reach (behind sw_detach, say) is left as
- * it was. NULL and *status after an error. */
+/* The gradient block for a contribution to a parameter. The first contribution of a pass counts the pass in the block.
+ * Therefore the block of a model that the loss does not reach (for example behind sw_detach) does not change. Returns
+ * NULL and sets *status after an error. */
 static sw_gradient *gradient_block(const sw_tape *tape, const swi_node *leaf, sw_status *status) {
     swi_binding *b = &tape->binding[leaf->binding];
     sw_gradient *g = b->g;
@@ -47,25 +48,25 @@ static sw_gradient *gradient_block(const sw_tape *tape, const swi_node *leaf, sw
         b->counted = g->serial;
         b->counted_pass = tape->pass;
         b->weight = tape->weight.value;
-        b->stated = tape->weight_stated;
+        b->weight_stated = tape->weight_stated;
     } else if (tape->weight_stated && b->weight != tape->weight.value) {
-        if (g->several) {
+        if (g->many_parts) {
             *status = swi_weight_refuse("backward", g->weight, g->weight);
             return NULL;
         }
-        g->apart = b->stated; /* a penalty without a weight takes that of the loss */
-        if (!b->stated) {
+        g->mixed_weights = b->weight_stated; /* a penalty without a weight gets the weight of the loss */
+        if (!b->weight_stated) {
             g->weight = tape->weight;
             b->weight = tape->weight.value;
-            b->stated = true;
+            b->weight_stated = true;
         }
     }
     b->added = tape->backward;
     return g;
 }
 
-/* Where a first contribution to a leaf of a parameter may be stored at once, or NULL. Whoever gets
- * the place fills it: what comes later, in the same call too, adds to it. */
+/* The memory in the gradient block in which the first contribution to a parameter can be stored directly; NULL if it
+ * must be added. The caller must fill the memory, because later contributions (also of the same call) add to it. */
 static void *gradient_place(const swi_node *leaf, swi_engine *e) {
     const sw_tape *tape = e->tape;
     sw_gradient *g = gradient_block(tape, leaf, &e->failure);
@@ -113,7 +114,7 @@ void sw_call_pass_grad(sw_call *call, int input) {
 
 /* ---- Accumulation ---- */
 
-/* Adds a contribution of the form's shape to the block of a parameter. */
+/* Adds a contribution, which has the shape of `form`, to the gradient block of a parameter. */
 static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, const sw_view *form, const void *from) {
     sw_status status = SW_OK;
     sw_gradient *g = gradient_block(tape, node, &status);
@@ -140,7 +141,7 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
     return SW_OK;
 }
 
-/* Adds a contribution of the form's shape to the gradient of `node`. */
+/* Adds a contribution, which has the shape of `form`, to the gradient of `node`. */
 static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
     const sw_view *v = &node->view;
     bool reduces = v->count != form->count;
@@ -162,13 +163,13 @@ static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form
 static sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
     for (int i = 0; i < call->inputs; i++) {
         swi_node *input = e->input[i];
-        if (!(input->flags & SWI_NEEDS_GRAD)) { /* a vjp that did not ask sw_call_wants_grad */
+        if (!(input->flags & SWI_NEEDS_GRAD)) { /* the vjp did not call sw_call_wants_grad */
             if (e->state[i] == SWI_TEMPORARY)
                 swi_arena_release(&tape->arena, e->target[i], view_bytes(gradient_form(call, i)));
             continue;
         }
         switch (e->state[i]) {
-        case SWI_UNASKED:
+        case SWI_NOT_RETURNED:
             return sw_fail(SW_ERR_STATE, "%s: its vjp returned no gradient for input %d", node->op->name, i);
         case SWI_DIRECT: break;
         case SWI_TEMPORARY: {
@@ -187,7 +188,7 @@ static sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call,
                                node->op->name, sw_dtype_name(call->out->type), i, sw_dtype_name(input->view.type));
             if (!(input->flags & SWI_PARAM) && !input->grad && node->grad && input->view.count == call->out->count &&
                 !(node->flags & SWI_RETAIN)) {
-                /* The input takes the block over, unless a later input is passed the same. */
+                /* The memory of the cotangent becomes that of the input's gradient, unless a later input needs it. */
                 bool again = false;
                 for (int k = i + 1; k < call->inputs; k++)
                     again |= e->state[k] == SWI_PASSED && sw_call_wants_grad(call, k);
@@ -203,7 +204,7 @@ static sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call,
     return SW_OK;
 }
 
-/* Values that the vjp reads may be gone if an earlier backward was their last reader. */
+/* An error if an earlier backward has released values that the vjp reads. */
 static sw_status node_check_values(const swi_node *node) {
     unsigned freed = node->root->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
     for (int i = 0; i < node->inputs; i++)
@@ -217,14 +218,15 @@ static sw_status node_check_values(const swi_node *node) {
     return SW_OK;
 }
 
-/* Leaves read the parameters in place: a step between forward and backward would mix two points. */
+/* Leaves read the parameters in place. After a step between forward and backward, the gradient would combine values at
+ * two different points. */
 static bool parameter_has_changed(const sw_tape *tape, const swi_node *leaf) {
     const swi_binding *b = &tape->binding[leaf->binding];
     return b->x == b->params->x && leaf->version != b->params->version;
 }
 
-/* For sw_gradcheck: views of NaN in the place of what the vjp has not declared to read, since that may
- * have been given back before it runs (sw_release). In memory that is kept until the reset. */
+/* For sw_gradcheck: a view of NaN that replaces values which are not in vjp_reads, because in other passes their memory
+ * may be released before the vjp runs (sw_release). The NaN are kept until the reset. */
 static const sw_view *view_of_nan(sw_tape *tape, const sw_view *view) {
     sw_view *blank = swi_arena_alloc(&tape->arena, sizeof *blank);
     void *data = swi_arena_alloc(&tape->arena, view_bytes(view));
@@ -257,8 +259,8 @@ static sw_status node_input_views(const sw_tape *tape, const swi_node *node, con
         in[i] = &input->view;
         if ((input->flags & SWI_PARAM) && parameter_has_changed(tape, input))
             return sw_fail(SW_ERR_STATE,
-                           "backward: parameter %s has moved since %s read it; reset the "
-                           "tape and record anew",
+                           "backward: parameter %s has changed since %s read it; reset the "
+                           "tape and record the loss again",
                            input->param->name, node->op->name);
     }
     return SW_OK;
@@ -278,7 +280,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     e.target = few_targets;
     e.scratches = 0;
     e.failure = SW_OK;
-    e.stash = tape->stash;
+    e.mark_state = tape->mark_state;
     size_t n = (size_t)node->inputs, many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
     if (node->inputs > SWI_FEW) {
         many = swi_arena_alloc(&tape->arena, many_bytes);
@@ -306,11 +308,11 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     if (checking)
         SW_TRY(swi_check_cotangent(node, &cotangent_has_inf));
     uint32_t floor = tape->floor;
-    tape->floor = tape->count; /* a backward inside the vjp stops at what it recorded itself */
+    tape->floor = tape->count; /* a backward inside the vjp processes only the nodes that the vjp records */
     const char *layer = tape->layer;
     tape->layer = node->layer;
     sw_status status = swi_returned("operation", node->op->name, "vjp", node->op->vjp(&call));
-    if (e.failure != SW_OK) /* the vjp may have another name for it */
+    if (e.failure != SW_OK) /* the vjp may have returned another status */
         status = e.failure;
     if (status == SW_OK)
         status = gradients_collect(tape, node, &call, &e);
@@ -324,7 +326,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     return status;
 }
 
-/* After its vjp a node's cotangent is of no use, nor are the values that only this vjp read. */
+/* After the vjp of a node, releases its cotangent, and the values that only this vjp was going to read. */
 static void node_retire(sw_tape *tape, swi_node *node) {
     if (node->grad) {
         if ((node->flags & SWI_RETAIN) && !node->kept) {
@@ -348,7 +350,7 @@ static void node_retire(sw_tape *tape, swi_node *node) {
 
 /* ---- Gradient blocks at the start and the end of a pass ---- */
 
-/* Zeros for parameters that no pass has reached. */
+/* Sets the gradient of parameters that no pass has reached to zero. */
 static void gradient_fill_unreached(sw_gradient *g) {
     const sw_params *params = g->params;
     size_t size = swi_size(params->type);
@@ -371,12 +373,12 @@ static void gradients_finish(sw_tape *tape, enum moment moment) {
         if (moment == COMPLETE)
             gradient_fill_unreached(b->g);
         else
-            sw_gradient_make_fresh(b->g); /* half a gradient is none */
+            sw_gradient_make_fresh(b->g); /* the gradient is incomplete */
     }
 }
 
-/* Memory that a vjp takes after a mark is gone after the rewind: it must not become the gradient of
- * a tensor from before. Parameters have theirs elsewhere. */
+/* The rewind in a vjp frees memory that was allocated after the mark, which must therefore not hold the gradient of an
+ * older tensor. Gradients of parameters are not in the arena. */
 static sw_status node_check_inside(const swi_node *node, uint32_t floor, const char *what) {
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
@@ -417,7 +419,7 @@ static sw_status backward_run(sw_tensor t, const void *cotangent, const char *wh
             node = swi_at(tape, slot);
             if (!node->grad || !node->op)
                 continue;
-            if (status != SW_OK) { /* nothing of it may turn up in the next backward */
+            if (status != SW_OK) { /* the next backward must not find an incomplete gradient */
                 node->grad = NULL;
                 continue;
             }
@@ -432,7 +434,7 @@ static sw_status backward_run(sw_tensor t, const void *cotangent, const char *wh
     }
     for (uint32_t slot = tape->floor; status != SW_OK && slot < t.slot; slot++)
         if (!swi_at(tape, slot)->op)
-            swi_at(tape, slot)->grad = NULL; /* half a gradient of a variable is none */
+            swi_at(tape, slot)->grad = NULL; /* the gradient of a variable is incomplete */
     if (top)
         gradients_finish(tape, status == SW_OK ? COMPLETE : FAILED);
     return status;

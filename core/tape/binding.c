@@ -6,8 +6,8 @@
 #include "core/params/vector.h"
 #include "core/tape/node.h"
 
-/* A tape whose parameters changed so often since its last reset, with so much memory in use, was not reset: nearly all of
- * it can no longer be differentiated. */
+/* If the parameters have changed this often since the last reset while the tape uses this much memory, the program has
+ * forgotten to reset the tape: nearly all of its nodes can no longer be differentiated. */
 enum { MOST_CHANGES = 100 };
 #define MOST_BYTES_AFTER_CHANGES ((size_t)1 << 30)
 
@@ -18,7 +18,7 @@ swi_binding *swi_binding_of(sw_tape *tape, sw_params *params) {
         if (b->params == params && b->id == params->id)
             return b;
         if (b->params == params)
-            place = b; /* of a set that was freed and whose address came back */
+            place = b; /* the binding of a freed set, whose address the new set has */
     }
     void *leaf = sw_alloc((size_t)params->count * sizeof *place->leaf);
     if (!leaf)
@@ -60,7 +60,7 @@ sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradi
     if (g && g->params != params)
         return sw_fail(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
     if (g && !g->data)
-        return sw_fail(SW_ERR_STATE, "bind: the gradient view is not aimed at a vector");
+        return sw_fail(SW_ERR_STATE, "bind: the gradient view has no vector (call sw_gradient_set_data)");
     b->x = x ? x : params->x;
     b->g = g ? g : params->gradient;
     return SW_OK;
@@ -74,24 +74,24 @@ sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
     return SW_OK;
 }
 
-/* Without what the tape keeps from earlier passes and from segments that were rewound. */
+/* The memory of the current pass, without memory that the tape keeps from earlier passes and rewound segments. */
 static size_t tape_bytes_in_use(const sw_tape *tape) {
     return tape->arena.live + (size_t)tape->count * sizeof(swi_node);
 }
 
-/* Whether the leaf may be recorded: a tape that grows from step to step was not reset. */
-static bool binding_check_moves(const sw_tape *tape, swi_binding *b, const sw_params *params) {
+/* Returns false and records an error if the program has forgotten to reset the tape: see MOST_CHANGES. */
+static bool binding_check_changes(const sw_tape *tape, swi_binding *b, const sw_params *params) {
     if (b->pass != tape->pass)
-        b->moves = 0;
+        b->changes = 0;
     else if (b->version != params->version)
-        b->moves++;
+        b->changes++;
     b->version = params->version;
-    if (b->moves < MOST_CHANGES || tape_bytes_in_use(tape) < MOST_BYTES_AFTER_CHANGES)
+    if (b->changes < MOST_CHANGES || tape_bytes_in_use(tape) < MOST_BYTES_AFTER_CHANGES)
         return true;
     sw_fail(SW_ERR_STATE,
-            "tape: the parameters have moved %lld times since the last reset, and %zu MiB of the tape are in "
+            "tape: the parameters have changed %lld times since the last reset, and %zu MiB of the tape are in "
             "use: call sw_tape_reset after each step",
-            (long long)b->moves, tape_bytes_in_use(tape) >> 20);
+            (long long)b->changes, tape_bytes_in_use(tape) >> 20);
     return false;
 }
 
@@ -132,7 +132,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (generation && b->pass == tape->pass && slot < tape->count && swi_at(tape, slot)->generation == generation &&
         (swi_at(tape, slot)->version == params->version || b->x != params->x))
         return binding_use_leaf(tape, b, swi_at(tape, slot));
-    swi_node *node = binding_check_moves(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
+    swi_node *node = binding_check_changes(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
     size_t size = swi_size(params->type);

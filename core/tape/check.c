@@ -10,10 +10,10 @@
 
 #if SW_KERNEL_PASS
 
-/* sums[0] += how many are NaN, sums[1] += how many are Inf */
+/* sums[0] += the number of NaN, sums[1] += the number of Inf */
 static void SW_K(count_nonfinite)(void *args, int64_t begin, int64_t end, double *sums) {
     const real *x = args;
-    real nan = 0, wrong = 0; /* whole numbers up to SW_TILE: exact */
+    real nan = 0, wrong = 0; /* integers up to SW_TILE, which are exact */
     for (int64_t i = begin; i < end; i++) {
         nan += x[i] == x[i] ? 0 : 1;
         wrong += x[i] - x[i] == 0 ? 0 : 1;
@@ -39,9 +39,9 @@ static findings count_findings(sw_dtype type, int64_t count, const void *data) {
     return (findings){sums[0] > 0, sums[1] > 0};
 }
 
-/* "NaN at [3,7]": the first NaN, or the first Inf where there is none. */
+/* "NaN at [3,7]": the first NaN if `nan`, else the first Inf. */
 static const char *place_text(const sw_view *like, const void *data, bool nan, char text[160]) {
-    int64_t at = 0, index[SW_MAX_RANK];
+    int64_t at = 0, index[SW_MAX_RANK] = {0};
     const size_t size = swi_size(like->type);
     double value = 0;
     for (; at < like->count; at++) {
@@ -55,12 +55,13 @@ static const char *place_text(const sw_view *like, const void *data, bool nan, c
     return text;
 }
 
-/* ", input 1 linear1.weight f32 [100,784] from -0.1 to 0.1" for each input, as far as there is room. */
+/* Writes ", input 1 linear1.weight f32 [100,784] from -0.1 to 0.1" for each of the first 4 inputs, as far as the text
+ * has room. */
 static void check_describe_inputs(const swi_node *node, char *text, size_t bytes) {
     size_t at = 0;
     for (int i = 0; i < node->inputs && i < 4; i++) {
         const swi_node *input = swi_inputs(node)[i];
-        char summary[96] = "(given back)";
+        char summary[96] = "(released)";
         if (!(input->root->flags & SWI_FREED))
             swi_summary(input->view.type, input->view.count, input->view.data, summary, sizeof summary);
         int n = snprintf(text + at, bytes - at, "%s input %d%s%s %s %s %s", i ? "," : "", i,
@@ -70,13 +71,14 @@ static void check_describe_inputs(const swi_node *node, char *text, size_t bytes
     }
 }
 
-/* What the inputs hold together: a result may hand on an Inf, as a mask of -Inf does, but not make one. */
+/* Whether any input holds NaN or Inf. A result may contain an Inf if an input does (a mask of -Inf), but not
+ * otherwise. */
 static findings findings_of_inputs(const swi_node *node, bool values_that_vjp_reads, int *nan_in) {
     findings all = {false, false};
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
         if (values_that_vjp_reads && !swi_reads(node->op, i))
-            continue; /* given back, perhaps */
+            continue; /* its memory may have been released */
         findings f = count_findings(input->view.type, input->view.count, input->view.data);
         if (f.nan && !all.nan && nan_in)
             *nan_in = i;
@@ -93,7 +95,7 @@ sw_status swi_check_result(const swi_node *node) {
     char where[160], inputs[512];
     int nan_in = 0;
     findings in = findings_of_inputs(node, false, &nan_in);
-    if (in.nan) { /* results are checked, so that this is a leaf */
+    if (in.nan) { /* every result is checked, so that only a leaf can hold a NaN */
         const swi_node *leaf = swi_inputs(node)[nan_in];
         return sw_fail(SW_ERR_NONFINITE, "%s: %s%s, input %d, holds %s", node->op->name,
                        leaf->flags & SWI_PARAM ? "parameter " : "the tensor",
@@ -103,11 +105,11 @@ sw_status swi_check_result(const swi_node *node) {
     if (!out.nan && in.inf)
         return SW_OK;
     check_describe_inputs(node, inputs, sizeof inputs);
-    return sw_fail(SW_ERR_NONFINITE, "%s: made %s out of%s", node->op->name,
+    return sw_fail(SW_ERR_NONFINITE, "%s: produced %s from%s", node->op->name,
                    place_text(&node->view, node->view.data, out.nan, where), inputs);
 }
 
-/* The message begins with the layer, as those of a forward pass do. */
+/* The message begins with the layer, as in a forward pass. */
 static sw_status check_fail_backward(const swi_node *node, const char *text) {
     return sw_fail(SW_ERR_NONFINITE, "%s%s%sbackward: %s: %s", node->layer ? "layer " : "",
                    node->layer ? node->layer : "", node->layer ? ": " : "", node->op->name, text);
@@ -119,8 +121,7 @@ sw_status swi_check_cotangent(const swi_node *node, bool *has_inf) {
     *has_inf = f.inf;
     if (!f.nan)
         return SW_OK;
-    snprintf(text, sizeof text, "the cotangent that it was given holds %s",
-             place_text(&node->view, node->grad, true, where));
+    snprintf(text, sizeof text, "its cotangent holds %s", place_text(&node->view, node->grad, true, where));
     return check_fail_backward(node, text);
 }
 

@@ -1,5 +1,5 @@
-/* Functions that a tape calls at its reset, for example to return memory that it borrowed. A rewind keeps them,
- * because it is safe to return memory later than possible. */
+/* Functions that a tape calls at its reset, for example to free memory that its tensors read. A rewind does not call
+ * them: it is safe to free the memory later than necessary. */
 #include <swale/memory.h>
 #include <swale/status.h>
 

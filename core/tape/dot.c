@@ -15,9 +15,9 @@ static void dot_write_escaped(const char *text, FILE *to) {
     }
 }
 
-/* What it is, type and shape, a summary of its value and of its gradient. */
+/* Writes the title, the type and shape, and summaries of the value and the gradient of a node. */
 static void dot_write_node(const sw_tape *tape, const swi_node *node, const char *indent, FILE *to) {
-    char summary[96] = "given back"; /* its memory holds something else by now */
+    char summary[96] = "released"; /* its memory may hold other values */
     if (!(node->root->flags & SWI_FREED))
         swi_summary(node->view.type, node->view.count, node->view.data, summary, sizeof summary);
     fprintf(to, "%sn%u [label=\"", indent, (unsigned)node->slot);
@@ -39,12 +39,12 @@ static bool dot_same_layer(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* A layer's operations stand in a box, also those of a second call of it. */
+/* Writes all nodes of a layer in one box, also those of later calls of the layer. */
 static void dot_write_layer(const sw_tape *tape, uint32_t first, FILE *to) {
     const char *layer = swi_at(tape, first)->layer;
     for (uint32_t slot = first; slot-- > 0;)
         if (dot_same_layer(swi_at(tape, slot)->layer, layer))
-            return; /* was written there */
+            return; /* the layer was written at an earlier slot */
     if (layer) {
         fprintf(to, "  subgraph cluster_%u {\n    label=\"", (unsigned)first);
         dot_write_escaped(layer, to);

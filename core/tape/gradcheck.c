@@ -16,11 +16,11 @@ typedef struct check {
     sw_gradcheck_options o;
     sw_tape *tape;
     sw_tensor *tensor;
-    double *cotangent; /* of the result */
+    double *cotangent; /* the random cotangent of the result */
     int64_t length;
 } check;
 
-/* Class ids, and what the caller wants so. */
+/* Inputs of another type (class ids), and those that the options exclude. */
 static bool check_has_no_gradient(const check *c, int input) {
     return c->inputs[input].type != SW_F64 || (input < 32 && (c->o.no_grad & (1u << input)));
 }
@@ -38,9 +38,9 @@ static sw_tensor check_build(const check *c) {
     return c->f(c->user, c->tape, c->tensor);
 }
 
-/* Since `before`, a count of sw_failure_count. */
+/* The status for a null tensor; `before` is sw_failure_count() from before the call of f. */
 static sw_status check_fail_function(uint64_t before) {
-    return sw_fail_unless_since(before, SW_ERR_USER, "gradcheck: the function gave a null tensor");
+    return sw_fail_unless_since(before, SW_ERR_USER, "gradcheck: the function returned a null tensor");
 }
 
 /* ⟨f(inputs), cotangent⟩ */
@@ -100,7 +100,7 @@ static sw_status check_run(check *c, double *worst) {
     for (int i = 0; i < c->count; i++) {
         if (check_has_no_gradient(c, i))
             continue;
-        /* The tape is used again below: what backward found is copied first. All of it at once. */
+        /* check_compare resets the tape, so that the gradient is computed again and copied for each input. */
         int64_t n = sw_array_count(&c->inputs[i]);
         double *analytic = sw_alloc_array(n, sizeof *analytic);
         if (!analytic)
@@ -108,7 +108,7 @@ static sw_status check_run(check *c, double *worst) {
         sw_tensor again = check_build(c);
         sw_status status = sw_backward_from(again, value);
         sw_array grad = status == SW_OK ? sw_grad(c->tensor[i]) : (sw_array){0};
-        if (grad.data) /* none: the result does not depend on it */
+        if (grad.data) /* NULL: the result does not depend on this input, and the gradient is 0 */
             memcpy(analytic, grad.data, (size_t)n * sizeof *analytic);
         if (status == SW_OK)
             status = check_compare(c, i, analytic, worst);

@@ -11,8 +11,8 @@ extern "C" {
 
 /* ---- Text and graphs ---- */
 
-/* Prints the type and shape, and then one row per line, broken after 100 columns. Of an array with more than 1000
- * elements it prints the first and last three along each axis. */
+/* Prints the type and shape, and then one row per line, wrapped at 100 columns. For an array with more than 1000
+ * elements it prints only the first three and the last three along each axis. */
 SW_API void sw_array_print(const sw_array *array, FILE *to);
 /* Prints the layer, the operation or the kind of leaf, the shape and the value of a tensor, and its gradient if it has
  * one (see sw_retain_grad). A null or stale tensor is printed as such and is not an error. */
@@ -26,21 +26,21 @@ SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
 
 /* ---- Gradient check ---- */
 
-/* A function of tensors to be checked: computes its result on the tape from the inputs. */
+/* A function whose derivatives are checked. It computes its result on the tape from the inputs. */
 typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inputs);
 
 /* Options of the gradient check. */
 typedef struct sw_gradcheck_options {
     size_t size;       /* sizeof(sw_gradcheck_options) */
-    double step;       /* of the central difference, multiplied by max(1, |x|); 0 means 1e-6 */
+    double step;       /* the step of the central difference is step · max(1, |x|); 0 means 1e-6 */
     double atol, rtol; /* |analytic - numeric| ≤ atol + rtol·|numeric|; 0 means 1e-7, 1e-6 */
-    uint64_t seed;     /* of the random cotangent */
+    uint64_t seed;     /* the seed of the random cotangent */
     unsigned no_grad;  /* bit i: input i is passed without gradient */
-    unsigned switches; /* of the tape; 0 means those of a new tape */
+    unsigned switches; /* the switches of the tape; 0 means those of a new tape */
 } sw_gradcheck_options;
 
 /* Checks the derivatives of f: compares the gradient of ⟨f(inputs), random cotangent⟩ with central differences in f64,
- * for every element of every f64 input. While a vjp runs, values that it has not declared to read are NaN. All
+ * for every element of every f64 input. While a vjp runs, the values that are not in its vjp_reads are NaN. All
  * evaluations draw the same random numbers. The function changes the data of the inputs and restores them. The result
  * of f must be f64. `worst`, if not NULL, receives the largest |analytic - numeric| / (atol + rtol·|numeric|). If the
  * ratio of an element exceeds 1, the error SW_ERR_GRADIENT names the input and the element. options may be NULL. */

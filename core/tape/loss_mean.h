@@ -9,30 +9,31 @@ extern "C" {
 #endif
 
 /* A mean over samples that are processed in parts (micro-batches, chunks, batches of an evaluation) is
- * Σ weight·loss / Σ weight, where the weight of a part is the divisor of its mean. A loss carries its weight:
- *   - the mean cross-entropy of ids: the rows that are not ignored, or the sum of their class weights;
- *   - other mean losses: the rows: the product of all axes but the last, whose length must be the same in all
- *     parts (for a vector: its elements);
- *   - with SW_SUM: SW_SUMMED, since sums add up;
- *   - a result computed from losses has their weight: a penalty may be added, a loss may be scaled;
- *   - any other tensor: the number of ids given to sw_tape_set_sample_ids, or 1.
- * If a tensor combines losses with different weights, its parts can be averaged only if the ratio of these
- * weights is the same in all parts. Otherwise adding a part is an error. */
+ * Σ weight·loss / Σ weight, where the weight of a part is the divisor of its mean. Each loss tensor has a weight:
+ *   - the mean cross-entropy of ids has the number of rows that are not ignored, or the sum of their class weights;
+ *   - another mean loss has the number of rows: the product of the lengths of all axes but the last. The length of the
+ *     last axis must be the same in all parts. A vector counts as a batch of numbers, one in each row, except in
+ *     sw_kl_div, where it is one row;
+ *   - a loss with SW_SUM has the weight SW_SUMMED: the values of its parts are added;
+ *   - a tensor that is computed from losses has their weight, so that a program may add a penalty or scale a loss;
+ *   - any other tensor has the number of ids given to sw_tape_set_sample_ids, or 1 if there are none.
+ * If a tensor combines losses with different weights, its parts can be averaged only if the ratio of these weights is
+ * the same in all parts. Otherwise adding a part is an error. */
 #define SW_SUMMED (-1.0)
 /* The weight of a loss; NaN and an error for a null or stale tensor. */
 SW_API double sw_loss_weight(sw_tensor loss);
-/* The mean of a loss over parts. Starts as {0}. Parts with weight 0 are ignored, whatever their
- * value (the mean over no rows is NaN). */
+/* The mean of a loss over parts. Initialize it with {0}. Parts with weight 0 are ignored, whatever their value, because
+ * a mean over no rows is NaN. */
 typedef struct sw_loss_mean {
     double sum, weight; /* Σ value·weight/unit and Σ weight/unit */
     double unit;        /* the first weight above 0, or SW_SUMMED; 0: none so far */
     double mix;         /* identifies the ratio of the weights if the tensor combines several losses */
 } sw_loss_mean;
-/* Adds the value and the weight of a loss, a tensor with one element. */
+/* Adds the value and the weight of a loss, which must be a tensor with one element. */
 SW_API sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss);
 /* The same from numbers: the weight is finite and at least 0, or SW_SUMMED. */
 SW_API sw_status sw_loss_mean_add_part(sw_loss_mean *mean, double value, double weight);
-/* The mean so far, the sum for losses that are sums; NaN where the weights add up to 0. */
+/* The mean so far; for losses that are sums, the sum so far. NaN if the weights add up to 0. */
 SW_API double sw_loss_mean_value(const sw_loss_mean *mean);
 
 #ifdef __cplusplus

@@ -10,11 +10,11 @@
 enum { SWI_NODE_BITS = 8, SWI_NODES = 1 << SWI_NODE_BITS };
 
 enum {
-    SWI_NEEDS_GRAD = 1, /* on the way from a leaf with gradient */
-    SWI_RETAIN = 2,     /* its gradient outlives backward */
-    SWI_RELEASED = 4,   /* the user promised not to read it */
+    SWI_NEEDS_GRAD = 1, /* a leaf with gradient, or computed from one */
+    SWI_RETAIN = 2,     /* its gradient is kept after backward */
+    SWI_RELEASED = 4,   /* the program has called sw_release */
     SWI_OWNS = 8,       /* its data are a block of the arena */
-    SWI_FREED = 16,     /* … that was given back */
+    SWI_FREED = 16,     /* that block was released */
     SWI_LEAF = 32,
     SWI_RETIRED = 64,   /* its vjp has run */
     SWI_PARAM = 256,    /* the leaf of a parameter */
@@ -23,52 +23,55 @@ enum {
     SWI_TRAINS = 1024   /* an operation with reads_params that uses parameters which are not frozen */
 };
 
-/* Inputs that a node has room for in itself, and at most; blocks of scratch in a call; bits of swi_params_used. */
+/* The number of inputs that fit in the node; the largest number of inputs; the largest number of scratch blocks; the
+ * number of bits of swi_params_used. */
 enum { SWI_FEW = 3, SWI_MOST = 65535, SWI_SCRATCH = 4, SWI_SETS = 64 };
 
 typedef struct swi_node swi_node;
-/* Three cache lines, in the order of use: operations of few inputs need the first two only. What stands
- * in the third is set where it applies and garbage elsewhere. */
+/* Three cache lines, in the order of use: operations with at most SWI_FEW inputs need only the first two. The members
+ * in the third are set only if they apply to the node; otherwise they are uninitialized. */
 struct swi_node {
     _Alignas(SW_ALIGNMENT) sw_view view;
     uint32_t generation;
     uint16_t flags;
     uint16_t inputs;
     const sw_op *op; /* NULL for a leaf */
-    void *grad;      /* cotangent; NULL before the first contribution */
+    void *grad;      /* the cotangent; NULL before the first contribution */
 
     swi_node *few[SWI_FEW]; /* inputs */
-    swi_node *root;         /* whose memory this is a view of; itself if none */
-    uint32_t slot;          /* its own */
-    int32_t readers;        /* of a root: vjps that will still read its memory */
+    swi_node *root;         /* the node whose memory this one is a view of; the node itself if it is not a view */
+    uint32_t slot;          /* the index of this node on the tape */
+    int32_t readers;        /* for a root: the number of vjps that will read its memory, and of views */
     void *saved;
     const void *attributes;
     const char *layer;
 
-    swi_node **many;    /* inputs, where they are more than SWI_FEW */
-    size_t saved_bytes; /* with saved */
-    void *kept;         /* SWI_RETAIN on an op's node: the sum of its cotangents of all passes */
-    union {             /* SWI_PARAM, and what follows */
-        sw_param *param;
-        uint64_t sets; /* of an operation that uses parameters itself: see swi_params_used */
+    swi_node **many;    /* the inputs, if there are more than SWI_FEW */
+    size_t saved_bytes; /* the size of `saved` */
+    void *kept;         /* SWI_RETAIN, not a leaf: the sum of the cotangents of all backward passes */
+    union {
+        sw_param *param; /* SWI_PARAM: the parameter */
+        uint64_t sets;   /* of an operation that uses parameters inside: see swi_params_used */
     };
-    uint64_t version;  /* of the set when the leaf was made; the sum over `sets` */
+    uint64_t version;  /* sw_params_version when the leaf was made (SWI_PARAM); the sum over `sets` */
     swi_weight weight; /* SWI_WEIGHTED */
-    uint32_t binding;
+    uint32_t binding;  /* SWI_PARAM: index in tape->binding */
 };
 
+/* The vector x and the gradient block g that the leaves of `params` on a tape read and write (sw_tape_bind). A pass of
+ * the tape is counted once in the weight of a block: `counted` and `counted_pass` tell whether that has happened. */
 typedef struct swi_binding {
     sw_params *params;
-    uint64_t id, pass; /* id of params; pass: the last one with a leaf */
-    uint64_t version;  /* of params at the leaf made last */
-    int64_t moves;     /* of params in that pass */
+    uint64_t id, pass; /* the id of params; the most recent pass with a leaf of params */
+    uint64_t version;  /* sw_params_version when the most recent leaf was made */
+    int64_t changes;   /* the number of times that params has changed in that pass */
     const void *x;
     sw_gradient *g;
     bool frozen;
-    uint64_t counted, counted_pass; /* the block's serial that has taken in this pass of the tape, */
-    double weight;                  /* with this weight, */
-    bool stated;                    /* which a loss has stated */
-    uint64_t added;                 /* number of the backward that reached the block last */
+    uint64_t counted, counted_pass; /* the serial of the block, and the pass that was counted in it most recently */
+    double weight;                  /* the weight with which that pass was counted */
+    bool weight_stated;             /* a loss has stated this weight */
+    uint64_t added;                 /* the number of the most recent backward that reached the block */
     struct {
         uint32_t slot, generation;
     } * leaf; /* [params->count] */
@@ -85,8 +88,8 @@ struct sw_tape {
     swi_node **block; /* nodes never move: blocks of SWI_NODES */
     uint32_t blocks, block_capacity;
     uint32_t count;      /* nodes of this pass */
-    uint32_t generation; /* of the node made last */
-    uint32_t floor;      /* nodes below belong to a backward that is under way */
+    uint32_t generation; /* the generation of the most recent node */
+    uint32_t floor;      /* inside a vjp: the nodes below this slot were recorded before it */
     unsigned switches;
     swi_arena arena;
     swi_binding *binding;
@@ -95,39 +98,40 @@ struct sw_tape {
     uint64_t pass;        /* unique number of this pass */
     uint64_t draw, seed;
     uint32_t random_calls;
-    swi_weight weight;  /* of what backward is run from */
-    bool weight_stated; /* by a loss; else it is the number of samples */
-    uint64_t backward;  /* its number */
-    double loss_weight; /* of the objective that was evaluated last */
+    swi_weight weight;  /* the weight of the tensor from which backward runs */
+    bool weight_stated; /* a loss has stated this weight; else it is the number of samples */
+    uint64_t backward;  /* a unique number of the current backward */
+    double loss_weight; /* see sw_tape_loss_weight */
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;
-    bool poison_unread;            /* vjps see NaN in what they have not said they read: for sw_gradcheck */
-    swi_stash *stash;              /* of the newest mark that can be gone back to */
-    struct swi_deferred *deferred; /* [deferred_capacity]: to be called at the reset, see defer.c */
+    bool poison_unread;            /* for sw_gradcheck: values that are not in vjp_reads are NaN in the vjp */
+    swi_mark_state *mark_state;    /* the newest mark that is still valid */
+    struct swi_deferred *deferred; /* [deferred_capacity]: functions that the reset calls (defer.c) */
     int deferred_count, deferred_capacity;
 };
 
-/* A view of a node's shape on some data, and of the gradient that backward left at it (data NULL: none). */
+/* A view of `data` with the type and shape of a node. */
 sw_array swi_array_of(const swi_node *node, void *data);
-/* The weight of a node: what was stated, or the number of the tape's samples. */
-swi_weight swi_node_weight(const sw_tape *tape, const swi_node *node);
-/* Gives a node the weight of its inputs, those of them that have one. */
-void swi_inherit_weight(swi_node *node);
+/* The gradient of a node; data is NULL if it has none. */
 sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node);
+/* The weight of a node: the weight that a loss stated, or the number of the tape's samples. */
+swi_weight swi_node_weight(const sw_tape *tape, const swi_node *node);
+/* Sets the weight of a node from those of its inputs that have one, unless a loss has stated its weight. */
+void swi_inherit_weight(swi_node *node);
 
 void swi_run_deferred(sw_tape *tape);
 
-/* The members that an operation of an earlier version has, and the one added since. */
+/* The size of sw_op in earlier versions, and the member that was added since. */
 #define SWI_LEAST_OP_SIZE offsetof(sw_op, reads_params)
 static inline bool swi_reads_params(const sw_op *op) {
     return op->size > SWI_LEAST_OP_SIZE && op->reads_params;
 }
 
-/* The sum of the versions of parameter sets, of those whose leaves read the vector of the set. */
+/* The sum of the versions of parameter sets whose leaves read the vector of the set. */
 uint64_t swi_sum_versions(const sw_tape *tape, uint64_t sets);
 
-/* The last bit of inputs stands for all from there on. */
+/* Whether the vjp reads the values of an input. Bit 30 stands for input 30 and all later ones. */
 static inline bool swi_reads(const sw_op *op, int input) {
     return (op->vjp_reads & SW_READS(input < 30 ? input : 30)) != 0;
 }
@@ -142,14 +146,14 @@ static inline swi_node *const *swi_inputs(const swi_node *node) {
 
 sw_status swi_more_nodes(sw_tape *tape);
 
-/* A blank node; *slot is its place. NULL and an error. */
+/* Appends a node and sets *slot to its index; NULL and an error if there is not enough memory. */
 static inline swi_node *swi_new_node(sw_tape *tape, uint32_t *slot) {
     if ((tape->count >> SWI_NODE_BITS) >= tape->blocks && swi_more_nodes(tape) != SW_OK)
         return NULL;
     *slot = tape->count++;
     swi_node *node = swi_at(tape, *slot);
-    /* Field by field: for a memset of this size gcc writes `rep stos`, which takes a quarter of the
-     * time of a small operation. `few` is set by whoever reads it. */
+    /* Member by member: for a memset of this size gcc emits `rep stos`, which takes a quarter of the time of a small
+     * operation. The caller sets `few` and `inputs`. */
     node->view = (sw_view){0};
     node->generation = ++tape->generation;
     node->flags = 0;
@@ -167,8 +171,8 @@ static inline swi_node *swi_new_node(sw_tape *tape, uint32_t *slot) {
 
 swi_node *swi_node_of(sw_tensor t); /* NULL and an error for null, stale and released tensors */
 
-/* Gives a root's memory back once it is released and no vjp will read it. */
-static inline void swi_settle(sw_tape *tape, swi_node *root) {
+/* Releases the memory of a root if the program has released the tensor and no vjp will read it. */
+static inline void swi_release_unused_root(sw_tape *tape, swi_node *root) {
     if ((root->flags & (SWI_RELEASED | SWI_OWNS | SWI_FREED)) == (SWI_RELEASED | SWI_OWNS) && root->readers == 0) {
         swi_arena_release(&tape->arena, root->view.data, (size_t)root->view.count * swi_size(root->view.type));
         root->flags |= SWI_FREED;
@@ -177,9 +181,11 @@ static inline void swi_settle(sw_tape *tape, swi_node *root) {
 
 static inline void swi_drop_reader(sw_tape *tape, swi_node *node) {
     node->root->readers--;
-    swi_settle(tape, node->root);
+    swi_release_unused_root(tape, node->root);
 }
 
-swi_binding *swi_binding_of(sw_tape *tape, sw_params *params); /* made if need be */
+/* The binding of `params` on the tape, which is made if there is none; NULL and an error if there is not enough
+ * memory. */
+swi_binding *swi_binding_of(sw_tape *tape, sw_params *params);
 
 #endif

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* A tensor as an operation sees it: row-major, `count` elements. */
+/* The data of a tensor, as an operation receives them: row-major, `count` elements. */
 typedef struct sw_view {
     void *data;
     const int64_t *shape;
@@ -41,12 +41,13 @@ struct sw_op {
     const char *name;
     /* Checks the inputs and sets out's type and shape by one of the sw_call_set_shape functions, or fails. */
     sw_status (*shape)(sw_call *call);
-    /* Fills out->data. Never reads what an input's shape does not allow. */
+    /* Fills all of out->data. It must not read elements outside the shapes of the inputs. */
     sw_status (*forward)(sw_call *call);
     /* The vector-Jacobian product. For each input i with sw_call_wants_grad(call, i), it either fills all of
      * sw_call_grad(call, i), in the shape of the input (of the output, if `broadcasts`), or calls
-     * sw_call_pass_grad(call, i). It stores: the engine accumulates, and reduces broadcast axes. NULL: the operation has
-     * no derivative, and gradients end here, as at sw_detach. */
+     * sw_call_pass_grad(call, i). It overwrites the memory; the engine accumulates the gradients and sums them over
+     * broadcast axes. NULL: the operation has no derivative, and no gradient flows back through it, as with
+     * sw_detach. */
     sw_status (*vjp)(sw_call *call);
     unsigned vjp_reads; /* what the vjp reads: SW_READS(i) for the values of input i, SW_READS_OUT for out */
     bool broadcasts;    /* inputs are broadcast to the shape of the output */
@@ -62,54 +63,57 @@ struct sw_op {
 #define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for input 30 and all later ones */
 #define SW_READS_OUT (1u << 31)
 
-/* Performs an operation on `count` inputs of one tape and returns its output; a null tensor after an error. `attributes`
- * (`bytes` of them, may be NULL) are copied. */
+/* Performs an operation on `count` inputs of one tape and returns its output; a null tensor after an error. `bytes`
+ * bytes of `attributes` (may be NULL for 0 bytes) are copied. */
 SW_API sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int count, const sw_tensor *inputs);
 
 /* For `shape`: */
 SW_API sw_status sw_call_set_shape(sw_call *call, sw_dtype type, int rank, const int64_t *shape);
 SW_API sw_status sw_call_set_shape_like(sw_call *call, int input); /* type and shape of an input */
-SW_API sw_status sw_call_set_shape_broadcast(sw_call *call);       /* of all inputs together, types equal */
-/* The same, but inputs may be of any types, and out has the given one. */
+SW_API sw_status sw_call_set_shape_broadcast(sw_call *call);       /* all inputs, of one type, broadcast together */
+/* As sw_call_set_shape_broadcast, but the inputs may have any types, and out has the given type. */
 SW_API sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type);
-/* An error unless inputs `first` and on are of one type. */
+/* An error unless input `first` and all later inputs have one type. */
 SW_API sw_status sw_call_check_equal_types(const sw_call *call, int first);
-/* An axis of input 0, counted from the start: negative ones count from the end; others are an error. */
+/* Converts an axis of input 0, which counts from the end if it is negative, to an axis from the start. An axis out of
+ * range is an error. */
 SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
 SW_API sw_status sw_call_check_real(sw_call *call); /* all inputs f32, or all f64 */
-/* Allocates memory that is kept as long as out, for forward to pass data to vjp (as call->saved). Call it once, in `shape` or
- * `forward`. NULL and an error if there is not enough memory. */
+/* Allocates memory in which forward passes data to vjp (as call->saved). It is kept as long as out. Call it once, in
+ * `shape` or `forward`. NULL and an error if there is not enough memory. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
-/* For `forward` of a loss: out is a mean that was divided by `weight` (finite, ≥ 0), or a sum (SW_SUMMED).
- * Without it, out has the weight of its inputs: see loss_mean.h. */
+/* For `forward` of a loss: declares that out is a mean that was divided by `weight` (finite, ≥ 0), or a sum
+ * (SW_SUMMED). If it is not called, out has the weight of its inputs (loss_mean.h). */
 SW_API sw_status sw_call_set_weight(sw_call *call, double weight);
-/* Memory for the duration of this call; up to 4 blocks. */
+/* Allocates memory for the duration of this call, at most 4 blocks. NULL and an error if there is not enough memory. */
 SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
 
-/* For `vjp`: whether the gradient of an input is needed, and where to store it (NULL and an error: no memory). A vjp that
- * records operations itself (sw_tape_mark, …, sw_backward_from, sw_tape_rewind) calls sw_call_grad and sw_call_scratch
- * before the mark, because a rewind frees what was allocated after the mark. */
+/* For `vjp`: whether the gradient of an input is needed, and the memory for it (NULL and an error if there is not
+ * enough memory). A vjp that records operations itself (sw_tape_mark, …, sw_backward_from, sw_tape_rewind) calls
+ * sw_call_grad and sw_call_scratch before the mark, because a rewind frees what was allocated after the mark. */
 SW_API bool sw_call_wants_grad(const sw_call *call, int input);
 SW_API void *sw_call_grad(sw_call *call, int input);
 /* Declares that the gradient of this input equals the cotangent. */
 SW_API void sw_call_pass_grad(sw_call *call, int input);
 
-/* For functions composed of operations: the view of their input number `input`. NULL for a null tensor (the error is pending)
- * and for a stale one, with an error that names the function `who`. */
+/* For functions composed of operations: the view of the tensor x, which is input number `input` of the function `who`.
+ * NULL for a null tensor (if no error is pending, with an error) and for a stale tensor, with an error that names
+ * `who`. */
 SW_API const sw_view *sw_tensor_view(sw_tensor x, const char *who, int input);
 
-/* For operations that draw random numbers: the key of this call, which depends on seed, draw, site and the number of earlier
- * random operations of the pass; and the ids of the samples in axis 0, or NULL for 0, 1, 2, … */
+/* For operations that draw random numbers: the key of this call, which depends on the seed, the draw, the site and the
+ * number of earlier random operations of the pass; and the ids of the samples in axis 0 (`rows` of them), or NULL for
+ * 0, 1, 2, … */
 SW_API uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site);
 SW_API const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows);
 
-/* Arranges that release(user) is called once, when the tape is reset or freed, by the thread that does so: for memory that
- * tensors read in place (sw_input) and that somebody must free. It must not use the tape. After an error (no memory) it will
+/* Makes the tape call release(user) once, when the tape is reset or freed, in the thread that does so. Use it to free
+ * memory that tensors read in place (sw_input). `release` must not use the tape. After an error (SW_ERR_MEMORY) it will
  * not be called. */
 SW_API sw_status sw_tape_defer(sw_tape *tape, void (*release)(void *user), void *user);
 
-/* Sets the name of the current layer, for error messages, and returns the previous one. The string must be valid until the
- * tape is reset. */
+/* Sets the name of the current layer, for error messages, and returns the previous name. The string must be valid until
+ * the tape is reset. */
 SW_API const char *sw_tape_set_layer(sw_tape *tape, const char *name);
 
 #ifdef __cplusplus

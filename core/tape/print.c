@@ -39,37 +39,37 @@ void swi_summary(sw_dtype type, int64_t count, const void *data, char *text, siz
 
 /* ---- Arrays ---- */
 
-/* How the numbers of one array are written: all alike, so that columns stand under one another. */
+/* The format of all numbers of an array: the same for all, so that columns are aligned. */
 typedef struct style {
     const sw_array *array;
     FILE *to;
     bool whole, scientific; /* else fixed, four digits after the point */
     bool shortened;
-    double least, most; /* of |x| over the finite numbers that are shown, but for 0 */
+    double least, most; /* the smallest and the largest |x| of the finite numbers other than 0 that are shown */
     int width, column;
 } style;
 
 static int print_number(const style *s, double x, char text[32]) {
     if (isnan(x))
-        x = (double)NAN; /* whose sign means nothing */
+        x = (double)NAN; /* without the sign, which has no meaning */
     return snprintf(text, 32, s->whole && isfinite(x) ? "%.0f" : s->scientific ? "%.4e" : "%.4f", x);
 }
 
-/* Calls see for the elements that are shown of an axis and what is in it. */
-static void print_each(style *s, int axis, int64_t at, void (*see)(style *s, double x)) {
+/* Calls `visit` for the elements of an axis, and of the axes inside it, that are shown. */
+static void print_each(style *s, int axis, int64_t at, void (*visit)(style *s, double x)) {
     const sw_array *a = s->array;
     if (axis == a->rank) {
-        see(s, sw_element_to_number(a->type, a->data, at));
+        visit(s, sw_element_to_number(a->type, a->data, at));
         return;
     }
     for (int64_t i = 0, n = a->shape[axis]; i < n; i++) {
         if (s->shortened && n > 2 * ENDS && i == ENDS)
             i = n - ENDS;
-        print_each(s, axis + 1, at * n + i, see);
+        print_each(s, axis + 1, at * n + i, visit);
     }
 }
 
-static void print_see_extent(style *s, double x) {
+static void print_visit_extent(style *s, double x) {
     if (!isfinite(x))
         return;
     x = fabs(x);
@@ -78,7 +78,7 @@ static void print_see_extent(style *s, double x) {
     s->least = x > 0 && x < s->least ? x : s->least;
 }
 
-static void print_see_width(style *s, double x) {
+static void print_visit_width(style *s, double x) {
     char text[32];
     int width = print_number(s, x, text);
     s->width = width > s->width ? width : s->width;
@@ -115,7 +115,7 @@ static void print_axis(style *s, int axis, int64_t at) {
     fputc(']', s->to);
 }
 
-/* Elements; in an empty array, the rows, which are empty, up to the axis of length 0. */
+/* The number of entries to print: the elements, or for an empty array the empty rows before the axis of length 0. */
 static int64_t print_entry_count(const sw_array *a) {
     int64_t n = 1;
     for (int axis = 0; axis < a->rank && a->shape[axis] > 0; axis++)
@@ -125,10 +125,10 @@ static int64_t print_entry_count(const sw_array *a) {
 
 static void print_values(const sw_array *a, FILE *to) {
     style s = {.array = a, .to = to, .whole = true, .least = INFINITY, .shortened = print_entry_count(a) > MOST};
-    print_each(&s, 0, 0, print_see_extent);
+    print_each(&s, 0, 0, print_visit_extent);
     s.whole = s.whole && s.most < 1e9;
     s.scientific = !s.whole && (s.most >= 1e6 || s.most < 1e-3 || s.most / s.least > 1e6);
-    print_each(&s, 0, 0, print_see_width);
+    print_each(&s, 0, 0, print_visit_width);
     print_axis(&s, 0, 0);
     fputc('\n', to);
 }
@@ -138,7 +138,7 @@ static void print_array(const char *what, const sw_array *a, FILE *to) {
     for (int i = 0; fits && i < a->rank; i++)
         fits = a->shape[i] >= 0;
     if (!fits) {
-        fprintf(to, "%sno array: type %d, shape %s\n", what, (int)a->type, sw_shape_text(a->rank, a->shape));
+        fprintf(to, "%sinvalid array: type %d, shape %s\n", what, (int)a->type, sw_shape_text(a->rank, a->shape));
         return;
     }
     void *before = sw_locale_begin();
@@ -172,7 +172,7 @@ void sw_tensor_print(sw_tensor t, FILE *to) {
     const swi_node *node = swi_at(t.tape, t.slot);
     if (node->layer)
         fprintf(to, "layer %s: ", node->layer);
-    fprintf(to, "%s%s", swi_node_title(node), node->flags & SWI_NEEDS_GRAD ? "" : ", no gradient wanted");
+    fprintf(to, "%s%s", swi_node_title(node), node->flags & SWI_NEEDS_GRAD ? "" : ", needs no gradient");
     sw_array value = swi_array_of(node, node->view.data), gradient = swi_gradient_at(t.tape, node);
     print_array(": ", &value, to);
     if (gradient.data)

@@ -46,7 +46,7 @@ void sw_tape_reset(sw_tape *tape) {
     tape->samples = NULL;
     tape->sample_count = 0;
     tape->layer = NULL;
-    tape->stash = NULL;
+    tape->mark_state = NULL;
     tape->draw++;
     tape->pass = swi_next_id();
     swi_arena_reset(&tape->arena);
@@ -129,16 +129,16 @@ sw_mark sw_tape_mark(sw_tape *tape) {
         return mark;
     mark.slot = tape->count;
     mark.random_calls = tape->random_calls;
-    swi_stash *stash = swi_arena_stash(&tape->arena);
-    if (!stash)
-        return mark; /* its pass is none: refused by rewind */
-    stash->slot = tape->count;
-    stash->samples = tape->samples;
-    stash->sample_count = tape->sample_count;
-    stash->below = tape->stash;
-    tape->stash = stash;
-    mark.lists = stash;
-    mark.chunk = tape->arena.current; /* after the stash, which stays */
+    swi_mark_state *mark_state = swi_arena_save(&tape->arena);
+    if (!mark_state)
+        return mark; /* its pass is 0, so that sw_tape_rewind fails */
+    mark_state->slot = tape->count;
+    mark_state->samples = tape->samples;
+    mark_state->sample_count = tape->sample_count;
+    mark_state->previous = tape->mark_state;
+    tape->mark_state = mark_state;
+    mark.lists = mark_state;
+    mark.chunk = tape->arena.current; /* after mark_state was allocated, so that a rewind keeps it */
     mark.used = tape->arena.used;
     mark.pass = tape->pass;
     return mark;
@@ -147,9 +147,9 @@ sw_mark sw_tape_mark(sw_tape *tape) {
 static bool mark_is_stale(const sw_tape *tape, const sw_mark *mark) {
     if (!tape || mark->pass != tape->pass || mark->slot > tape->count)
         return true;
-    const swi_stash *s = tape->stash;
+    const swi_mark_state *s = tape->mark_state;
     while (s && s != mark->lists)
-        s = s->below;
+        s = s->previous;
     return !s || s->slot != mark->slot;
 }
 
@@ -158,7 +158,7 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
         return sw_fail(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
     if (mark.slot < tape->floor)
         return sw_fail(SW_ERR_STATE, "rewind: the mark is older than the backward that is under way");
-    /* What the segment's nodes were going to read in older nodes, they will not read. */
+    /* The nodes of the segment are no longer readers of older nodes. */
     for (uint32_t slot = tape->count; slot-- > mark.slot;) {
         swi_node *node = swi_at(tape, slot);
         if ((node->flags & (SWI_NEEDS_GRAD | SWI_RETIRED)) == SWI_NEEDS_GRAD && node->op)
@@ -170,8 +170,8 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
         if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) && node->root->slot < mark.slot)
             node->root->readers--;
     }
-    /* Gradients at older tensors may lie in memory that goes now: all are forgotten. Inside a vjp there
-     * are none: backward refuses them. */
+    /* Gradients of older tensors may be in memory that is freed now, so all of them are discarded. Inside a vjp there
+     * are none, because node_check_inside (backward.c) refuses them. */
     for (uint32_t slot = 0; tape->floor == 0 && slot < mark.slot; slot++) {
         swi_node *node = swi_at(tape, slot);
         node->grad = NULL;
@@ -179,10 +179,10 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
     }
     tape->count = mark.slot;
     tape->random_calls = mark.random_calls;
-    tape->stash = mark.lists;
-    tape->samples = tape->stash->samples;
-    tape->sample_count = tape->stash->sample_count;
-    swi_arena_unstash(&tape->arena, tape->stash, mark.chunk, mark.used);
+    tape->mark_state = mark.lists;
+    tape->samples = tape->mark_state->samples;
+    tape->sample_count = tape->mark_state->sample_count;
+    swi_arena_restore(&tape->arena, tape->mark_state, mark.chunk, mark.used);
     return SW_OK;
 }
 
@@ -193,7 +193,7 @@ void sw_tape_rewind_random(sw_tape *tape, sw_mark mark) {
 
 /* ---- Nodes ---- */
 
-/* What no pass needs, and a program without sw_tape_reset reaches. */
+/* More nodes than any pass needs. A program that forgets sw_tape_reset reaches this number. */
 enum { MOST_NODES = 1 << 24 };
 
 sw_status swi_more_nodes(sw_tape *tape) {

@@ -1,5 +1,5 @@
-/* Tapes and tensors. A tape records the operations that a program performs, in order; sw_backward walks it in reverse and
- * computes gradients (reverse-mode automatic differentiation).
+/* Tapes and tensors. A tape records the operations that a program performs, in order. sw_backward processes them in
+ * reverse order and computes gradients (reverse-mode automatic differentiation).
  *
  * A training step: make tensors from data and parameters, compute a loss, call sw_backward, take an optimizer step, and
  * reset the tape.
@@ -15,8 +15,8 @@ extern "C" {
 
 typedef struct sw_tape sw_tape;
 
-/* A handle, passed by value. Its memory belongs to the tape and is valid until the tape is reset; functions recognize and
- * refuse an older handle. {0} is the null tensor. */
+/* A handle of a tensor, passed by value. The memory of the tensor belongs to the tape and is valid until the tape is
+ * reset. After the reset, functions recognize the handle as stale and fail. {0} is the null tensor. */
 typedef struct sw_tensor {
     sw_tape *tape;
     uint32_t slot;
@@ -28,9 +28,8 @@ SW_API sw_tape *sw_tape_new(void);
 /* Frees the tape and its tensors. Accepts NULL. */
 SW_API void sw_tape_free(sw_tape *tape);
 /* Discards every tensor in O(1) and keeps the memory for the next step. Increments the draw number; keeps switches,
- * bindings and frozen parameters. Call it after each step or evaluation. If a program
- * never calls it, recording fails with an error once the tape holds 2^24 tensors, or 1 GiB and the parameters
- * have changed 100 times. */
+ * bindings and frozen parameters. Call it after each step or evaluation. If a program never calls it, recording fails
+ * when the tape holds 2^24 tensors, or when it holds 1 GiB and the parameters have changed 100 times. */
 SW_API void sw_tape_reset(sw_tape *tape);
 
 /* Switches of a tape, independent of one another. A new tape has SW_RECORD and SW_TRAIN on. */
@@ -38,35 +37,37 @@ typedef enum sw_switch {
     SW_RECORD = 1,         /* operations keep what backward needs */
     SW_TRAIN = 2,          /* dropout is active */
     SW_UPDATE_BUFFERS = 4, /* running statistics are updated */
-    /* Every result and every gradient is checked. The first NaN, or the first Inf that no input contained, is an
-     * SW_ERR_NONFINITE error that names the layer, the operation, the element and a summary of the inputs. An input or a
-     * parameter that holds a NaN is reported by the first operation that reads it. An Inf there (of an attention mask, for
-     * example) is allowed. */
+    /* Every result and every gradient is checked. The first NaN, or the first Inf that no input contained, is an error
+     * (SW_ERR_NONFINITE) that names the layer, the operation, the element and a summary of the inputs. An input or a
+     * parameter that holds a NaN is reported by the first operation that reads it. An input or a parameter may hold
+     * Inf, as an attention mask does. */
     SW_CHECK = 8,
-    /* No memory is reused before the reset: sw_release has no effect, and every tensor keeps its gradient as if marked by
-     * sw_retain_grad. Set it before recording; useful for sw_tape_dot. */
+    /* No memory is reused before the reset: sw_release has no effect, and every tensor keeps its gradient, as after
+     * sw_retain_grad. Set it before recording. It is useful for sw_tape_dot. */
     SW_KEEP = 16
 } sw_switch;
-/* `switches`: one, or several joined by |. */
+/* Turns one or several switches (joined by |) on or off. */
 SW_API void sw_tape_set_switch(sw_tape *tape, unsigned switches, bool on);
 SW_API bool sw_tape_switch(const sw_tape *tape, sw_switch which);
 
-/* Makes the leaves of `params` on this tape read the vector `x` and accumulate into `g`; NULL stands for the vector and the
- * gradient block of `params`. O(1): nothing is copied, so binding back is exact. An error if a leaf of `params` is already
- * on the tape: reset it first. */
+/* Makes the leaves of `params` on this tape read the vector `x` and accumulate into `g`; NULL stands for the vector and
+ * the gradient block of `params`. Nothing is copied, and it takes O(1) time. An error if a leaf of `params` is already
+ * on the tape: reset the tape first. */
 SW_API sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g);
-/* On this tape alone, the leaves of `params` need no gradient: for the second model of a program that trains the first. */
+/* Makes the leaves of `params` on this tape need no gradient (or, with false, need one again). Use it for a model that
+ * a program evaluates on the tape while it trains another one. */
 SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
 
-/* The ids of the samples in axis 0 of the tensors that follow, until the next reset. They are copied. Random operations draw
- * numbers by sample id, and the number of ids is the weight of a loss that does not state one. */
+/* Sets the ids of the samples in axis 0 of the tensors that follow, until the next reset. They are copied. The random
+ * numbers of a sample depend on its id. The number of ids is the weight of a loss that does not state one. */
 SW_API sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count);
 /* Selects the random numbers of this pass: they are a function of seed, draw, site (a layer) and sample id. */
 SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);
 SW_API uint64_t sw_tape_draw(const sw_tape *tape);
 SW_API void sw_tape_set_seed(sw_tape *tape, uint64_t seed);
 
-/* Bytes of the arena: the largest number in use at once in this pass, and the number allocated. */
+/* The memory of the tape in bytes: the largest amount in use at one time since the last reset, and the amount
+ * allocated. */
 SW_API size_t sw_tape_peak_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_held_bytes(const sw_tape *tape);
 
@@ -74,13 +75,14 @@ SW_API size_t sw_tape_held_bytes(const sw_tape *tape);
 
 /* A leaf without gradient that reads the array in place: the array must be valid until the reset. */
 SW_API sw_tensor sw_input(sw_tape *tape, sw_array array);
-/* The same from a copy, which the tape owns. */
+/* As sw_input, but the tape makes a copy, so that the array need not outlive the call. */
 SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
 /* As sw_input, with a gradient, which sw_grad returns after sw_backward. f32 or f64. */
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
 /* An uninitialized leaf without gradient in memory of the tape. Fill it through sw_value before it is used. */
 SW_API sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);
-/* A scalar constant: sw_add(x, sw_constant(tape, SW_F32, 1)). Of type i32 or u8 the value must be an integer in range. */
+/* A scalar constant: sw_add(x, sw_constant(tape, SW_F32, 1)). For i32 and u8 the value must be an integer in the range
+ * of the type. */
 SW_API sw_tensor sw_constant(sw_tape *tape, sw_dtype type, double value);
 /* The leaf of a parameter. Further calls in the same pass return the same leaf. */
 SW_API sw_tensor sw_param_use(sw_tape *tape, sw_param *param);
@@ -92,29 +94,30 @@ SW_API bool sw_is_live(sw_tensor t);
 SW_API sw_array sw_value(sw_tensor t);
 /* The element of a tensor that has exactly one, as double. NaN and an error for other tensors. */
 SW_API double sw_item(sw_tensor t);
-/* The gradient of a sw_variable, of a parameter's leaf, or of a tensor marked by sw_retain_grad. data is NULL (without an
- * error) if no gradient reached this tensor. */
+/* The gradient of a sw_variable, of a parameter's leaf, or of a tensor marked by sw_retain_grad. data is NULL (without
+ * an error) if no gradient reached this tensor. */
 SW_API sw_array sw_grad(sw_tensor t);
 /* Keeps the gradient of an intermediate tensor for sw_grad. Returns t. */
 SW_API sw_tensor sw_retain_grad(sw_tensor t);
-/* Declares that the program will not use t again, so that its memory is reused within the step as soon as no vjp needs it.
- * Using it later is an error. sw_nn_sequential releases what passes between its layers. */
+/* Declares that the program will not use t again, so that its memory is reused within the step as soon as no vjp needs
+ * it. Using it later is an error. sw_nn_sequential releases the tensors that it passes from layer to layer. */
 SW_API void sw_release(sw_tensor t);
-/* The same values as a tensor through which no gradient flows back. */
+/* Returns a tensor with the same values, through which no gradient flows back. */
 SW_API sw_tensor sw_detach(sw_tensor t);
 
 /* Computes the gradients of a scalar in one reverse pass and accumulates them in the gradient block, which a step makes
- * fresh. Several backward passes within one pass of a tape add up. Passes after a reset, and passes of other tapes, are
- * averaged by the weights of their losses (loss_mean.h), so that the block holds the gradient of the mean over all samples,
- * however they were divided into parts. The parameters must not have changed since the loss was recorded: after a step,
- * record the loss again. */
+ * fresh. The gradients of several backward passes between two resets of the tape are added. Gradients that are computed
+ * after a reset, or on other tapes, are averaged by the weights of their losses (loss_mean.h). Therefore the block
+ * holds the gradient of the mean over all samples, however they were divided into parts. The parameters must not have
+ * changed since the loss was recorded: after a step, record the loss again. */
 SW_API sw_status sw_backward(sw_tensor loss);
-/* The same for a tensor of any shape, given its cotangent (the gradient of a scalar by t): an array of t's type and shape. */
+/* As sw_backward, for a tensor t of any shape and its cotangent: the gradient of a scalar with respect to t, an array
+ * of t's type and shape. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 
-/* A position on the tape. sw_tape_rewind discards everything that was recorded after it, and the gradients of earlier tensors
- * (not those of parameters). It may be used inside a vjp, which can therefore recompute a segment. Random operations after a
- * rewind, or after sw_tape_rewind_random, draw the same numbers as those that followed the mark. */
+/* A position on the tape. sw_tape_rewind discards everything that was recorded after it, and the gradients of earlier
+ * tensors (not those of parameters). A vjp may use it to recompute a segment of the tape. Random operations after a
+ * rewind, or after sw_tape_rewind_random, draw the same numbers as the operations that followed the mark. */
 typedef struct sw_mark {
     uint32_t slot, random_calls;
     uint64_t pass;
@@ -123,7 +126,7 @@ typedef struct sw_mark {
 } sw_mark;
 SW_API sw_mark sw_tape_mark(sw_tape *tape);
 SW_API sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark);
-/* Restores the state of the random numbers at the mark, and nothing else. */
+/* Restores only the state of the random numbers at the mark. */
 SW_API void sw_tape_rewind_random(sw_tape *tape, sw_mark mark);
 
 #ifdef __cplusplus

@@ -19,7 +19,7 @@ swi_node *swi_node_of(sw_tensor t) {
         return NULL;
     }
     if (node->flags & SWI_RELEASED) {
-        sw_fail(SW_ERR_STATE, "a tensor was used after sw_release (a sequential releases what passes "
+        sw_fail(SW_ERR_STATE, "a tensor was used after sw_release (sw_nn_sequential releases the tensors "
                               "between its layers)");
         return NULL;
     }
@@ -29,12 +29,12 @@ swi_node *swi_node_of(sw_tensor t) {
 void sw_release(sw_tensor t) {
     swi_node *node = t.tape ? swi_node_of(t) : NULL;
     if (!node || (node->flags & SWI_PARAM) || (t.tape->switches & SW_KEEP))
-        return; /* a parameter's leaf is everybody's */
+        return; /* the leaf of a parameter is shared by all users of the parameter */
     node->flags |= SWI_RELEASED;
     if (node->root == node)
-        swi_settle(t.tape, node);
+        swi_release_unused_root(t.tape, node);
     else
-        swi_drop_reader(t.tape, node); /* a living view counts as a reader of its root */
+        swi_drop_reader(t.tape, node); /* a view counts as a reader of its root until it is released */
 }
 
 /* ---- Leaves and readers ---- */
@@ -62,7 +62,7 @@ static bool tape_check_type(sw_dtype type, const char *what) {
     if (type == SW_I64)
         sw_fail(SW_ERR_TYPE, "%s: i64 is for files; i32 is needed", what);
     else
-        sw_fail(SW_ERR_TYPE, "%s: %d is no element type", what, (int)type);
+        sw_fail(SW_ERR_TYPE, "%s: %d is not an element type", what, (int)type);
     return false;
 }
 

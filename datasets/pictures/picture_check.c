@@ -1,5 +1,5 @@
 /* Checks a PNG or JPEG file before it is decoded: it must be complete, of a supported kind, and no larger than its
- * length allows. The decoder does not check CRCs and the end of the file. */
+ * length allows. The decoder checks neither the CRCs nor the end of the file. */
 #include <swale/extend.h>
 
 #include "datasets/pictures/picture_check.h"
@@ -20,14 +20,14 @@ static int64_t picture_big_endian(const unsigned char *b, int bytes) {
     return n;
 }
 
-/* least_bytes: no file shorter than this holds such a picture. */
+/* least_bytes: the shortest file that can contain a picture of this size. */
 static sw_status picture_check_size(const swd_picture *p, int64_t least_bytes) {
     const long long width = p->width, height = p->height;
-    REQUIRE(width > 0 && height > 0, "%lldx%lld pixels: there are none", width, height);
+    REQUIRE(width > 0 && height > 0, "%lldx%lld pixels: the picture is empty", width, height);
     REQUIRE(width <= SWD_PICTURE_SIDE && height <= SWD_PICTURE_SIDE && width * height <= SWD_PICTURE_PIXELS,
-            "%lldx%lld pixels are too many: at most %d a side and %d in all are read", width, height, SWD_PICTURE_SIDE,
-            SWD_PICTURE_PIXELS);
-    REQUIRE(p->bytes >= least_bytes, "%lldx%lld pixels cannot come out of %lld bytes", width, height,
+            "%lldx%lld pixels are too many: at most %d per side and %d in total are read", width, height,
+            SWD_PICTURE_SIDE, SWD_PICTURE_PIXELS);
+    REQUIRE(p->bytes >= least_bytes, "%lldx%lld pixels are more than a file of %lld bytes can contain", width, height,
             (long long)p->bytes);
     return SW_OK;
 }
@@ -43,11 +43,11 @@ static bool png_is_chunk(const unsigned char *type, const char *name) {
 static sw_status png_check_chunk_type(const swd_picture *p, const unsigned char *type) {
     for (int i = 0; i < 4; i++)
         REQUIRE((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z'),
-                "damaged: %02x %02x %02x %02x is no type of a chunk", type[0], type[1], type[2], type[3]);
+                "damaged: %02x %02x %02x %02x is not the type of a chunk", type[0], type[1], type[2], type[3]);
     const bool known = png_is_chunk(type, "IHDR") || png_is_chunk(type, "PLTE") || png_is_chunk(type, "IDAT") ||
                        png_is_chunk(type, "IEND"),
                critical = type[0] <= 'Z';
-    REQUIRE(known || !critical, "holds a critical chunk %.4s, which is not read", (const char *)type);
+    REQUIRE(known || !critical, "has a critical chunk %.4s, which is not read", (const char *)type);
     return SW_OK;
 }
 
@@ -62,7 +62,8 @@ static sw_status png_check_header(swd_picture *p, const unsigned char *type, int
     p->height = picture_big_endian(data + 4, 4);
     p->palette = color == 3 ? 1 << (depth < 8 ? depth : 8) : 0;
     const bool small = p->width <= SWD_PICTURE_SIDE && p->height <= SWD_PICTURE_SIDE;
-    const int64_t row = small ? 1 + (p->width * channels[color] * depth + 7) / 8 : 0; /* 1: the filter */
+    /* 1: the byte that selects the filter */
+    const int64_t row = small ? 1 + (p->width * channels[color] * depth + 7) / 8 : 0;
     return picture_check_size(p, p->height * row / DEFLATE_RATIO);
 }
 
@@ -94,7 +95,7 @@ sw_status swd_picture_check_png(swd_picture *p) {
 enum {
     MOST_SCANS = 100,
     BLOCK_SIDE = 8,
-    MOST_SAMPLING = 16, /* luma blocks for each of the component that has fewest */
+    MOST_SAMPLING = 16, /* luma blocks per block of the component with the fewest */
     SOI = 0xd8,
     EOI = 0xd9,
     SOS = 0xda,
@@ -105,8 +106,8 @@ enum {
     RST0 = 0xd0
 };
 
-/* The next marker at or after `at`: neither stuffing (ff 00), nor fill (ff ff), nor a restart. Its
- * second byte's place, or -1. */
+/* Returns the offset of the second byte of the next marker at or after `at`, or -1. Stuffing (ff 00), fill bytes (ff
+ * ff) and restart markers are skipped. */
 static int64_t jpeg_next_marker(const swd_picture *p, int64_t at) {
     while (at + 1 < p->bytes) {
         const unsigned char *ff = memchr(p->data + at, 0xff, (size_t)(p->bytes - 1 - at));
@@ -120,10 +121,11 @@ static int64_t jpeg_next_marker(const swd_picture *p, int64_t at) {
     return -1;
 }
 
-/* A restart marker after the last block of a scan, which the decoder takes for the beginning of another segment:
- * fill bytes instead, which may precede any marker. `at` is the place of the marker that ends the scan. */
+/* Replaces restart markers after the last block of a scan by fill bytes, which may precede any marker. The decoder
+ * would take such a restart marker for the beginning of another segment. `at` is the offset of the marker that ends the
+ * scan. */
 static void jpeg_fill_last_restart(swd_picture *p, int64_t begin, int64_t at) {
-    int64_t ff = at - 1; /* the first of the ff before the marker */
+    int64_t ff = at - 1; /* the first ff before the marker */
     for (;;) {
         while (ff > begin && p->data[ff - 1] == 0xff)
             ff--;
@@ -133,7 +135,7 @@ static void jpeg_fill_last_restart(swd_picture *p, int64_t begin, int64_t at) {
     }
 }
 
-/* Every block of 8×8 costs at least one bit, the code of its DC coefficient. */
+/* Every block of 8×8 needs at least one bit, for the code of its DC coefficient. */
 static sw_status jpeg_check_frame(swd_picture *p, int marker, const unsigned char *data, int64_t length) {
     REQUIRE(marker <= 0xc2, "a kind of JPEG that is not read: SOF%d (baseline, extended and progressive are)",
             marker - 0xc0);
@@ -144,8 +146,8 @@ static sw_status jpeg_check_frame(swd_picture *p, int marker, const unsigned cha
     return picture_check_size(p, p->width * p->height / (BLOCK_SIDE * BLOCK_SIDE * MOST_SAMPLING * 8));
 }
 
-/* Tables of a class, 16 numbers of codes by length, and a symbol for each code: at most 256, for which
- * stb has room without looking. */
+/* A segment of Huffman tables. Each table has a byte for its class and number, 16 numbers of codes by length, and a
+ * symbol for each code. There can be at most 256 codes: stb has room for these and does not check the number. */
 static sw_status jpeg_check_codes(const swd_picture *p, const unsigned char *data, int64_t length) {
     enum { COUNTS = 17, MOST_CODES = 256 };
     while (length > 0) {

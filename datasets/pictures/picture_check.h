@@ -1,10 +1,11 @@
-/* PNG and JPEG files, checked before they are decoded. */
+/* Checks PNG and JPEG files before they are decoded. */
 #ifndef SWALE_DATASETS_PICTURE_CHECK_H
 #define SWALE_DATASETS_PICTURE_CHECK_H
 
 #include "datasets/pictures/picture.h"
 
-/* After the file's first bytes said what it is. They set width, height and the palette's fields. */
+/* Check a file of this format, and set width, height, and the members about the palette. The caller has checked the
+ * first bytes. */
 sw_status swd_picture_check_png(swd_picture *p);
 sw_status swd_picture_check_jpeg(swd_picture *p);
 

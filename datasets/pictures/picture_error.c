@@ -7,7 +7,7 @@
 sw_status swd_picture_fail(const swd_picture *p, sw_status status, const char *format, ...) {
     va_list list;
     if (status == SW_ERR_MEMORY && p->first_error)
-        sw_clear_error(); /* the allocator's message gives only a number of bytes */
+        sw_clear_error(); /* the message of the allocator has only a number of bytes */
     va_start(list, format);
     status = swd_path_vfail(p->path, status, format, list);
     va_end(list);

@@ -32,14 +32,14 @@
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_NO_STDIO
-#define STBI_NO_GIF /* ONLY_PNG leaves its declaration */
+#define STBI_NO_GIF /* needed in addition to ONLY_PNG, which keeps the declaration for GIF */
 #define STBI_MAX_DIMENSIONS SWD_PICTURE_SIDE
 #define STBI_FAILURE_USERMSG
-/* One function is declared by this name and defined by the other. */
+/* stb declares one function by the first name and defines it by the second. */
 #define stbi_set_unpremultiply_on_load_thread stbi__unpremultiply_on_load_thread
-/* Version 2.27 doubles chroma in width with a fault: it mixes the next-to-last pixel of a row from the wrong
- * neighbor. The name with an argument list, so where stb defines the function, is another one; without one, where
- * stb takes its address, it is ours. */
+/* Version 2.27 has an error in the horizontal interpolation of chroma: the next-to-last pixel of a row is mixed with
+ * the wrong neighbor. The macro has arguments. Therefore it renames the function where stb defines it, but not where
+ * stb takes its address: there stb gets the function below. */
 static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far, int w,
                                              int hs);
 #define stbi__resample_row_h_2(out, in_near, in_far, w, hs) picture_resample_of_stb(out, in_near, in_far, w, hs)
@@ -48,9 +48,9 @@ static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *
 #include <stb/stb_image.h>
 #undef stbi__resample_row_h_2
 
-/* w samples to 2·w, as libjpeg does it: each pixel is ¾ of the sample that it lies in and ¼ of the nearest other
- * one; the first and the last have none. Of two pixels the left one's half is rounded down, the right one's up.
- * One or two samples are repeated. */
+/* Interpolates w samples to 2·w as libjpeg does: each pixel is ¾ of the sample in which it lies and ¼ of the nearest
+ * other sample; the first and the last pixel have no other sample. Halves are rounded down for the left pixel of a
+ * sample, and up for the right one. Rows of one or two samples are repeated. */
 static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *in_near, unsigned char *in_far, int w,
                                              int hs) {
     (void)in_far, (void)hs;
@@ -114,7 +114,8 @@ static sw_status picture_check_contents(swd_picture *p) {
                             p->data[0], second);
 }
 
-/* A palette shorter than what pixels can name: stb would read past its end. Black follows. */
+/* Extends a palette that is shorter than the number of colors a pixel can select, because stb would read beyond its
+ * end. The additional colors are black. */
 static sw_status picture_extend_palette(swd_picture *p) {
     const int64_t want = 3 * (int64_t)p->palette, more = want - p->palette_bytes;
     if (!p->palette_at || more <= 0)
@@ -122,7 +123,7 @@ static sw_status picture_extend_palette(swd_picture *p) {
     unsigned char *longer = sw_alloc((size_t)(p->bytes + more));
     if (!longer)
         return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
-    const int64_t end = p->palette_at + 8 + p->palette_bytes; /* of its data; its CRC was checked */
+    const int64_t end = p->palette_at + 8 + p->palette_bytes; /* the end of the palette's data, whose CRC was checked */
     memcpy(longer, p->data, (size_t)end);
     memcpy(longer + end + more, p->data + end, (size_t)(p->bytes - end));
     longer[p->palette_at + 2] = (unsigned char)(want >> 8);
@@ -146,7 +147,8 @@ static void picture_decode(void *args) {
     decode_job *j = args;
     const swd_picture *p = j->picture;
     if (stbi_info_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels))
-        swd_stb_assert(j->width == p->width && j->height == p->height); /* else decoding says why */
+        /* if stb cannot read the header, decoding reports the reason */
+        swd_stb_assert(j->width == p->width && j->height == p->height);
     stbi_uc *pixels = stbi_load_from_memory(p->data, (int)p->bytes, &j->width, &j->height, &j->channels, j->want);
     if (!pixels) {
         j->reason = stbi_failure_reason();
@@ -179,7 +181,8 @@ sw_status sw_picture_load(const char *path, int channels, sw_array *out) {
     if (!path || !out)
         return sw_fail(SW_ERR_ARGUMENT, "picture: the %s is NULL", path ? "array" : "path");
     if (channels != 0 && channels != 1 && channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (gray), 3 (RGB) or 0 (what is there)", channels);
+        return sw_fail(SW_ERR_ARGUMENT, "picture: %d channels; 1 (gray), 3 (RGB) or 0 (as in the file) is needed",
+                       channels);
     swd_picture p = {.path = path, .first_error = !sw_error()};
     sw_status status = picture_read(&p, channels, out);
     sw_free(p.data);

@@ -23,7 +23,7 @@
 #define STBIW_REALLOC_SIZED(memory, old_bytes, bytes) swd_stb_realloc(memory, (size_t)(old_bytes), (size_t)(bytes))
 #define STBIW_FREE(memory) swd_stb_free(memory)
 #define STBIW_ASSERT(condition) swd_stb_assert(condition)
-/* Without STBI_WRITE_NO_STDIO: it leaves a declaration without its function. */
+/* STBI_WRITE_NO_STDIO is not defined, because it would leave a declaration without a definition. */
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>
@@ -61,10 +61,10 @@ static sw_status picture_check_array(const swd_picture *p, const sw_array *a) {
                                 "not %s %s",
                                 sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape));
     if (height < 1 || width < 1)
-        return swd_picture_fail(p, SW_ERR_SHAPE, "%lldx%lld pixels: there are none", width, height);
+        return swd_picture_fail(p, SW_ERR_SHAPE, "%lldx%lld pixels: the picture is empty", width, height);
     if (height > SWD_PICTURE_SIDE || width > SWD_PICTURE_SIDE || height * width > SWD_PICTURE_PIXELS)
         return swd_picture_fail(p, SW_ERR_SHAPE,
-                                "%lldx%lld pixels are too many: at most %d a side and %d in all are "
+                                "%lldx%lld pixels are too many: at most %d per side and %d in total are "
                                 "written",
                                 width, height, SWD_PICTURE_SIDE, SWD_PICTURE_PIXELS);
     return SW_OK;

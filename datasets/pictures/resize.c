@@ -46,8 +46,8 @@ static void resize_run(void *args) {
         stbir_resize_uint8(j->in->data, (int)shape[1], (int)shape[0], 0, j->out, j->width, j->height, 0, (int)shape[2]);
 }
 
-/* stb counts the bytes of its rows in int: those of the output that one input row or one output row
- * touches, 4 h/height + 8 at most (Mitchell's and Catmull-Rom's support is 2 on either side). */
+/* stb uses int for the size of its buffers of rows. One input row or one output row involves at most 4 h/height + 8
+ * rows of the output, because the support of the filters of Mitchell and Catmull-Rom is 2 on either side. */
 static bool resize_fits(const sw_array *in, int64_t height, int64_t width) {
     const int64_t rows = 4 * (in->shape[0] / height + 1) + 8, columns = 4 * (in->shape[1] / width + 1) + 8;
     const int64_t row_bytes = (width + in->shape[1] + 2 * columns) * in->shape[2] * (int64_t)sizeof(float);
@@ -77,15 +77,16 @@ sw_status swd_picture_check_pixels(const char *what, const sw_array *picture) {
                        sw_dtype_name(picture->type), sw_shape_text(picture->rank, picture->shape));
     for (int i = 0; i < 2; i++)
         if (picture->shape[i] < 1 || picture->shape[i] > SWD_PICTURE_SIDE)
-            return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels a side; 1 to %d", what, (long long)picture->shape[i],
-                           SWD_PICTURE_SIDE);
+            return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels per side; 1 to %d are possible", what,
+                           (long long)picture->shape[i], SWD_PICTURE_SIDE);
     return SW_OK;
 }
 
 sw_status swd_picture_check_side(const char *what, int64_t side) {
     return side >= 1 && side <= SWD_PICTURE_SIDE
                ? SW_OK
-               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels a side; 1 to %d", what, (long long)side, SWD_PICTURE_SIDE);
+               : sw_fail(SW_ERR_ARGUMENT, "%s: %lld pixels per side; 1 to %d are possible", what, (long long)side,
+                         SWD_PICTURE_SIDE);
 }
 
 sw_status sw_picture_resize(const sw_array *picture, int64_t height, int64_t width, sw_array *out) {

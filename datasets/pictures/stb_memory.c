@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { HEADER = SW_ALIGNMENT }; /* a block keeps the alignment of sw_alloc */
+enum { HEADER = SW_ALIGNMENT }; /* size of the header before a block, which keeps the alignment of sw_alloc */
 
 struct swd_stb_block {
     struct swd_stb_block *next, *previous;
@@ -61,7 +61,7 @@ void *swd_stb_realloc(void *memory, size_t old_bytes, size_t bytes) {
 
 void swd_stb_assert(bool right) {
     if (!right)
-        swd_stb_abort(SW_ERR_FORMAT, "holds what stb did not expect");
+        swd_stb_abort(SW_ERR_FORMAT, "damaged: its contents are inconsistent");
 }
 
 bool swd_stb_run(swd_stb *g, void (*work)(void *args), void *args) {

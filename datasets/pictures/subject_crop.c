@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVEN = 13 /* 5 % of 255 */ };
+enum { EVEN = 13 /* largest difference from the background: 5 % of 255 */ };
 
-/* What is transparent shows white paper. Luma as in sw_picture_load. */
+/* Converts to gray. Transparent pixels are white. Luma as in sw_picture_load. */
 static void subject_to_gray(const sw_array *picture, unsigned char *gray) {
     const int channels = picture->rank == 3 ? (int)picture->shape[2] : 1;
     const int64_t count = picture->shape[0] * picture->shape[1];
@@ -41,11 +41,11 @@ static int subject_background(const unsigned char *x, int64_t height, int64_t wi
 }
 
 typedef struct box {
-    int64_t top, bottom, left, right; /* the last two of each pair are one beyond */
+    int64_t top, bottom, left, right; /* bottom and right are exclusive */
 } box;
 
-/* Whether a row or a column of pixels has some of the thing in it: more than one in 200, which is more than
- * the noise of a photograph has. */
+/* Whether a row or a column of pixels contains a part of the subject: more than one pixel in 200 differs from the
+ * background, which is more than the noise of a photograph causes. */
 static bool subject_is_in_line(const unsigned char *x, int64_t count, int64_t step, int ground) {
     int64_t other = 0;
     for (int64_t i = 0; i < count; i++)
@@ -66,7 +66,8 @@ static box subject_box(const unsigned char *x, int64_t height, int64_t width, in
     return b;
 }
 
-/* The box with the background at 0 and what is farthest from it, black or white, at 255. */
+/* Copies the box, scaled so that the background is 0 and the extreme that is farther from it, black or white, is
+ * 255. */
 static void subject_extract(const unsigned char *x, int64_t width, const box *b, int ground, unsigned char *to) {
     const int range = ground > 127 ? ground : 255 - ground;
     for (int64_t i = b->top; i < b->bottom; i++)
@@ -81,7 +82,7 @@ static int64_t subject_side(int64_t length, int64_t longest, int64_t side) {
     return n < 1 ? 1 : n;
 }
 
-/* Into the middle of zeros [side, side]. */
+/* Resizes the subject and puts it into the center of zeros [side, side]. */
 static sw_status subject_center(const sw_array *subject, int64_t side, sw_array *result) {
     int64_t h = subject->shape[0], w = subject->shape[1], longest = h > w ? h : w;
     int64_t height = subject_side(h, longest, side), width = subject_side(w, longest, side);
@@ -91,7 +92,7 @@ static sw_status subject_center(const sw_array *subject, int64_t side, sw_array 
     unsigned char *to = result->data;
     to += (side - height) / 2 * side + (side - width) / 2;
     for (int64_t i = 0; i < height; i++)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): checked, or made just now */
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the arrays were checked, or were allocated above */
         memcpy(to + i * side, from + i * width, (size_t)width);
     sw_array_free(&small);
     return SW_OK;
@@ -125,7 +126,7 @@ sw_status sw_picture_subject(const sw_array *picture, int64_t side, sw_array *ou
     }
     sw_array_free(&gray);
     if (status == SW_OK)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): checked, or made just now */
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the arrays were checked, or were allocated above */
         *out = result;
     else
         sw_array_free(&result);

@@ -8,22 +8,22 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Rows in memory, and the names of their columns. */
+/* The source: rows in memory, and the names of their columns. */
 typedef struct csv_source {
-    swd_memory_source stored; /* first: a pointer to its source is a pointer to the whole */
-    char **names;             /* [features], with their texts behind them in one block; NULL: no header */
+    swd_memory_source stored; /* first, so that a pointer to the source is a pointer to the struct */
+    char **names;             /* [features]: the pointers and the texts are in one block; NULL: no header */
 } csv_source;
 
-/* What was read so far. */
+/* The rows that were read so far. */
 typedef struct table {
-    char **names; /* of csv_source */
+    char **names; /* becomes csv_source.names */
     double *x;    /* [capacity, features] */
     double *y;    /* [capacity] real targets, or NULL */
     int32_t *ids; /* [capacity] class ids, or NULL */
     int64_t rows, capacity;
-    swd_classes classes;  /* of labels as they are in the file; ids in order of appearance */
-    bool numbers;         /* they are whole numbers, since the first one is */
-    int64_t first_labels; /* the line of the first one */
+    swd_classes classes;  /* the labels of the file; their ids are in order of appearance */
+    bool numbers;         /* the labels are integers, as the first one is */
+    int64_t first_labels; /* the line of the first label */
 } table;
 
 /* ---- Options ---- */
@@ -65,9 +65,9 @@ static sw_status csv_resize(const swd_csv *c, void *list, const table *t, int64_
     return SW_OK;
 }
 
-/* Twice the rows; at first as many as take 64 KiB, 64 at most. A row has a delimiter or a line's end for each
- * column and a character at least for each number, so that a file that is not compressed tells how many there can
- * be: the memory is a small multiple of the file's size, also for one row of very many columns. */
+/* Doubles the capacity. The first capacity is that of 64 KiB, at most 64 rows. A row has a delimiter or a line end for
+ * each column, and at least one character for each number. The size of a file that is not compressed therefore limits
+ * the number of rows, and the memory is a small multiple of the file size, even for one row of very many columns. */
 static sw_status csv_grow(const swd_csv *c, table *t) {
     enum { FIRST_BYTES = 64 * 1024, FIRST_ROWS = 64 };
     if (t->rows < t->capacity)
@@ -107,7 +107,7 @@ static sw_status csv_read_number(const swd_csv *c, int64_t column, double *value
     return swd_csv_fail(c, column, "%s is not a number%s", swd_quote(field, quoted), swd_csv_hint(c, field, hint));
 }
 
-/* A label that is a number as the text of a whole one ("1" for "1.0"). */
+/* Writes a label that is an integer in its shortest form ("1" for "1.0"). */
 typedef enum label_kind { LABEL_WHOLE, LABEL_OTHER_NUMBER, LABEL_TEXT } label_kind;
 static label_kind csv_read_label(const char *field, double *value, char text[32]) {
     *value = 0;
@@ -120,7 +120,7 @@ static label_kind csv_read_label(const char *field, double *value, char text[32]
     return LABEL_WHOLE;
 }
 
-/* Among given classes: one of class_names, or, if none of them is a number, an id. */
+/* Finds a label among given classes: one of class_names, or, if none of the names is a number, an id. */
 static sw_status csv_read_given_class(const swd_csv *c, int64_t column, int32_t *id) {
     const char *field = swd_csv_field(c, column);
     char quoted[64], text[32];
@@ -139,7 +139,7 @@ static sw_status csv_read_given_class(const swd_csv *c, int64_t column, int32_t 
                         c->o.classes - 1, kind == LABEL_WHOLE && c->given.count == 0 ? SWD_NUMBER_LABELS : "");
 }
 
-/* Labels as they are: all of them whole numbers, or all of them texts, as the first one is. */
+/* Adds a label of the file. All labels are integers, or all are texts, as the first one is. */
 static sw_status csv_read_class(const swd_csv *c, int64_t column, table *t, int32_t *id) {
     const char *field = swd_csv_field(c, column);
     char quoted[64], text[32];
@@ -168,7 +168,7 @@ static sw_status csv_read_class(const swd_csv *c, int64_t column, table *t, int3
     return SW_OK;
 }
 
-/* The fields of one row. */
+/* Converts the fields of one row. */
 static sw_status csv_add_row(const swd_csv *c, table *t) {
     SW_TRY(csv_grow(c, t));
     double *x = t->x + t->rows * c->features;
@@ -192,7 +192,7 @@ static bool csv_is_header(const swd_csv *c) {
     return c->o.header == SW_CSV_HEADER_YES || (c->o.header == SW_CSV_HEADER_AUTO && !numbers);
 }
 
-/* The header's fields, which last until the next row. */
+/* Copies the fields of the header, which are valid only until the next row is read. */
 static sw_status csv_copy_names(const swd_csv *c, table *t) {
     size_t bytes = (size_t)c->features * sizeof *t->names, at = bytes;
     for (int64_t i = 0; i < c->columns; i++)
@@ -213,7 +213,7 @@ static sw_status csv_read_rows(swd_csv *c, table *t) {
     bool got;
     SW_TRY(swd_csv_row(c, &got));
     if (!got)
-        return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row");
+        return swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "has no rows");
     const bool header = csv_is_header(c);
     SW_TRY(swd_csv_roles(c, header));
     SW_TRY(header ? csv_copy_names(c, t) : csv_add_row(c, t));
@@ -223,7 +223,7 @@ static sw_status csv_read_rows(swd_csv *c, table *t) {
             break;
         SW_TRY(csv_add_row(c, t));
     }
-    return t->rows > 0 ? SW_OK : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "holds no row after its header");
+    return t->rows > 0 ? SW_OK : swd_stream_fail(&c->lines.in, SW_ERR_FORMAT, "has no rows after its header");
 }
 
 /* ---- The source ---- */
@@ -233,7 +233,7 @@ static void csv_free(sw_source *source) {
     swd_memory_source_free(source);
 }
 
-/* Takes over what was read. */
+/* Moves the rows into the source. */
 static sw_status csv_finish(const swd_csv *c, table *t, csv_source *source) {
     swd_memory_source *s = &source->stored;
     s->source.free = csv_free;

@@ -23,7 +23,7 @@ static sw_status csv_column_by_number(const swd_csv *c, const char *what, int64_
 
 static sw_status csv_column_by_name(const swd_csv *c, const char *what, const char *name, bool header,
                                     int64_t *column) {
-    enum { MOST_NAMES = 1000 }; /* to suggest one of */
+    enum { MOST_NAMES = 1000 }; /* the largest number of names that are compared for a suggestion */
     char quoted[64], hint[64];
     swd_quote(name ? name : "", quoted);
     if (!name || !header)
@@ -82,7 +82,7 @@ static sw_status csv_mark_target(swd_csv *c, bool header) {
 }
 
 sw_status swd_csv_roles(swd_csv *c, bool header) {
-    c->role = sw_alloc((size_t)c->columns); /* zeros: features */
+    c->role = sw_alloc((size_t)c->columns); /* zeroed: all columns are features */
     if (!c->role)
         return swd_stream_fail_memory(&c->lines.in);
     SW_TRY(csv_mark_skipped(c, header));

@@ -50,8 +50,8 @@ static char *csv_skip_blanks(const swd_csv *c, char *p) {
     return p;
 }
 
-/* After the opening quote: takes doubled quotes apart in place; *end is what follows the closing
- * one. */
+/* Reads a quoted field after its opening quote, and replaces doubled quotes by single ones in place. *end points behind
+ * the closing quote. */
 static sw_status csv_unquote(swd_csv *c, char *text, int64_t column, char **end) {
     char *out = text, *in = text;
     bool closed = false;
@@ -60,7 +60,7 @@ static sw_status csv_unquote(swd_csv *c, char *text, int64_t column, char **end)
             closed = true;
             in++;
         } else {
-            in += *in == '"'; /* the second of two */
+            in += *in == '"'; /* skips the second of two quotes */
             *out++ = *in++;
         }
     }
@@ -73,7 +73,7 @@ static sw_status csv_unquote(swd_csv *c, char *text, int64_t column, char **end)
     return SW_OK;
 }
 
-/* One field at *cursor, which then points behind the delimiter, or is NULL after the last field. */
+/* Reads one field at *cursor, which then points behind the delimiter, or is NULL after the last field. */
 static sw_status csv_parse_field(swd_csv *c, char **cursor, int64_t column, uint32_t *field) {
     char *text = csv_skip_blanks(c, *cursor), *end = text;
     if (*text == '"') {
@@ -120,7 +120,7 @@ static sw_status csv_parse_row(swd_csv *c, char *line) {
     return SW_OK;
 }
 
-/* Blank lines are passed over at the end of the file alone. */
+/* Blank lines are ignored only at the end of the file. */
 sw_status swd_csv_row(swd_csv *c, bool *got) {
     int64_t blank = 0;
     *got = false;

@@ -12,8 +12,8 @@
 
 enum {
     BLOCK = 128 * 1024,   /* compressed bytes read at once */
-    PIECE = 1 << 30,      /* zlib counts in unsigned int */
-    GZIP_WINDOW = 15 + 16 /* zlib: a gzip member, its CRC and length checked */
+    PIECE = 1 << 30,      /* zlib uses unsigned int for sizes */
+    GZIP_WINDOW = 15 + 16 /* tells zlib to read a gzip member and to check its CRC and length */
 };
 
 sw_status swd_stream_fail(const swd_stream *s, sw_status status, const char *format, ...) {
@@ -66,7 +66,7 @@ sw_status swd_stream_open(swd_stream *s, const char *path) {
         close(file);
         return swd_stream_fail_memory(s);
     }
-    setvbuf(s->file, NULL, _IONBF, 0); /* we read in large blocks: no second copy */
+    setvbuf(s->file, NULL, _IONBF, 0); /* reads use large blocks, so that a buffer would only add a copy */
     s->magic_size = fread(s->magic, 1, sizeof s->magic, s->file);
     if (ferror(s->file) || fseek(s->file, 0, SEEK_SET) != 0)
         return stream_fail_read(s);
@@ -84,7 +84,7 @@ void swd_stream_close(swd_stream *s) {
 
 /* ---- Reading ---- */
 
-/* Compressed bytes to go on with; z.avail_in stays 0 at the end of the file. */
+/* Reads more compressed bytes if all were used; z.avail_in stays 0 at the end of the file. */
 static sw_status stream_refill(swd_stream *s) {
     if (s->z.avail_in == 0) {
         s->z.next_in = s->block;
@@ -93,7 +93,7 @@ static sw_status stream_refill(swd_stream *s) {
     return ferror(s->file) ? stream_fail_read(s) : SW_OK;
 }
 
-/* One call of inflate for at most `size` bytes; reads on in the file where it must. */
+/* Calls inflate once, for at most `size` bytes; reads from the file if necessary. */
 static sw_status stream_inflate(swd_stream *s, unsigned char *out, size_t size, size_t *made) {
     SW_TRY(stream_refill(s));
     if (s->z.avail_in == 0)
@@ -111,8 +111,8 @@ static sw_status stream_inflate(swd_stream *s, unsigned char *out, size_t size, 
     return SW_OK;
 }
 
-/* After the end of a gzip member: passes over zeros, which pad a file to whole blocks (of a tape, of a disk).
- * What follows them is in z.next_in; z.avail_in is 0 at the end of the file. */
+/* Called after the end of a gzip member. Skips zeros, which pad a file to whole blocks on a tape or a disk. The data
+ * after the zeros are in z.next_in; z.avail_in is 0 at the end of the file. */
 static sw_status stream_skip_padding(swd_stream *s) {
     for (;;) {
         SW_TRY(stream_refill(s));
@@ -124,7 +124,7 @@ static sw_status stream_skip_padding(swd_stream *s) {
     }
 }
 
-/* After the end of a gzip member: begins the next, if there is one. */
+/* Called after the end of a gzip member. Begins the next member if there is one. */
 static sw_status stream_next_member(swd_stream *s) {
     SW_TRY(stream_skip_padding(s));
     if (s->z.avail_in > 0) {

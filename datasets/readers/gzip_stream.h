@@ -1,4 +1,4 @@
-/* Files as a stream of bytes, inflated on the way if gzip made them. */
+/* Reads a file as a stream of bytes, and inflates it if it is a gzip file. */
 #ifndef SWALE_DATASETS_GZIP_STREAM_H
 #define SWALE_DATASETS_GZIP_STREAM_H
 
@@ -11,30 +11,30 @@ typedef struct swd_stream {
     const char *path;
     FILE *file;
     int64_t file_size;      /* bytes, as stored */
-    unsigned char magic[2]; /* the file's first bytes, */
-    size_t magic_size;      /* as many as there are */
-    bool first_error;       /* no message was kept when we began */
+    unsigned char magic[2]; /* the first bytes of the file */
+    size_t magic_size;      /* the number of bytes in `magic`; less than 2 in a shorter file */
+    bool first_error;       /* no error was pending when the reader began */
     bool compressed;
-    bool members;   /* a second gzip member goes on where the first ended; else it is refused */
-    bool inflating; /* inflateEnd is due */
-    bool ended;     /* the gzip member is complete, its CRC and length are right */
+    bool members;   /* accept further gzip members, whose contents follow those of the first; else they are an error */
+    bool inflating; /* swd_stream_close must call inflateEnd */
+    bool ended;     /* the gzip member is complete, with the right CRC and length */
     z_stream z;
     unsigned char *block;
 } swd_stream;
 
-/* Sets every field but `members`. swd_stream_close is due whatever comes of it. */
+/* Opens a file, and sets all members except `members`. Call swd_stream_close also after an error. */
 sw_status swd_stream_open(swd_stream *s, const char *path);
 void swd_stream_close(swd_stream *s);
-/* The next `size` bytes; fewer only where the contents end. */
+/* Reads the next `size` bytes. *made is less than `size` only at the end of the contents. */
 sw_status swd_stream_read(swd_stream *s, void *out, size_t size, size_t *made);
-/* Of a compressed file of one member: the contents end here with the right CRC, and the file with
- * them. */
+/* For a compressed file with one member: checks that the contents end here with the right CRC, and that nothing follows
+ * in the file. */
 sw_status swd_stream_check_end(swd_stream *s);
 
-/* "path: reason", of which a very long path may not push out the reason. */
+/* Fails with the message "path: reason". A very long path is shortened, so that the reason is not cut off. */
 SW_PRINTF(3, 4)
 sw_status swd_stream_fail(const swd_stream *s, sw_status status, const char *format, ...);
-/* Puts the path in front of the allocator's message, which knows only of bytes. */
+/* Replaces the message of the allocator, which has only a number of bytes, by one with the path. */
 sw_status swd_stream_fail_memory(const swd_stream *s);
 
 #endif

@@ -12,13 +12,13 @@
 #include <string.h>
 
 enum {
-    DEFLATE_RATIO = 1032, /* at most: 258 bytes from 2 bits */
+    DEFLATE_RATIO = 1032, /* the largest possible ratio: 258 bytes from 2 bits */
     UNSIGNED_BYTES = 0x08 /* IDX's code for the element type */
 };
 
 static sw_status idx_check_magic(const swd_stream *r) {
     if (r->magic_size < 2)
-        return swd_stream_fail(r, SW_ERR_FORMAT, r->magic_size ? "holds one byte" : "is empty");
+        return swd_stream_fail(r, SW_ERR_FORMAT, r->magic_size ? "has only one byte" : "is empty");
     if (!r->compressed && (r->magic[0] || r->magic[1]))
         return swd_stream_fail(r, SW_ERR_FORMAT,
                                "neither IDX (begins with 00 00) nor gzip (1f 8b): begins with %02x %02x", r->magic[0],
@@ -26,7 +26,7 @@ static sw_status idx_check_magic(const swd_stream *r) {
     return SW_OK;
 }
 
-/* The next n bytes of the contents. `what` they are a part of, for the message. */
+/* Reads the next n bytes of the contents. `what` names the part of the file for the message. */
 static sw_status idx_read_bytes(swd_stream *r, void *out, size_t n, const char *what) {
     size_t made;
     SW_TRY(swd_stream_read(r, out, n, &made));
@@ -36,7 +36,7 @@ static sw_status idx_read_bytes(swd_stream *r, void *out, size_t n, const char *
                            what);
 }
 
-/* Type, rank and shape; *count is the number of elements, which are bytes. */
+/* Reads type, rank and shape; *count is the number of elements, which are bytes. */
 static sw_status idx_read_header(swd_stream *r, sw_array *array, int64_t *count) {
     unsigned char magic[4], length[4];
     SW_TRY(idx_read_bytes(r, magic, sizeof magic, "header"));
@@ -61,13 +61,14 @@ static sw_status idx_read_header(swd_stream *r, sw_array *array, int64_t *count)
     return SW_OK;
 }
 
-/* Before memory is asked for: could this file hold that many elements? */
+/* Checks, before memory is allocated, that this file can contain so many elements. */
 static sw_status idx_check_size(const swd_stream *r, const sw_array *array, int64_t count) {
     int64_t header = 4 + 4 * (int64_t)array->rank;
     const char *shape = sw_shape_text(array->rank, array->shape);
     if (r->compressed) {
         if (count / DEFLATE_RATIO > r->file_size)
-            return swd_stream_fail(r, SW_ERR_FORMAT, "shape %s cannot come out of %lld compressed bytes (at most %d:1)",
+            return swd_stream_fail(r, SW_ERR_FORMAT,
+                                   "shape %s has more elements than %lld compressed bytes can contain (at most %d:1)",
                                    shape, (long long)r->file_size, DEFLATE_RATIO);
         return SW_OK;
     }
@@ -78,8 +79,8 @@ static sw_status idx_check_size(const swd_stream *r, const sw_array *array, int6
     return SW_OK;
 }
 
-/* Elements of a compressed file, of which the header says that there are very many: memory is taken as they come
- * out, twice as much each time, so that a file which only claims them does not get it. */
+/* Reads the elements of a compressed file whose header states very many. The memory is doubled each time it is full, so
+ * that a file with a false header does not cause a large allocation. */
 static sw_status idx_read_growing(swd_stream *r, sw_array *array, int64_t count, int64_t capacity) {
     for (int64_t at = 0;;) {
         size_t made = 0;

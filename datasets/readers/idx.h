@@ -4,7 +4,7 @@
 
 #include <swale/mnist.h>
 
-/* The first bytes of the file that holds `array`: magic number and dimensions. Returns how many. */
+/* Writes the header of the IDX file that would hold `array`: magic number and dimensions. Returns its length. */
 enum { SWD_IDX_HEADER = 4 + 4 * SW_MAX_RANK };
 size_t swd_idx_header(const sw_array *array, unsigned char header[SWD_IDX_HEADER]);
 

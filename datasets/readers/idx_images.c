@@ -26,7 +26,7 @@ static sw_status images_check_pixels(const char *path, const sw_array *pixels, c
     if (expected && memcmp(shape, expected, 3 * sizeof *shape) != 0)
         return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s, not %s", path, text, sw_shape_text(3, expected));
     if (sw_array_count(pixels) == 0)
-        return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s holds no pixel", path, text);
+        return sw_fail(SW_ERR_FORMAT, "%.700s: shape %s has no pixels", path, text);
     return SW_OK;
 }
 
@@ -45,7 +45,7 @@ static sw_status images_check_labels(const char *path, const sw_array *labels, i
     return SW_OK;
 }
 
-/* Labels first: they are small, and a wrong file is found soon. */
+/* The labels are read first: they are small, so that a wrong file is detected early. */
 static sw_status images_load(swd_memory_source *s, const char *images_path, const char *labels_path, int classes,
                              const int64_t *expected) {
     SW_TRY(sw_idx_load(labels_path, &s->y));
@@ -54,7 +54,7 @@ static sw_status images_load(swd_memory_source *s, const char *images_path, cons
     return images_check_labels(labels_path, &s->y, s->x.shape[0], classes);
 }
 
-/* The labels' class ids in place of them. */
+/* Replaces the labels by their class ids. */
 static sw_status images_number_labels(swd_memory_source *s, const char *labels_path) {
     sw_array ids;
     SW_TRY(swd_class_ids_of_labels(labels_path, &s->y, s, &ids));
@@ -80,7 +80,7 @@ sw_source *swd_images_open(const char *images_path, const char *labels_path, con
     }
     s->scale = o.scale;
     s->shift = o.shift;
-    s->x.rank = 2; /* one vector a picture */
+    s->x.rank = 2; /* one vector for each picture */
     s->x.shape[1] *= s->x.shape[2];
     swd_memory_source_finish(s);
     return &s->source;

@@ -23,12 +23,12 @@ typedef struct names {
 
 typedef struct folder {
     const char *path;
-    bool first_error; /* no message was kept when we began */
+    bool first_error; /* no error was pending when the reader began */
     names classes;
-    names files;    /* full paths, class by class */
-    int64_t *first; /* [classes + 1]: of files */
+    names files;    /* full paths, in the order of the classes */
+    int64_t *first; /* [classes + 1]: the index in `files` of the first file of each class */
     sw_image_folder_options o;
-    const char *size_from; /* the picture that all others must be as large as */
+    const char *size_from; /* the path of the first picture, whose size all others must have */
 } folder;
 
 static sw_status folder_fail_memory(const folder *f) {
@@ -42,7 +42,7 @@ static void names_free(names *list) {
     *list = (names){0};
 }
 
-/* Takes `name` over. False: no memory. */
+/* Adds a name, and takes it over. False if there is no memory. */
 static bool names_add(names *list, char *name) {
     if (name && list->count == list->capacity) {
         const int64_t capacity = list->capacity ? 2 * list->capacity : 64;
@@ -61,7 +61,7 @@ static int names_compare(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* "directory/name" in memory of its own. */
+/* Returns "directory/name", which the caller frees. */
 static char *folder_join_path(const char *directory, const char *name) {
     size_t length = strlen(directory);
     const char *slash = length > 0 && directory[length - 1] == '/' ? "" : "/";
@@ -89,14 +89,14 @@ static bool folder_is_picture_name(const char *name) {
 
 typedef sw_status (*visit_function)(folder *f, const char *name, char *path, const struct stat *kind);
 
-/* Calls visit for everything in a directory that is not hidden; visit takes `path` over. */
+/* Calls visit for every entry of a directory that is not hidden; visit takes over `path`. */
 static sw_status folder_visit(folder *f, const char *directory, visit_function visit) {
     DIR *open = opendir(directory);
     if (!open)
         return sw_fail(SW_ERR_IO, "%.700s: cannot be opened as a folder: %s", directory, strerror(errno));
     sw_status status = SW_OK;
     const struct dirent *entry;
-    while (status == SW_OK && (errno = 0, entry = readdir(open))) { // NOLINT(concurrency-mt-unsafe): ours alone
+    while (status == SW_OK && (errno = 0, entry = readdir(open))) { // NOLINT(concurrency-mt-unsafe): not shared
         if (entry->d_name[0] == '.')
             continue;
         struct stat kind;
@@ -176,7 +176,7 @@ static sw_status folder_list_pictures(folder *f) {
 
 /* ---- Reading ---- */
 
-/* [height, width, channels] → [channels, height, width] */
+/* Converts [height, width, channels] to [channels, height, width]. */
 static void folder_make_planar(const unsigned char *in, int64_t pixels, int64_t channels, unsigned char *out) {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t i = 0; i < pixels; i++)
@@ -184,7 +184,7 @@ static void folder_make_planar(const unsigned char *in, int64_t pixels, int64_t 
             out[c * pixels + i] = in[i * channels + c];
 }
 
-/* With the first picture the size is known, and so is the memory for all. */
+/* Allocates the memory for all pictures when the size of the first one is known. */
 static sw_status folder_allocate(folder *f, swd_memory_source *s, const char *path, const sw_array *picture) {
     if (f->o.height == 0) {
         f->o.height = picture->shape[0];
@@ -250,7 +250,7 @@ static sw_status folder_check_options(sw_image_folder_options *o, const sw_image
     if (o->channels == 0)
         o->channels = 3;
     if (o->channels != 1 && o->channels != 3)
-        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (gray) or 3 (RGB)", o->channels);
+        return sw_fail(SW_ERR_ARGUMENT, "image folder: %d channels; 1 (gray) or 3 (RGB) is needed", o->channels);
     const bool none = o->height == 0 && o->width == 0;
     if (!none && (o->height < 1 || o->height > SWD_MOST_SIDE || o->width < 1 || o->width > SWD_MOST_SIDE))
         return sw_fail(SW_ERR_ARGUMENT, "image folder: height %lld and width %lld; 1 to %d each, or both 0",
@@ -263,7 +263,7 @@ static sw_status folder_load(folder *f, swd_memory_source *s) {
     SW_TRY(folder_read_pictures(f, s));
     SW_TRY(folder_label(f, s));
     s->source.classes = (int)f->classes.count;
-    s->names = f->classes.name; /* the source's from here on */
+    s->names = f->classes.name; /* from here on, the source owns the names */
     s->source.class_names = (const char *const *)s->names;
     f->classes = (names){0};
     s->scale = f->o.scale;

@@ -19,9 +19,9 @@ static const int64_t samples[2] = {60000, 10000};
 
 typedef struct image_set {
     const char *name, *folder, *variable; /* folder: in /usr/share/datasets and in the cache */
-    const char *advice;                   /* what to do if it is nowhere */
+    const char *advice;                   /* what to do if no directory has the files */
     const char *class_names[CLASSES];
-    /* Of the decompressed files: the distributions compress them each in their own way. */
+    /* SHA-256 of the decompressed files, because distributions compress them differently. */
     const char *sha256[FILES];
 } image_set;
 
@@ -50,9 +50,9 @@ static const image_set digits = {
                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"}};
 
-/* ---- Looking for the files ---- */
+/* ---- Searching for the files ---- */
 
-/* Whether it can be opened; no error is left. */
+/* Whether a file can be opened. No error stays pending. */
 static bool mnist_is_file(const char *path) {
     const bool had_error = sw_error() != NULL;
     int64_t bytes;
@@ -64,7 +64,8 @@ static bool mnist_is_file(const char *path) {
     return file >= 0;
 }
 
-/* The path of file i in a directory, without .gz if both are there: nothing to inflate. */
+/* The path of file i in a directory. If the file exists with and without .gz, the latter is used, because it needs no
+ * decompression. */
 static bool mnist_locate(const char *directory, int i, char path[PATH_LENGTH]) {
     static const char *const ending[2] = {"", ".gz"};
     for (int e = 0; e < 2; e++) {
@@ -75,7 +76,7 @@ static bool mnist_locate(const char *directory, int i, char path[PATH_LENGTH]) {
     return false;
 }
 
-/* The first of the four files that is missing; FILES if none is. */
+/* The index of the first file that is missing; FILES if none is missing. */
 static int mnist_first_missing(const char *directory) {
     char path[PATH_LENGTH];
     for (int i = 0; i < FILES; i++)
@@ -93,7 +94,7 @@ static bool mnist_from_environment(char place[PATH_LENGTH], const char *variable
     return length > 0 && length < PATH_LENGTH;
 }
 
-/* The places to look in if the caller names none. */
+/* The directories that are searched if the caller names none. */
 static int mnist_list_places(const image_set *set, char place[PLACES][PATH_LENGTH]) {
     char tail[64];
     int count = 0;
@@ -119,7 +120,7 @@ static sw_status mnist_fail_missing(const image_set *set, char place[PLACES][PAT
     return sw_fail(SW_ERR_IO, "%s: %s is not there, with or without .gz; %s", list, set->name, set->advice);
 }
 
-/* Copies into `found` the first place that has all four files. */
+/* Copies the first directory that has all four files into `found`. */
 static sw_status mnist_find_directory(const image_set *set, const char *directory, char found[PATH_LENGTH]) {
     char place[PLACES][PATH_LENGTH];
     int places = 1;
@@ -144,7 +145,7 @@ static sw_status mnist_find_directory(const image_set *set, const char *director
 static sw_status mnist_find_file(const char *directory, int i, char path[PATH_LENGTH]) {
     if (mnist_locate(directory, i, path))
         return SW_OK;
-    return sw_fail(SW_ERR_IO, "%.700s: %s is gone", directory, file_name[i]);
+    return sw_fail(SW_ERR_IO, "%.700s: %s does not exist any more", directory, file_name[i]);
 }
 
 static sw_source *mnist_open(const image_set *set, const char *directory, sw_data_split split) {
@@ -198,7 +199,7 @@ static sw_status mnist_verify(const image_set *set, const char *directory) {
 }
 
 static const char *mnist_directory(const image_set *set, const char *directory, char kept[PATH_LENGTH]) {
-    char found[PATH_LENGTH]; /* `directory` may be what the last call returned */
+    char found[PATH_LENGTH]; /* a copy, because `directory` may be the text that the last call returned */
     if (mnist_find_directory(set, directory, found) != SW_OK)
         return NULL;
     return strcpy(kept, found);

@@ -19,12 +19,12 @@ static bool number_is_word(const char *text, const char *word) {
 
 /* The parts of [digits][.digits][e[sign]digits]. */
 typedef struct decimal {
-    uint64_t digits;  /* of the mantissa, where there are at most 19 */
+    uint64_t digits;  /* the mantissa, if it has at most 19 digits */
     int64_t exponent; /* the value is digits · 10^exponent */
-    int significant;  /* without leading zeros */
+    int significant;  /* number of digits without leading zeros */
 } decimal;
 
-/* False if `p`, after its sign, is not all of that form. */
+/* Parses `p` after its sign; false if the text does not have this form. */
 static bool decimal_scan(const char *p, decimal *d) {
     int any = 0;
     bool point = false;
@@ -58,8 +58,7 @@ static bool decimal_scan(const char *p, decimal *d) {
     return !*p;
 }
 
-/* Both digits and the power of ten are doubles, so that one operation rounds once (W. Clinger, PLDI
- * 1990). */
+/* Both the digits and the power of ten are exact doubles, so that one operation rounds once (W. Clinger, PLDI 1990). */
 static bool decimal_convert(const decimal *d, double *value) {
     static const double power[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};

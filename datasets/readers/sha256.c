@@ -47,7 +47,7 @@ static void sha256_compress(uint32_t state[8], const unsigned char *block) {
 }
 
 void swd_sha256_begin(swd_sha256 *sha) {
-    /* 5.3.3: the same of the square roots of the first 8 primes */
+    /* 5.3.3: the first 32 bits of the fractional parts of the square roots of the first 8 primes */
     *sha = (swd_sha256){
         .state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
@@ -56,7 +56,7 @@ void swd_sha256_add(swd_sha256 *sha, const void *bytes, size_t length) {
     const unsigned char *p = bytes;
     size_t held = (size_t)(sha->length % 64);
     sha->length += length;
-    if (held) { /* fill the block that was begun */
+    if (held) { /* complete the block that was begun */
         size_t n = length < 64 - held ? length : 64 - held;
         memcpy(sha->block + held, p, n);
         p += n;

@@ -1,4 +1,4 @@
-/* SHA-256, piece by piece. */
+/* SHA-256 of data that come in several parts. */
 #ifndef SWALE_DATASETS_SHA256_H
 #define SWALE_DATASETS_SHA256_H
 
@@ -6,7 +6,7 @@
 
 typedef struct swd_sha256 {
     uint32_t state[8];
-    uint64_t length; /* bytes taken so far */
+    uint64_t length; /* bytes added so far */
     unsigned char block[64];
 } swd_sha256;
 

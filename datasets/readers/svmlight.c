@@ -7,14 +7,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What the program gets is `data`; its source comes first, so that the source's free frees everything. */
+/* The program receives a pointer to `data`. The source is the first member, so that freeing the source frees
+ * everything. */
 typedef struct svmlight_data {
     swd_sparse_source dense;
     sw_svmlight data;
     int64_t *start;
     int32_t *index;
     void *value;
-    double *y; /* [n]; `dense` may have class ids instead */
+    double *y; /* [n]: the targets; those of `dense` may be class ids instead */
     double *class_values;
 } svmlight_data;
 
@@ -76,7 +77,7 @@ static sw_status svmlight_take_classes(swd_svmlight *s) {
 
 /* ---- The result ---- */
 
-/* Indices become columns, and there are as many columns as are known now. */
+/* Converts the indices of the file to columns, and determines the number of columns. */
 static sw_status svmlight_columns(swd_svmlight *s, sw_csr *x, int *base) {
     const bool from_zero = s->o.base == SW_SVMLIGHT_ZERO_BASED || s->zero;
     if (from_zero && s->edge_line > 0) {
@@ -96,7 +97,8 @@ static sw_status svmlight_columns(swd_svmlight *s, sw_csr *x, int *base) {
     return SW_OK;
 }
 
-/* Lists with much more room than they need, which a compressed file cannot foresee, become as long as they are. */
+/* Shrinks lists that have much more room than needed. For a compressed file, the needed size is not known in
+ * advance. */
 static sw_status svmlight_trim(swd_svmlight *s) {
     if (s->capacity - s->count > s->count / 8) {
         SW_TRY(swd_svmlight_resize(s, &s->index, s->count, s->count, sizeof *s->index));
@@ -111,7 +113,7 @@ static sw_status svmlight_trim(swd_svmlight *s) {
     return SW_OK;
 }
 
-/* Labels become class ids, and their names and values the result's. */
+/* Converts labels to class ids, and moves their names and values into the result. */
 static sw_status svmlight_classes(swd_svmlight *s, svmlight_data *d) {
     swd_memory_source *stored = &d->dense.stored;
     if (!s->classed) {
@@ -129,7 +131,7 @@ static sw_status svmlight_classes(swd_svmlight *s, svmlight_data *d) {
     return SW_OK;
 }
 
-/* Takes over what was read. */
+/* Moves the arrays into the result. */
 static sw_status svmlight_finish(swd_svmlight *s, svmlight_data *d) {
     sw_svmlight *data = &d->data;
     SW_TRY(svmlight_trim(s));

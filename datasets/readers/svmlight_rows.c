@@ -14,9 +14,9 @@ sw_status swd_svmlight_resize(const swd_svmlight *s, void *list, int64_t used, i
     return sw_resize_array(list, used, wanted, size) == SW_OK ? SW_OK : swd_stream_fail_memory(&s->lines.in);
 }
 
-/* The number of elements to make room for when there is no room beside the `used` ones, of which `before` come from
- * earlier lines. The size of a file that is not compressed tells how many it holds at the density so far: then the
- * lists are copied once or twice, and have little room left in the end. */
+/* The new capacity of a list with `used` elements, of which `before` come from earlier lines. The size of a file that
+ * is not compressed, and the density so far, give an estimate of the final length. The lists are then copied once or
+ * twice, and have little unused room at the end. */
 static int64_t svmlight_capacity(const swd_svmlight *s, int64_t used, int64_t before) {
     enum { FIRST = 1024 };
     const int64_t capacity = used < FIRST ? FIRST : used + used / 2;
@@ -51,7 +51,8 @@ static bool svmlight_is_token_end(char c) {
     return c == ' ' || c == '\t' || c == 0 || c == '#';
 }
 
-/* The next token, terminated by zero, and *cursor behind it; NULL at the end of the line or at a comment. */
+/* Returns the next token, terminated by zero, and moves *cursor behind it; NULL at the end of the line or at a
+ * comment. */
 static char *svmlight_token(char **cursor) {
     char *begin = *cursor;
     while (*begin == ' ' || *begin == '\t')
@@ -62,7 +63,7 @@ static char *svmlight_token(char **cursor) {
     while (!svmlight_is_token_end(*end))
         end++;
     *cursor = *end == ' ' || *end == '\t' ? end + 1 : end;
-    *end = 0; /* also over '#': what follows is not read */
+    *end = 0; /* may overwrite '#': the rest of the line is not read */
     return begin;
 }
 
@@ -71,7 +72,7 @@ static bool svmlight_is_digits(const char *text) {
     return !*text;
 }
 
-/* A number of the file, of which `what` says where it stands. */
+/* Converts a number. `what` describes its position for the message. */
 static sw_status svmlight_number(const swd_svmlight *s, const char *what, const char *text, const char *hint,
                                  double *value) {
     char quoted[64];
@@ -118,7 +119,7 @@ static sw_status svmlight_add_label(swd_svmlight *s, int64_t label, int32_t *id)
     return SW_OK;
 }
 
-/* The class of target y of the row that is being read, as long as the targets are classes. */
+/* Records the class of target y in the current row, as long as all targets are classes. */
 static sw_status svmlight_class(swd_svmlight *s, double y, const char *token) {
     if (!(y == floor(y) && fabs(y) <= 0x1p53))
         return svmlight_not_whole(s, token);
@@ -155,7 +156,7 @@ static sw_status svmlight_query(const swd_svmlight *s, const char *id) {
 
 /* ---- Numbers ---- */
 
-/* Why a token is not index:value, where this is seen before the value is read. */
+/* Reports why a token is not index:value, if this is detected before the value is read. */
 static sw_status svmlight_fail_token(const swd_svmlight *s, const char *token) {
     char quoted[64];
     const char *colon = strchr(token, ':');
@@ -169,8 +170,8 @@ static sw_status svmlight_fail_token(const swd_svmlight *s, const char *token) {
     return swd_lines_fail(&s->lines, "%s: the index is not a whole number; index:value is expected", quoted);
 }
 
-/* An index is within the columns, if their number is known. While the base is not known, whether an index equal to
- * the number of columns is right is decided at the end of the file (edge_line). */
+/* Checks an index against the number of columns, if it is known. If the base is not known yet, an index that is equal
+ * to the number of columns may be valid: this is decided at the end of the file (edge_line). */
 static sw_status svmlight_check_column(swd_svmlight *s, int64_t index) {
     const bool from_zero = s->o.base == SW_SVMLIGHT_ZERO_BASED || s->zero;
     const int64_t columns = s->o.columns, first = from_zero ? 0 : 1;
@@ -186,7 +187,7 @@ static sw_status svmlight_check_column(swd_svmlight *s, int64_t index) {
     return SW_OK;
 }
 
-/* The index at the beginning of the token *text, which is then the value's text. */
+/* Reads the index at the beginning of the token *text, which then points to the value. */
 static sw_status svmlight_index(swd_svmlight *s, const char **text, int64_t *index) {
     const char *const token = *text, *p = token;
     *index = 0;
@@ -204,7 +205,7 @@ static sw_status svmlight_index(swd_svmlight *s, const char **text, int64_t *ind
     return svmlight_check_column(s, *index);
 }
 
-/* For a value that is no finite number. */
+/* Reports a value that is not a finite number. */
 static sw_status svmlight_check_value(const swd_svmlight *s, int64_t index, const char *text) {
     char what[32];
     double value;
@@ -241,7 +242,7 @@ static sw_status svmlight_feature(swd_svmlight *s, const char *token) {
 
 /* ---- Rows ---- */
 
-/* One line; one that is blank or a comment is no row. */
+/* Reads one line. A blank line and a comment are not rows. */
 static sw_status svmlight_row(swd_svmlight *s, char *line) {
     char *token = svmlight_token(&line);
     if (!token)
@@ -270,5 +271,5 @@ sw_status swd_svmlight_rows(swd_svmlight *s) {
             break;
         SW_TRY(svmlight_row(s, line));
     }
-    return s->rows > 0 ? SW_OK : swd_stream_fail(&s->lines.in, SW_ERR_FORMAT, "holds no row");
+    return s->rows > 0 ? SW_OK : swd_stream_fail(&s->lines.in, SW_ERR_FORMAT, "has no rows");
 }

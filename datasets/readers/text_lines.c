@@ -19,7 +19,7 @@ const char *swd_quote(const char *text, char out[64]) {
     enum { MOST = 40 };
     size_t length = strlen(text), n = length < MOST ? length : MOST, at = 0;
     while (n < length && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
-        n--; /* not within a character of UTF-8 */
+        n--; /* do not cut inside a UTF-8 character */
     out[at++] = '\'';
     for (size_t i = 0; i < n; i++)
         out[at++] = (char)((unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i]);
@@ -27,7 +27,7 @@ const char *swd_quote(const char *text, char out[64]) {
     return out;
 }
 
-/* Room for more text at the end: what was handed out goes, or the buffer grows. */
+/* Makes room for more text at the end: removes the lines that were returned, or enlarges the buffer. */
 static sw_status lines_grow(swd_lines *l) {
     if (l->begin > 0) {
         memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
@@ -48,7 +48,7 @@ static sw_status lines_grow(swd_lines *l) {
     return SW_OK;
 }
 
-/* More text at the end of the buffer, which ends with a zero. */
+/* Reads more text to the end of the buffer, which a zero terminates. */
 static sw_status lines_read_more(swd_lines *l) {
     size_t made = 0;
     SW_TRY(lines_grow(l));
@@ -67,9 +67,9 @@ sw_status swd_lines_next(swd_lines *l, char **line) {
     if (l->after_cr && l->begin < l->end && l->buffer[l->begin] == '\n')
         l->begin++;
     l->after_cr = false;
-    size_t length = 0; /* searched so far, without a line's end */
+    size_t length = 0; /* number of bytes that were searched and contain no line end */
     for (;;) {
-        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): there since the first reading */
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the first read allocates the buffer */
         length += strcspn(l->buffer + l->begin + length, "\r\n");
         if (l->begin + length < l->end || l->ended)
             break;
@@ -80,7 +80,7 @@ sw_status swd_lines_next(swd_lines *l, char **line) {
     l->line++;
     char *end = l->buffer + l->begin + length;
     if (l->begin + length < l->end && !*end)
-        return swd_lines_fail(l, "holds a zero byte: this is not text in UTF-8");
+        return swd_lines_fail(l, "has a zero byte: this is not text in UTF-8");
     l->after_cr = *end == '\r';
     l->at = l->buffer_offset + (int64_t)l->begin;
     *line = l->buffer + l->begin;

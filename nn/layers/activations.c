@@ -29,7 +29,7 @@ static void activation_describe_axis(const sw_module *m, char *text, size_t byte
 static sw_status activation_build_axis(sw_module *m, sw_sample_shape *shape) {
     int axis = AXIS(m);
     if (shape->rank >= 0 && (axis < -shape->rank - 1 || axis > shape->rank))
-        return sw_fail(SW_ERR_SHAPE, "layer %s: axis %d of a batch of samples %s: %d to %d are there", m->name, axis,
+        return sw_fail(SW_ERR_SHAPE, "layer %s: axis %d of a batch of samples %s is outside %d to %d", m->name, axis,
                        sw_shape_text(shape->rank, shape->length), -shape->rank - 1, shape->rank);
     return SW_OK;
 }

@@ -1,4 +1,4 @@
-/* Layers that a function composes of other layers. */
+/* Composed layers: a function calls other layers. */
 #include <swale/extend.h>
 #include <swale/nn.h>
 
@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct compose {
-    sw_module_type type; /* with the user's kind as its name */
+    sw_module_type type; /* with the name `kind` of the caller */
     char kind[50];
     void *user;
     bool out_given;
@@ -47,7 +47,7 @@ static void compose_describe(const sw_module *m, char *text, size_t bytes) {
     snprintf(text, bytes, "composed of %d", m->children);
 }
 
-/* Without layers in it yet. `type` has the functions; its name is the kind. */
+/* Makes the layer, without inner layers. `type` has the functions; its name is the kind. */
 static sw_module *compose_new(sw_model *model, sw_module_type type, const sw_compose_options *given) {
     sw_compose_options options = {.size = sizeof options};
     if (given && sw_options_copy("compose", "sw_compose_options", &options, sizeof options, given,

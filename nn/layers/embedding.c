@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { F32_LIMIT = 1 << 24 }; /* f32 represents each whole number below it */
+enum { F32_LIMIT = 1 << 24 }; /* f32 represents every integer up to this one exactly */
 
 typedef struct embedding {
     int64_t rows, dim;
@@ -37,12 +37,12 @@ static sw_status embedding_fail_id(const sw_module *m, const sw_array *a, int64_
         place[axis] = i % a->shape[axis];
         i /= a->shape[axis];
     }
-    return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is no id: whole numbers from 0 to %lld%s are needed", m->name,
+    return sw_fail(SW_ERR_ARGUMENT, "layer %s: %.9g at %s is not an id: integers from 0 to %lld%s are needed", m->name,
                    value, sw_shape_text(a->rank, place), (long long)e->rows - 1,
                    a->type == SW_F32 && e->rows > F32_LIMIT ? ", as i32 above 2^24," : "");
 }
 
-/* The same ids as i32; a null tensor and an error if one is none. */
+/* Converts ids to i32; a null tensor and an error if a value is not an id. */
 static sw_tensor embedding_ids(const sw_module *m, sw_tensor x, const sw_array *a) {
     const embedding *e = m->data;
     sw_tensor t = sw_empty(x.tape, SW_I32, a->rank, a->shape);
@@ -65,7 +65,7 @@ static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
     const embedding *e = m->data;
     sw_array a = sw_value(x);
     if (!sw_is_live(x))
-        return (sw_tensor){0}; /* sw_value said why */
+        return (sw_tensor){0}; /* sw_value has set the error */
     if (a.rank > SW_MAX_RANK - 1) {
         sw_fail(SW_ERR_SHAPE, "layer %s: ids %s: at most %d axes are possible", m->name, sw_shape_text(a.rank, a.shape),
                 SW_MAX_RANK - 1);
@@ -77,7 +77,7 @@ static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
     if (sw_is_null(ids))
         return ids;
     sw_tensor y = sw_gather_rows(sw_param_use(x.tape, e->weight), ids);
-    sw_release(ids); /* its memory goes when no vjp will read it */
+    sw_release(ids); /* the memory is released when no vjp needs it */
     return y;
 }
 

@@ -16,7 +16,8 @@ static sw_status linear_set_inputs(sw_module *m, const sw_sample_shape *shape) {
     linear *l = m->data;
     const bool known = shape->rank >= 0;
     if (shape->rank == 0)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: a sample is a number; its last axis must be the inputs", m->name);
+        return sw_fail(SW_ERR_SHAPE, "layer %s: its input has scalar samples; samples [..., inputs] are needed",
+                       m->name);
     if (l->inputs == 0 && !known)
         return sw_fail(SW_ERR_SHAPE,
                        "layer %s: the number of inputs is not known; give it, or "
@@ -25,7 +26,7 @@ static sw_status linear_set_inputs(sw_module *m, const sw_sample_shape *shape) {
     if (l->inputs == 0)
         l->inputs = shape->length[shape->rank - 1];
     if (known && shape->length[shape->rank - 1] != l->inputs)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but %lld come in%s%s%s", m->name,
+        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but its input has %lld features%s%s%s", m->name,
                        (long long)l->inputs, (long long)shape->length[shape->rank - 1],
                        shape->rank > 1 ? ", the last axis of samples " : "",
                        shape->rank > 1 ? sw_shape_text(shape->rank, shape->length) : "",
@@ -47,7 +48,7 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
         l->bias = sw_module_add_param(m, "bias", 1, &l->outputs, &bias);
     if (!l->weight || (l->has_bias && !l->bias))
         return sw_last_failure();
-    if (shape->rank < 0) /* most often */
+    if (shape->rank < 0) /* the usual case */
         *shape = (sw_sample_shape){.rank = 1};
     shape->length[shape->rank - 1] = l->outputs;
     return SW_OK;
@@ -56,7 +57,7 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
 static sw_tensor linear_forward(sw_module *m, sw_tensor x) {
     const linear *l = m->data;
     const sw_tensor none = {0}, weight = sw_param_use(x.tape, l->weight);
-    if (!l->has_bias) /* sw_linear would take an error kept from before for the bias's */
+    if (!l->has_bias) /* sw_linear would take a null bias for the result of an error that is pending */
         return sw_matmul_transposed(x, weight, false, true);
     return sw_linear(x, weight, sw_is_null(weight) ? none : sw_param_use(x.tape, l->bias));
 }

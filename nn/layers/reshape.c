@@ -26,7 +26,7 @@ static sw_status flatten_build(sw_module *m, sw_sample_shape *shape) {
 static sw_tensor flatten_forward(sw_module *m, sw_tensor x) {
     sw_array a = sw_value(x);
     if (a.rank < 1) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: a scalar comes in; [batch, ...] is needed", m->name);
+        sw_fail(SW_ERR_SHAPE, "layer %s: the input is a scalar; [batch, ...] is needed", m->name);
         return (sw_tensor){0};
     }
     sw_sample_shape flat = {.rank = 1, .length = {1}};
@@ -57,7 +57,7 @@ static sw_status reshape_build(sw_module *m, sw_sample_shape *shape) {
 
 static sw_tensor reshape_forward(sw_module *m, sw_tensor x) {
     if (sw_value(x).rank < 1) {
-        sw_fail(SW_ERR_SHAPE, "layer %s: a scalar comes in; [batch, ...] is needed", m->name);
+        sw_fail(SW_ERR_SHAPE, "layer %s: the input is a scalar; [batch, ...] is needed", m->name);
         return (sw_tensor){0};
     }
     return reshape_batch(x, m->data);

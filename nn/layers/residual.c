@@ -9,7 +9,7 @@ static sw_status residual_build(sw_module *m, sw_sample_shape *shape) {
     SW_TRY(sw_module_build(m->child[0], shape));
     if (in.rank >= 0 && !sw_shape_equal(in.rank, in.length, shape->rank, shape->length))
         return sw_fail(SW_ERR_SHAPE,
-                       "layer %s: %s comes in and layer %s makes it %s; x + f(x) needs equal "
+                       "layer %s: the input is %s, and layer %s returns %s; x + f(x) needs equal "
                        "shapes",
                        m->name, sw_shape_text(in.rank, in.length), m->child[0]->name,
                        sw_shape_text(shape->rank, shape->length));
@@ -21,14 +21,14 @@ static sw_tensor residual_forward(sw_module *m, sw_tensor x) {
     if (sw_is_null(y))
         return y;
     sw_array a = sw_value(x), b = sw_value(y);
-    if (!sw_shape_equal(a.rank, a.shape, b.rank, b.shape)) { /* the build may not have known */
+    if (!sw_shape_equal(a.rank, a.shape, b.rank, b.shape)) { /* the build may not know the shapes */
         sw_fail(SW_ERR_SHAPE, "layer %s: x %s and f(x) %s; equal shapes are needed", m->name,
                 sw_shape_text(a.rank, a.shape), sw_shape_text(b.rank, b.shape));
         return (sw_tensor){0};
     }
     sw_tensor sum = sw_add(x, y);
     if (!swn_same_tensor(x, y) && !sw_is_null(sum))
-        sw_release(y); /* nobody else has it */
+        sw_release(y); /* no other handle exists */
     return sum;
 }
 

@@ -14,7 +14,7 @@ static sw_tensor sequential_forward(sw_module *m, sw_tensor x) {
     sw_tensor y = x;
     for (int i = 0; i < m->children && !sw_is_null(y); i++) {
         sw_tensor next = sw_forward(m->child[i], y);
-        /* Nobody else has a handle on what passes between two layers; the input is the caller's. */
+        /* Releases the tensors between the layers, to which no other handle exists. The input belongs to the caller. */
         if (!swn_same_tensor(y, x) && !swn_same_tensor(y, next))
             sw_release(y);
         y = next;

@@ -11,9 +11,9 @@ typedef struct lawa_queue_slots {
     void *queue; /* [length, dim] */
 } lawa_queue_slots;
 typedef struct lawa_queue_coefficients {
-    double place; /* of the coming snapshot: over the oldest */
+    double place; /* the index of the next snapshot, which replaces the oldest */
 } lawa_queue_coefficients;
-enum { MEAN_BLOCK = 256 }; /* elements whose sums stay in the first cache */
+enum { MEAN_BLOCK = 256 }; /* elements whose sums fit in the first-level cache */
 #endif
 
 #if SW_KERNEL_PASS
@@ -26,7 +26,7 @@ static void SW_K(lawa_queue_push)(void *args, int64_t begin, int64_t end, double
     memcpy(snapshot + begin, (const real *)s->x + begin, (size_t)(end - begin) * sizeof *snapshot);
 }
 
-/* q₀ + Σ (q_j - q₀)/k: equal snapshots give themselves, bit for bit. The sum is of f64: it may have 1e6 terms. */
+/* q₀ + Σ (q_j - q₀)/k: the mean of equal snapshots is exactly that snapshot. The sum, of up to 1e6 terms, is in f64. */
 static void SW_K(lawa_queue_mean)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const double length = SW_STEP_OPTIONS(s, lawa_queue_options)->length, inverse_k = 1 / length;
@@ -70,14 +70,14 @@ static int64_t lawa_queue_count(const sw_slot_sizes *sizes) {
 
 static const sw_slot lawa_queue_slot_table[] = {{.name = "queue", .count = lawa_queue_count}, {0}};
 typedef struct lawa_queue_scalars {
-    double count; /* snapshots taken, those that are gone included */
+    double count; /* the number of all snapshots taken, including those that were replaced */
 } lawa_queue_scalars;
 static const char *const lawa_queue_scalar_names[] = {"count", NULL};
 SW_MATCH_OPTIONS(lawa_queue_options, lawa_queue_option_table);
 SW_MATCH_SLOTS(lawa_queue_slots, lawa_queue_slot_table);
 SW_MATCH_SCALARS(lawa_queue_scalars, lawa_queue_scalar_names);
 
-/* The point adds up k - 1 differences of two snapshots. */
+/* The point is computed from a sum of k - 1 differences of two snapshots. */
 static void lawa_queue_reach(const sw_step *s, sw_bounds *b) {
     double *queue = &SW_SLOT_BOUND(b, lawa_queue_slots, queue);
     *queue = hypot(*queue, b->x);

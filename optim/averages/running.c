@@ -4,7 +4,8 @@
  *     polyak    every step beginning with a start, w = 1/k at the k-th: the mean
  *     swa       the mean at regular intervals
  * In f32 a second vector holds the rounding error of e (kernel_compensated.h): with w = 1e-6, e alone would not change.
- * A step then reads θ, e and the second vector and writes the latter two: 20 bytes per parameter instead of 12.
+ * A step then reads θ, e and the second vector, and writes e and the second vector: 20 bytes per parameter instead of
+ * 12.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>
@@ -34,7 +35,7 @@ static void SW_K(running)(void *args, int64_t begin, int64_t end, double *sums) 
 static const sw_kernels running_kernels = SW_KERNEL_TABLE(running);
 
 typedef struct running_scalars {
-    double count; /* of the x that were averaged */
+    double count; /* the number of iterates in the average */
 } running_scalars;
 static const char *const running_scalar_names[] = {"count", NULL};
 SW_MATCH_SCALARS(running_scalars, running_scalar_names);
@@ -45,7 +46,7 @@ static void running_reach(const sw_step *s, sw_bounds *b) {
     (void)s;
     b->largest += 2 * (*mean + *low + b->x);
     *mean = fmax(*mean, b->x);
-    *low = *mean; /* far less: what half a unit in the last place is */
+    *low = *mean; /* a generous bound: it is at most half a unit in the last place of e */
 }
 
 static double running_weight(const double *coefficient) {
@@ -55,12 +56,12 @@ static double running_weight(const double *coefficient) {
 const sw_average swo_none = {
     .size = sizeof(sw_average), .name = "none", .summary = "the last iterate", .reach = running_reach};
 
-/* Before anything was averaged the point is the last iterate. */
+/* While the average contains no iterate, the point is x. */
 static sw_status running_point_begin(sw_step *s) {
     return SW_STEP_SCALARS(s, running_scalars)->count > 0 ? SW_OK : SW_SKIPPED;
 }
 
-/* The second vector: of f32 alone. An average in f64 loses at most 1e-16 of itself in a step. */
+/* Only averages in f32 need the second vector. The rounding error of one in f64 is at most 1e-16 of it in a step. */
 static int64_t running_low_count(const sw_slot_sizes *sizes) {
     return sizes->type == SW_F32 ? sizes->dim : 0;
 }
@@ -88,7 +89,7 @@ static sw_status ema_begin(sw_step *s) {
     const ema_options *o = SW_STEP_OPTIONS(s, ema_options);
     running_coefficients *c = SW_STEP_COEFFICIENTS(s, running_coefficients);
     c->weight = 1 - o->decay;
-    if (o->debias != 0) /* e_t/(1-βᵗ) from a zero start, as a running mean */
+    if (o->debias != 0) /* as a running mean, this is e_t/(1 - βᵗ) with e_0 = 0 */
         c->weight = (1 - o->decay) / (1 - pow(o->decay, (double)s->step));
     return SW_OK;
 }

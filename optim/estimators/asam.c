@@ -2,9 +2,9 @@
  *     g = ∇f(x + ε),  ε = ρ T² ∇f(x) / ‖T ∇f(x)‖
  * T makes the neighborhood relative to the size of each element, so that scaling a layer up and the next one down has
  * no effect. Two forms of T are in use:
- *     scale=weights  T = |x| + eta on weights, 1 on biases and the like; ρ = 0.5  (SamsungLabs/ASAM)
- *     scale=all      T = |x| on all; ρ = 2                                        (davda54/sam)
- * Weights: matrices of layers, embeddings and heads, and what has "weight" in its name.
+ *     scale=weights  T = |x| + eta for weights, 1 for biases and other parameters; ρ = 0.5  (SamsungLabs/ASAM)
+ *     scale=all      T = |x| for all parameters; ρ = 2                                      (davda54/sam)
+ * Weights are the matrices of layers, embeddings and heads, and parameters with "weight" in their names.
  */
 #include <swale/kernel.h>
 
@@ -12,7 +12,7 @@
 typedef struct asam_args {
     const void *x, *g;
     void *u, *out;
-    double unit;             /* a power of 2 in which T is measured where Tg would overflow or vanish */
+    double unit;             /* a power of 2 by which T is scaled if T g would overflow or underflow */
     double relative, offset; /* T = relative |x| + offset */
     double largest, factor;  /* max |u|, ρ/‖u/max|u|‖ */
 } asam_args;
@@ -81,7 +81,7 @@ static bool asam_is_weight(const sw_param *p) {
            strstr(p->name, "weight") != NULL;
 }
 
-/* Runs a kernel over each parameter with the T that is its own. */
+/* Runs a kernel over each parameter, with the T of this parameter. */
 static void asam_run(const sw_estimate *e, const sw_kernels *kernels, const asam_args *whole) {
     const asam_options *o = SW_OPTIONS_AS(e->option, asam_options);
     const bool all = o->scale == ALL;
@@ -95,7 +95,7 @@ static void asam_run(const sw_estimate *e, const sw_kernels *kernels, const asam
         args.g = (const char *)whole->g + at;
         args.u = (char *)whole->u + at;
         args.out = (char *)whole->out + at;
-        if (p->frozen) { /* g is 0 there, and Inf·0 is NaN */
+        if (p->frozen) { /* its g is 0, and T may be Inf: Inf·0 is NaN */
             memset(args.u, 0, (size_t)p->count * sw_dtype_size(e->type));
             memcpy(args.out, args.x, (size_t)p->count * sw_dtype_size(e->type));
             continue;
@@ -106,8 +106,8 @@ static void asam_run(const sw_estimate *e, const sw_kernels *kernels, const asam
     }
 }
 
-/* u = T g and its largest element; u is a multiple of that by a power of 2 where T g has no place among the normal
- * numbers: ε does not depend on the length of u. 2^-128 makes any |x| so small that its product with any g is finite. */
+/* Computes u = T g and its largest element. If T g is not within the normal numbers, u is T g times a power of 2: ε
+ * does not depend on the length of u. With the factor 2^-128, the product of any |x| and any g is finite. */
 static sw_status asam_scaled(sw_estimate *e, asam_args *args) {
     const bool f32 = e->type == SW_F32;
     int64_t index;

@@ -11,7 +11,7 @@ typedef struct largest_args {
 
 #if SW_KERNEL_PASS
 
-/* out[t] = max |v| over tile t. The range is one tile or all of them. */
+/* out[t] = max |v| over tile t. The range is one tile or all tiles. */
 static void SW_K(ascent_largest)(void *args, int64_t begin, int64_t end, double *sums) {
     const largest_args *s = args;
     const real *v = s->v;

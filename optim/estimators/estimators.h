@@ -1,4 +1,4 @@
-/* The library's own estimators, one file each; what several of them share. */
+/* Options that several estimators share. */
 #ifndef SWALE_ESTIMATORS_ESTIMATORS_H
 #define SWALE_ESTIMATORS_ESTIMATORS_H
 
@@ -6,7 +6,7 @@
 
 extern const sw_estimator swo_minibatch, swo_full, swo_sag, swo_saga, swo_svrg, swo_sam, swo_asam;
 
-/* The first options of estimators that take batches of a sampler. */
+/* The first options of estimators with a sampler. */
 #define ORDER_ROW                                                                                                    \
     {                                                                                                                \
         .name = "order", .kind = SW_OPTION_CHOICE, .value = SW_SHUFFLE, .choices = "shuffle|sequential|replacement", \

@@ -1,22 +1,22 @@
-/* Full gradient: g = 1/n Σ ∇f_i(x), all samples in every step, in chunks. With the rule sgd it is gradient
+/* Full gradient: g = 1/n Σ ∇f_i(x) over all samples in every step, in chunks. With the rule sgd it is gradient
  * descent. The only noise is that of random operations such as dropout.
  *
- * The step size. lr=auto is 1/(L + λ), λ the penalty that the rule adds, and L a Lipschitz constant of ∇f: the option
+ * lr=auto is 1/(L + λ), with the penalty λ that the rule adds and a Lipschitz constant L of ∇f. L is the option
  * lipschitz, or an estimate from the gradients of the steps. Between the point of the last gradient and this one, x
  * changed by Δx and g by Δg:
  *     ‖Δg‖/‖Δx‖ ≤ ℓ = ‖Δg‖²/⟨Δg, Δx⟩ ≤ L      for a convex f (Baillon, Haddad 1977; ‖Δg‖/‖Δx‖ ≤ L for all f)
- * L is the largest ℓ so far. It falls by half in HALF_LIFE steps, but not below the newest ℓ. All these are lower
- * bounds, so that the step may be too long for a direction in which x has hardly moved yet. Then x moves away from
+ * L is the largest ℓ so far. It decays by half in HALF_LIFE steps, but not below the newest ℓ. All these are lower
+ * bounds, so that the step may be too long for a direction in which x has hardly changed yet. Then x moves away from
  * the minimum in that direction. Its part of Δx grows from step to step, until ℓ is its curvature, and the step is
- * short enough. For an f that is not convex ⟨Δg, Δx⟩ may be near 0 or negative: ℓ is at most
+ * short enough. For an f that is not convex, ⟨Δg, Δx⟩ may be near 0 or negative. ℓ is therefore limited to
  * MOST_OF_RATIO ‖Δg‖/‖Δx‖.
  *
- * The first step has no Δx. It takes a second gradient at x - t g. t is good if ‖Δg‖ is at least √ε ‖g‖, so that
- * rounding does not matter, and at most 2 ‖g‖, so that f is the same nearby; otherwise another t is tried. Then it
- * takes a gradient where the step will end, and where that shows a larger curvature, L grows.
+ * In the first step there is no Δx, and a second gradient is evaluated at x - t g. t is accepted if ‖Δg‖ is at least
+ * √ε ‖g‖, so that rounding errors are negligible, and at most 2 ‖g‖, so that the curvature is that near x; otherwise
+ * another t is tried. Then the gradient at the end of the step is evaluated. If it shows a larger curvature, L grows.
  *
- * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, as dropout, Δg is
- * noise that does not become smaller with Δx, and L grows without end: lr must be set in this case.
+ * All comparisons are relative: x, f and the data may have any scale. If f has random numbers, for example from
+ * dropout, Δg is noise that does not become smaller with Δx, and L grows without limit: lr must be set in this case.
  */
 #include <swale/kernel.h>
 
@@ -53,14 +53,14 @@ typedef struct full_options {
     double lipschitz, l2;
 } full_options;
 typedef struct full_slots {
-    void *last_x, *last_gradient; /* of the last step; scratch 0 and 1 are what they will be */
+    void *last_x, *last_gradient; /* of the last step; `commit` copies the new ones from scratch 0 and 1 */
 } full_slots;
 enum { LAST_X, LAST_GRADIENT };
 typedef struct full_scalars {
     double l;         /* L */
-    int64_t measured; /* 1: a Δx has measured it */
-    int64_t seen;     /* 1: the slots hold a pair */
-    int64_t frozen;   /* which parameters were frozen then */
+    int64_t measured; /* 1: L was measured from a Δx */
+    int64_t seen;     /* 1: the slots contain x and the gradient of a step */
+    int64_t frozen;   /* the set of frozen parameters in that step */
 } full_scalars;
 static const double HALF_LIFE = 100, MOST_OF_RATIO = 8, CONFIRMED = 1.25;
 enum { TRIALS = 10, CONFIRMATIONS = 60 };
@@ -80,12 +80,12 @@ static const char *const full_scalar_names[] = {"L", "measured", "seen", "frozen
 SW_MATCH_SCALARS(full_scalars, full_scalar_names);
 enum { FULL_ADDED_SCALARS = 4 };
 
-/* They are made by full_start, which knows whether lr=auto asks for them. */
+/* full_start makes these slots if a rule has lr=auto. */
 static bool full_never(const double *option) {
     (void)option;
     return false;
 }
-/* `added`: a file of a run without them continues with lr=auto, as if no pair were there yet (`seen` is 0 in it). */
+/* With `added`, a file of a run without these slots can be loaded by a run with lr=auto: `seen` is 0 in it. */
 static const sw_slot full_slot_table[] = {{.name = "last_x", .needed = full_never, .added = true},
                                           {.name = "last_gradient", .needed = full_never, .added = true},
                                           {0}};
@@ -121,7 +121,7 @@ static sw_status full_start(sw_estimate *e) {
 
 /* ---- Secants ---- */
 
-/* Without frozen parameters, which may hold Inf. */
+/* Computes the sums without frozen parameters, which may contain Inf. */
 static void full_secant_of(const sw_estimate *e, const void *x, const void *x_before, const void *g,
                            const void *g_before, double sums[SECANT_SUMS]) {
     memset(sums, 0, SECANT_SUMS * sizeof *sums);
@@ -139,7 +139,7 @@ static void full_secant_of(const sw_estimate *e, const void *x, const void *x_be
     }
 }
 
-/* ℓ; 0 where it is no number */
+/* ℓ, or 0 if it is not finite. */
 static double full_curvature_of(const double sums[SECANT_SUMS]) {
     const double ratio = sqrt(sums[SLOPE_SLOPE] / sums[MOVE_MOVE]);
     const double convex = sums[SLOPE_SLOPE] / sums[SLOPE_MOVE],
@@ -151,7 +151,8 @@ static double full_epsilon(const sw_estimate *e) {
     return e->type == SW_F32 ? 0x1p-23 : 0x1p-52;
 }
 
-/* If Δx is near the rounding of x, Δg is near that of g: their quotient is noise, and is not used. */
+/* Updates L. If Δx is near the rounding error of x, Δg is near that of g, and their quotient is noise and is not
+ * used. */
 static void full_measure(sw_estimate *e, const void *x, const void *g) {
     full_scalars *s = full_scalars_of(e);
     double sums[SECANT_SUMS];
@@ -169,7 +170,7 @@ static bool full_is_positive(double t) {
     return t > 0 && isfinite(t);
 }
 
-/* A t to begin with: x - t g is near x; if x = 0, it is where f would be 0, if it were linear. */
+/* The first t: x - t g is near x, or, if x = 0, it is the point at which f would be 0 if it were linear. */
 static double full_first_trial(const sw_estimate *e, const void *x, const void *g, double norm) {
     double sums[SECANT_SUMS];
     full_secant_of(e, x, x, g, g, sums);
@@ -180,7 +181,8 @@ static double full_first_trial(const sw_estimate *e, const void *x, const void *
                                         : 1;
 }
 
-/* L from a gradient at x - t g. Where nothing can be measured, as of a linear f, it is 1/t of the first t. */
+/* Measures L from a gradient at x - t g. If it cannot be measured, for example if f is linear, L is 1/t with the first
+ * t. */
 static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double norm) {
     full_scalars *s = full_scalars_of(e);
     const double least = sqrt(full_epsilon(e));
@@ -219,8 +221,8 @@ static sw_status full_probe(sw_estimate *e, const void *x, const void *g, double
     return SW_OK;
 }
 
-/* The step of 1/(L + λ) may go farther than the trial did, to where the curvature is much larger: e^x from far below its
- * minimum. So L grows, at most twofold at a time, until what is met on the way of its own step confirms it. */
+/* The step of 1/(L + λ) may be longer than the trial, and lead to a point where the curvature is much larger, as for
+ * e^x. L therefore grows, at most by a factor of 2 per trial, until it is at least the curvature over its step. */
 static sw_status full_confirm(sw_estimate *e, const void *x, const void *g) {
     full_scalars *s = full_scalars_of(e);
     void *there = sw_estimate_scratch(e, 0, 0), *slope = sw_estimate_scratch(e, 1, 0);
@@ -255,8 +257,8 @@ static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
         SW_TRY(full_confirm(e, x, g));
     } else if (s->seen != 0 && s->frozen == frozen)
         full_measure(e, x, g);
-    e->gradient_norm = norm;                        /* that of g */
-    e->lr = s->l > 0 ? full_step_size(e, s->l) : 1; /* of a gradient of 0, too */
+    e->gradient_norm = norm;                        /* the norm of g, not that of a trial */
+    e->lr = s->l > 0 ? full_step_size(e, s->l) : 1; /* 1 if the gradient is 0 */
     void *x_copy = sw_estimate_scratch(e, LAST_X, 0), *g_copy = sw_estimate_scratch(e, LAST_GRADIENT, 0);
     if (!x_copy || !g_copy)
         return SW_ERR_MEMORY;
@@ -265,7 +267,7 @@ static sw_status full_propose(sw_estimate *e, const void *x, const void *g) {
     return SW_OK;
 }
 
-/* Without a `sample` of its own and without batches, ids is NULL and count n. */
+/* ids is NULL and count is n, because the estimator has neither `sample` nor batches. */
 static sw_status full_estimate(sw_estimate *e, const void *x, void *g) {
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
     if (full_options_of(e)->lipschitz > 0)
@@ -277,7 +279,7 @@ static sw_status full_commit(sw_estimate *e) {
     full_scalars *s = full_scalars_of(e);
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     for (int i = 0; i < 2 && e->slot[i]; i++)
-        memcpy(e->slot[i], sw_estimate_scratch(e, i, 0), bytes); /* there since the estimate */
+        memcpy(e->slot[i], sw_estimate_scratch(e, i, 0), bytes); /* `estimate` has written them */
     s->seen = full_slots_of(e)->last_x != NULL;
     s->frozen = sw_estimate_frozen_set(e);
     return SW_OK;

@@ -5,17 +5,17 @@
 #include "optim/estimators/glm_steps.h"
 
 #if SW_KERNEL_FIRST
-/* A step: the factors of t and d, the threshold of l1, the scale after it, the factor of v in the gain of E, and the
- * new `then` of its columns. */
+/* The numbers of a step: the factors of t and d, the threshold of l1, the scale after the step, the factor of v in the
+ * term added to E, and the new `then` of the columns in its row. */
 typedef struct lazy_step {
     double by_t, by_d, threshold, scale, weight, then;
 } lazy_step;
 typedef struct flush_args {
     const swo_glm_move *move;
-    bool restart; /* the average is x, whatever it was before */
+    bool restart; /* the average becomes x */
 } flush_args;
 
-/* x, or the bound from which it differs by rounding alone: a weight at a bound is to equal it exactly. */
+/* Returns x, or a bound if x differs from it only by rounding: a weight at a bound must be exactly equal to it. */
 static inline double lazy_snap(const swo_glm_lazy *lazy, double x) {
     const double low = lazy->low, high = lazy->high; /* if infinite, -∞ + ∞ is NaN, which compares as false */
     if (x <= low + lazy->near * (low < 0 ? -low : low))
@@ -26,7 +26,7 @@ static inline double lazy_snap(const swo_glm_lazy *lazy, double x) {
 
 #if SW_KERNEL_PASS
 
-/* Weights of column j: v ← v - (lr/scale')(fresh t + old d), or prox of that, d ← d + t */
+/* Updates the weights of column j: v ← v - (lr/scale')(fresh t + old d), or prox of that; d ← d + t. */
 static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, const lazy_step *step, const real *c,
                                           real value) {
     const int64_t features = a->f->features;
@@ -47,7 +47,7 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, cons
         }
         if (low && SW_KERNEL_F32)
             SW_K(sw_k_compensated_add)(&d[at], &low[at], t);
-        else if (low) /* in f64 a low-order part gains nothing, and costs a cache line for each column */
+        else if (low) /* in f64 a low-order part is not needed, and would cost a cache line for each column */
             d[at] += t;
         if (t_of)
             t_of[at] = 0;
@@ -55,7 +55,8 @@ static inline void SW_K(lazy_move_column)(const swo_glm_move *a, int64_t j, cons
     lazy->then[j] = step->then;
 }
 
-/* The same for the columns of one sample, of one output, without records and low-order parts: nothing is decided in the loop. */
+/* The same for the columns of one sample and one output, without records and low-order parts. The loop has no
+ * branches. */
 static void SW_K(lazy_move_plain)(const swo_glm_move *a, const lazy_step *step) {
     const sw_csr *m = a->f->glm->sparse;
     const int32_t *restrict index = m->index + m->start[a->sample];
@@ -101,7 +102,7 @@ static void SW_K(lazy_move)(void *args, int64_t begin, int64_t end, double *sums
             SW_K(lazy_move_column)(a, m->index[at], &step, a->c, value[at]);
 }
 
-/* E ← e of weight i, whose x is up to date. */
+/* Replaces E by e for weight i, whose x is up to date. */
 static inline void SW_K(flush_mean)(const swo_glm_lazy *lazy, int64_t i, real x, bool restart) {
     real *mean = (real *)lazy->mean + i, *low = lazy->mean_low ? (real *)lazy->mean_low + i : NULL;
     SW_K(set_pair)(mean, low, restart ? (double)x : lazy->kept * ((double)*mean + (low ? (double)*low : 0)));

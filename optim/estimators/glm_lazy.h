@@ -1,16 +1,17 @@
-/* Lazy updates of sparse rows: what a loop keeps so that a step costs O(nonzeros), and how a column is brought up to
- * date.
+/* Lazy updates for sparse rows: the data of a loop in which a step costs O(nonzeros), and the equations that bring a
+ * column up to date.
  *
- * A step changes every weight, x ← (1 - lr λ) x - lr old d, and those at the nonzeros of its row by -lr fresh t
- * besides. With x = scale·v the steps that a weight misses add up in one number. When a row has its column again,
+ * A step changes every weight, x ← (1 - lr λ) x - lr old d, and the weights at the nonzeros of its row also by
+ * -lr fresh t. With x = scale·v, one number describes all the steps that a weight has missed. When a row contains its
+ * column again,
  *
  *     v ← v - (sum - then) d
  *
- * `sum` is Σ lr old/scale over all steps, and `then` its value when the column was last brought up to date. Biases move
- * in each step, and so do their averages.
+ * `sum` is Σ lr old/scale over all steps, and `then` its value when the column was last brought up to date. Biases and
+ * their averages are updated in each step.
  *
- * With l1, bounds or an average the steps are recorded, and `then` is the number of recorded steps that a column has
- * taken. Step i is
+ * With l1, bounds or an average the steps are recorded, and `then` is the number of recorded steps when the column was
+ * last brought up to date. Step i is
  *
  *     v_{i+1} = clamp(soft(v_i - along_i d, part_i l1), low/scale_i, high/scale_i)
  *     part_i = lr/scale_i,  along_i = part_i old_i,  x_{i+1} = scale_i v_{i+1}
@@ -19,20 +20,20 @@
  *
  *     E ← E + raw_i x_{i+1} = E + weight_i v_{i+1},  raw_i = w_i/kept_{i+1},  weight_i = raw_i scale_i
  *
- * Let A_i = Σ_{j<i} along_j and P_i = Σ_{j<i} part_j (swo_glm_sums). While v has the sign s and meets no bound, the
- * steps from i to k - 1 take it to v_k = v_i - d (A_k - A_i) - l1 s (P_k - P_i), and E gains
+ * Let A_i = Σ_{j<i} along_j and P_i = Σ_{j<i} part_j (swo_glm_sums). As long as v has the sign s and reaches no bound,
+ * the steps from i to k - 1 lead to v_k = v_i - d (A_k - A_i) - l1 s (P_k - P_i), and add to E
  *
  *     Σ weight_j v_{j+1} = v_i ΔW - d (ΔU - A_i ΔW) - l1 s (ΔV - P_i ΔW)
  *
  * W_i, U_i and V_i are the sums over j < i of weight_j, weight_j A_{j+1} and weight_j P_{j+1} (swo_glm_weights), and
- * ΔW = W_k - W_i and so on. glm_missed.c handles the steps in which v meets 0 or a bound. */
+ * ΔW = W_k - W_i and so on. glm_missed.c handles the steps in which v reaches 0 or a bound. */
 #ifndef SWALE_ESTIMATORS_GLM_LAZY_H
 #define SWALE_ESTIMATORS_GLM_LAZY_H
 
 #include <swale/estimator.h>
 
-/* A recorded step, with the scale after it; and sums over the steps before it. Without an average `weights` are not
- * used. */
+/* A recorded step, with the scale after it, and sums over the steps before it. swo_glm_weights is used only with an
+ * average. */
 typedef struct swo_glm_record {
     double part, along, scale, weight;
 } swo_glm_record;
@@ -45,37 +46,39 @@ typedef struct swo_glm_weights {
 
 typedef struct swo_glm_lazy {
     double scale, sum;
-    double *then;         /* [features]: `sum` when v was brought up to date, or of recorded steps their number then */
-    int32_t *touched;     /* the columns of a row of several samples, each once */
-    int64_t count;        /* of them */
-    int64_t *stamp, now;  /* [features]: touched in the step `now` */
-    bool recorded;        /* with l1, bounds or an average */
-    bool proximal, boxed; /* l1 or bounds; bounds */
+    double *then;         /* [features]: `sum`, or the number of recorded steps, when v was last brought up to date */
+    int32_t *touched;     /* the columns of a row of several samples, without repetitions */
+    int64_t count;        /* the number of touched columns */
+    int64_t *stamp, now;  /* stamp [features]: the last step that touched the column; now: the current step */
+    bool recorded;        /* steps are recorded: with l1, bounds or an average */
+    bool proximal, boxed; /* there is l1 or a bound; there is a bound */
     double l1, decay, low, high;
-    double near;                /* rounding of v, relative to it: x this near to a bound is at the bound */
-    double least_old, most_old; /* of the recorded steps */
+    double near; /* the relative rounding error of v: if x is this near to a bound, it is set to the bound */
+    double least_old, most_old; /* the smallest and the largest `old` of the recorded steps */
     int64_t steps, room;
     swo_glm_record *record;   /* [room] */
     swo_glm_sums *sums;       /* [room + 1] */
-    swo_glm_weights *weights; /* [room + 1]; used where there is an average */
+    swo_glm_weights *weights; /* [room + 1]; used only with an average */
     void *mean, *mean_low;    /* E of the weights, and its low-order part (f32); NULL: there is no average */
-    double kept, w;           /* w of the coming step; 0 also where it is 1: then a flush sets e to x */
+    double kept, w;           /* w of the coming step; 0 if it is 1, because then a flush sets e to x */
 } swo_glm_lazy;
 
 static inline double swo_glm_soft(double v, double threshold) {
     return v > threshold ? v - threshold : v < -threshold ? v + threshold : 0;
 }
 
-/* v in the bounds of x, at this scale. */
+/* v limited to the bounds of x at this scale. */
 static inline double swo_glm_clamp(const swo_glm_lazy *lazy, double v, double scale) {
     const double low = lazy->low / scale, high = lazy->high / scale, raised = v < low ? low : v;
     return raised > high ? high : raised;
 }
 
-/* v after the recorded steps from number `from` on, in which it may meet 0 or a bound; *gain: what E gains by them. */
+/* Returns v after the recorded steps from `from` on, in which it may reach 0 or a bound. *gain receives the sum that
+ * these steps add to E. */
 double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain);
 
-/* What E gains by steps [from, to), in which v keeps its sign and meets no bound. v is that before them. */
+/* The sum that steps [from, to) add to E if v keeps its sign and reaches no bound. v is the value before these
+ * steps. */
 static inline double swo_glm_gain(const swo_glm_lazy *lazy, double v, double d, double l1, int64_t from, int64_t to) {
     const swo_glm_sums *before = &lazy->sums[from];
     const swo_glm_weights *a = &lazy->weights[from], *b = &lazy->weights[to];
@@ -84,9 +87,9 @@ static inline double swo_glm_gain(const swo_glm_lazy *lazy, double v, double d, 
            (v < 0 ? -l1 : l1) * ((b->part - a->part) - before->part * weight);
 }
 
-/* swo_glm_missed, in closed form where there are no bounds and, with l1, v does not meet 0. The move of a step is
- * -part (old d ± l1). If old d ± l1 has one sign for the least and the greatest `old`, all moves go one way, so that v
- * does not meet 0 on the way if it has its sign at the end. At 0 it stays as long as |old d| ≤ l1. */
+/* As swo_glm_missed, in closed form if there are no bounds and, with l1, v does not reach 0. A step changes v by
+ * -part (old d ± l1). If old d ± l1 has the same sign for the smallest and the largest `old`, all changes have the same
+ * direction. If v then has the same sign at the end, it has not passed 0. v remains 0 as long as |old d| ≤ l1. */
 static inline double swo_glm_missed_fast(const swo_glm_lazy *lazy, double v, double d, int64_t from, double *gain) {
     const int64_t to = lazy->steps;
     const swo_glm_sums *a = &lazy->sums[from], *b = &lazy->sums[to];
@@ -104,7 +107,7 @@ static inline double swo_glm_missed_fast(const swo_glm_lazy *lazy, double v, dou
     return sign * end;
 }
 
-/* Records a step for the columns that it does not move. */
+/* Records a step for the columns that are not in its row. */
 static inline void swo_glm_record_step(swo_glm_lazy *lazy, double part, double old, double scale) {
     const int64_t i = lazy->steps++;
     const swo_glm_sums *before = &lazy->sums[i];

@@ -1,9 +1,9 @@
-/* Kernels of lazy updates (glm_lazy.h) that visits and moves share. Included after kernel.h, in every pass. */
+/* Kernels of lazy updates (glm_lazy.h) that visits and moves share. Include this file after kernel.h, in every pass. */
 #include "optim/estimators/glm_lazy.h"
 
 #if SW_KERNEL_PASS
 
-/* *x + *low (NULL: 0) ← x + low + by */
+/* Adds `by` to the number *x + *low; low NULL: to *x. */
 static inline void SW_K(add_pair)(real *x, real *low, double by) {
     if (!low) {
         *x += (real)by;
@@ -14,14 +14,14 @@ static inline void SW_K(add_pair)(real *x, real *low, double by) {
     *low = (real)(sum - (double)*x);
 }
 
-/* *x + *low (NULL: 0) ← v */
+/* Sets the number *x + *low to v; low NULL: sets *x. */
 static inline void SW_K(set_pair)(real *x, real *low, double v) {
     *x = (real)v;
     if (low)
         *low = (real)(v - (double)*x);
 }
 
-/* Adds `gain` to E of weight `at`, where there is an average. */
+/* Adds `gain` to E of weight `at`, if there is an average. */
 static inline void SW_K(lazy_gain)(const swo_glm_lazy *lazy, int64_t at, double gain) {
     if (lazy->mean)
         SW_K(add_pair)((real *)lazy->mean + at, lazy->mean_low ? (real *)lazy->mean_low + at : NULL, gain);

@@ -1,14 +1,14 @@
-/* What a visit does where sparse rows are updated lazily (glm_lazy.h). Included after kernel.h, in every pass. */
+/* Visits with lazy updates of sparse rows (glm_lazy.h). Include this file after kernel.h, in every pass. */
 #include "optim/estimators/glm_lazy_kernels.h"
 #include "optim/estimators/glm_steps.h"
 
 #if SW_KERNEL_PASS
 
-/* Prefetches what sample i will need: its columns are scattered in memory. */
+/* Prefetches the weights of the columns of sample i, which are scattered in memory. */
 static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
     const sw_csr *m = a->f->glm->sparse;
     const real *x = a->weights, *d = a->d, *mean = a->lazy->mean;
-    if (a->f->outputs > 1) /* the first output's would be few of the lines needed */
+    if (a->f->outputs > 1) /* the lines of the first output would be only a small part */
         return;
     for (int64_t at = m->start[i]; at < m->start[i + 1]; at++) {
         const int64_t j = m->index[at];
@@ -20,8 +20,8 @@ static inline void SW_K(lazy_fetch)(const swo_glm_visit *a, int64_t i) {
     }
 }
 
-/* The same for a sample whose columns are brought up to date next, and the sums at `then`, their last update: after a
- * branch mispredicted for one column, the processor would not have begun to load those of the others. */
+/* The same for the next sample, and also the sums at `then`, the last update of each column. Without this, each
+ * mispredicted branch of one column would delay the loads of the others. */
 static inline void SW_K(lazy_fetch_sums)(const swo_glm_visit *a, int64_t i) {
     const sw_csr *m = a->f->glm->sparse;
     const swo_glm_lazy *lazy = a->lazy;
@@ -33,8 +33,8 @@ static inline void SW_K(lazy_fetch_sums)(const swo_glm_visit *a, int64_t i) {
     }
 }
 
-/* ⟨a_i, v⟩ of one output, its weights brought up to date: what lazy_predict does where no steps are recorded and v is one
- * number, in a loop that has nothing to decide. */
+/* Brings the weights of one output up to date, and returns ⟨a_i, v⟩: the special case of lazy_predict in which no steps
+ * are recorded and v is one number. Its loop has no branches. */
 static real SW_K(lazy_predict_plain)(const swo_glm_visit *a, int64_t i) {
     const sw_csr *m = a->f->glm->sparse;
     const int32_t *restrict index = m->index + m->start[i];
@@ -53,7 +53,7 @@ static real SW_K(lazy_predict_plain)(const swo_glm_visit *a, int64_t i) {
     return z;
 }
 
-/* The weights at the nonzeros of sample i as they are now, and its predictions. */
+/* Brings the weights at the nonzeros of sample i up to date, and computes its predictions. */
 static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
     const sw_objective *f = a->f;
     const sw_csr *m = f->glm->sparse;
@@ -82,7 +82,7 @@ static void SW_K(lazy_predict)(const swo_glm_visit *a, int64_t i, real *z) {
         z[k] = (real)lazy->scale * z[k] + (f->bias ? bias[k] : 0);
 }
 
-/* t_k += c_ik a_i over the row, and the list of its columns */
+/* t_k += c_ik a_i over the samples of the row; makes the list of their columns. */
 static void SW_K(lazy_sum)(const swo_glm_visit *a) {
     const sw_csr *m = a->f->glm->sparse;
     swo_glm_lazy *lazy = a->lazy;

@@ -1,14 +1,15 @@
-/* Parts of loops over many steps. They do the work of the pipeline for the rule sgd, without its parts that would have
- * no effect.
+/* The parts of loops over many steps. They do the work of the pipeline for the rule sgd, and omit those parts of the
+ * pipeline that would have no effect.
  *
  * The pipeline refuses a step that would make x or the sum d infinite. Here the loop tracks bounds of their norms: with
- * t the change, ‖t‖ ≤ R Σ|c_i|, R the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. If they are
- * near the largest number of the type, the loop ends, and the pipeline checks the vectors themselves.
+ * t the change, ‖t‖ ≤ R Σ|c_i|, where R is the norm of the largest row, ‖d'‖ ≤ ‖d‖ + ‖t‖ and
+ * ‖x'‖ ≤ |1 - lr λ| ‖x‖ + lr ‖g‖. If these bounds are near the largest number of the type, the loop ends, and the
+ * pipeline checks the vectors themselves.
  *
- * In f32 x is kept in two numbers, so that its rounding does not add up; single steps do the same (swo_x_low). Over
- * dense rows a loop has the bits of single steps. Over sparse rows x is updated lazily (swo_glm_lazy), and brought up
- * to date at the end of the loop. There x equals that of single steps up to rounding, and its bits depend on where
- * loops end. sw_train ends them at fixed steps.
+ * In f32, x is stored in two numbers, so that rounding errors do not accumulate; single steps do the same (swo_x_low).
+ * Over dense rows, the result of a loop is bit-for-bit that of single steps. Over sparse rows, x is updated lazily
+ * (swo_glm_lazy), and brought up to date at the end of the loop. The result then equals that of single steps up to
+ * rounding, and its bits depend on the steps at which loops end. sw_train ends loops at fixed steps.
  *
  * An average of averages/running.c is updated with x: in each step, or lazily for sparse rows. It is between its old
  * value and x, which bounds it. */
@@ -20,13 +21,13 @@
 #include <math.h>
 #include <string.h>
 
-/* Below these the loop brings x and its average up to date: v = x/scale and E = e/kept grow as scale and kept fall.
- * The gains of E are rounded relative to the greatest scale since the last update, and so lose digits as the scale
- * falls. */
+/* If scale or kept is below these limits, the loop brings x and its average up to date: v = x/scale and E = e/kept grow
+ * as scale and kept become smaller. The terms that are added to E are rounded relative to the largest scale since the
+ * last update, so that they lose digits as the scale becomes smaller. */
 static const double LEAST_SCALE = 1e-6, LEAST_SCALE_OF_AVERAGE = 0.0625;
 static const double LEAST_KEPT[] = {[SW_F32] = 1e-20, [SW_F64] = 1e-200};
 
-/* In this order: losses, in f64; z, v and two more; c; blocks of large batches. */
+/* The memory has, in this order: losses, in f64; z, v and two more vectors; c; blocks of large batches. */
 int64_t swo_glm_work(const sw_estimate *e, int64_t batch) {
     const int64_t outputs = e->objective->outputs;
     return 2 * batch + 3 * batch * outputs + 2 * outputs +
@@ -52,15 +53,16 @@ sw_status swo_use_samples(sw_estimate *e, void *x_low) {
     return swo_keep_squares(e);
 }
 
-/* Whether rows are sparse and all weights, which are then not frozen, have the same options: lazy updates need that. */
+/* Whether updates are lazy. This requires sparse rows, and weights that are not frozen and all have the same
+ * options. */
 static bool glm_loop_is_lazy(const swo_glm_loop *loop) {
     const sw_objective *f = loop->e->objective;
     return f->glm->sparse && loop->segment[0].offset == 0 && loop->segment[0].count == f->outputs * f->features &&
            loop->segment[0].moves;
 }
 
-/* The estimator keeps the memory from loop to loop: records and sums of steps, then [features] numbers, stamps and
- * columns. */
+/* Assigns the memory, which the estimator keeps between loops: records and sums of steps, then numbers, stamps and
+ * columns, [features] of each. */
 static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     enum { ROOM = 16384, FEATURES_PER_STEP = 64 }; /* all columns are brought up to date after `room` recorded steps */
     swo_glm_lazy *lazy = &loop->lazy;
@@ -83,7 +85,7 @@ static sw_status glm_loop_use_memory(swo_glm_loop *loop) {
     lazy->stamp = (int64_t *)(void *)(lazy->then + features);
     lazy->touched = (int32_t *)(void *)(lazy->stamp + features);
     memset(lazy->then, 0, (size_t)features * sizeof *lazy->then);
-    if (loop->batch > 1) /* else they are not used, and take no memory */
+    if (loop->batch > 1) /* with batch 1 the stamps are not used; untouched pages take no memory */
         memset(lazy->stamp, 0, (size_t)features * sizeof *lazy->stamp);
     return SW_OK;
 }
@@ -144,8 +146,8 @@ static void glm_loop_take_rules(swo_glm_loop *loop) {
     loop->move.segments = run->stretches;
 }
 
-/* The average that moves with x, and a bound of it. */
-static void glm_loop_take_average(swo_glm_loop *loop) {
+/* Sets the average that is updated with x, and a bound of its norm. */
+static void glm_loop_set_average(swo_glm_loop *loop) {
     double norm[2];
     loop->mean = loop->run->mean;
     loop->mean_low = loop->run->mean_low;
@@ -174,18 +176,18 @@ sw_status swo_glm_loop_begin(swo_glm_loop *loop, sw_estimate *e, sw_estimate_run
                                   .squares = swo_squares(e),
                                   .t = batch == 1 && e->objective->glm->dense ? NULL : t};
     swo_glm_use_work(e, batch, &loop->visit, work);
-    swo_find_rests(e, &loop->visit.weights_rest, &loop->visit.bias_rests);
+    swo_find_frozen_parts(e, &loop->visit.weights_frozen, &loop->visit.bias_frozen);
     loop->move = (swo_glm_move){
         .f = e->objective, .x = x, .d = d, .d_low = d_low, .t = loop->visit.t, .c = loop->visit.c, .x_low = e->x_low};
     glm_loop_take_rules(loop);
-    glm_loop_take_average(loop);
+    glm_loop_set_average(loop);
     sw_vector_two_norms(e->type, e->dim, x, d, norm);
     loop->x_bound = norm[0];
     loop->d_bound = norm[1];
     return glm_loop_is_lazy(loop) ? glm_loop_make_lazy(loop) : SW_OK;
 }
 
-/* Whether v, E and their sums stay finite and precise in the coming step; x: a bound of its norm after the step. */
+/* Whether v, E and their sums remain finite and precise in the coming step; x: a bound of ‖x‖ after the step. */
 static bool glm_loop_lazy_fits(const swo_glm_loop *loop, double x) {
     const swo_glm_lazy *lazy = &loop->lazy;
     const double scale = lazy->scale * (1 - loop->segment[0].lr * loop->segment[0].decay),
@@ -197,7 +199,7 @@ static bool glm_loop_lazy_fits(const swo_glm_loop *loop, double x) {
     return x / scale < loop->most && kept > LEAST_KEPT[loop->e->type] && loop->mean_bound / kept < loop->most;
 }
 
-/* Whether x, its average and d stay finite, by the bounds. */
+/* Whether the bounds show that x, its average and d remain finite. */
 static bool glm_loop_fits(swo_glm_loop *loop) {
     const int64_t numbers = loop->visit.count * loop->e->objective->outputs;
     double changes = 0, lr = 0, keep = 0;
@@ -220,7 +222,7 @@ static bool glm_loop_fits(swo_glm_loop *loop) {
     return true;
 }
 
-/* Moves the average after x has moved: all of it, or, if weights are lazy, that of the biases. */
+/* Updates the average after x; if weights are lazy, only the average of the biases. */
 static void glm_loop_move_average(swo_glm_loop *loop) {
     const sw_estimate *e = loop->e;
     const int64_t first = loop->visit.lazy ? loop->segment[0].count : 0;
@@ -231,7 +233,7 @@ static void glm_loop_move_average(swo_glm_loop *loop) {
         swo_glm_flush(e->type, &loop->move, true);
 }
 
-/* lr=auto of parameters with this penalty. */
+/* The value of lr=auto for parameters with this penalty. */
 static double glm_loop_lr(const sw_estimate *e, double penalty) {
     return penalty != e->penalty ? e->method->lr_with(e, penalty) : e->lr;
 }
@@ -244,8 +246,8 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
     loop->lazy.w = loop->w < 1 ? loop->w : 0;
     if (!*taken)
         return;
-    /* As the rules and the average of a single step. In f64 the whole loop is flushed by its caller, which costs less; in f32
-     * it would take squares of small features as zero. */
+    /* Subnormal numbers are flushed to zero as in the rules and the average of a single step. In f64 the caller does
+     * this for the whole loop, which takes less time; in f32 that would set squares of small features to zero. */
     const bool flushes = loop->e->type == SW_F32;
     const unsigned mode = flushes ? sw_subnormals_flush() : 0;
     swo_glm_move_x(loop->e->type, &loop->move);
@@ -256,7 +258,7 @@ void swo_glm_loop_move(swo_glm_loop *loop, bool *taken) {
 }
 
 bool swo_glm_loop_again(swo_glm_loop *loop) {
-    if (loop->move.row_t) /* the change of the step that was not taken */
+    if (loop->move.row_t) /* reset the change of the step that was not taken */
         memset(loop->move.row_t, 0, (size_t)loop->e->dim * sw_dtype_size(loop->e->type));
     if (!loop->visit.lazy || (loop->lazy.scale == 1 && loop->lazy.steps == 0))
         return false;

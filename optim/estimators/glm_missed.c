@@ -1,13 +1,15 @@
-/* The steps that a column missed, where l1 or bounds may have stopped it (glm_lazy.h): stretches of steps with a closed
- * form, whose ends are found by bisection, and single steps between them. With y = |v|, s the sign of v, e = s d:
+/* The steps that a column has missed, in which l1 or bounds may have stopped it (glm_lazy.h). They are divided into
+ * ranges of steps with a closed form, whose ends are found by bisection, and single steps between them. With y = |v|,
+ * the sign s of v, and e = s d:
  *
  *     y ← y - part (old e + l1),  and x = scale·y:  x ← x - lr (old e + l1 + λ x)
  *
- * y falls all the time, or rises, if old e + l1 has one sign for the least and for the greatest `old`. x falls where y
- * does, since the scale falls, too. Without λ the scale is constant, and x goes the way y goes. Where `old` is the
- * same in all steps x approaches -(old e + l1)/λ from one side. So bisection finds the first step at which x leaves
- * the interval from 0, or from the bound next to 0, to the other bound. That step is taken by itself. It ends at 0, at
- * a bound, or on the other side of 0. At 0 or at a bound v rests if every step would push it outward. */
+ * y is monotone if old e + l1 has the same sign for the smallest and the largest `old`. If y decreases, x decreases
+ * too, because the scale does not increase. Without λ the scale is constant, and x is monotone as y is. If `old` is the
+ * same in all steps, x approaches -(old e + l1)/λ from one side. In these cases bisection finds the first step at which
+ * x leaves the interval between 0, or the bound nearest to 0, and the other bound. That step is taken as a single step.
+ * It ends at 0, at a bound, or on the other side of 0. At 0 or at a bound v does not change if every step would move it
+ * outward. */
 #include "optim/estimators/glm_lazy.h"
 
 #include <math.h>
@@ -15,7 +17,7 @@
 /* A path of v on one side of 0, from step `from` on. */
 typedef struct glm_path {
     double y, e;
-    double inner, outer; /* bounds of |x| on that side; inner ≤ 0: x meets 0 first */
+    double inner, outer; /* bounds of |x| on that side; inner ≤ 0: x reaches 0 first */
     int64_t from;
 } glm_path;
 
@@ -33,14 +35,14 @@ static bool path_is_inside(const swo_glm_lazy *lazy, const glm_path *p, int64_t 
     return y > 0 && x > p->inner && x < p->outer;
 }
 
-/* Whether x goes one way, so that its first step outside can be found by bisection. */
+/* Whether bisection finds the first step with x outside: x is monotone, or can leave the interval only at 0. */
 static bool path_is_monotone(const swo_glm_lazy *lazy, const glm_path *p) {
     const bool falls = lazy->least_old * p->e + lazy->l1 >= 0 && lazy->most_old * p->e + lazy->l1 >= 0;
     return falls || lazy->decay == 0 || lazy->least_old == lazy->most_old || (isinf(p->outer) && p->inner <= 0);
 }
 
-/* The last step with x inside, of a path that is outside in the end. Most steps are of equal length: the first guess
- * is that all are, so that the first two steps checked are most often those on either side of the bound. */
+/* The last step with x inside, for a path that ends outside. The first guess assumes that all steps have the same
+ * length, which is often true. Then the first two steps that are checked are those on either side of the bound. */
 static int64_t path_last_inside(const swo_glm_lazy *lazy, const glm_path *p) {
     const int64_t to = lazy->steps;
     const double first = p->y * scale_before(lazy, p->from), last = path_at(lazy, p, to) * scale_before(lazy, to),
@@ -59,7 +61,7 @@ static int64_t path_last_inside(const swo_glm_lazy *lazy, const glm_path *p) {
     return inside;
 }
 
-/* The step up to which the closed form holds; `from`: it holds for none. */
+/* The step up to which the closed form holds; `from` if it holds for no step. */
 static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
     const int64_t to = lazy->steps;
     const double least = lazy->least_old * p->e + lazy->l1, most = lazy->most_old * p->e + lazy->l1,
@@ -67,7 +69,7 @@ static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
     if (!((least >= 0 && most >= 0) || (least <= 0 && most <= 0)) || x > p->outer + lazy->near * fabs(p->outer) ||
         x < p->inner - lazy->near * fabs(p->inner))
         return p->from;
-    if (!path_is_monotone(lazy, p)) { /* y rises: x is at most what it would be at the greatest scale */
+    if (!path_is_monotone(lazy, p)) { /* y increases: x is at most its value at the largest scale */
         const double highest = path_at(lazy, p, to) * scale_before(lazy, p->from),
                      lowest = p->y * scale_before(lazy, to);
         return highest < p->outer && lowest > p->inner ? to : p->from;
@@ -75,7 +77,7 @@ static int64_t path_end(const swo_glm_lazy *lazy, const glm_path *p) {
     return path_is_inside(lazy, p, to) ? to : path_last_inside(lazy, p);
 }
 
-/* v after the steps from i on that have a closed form; returns the number of the next one. */
+/* Applies the steps from i on that have a closed form to v. Returns the number of the next step. */
 static int64_t missed_path(const swo_glm_lazy *lazy, double *v, double d, int64_t i, double *gain) {
     if (*v == 0)
         return i;
@@ -102,8 +104,8 @@ static double sign_of(double v) {
     return v < 0 ? -1 : 1;
 }
 
-/* Whether x, before step i, is at 0 or at a bound from which no step moves it: *at. */
-static bool missed_rests(const swo_glm_lazy *lazy, double v, double d, int64_t i, double *at) {
+/* Whether x, before step i, is at 0 or at a bound, and no step moves it away. *at receives this value. */
+static bool missed_is_stationary(const swo_glm_lazy *lazy, double v, double d, int64_t i, double *at) {
     const double a = lazy->least_old * d, b = lazy->most_old * d, least = a < b ? a : b, most = a < b ? b : a,
                  x = v * scale_before(lazy, i), low = lazy->low, high = lazy->high;
     *at = 0;
@@ -120,7 +122,7 @@ double swo_glm_missed(const swo_glm_lazy *lazy, double v, double d, int64_t from
     const int64_t to = lazy->steps;
     double sum = 0, at;
     for (int64_t i = from; i < to; i++) {
-        if (missed_rests(lazy, v, d, i, &at)) {
+        if (missed_is_stationary(lazy, v, d, i, &at)) {
             v = at / scale_before(lazy, to);
             sum += lazy->mean ? at * (lazy->weights[to].raw - lazy->weights[i].raw) : 0;
             break;

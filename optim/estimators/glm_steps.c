@@ -1,9 +1,11 @@
-/* The loops of glm_steps.h. The curvature of a row's loss f_r, which bounds its L, is read off its Hessian:
+/* The loops of glm_steps.h. The curvature of a row's loss f_r, which is a lower bound of its L, is computed from the
+ * Hessian:
  *     ℓ = tᵀ ∇²f_r t / ‖t‖²,  ∇²f_r = 1/w Σ_i [a_i,1]ᵀ H_i [a_i,1]
- * along the change t = Σ c_i [a_i, 1] that the step adds. Where a step of 1/L along t moves a prediction so far that H_i
- * changes, what the loss has beyond its tangent stands for it: then ℓ ≤ L is f_r(x - t/L) ≤ f_r(x) - ‖t‖²/(2L) for t =
- * ∇f_r, the test of M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6). Over short distances no difference of losses is
- * taken: these round by |z|, which in f32 would be taken for curvature. */
+ * along the change t = Σ c_i [a_i, 1] that the step adds. If a step of 1/L along t changes a prediction so much that
+ * H_i changes, the difference between the loss and its tangent is used instead. For t = ∇f_r, ℓ ≤ L is then f_r(x -
+ * t/L) ≤ f_r(x) - ‖t‖²/(2L), the test of M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6). For short distances,
+ * differences of losses are not used: their rounding error is proportional to |z|, and in f32 would appear as
+ * curvature. */
 #include <swale/kernel.h>
 #include <swale/kernel_glm.h>
 #include <swale/kernel_prox.h>
@@ -12,8 +14,8 @@
 
 #if SW_KERNEL_FIRST
 static const double GLM_NEAR = 0.25; /* a distance in z over which H changes by a factor e^0.25 at most */
-enum { GLM_AHEAD = 3 };              /* rows by ids lie anywhere: they are fetched so many samples ahead */
-/* A curvature that is no number tells nothing. */
+enum { GLM_AHEAD = 3 };              /* rows of ids are scattered: they are prefetched this number of samples earlier */
+/* A curvature that is not finite is ignored. */
 static inline double finite_or_0(double curvature) {
     return curvature - curvature == 0 ? curvature : 0;
 }
@@ -38,8 +40,9 @@ static inline bool SW_K(is_far)(const real *v, int64_t n, double scale) {
     return far;
 }
 
-/* vᵀ H v of sample i, its Hessian H taken over a distance of v·scale from z, where the loss and its derivatives are given:
- * what the loss has there beyond its tangent is ½ (v·scale)ᵀ H (v·scale). room: [2 · outputs]. */
+/* vᵀ H v of sample i, where H is a mean Hessian between z and z + v·scale, defined by the difference between the loss
+ * and its tangent at z: ½ (v·scale)ᵀ H (v·scale). The loss and its derivatives s at z are given.
+ * room: [2 · outputs]. */
 static double SW_K(curvature_over)(const sw_objective *f, int64_t i, const real *z, double loss, const real *s,
                                    const real *v, double scale, real *room) {
     const int64_t outputs = f->outputs;
@@ -68,10 +71,10 @@ static double SW_K(row_curvature)(const swo_glm_visit *a, const real *z, const r
     return square > 0 ? sum / (n * square) : 0;
 }
 
-/* The least ℓ ≥ the curvature met that steps of 1/ℓ confirm. */
+/* The smallest ℓ, at least the measured curvature, for which the curvature over a step of 1/ℓ is at most ℓ. */
 static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real *v, double square, real *room) {
     double l = a->l > 0 ? a->l : SW_K(row_curvature)(a, z, v, square, 0, room);
-    if (l == 0) /* a loss that is straight here: how far it stays so decides */
+    if (l == 0) /* the loss is linear here: its curvature over a longer step is needed */
         l = GLM_LEAST_L;
     double met = SW_K(row_curvature)(a, z, v, square, l, room);
     for (int k = 0; k < GLM_DOUBLINGS && met > l * (1 + 1e-6); k++) {
@@ -81,11 +84,13 @@ static double SW_K(confirmed)(const swo_glm_visit *a, const real *z, const real 
     return met;
 }
 
-/* Of one sample t is c [a,1], and v = c (‖a‖² + 1): along s instead, so that what does not change shows too. */
+/* For one sample t = c [a,1], and v = c (‖a‖² + 1). The curvature is measured along s instead of c, which has the same
+ * direction but is not 0 if s has not changed. */
 static void SW_K(measure_sample)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *s = a->s;
-    const double q = (a->weights_rest ? 0 : a->squares[swo_glm_sample(a, 0)]) + (a->f->bias && !a->bias_rests ? 1 : 0),
+    const double q = (a->weights_frozen ? 0 : a->squares[swo_glm_sample(a, 0)]) +
+                     (a->f->bias && !a->bias_frozen ? 1 : 0),
                  square = q * SW_K(inner)(s, s, outputs);
     for (int64_t k = 0; k < outputs; k++)
         v[k] = (real)(q * (double)s[k]);
@@ -108,7 +113,7 @@ static double SW_K(dense_square)(const swo_glm_visit *a) {
     return square;
 }
 
-/* t_k += c_ik a_i over samples [i, end) of the row, four at a time */
+/* t_k += c_ik a_i over samples [i, end) of the row, four samples per pass. */
 static void SW_K(sum_dense)(const swo_glm_visit *a, int64_t i, int64_t end, real *t) {
     const int64_t d = a->f->features, outputs = a->f->outputs;
     const real *c = a->c, *rows = a->f->glm->dense;
@@ -132,7 +137,8 @@ static void SW_K(sum_dense)(const swo_glm_visit *a, int64_t i, int64_t end, real
         }
 }
 
-/* Of many samples. The table's sum d adds up all t and is never taken anew: what is rounded here stays in it. */
+/* For many samples, adds blocks in a compensated sum. The sum d of the table accumulates all t and is never computed
+ * again, so that rounding errors of t remain in it. */
 static void SW_K(sum_blocks)(const swo_glm_visit *a, real *t) {
     const int64_t weights = a->f->outputs * a->f->features;
     real *restrict block = a->blocks, *restrict low = block + weights;
@@ -181,26 +187,26 @@ static void SW_K(sum_row)(const swo_glm_visit *a) {
         SW_K(sum_rows)(a);
 }
 
-/* v_i = [a_i, 1] t, without what rests */
+/* v_i = [a_i, 1] t, without frozen weights or biases. */
 static void SW_K(products)(const swo_glm_visit *a, real *v) {
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->t + outputs * a->f->features;
-    sw_objective moving = *a->f; /* taking the bias away again would leave its rounding */
-    moving.bias = a->f->bias && !a->bias_rests;
+    sw_objective moving = *a->f; /* adding and subtracting the bias would leave a rounding error */
+    moving.bias = a->f->bias && !a->bias_frozen;
     for (int64_t i = 0; i < a->count; i++)
-        for (int64_t k = 0; k < outputs && a->weights_rest; k++)
+        for (int64_t k = 0; k < outputs && a->weights_frozen; k++)
             v[i * outputs + k] = moving.bias ? bias[k] : 0;
-    for (int64_t i = 0; i < a->count && !a->weights_rest; i++)
+    for (int64_t i = 0; i < a->count && !a->weights_frozen; i++)
         SW_K(glm_predict)(&moving, a->t, swo_glm_sample(a, i), v + i * outputs);
 }
 
 static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t outputs = a->f->outputs;
     const real *bias = (const real *)a->t + outputs * a->f->features;
-    const double of_weights = a->weights_rest ? 0
-                              : a->lazy       ? SW_K(lazy_square)(a)
-                                              : SW_K(dense_square)(a),
-                 square = of_weights + (a->f->bias && !a->bias_rests ? SW_K(inner)(bias, bias, outputs) : 0);
+    const double of_weights = a->weights_frozen ? 0
+                              : a->lazy         ? SW_K(lazy_square)(a)
+                                                : SW_K(dense_square)(a),
+                 square = of_weights + (a->f->bias && !a->bias_frozen ? SW_K(inner)(bias, bias, outputs) : 0);
     a->curvature = 0;
     if (!(square > 0) || square - square != 0)
         return;
@@ -208,8 +214,9 @@ static void SW_K(measure_row)(swo_glm_visit *a, const real *z, real *v, real *ro
     a->curvature = finite_or_0(SW_K(confirmed)(a, z, v, square, room));
 }
 
-/* Where no L is known the table may hold the gradients at this very x (init=full): then t is 0 or rounding, and x would
- * never move. So t is the row's gradient, Σ s_i [a_i, 1], meanwhile. */
+/* Measures the first L. The table may contain the gradients at the same x (init=full). Then t is 0 or rounding error, L
+ * would not be found, and x would never change. The curvature is therefore measured along the gradient of the row,
+ * Σ s_i [a_i, 1], which replaces t during the measurement. */
 static void SW_K(measure_first)(swo_glm_visit *a, const real *z, real *v, real *room) {
     const int64_t numbers = a->count * a->f->outputs;
     const real *s = a->s, *y = a->entry;
@@ -277,8 +284,8 @@ static void SW_K(measure)(void *args, int64_t begin, int64_t end, double *sums) 
     SW_K(measure_row)(a, z, v, v + numbers);
 }
 
-/* Moves of elements [begin, begin + n) in two numbers: in f32, one by one they would round x at each step, and the many
- * errors would add up to more than those of the gradient. */
+/* Updates elements [begin, begin + n), which are stored in two numbers. In one number of f32, x would be rounded in
+ * each step, and the sum of these errors would be larger than the error of the gradient. */
 static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                     const real *restrict row, real c) {
     const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay,
@@ -294,7 +301,7 @@ static inline void SW_K(move_pairs)(const swo_glm_move *a, const swo_glm_segment
         SW_K(sw_k_prox_pair)(&x[j], &x_low[j], threshold, least, most);
 }
 
-/* The same where d does not change: svrg. */
+/* The same if d does not change, for svrg. */
 static inline void SW_K(move_alone)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                     const real *restrict row, real c) {
     const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay,
@@ -316,7 +323,7 @@ static inline void SW_K(move_alone)(const swo_glm_move *a, const swo_glm_segment
             x[j] = SW_K(sw_k_prox)(x[j], threshold, least, most);
 }
 
-/* Elements [begin, begin + n) of x and d, with their t. */
+/* Updates elements [begin, begin + n) of x and d, given their t. */
 static inline void SW_K(move_elements)(const swo_glm_move *a, const swo_glm_segment *segment, int64_t begin, int64_t n,
                                        const real *restrict row, real c) {
     const real fresh = (real)a->fresh, old = (real)a->old, lr = (real)segment->lr, decay = (real)segment->decay;

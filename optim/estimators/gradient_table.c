@@ -63,9 +63,9 @@ bool swo_table_centered(const double *option) {
     return SW_OPTIONS_AS(option, swo_table_options)->init == CENTERED;
 }
 
-/* Over dense rows in memory, small batches take less time per sample than single samples, and more epochs; measured on
- * data of 178 to 100,000 samples. Over sparse rows a step costs O(nonzeros), and batches gain nothing. On a tape a row of
- * the table is one sample. */
+/* Over dense rows in memory, small batches need less time per sample than single samples, but more epochs. The choice
+ * is from measurements with 178 to 100,000 samples. Over sparse rows a step costs O(nonzeros), and batches have no
+ * advantage. On a tape, a row of the table is one sample. */
 int64_t swo_table_choose_batch(const sw_estimate *e) {
     enum { ROWS = 64, MOST = 64 };
     const sw_glm_data *data = e->objective->glm;
@@ -75,7 +75,8 @@ int64_t swo_table_choose_batch(const sw_estimate *e) {
     return batch;
 }
 
-/* Whether the first step begins with a full pass. Near a minimum, where x is from an earlier fit, that is worth its price. */
+/* Whether the first step begins with a full pass. This saves time if x is near the minimum, because it is the result of
+ * an earlier fit. */
 static bool table_starts_full(const sw_estimate *e, const void *x) {
     const int init = (int)swo_table_options_of(e)->init;
     double norm;
@@ -101,10 +102,10 @@ sw_status swo_table_start(sw_estimate *e, const swo_table_kind *kind) {
     own->batch = table_batch_of(e->n, e->option);
     own->rows = rows;
     if (option->sampling == BY_LIPSCHITZ && option->lipschitz != 0)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "estimator %s: sampling=lipschitz finds an L_i for each row by itself; "
-                       "lipschitz=%g leaves it nothing to find",
-                       e->method->name, option->lipschitz);
+        return sw_fail(
+            SW_ERR_ARGUMENT,
+            "estimator %s: sampling=lipschitz measures an L_i for each row, and cannot be combined with lipschitz=%g",
+            e->method->name, option->lipschitz);
     e->per_epoch = rows;
     for (int64_t i = 0; i < rows; i++)
         order[i] = (int32_t)i;
@@ -128,7 +129,8 @@ static swo_visit table_visit_of(sw_estimate *e) {
     return v;
 }
 
-/* For init=centered, the first visit to a row: its entry in the table lacks ∇f(x⁰), so that t ← t + w_r ∇f(x⁰). */
+/* At the first visit to a row with init=centered: t ← t + w_r ∇f(x⁰), because the entry in the table does not contain
+ * ∇f(x⁰). */
 static void table_add_center(sw_estimate *e, const swo_visit *v) {
     if (v->first && swo_table_options_of(e)->init == CENTERED)
         sw_vector_axpby(e->type, e->dim, 1, v->change, v->weight, swo_table_slots_of(e)->center, v->change);
@@ -164,7 +166,7 @@ static sw_status table_visit_row(sw_estimate *e, const void *x, swo_visit *v) {
     return SW_OK;
 }
 
-/* Samples in memory: without a tape. */
+/* A visit to samples in memory, without a tape. */
 static sw_status table_visit_in_memory(sw_estimate *e, const void *x, swo_visit *v) {
     const int64_t outputs = e->objective->outputs, numbers = v->samples * outputs, batch = swo_table_batch(e);
     char *work = sw_estimate_scratch(e, TABLE_WORK, swo_glm_work(e, batch));
@@ -181,7 +183,7 @@ static sw_status table_visit_in_memory(sw_estimate *e, const void *x, swo_visit 
                            .l = swo_table_l_before(e, v),
                            .measure = swo_table_measures(e, v->first, e->step)};
     double norm;
-    swo_find_rests(e, &visit.weights_rest, &visit.bias_rests);
+    swo_find_frozen_parts(e, &visit.weights_frozen, &visit.bias_frozen);
     swo_glm_use_work(e, batch, &visit, work);
     swo_glm_visit_row(e->type, &visit);
     e->value = visit.loss / (double)v->samples;
@@ -216,13 +218,13 @@ sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit) {
 
 /* ---- The end of a visit ---- */
 
-/* The sum after this step must be a number: d' = d + t.
+/* Checks that the sum after this step, d' = d + t, is finite.
  *
- * By elements, d and t of opposite signs cannot overflow. Of equal signs they add up in g as well: SAG's
- * g = (d + t)/m with m ≤ W, SAGA's g = t/(W p) + d/W with p ≤ 1, so that |d'| ≤ 2W|g| ≤ 2W‖g‖. While init=sgd has
- * rows that were not visited g = t/w, and d is not in it: there |t| ≤ w‖g‖, and an eighth of the largest number is
- * left for all steps of that time together, n of them at most. A generalized linear model's t is not 0 where g is,
- * at frozen parameters. Where none of that bounds the sum it is taken on trial. */
+ * Elements of d and t with opposite signs cannot overflow. If the signs are equal, the same sum is a part of g: for SAG
+ * g = (d + t)/m with m ≤ W, for SAGA g = t/(W p) + d/W with p ≤ 1, so that |d'| ≤ 2W|g| ≤ 2W‖g‖. With init=sgd, until
+ * all rows have been visited, g = t/w does not contain d. Then |t| ≤ w‖g‖, and the sum over these steps, of which there
+ * are at most n, may be up to an eighth of the largest number. For a generalized linear model, t is not 0 at frozen
+ * parameters, although g is. If none of these bounds applies, the sum is computed and checked. */
 sw_status swo_table_fits(sw_estimate *e, double norm) {
     const swo_visit v = table_visit_of(e); /* what visit asked for is there */
     const double whole = fmax(swo_table_whole(e, &v), swo_table_divisor(e, &v)),
@@ -242,7 +244,7 @@ sw_status swo_table_fits(sw_estimate *e, double norm) {
         return SW_OK;
     return sw_fail(SW_ERR_NONFINITE,
                    "estimator %s: step %lld would make its sum of gradients Inf or NaN (the gradient's "
-                   "norm is %g): it is not taken, and x is as before",
+                   "norm is %g): the step is refused, and x is unchanged",
                    e->method->name, (long long)e->step, norm);
 }
 

@@ -1,18 +1,19 @@
-/* What SAG and SAGA share: a table of the gradients that were seen last, its sum, the draw of the next row, and an
- * estimate of the Lipschitz constants. M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the stochastic average
- * gradient, 2013, sections 4.3 to 4.8: sums over the samples seen, an estimate of L, non-uniform sampling, mini-batches.
+/* The code that SAG and SAGA share: a table of the latest gradients, its sum, the draw of the next row, and an estimate
+ * of the Lipschitz constants. M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the stochastic average
+ * gradient, 2013, sections 4.3 to 4.8: sums over the samples seen, an estimate of L, non-uniform sampling,
+ * mini-batches.
  *
- * The n samples are cut into rows of `batch` neighbors, the last one of what is left over. With w_r the
- * weight of row r (its samples; or the rows that are not ignored, their class weights: see Means over parts
- * in loss_mean.h) and W = Σ w_r, f = 1/W Σ_r w_r f_r, f_r the mean over the row. A row has the same weight at each
- * visit. The table holds y_r, the gradient of
- * f_r when it was visited last, and d = Σ w_r y_r. A visit to row r gives g_r = ∇f_r(x) and
+ * The n samples are divided into rows of `batch` consecutive samples; the last row may have fewer. f_r is the mean loss
+ * over row r, and w_r its weight: the number of its samples, or the sum of their weights (ignored ids, class weights:
+ * see Means over parts in loss_mean.h). With W = Σ w_r, f = 1/W Σ_r w_r f_r. A row has the same weight at each visit.
+ * The table contains y_r, the gradient of f_r at the last visit, and d = Σ w_r y_r. A visit to row r computes
+ * g_r = ∇f_r(x) and
  *     t = w_r (g_r - y_r);
- * when the step was taken, y_r ← g_r and d ← d + t.
+ * after the step was taken, y_r ← g_r and d ← d + t.
  *
- * A generalized linear model (sw_objective: rows, head) keeps a number s for each sample and output
- * instead, since ∇f_i = s_i a_iᵀ: n·outputs numbers instead of rows·dim. Any other objective is
- * evaluated a row at a time: with batch=1 that is one sample a step, and a table of n·dim. */
+ * For a generalized linear model (sw_objective: rows, head), ∇f_i = s_i a_iᵀ, and the table contains the number s for
+ * each sample and output: n·outputs numbers instead of rows·dim. Any other objective is evaluated for one row per step.
+ * With batch=1 that is one sample per step, and a table of n·dim numbers. */
 #ifndef SWALE_ESTIMATORS_GRADIENT_TABLE_H
 #define SWALE_ESTIMATORS_GRADIENT_TABLE_H
 
@@ -42,7 +43,7 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                    /* step
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                     \
      .open = SW_OPTION_AUTO,                                                                               \
      .help = "L, the largest Lipschitz constant of a row's gradient; auto: from the rows of a generalized " \
-             "linear model with a known loss; 0: searched for if lr=auto"},                                \
+             "linear model with a known loss; 0: measured if lr=auto"},                                    \
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                            \
      .help = "the rule's weight_decay; not needed, and a different number is an error"},                   \
     {.name = "tol", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,                           \
@@ -54,10 +55,10 @@ enum { ONE_L, TWO_L_MU, ONE_3L, ONE_2L_MU, ONE_16L };                    /* step
 
 typedef struct swo_table_slots {
     void *table, *sum; /* y and d */
-    void *order;       /* the rows, those that were visited first */
+    void *order;       /* the rows, beginning with those that were visited */
     void *tree;        /* their L_i (sum_tree.h) */
     void *center;      /* 1/n Σ ∇f_i(x⁰) for init=centered */
-    void *sum_low;     /* what d lacks to the exact sum of its changes, which are many and become small beside it */
+    void *sum_low;     /* the low-order part of d, because its many changes become small in comparison with it */
     void *x_low;       /* the low-order part of x in f32 */
 } swo_table_slots;
 #define TABLE_SLOTS(size)                                                                                 \
@@ -71,36 +72,36 @@ typedef struct swo_table_slots {
 
 typedef struct swo_table_scalars {
     int64_t seen, samples_seen; /* rows and samples visited so far */
-    int64_t filled;             /* 1: table and sum are the first full pass's */
-    double l, l_row;            /* L, as estimated; that of the row visited last */
-    double norm;                /* with tol: of the gradient, or its estimate */
-    int64_t converged;          /* 1: it is small enough */
-    double excess_seen;         /* the weight of the rows visited so far less their number of samples */
-    double excess;              /* W less n, if the first full pass has found it */
-    double ratio;               /* with tol: the estimate's norm over the gradient's when both were known last */
+    int64_t filled;             /* 1: the first full pass has filled table and sum */
+    double l, l_row;            /* the estimate of L; that of the row visited last */
+    double norm;                /* with tol: the norm of the gradient, or of its estimate */
+    int64_t converged;          /* 1: `norm` is at most tol */
+    double excess_seen;         /* the weight of the rows visited so far minus their number of samples */
+    double excess;              /* W - n, if the first full pass has computed it */
+    double ratio;               /* with tol: the last ratio of the norms of the estimate and of the gradient */
 } swo_table_scalars;
 extern const char *const swo_table_scalar_names[];
-/* Files of earlier versions lack the last three scalars, and are of losses without weights. */
+/* Files of earlier versions do not have the last three scalars, and are of losses without weights. */
 enum { TABLE_ADDED_SCALARS = 3 };
 #define TABLE_WHOLE_SCALARS                                                                        \
     (SW_WHOLE_SCALAR(swo_table_scalars, seen) | SW_WHOLE_SCALAR(swo_table_scalars, samples_seen) | \
      SW_WHOLE_SCALAR(swo_table_scalars, filled) | SW_WHOLE_SCALAR(swo_table_scalars, converged))
 
 typedef struct swo_visit swo_visit;
-/* In what SAG and SAGA differ. */
+/* The differences between SAG and SAGA. */
 typedef struct swo_table_kind {
-    const char *stream;    /* of random numbers: which rows are drawn */
-    int init_auto;         /* what init=auto is without a full pass */
-    bool over_seen;        /* with init=seen, every sum is divided by what was seen, not only d */
+    const char *stream;    /* the name of the stream of random numbers that chooses rows */
+    int init_auto;         /* the meaning of init=auto without a full pass */
+    bool over_seen;        /* with init=seen, all sums, not only d, are divided by the weight of the rows seen */
     double half_life_of_l; /* in epochs of measured rows */
-    /* What multiplies the change and the sum in the estimate: g = fresh·t + old·d. */
+    /* Computes the factors of the change and the sum in the estimate g = fresh·t + old·d. */
     void (*factors)(const sw_estimate *e, const swo_visit *visit, double *fresh, double *old);
 } swo_table_kind;
-/* e->own */
+/* The struct that e->own points to. */
 typedef struct swo_table_own {
-    swo_glm_own glm; /* first */
+    swo_glm_own glm; /* must be first */
     const swo_table_kind *kind;
-    int64_t batch, rows; /* samples in a row, the last of which may have fewer; rows */
+    int64_t batch, rows; /* the number of samples per row (the last may have fewer); the number of rows */
 } swo_table_own;
 
 static inline const swo_table_options *swo_table_options_of(const sw_estimate *e) {
@@ -121,7 +122,8 @@ static inline int64_t swo_table_batch(const sw_estimate *e) {
 static inline int64_t swo_table_rows(const sw_estimate *e) {
     return ((const swo_table_own *)e->own)->rows;
 }
-/* Whether the table has numbers for each sample, of a generalized linear model, or a gradient for each row. */
+/* Whether the table is that of a generalized linear model, with numbers for each sample; otherwise it has a gradient
+ * for each row. */
 static inline bool swo_table_is_glm(const sw_estimate *e) {
     return sw_objective_is_glm(e->objective);
 }
@@ -130,37 +132,42 @@ static inline bool swo_table_is_glm(const sw_estimate *e) {
 struct swo_visit {
     int64_t row, samples;
     double weight;      /* w_r */
-    bool first;         /* the row has not been visited before */
-    double probability; /* with which it was drawn */
-    void *entry;        /* g_r, or the s of its samples: what the table will hold */
+    bool first;         /* this is the first visit to the row */
+    double probability; /* the probability with which it was drawn */
+    void *entry;        /* the new entry of the table: g_r, or the s of its samples */
     void *change;       /* t, dim elements */
 };
 
-enum { TABLE_NEW_ENTRY, TABLE_CHANGE, TABLE_WORK, TABLE_ROW_GRADIENT }; /* scratch; the first two last until commit */
+enum {
+    TABLE_NEW_ENTRY,
+    TABLE_CHANGE,
+    TABLE_WORK,
+    TABLE_ROW_GRADIENT
+}; /* scratch; the first two are used until `commit` */
 
 /* ---- gradient_table_entry.c ---- */
 
-/* A row's part of the table, and its elements for so many samples. */
+/* The entry of a row in the table; the number of elements of an entry of a row with `samples` samples. */
 void *swo_table_entry(const sw_estimate *e, int64_t row);
 int64_t swo_table_entry_count(const sw_estimate *e, int64_t samples);
 
 /* ---- gradient_table_weights.c ---- */
 
-/* The option init; auto is resolved. */
+/* The option init, with auto replaced by its meaning. */
 int swo_table_init(const sw_estimate *e);
-/* True while init=sgd has rows that were not visited: then g = t/w_r, the row's own gradient. */
+/* Whether init=sgd and not all rows have been visited: then g = t/w_r is the gradient of the row. */
 bool swo_table_sgd(const sw_estimate *e);
-/* The weight of the rows visited, this one's among them; W, as far as it is known; what the sum is divided by: W or,
- * with init=seen, the weight of the rows visited. */
+/* The weight of the rows visited, including this one; W, or its estimate; the divisor of the sum, which is W or, with
+ * init=seen, the weight of the rows visited. */
 double swo_table_weight_seen(const sw_estimate *e, const swo_visit *visit);
 double swo_table_whole(const sw_estimate *e, const swo_visit *visit);
 double swo_table_divisor(const sw_estimate *e, const swo_visit *visit);
-/* weight/whole; 0 where nothing weighs anything yet. */
+/* weight/whole; 0 if whole is 0. */
 double swo_table_part(double weight, double whole);
 
 /* ---- gradient_table.c: sizes, a visit, and its end ---- */
 
-/* Elements of the table; -1 and an error where it is larger than allowed. */
+/* The number of elements of the table; -1 and an error if it is larger than table_limit. */
 int64_t swo_table_size(const char *method, const sw_slot_sizes *s);
 int64_t swo_table_order(const sw_slot_sizes *s);
 int64_t swo_table_tree(const sw_slot_sizes *s);
@@ -168,17 +175,17 @@ bool swo_table_by_lipschitz(const double *option);
 bool swo_table_centered(const double *option);
 int64_t swo_table_choose_batch(const sw_estimate *e);
 sw_status swo_table_start(sw_estimate *e, const swo_table_kind *kind);
-/* Evaluates the row at x; sets e->value and, where lr=auto asks for it, e->lr. */
+/* Evaluates the row at x; sets e->value and, for lr=auto, e->lr. */
 sw_status swo_table_visit(sw_estimate *e, const void *x, swo_visit *visit);
-/* Whether d stays finite in this step, whose gradient has the norm. */
+/* An error if d would not remain finite in this step, whose gradient has this norm. */
 sw_status swo_table_fits(sw_estimate *e, double norm);
 sw_status swo_table_commit(sw_estimate *e);
 
 /* ---- gradient_table_fill.c ---- */
 
-/* An error for the weight of a loss that is a sum. */
+/* An error if the weight is that of a loss that is a sum. */
 sw_status swo_table_check_weight(const sw_estimate *e, double weight);
-/* The gradients at x of all rows. */
+/* Fills the table with the gradients of all rows at x. */
 sw_status swo_table_fill(sw_estimate *e, const void *x);
 
 /* ---- gradient_table_loop.c ---- */
@@ -187,39 +194,39 @@ sw_status swo_table_run(sw_estimate *e, sw_estimate_run *run);
 
 /* ---- row_sampling.c ---- */
 
-/* The stream of a table's draws. */
+/* The key of the random stream of the table's draws. */
 uint64_t swo_table_key(const sw_estimate *e);
-/* The row of a draw, and, for its first visit, its place in the order (else -1). */
+/* Returns the row of a draw. *place receives its index in `order` if this is its first visit, else -1. */
 int64_t swo_table_draw(const sw_estimate *e, uint64_t key, uint64_t draw, int64_t *place);
-/* Where all draws are uniform: the place in the order that a draw takes, whether it is a first visit or not. */
+/* If all draws are uniform: the index in `order` of a draw, for first and later visits. */
 int64_t swo_table_uniform(const sw_estimate *e, uint64_t key, uint64_t draw);
 double swo_table_probability(const sw_estimate *e, int64_t row, bool first);
 sw_status swo_table_sample(sw_estimate *e);
-/* After sample: the row, and its place. */
+/* After `sample`: the row, and its index in `order`. */
 int64_t swo_table_sampled_row(const sw_estimate *e);
 int64_t swo_table_sampled_place(const sw_estimate *e);
 void swo_table_mark_seen(sw_estimate *e, const swo_visit *visit, int64_t place);
 
 /* ---- lipschitz_search.c: L and step sizes ---- */
 
-/* L before the first step: as given, of the rows, or 0. */
+/* Sets L before the first step: the given one, that of the rows, or 0. */
 sw_status swo_table_first_l(sw_estimate *e);
-/* Whether curvatures are measured, and whether that of this visit is. */
+/* Whether curvatures are measured during the run; whether the curvature of this visit is measured. */
 bool swo_table_searches(const sw_estimate *e);
 bool swo_table_measures(const sw_estimate *e, bool first, int64_t step);
-/* L_r of the row before its visit, 0 if it is not known. */
+/* L_r of the row before its visit; 0 if it is not known. */
 double swo_table_l_before(const sw_estimate *e, const swo_visit *visit);
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *visit, double curvature);
-/* Measures L on the tape, which takes another gradient of the row, or two. */
+/* Measures L on the tape, which evaluates one or two more gradients of the row. */
 sw_status swo_table_measure_row(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *visit);
-/* lr=auto, and of parameters whose penalty is l2. */
+/* The value of lr=auto, and that for parameters with the penalty l2. */
 double swo_table_step_size(const sw_estimate *e);
 double swo_table_step_size_with(const sw_estimate *e, double l2);
 
 /* ---- tolerance_test.c ---- */
 
-/* For tol: whether x is good enough, g the estimate there. Steps whose number is a multiple of swo_table_tests_every check
- * it (0: none does). */
+/* The convergence test for tol, with the estimate g at x. It runs in steps whose number is a multiple of
+ * swo_table_tests_every (0: never). */
 sw_status swo_table_test_tolerance(sw_estimate *e, const void *x, const void *g);
 int64_t swo_table_tests_every(const sw_estimate *e);
 

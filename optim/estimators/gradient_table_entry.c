@@ -1,4 +1,4 @@
-/* Where a row of the table of SAG and SAGA is in memory (gradient_table.h). */
+/* The addresses of the rows in the table of SAG and SAGA (gradient_table.h). */
 #include "optim/estimators/gradient_table.h"
 
 void *swo_table_entry(const sw_estimate *e, int64_t row) {

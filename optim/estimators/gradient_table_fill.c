@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Sums have no weight to divide by, and a table is of means. */
+/* A loss that is a sum has no weight, but the table needs means. */
 sw_status swo_table_check_weight(const sw_estimate *e, double weight) {
     if (weight != SW_SUMMED)
         return SW_OK;
@@ -13,7 +13,7 @@ sw_status swo_table_check_weight(const sw_estimate *e, double weight) {
                    e->method->name);
 }
 
-/* Of `samples` samples that were evaluated last. */
+/* Adds the weight of the `samples` samples that were evaluated last. */
 static sw_status table_add_weight(sw_estimate *e, int64_t samples) {
     const double weight = sw_tape_loss_weight(e->tape);
     swo_table_scalars_of(e)->excess += weight - (double)samples;
@@ -58,9 +58,9 @@ static sw_status table_fill_rows(sw_estimate *e, const void *x) {
     return status;
 }
 
-/* y_r ← ∇f_r(x⁰). With init=centered the theorem's y_r ← ∇f_r(x⁰) - ∇f(x⁰), whose sum is 0: a generalized
- * linear model's table cannot hold the second term, so that `center` has it and each row's first visit
- * makes up for it. */
+/* y_r ← ∇f_r(x⁰). With init=centered it is y_r ← ∇f_r(x⁰) - ∇f(x⁰), as in the theorem, with the sum 0. The table of a
+ * generalized linear model cannot contain the second term. It is stored in `center`, and added at the first visit to
+ * each row. */
 sw_status swo_table_fill(sw_estimate *e, const void *x) {
     const size_t bytes = (size_t)e->dim * sw_dtype_size(e->type);
     const swo_table_slots *slots = swo_table_slots_of(e);
@@ -80,6 +80,6 @@ sw_status swo_table_fill(sw_estimate *e, const void *x) {
         memset(slots->sum, 0, bytes);
         memset(slots->sum_low, 0, bytes);
     }
-    scalars->filled = 1; /* a skip takes it back: then all is built again */
+    scalars->filled = 1; /* a skipped step restores 0, and the table is then filled again */
     return SW_OK;
 }

@@ -1,5 +1,5 @@
 /* SAG and SAGA over samples in memory, many steps in one loop (glm_loop.c). In f64 with dense rows every number is
- * computed as in single steps, so that runs of any length have the same bits. */
+ * computed as in single steps, so that the result does not depend on the lengths of the loops. */
 #include "optim/estimators/gradient_table.h"
 #include "optim/estimators/sum_tree.h"
 
@@ -12,11 +12,11 @@ typedef struct table_loop {
     int64_t rows, tests_every;
     uint64_t key;
     bool by_row;     /* the tree has an L for each row */
-    int64_t next[2]; /* the places in the order of the two draws that come next; -1: not known */
+    int64_t next[2]; /* the indices in `order` of the next two draws; -1: not known */
 } table_loop;
 
-/* The next row. Where all draws are uniform, the two after it are fetched meanwhile: of sparse rows, first the row, and
- * then the columns that it has. */
+/* Draws the next row. If all draws are uniform, the two rows after it are prefetched; for a sparse row first the row,
+ * and one step later its columns. */
 static int64_t table_loop_draw(table_loop *r, int64_t *place) {
     const sw_estimate *e = r->loop.e;
     const int32_t *order = swo_table_slots_of(e)->order;
@@ -51,7 +51,7 @@ static swo_visit table_loop_visit(table_loop *r, int64_t row, bool first) {
     return v;
 }
 
-/* y_r ← g_r; d has moved with x */
+/* y_r ← g_r; d was updated together with x */
 static void table_loop_commit(table_loop *r, const swo_visit *v, int64_t place) {
     sw_estimate *e = r->loop.e;
     memcpy(swo_table_entry(e, v->row), r->loop.visit.s,
@@ -62,7 +62,7 @@ static void table_loop_commit(table_loop *r, const swo_visit *v, int64_t place) 
         swo_sum_tree_set(swo_table_slots_of(e)->tree, r->rows, v->row, swo_table_scalars_of(e)->l_row);
 }
 
-/* One step; *taken is false where the pipeline is to take it. */
+/* Takes one step. *taken is false if the pipeline must take it. */
 static sw_status table_loop_step(table_loop *r, bool *taken) {
     sw_estimate *e = r->loop.e;
     int64_t place;
@@ -86,7 +86,7 @@ static sw_status table_loop_step(table_loop *r, bool *taken) {
     return sw_run_end_step(r->run, v.samples, r->loop.visit.loss / (double)v.samples);
 }
 
-/* What has a first full pass, or may have one, is the pipeline's. */
+/* Whether the table may begin with a full pass, which only the pipeline does. */
 static bool table_may_fill(const sw_estimate *e) {
     const int init = (int)swo_table_options_of(e)->init;
     const swo_table_scalars *s = swo_table_scalars_of(e);

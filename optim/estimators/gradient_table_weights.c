@@ -1,7 +1,7 @@
-/* What SAG and SAGA divide the sum of the table by, which depends on the option init (gradient_table.h). */
+/* The divisor of the sum of the table of SAG and SAGA, which depends on the option init (gradient_table.h). */
 #include "optim/estimators/gradient_table.h"
 
-/* init=auto: see swo_table_kind, until a first full pass is done. */
+/* init=auto is kind->init_auto unless a first full pass is done. */
 int swo_table_init(const sw_estimate *e) {
     const int init = (int)swo_table_options_of(e)->init;
     return init != FROM_AUTO                      ? init
@@ -18,7 +18,8 @@ double swo_table_weight_seen(const sw_estimate *e, const swo_visit *v) {
     return (double)s->samples_seen + s->excess_seen + (v->first ? v->weight : 0);
 }
 
-/* Before all rows were seen, n times the mean weight of a sample so far: n itself where no loss is weighted. */
+/* Until all rows have been seen, W is estimated as n times the mean weight of the samples seen; it is n if there are no
+ * weights. */
 double swo_table_whole(const sw_estimate *e, const swo_visit *v) {
     const swo_table_scalars *s = swo_table_scalars_of(e);
     if (s->filled != 0)

@@ -1,8 +1,9 @@
 /* Curvature by differences of gradients,
  *     ℓ = ⟨∇f(x) - ∇f(x - hu), u⟩ / (h ‖u‖²)
- * M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6) compare losses instead, f(x - g/L) ≤ f(x) - ‖g‖²/(2L). In f32 the
- * loss is too coarse for that: the difference is of second order in the step, its rounding error is not. Of gradients the
- * difference is of the first order, and with steps of √ε‖x‖ at least, ε the unit roundoff, it is known to √ε. */
+ * M. Schmidt, N. Le Roux, F. Bach (2013, section 4.6) compare losses instead, f(x - g/L) ≤ f(x) - ‖g‖²/(2L). In f32
+ * losses are not precise enough for that: the difference is of second order in the step, but its rounding error does
+ * not become smaller with the step. The difference of gradients is of first order. With steps of at least √ε‖x‖, where
+ * ε is the unit roundoff, its relative error is about √ε. */
 #include "optim/estimators/lipschitz_constants.h"
 
 #include "optim/estimators/glm_loop.h"
@@ -51,17 +52,17 @@ double swo_sample_l(const sw_estimate *e, int64_t id, double curvature) {
            (swo_squares(e)[id] + (e->objective->bias ? 1 : 0));
 }
 
-void swo_find_rests(const sw_estimate *e, bool *weights_rest, bool *bias_rests) {
+void swo_find_frozen_parts(const sw_estimate *e, bool *weights_frozen, bool *bias_frozen) {
     const int64_t weights = e->objective->outputs * e->objective->features;
-    *weights_rest = *bias_rests = true;
+    *weights_frozen = *bias_frozen = true;
     for (int i = 0; i < sw_params_count(e->params); i++) {
         const sw_param *p = sw_params_at(e->params, i);
         if (p->frozen || p->tied || p->count == 0)
             continue;
         if (p->offset < weights)
-            *weights_rest = false;
+            *weights_frozen = false;
         if (p->offset + p->count > weights)
-            *bias_rests = false;
+            *bias_frozen = false;
     }
 }
 
@@ -80,19 +81,19 @@ static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, doubl
                              : ((const double *)s)[at] / factor + ((const double *)y)[at];
 }
 
-/* From the curvatures at this point, and a lower bound of the mean loss's L: the trace of its Hessian over the number of
- * parameters. */
+/* Computed from the curvatures at this point. The L of the mean loss is at least the trace of its Hessian divided by
+ * the number of parameters, which is used in its place. */
 double swo_least_l(const sw_estimate *e, const void *s, double batch) {
     const sw_objective *f = e->objective;
     const double n = (double)e->n;
     double most = 0, trace = 0;
-    bool weights_rest, bias_rests;
-    swo_find_rests(e, &weights_rest, &bias_rests);
+    bool weights_frozen, bias_frozen;
+    swo_find_frozen_parts(e, &weights_frozen, &bias_frozen);
     if (f->glm->head != SW_HEAD_POISSON)
         return 0;
     for (int64_t i = 0; i < e->n; i++) {
         const double factor = f->glm->scale * (f->glm->weight ? f->glm->weight[i] : 1),
-                     square = (weights_rest ? 0 : swo_squares(e)[i]) + (f->bias && !bias_rests ? 1 : 0);
+                     square = (weights_frozen ? 0 : swo_squares(e)[i]) + (f->bias && !bias_frozen ? 1 : 0);
         for (int64_t k = 0; k < f->outputs && factor > 0; k++) {
             const double l = factor * square * fmax(poisson_exp(e, s, i * f->outputs + k, factor), 0);
             most = fmax(most, l);
@@ -107,7 +108,7 @@ double swo_mean_factor(double weight) {
     return weight == SW_SUMMED ? 1 : weight > 0 ? 1 / weight : 0;
 }
 
-/* The mean gradient of the step's samples. */
+/* Computes the mean gradient of the samples of the step. */
 static sw_status mean_gradient_at(sw_estimate *e, const void *x, void *g) {
     if (e->objective->glm || !sw_objective_is_glm(e->objective))
         return sw_estimate_gradient(e, x, e->ids, e->count, NULL, g);
@@ -127,7 +128,7 @@ typedef struct secant {
     sw_estimate *e;
     const void *x, *g, *u;
     double square;            /* ‖u‖² */
-    double curvature, change; /* out: ℓ, NaN where the gradient is none; ‖∇f(x) - ∇f(x - hu)‖ */
+    double curvature, change; /* out: ℓ, NaN if the gradient is not finite; ‖∇f(x) - ∇f(x - hu)‖ */
 } secant;
 
 static sw_status secant_over(secant *s, double h) {
@@ -148,7 +149,8 @@ static sw_status secant_over(secant *s, double h) {
     return SW_OK;
 }
 
-/* Where no L is known no distance is: from a tiny one on, until the gradient changes by √ε of itself. */
+/* If no L is known, neither is a suitable h. Begins with a tiny h, which grows until the gradient changes by √ε of its
+ * norm. */
 static sw_status first_curvature(secant *s, double x_norm, double g_norm, double root, double *l) {
     const double u = sqrt(s->square);
     double h = fmax(x_norm * root, 1e-30) / u;
@@ -165,7 +167,7 @@ static sw_status first_curvature(secant *s, double x_norm, double g_norm, double
     return SW_OK;
 }
 
-/* ‖x‖ without frozen parameters, which may hold Inf. */
+/* ‖x‖ without frozen parameters, which may contain Inf. */
 static double free_norm(const sw_estimate *e, const void *x) {
     double sum = 0, norm;
     for (int i = 0; i < sw_params_count(e->params); i++) {
@@ -201,7 +203,7 @@ sw_status swo_curvature(sw_estimate *e, const void *x, const void *g, const void
         return SW_OK;
     for (int k = 0; k < MOST_TRIALS; k++) {
         SW_TRY(secant_over(&s, fmax(1 / l, root * (x_norm + g_norm / l) / u_norm)));
-        if (s.curvature <= l * (1 + 1e-6)) /* not so for NaN */
+        if (s.curvature <= l * (1 + 1e-6)) /* false for NaN */
             break;
         l = s.curvature < 2 * l ? s.curvature : 2 * l;
     }

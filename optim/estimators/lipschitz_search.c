@@ -1,4 +1,4 @@
-/* L of SAG and SAGA, and step sizes from it (gradient_table.h; Schmidt, Le Roux, Bach 2013, sections 4.5 and 4.6). */
+/* L of SAG and SAGA, and the step sizes (gradient_table.h; Schmidt, Le Roux, Bach 2013, sections 4.5 and 4.6). */
 #include "optim/estimators/gradient_table.h"
 
 #include "optim/estimators/lipschitz_constants.h"
@@ -13,7 +13,7 @@ static bool table_draws_by_l(const sw_estimate *e) {
 
 /* ---- The step size ---- */
 
-/* As given, or as found. */
+/* L as given by an option, or as found so far. */
 static double table_largest_l(const sw_estimate *e) {
     return swo_known_l(e, swo_table_options_of(e)->lipschitz, swo_table_scalars_of(e)->l);
 }
@@ -21,12 +21,13 @@ static double table_largest_l(const sw_estimate *e) {
 static double table_mean_l(const sw_estimate *e) {
     const swo_table_scalars *s = swo_table_scalars_of(e);
     const double sum =
-        s->seen > 0 ? swo_sum_tree_sum(swo_table_slots_of(e)->tree) : 0; /* 0 also if all weigh nothing */
+        s->seen > 0 ? swo_sum_tree_sum(swo_table_slots_of(e)->tree) : 0; /* also 0 if all weights are 0 */
     return sum > 0 ? sum / (double)s->seen : s->l;
 }
 
-/* Of the smoothness that steps meet: max L_i for uniform draws. Rows drawn half uniformly and half by L_i
- * meet the harmonic mean of max L_i and of the mean, those not yet seen the maximum. */
+/* The smoothness that determines the step size, including the penalty l2. For uniform draws it is max L_i. If rows are
+ * drawn half uniformly and half by L_i, it is the harmonic mean of max L_i and of the mean of L_i; for rows that have
+ * not been seen it is the maximum. */
 static double table_smoothness(const sw_estimate *e, double l2) {
     const double n = (double)swo_table_rows(e), most = table_largest_l(e) + l2;
     if (!table_draws_by_l(e))
@@ -37,7 +38,7 @@ static double table_smoothness(const sw_estimate *e, double l2) {
 
 double swo_table_step_size_with(const sw_estimate *e, double l2) {
     const double l = table_smoothness(e, l2), mu = (double)swo_table_rows(e) * l2;
-    if (!(table_largest_l(e) > 0)) /* no row had a gradient yet: nothing moves */
+    if (!(table_largest_l(e) > 0)) /* all gradients were 0 so far: x does not change */
         return 0;
     switch ((int)swo_table_options_of(e)->step) {
     case ONE_L: return 1 / l;
@@ -64,7 +65,7 @@ static sw_status table_l_from_rows(sw_estimate *e) {
         double sum = 0;
         for (int64_t i = first; i < first + count; i++)
             sum += swo_sample_l(e, i, curvature);
-        most = fmax(most, (double)rows / (double)e->n * sum); /* of (R w_r/W) f_r */
+        most = fmax(most, (double)rows / (double)e->n * sum); /* the L of (R w_r/W) f_r */
     }
     swo_table_scalars_of(e)->l = swo_glm_own_of(e)->l_of_rows = most;
     return SW_OK;
@@ -84,8 +85,8 @@ bool swo_table_searches(const sw_estimate *e) {
     return table_draws_by_l(e) || (e->wants_lr && swo_table_options_of(e)->lipschitz == 0);
 }
 
-/* Each row at its first two visits or so, then one in four: a curvature costs another gradient. Draws by L_i want one at
- * each visit. */
+/* A curvature costs another gradient. It is measured at about the first two visits to each row, then in every fourth
+ * step. Draws by L_i need it at each visit. */
 bool swo_table_measures(const sw_estimate *e, bool first, int64_t step) {
     return swo_table_searches(e) && (first || step <= 2 * swo_table_rows(e) || step % 4 == 0 || table_draws_by_l(e));
 }
@@ -96,25 +97,25 @@ double swo_table_l_before(const sw_estimate *e, const swo_visit *v) {
     return v->first ? table_mean_l(e) : swo_sum_tree_get(swo_table_slots_of(e)->tree, swo_table_rows(e), v->row);
 }
 
-/* f = 1/R Σ (R w_r/W) f_r over R rows: the last one may have few samples, and weighs little then. While SAG divides by the
- * weight of the rows that it has seen, R and W are those of these rows. */
-static double table_share_of(const sw_estimate *e, const swo_visit *v) {
+/* The factor R w_r/W of row r in f = 1/R Σ (R w_r/W) f_r over R rows. The last row may have few samples, and then has a
+ * small weight. As long as SAG divides by the weight of the rows that it has seen, R and W are those of these rows. */
+static double table_row_factor(const sw_estimate *e, const swo_visit *v) {
     const bool seen = swo_table_kind_of(e)->over_seen && swo_table_init(e) == FROM_SEEN;
     const double count =
         seen ? (double)(swo_table_scalars_of(e)->seen + (v->first ? 1 : 0)) : (double)swo_table_rows(e);
     return swo_table_sgd(e) ? 1 : count * v->weight / (seen ? swo_table_weight_seen(e, v) : swo_table_whole(e, v));
 }
 
-/* Uniform draws: L is the largest curvature measured, less a decay that halves it in `half_life_of_l` epochs of measured
- * rows, or in 256 rows if that is more. Draws by L_i: each row has its L_i, which is the curvature measured at a visit, but
- * at least half of what it was. L is the largest of them, with the same decay. The curvature measured bounds L from below,
- * so that 1/L does not grow to ∞. */
+/* For uniform draws, L is the largest measured curvature, with a decay that halves it in `half_life_of_l` epochs of
+ * measured rows, or in 256 rows if that is more. For draws by L_i, each row has its L_i: the curvature measured at a
+ * visit, but at least half of the previous L_i. L is the largest of them, with the same decay. L is at least the
+ * measured curvature, so that 1/L does not grow to ∞. */
 sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double curvature) {
     swo_table_scalars *s = swo_table_scalars_of(e);
-    const double met = curvature * table_share_of(e, v), rows = (double)swo_table_rows(e),
+    const double met = curvature * table_row_factor(e, v), rows = (double)swo_table_rows(e),
                  epochs = swo_table_kind_of(e)->half_life_of_l;
     const bool by_row = table_draws_by_l(e), found = met > 0;
-    if (!isfinite(met * rows)) /* the tree adds them up */
+    if (!isfinite(met * rows)) /* the sum in the tree must be finite */
         return sw_fail(SW_ERR_NONFINITE,
                        "estimator %s: the curvature of row %lld is %g in step %lld: the step is not "
                        "taken",
@@ -129,8 +130,9 @@ sw_status swo_table_take_curvature(sw_estimate *e, const swo_visit *v, double cu
 
 /* ---- Measurements on the tape ---- */
 
-/* Measures the curvature along the step. For a linear model the change t shows the largest curvature, but the loss of a
- * network may be flat or bent down along t, and steep along the step: lr would grow until x diverges. */
+/* Measures the curvature along the step. For a linear model the change t shows the largest curvature. But the loss of a
+ * network may be flat or have negative curvature along t, and be steep along the step: without this measurement lr
+ * would grow until x diverges. */
 static sw_status table_measure_ahead(sw_estimate *e, const void *x, const void *row_gradient, const swo_visit *v,
                                      double *curvature) {
     double fresh = 0, old = 0, ahead;

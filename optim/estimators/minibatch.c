@@ -1,4 +1,4 @@
-/* Mini-batch: g = 1/|B| Σ_{i in B} ∇f_i(x), B the next batch of a shuffled epoch. */
+/* Mini-batch gradient: g = 1/|B| Σ_{i in B} ∇f_i(x), where B is the next batch of the sampler. */
 #include "optim/estimators/estimators.h"
 
 static const sw_option minibatch_options[] = {BATCH_ROWS, {0}};

@@ -1,13 +1,13 @@
-/* The choice of the next row of SAG and SAGA (gradient_table.h). With sampling=lipschitz half of the draws of rows that
- * were seen are in proportion to L_i + λ, for which a sum tree holds the L_i (Schmidt, Le Roux, Bach 2013, section
+/* The choice of the next row of SAG and SAGA (gradient_table.h). With sampling=lipschitz, half of the draws of seen
+ * rows have probabilities proportional to L_i + λ, with the L_i in a sum tree (Schmidt, Le Roux, Bach 2013, section
  * 4.8). */
 #include "optim/estimators/gradient_table.h"
 
 #include "optim/estimators/sum_tree.h"
 
-enum { IDS_MORE = 2 }; /* what stands after the ids of a step: the row and its place */
+enum { IDS_MORE = 2 }; /* the ids of a step are followed by two numbers: the row and its index in `order` */
 
-/* λ stands beside each L_i. Of the weights L_i + λ, the λ are as good as a uniform draw. */
+/* Draws by the weights L_i + λ. The tree contains only the L_i; for the part λ the draw is uniform. */
 static int64_t table_draw_seen(const sw_estimate *e, sw_rng *rng, int64_t uniform) {
     const swo_table_slots *slots = swo_table_slots_of(e);
     const int32_t *order = slots->order;
@@ -25,11 +25,11 @@ double swo_table_probability(const sw_estimate *e, int64_t row, bool first) {
     if (swo_table_options_of(e)->sampling != BY_LIPSCHITZ || first)
         return 1 / n;
     const double sum = swo_sum_tree_sum(tree) + seen * l2;
-    const double share = sum > 0 ? (swo_sum_tree_get(tree, rows, row) + l2) / sum : 1 / seen;
-    return seen / n * 0.5 * (1 / seen + share);
+    const double probability = sum > 0 ? (swo_sum_tree_get(tree, rows, row) + l2) / sum : 1 / seen;
+    return seen / n * 0.5 * (1 / seen + probability);
 }
 
-/* Draw number k is made of the blocks 2k and 2k + 1 of a stream of the table's own. */
+/* Draw number k uses the blocks 2k and 2k + 1 of a random stream that only the table uses. */
 static sw_rng table_rng_of_draw(uint64_t key, uint64_t draw) {
     return (sw_rng){.key = key, .position = 8 * draw};
 }
@@ -56,7 +56,7 @@ uint64_t swo_table_key(const sw_estimate *e) {
     return sw_rng_key(e->seed, swo_table_kind_of(e)->stream);
 }
 
-/* After the ids stand the row and its place. */
+/* Writes the ids of the row, followed by the row and its index in `order`. */
 sw_status swo_table_sample(sw_estimate *e) {
     const int64_t batch = swo_table_batch(e);
     int64_t *ids = sw_estimate_ids(e, batch + IDS_MORE), place;

@@ -1,19 +1,20 @@
 /* SAG, the stochastic average gradient (M. Schmidt, N. Le Roux, F. Bach, Minimizing finite sums with the
  * stochastic average gradient, 2013):
  *     g = (d + t)/m,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * the mean of the latest gradients of all rows, with m their weight; see gradient_table.h for the names. The estimate
- * is biased, and its variance converges to 0: with a constant step it converges to the minimum at a linear rate.
+ * which is the mean of the latest gradients of all rows, with m their weight; see gradient_table.h for the names. The
+ * estimate is biased, and its variance converges to 0: with a constant step x converges to the minimum at a linear
+ * rate.
  *
- * The step size: lr=auto takes 1/L or another multiple (step=), with L given or measured. The theorem has
- * init=centered step=1/(16L). For the mean iterate, use average=polyak. */
+ * lr=auto is 1/L or another multiple (step=), with L given or measured. The theorem is for init=centered step=1/(16L).
+ * For the mean iterate, use the average polyak. */
 #include "optim/estimators/estimators.h"
 #include "optim/estimators/gradient_table.h"
 
 static const sw_option sag_options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_L,
-    "y = 0 and m the samples seen so far; y = 0 and m = n; a full pass first; the same less its "
-    "mean; n steps of SGD, m = n then; seen, or full if the samples of a generalized linear model are in memory "
-    "and x is not 0")};
+    "seen: y = 0, and m is the weight of the samples seen; zero: y = 0, and m is that of all samples; full: a full "
+    "pass in the first step; centered: full, minus the mean; sgd: n steps of SGD, then as zero; auto: full if the "
+    "samples of a generalized linear model are in memory and x is not 0, else seen")};
 SW_MATCH_OPTIONS(swo_table_options, sag_options);
 
 static int64_t sag_size(const sw_slot_sizes *s) {
@@ -22,14 +23,14 @@ static int64_t sag_size(const sw_slot_sizes *s) {
 static const sw_slot sag_slots[] = {TABLE_SLOTS(sag_size)};
 SW_MATCH_SLOTS(swo_table_slots, sag_slots);
 
-/* g = fresh·t + old·d with fresh = old = 1/m; for init=sgd t/w_r while rows have not been visited. */
+/* g = fresh·t + old·d with fresh = old = 1/m; with init=sgd, g = t/w_r until all rows have been visited. */
 static void sag_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
     const bool sgd = swo_table_sgd(e);
     *fresh = swo_table_part(1, sgd ? v->weight : swo_table_divisor(e, v));
     *old = sgd ? 0 : *fresh;
 }
 
-/* SAG is biased, and longer steps would take it away from the minimum again: L decays slowly. */
+/* Because SAG is biased, longer steps would lead away from the minimum again. L therefore decays slowly. */
 static const swo_table_kind sag_kind = {
     .stream = "sag", .init_auto = FROM_SEEN, .over_seen = true, .half_life_of_l = 8, .factors = sag_factors};
 

@@ -1,15 +1,16 @@
 /* SAGA (A. Defazio, F. Bach, S. Lacoste-Julien, NIPS 2014):
  *     g = t/(W p_r) + d/W,  t = w_r (∇f_r(x) - y_r),  d = Σ w_r y_r
- * with d from before the visit, p_r the probability of row r; see gradient_table.h for the names. For every
- * table, the mean of g over the draw of r is ∇f(x), also under non-uniform sampling; init=seen divides d
- * by the weight seen so far (as scikit-learn does), which is biased until all rows have been visited. */
+ * with d from before the visit, and p_r the probability of row r; see gradient_table.h for the names. For every table,
+ * the expectation of g over the draw of r is ∇f(x), even if the draws are not uniform. init=seen divides d by the
+ * weight seen so far (as scikit-learn does), which is biased until all rows have been visited. */
 #include "optim/estimators/estimators.h"
 #include "optim/estimators/gradient_table.h"
 
 static const sw_option saga_options[] = {TABLE_OPTIONS(
     FROM_AUTO, ONE_2L_MU,
-    "y = 0 and d over the samples seen so far; y = 0; a full pass first; the same less its mean; "
-    "n steps of SGD; zero, or full if the samples of a generalized linear model are in memory and x is not 0")};
+    "seen: y = 0, and d is divided by the weight of the samples seen; zero: y = 0; full: a full pass in the first "
+    "step; centered: full, minus the mean; sgd: n steps of SGD, then as zero; auto: full if the samples of a "
+    "generalized linear model are in memory and x is not 0, else zero")};
 SW_MATCH_OPTIONS(swo_table_options, saga_options);
 
 static int64_t saga_size(const sw_slot_sizes *s) {
@@ -18,7 +19,7 @@ static int64_t saga_size(const sw_slot_sizes *s) {
 static const sw_slot saga_slots[] = {TABLE_SLOTS(saga_size)};
 SW_MATCH_SLOTS(swo_table_slots, saga_slots);
 
-/* g = fresh·t + old·d with fresh = 1/(W p_r), old = 1/W; for init=sgd t/w_r while rows have not been visited. */
+/* g = fresh·t + old·d with fresh = 1/(W p_r), old = 1/W; with init=sgd, g = t/w_r until all rows have been visited. */
 static void saga_factors(const sw_estimate *e, const swo_visit *v, double *fresh, double *old) {
     const bool sgd = swo_table_sgd(e);
     *fresh = swo_table_part(1, sgd ? v->weight : swo_table_whole(e, v) * v->probability);

@@ -1,8 +1,8 @@
 /* SAM, sharpness-aware minimization (P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur, ICLR 2021):
  *     g = ∇f(x + ε),  ε = argmax ⟨∇f(x), ε⟩ over ‖ε‖_p ≤ ρ
  *       = ρ sign(h) |h|^(q-1) / (Σ |h|^q)^(1/p),  h = ∇f(x)/max|∇f(x)|,  1/p + 1/q = 1
- * p = 2: ρ h/‖h‖. p = ∞: ρ sign(h). p = 1: ρ at the largest |h|, the first of equal ones. Powers of h stay
- * between 0 and 1 and its largest is 1, so that nothing overflows and no sum is 0.
+ * p = 2: ρ h/‖h‖. p = ∞: ρ sign(h). p = 1: ±ρ at the element of largest |h|, the first of equal ones. Powers of |h| are
+ * between 0 and 1 and the largest is 1, so that no number overflows and no sum is 0.
  *
  * The inner estimator (of=) computes both gradients, from the same samples with the same random numbers. An estimator
  * whose tables allow only one evaluation per step (sag, saga) is refused.
@@ -66,7 +66,7 @@ static void SW_K(sam_move_2)(void *args, int64_t begin, int64_t end, double *sum
         out[i] = x[i] + factor * (g[i] / largest);
 }
 
-/* The same for p = ∞: an element without gradient stays. */
+/* The same for p = ∞: an element with gradient 0 does not change. */
 static void SW_K(sam_move_sign)(void *args, int64_t begin, int64_t end, double *sums) {
     const sam_args *s = args;
     const real *restrict x = s->x, *restrict g = s->g;
@@ -122,7 +122,8 @@ static sw_status sam_ascend(sw_estimate *e, const void *x, const void *g, void *
     if (p == 1) {
         memcpy(out, x, (size_t)e->dim * sw_dtype_size(e->type));
         sam_move_one(e->type, out, index, g, rho);
-    } else if (p > 1e20) { /* q - 1 < 1e-20: powers are 1, or with q - 1 = 0 no number at h = 0 */
+    } else if (p >
+               1e20) { /* as p = ∞: q - 1 < 1e-20, so that powers are 1; with q - 1 = 0 the power of 0 would be wrong */
         sw_kernel_run(&move_sign_kernels, e->type, &args, e->dim);
     } else if (p == 2) {
         args.factor = rho / swo_norm_over(e, g, args.largest);

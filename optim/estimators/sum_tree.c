@@ -2,7 +2,7 @@
  * on the order of their changes. Rounding errors therefore do not accumulate. */
 #include "optim/estimators/sum_tree.h"
 
-/* Leaves, a power of two. */
+/* The number of leaves, a power of two. */
 static int64_t sum_tree_leaves(int64_t n) {
     int64_t leaves = 1;
     while (leaves < n)
@@ -34,7 +34,7 @@ int64_t swo_sum_tree_draw(const double *tree, int64_t n, double u) {
     int64_t node = 1;
     for (u *= tree[1]; node < leaves;) {
         node *= 2;
-        /* Rounding may carry u past the left sum: never into a branch that weighs nothing. */
+        /* Because of rounding, u may exceed the left sum; a subtree of weight 0 must not be chosen even then. */
         if (tree[node + 1] > 0 && (u >= tree[node] || tree[node] == 0)) {
             u -= tree[node];
             node++;

@@ -1,27 +1,27 @@
 /* SVRG, the stochastic variance-reduced gradient (R. Johnson, T. Zhang, NIPS 2013):
  *     g = ∇f_B(x) - α (∇f_B(w) - ∇f(w))    for α = 1: ∇f(w) + ∇f_B(x) - ∇f_B(w)
- * w is a snapshot of x, which is taken every `period` steps together with its full gradient. α = 1 is unbiased; for
- * deep networks a smaller α that goes to 0 (Yin et al., A coefficient makes SVRG effective, 2023) reduces
- * a correction that is out of date.
+ * w is a snapshot of x, which is taken every `period` steps together with its full gradient. α = 1 is unbiased. For
+ * deep networks, a smaller α that decreases to 0 (Yin et al., A coefficient makes SVRG effective, 2023) reduces the
+ * weight of an outdated correction.
  *
- * The last batch of an epoch may have few samples. Its part ∇f_B(x) - ∇f_B(w) is multiplied by c = |B| R/n, R batches
- * an epoch, so that each sample has the same weight, and the mean over the batches is ∇f(x). Of losses that are sums, c
- * = R.
+ * The last batch of an epoch may have fewer samples. Its part ∇f_B(x) - ∇f_B(w) is multiplied by c = |B| R/n, with R
+ * batches per epoch, so that each sample has the same weight and the mean over the batches is ∇f(x). For losses that
+ * are sums, c = R.
  *
- * The snapshot is the iterate at the end of a period, a random one of its iterates, or their mean. x
- * itself is not reset to it (Allen-Zhu, Yuan, ICML 2016), because estimators do not move x.
+ * The snapshot is the iterate at the end of a period, a random one of its iterates, or their mean. x is not reset to
+ * the snapshot (Allen-Zhu, Yuan, ICML 2016), because estimators do not change x.
  *
- * The correction's mean over B is 0 only if the full gradient saw the same dropout masks and augmentation:
- * with replay=period one draw of random numbers serves a whole period (Defazio, Bottou, 2018, "locking");
- * with replay=step each step has its own draw, the same for x and w. Running statistics see x only. Where batches
- * weigh differently (ignored ids, class weights) ∇f_B is the batch's own mean and ∇f that by weight: the fixed point
- * is the minimum of f all the same, but g is unbiased only at x = w.
+ * The mean of the correction over B is 0 only if the full gradient used the same dropout masks and augmentation. With
+ * replay=period, one draw of random numbers is used for a whole period (Defazio, Bottou, 2018, "locking"). With
+ * replay=step, each step has a different draw, the same for x and w. Running statistics are updated at x only. If
+ * batches have different weights (ignored ids, class weights), ∇f_B is the mean over the batch and ∇f the mean by
+ * weight. The fixed point is then still the minimum of f, but g is unbiased only at x = w.
  *
- * Of a generalized linear model (sw_objective) ∇f_i(w) = s_i a_iᵀ: the n·outputs numbers s_i are kept, and the gradient
- * at w is not evaluated again.
+ * For a generalized linear model (sw_objective), ∇f_i(w) = s_i a_iᵀ: the n·outputs numbers s_i are stored, and the
+ * gradient at w is not evaluated again.
  *
- * lr=auto takes 1/L or another step size (step=; theorems ask for less, such as 1/(3L), with L of the rows). L is
- * given, computed from the rows (lipschitz=auto), or measured during the run: with Δg = ∇f_B(x) - ∇f_B(w) it is at
+ * lr=auto is 1/L or another step size (step=; theorems need smaller ones, such as 1/(3L), with L of the rows). L is
+ * given, computed from the rows (lipschitz=auto), or measured during the run: with Δg = ∇f_B(x) - ∇f_B(w), L is at
  * least ‖Δg‖²/⟨Δg, x - w⟩ if f_B is convex, and at least ‖Δg‖/‖x - w‖ for any f_B. See svrg_step_size.c.
  */
 #include <swale/kernel.h>
@@ -112,7 +112,7 @@ enum { SVRG_ADDED_SCALARS = 4 };
     (SVRG_WHOLE(since) | SVRG_WHOLE(inner) | SVRG_WHOLE(draw_high) | SVRG_WHOLE(draw_low) | SVRG_WHOLE(frozen) | \
      SVRG_WHOLE(stored))
 
-/* Over sparse rows in memory a step costs O(nonzeros), and batches gain nothing. */
+/* Over sparse rows in memory a step costs O(nonzeros), and batches have no advantage. */
 static int64_t svrg_choose_batch(const sw_estimate *e) {
     return e->objective->glm && e->objective->glm->sparse ? 1 : 64;
 }
@@ -157,7 +157,8 @@ static sw_status svrg_start(sw_estimate *e) {
 
 /* ---- The snapshot ---- */
 
-/* The slope of the objective at the snapshot along `way`, penalties and bounds included; NaN outside the bounds. */
+/* Computes the slope of the objective at the snapshot along `way`, including penalties and bounds; NaN if the snapshot
+ * is outside the bounds. */
 static sw_status svrg_slope_along(sw_estimate *e, const void *way, double *slope) {
     const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     void *g = sw_estimate_scratch(e, DIFFERENCE, 0);
@@ -171,7 +172,7 @@ static sw_status svrg_slope_along(sw_estimate *e, const void *way, double *slope
     return SW_OK;
 }
 
-/* w ← the point, with ∇f(w) */
+/* Sets w to the point, and computes ∇f(w). */
 static sw_status svrg_take_snapshot(sw_estimate *e, const void *point) {
     const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     swo_svrg_scalars *s = swo_svrg_scalars_of(e);
@@ -188,15 +189,16 @@ static sw_status svrg_take_snapshot(sw_estimate *e, const void *point) {
     return SW_OK;
 }
 
-/* Whether x has moved by more than its rounding: not if steps were skipped, or if the snapshot is a minimum. */
-static bool svrg_way_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
+/* Whether x has changed by more than its rounding error. It has not if all steps were skipped, or if the snapshot is a
+ * minimum. */
+static bool svrg_change_exceeds_rounding(const sw_estimate *e, const void *x, const void *way) {
     const double least = e->type == SW_F32 ? 0x1p-20 : 0x1p-46;
     double whole, norm;
     return sw_vector_norm(e->type, e->dim, x, &whole) == SW_OK &&
            sw_vector_norm(e->type, e->dim, way, &norm) == SW_OK && norm > least * whole;
 }
 
-/* A new snapshot; and the divisor of lr, from the way between the last one and this. */
+/* Takes a new snapshot, and updates the divisor of lr from the line between the last snapshot and this one. */
 static sw_status svrg_refresh(sw_estimate *e, const void *x) {
     const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     swo_svrg_scalars *s = swo_svrg_scalars_of(e);
@@ -208,7 +210,7 @@ static sw_status svrg_refresh(sw_estimate *e, const void *x) {
             return SW_ERR_MEMORY;
         sw_vector_axpby(e->type, e->dim, 1, next, -1, slots->snapshot, way);
         sw_estimate_zero_frozen(e, way);
-        const bool adapts = svrg_way_exceeds_rounding(e, next, way);
+        const bool adapts = svrg_change_exceeds_rounding(e, next, way);
         SW_TRY(svrg_slope_along(e, way, &before));
         SW_TRY(svrg_take_snapshot(e, next));
         SW_TRY(svrg_slope_along(e, way, &after));
@@ -217,7 +219,7 @@ static sw_status svrg_refresh(sw_estimate *e, const void *x) {
     } else {
         SW_TRY(svrg_take_snapshot(e, next));
     }
-    s->since = e->step; /* a skip takes it back: then both are built again */
+    s->since = e->step; /* a skipped step restores `since`, and w and ∇f(w) are then computed again */
     s->inner = 0;
     s->frozen = sw_estimate_frozen_set(e);
     return SW_OK;
@@ -225,7 +227,7 @@ static sw_status svrg_refresh(sw_estimate *e, const void *x) {
 
 /* ---- The estimate ---- */
 
-/* g = 1/w Σ ((1 - α + αc) s_i(x) - αc s_i(w)) a_i + α full, w the weight of the batch */
+/* g = 1/w Σ ((1 - α + αc) s_i(x) - αc s_i(w)) a_i + α full, where w is the weight of the batch */
 static sw_status svrg_estimate_glm(sw_estimate *e, const void *x, void *g, double much) {
     const int64_t outputs = e->objective->outputs, numbers = e->count * outputs;
     const size_t row = (size_t)outputs * sw_dtype_size(e->type);
@@ -267,7 +269,7 @@ static sw_status svrg_estimate_on_tape(sw_estimate *e, const void *x, void *g, d
     if (!there)
         return SW_ERR_MEMORY;
     SW_TRY(sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g));
-    args.part = swo_svrg_part(e); /* now that the loss's weight is known */
+    args.part = swo_svrg_part(e); /* the weight of the loss, which it needs, is known here */
     if (swo_svrg_searches(e))
         SW_TRY(swo_svrg_keep_batch_gradient(e, g));
     SW_TRY(sw_estimate_gradient(e, swo_svrg_slots_of(e)->snapshot, e->ids, e->count, NULL, there));
@@ -299,7 +301,8 @@ static sw_status svrg_estimate(sw_estimate *e, const void *x, void *g) {
     return SW_OK;
 }
 
-/* Of a frozen parameter the mean is its value, which may be Inf: a difference of two such would be NaN. */
+/* Updates the mean of the iterates. For a frozen parameter it is the value, which may be Inf: the difference of two
+ * such values would be NaN. */
 static void svrg_next_mean(sw_estimate *e, double weight, const void *x) {
     const swo_svrg_slots *slots = swo_svrg_slots_of(e);
     const size_t size = sw_dtype_size(e->type);
@@ -313,7 +316,7 @@ static void svrg_next_mean(sw_estimate *e, double weight, const void *x) {
     sw_estimate_zero_frozen(e, slots->next_low);
 }
 
-/* `next` is the mean of the period's iterates so far, or each of them with equal probability. */
+/* Updates `next`: the mean of the iterates of the period, or one of them, each with equal probability. */
 static sw_status svrg_commit(sw_estimate *e) {
     const double k = (double)++swo_svrg_scalars_of(e)->inner;
     const void *x = sw_params_x(e->params);

@@ -1,5 +1,5 @@
-/* What the files of SVRG share: svrg.c, the method; svrg_in_memory.c, samples in memory; svrg_step_size.c, lr=auto;
- * svrg_batch.c, a step's samples. */
+/* Declarations that the files of SVRG share: svrg.c has the method, svrg_in_memory.c the code for samples in memory,
+ * svrg_step_size.c that for lr=auto, and svrg_batch.c the samples of a step. */
 #ifndef SWALE_ESTIMATORS_SVRG_H
 #define SWALE_ESTIMATORS_SVRG_H
 
@@ -14,20 +14,20 @@ enum { ONE_3L, ONE_L, ONE_2L, ONE_4L }; /* step */
 
 typedef struct swo_svrg_slots {
     void *snapshot, *full; /* w, ∇f(w) */
-    void *next, *next_low; /* what the next snapshot will be, and its low-order part; NULL with snapshot=last */
+    void *next, *next_low; /* the next snapshot, and its low-order part; NULL with snapshot=last */
     void *table;           /* of a generalized linear model: the derivatives at the snapshot, [n, outputs] */
     void *x_low;           /* the low-order part of x in f32 */
 } swo_svrg_slots;
 
 typedef struct swo_svrg_scalars {
-    int64_t since;               /* the step that took the snapshot, 0 for none */
-    int64_t inner;               /* steps since then */
-    int64_t draw_high, draw_low; /* the random draw of the period in two halves, each below 2^32 */
-    int64_t frozen;              /* which parameters were frozen then */
+    int64_t since;               /* the step that took the snapshot; 0: none */
+    int64_t inner;               /* the number of steps since then */
+    int64_t draw_high, draw_low; /* `draw` of the period in two halves, each below 2^32 */
+    int64_t frozen;              /* the set of frozen parameters when the snapshot was taken */
     double l;                    /* L */
     int64_t stored;              /* 1: `table` holds the derivatives at the snapshot */
     double l_least;              /* a lower bound of L, from the snapshot (swo_least_l) */
-    double divisor;              /* by which lr=auto is divided, 1 at least (swo_svrg_adapt) */
+    double divisor;              /* lr=auto is divided by this number, which is at least 1 (swo_svrg_adapt) */
 } swo_svrg_scalars;
 
 static inline const swo_svrg_options *swo_svrg_options_of(const sw_estimate *e) {
@@ -47,40 +47,40 @@ enum { VISIT_S, VISIT_T, VISIT_WORK, VISIT_ENTRY, DIRECTION }; /* of samples in 
 
 /* Whether the next step takes a snapshot. */
 bool swo_svrg_due(const sw_estimate *e);
-/* Samples of a batch, at most. */
+/* The largest number of samples in a batch. */
 int64_t swo_svrg_batch(const sw_estimate *e);
-/* |B| R/n, but for batches without an epoch; R of a loss that is a sum over its samples. */
+/* c = |B| R/n (svrg.c), or 1 if there are no epochs. For a loss that is a sum: R, or n/|B| if there are no epochs. */
 double swo_svrg_part(const sw_estimate *e);
 
 /* ---- svrg_step_size.c ---- */
 
-/* Whether L is measured during the run, and whether in this step. */
+/* Whether L is measured during the run; whether it is measured in this step. */
 bool swo_svrg_searches(const sw_estimate *e);
 bool swo_svrg_measures(const sw_estimate *e);
-/* lr=auto, of parameters whose penalty is l2. */
+/* The value of lr=auto, and that for parameters with the penalty l2. */
 double swo_svrg_step_size_with(const sw_estimate *e, double l2);
 double swo_svrg_step_size(const sw_estimate *e);
-/* lipschitz=auto */
+/* Computes L for lipschitz=auto. */
 sw_status swo_svrg_l_of_rows(sw_estimate *e);
-/* L ← max(met, L less its decay, L_least): met is a curvature that was measured */
+/* L ← max(met, L times its decay, L_least), where `met` is a measured curvature. */
 void swo_svrg_take_l(sw_estimate *e, double met);
 /* Updates L from Δg = g_x - g_w. */
 sw_status swo_svrg_note_curvature(sw_estimate *e, const void *x, const void *g, const void *difference);
-/* Keeps a copy of the batch's gradient, from which measure_ahead takes the curvature along the step g. */
+/* Copies the gradient of the batch, with which swo_svrg_measure_ahead measures the curvature along the step g. */
 sw_status swo_svrg_keep_batch_gradient(sw_estimate *e, const void *g);
 sw_status swo_svrg_measure_ahead(sw_estimate *e, const void *x, const void *g);
-/* Sets the divisor of lr. before, after: slopes of the objective along the way from a snapshot to the next, at both
- * ends. */
+/* Updates the divisor of lr. before, after: the slopes of the objective along the line from a snapshot to the next one,
+ * at its two ends. */
 void swo_svrg_adapt(sw_estimate *e, double before, double after);
 
 /* ---- svrg_in_memory.c ---- */
 
 /* The derivatives of a sample at the snapshot. */
 void *swo_svrg_entry(const sw_estimate *e, int64_t id);
-/* Fills the table with those of all samples; full ← 1/W Σ s_i a_i, W the weight of all (1 of a sum), unless it is
- * NULL. */
+/* Fills the table with the derivatives of all samples at the snapshot. Unless `full` is NULL, full ← 1/W Σ s_i a_i,
+ * where W is the weight of all samples, or 1 if the loss is a sum. */
 sw_status swo_svrg_store(sw_estimate *e, void *full);
-/* g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i of samples in memory, alpha given; and lr. */
+/* Computes g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i over samples in memory, and sets lr. */
 sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, double alpha);
 sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run);
 

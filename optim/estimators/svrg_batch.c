@@ -1,15 +1,16 @@
-/* A batch of SVRG: its samples, its part of an epoch, and whether it begins a period (svrg.h). */
+/* A batch of SVRG: its number of samples, its part of an epoch, and whether it begins a period (svrg.h). */
 #include "optim/estimators/svrg.h"
 
 #include <math.h>
 
-/* In steps. It may be longer than any int64_t: one snapshot and never another. */
+/* The period in steps. It may be larger than any int64_t; then there is only one snapshot. */
 static double svrg_period(const sw_estimate *e) {
     const swo_svrg_options *o = swo_svrg_options_of(e);
     return ceil(o->period > 0 ? o->period : 2 * (double)e->n / fmin(o->batch, (double)e->n));
 }
 
-/* The full gradient is 0 where parameters were frozen when it was taken: a change of these needs another snapshot. */
+/* The full gradient is 0 for parameters that were frozen when it was computed, so that a change of the frozen
+ * parameters requires another snapshot. */
 bool swo_svrg_due(const sw_estimate *e) {
     const swo_svrg_scalars *s = swo_svrg_scalars_of(e);
     return s->since == 0 || (double)(e->step - s->since) >= svrg_period(e) || s->frozen != sw_estimate_frozen_set(e);

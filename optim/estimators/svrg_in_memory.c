@@ -11,7 +11,6 @@ void *swo_svrg_entry(const sw_estimate *e, int64_t id) {
     return (char *)swo_svrg_slots_of(e)->table + (size_t)(id * e->objective->outputs) * sw_dtype_size(e->type);
 }
 
-/* table ← the derivatives at the snapshot; full ← 1/W Σ s_i a_i, W the weight of all (1 of a sum), unless it is NULL */
 sw_status swo_svrg_store(sw_estimate *e, void *full) {
     enum { CHUNK = 1000 };
     int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
@@ -36,7 +35,7 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
     return status;
 }
 
-/* c/|B|, the factor of t in g */
+/* The factor of t in g, c/|B|. */
 static double svrg_fresh_part(const sw_estimate *e) {
     return swo_svrg_part(e) / (double)e->count;
 }
@@ -55,9 +54,9 @@ static sw_status svrg_measure_step(sw_estimate *e, swo_glm_visit *visit) {
     return SW_OK;
 }
 
-/* Visits the step's samples: s, t = Σ (s_i(x) - s_i(w)) [a_i, 1], and L if this step measures it: along the change t,
- * which shows the largest curvature best, or along the step, which must not be too long. Single steps and loops share
- * this function, so that a run does not depend on which steps a loop takes. */
+/* Visits the samples of the step: computes s and t = Σ (s_i(x) - s_i(w)) [a_i, 1], and L if this step measures it. L is
+ * measured along the change t, which shows the largest curvature best, or along the step, which must not be too long.
+ * Single steps and loops share this function, so that a run does not depend on which steps a loop takes. */
 static sw_status svrg_visit_batch(sw_estimate *e, swo_glm_visit *visit) {
     const int64_t outputs = e->objective->outputs;
     const size_t row = (size_t)outputs * sw_dtype_size(e->type);
@@ -87,7 +86,6 @@ static sw_status svrg_visit_batch(sw_estimate *e, swo_glm_visit *visit) {
     return SW_OK;
 }
 
-/* Samples in memory, without a tape: g = α (c/|B| t + full) + (1 - α)/|B| Σ s_i a_i */
 sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, double alpha) {
     const int64_t batch = swo_svrg_batch(e), numbers = batch * e->objective->outputs;
     void *s = sw_estimate_scratch(e, VISIT_S, numbers), *t = sw_estimate_scratch(e, VISIT_T, 0),
@@ -98,7 +96,7 @@ sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, do
         SW_TRY(swo_svrg_store(e, NULL));
     swo_glm_visit visit = {.f = e->objective, .x = x, .s = s, .t = t, .squares = swo_squares(e)};
     double norm;
-    swo_find_rests(e, &visit.weights_rest, &visit.bias_rests);
+    swo_find_frozen_parts(e, &visit.weights_frozen, &visit.bias_frozen);
     swo_glm_use_work(e, batch, &visit, work);
     SW_TRY(svrg_visit_batch(e, &visit));
     e->value = visit.loss / (double)e->count;
@@ -113,7 +111,7 @@ sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, do
 
 /* ---- Many steps in one loop, over samples in memory ---- */
 
-/* *taken is false where the pipeline must take the step, or refuse it; scalars are then as before. */
+/* Takes one step. *taken is false if the pipeline must take the step, or refuse it; the scalars are then restored. */
 static sw_status svrg_loop_step(swo_glm_loop *loop, bool *taken) {
     sw_estimate *e = loop->e;
     SW_TRY(svrg_visit_batch(e, &loop->visit));
@@ -133,7 +131,7 @@ static sw_status svrg_loop_step(swo_glm_loop *loop, bool *taken) {
     return sw_run_end_step(loop->run, e->count, loop->visit.loss / (double)e->count);
 }
 
-/* Takes steps up to the one that takes a snapshot, which the pipeline takes. */
+/* Takes steps up to the next one with a snapshot, which the pipeline takes. */
 sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run) {
     const swo_svrg_options *o = swo_svrg_options_of(e);
     const int64_t batch = swo_svrg_batch(e);
@@ -141,7 +139,7 @@ sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run) {
     if (o->snapshot != LAST || o->alpha != 1 || o->over > 0 || swo_svrg_scalars_of(e)->stored == 0)
         return SW_OK;
     SW_TRY(swo_glm_loop_begin(&loop, e, run, batch, swo_svrg_slots_of(e)->full, NULL));
-    if (!loop.visit.lazy) /* also with batch=1: ∇f(w) is not along the row: svrg_measure_step needs t in full */
+    if (!loop.visit.lazy) /* also with batch=1: svrg_measure_step adds ∇f(w), not a multiple of the row */
         loop.move.t = loop.visit.t = sw_estimate_scratch(e, VISIT_T, 0);
     sw_status status = SW_OK;
     bool taken = true;
@@ -157,7 +155,7 @@ sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run) {
             loop.visit.following = ids[0];
         }
         status = svrg_loop_step(&loop, &taken);
-        if (!taken && status == SW_OK) /* the pipeline draws this batch again */
+        if (!taken && status == SW_OK) /* so that the pipeline draws this batch again */
             status = sw_sampler_seek(e->sampler, epoch, position);
     }
     swo_glm_loop_end(&loop);

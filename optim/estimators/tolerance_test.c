@@ -4,9 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-/* The estimate lags the gradient by what x moved in the last epochs: it may be above it, by a factor of 4 where convergence
- * is fast, or below. So it is checked eight times an epoch, and the true gradient decides, which costs as much as an epoch:
- * first where the estimate is ten times the tolerance, then where the gradient must be near it by the ratio that both had. */
+/* The estimate is a mean of gradients of the last epochs. Its norm may be larger than that of the gradient, by a factor
+ * of 4 if the convergence is fast, or smaller. It is therefore only checked eight times per epoch whether the true
+ * gradient, which decides but costs as much as an epoch, should be computed: first when the estimate is ten times the
+ * tolerance, then when the last ratio of the two norms predicts that the gradient is near the tolerance. */
 int64_t swo_table_tests_every(const sw_estimate *e) {
     if (swo_table_options_of(e)->tol == 0)
         return 0;
@@ -20,10 +21,10 @@ sw_status swo_table_test_tolerance(sw_estimate *e, const void *x, const void *g)
     swo_table_scalars *s = swo_table_scalars_of(e);
     if (every == 0)
         return SW_OK;
-    void *all = sw_estimate_scratch(e, TABLE_WORK, e->dim); /* in the first step, like all memory of a step */
+    void *all = sw_estimate_scratch(e, TABLE_WORK, e->dim); /* allocated in the first step, like all memory of a step */
     if (!all)
         return SW_ERR_MEMORY;
-    if (e->x_written || s->norm > tol) /* or tol was larger in the file */
+    if (e->x_written || s->norm > tol) /* or the run was loaded, and had a larger tol */
         s->converged = 0;
     if (e->step % every != 0 || (s->seen < swo_table_rows(e) && s->filled == 0))
         return SW_OK;
@@ -31,7 +32,7 @@ sw_status swo_table_test_tolerance(sw_estimate *e, const void *x, const void *g)
     s->converged = 0;
     memcpy(all, g, (size_t)e->dim * sw_dtype_size(e->type));
     SW_TRY(sw_estimate_penalized_norm(e, x, all, &estimate));
-    if (isinf(estimate)) /* outside the bounds */
+    if (isinf(estimate)) /* x is outside the bounds */
         return SW_OK;
     s->norm = estimate;
     const double ratio = s->ratio > 0 ? fmin(1.1 * s->ratio, 10) : 10;

@@ -58,7 +58,7 @@ SW_SECOND_MOMENT_KERNELS(adagrad, adagrad_slots, v, v_f64, 1)
 
 static const sw_kernels adagrad_kernels = SW_KERNEL_TABLE(adagrad_update);
 
-/* A sum of a million steps. */
+/* The test assumes a sum over a million steps. */
 static bool adagrad_in_f64(const double *option) {
     const adagrad_options *o = SW_OPTIONS_AS(option, adagrad_options);
     return sw_squares_need_f64(o->eps, o->eps_in_root != 0, 0x1p-20, 2);

@@ -13,7 +13,7 @@
 
 #if SW_KERNEL_PASS
 
-/* With the denominator, n ≤ SW_BLOCK_LENGTH elements. */
+/* A step with denominator on n ≤ SW_BLOCK_LENGTH elements. */
 SW_K_INLINE void SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
                                   real *restrict m, real *restrict v) {
     const adam_options *o = SW_STEP_OPTIONS(s, adam_options);
@@ -119,9 +119,9 @@ sw_status swo_adam_check(const sw_step *s, const char *rule) {
                                    SW_STEP_SLOTS(s, adam_slots)->v_f64);
 }
 
-/* |m| ≤ R √v: with m' = β1 m + ϕ g and v' = β2 v + (1 - β2) g², Cauchy and Schwarz give
- * R'² = β1² R²/β2 + ϕ²/(1 - β2). What g² lost to flushing leaves `rest` in m. Without v, or a history, the
- * denominator's least value remains. */
+/* R bounds |m|/√v. With m' = β1 m + ϕ g and v' = β2 v + (1 - β2) g², the Cauchy-Schwarz inequality gives R'² = β1²
+ * R²/β2 + ϕ²/(1 - β2). If g² was flushed to zero, m has an additional part, of which `rest` is a bound. If there is no
+ * v, or the previous steps are not known, only the smallest denominator bounds the step. */
 void swo_adam_reach_with(const sw_step *s, sw_bounds *b, double *v) {
     const adam_options *o = SW_STEP_OPTIONS(s, adam_options);
     const adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);

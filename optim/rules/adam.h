@@ -1,12 +1,12 @@
-/* What Adam and its kin share. Each of them is, with its own coefficients,
+/* The code that Adam and its variants share. Each of them is, with different coefficients,
  *     g ← g + λθ                                         λ = 0 if the decay is decoupled
  *     m ← β1 m + ϕ g                                     ϕ = 1 - β1
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - (a m + b g) / (√(v/(1 - β2ᵗ) + ε) + ε)    one of the two ε is 0
- * adam: a = η/(1 - β1ᵗ), b = 0; nadam, nadamw, …: see there. The loop is in adam.c.
+ * For adam, a = η/(1 - β1ᵗ) and b = 0; for the others see their files. The loop is in adam.c.
  *
- * The products are ((1 - β2) g) g, and √(v + ε(1 - β2ᵗ))/√(1 - β2ᵗ) instead of √(v/(1 - β2ᵗ) + ε): no
- * intermediate result is larger than v itself, so that f32 takes every g whose v it can hold, as PyTorch's does.
+ * The products are computed as ((1 - β2) g) g, and the root as √(v + ε(1 - β2ᵗ))/√(1 - β2ᵗ). No intermediate result is
+ * larger than v itself, so that f32 overflows only if v does, as in PyTorch.
  */
 #ifndef SWALE_RULES_ADAM_H
 #define SWALE_RULES_ADAM_H
@@ -16,25 +16,25 @@
 
 #include <math.h>
 
-/* The options that all of them begin with. */
+/* The first options of all these rules. */
 typedef struct adam_options {
     double lr, beta1, beta2, eps, eps_in_root, weight_decay;
 } adam_options;
 
-/* A rule's own coefficients follow these. */
+/* The first coefficients of all these rules; those of one rule follow them. */
 typedef struct adam_coefficients {
-    double a, b;       /* of m and g in the numerator */
+    double a, b;       /* the factors of m and g in the numerator */
     double phi;        /* ϕ */
     double root_scale; /* the denominator is √(v + eps_inside)·root_scale + eps_outside */
     double
         inverse_scale; /* 1/root_scale: kernels multiply a, b and eps_outside by it instead of the root by root_scale,
-                           * an operation less for each element */
+                           * one operation less for each element */
     double eps_inside, eps_outside;
-    double l2, shrink;     /* λ in the gradient; 1 - ηλ */
-    double no_denominator; /* 1: in this step the denominator is 1 */
+    double l2, shrink;     /* λ in the gradient; the factor 1 - ηλ of θ */
+    double no_denominator; /* if 1, the denominator is 1 in this step */
 } adam_coefficients;
 
-/* v_f64 takes the place of v for a small ε (second_moments.h). Neither of them: no denominator. */
+/* v_f64 replaces v for a small ε (second_moments.h). If both are NULL, there is no denominator. */
 typedef struct adam_slots {
     void *m, *v, *v_f64;
 } adam_slots;
@@ -61,16 +61,17 @@ extern const sw_slot swo_adam_slot_table[];
 bool swo_adam_in_f64(const double *option);
 bool swo_adam_needs_v(const double *option, sw_dtype type);
 bool swo_adam_needs_v_f64(const double *option, sw_dtype type);
-/* For `begin`. All coefficients as Adam has them; as NadamW has them. */
+/* For `begin`: set all coefficients to those of Adam, or to those of NadamW. */
 void swo_adam_begin(sw_step *step, bool decoupled);
 void swo_nadamw_begin(sw_step *step);
-/* The denominator is (v/correction)^(1/p) + ε, or (v/correction + ε)^(1/p) with eps_in_root. */
+/* Sets the denominator to (v/correction)^(1/p) + ε, or to (v/correction + ε)^(1/p) with eps_in_root. */
 void swo_adam_root(sw_step *step, double correction, double p);
-/* The end of `begin`: sw_second_moments_check. */
+/* Call it at the end of `begin`: see sw_second_moments_check. */
 sw_status swo_adam_check(const sw_step *step, const char *rule);
-/* Bounds, from the coefficients. `own` bounds |m|/√v. */
+/* `reach`, which computes the bounds from the coefficients. bounds->own is a bound of |m|/√v. */
 void swo_adam_reach(const sw_step *step, sw_bounds *bounds);
-/* For rules whose denominator is no smaller, with slots of their own after m. v: the bound of theirs; NULL: they have none. */
+/* For rules whose denominator is at least that of Adam, and which have other slots after m. v: their bound of v; NULL
+ * if they have no v. */
 void swo_adam_reach_with(const sw_step *step, sw_bounds *bounds, double *v);
 
 #endif

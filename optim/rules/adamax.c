@@ -46,7 +46,7 @@ static void SW_K(adamax)(void *args, int64_t begin, int64_t end, double *sums) {
 
 static const sw_kernels adamax_kernels = SW_KERNEL_TABLE(adamax);
 
-/* own: R with |m| ≤ R u. u is at least |g| + ε, and β2 times what it was: R' = β1 R/β2 + 1 - β1. */
+/* bounds->own is R with |m| ≤ R u. The new u is at least |g| + ε and at least β2 u, so that R' = β1 R/β2 + 1 - β1. */
 static void adamax_reach(const sw_step *s, sw_bounds *b) {
     const adamax_options *o = SW_STEP_OPTIONS(s, adamax_options);
     const double step_size = fabs(SW_STEP_COEFFICIENTS(s, adamax_coefficients)->step_size), n = sqrt((double)b->count),

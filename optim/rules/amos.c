@@ -43,7 +43,7 @@ static inline void SW_K(amos_row)(const sw_step *s, int64_t n, real *restrict x,
     const double fade = 1 / (1 + c->d_root * *b);
     *b += gamma * (1 + *b);
 
-    /* √r may be too small a number for f32, and g is then large: it is scaled down first. */
+    /* √r may be too small for f32. Then g is large, and is first scaled down. */
     const double root = sqrt(r), scale = root < 0x1p-60 ? 0x1p-100 : 1;
     const real of_x = (real)(fade * (gamma / 2 + o->extra_l2)), of_g = (real)(fade * xi * c->eta * (root / scale)),
                down = (real)scale, mu = (real)o->momentum, one_minus_mu = (real)(1 - o->momentum);
@@ -61,7 +61,7 @@ static inline void SW_K(amos_row)(const sw_step *s, int64_t n, real *restrict x,
     }
 }
 
-/* Rows [begin, end): a row's g is met again in the cache. */
+/* Processes rows [begin, end). Each row is read twice, the second time from the cache. */
 static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const amos_slots *slots = SW_STEP_SLOTS(s, amos_slots);
@@ -83,7 +83,7 @@ static int64_t amos_rows(const sw_param *p) {
     return p->rank >= 2 ? p->shape[0] : 1;
 }
 
-/* The scale η that the tensor's elements are to have. */
+/* The expected scale η of the elements of a tensor. */
 static double amos_eta(const sw_param *p, const amos_options *o) {
     const double fan_in = (double)(p->fan_in > 0 ? p->fan_in : p->count / amos_rows(p));
     switch (p->role) {
@@ -96,7 +96,7 @@ static double amos_eta(const sw_param *p, const amos_options *o) {
     }
 }
 
-/* Rows in a tile: about SW_TILE elements. */
+/* The number of rows per tile, which has about SW_TILE elements. */
 static int64_t amos_tile_rows(const sw_step *s) {
     const int64_t length = (int64_t)SW_STEP_COEFFICIENTS(s, amos_coefficients)->row_length;
     return length < SW_TILE ? SW_TILE / length : 1;
@@ -120,15 +120,15 @@ static sw_status amos_tensor(sw_step *s) {
     c->c_root = o->c * sqrt(o->lr);
     const int64_t row_length = s->count / rows;
     c->row_length = (double)row_length;
-    if (s->count < 4 * SW_TILE) /* too little to share out */
+    if (s->count < 4 * SW_TILE) /* too small for several threads */
         amos_kernels[s->type][sw_cpu_level()](s, 0, rows, NULL);
     else
         sw_parallel(amos_update_tile, s, (rows + amos_tile_rows(s) - 1) / amos_tile_rows(s));
     return SW_OK;
 }
 
-/* r ḡ² is at most 1/(1 - β), since v ≥ (1 - β) ḡ²; so γ ≤ ξ²/(1 - β), and √r ‖g‖ ≤ √(elements/(1 - β)); r is at
- * most 2^125. */
+/* Because v ≥ (1 - β) ḡ², r ḡ² is at most 1/(1 - β). Therefore γ ≤ ξ²/(1 - β), and √r ‖g‖ ≤ √(elements/(1 - β)). r is
+ * at most 2^125. */
 static void amos_reach(const sw_step *s, sw_bounds *bounds) {
     const amos_options *o = SW_STEP_OPTIONS(s, amos_options);
     double *v = &SW_SLOT_BOUND(bounds, amos_slots, v), *b = &SW_SLOT_BOUND(bounds, amos_slots, b),

@@ -22,7 +22,7 @@ typedef struct amsgrad_slots {
 } amsgrad_slots;
 typedef struct amsgrad_coefficients {
     adam_coefficients adam;
-    double v_scale; /* of v in the maximum */
+    double v_scale; /* the factor of v in the maximum */
 } amsgrad_coefficients;
 #endif
 

@@ -1,6 +1,6 @@
 /* FISTA (A. Beck, M. Teboulle, SIAM J. Imaging Sci. 2, 2009): Nesterov's accelerated gradient with a prox
- * (kernel_prox.h). The parameters are y, where the gradient is taken; the slot x has the iterates, with exact zeros,
- * and is the point.
+ * (kernel_prox.h). The parameters are y, at which the gradient is evaluated. The slot x has the iterates, with exact
+ * zeros, and is the point of evaluation.
  *     x' = prox_{ηh}(y - η (g + λy))
  *     t' = (1 + √(1 + 4t²))/2,   β = (t - 1)/t'         t = 1 at first
  *     y  ← x' + β (x' - x),   x ← x',   t ← t'
@@ -133,7 +133,7 @@ static sw_status fista_begin(sw_step *s) {
     return sw_prox_check("fista", &o->prox, o->lr);
 }
 
-/* An lr above 1/μ is one of an L that is not yet known (lr=auto): β = 0 is the strongly convex limit. */
+/* If lr is above 1/μ, L is not yet known (lr=auto). β is then 0, its value at lr = 1/μ. */
 static sw_status fista_decide(sw_step *s, const double *sums) {
     const fista_options *o = SW_STEP_OPTIONS(s, fista_options);
     const fista_sums *total = (const void *)sums;
@@ -144,7 +144,7 @@ static sw_status fista_decide(sw_step *s, const double *sums) {
     const double beta = o->mu > 0 ? (1 - root) / (1 + root) : (t - 1) / next_t;
     SW_STEP_COEFFICIENTS(s, fista_coefficients)->beta = restarts ? 0 : beta;
     scalars->t = next_t;
-    scalars->residual = fmin(sqrt(total->square), DBL_MAX); /* also where squares have no number */
+    scalars->residual = fmin(sqrt(total->square), DBL_MAX); /* finite even if the sum of squares overflows */
     return SW_OK;
 }
 

@@ -1,6 +1,6 @@
 /* Fromage (Bernstein, Vahdat, Yue, Liu, NeurIPS 2020), for each tensor:
  *     θ ← (θ - η ‖θ‖/‖g‖ g) / √(1 + η²)
- * Norms are at least min_norm, so that a tensor of zeros moves, and a gradient of zeros is allowed.
+ * Norms are at least min_norm, so that a tensor of zeros can change, and a gradient of zeros is allowed.
  * The kernel scales g by a power of 2 to a norm of about 1 first: η ‖θ‖/‖g‖ may be outside the range of f32.
  */
 #include <swale/kernel.h>
@@ -10,7 +10,7 @@
 typedef struct fromage_options {
     double lr, min_norm;
 } fromage_options;
-/* θ ← shrink θ - of_g (scale g) */
+/* The coefficients of θ ← shrink θ - of_g (scale g). */
 typedef struct fromage_coefficients {
     double shrink, of_g, scale;
 } fromage_coefficients;

@@ -2,8 +2,9 @@
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²
  *     θ ← (1 - ηλ) θ - η/(1 - β1ᵗ) · (β1 m + (1 - β1) g) / ((v/(1 - β2ᵗ))^(1/p) + ε)
- * p = 2 is NadamW; p = 1.5, the other value of the competition, is also fast (kernel_roots.h). Any other root is
- * sw_k_power of v, clamped to the normal numbers: 0 has no logarithm, and squares of f32 reach Inf beyond |g| = 1.8e19.
+ * p = 2 is NadamW. For p = 2 and p = 1.5, the values of the competition, there are fast roots (kernel_roots.h). Other
+ * roots are computed by sw_k_power from v, clamped to the normal numbers: 0 has no logarithm, and in f32 g² is Inf if
+ * |g| is above 1.8e19.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_blocks.h>
@@ -55,7 +56,7 @@ SW_SECOND_MOMENT_KERNELS(nadamp, adam_slots, v, v_f64, 1)
 
 static const sw_kernels nadamp_kernels = SW_KERNEL_TABLE(nadamp_update);
 
-/* Another root than √: only the least denominator, that of v = 0, bounds the step. */
+/* For roots other than √, only the smallest denominator, that of v = 0, bounds the step. */
 static void nadamp_reach(const sw_step *s, sw_bounds *b) {
     const nadamp_options *o = SW_STEP_OPTIONS(s, nadamp_options);
     const adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);

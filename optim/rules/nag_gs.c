@@ -14,7 +14,7 @@ typedef struct nag_gs_options {
 typedef struct nag_gs_slots {
     void *v;
 } nag_gs_slots;
-/* v ← of_v v + of_x θ - of_g g,  θ ← θ + toward (v - θ) */
+/* The coefficients of v ← of_v v + of_x θ - of_g g,  θ ← θ + toward (v - θ). */
 typedef struct nag_gs_coefficients {
     double of_v, of_x, of_g, toward;
 } nag_gs_coefficients;

@@ -51,7 +51,7 @@ SW_K_INLINE void SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool cen
     }
 }
 
-/* One loop for each of the four combinations: both are constants where this is called. */
+/* Both flags are constants in each call, so that the compiler makes one loop for each combination. */
 SW_K_INLINE void SW_K(rmsprop_loop)(const sw_step *s, int64_t begin, int64_t end, const bool centered,
                                     const bool has_momentum) {
     const rmsprop_slots *slots = SW_STEP_SLOTS(s, rmsprop_slots);

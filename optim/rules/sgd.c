@@ -1,20 +1,20 @@
 /* SGD with momentum (Polyak 1964), as torch.optim.SGD defines it:
  *     g ← g + λθ
  *     m ← g on the first step, then μ m + (1 - τ) g
- *     θ ← θ - η (g + μ m)  if nesterov,  θ - η m  else;  without momentum θ - η g
+ *     θ ← θ - η (g + μ m)  if nesterov,  else θ - η m;  without momentum θ - η g
  *
  * With l1 or a box (kernel_prox.h) it is the proximal gradient method, where λθ of weight_decay belongs to the gradient
  * of f:
  *     θ ← prox_{ηh}(θ - η g)
  * and with momentum iPiano (Ochs, Chen, Brox, Pock, SIAM J. Imaging Sci. 7, 2014), which converges for
- * η < 2 (1 - μ)/L, also where f is not convex:
+ * η < 2 (1 - μ)/L, even if f is not convex:
  *     θ' = prox_{ηh}(θ - η g + μ (θ - θ before))
- * in PyTorch's terms, in which m is the last move divided by -η:
+ * In PyTorch's variables, in which m is the last change of θ divided by -η:
  *     m ← μ m + g,   v = θ - η m,   θ ← prox_{ηh}(v),   m ← m + (v - θ)/η
- * Without the last update, m would contain moves that the prox has undone, and h would have a smaller weight than f:
- * the minimum would be that of f + (1 - μ) h. With a box and gradients of batches
- * it is the method of Mai and Johansson (ICML 2020).
- * With nesterov, θ would be the extrapolated point, to which the prox does not apply: use fista for that method.
+ * Without the last update, m would contain changes that the prox has undone, and h would have a smaller weight than f:
+ * the minimum would be that of f + (1 - μ) h. With a box and gradients of batches it is the method of Mai and Johansson
+ * (ICML 2020). With nesterov, θ would be the extrapolated point, to which the prox does not apply: use fista for that
+ * method.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_prox.h>
@@ -30,7 +30,7 @@ typedef struct sgd_slots {
     void *m;
 } sgd_slots;
 typedef struct sgd_coefficients {
-    double proximal;  /* whether there is an h */
+    double proximal;  /* 1 if h is not 0, else 0 */
     double threshold; /* η λ₁ */
     double inverse_lr;
 } sgd_coefficients;
@@ -77,7 +77,7 @@ static void SW_K(sgd_in_two_numbers)(const sw_step *s, int64_t begin, int64_t en
         if (v - v == 0) {
             SW_K(sw_k_compensated_add)(&x[i], &x_low[i], -along);
             SW_K(sw_k_prox_pair)(&x[i], &x_low[i], threshold, low, high);
-        } else { /* infinite: the bounds may make it finite */
+        } else { /* v is infinite, but low or high may limit it */
             x[i] = SW_K(sw_k_prox)(v, threshold, low, high);
             x_low[i] = 0;
         }
@@ -140,9 +140,9 @@ static sw_status sgd_check(const double *option) {
     if (!sw_prox_is_used(&o->prox))
         return SW_OK;
     if (o->nesterov != 0)
-        return sw_fail(SW_ERR_ARGUMENT, "sgd: nesterov with l1 or a box: its parameters are the point that looks "
-                                        "ahead, which would have no exact zeros; rule fista is Nesterov's method "
-                                        "with both");
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "sgd: nesterov with l1 or a box: its parameters would be the extrapolated point, which has no "
+                       "exact zeros; use rule fista, which is Nesterov's method with l1 and boxes");
     if (o->dampening != 0)
         return sw_fail(SW_ERR_ARGUMENT,
                        "sgd: dampening = %g with l1 or a box would take the gradient of a smaller "
@@ -153,7 +153,7 @@ static sw_status sgd_check(const double *option) {
 
 static const char *sgd_not_linear(const double *option) {
     return sw_prox_is_used(&SW_OPTIONS_AS(option, sgd_options)->prox)
-               ? "the proximal step of l1, nonnegative, low and high bends it"
+               ? "the proximal step of l1, nonnegative, low and high is not linear in lr"
                : NULL;
 }
 
@@ -165,12 +165,12 @@ static sw_status sgd_begin(sw_step *s) {
     if (c->proximal == 0)
         return SW_OK;
     c->threshold = o->lr * o->prox.l1;
-    c->inverse_lr = o->lr >= least ? 1 / o->lr : 0; /* a smaller lr moves nothing but what is outside the box */
+    c->inverse_lr = o->lr >= least ? 1 / o->lr : 0; /* with a smaller lr, only elements outside the box change */
     return sw_prox_check("sgd", &o->prox, o->lr);
 }
 
-/* What m remembers is bounded in two ways: as the move over η, and as the sum of which the prox takes λ₁ of each
- * element and what is outside the box. */
+/* There are two bounds of m, and the smaller one is used: it is the change of θ divided by η; and it is μ m + g, from
+ * which the prox removes at most λ₁ in each element, and the part that leads out of the box. */
 static void sgd_reach_with_prox(const sw_step *s, sw_bounds *b) {
     const sgd_options *o = SW_STEP_OPTIONS(s, sgd_options);
     const sgd_coefficients *c = SW_STEP_COEFFICIENTS(s, sgd_coefficients);

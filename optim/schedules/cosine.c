@@ -6,7 +6,7 @@
 
 static const double PI = 3.14159265358979323846;
 
-/* From 1 at part = 0 down to low at part = 1. */
+/* Falls from 1 at part = 0 to low at part = 1. */
 static double cosine_half_wave(double low, double part) {
     return low + (1 - low) * 0.5 * (1 + cos(PI * part));
 }
@@ -54,7 +54,7 @@ static const sw_option restarts_option_table[] = {
 /* clang-format on */
 SW_MATCH_OPTIONS(restarts_options, restarts_option_table);
 
-/* Where cycle i begins: T0 (1 + m + … + mᶦ⁻¹). */
+/* The step at which cycle i begins: T0 (1 + m + … + mᶦ⁻¹). */
 static double restarts_begin(double T0, double m, double i) {
     return m == 1 ? T0 * i : T0 * (pow(m, i) - 1) / (m - 1);
 }
@@ -64,7 +64,7 @@ static double restarts_factor(const double *option, double t, double total) {
     const restarts_options *o = SW_OPTIONS_AS(option, restarts_options);
     const double T0 = o->period, m = o->growth;
     double i = m == 1 ? sw_duration_periods(t, T0) : floor(log1p(t / T0 * (m - 1)) / log(m));
-    if (t < sw_duration_exact_steps(restarts_begin(T0, m, i))) /* rounding at the seam */
+    if (t < sw_duration_exact_steps(restarts_begin(T0, m, i))) /* rounding errors where two cycles meet */
         i--;
     else if (t >= sw_duration_exact_steps(restarts_begin(T0, m, i + 1)))
         i++;

@@ -1,10 +1,10 @@
 /* Schedules of triangles: repeated (L. Smith, Cyclical learning rates, WACV 2017), or one (Smith, Topin,
- * Super-convergence, 2019). The value of an option is that at the top. */
+ * Super-convergence, 2019). The factor is 1 at the top. */
 #include <swale/schedule.h>
 
 #include <math.h>
 
-/* ---- From low to 1 in `up` steps and back in `down`; heights as torch.optim.lr_scheduler.CyclicLR ---- */
+/* ---- From low to 1 in `up` steps and back in `down`; with the heights of torch.optim.lr_scheduler.CyclicLR ---- */
 
 typedef struct cyclic_options {
     double low, up, down, height, gamma;
@@ -46,7 +46,8 @@ const sw_schedule swo_cyclic = {.size = sizeof(sw_schedule),
                                 .options = cyclic_option_table,
                                 .factor = cyclic_factor};
 
-/* ---- 1/div up to 1, down to 1/(div·final_div); ends as torch.optim.lr_scheduler.OneCycleLR has them ---- */
+/* ---- From 1/div to 1, then to 1/(div·final_div); phases end at the steps of torch.optim.lr_scheduler.OneCycleLR
+ * ---- */
 
 typedef struct one_cycle_options {
     double rise, div, final_div, shape, phases;
@@ -76,7 +77,7 @@ static double one_cycle_factor(const double *option, double t, double total) {
     const one_cycle_options *o = SW_OPTIONS_AS(option, one_cycle_options);
     const double first = 1 / o->div, last = first / o->final_div, top = o->rise * total;
     const bool three = o->phases == 3;
-    /* The last step is total - 1: each leg ends one step early. */
+    /* The last step is total - 1: each phase therefore ends one step earlier. */
     const double end[3] = {top - 1, three ? 2 * top - 2 : total - 1, total - 1};
     const double value[4] = {first, 1, three ? first : last, last};
     double begin = 0;

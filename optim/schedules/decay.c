@@ -31,9 +31,9 @@ const sw_schedule swo_step = {.size = sizeof(sw_schedule),
                               .options = step_option_table,
                               .factor = step_factor};
 
-/* ---- γ^(t/per), up to a bound. γ > 1: where weights lose their scale (a network with normalization), a
- * growing learning rate is weight decay by another name: γ = a⁻², a the larger root of
- * x² - (1 + μ - λη) x + μ = 0, with momentum μ and decay λ. ---- */
+/* ---- γ^(t/per), limited by a bound. γ > 1: if the output of a network does not depend on the scale of its weights
+ * (normalization), a growing learning rate is equivalent to weight decay: γ = a⁻², where a is the larger root of
+ * x² - (1 + μ - λη) x + μ = 0, with momentum μ and decay λ (Li, Arora 2020). ---- */
 
 typedef struct exponential_options {
     double factor, per, bound;
@@ -54,7 +54,7 @@ static double exponential_factor(const double *option, double t, double total) {
     (void)total;
     const exponential_options *o = SW_OPTIONS_AS(option, exponential_options);
     const double factor = pow(o->factor, t / o->per);
-    if (o->factor > 1) /* without a bound it ends at the largest number, not at infinity */
+    if (o->factor > 1) /* without a bound, the factor is limited to 1e300, so that it is finite */
         return fmin(factor, o->bound > 0 ? o->bound : 1e300);
     return fmax(factor, o->bound);
 }
@@ -143,7 +143,7 @@ static const sw_option inverse_time_option_table[] = {
 SW_MATCH_OPTIONS(inverse_sqrt_options, inverse_sqrt_option_table);
 SW_MATCH_OPTIONS(inverse_time_options, inverse_time_option_table);
 
-/* With s the warm-up's length W it goes on as √(W/t), t from the start of the run. */
+/* If s is the length W of the warm-up, the factor is √(W/t) with t counted from the start of the run. */
 static double inverse_sqrt_factor(const double *option, double t, double total) {
     (void)total;
     const inverse_sqrt_options *o = SW_OPTIONS_AS(option, inverse_sqrt_options);

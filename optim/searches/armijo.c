@@ -1,6 +1,6 @@
 /* Backtracking (Armijo 1966): the first α of α₀, s α₀, s² α₀, … with
  *     f(x + α d) ≤ f(x) + c α ⟨g, d⟩
- * α₀ is the rule's lr in the first step, then growth times the last accepted α. A trial with Inf or NaN is too long. */
+ * α₀ is the rule's lr in the first step, then growth times the last accepted α. A trial with Inf or NaN is rejected. */
 #include <swale/line_search.h>
 
 #include <math.h>
@@ -9,7 +9,7 @@ typedef struct armijo_options {
     double c, shrink, growth, trials;
 } armijo_options;
 typedef struct armijo_scalars {
-    double last; /* α; 0: none yet */
+    double last; /* the last accepted α; 0: none yet */
 } armijo_scalars;
 
 /* clang-format off */
@@ -50,5 +50,5 @@ const sw_line_search swo_armijo = {.size = sizeof(sw_line_search),
                                    .source = "Armijo 1966; Nocedal, Wright 2006, algorithm 3.1",
                                    .options = armijo_option_table,
                                    .scalars = armijo_scalar_names,
-                                   .cost = "1 value a trial",
+                                   .cost = "1 value per trial",
                                    .search = armijo_search};

@@ -10,7 +10,7 @@ typedef struct wolfe_options {
     double c1, c2, guess, trials;
 } wolfe_options;
 typedef struct wolfe_scalars {
-    double last, slope; /* α and ⟨g, d⟩ of the last step */
+    double last, slope; /* α and ⟨g, d⟩ of the previous step */
 } wolfe_scalars;
 enum { GUESS_SLOPE, GUESS_LAST, GUESS_LR };
 /* clang-format off */
@@ -40,7 +40,7 @@ typedef struct wolfe_work {
     int trials_left;
 } wolfe_work;
 
-/* SW_SKIPPED: none are left. */
+/* SW_SKIPPED: all trials are used up. */
 static sw_status wolfe_try(wolfe_work *w, double alpha, wolfe_trial *t) {
     if (w->trials_left-- == 0)
         return SW_SKIPPED;
@@ -52,30 +52,30 @@ static bool wolfe_finite(const wolfe_trial *t) {
     return isfinite(t->value) && isfinite(t->slope);
 }
 
-/* The first condition does not hold. */
+/* Whether the first condition is violated. */
 static bool wolfe_too_long(const wolfe_work *w, const wolfe_trial *t) {
     return !wolfe_finite(t) || !(t->value <= w->s->value + w->o->c1 * t->alpha * w->s->slope);
 }
 
-/* The second condition holds. */
+/* Whether the second condition holds. */
 static bool wolfe_flat(const wolfe_work *w, const wolfe_trial *t) {
     return fabs(t->slope) <= -w->o->c2 * w->s->slope;
 }
 
-/* Minimizer of the cubic through both (3.59); NaN: it has none. */
+/* The minimizer of the cubic through the values and slopes of both trials (3.59); NaN if there is none. */
 static double wolfe_cubic(const wolfe_trial *a, const wolfe_trial *b) {
     const double d1 = a->slope + b->slope - 3 * (a->value - b->value) / (a->alpha - b->alpha);
     const double d2 = copysign(sqrt(d1 * d1 - a->slope * b->slope), b->alpha - a->alpha);
     return b->alpha - (b->alpha - a->alpha) * ((b->slope + d2 - d1) / (b->slope - a->slope + 2 * d2));
 }
 
-/* `part` of the way from a to b. */
+/* The α at the fraction `part` of the interval from a to b. */
 static double wolfe_between(const wolfe_trial *a, const wolfe_trial *b, double part) {
     return a->alpha + part * (b->alpha - a->alpha);
 }
 
-/* Where to try inside an interval: the cubic's minimizer, away from the ends; the middle if the last trial
- * has not halved it; close to `low` if `high` is not finite and tells nothing. */
+/* The next trial inside an interval: the minimizer of the cubic, at some distance from the ends; the middle, if the
+ * previous trial has not halved the interval; close to `low`, if the values at `high` are not finite. */
 static double wolfe_inside(const wolfe_trial *low, const wolfe_trial *high, double before) {
     if (!wolfe_finite(high))
         return wolfe_between(low, high, 0.1);
@@ -85,13 +85,14 @@ static double wolfe_inside(const wolfe_trial *low, const wolfe_trial *high, doub
     return wolfe_between(low, high, part < 0.1 ? 0.1 : part > 0.9 ? 0.9 : part);
 }
 
-/* Algorithm 3.6. `low` descends enough, less than any other that does, and slopes towards `high`. */
+/* Algorithm 3.6. `low` is the trial of least value that satisfies the first condition; f decreases from it toward
+ * `high`. */
 static sw_status wolfe_zoom(wolfe_work *w, wolfe_trial low, wolfe_trial high, double *alpha) {
     for (double before = INFINITY;;) {
         wolfe_trial t;
         const double width = fabs(high.alpha - low.alpha), at = wolfe_inside(&low, &high, before);
         if (at == low.alpha || at == high.alpha)
-            return SW_SKIPPED; /* rounding leaves nothing between them */
+            return SW_SKIPPED; /* there is no number between the ends */
         before = width;
         SW_TRY(wolfe_try(w, at, &t));
         if (wolfe_too_long(w, &t) || t.value >= low.value) {
@@ -134,7 +135,8 @@ static double wolfe_first_guess(const sw_search *s) {
         return s->initial;
     if (o->guess == GUESS_LAST)
         return last;
-    const double ratio = scalars->slope / s->slope; /* (3.60): as long a descent as the last */
+    const double ratio =
+        scalars->slope / s->slope; /* (3.60): the same first-order change of f as in the previous step */
     return last * (ratio > 10 ? 10 : ratio > 0.1 ? ratio : 0.1);
 }
 
@@ -159,6 +161,6 @@ const sw_line_search swo_wolfe = {.size = sizeof(sw_line_search),
                                   .source = "Nocedal, Wright 2006, algorithms 3.5 and 3.6",
                                   .options = wolfe_option_table,
                                   .scalars = wolfe_scalar_names,
-                                  .cost = "1 gradient a trial",
+                                  .cost = "1 gradient per trial",
                                   .search = wolfe_search,
                                   .check = wolfe_check};

@@ -1,5 +1,5 @@
-/* What benchmarks share: a clock, medians, the machine's own scaling, and lines of the form
- * "name value target ok|short". Notes begin with #. */
+/* Functions that the benchmarks share: a clock, medians, a measurement of the speed-up by a second thread, and output
+ * lines "name value target ok|short". Lines that begin with # are notes. */
 #ifndef SWALE_BENCH_H
 #define SWALE_BENCH_H
 
@@ -34,7 +34,7 @@ static inline void figure(const char *name, double value, double target, bound w
     fflush(stdout);
 }
 
-/* A figure that this machine could not decide. */
+/* Prints a figure that this machine is not able to decide. */
 static inline void report(const char *name, double value) {
     printf("%-28s %8.3f %-8s %s\n", name, value, "-", "reported");
     fflush(stdout);
@@ -50,15 +50,15 @@ __attribute__((format(printf, 1, 2))) static inline void note(const char *format
     fflush(stdout);
 }
 
-/* Lets threads that spin for a while after their work (OpenBLAS's do, for up to 90 ms) fall asleep, so that
- * they do not take a processor from the other side. */
+/* Waits until threads that spin after their work (those of OpenBLAS do, for up to 90 ms) are asleep, so that they do
+ * not use a processor while the other side is measured. */
 static inline void settle(void) {
     struct timespec t = {0, 150 * 1000 * 1000};
     nanosleep(&t, NULL);
 }
 
-/* How much two threads of pure arithmetic do together, over one: 2.0 on two real cores, near 1.0 on
- * two hyperthreads of one. About 2 ms. */
+/* The speed-up of pure arithmetic by a second thread: 2.0 on two real cores, near 1.0 on two hyperthreads of one core.
+ * Takes about 2 ms. */
 static inline void *fma_work(void *arg) {
     float lane[16] = {0};
     for (long i = 0; i < 150000; i++)

@@ -1,12 +1,13 @@
-/* What estimators cost beside plain mini-batch steps, on one thread:
- *   - SAM and SVRG (refreshed every 2n samples) on 784-100-10, batch 64;
- *   - SAG on the numbers of a generalized linear model against SGD, a sample a step, on logistic
- *     regression of 10 and of 784 features;
- *   - SAGA over sparse rows, 50 numbers in 100,000 columns, with an average, l1 or bounds against without: all move
- *     weights lazily, and a step takes a few times as long as the plain one. Moving every weight would take hundreds.
+/* Compares the time of a step of each estimator with that of a plain mini-batch step, on one thread:
+ *   - SAM and SVRG (with a snapshot every 2n samples) on 784-100-10, batch 64;
+ *   - SAG with one number per sample against SGD, both with one sample per step, on logistic regression with 10 and
+ *     with 784 features;
+ *   - SAGA over sparse rows, 50 numbers in 100,000 columns, with an average, l1 or bounds, against SAGA without them.
+ *     Weights are updated lazily, so that a step takes a few times as long as the plain one. An update of every weight
+ *     would take hundreds of times as long.
  *
- * Every figure is a ratio of two sides alternated in one run, the median over rounds. A round of SVRG is
- * one period, snapshot and all. */
+ * Every figure is a ratio of two sides that alternate in one run, as the median over rounds. A round of SVRG is one
+ * period with its snapshot. */
 #include "bench.h"
 
 #include <math.h>

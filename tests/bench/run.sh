@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs benchmarks one after the other and sums up their "ok" and "short" lines.
+# Runs benchmarks one after the other, and counts their "ok" and "short" lines.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0

@@ -1,8 +1,9 @@
-/* The whole table of tests/optim/estimators/glm_table.h: `make check-variance-reduction`. Prints a line for
- * each cell that fails, the epochs beside scikit-learn's, and a summary by method, batch and type.
+/* Runs the whole table of tests/optim/estimators/glm_table.h: `make check-variance-reduction`. Prints a line for each
+ * cell that fails, the epochs compared with scikit-learn's, and a summary by method, batch and type.
  *
- *   --cells=PATTERN  those whose name METHOD/BATCH/TYPE/LOSS/DATA/SEED the pattern (of the shell) fits
- * --jobs=N         processes (default: the processors)   --verbose        a line for every cell */
+ *   --cells=PATTERN  only cells whose name METHOD/BATCH/TYPE/LOSS/DATA/SEED matches the pattern (as in the shell)
+ *   --jobs=N         number of processes (default: one per processor)
+ *   --verbose        print a line for every cell */
 #define _GNU_SOURCE
 #include "optim/estimators/glm_table.h"
 

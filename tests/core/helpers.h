@@ -1,5 +1,5 @@
-/* What the tests of core share: a tape as the state of a test, and sets of parameters that hold one vector of three
- * elements. Included after support.h. */
+/* Code that the tests of core share: a tape as the state of a test, and a set of parameters with one vector of three
+ * elements. Include it after support.h. */
 #ifndef TEST_CORE_HELPERS_H
 #define TEST_CORE_HELPERS_H
 

@@ -1,5 +1,5 @@
-/* A small model, y = tanh(x W0ᵀ + b0) W1ᵀ, with a parameter that nothing uses: what the tests of tapes and of gradient
- * blocks share. Included after support.h. */
+/* A small model, y = tanh(x W0ᵀ + b0) W1ᵀ, with one parameter that is not used, for the tests of tapes and of gradient
+ * blocks. Include it after support.h. */
 #ifndef TEST_CORE_SMALL_MODEL_H
 #define TEST_CORE_SMALL_MODEL_H
 
@@ -47,7 +47,7 @@ static inline uint64_t hash_of(const sw_params *p, const void *vector) {
     return test_hash(TEST_HASH, vector, (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p)));
 }
 
-static inline void poison(const sw_params *p, void *vector) { /* a fresh block may hold anything */
+static inline void poison(const sw_params *p, void *vector) { /* a fresh block may contain any values */
     for (int64_t i = 0; i < sw_params_dim(p); i++)
         if (sw_params_type(p) == SW_F32)
             ((float *)vector)[i] = NAN;
@@ -80,7 +80,7 @@ static inline int teardown(void **state) {
     test_array_free(&f->x);
     test_array_free(&f->y);
     free(f);
-    return sw_error() != NULL; /* no test leaves one behind */
+    return sw_error() != NULL; /* no test may leave an error pending */
 }
 
 static inline void step(const fixture *f) {

@@ -1,5 +1,5 @@
-/* Operations made with extend.h, for the tests of what an operation may do: the square, whose vjp reads its input, and
- * the exponential, whose vjp reads its output. */
+/* Custom operations for the tests of their contract: the square, whose vjp reads its input, and the exponential, whose
+ * vjp reads its output. */
 #ifndef TEST_CORE_SMALL_OPS_H
 #define TEST_CORE_SMALL_OPS_H
 

@@ -1,5 +1,5 @@
-/* The library in a process: loaded and unloaded, at exit, after fork, with little memory. This program is linked with
- * neither swale nor OpenBLAS. Each test loads libswale.so in a child process, which an alarm ends if it hangs. */
+/* The library in a process: loading and unloading, exit, fork, little memory. This program is linked with neither swale
+ * nor OpenBLAS. Each test loads libswale.so in a child process, which an alarm ends if it hangs. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>

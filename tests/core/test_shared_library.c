@@ -1,4 +1,4 @@
-/* libswale.so opened by a program that holds the library already, linked statically. */
+/* dlopen of libswale.so in a program that is statically linked with the library. */
 #include "support.h"
 
 #include <dlfcn.h>

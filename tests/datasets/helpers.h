@@ -1,5 +1,5 @@
-/* What the tests of this folder share: IDX and gzip made in memory, memory that is counted and refused on demand. Include
- * it first. */
+/* Code that the tests of this folder share: IDX and gzip data made in memory, and an allocator that counts and fails on
+ * demand. Include it first. */
 #ifndef TESTS_DATASETS_HELPERS_H
 #define TESTS_DATASETS_HELPERS_H
 #define _GNU_SOURCE
@@ -55,7 +55,7 @@ static inline bytes gzip(const void *data, size_t size) {
 
 /* ---- Errors ---- */
 
-/* The last call failed with this status; the message begins with the path, gives a reason and, if
+/* Checks that the last call failed with this status, and that the message begins with the path, has a reason and, if
  * `part` is not NULL, contains it. Clears the error. */
 static inline void check_error(sw_status status, const char *path, const char *part) {
     const char *message = sw_error();
@@ -71,18 +71,18 @@ static inline void check_error(sw_status status, const char *path, const char *p
 
 static test_allocator memory;
 
-/* Requests since count_memory. */
+/* The number of requests since count_memory. */
 static inline long long memory_requests(void) {
     return atomic_load(&memory.calls);
 }
 
-/* From now on the library allocates through `memory`, which refuses the request `fail_at`, from 0; -1: none. */
+/* Makes the library allocate through `memory`, which refuses request number `fail_at`, from 0; -1: none. */
 static inline void count_memory(int64_t fail_at) {
     test_allocator_install(&memory);
     test_allocator_fail(&memory, fail_at + 1, false);
 }
 
-/* Back to the usual allocator; nothing may be left. */
+/* Restores the usual allocator; no block may be left. */
 static inline void check_memory(void) {
     sw_set_allocator(NULL);
     assert_int_equal(atomic_load(&memory.live), 0);

@@ -150,7 +150,7 @@ static void test_arrays_refuse_wrong_calls(void **state) {
     sw_arrays_options o = {.size = sizeof o};
     refuses(NULL, NULL, NULL, SW_ERR_ARGUMENT, "arrays: x is NULL");
     refuses(&empty, NULL, NULL, SW_ERR_ARGUMENT, "arrays: x has no data");
-    refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x has type 7, which is none");
+    refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x has type 7, which is not an element type");
     odd.type = SW_I64;
     refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x is i64; f32, f64, i32 or u8 is needed");
     refuses(&scalar, NULL, NULL, SW_ERR_SHAPE, "arrays: x has 0 axes; 1 to 8 are needed, axis 0 for the samples");
@@ -160,10 +160,10 @@ static void test_arrays_refuse_wrong_calls(void **state) {
     refuses(&x, &x, &classes, SW_ERR_TYPE, "arrays: y is f64; class ids are i32 or u8");
     refuses(&x, &matrix, &classes, SW_ERR_SHAPE, "arrays: y [3,1] of class ids is not [n]");
     refuses(&x, &y, &classes, SW_ERR_ARGUMENT,
-            "arrays: class -1 of sample 2 is outside 0 to 2 (classes = 0 numbers the labels that are there)");
+            "arrays: class -1 of sample 2 is outside 0 to 2 (classes = 0 numbers the labels of the data)");
     o.classes = 2;
     refuses(&two, &first, &o, SW_ERR_ARGUMENT,
-            "arrays: class 2 of sample 1 is outside 0 to 1 (classes = 0 numbers the labels that are there)");
+            "arrays: class 2 of sample 1 is outside 0 to 1 (classes = 0 numbers the labels of the data)");
     o.class_names = (const char *const[]){"cat", "dog"}; /* the ids are another source's: numbering is no remedy */
     refuses(&two, &first, &o, SW_ERR_ARGUMENT, "arrays: class 2 of sample 1 is outside 0 to 1");
     o.class_names = NULL;

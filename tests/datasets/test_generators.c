@@ -1,5 +1,5 @@
-/* Data made up by formula: against the formula in the C library's arithmetic, moments within five
- * standard errors, and the same bits for every level, type, batch size and number of threads. */
+/* Generated data: against the formulas with the arithmetic of the C library, moments within five standard errors, and
+ * the same bits for every level, type, batch size and number of threads. */
 #include "helpers.h"
 
 #include <unistd.h>

@@ -417,7 +417,7 @@ static void test_tape_that_grows_from_step_to_step_is_reported(void **state) {
     for (steps = 0; steps < 5000 && !sw_is_null(sw_param_use(tape, w)); steps++)
         sw_params_mark_changed(params);
     assert_int_equal(steps, 100);
-    check_error(SW_ERR_STATE, "tape: the parameters have moved 100 times since the last reset", "call sw_tape_reset");
+    check_error(SW_ERR_STATE, "tape: the parameters have changed 100 times since the last reset", "call sw_tape_reset");
     sw_tape_reset(tape);
     assert_false(sw_is_null(sw_param_use(tape, w)));
     sw_tape_free(tape);
@@ -449,7 +449,7 @@ static void test_tape_that_is_rewound_does_not_grow(void **state) {
     assert_true(sw_tape_held_bytes(tape) >= (size_t)1 << 30);
     assert_false(sw_is_null(sw_empty(tape, SW_U8, SW_SHAPE(1ll << 30)))); /* in use again */
     assert_true(sw_is_null(sw_param_use(tape, w)));
-    check_error(SW_ERR_STATE, "tape: the parameters have moved 500 times", "call sw_tape_reset");
+    check_error(SW_ERR_STATE, "tape: the parameters have changed 500 times", "call sw_tape_reset");
     sw_tape_free(tape);
     sw_set_allocator(NULL);
     sw_params_free(params);

@@ -412,7 +412,7 @@ static void test_refuses_wrong_arguments(void **state) {
     check_no_loader(&s.source, 0, NULL, SW_ERR_ARGUMENT, "at least 1");
     check_no_loader(&s.source, -1, NULL, SW_ERR_ARGUMENT, "at least 1");
     check_no_loader(&s.source, 8, &i32, SW_ERR_TYPE, "not i32");
-    check_no_loader(&s.source, 8, &order, SW_ERR_ARGUMENT, "no order 7");
+    check_no_loader(&s.source, 8, &order, SW_ERR_ARGUMENT, "order 7 is not a value of sw_order");
     check_no_loader(&s.source, 8, &no_size, SW_ERR_ARGUMENT, "options.size");
     s.source.n = 0;
     check_no_loader(&s.source, 8, NULL, SW_ERR_ARGUMENT, "0 samples");

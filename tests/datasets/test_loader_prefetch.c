@@ -1,5 +1,5 @@
-/* Batches that a thread of the loader prepares: the same bits and errors as without it, memory that is not overwritten
- * while it is read, and no thread left at the end. */
+/* Batches that a thread of the loader prefetches: the same bits and errors as without it, memory that is not
+ * overwritten while it is read, and no thread left at the end. */
 #define _GNU_SOURCE
 #include "helpers.h"
 #include "signals.h"

@@ -1,4 +1,4 @@
-/* A loader's position saved and restored: the batches that follow are those that would have followed. */
+/* The position of a loader, saved and restored: the same batches follow as without the interruption. */
 #include "helpers.h"
 
 enum { N = 23, BATCH = 5, EPOCHS = 3, CALLS = 60 };
@@ -127,23 +127,23 @@ static void test_restore_refuses_another_loader(void **state) {
         const char *text;
     } cases[] = {
         {{.size = sizeof good, .seed = 4, .order = SW_SHUFFLE, .n = N, .batch = BATCH},
-         "loader restore: seed is 3 here, and 4 in the saved position"},
+         "loader_set_position: seed is 3 here, and 4 in the saved position"},
         {{.size = sizeof good, .seed = 3, .order = SW_SEQUENTIAL, .n = N, .batch = BATCH},
-         "loader restore: order is 0 here, and 1 in the saved position"},
+         "loader_set_position: order is 0 here, and 1 in the saved position"},
         {{.size = sizeof good, .seed = 3, .n = 24, .batch = BATCH},
-         "loader restore: n is 23 here, and 24 in the saved position"},
+         "loader_set_position: n is 23 here, and 24 in the saved position"},
         {{.size = sizeof good, .seed = 3, .n = N, .batch = 6},
-         "loader restore: batch is 5 here, and 6 in the saved position"},
+         "loader_set_position: batch is 5 here, and 6 in the saved position"},
         {{.size = sizeof good, .seed = 3, .n = N, .batch = BATCH, .drop_last = 1},
-         "loader restore: drop_last is 0 here, and 1 in the saved position"},
+         "loader_set_position: drop_last is 0 here, and 1 in the saved position"},
         {{.size = sizeof good, .seed = 3, .n = N, .batch = BATCH, .position = 3},
-         "loader restore: epoch 0, position 3 is between no two batches"},
+         "loader_set_position: epoch 0, position 3 is not at the beginning of a batch"},
         {{.size = sizeof good, .seed = 3, .n = N, .batch = BATCH, .position = 25},
-         "loader restore: epoch 0, position 25 is between no two batches"},
+         "loader_set_position: epoch 0, position 25 is not at the beginning of a batch"},
         {{.size = sizeof good, .seed = 3, .n = N, .batch = BATCH, .position = -5},
-         "loader restore: epoch 0, position -5 is between no two batches"},
+         "loader_set_position: epoch 0, position -5 is not at the beginning of a batch"},
         {{.size = sizeof good, .seed = 3, .n = N, .batch = BATCH, .epoch = -1},
-         "loader restore: epoch -1, position 0 is between no two batches"},
+         "loader_set_position: epoch -1, position 0 is not at the beginning of a batch"},
     };
     sw_tape *tape = sw_tape_new();
     sw_batch b;
@@ -158,17 +158,17 @@ static void test_restore_refuses_another_loader(void **state) {
     }
     now.size = 0;
     assert_int_equal(sw_loader_get_position(loader, &now), SW_ERR_ARGUMENT);
-    check_error(SW_ERR_ARGUMENT, "loader state: options.size is 0", NULL);
+    check_error(SW_ERR_ARGUMENT, "loader_get_position: options.size is 0", NULL);
     assert_int_equal(sw_loader_set_position(loader, &now), SW_ERR_ARGUMENT);
-    check_error(SW_ERR_ARGUMENT, "loader restore: options.size is 0", NULL);
+    check_error(SW_ERR_ARGUMENT, "loader_set_position: options.size is 0", NULL);
     assert_int_equal(sw_loader_get_position(NULL, &now), SW_ERR_ARGUMENT);
-    check_error(SW_ERR_ARGUMENT, "loader state: the loader", "is NULL");
+    check_error(SW_ERR_ARGUMENT, "loader_get_position: the loader", "is NULL");
     assert_int_equal(sw_loader_get_position(loader, NULL), SW_ERR_ARGUMENT);
-    check_error(SW_ERR_ARGUMENT, "loader state: the position", "is NULL");
+    check_error(SW_ERR_ARGUMENT, "loader_get_position: the position", "is NULL");
     assert_int_equal(sw_loader_set_position(NULL, &now), SW_ERR_ARGUMENT);
-    check_error(SW_ERR_ARGUMENT, "loader restore: the loader", "is NULL");
+    check_error(SW_ERR_ARGUMENT, "loader_set_position: the loader", "is NULL");
     assert_int_equal(sw_loader_set_position(loader, NULL), SW_ERR_ARGUMENT);
-    check_error(SW_ERR_ARGUMENT, "loader restore: the position", "is NULL");
+    check_error(SW_ERR_ARGUMENT, "loader_set_position: the position", "is NULL");
     sw_loader_free(loader);
     sw_tape_free(tape);
 }

@@ -1,4 +1,4 @@
-/* Sparse rows as dense samples: what is gathered, models over them, and who keeps them alive. */
+/* Sparse rows as dense samples: the gathered values, models over them, and the objects that keep them alive. */
 #include "helpers.h"
 
 #include <swale/nn.h>

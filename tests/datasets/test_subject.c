@@ -1,5 +1,5 @@
-/* Pictures of one thing: found on either background, in any size and kind of picture, and made like those
- * of Fashion-MNIST. */
+/* Pictures of one object: it is found on a light or dark background, in any size and format, and made like those of
+ * Fashion-MNIST. */
 #include "support.h"
 
 #include <swale/datasets.h>
@@ -152,13 +152,13 @@ static void test_subject_refuses_wrong_pictures(void **state) {
     assert_int_equal(sw_picture_subject(&a, SIDE, &out), SW_OK);
     sw_array_free(&out);
     assert_int_equal(sw_picture_subject(&a, 0, &out), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "picture_subject: 0 pixels a side; 1 to 32768");
+    expect_error(SW_ERR_ARGUMENT, "picture_subject: 0 pixels per side; 1 to 32768 are possible");
     wrong.shape[2] = 5;
     assert_int_equal(sw_picture_resize(&wrong, 2, 2, &out), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "picture_resize: u8 [height, width, 1 to 4 channels] is needed, not u8 [4,4,5]");
     wrong = a, wrong.shape[0] = 40000;
     assert_int_equal(sw_picture_resize(&wrong, 2, 2, &out), SW_ERR_SHAPE);
-    expect_error(SW_ERR_SHAPE, "picture_resize: 40000 pixels a side; 1 to 32768");
+    expect_error(SW_ERR_SHAPE, "picture_resize: 40000 pixels per side; 1 to 32768 are possible");
     assert_int_equal(sw_picture_subject(&a, SIDE, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "picture_subject: the array for the result is NULL");
     assert_int_equal(sw_picture_subject(NULL, SIDE, &out), SW_ERR_ARGUMENT);

@@ -1,4 +1,4 @@
-/* Subsets and splits: which samples, how many, each once, who frees what. */
+/* Subsets and splits: which samples they have, how many, each exactly once, and who frees the source. */
 #include "helpers.h"
 
 /* x = id·10 and id·10 + 1, y = class_of(id); remembers what it was asked to prefetch. */

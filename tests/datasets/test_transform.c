@@ -1,4 +1,4 @@
-/* Transforms: moments and normalizing against plain loops, crops and flips against all possible ones, a user's
+/* Transforms: moments and normalization against plain loops, crops and flips against all possible results, a user's
  * function. */
 #include "helpers.h"
 
@@ -531,9 +531,10 @@ static void test_refuses_wrong_arguments(void **state) {
     refused(sw_map(NULL, summarize, NULL, NULL), SW_ERR_ARGUMENT, "map: the source", "is NULL");
     refused(MAP(.reshape = true, .rank = 8), SW_ERR_SHAPE, "map: a sample has 0 to 7 axes", "not 8");
     refused(MAP(.reshape = true, .rank = 2, .shape = {3, 0}, .owns_source = true), SW_ERR_SHAPE, "map: [3,0]",
-            "no shape");
+            "is not a valid shape");
     assert_int_equal(s.freed, 1);
-    refused(MAP(.reshape = true, .rank = 3, .shape = {1 << 30, 1 << 30, 1 << 30}), SW_ERR_SHAPE, "map: [", "no shape");
+    refused(MAP(.reshape = true, .rank = 3, .shape = {1 << 30, 1 << 30, 1 << 30}), SW_ERR_SHAPE, "map: [",
+            "is not a valid shape");
 }
 
 static sw_source *nested(pictures *s, int64_t *numbers) {

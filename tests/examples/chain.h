@@ -1,6 +1,6 @@
-/* A program that chains its calls and asks once, run within the test, with allocations failing in turn: it
- * says so, ends with 1, leaks nothing and leaves neither picture nor numbers. Include support.h, then the program with its
- * main as program_main, then this. */
+/* Runs a program inside the test while its allocations fail in turn. The program chains its calls and checks for an
+ * error once: it must print the error, end with 1, leak nothing, and leave neither the picture nor the numbers. Include
+ * support.h, then the program with its main as program_main, then this file. */
 #ifndef TEST_EXAMPLES_CHAIN_H
 #define TEST_EXAMPLES_CHAIN_H
 
@@ -28,9 +28,10 @@ static void every_failure_is_said_once(void **state) {
     const int file = mkstemp(chain_path);
     assert_true(file >= 0 && close(file) == 0);
     unlink(chain_path);
-    snprintf(numbers, sizeof numbers, "%s.csv", chain_path); /* of those that have them */
+    snprintf(numbers, sizeof numbers, "%s.csv", chain_path); /* for programs that write numbers */
     test_allocator_install(&a);
-    for (long long k = 1, done = 0; !done; k += k < 60 ? 1 : k / 2) { /* stb's are thousands */
+    /* larger steps, because stb makes thousands of allocations */
+    for (long long k = 1, done = 0; !done; k += k < 60 ? 1 : k / 2) {
         test_allocator_fail(&a, k, k % 2 == 0);
         const int code = chain_quietly((int)(sizeof argv / sizeof *argv) - 1, argv);
         done = atomic_load(&a.failed) == 0;

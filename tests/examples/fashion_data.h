@@ -1,5 +1,5 @@
-/* A data set for the tests of fashion_mnist. The reader insists on the counts of Fashion-MNIST, so files of that
- * size are made up: uncompressed, to be quick to read, and easy to learn. */
+/* A data set for the tests of fashion_mnist. The reader requires the counts of Fashion-MNIST, so that the tests make
+ * files of this size, which are uncompressed, to be read quickly, and easy to learn. */
 #ifndef TEST_EXAMPLES_FASHION_DATA_H
 #define TEST_EXAMPLES_FASHION_DATA_H
 #include "run.h"
@@ -7,7 +7,7 @@
 #include <math.h>
 #include <sys/stat.h>
 
-/* ---- Data of our own: 70,000 pictures in which a row of bright pixels tells the class ---- */
+/* ---- Synthetic data: 70,000 pictures in which a row of bright pixels indicates the class ---- */
 
 static const char *const file_name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
                                          "t10k-labels-idx1-ubyte"};
@@ -38,7 +38,7 @@ static inline void write_file(const char *folder, int i) {
             continue;
         }
         memset(picture, 0, sizeof picture);
-        /* Some of the 28 pixels of the class's row, and some of others that tell nothing. */
+        /* Sets some of the 28 pixels of the class's row, and some random other pixels. */
         for (uint32_t j = 0; j < 28; j++) {
             noise = noise * 1664525u + 1013904223u;
             picture[28 * (2 * label + 3) + j] = noise >> 30 ? (unsigned char)(noise >> 22) : 0;
@@ -49,7 +49,7 @@ static inline void write_file(const char *folder, int i) {
     assert_int_equal(fclose(f), 0);
 }
 
-static char data[600]; /* the folder of these files */
+static char data[600]; /* the folder that contains these files */
 
 static inline int setup(void **state) {
     if (run_setup(state) != 0)
@@ -86,7 +86,7 @@ static inline void says(const output *o, int code, const char *out, const char *
                  out ? out : "", err ? err : "", o->out, o->err);
 }
 
-/* A message, nothing on stdout. */
+/* Checks a run that prints a message and nothing on stdout. */
 static inline void fails(const output *o, int code, const char *err) {
     says(o, code, NULL, err);
     assert_string_equal(o->out, "");
@@ -97,7 +97,7 @@ static inline void succeeds(const output *o) {
     says(o, 0, "test_accuracy", NULL);
 }
 
-/* ---- What --out leaves ---- */
+/* ---- The files of --out ---- */
 
 static const char *const report_files[] = {"metrics.csv",   "metrics.jsonl", "norms.csv",     "run.json",
                                            "curves.gp",     "curves.png",    "confusion.csv", "confusion.gp",
@@ -113,7 +113,7 @@ static inline const char *in_report(const char *folder, const char *name) {
 static inline void remove_report(const char *folder) {
     for (size_t i = 0; i < sizeof report_files / sizeof *report_files; i++)
         unlink(in_report(folder, report_files[i]));
-    assert_int_equal(rmdir(folder), 0); /* nothing else was left there */
+    assert_int_equal(rmdir(folder), 0); /* the folder has no other files */
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* What the tests of examples/glm.c share: data sets of golden/glm.safetensors as files, and the table that glm
+/* Code that the tests of examples/glm.c share: data sets of golden/glm.safetensors as files, and the table that glm
  * writes. Include run.h first. */
 #ifndef TEST_EXAMPLES_GLM_FILES_H
 #define TEST_EXAMPLES_GLM_FILES_H
@@ -12,7 +12,7 @@
 
 /* ---- Numbers of scikit-learn ---- */
 
-/* An array of golden/glm.safetensors in f64; its first two lengths, 1 where there is none. */
+/* An array of golden/glm.safetensors in f64, and its first two lengths (1 if an axis is missing). */
 static inline double *golden_numbers(const char *name, const char *part, int64_t shape[2]) {
     static sw_archive *archive;
     char full[96];
@@ -35,7 +35,7 @@ static inline double *golden_numbers(const char *name, const char *part, int64_t
 typedef struct data_set {
     int64_t n, features;
     double *x, *y;        /* [n, features], [n] */
-    double *mean, *scale; /* of the columns: population; 1 for constant ones */
+    double *mean, *scale; /* of the columns, over the population; scale is 1 for constant columns */
 } data_set;
 
 static inline data_set data_set_of(const char *name) {
@@ -61,7 +61,7 @@ static inline void data_set_free(data_set *d) {
     free(d->x), free(d->y), free(d->mean), free(d->scale);
 }
 
-/* The columns become those with mean 0 and deviation 1. */
+/* Standardizes the columns to mean 0 and standard deviation 1. */
 static inline void data_set_standardize(data_set *d) {
     for (int64_t i = 0; i < d->n; i++)
         for (int64_t j = 0; j < d->features; j++)
@@ -72,7 +72,7 @@ static inline void data_set_standardize(data_set *d) {
 
 /* ---- Files ---- */
 
-/* In run_folder: .csv with a header, .svm or .svm.gz by the name's end. */
+/* Writes a file in run_folder; its name ends with .csv (with a header), .svm or .svm.gz. */
 static inline void data_set_write(const data_set *d, const char *path) {
     const char *dot = strstr(strrchr(path, '/'), ".");
     const bool svm = strncmp(dot, ".svm", 4) == 0;
@@ -97,9 +97,9 @@ static inline void data_set_write(const data_set *d, const char *path) {
     assert_int_equal(gzclose(file), Z_OK);
 }
 
-/* ---- What glm writes ---- */
+/* ---- The table that glm writes ---- */
 
-/* The first columns of glm.csv; intercepts and weights follow. */
+/* The first columns of glm.csv; the intercepts and weights follow. */
 enum { PENALTY, L1, L2, NONZERO, EPOCHS, CONVERGED, MEAN_LOSS, SCORE, CV_LOSS, CV_ERROR, COEFFICIENTS };
 
 typedef struct fits {
@@ -137,7 +137,7 @@ static inline fits fits_read(const char *path) {
     return f;
 }
 
-/* glm with these words (NULL at the end) and a picture in the folder; it must end well. The table is read. */
+/* Runs glm with these words (NULL at the end) and a picture in the folder; it must succeed. Reads the table. */
 static inline fits fits_of(output *o, const char *const *word) {
     const char *all[40] = {GLM, "--out", in_folder("glm.png")};
     int count = 3;

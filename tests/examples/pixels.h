@@ -1,4 +1,4 @@
-/* Pictures of examples/plot.h as the pixels of their files. POSIX: include it first. */
+/* Reads pictures of examples/plot.h as pixels of their files. It needs POSIX: include it first. */
 #ifndef TEST_EXAMPLES_PIXELS_H
 #define TEST_EXAMPLES_PIXELS_H
 #define _POSIX_C_SOURCE 200809L
@@ -11,7 +11,7 @@
 
 static char pixels_path[64] = "/tmp/swale-plot-XXXXXX";
 
-/* Text is drawn by strokes unless a test asks for a font. */
+/* Text is drawn with strokes unless a test selects a font. */
 static inline int pixels_setup(void **state) {
     (void)state;
     const int file = mkstemp(pixels_path);

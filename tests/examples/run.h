@@ -1,4 +1,4 @@
-/* Runs a program and keeps what it says. POSIX: include it first. */
+/* Runs a program and stores its output. It needs POSIX: include it first. */
 #ifndef TEST_EXAMPLES_RUN_H
 #define TEST_EXAMPLES_RUN_H
 #define _POSIX_C_SOURCE 200809L
@@ -24,7 +24,7 @@
 #define HELLO TEST_BUILD "/examples/hello"
 
 typedef struct output {
-    int code; /* of exit; 128 + signal */
+    int code; /* the exit code; 128 + signal */
     char out[32768], err[32768];
 } output;
 
@@ -35,7 +35,7 @@ static inline void read_all(const char *path, char *text, size_t size) {
     fclose(f);
 }
 
-static char run_folder[64]; /* of this program: mkdtemp */
+static char run_folder[64]; /* a temporary folder of this test program */
 
 static inline int run_setup(void **state) {
     (void)state;
@@ -55,10 +55,10 @@ static inline int run_teardown(void **state) {
     (void)state;
     remove(in_folder("out"));
     remove(in_folder("err"));
-    return rmdir(run_folder); /* fails if a test left something behind */
+    return rmdir(run_folder); /* fails if a test left a file in it */
 }
 
-/* `word`s end with NULL. If `number` is a signal it is sent as soon as stderr holds `when`. */
+/* Runs a program; the words end with NULL. If `number` is a signal, it is sent when stderr contains `when`. */
 static inline output run_with(int number, const char *when, const char *const *word) {
     output o;
     memset(&o, 0, sizeof o);
@@ -70,11 +70,12 @@ static inline output run_with(int number, const char *when, const char *const *w
     }
     argv[count] = NULL;
     const char *out = in_folder("out"), *err = in_folder("err");
-    remove(err); /* what the run before said must not be taken for this one's */
+    remove(err); /* removes the output of the previous run */
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        signal(SIGINT, SIG_DFL); /* tests in the background: a program would leave it ignored */
+        /* if the tests run in the background, a program would inherit that SIGINT is ignored */
+        signal(SIGINT, SIG_DFL);
         int o1 = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), e1 = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (o1 < 0 || e1 < 0 || dup2(o1, 1) < 0 || dup2(e1, 2) < 0)
             _exit(126);

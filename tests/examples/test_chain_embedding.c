@@ -1,4 +1,4 @@
-/* examples/embedding.c without memory. */
+/* examples/embedding.c with failing allocations. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

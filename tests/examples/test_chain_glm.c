@@ -1,4 +1,4 @@
-/* examples/glm.c without memory. */
+/* examples/glm.c with failing allocations. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

@@ -1,4 +1,4 @@
-/* examples/least_squares.c without memory. */
+/* examples/least_squares.c with failing allocations. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

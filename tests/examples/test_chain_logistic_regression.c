@@ -1,4 +1,4 @@
-/* examples/logistic_regression.c without memory. */
+/* examples/logistic_regression.c with failing allocations. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

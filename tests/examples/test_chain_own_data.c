@@ -1,4 +1,4 @@
-/* examples/own_data.c without memory. */
+/* examples/own_data.c with failing allocations. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

@@ -1,4 +1,4 @@
-/* examples/regression.c without memory. */
+/* examples/regression.c with failing allocations. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

@@ -1,4 +1,4 @@
-/* examples/sharpness.c without memory, on a few made-up pictures. */
+/* examples/sharpness.c with failing allocations, on a few synthetic pictures. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

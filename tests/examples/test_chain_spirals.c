@@ -1,4 +1,4 @@
-/* examples/spirals.c without memory. */
+/* examples/spirals.c with failing allocations. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 

@@ -1,6 +1,5 @@
-/* What all programs of examples/ have in common: the same options, exit codes, and behavior where a
- * stream or a file cannot be written. Each program is in the table below; a new one that is not
- * there fails a test. */
+/* The common behavior of all programs in examples/: the same options, exit codes, and errors if a stream or a file
+ * cannot be written. Every program must be in the table below; else a test fails. */
 #include "fashion_data.h"
 
 #include <dirent.h>

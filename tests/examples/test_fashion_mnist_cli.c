@@ -1,4 +1,4 @@
-/* The programs as a user meets them: options, messages, exit codes, results, signals. */
+/* fashion_mnist, hello and extend on the command line: options, messages, exit codes, results, signals. */
 #include "fashion_data.h"
 
 #include <math.h>
@@ -34,7 +34,7 @@ static void test_help_version_and_lists_are_printed(void **state) {
         assert_non_null(strstr(o.out, every[i]));
     assert_string_equal(o.err, "");
     o = FASHION("--version");
-    says(&o, 0, "swale 0.1.0", NULL);
+    says(&o, 0, "swale 0.2.0", NULL);
     assert_string_equal(o.err, "");
     o = FASHION("--list");
     says(&o, 0, "adamw", NULL);
@@ -121,7 +121,7 @@ static void test_wrong_specs_are_explained(void **state) {
     o = TRAIN("--rule", "adam lr=-1");
     fails(&o, 2, "fashion_mnist: adam: lr=-1 is outside [0, 1e+06]\n");
     o = TRAIN("--rule", "role=norm: sgd; adam");
-    fails(&o, 2, "fashion_mnist: rule: role=norm: sgd has no parameters: none fits\n");
+    fails(&o, 2, "fashion_mnist: rule: role=norm: sgd has no parameters: no remaining parameter matches\n");
     o = TRAIN("--schedule", "cosin");
     fails(&o, 2, "did you mean cosine?\n");
     o = TRAIN("--average", "ema decay=2");

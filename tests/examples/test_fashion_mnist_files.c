@@ -1,4 +1,4 @@
-/* What fashion_mnist writes and reads: weights, checkpoints, pictures, reports. */
+/* The files that fashion_mnist writes and reads: weights, checkpoints, pictures, reports. */
 #include "fashion_data.h"
 
 #include <jansson.h>

@@ -1,13 +1,14 @@
-/* The programs that draw: what they reach, the same bits from every number of threads, and pictures like
- * those that are committed in examples/gallery.
+/* The programs that draw: their results, the same bits for every number of threads, and pictures equal to those that
+ * are committed in examples/gallery.
  *
- * Bytes are compared where text is drawn by strokes. The committed pictures have text by DejaVu Sans 2.37: they are
- * compared only where that font is installed.
+ * Pictures with text of strokes are compared byte by byte. The committed pictures have text in DejaVu Sans 2.37: they
+ * are compared only if this font is installed.
  *
- * They compute in f64. OpenBLAS chooses its kernels by the processor, and their sums differ in the last bits,
- * 1e-16; what training makes of that stays far below what moves an edge by a pixel, unless it lies within
- * 1e-6 of a pixel's border or so. On the cores that were tried (Prescott to SkylakeX) no byte differed. So
- * the pictures are compared by pixels: at most one in a thousand may differ. One of another seed fails. */
+ * The programs compute in f64. OpenBLAS selects its kernels by the processor, and their sums differ in the last bits,
+ * 1e-16. Training amplifies this difference, but far less than would be needed to move an edge by a pixel, unless the
+ * edge lies within about 1e-6 of the border of a pixel. On the cores that were tried (Prescott to SkylakeX) no byte
+ * differed. Therefore the pictures are compared by pixels: at most one in a thousand may differ. A picture of another
+ * seed fails. */
 #include "run.h"
 
 #include <swale/datasets.h>
@@ -29,8 +30,8 @@ static const program programs[] = {
     {"spirals", {"--samples", "30", "--every", "1"}, {{"accuracy", 0.97, 1}, {"loss", 0, 0.15}}, false},
     {"regression", {"--steps", "2", "--passes", "2"},
      {{"error", 0, 0.05}, {"deviation_near_data", 0.01, 0.15}, {"deviation_elsewhere", 0.17, 1}}, false},
-    /* With the letters' frequencies alone the loss would be 2.8; at the beginning `apart` is 0.8. */
-    {"embedding", {"--steps", "2"}, {{"loss", 0, 1.8}, {"accuracy", 0.42, 1}, {"apart", 2, 10}}, false},
+    /* With only the frequencies of the letters, the loss would be 2.8; at the beginning `distance` is 0.8. */
+    {"embedding", {"--steps", "2"}, {{"loss", 0, 1.8}, {"accuracy", 0.42, 1}, {"distance", 2, 10}}, false},
     {"least_squares", {"--steps", "100"},
      /* 20 times the step: 20 times the floor, and up to half more that is not of first order. The smallest
       * step's 15,000 places are some 30 independent ones: the floor is within 3/sqrt(30) of the theory. */

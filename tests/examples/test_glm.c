@@ -1,5 +1,5 @@
-/* What examples/glm.c computes: coefficients that are scikit-learn's, scores, a path that begins where all weights
- * are 0, and the choice that a loop by hand makes by cross-validation. */
+/* The results of examples/glm.c: the coefficients of scikit-learn, scores, a path that begins where all weights are 0,
+ * and the same choice as a loop by hand with cross-validation. */
 #include "run.h"
 
 #include <swale/datasets.h>

@@ -1,4 +1,5 @@
-/* examples/glm.c as a user meets it: mistakes are explained, names are kept, an incomplete fit is reported. */
+/* examples/glm.c on the command line: messages for mistakes, names of columns, and the report of fits that did not
+ * converge. */
 #include "run.h"
 
 #include "glm_files.h"

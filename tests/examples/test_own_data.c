@@ -1,4 +1,4 @@
-/* examples/own_data.c as a user runs it: learns, stops early, saves, answers from the file. */
+/* examples/own_data.c on the command line: training, early stopping, saving, and prediction with the saved file. */
 #include "run.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* What plot.h paints, looked at as pixels of the file. */
+/* The pixels that plot.h paints. */
 #include "pixels.h"
 
 static void a_picture_is_white_and_of_its_size(void **state) {

@@ -1,4 +1,4 @@
-/* Where legends lie: never on data, in a corner if one is free, else below the panel. */
+/* The position of legends: never on data, in a corner if one is free, else below the panel. */
 #include "pixels.h"
 
 enum { ENTRIES = 4 };

@@ -1,4 +1,4 @@
-/* The text of pictures: UTF-8, strokes for letters beyond ASCII, a TrueType font, and fonts that are damaged. */
+/* The text of pictures: UTF-8, strokes for letters beyond ASCII, a TrueType font, and damaged fonts. */
 #include "pixels.h"
 
 /* ---- UTF-8 ---- */

@@ -1,4 +1,4 @@
-/* The programs that compare rules, on a small job: lecture_mlp and optimizer_zoo. (rosenbrock: test_gallery.) */
+/* lecture_mlp and optimizer_zoo, which compare rules, on a small job. (test_gallery tests rosenbrock.) */
 #include "fashion_data.h"
 
 #define LECTURE TEST_BUILD "/examples/lecture_mlp"

@@ -1,4 +1,4 @@
-/* examples/sharpness.c: its measures where the answer is known, and what it finds on Fashion-MNIST. */
+/* examples/sharpness.c: its measures on functions with known results, and its results on Fashion-MNIST. */
 #include "run.h"
 
 #include "../../examples/landscape.h"

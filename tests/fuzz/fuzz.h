@@ -1,5 +1,4 @@
-/* What the fuzzing targets share: the input as a file, read through the reader's own door. `make
- * fuzz` */
+/* Code that the fuzzing targets share: the input as a file for the public function of the reader. See `make fuzz`. */
 #ifndef SWALE_FUZZ_H
 #define SWALE_FUZZ_H
 #define _GNU_SOURCE
@@ -15,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A file in memory, made once, and its path. */
+/* The path of a file in memory, which is made once. */
 static inline const char *fuzz_file(const uint8_t *data, size_t size) {
     static char path[64];
     static int file = -1;
@@ -28,7 +27,7 @@ static inline const char *fuzz_file(const uint8_t *data, size_t size) {
     return path;
 }
 
-/* A failure has a message that begins with `prefix`; success leaves none. */
+/* Checks that a failure has a message that begins with `prefix`, and that success leaves no error. */
 static inline void fuzz_check(bool ok, const char *prefix) {
     const char *message = sw_error();
     if (ok != !message || (!ok && strncmp(message, prefix, strlen(prefix)) != 0))

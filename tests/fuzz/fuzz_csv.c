@@ -1,4 +1,4 @@
-/* The first byte chooses options. */
+/* The first byte selects options. */
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,5 +1,4 @@
-/* PNG and JPEG. The CRCs of a PNG's chunks are put right first, or nothing behind them would be
- * reached. */
+/* PNG and JPEG. The CRCs of PNG chunks are corrected first, because the reader would otherwise stop at them. */
 #include "fuzz.h"
 
 #include <zlib.h>

@@ -1,4 +1,4 @@
-/* An archive that opens is read in full, saved and opened again: equal. */
+/* An archive that can be opened is read completely, saved, and opened again: the contents are equal. */
 #include "fuzz.h"
 
 #include <swale/archive.h>

@@ -1,4 +1,4 @@
-/* The first byte chooses options. What was read must hold together. */
+/* The first byte selects options. The result must be consistent. */
 #include "fuzz.h"
 
 #include <math.h>

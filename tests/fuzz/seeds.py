@@ -1,4 +1,5 @@
-"""Inputs to begin with, one folder for each target: python3 seeds.py FOLDER. Standard library alone."""
+"""Writes the initial inputs of the fuzzing targets, one folder for each: python3 seeds.py FOLDER. It needs only the
+standard library."""
 import gzip
 import os
 import re

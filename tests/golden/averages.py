@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Averages of a given path for tests/optim/averages/test_averages.c, from their equations in float64.
 
-Every average is written as the sum it stands for, with math.fsum, not as the recursion that keeps it:
+Every average is computed as an explicit sum, with math.fsum, instead of by its recursion:
     ema       βᵗ θ0 + (1-β) Σ βᵗ⁻ᵏ θk;  without bias (1-β) Σ βᵗ⁻ᵏ θk / (1-βᵗ)
     lawa_ema  over snapshots s1, …, sn: βⁿ⁻¹ s1 + (1-β) Σ βⁿ⁻ᵏ sk, k from 2
     the rest  equal weights of the snapshots that count

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Data sets of scikit-learn, and its coefficients of generalized linear models: glm.safetensors and glm.h.
 
-Each fit is scikit-learn's at a tight tolerance, and then polished by Newton's method in NumPy (glm_shared.py),
-which may move no coefficient by more than 1e-7 of the largest one: so the two agree about the objective. Where
-scikit-learn has not the loss (Huber's with a given delta), Newton's method is alone. The norm of the gradient is
-written beside each.
+Each fit is done by scikit-learn with a small tolerance, and then refined by Newton's method in NumPy (glm_shared.py).
+The refinement must not change a coefficient by more than 1e-7 of the largest one, which proves that both
+minimize the same objective. For a loss that scikit-learn does not have (Huber's with a given delta), only
+Newton's method is used. The norm of the gradient is written beside each fit.
 
     /path/to/python glm.py     (scikit-learn 1.9; writes both files into this folder)
 """

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""How many epochs scikit-learn's sag and saga need for the problems of tests/optim/estimators/glm_table.h: to 3e-6
-and to 1e-10 of the first gradient's norm, the penalty included, with their own step sizes; five seeds.
+"""The number of epochs that sag and saga of scikit-learn need for the problems of
+tests/optim/estimators/glm_table.h, until the norm of the gradient (with the penalty) is 3e-6 and 1e-10 of the
+first one, with the step sizes of scikit-learn and five seeds.
 
-Its solver is called for an epoch at a time, with the memory that it offers for continuing, and the gradient is
-computed in between (glm_shared.py). 0: not within MOST epochs.
+The solver is called for one epoch at a time, and continues from the state that it returns. The gradient is computed
+between the calls (glm_shared.py). 0: the goal was not reached within MOST epochs.
 
     /path/to/python glm_epochs.py > glm_epochs.h     (scikit-learn 1.9)
 """

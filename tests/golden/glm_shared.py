@@ -3,7 +3,7 @@ of objective.h ("Losses of generalized linear models"), and the data sets that c
 
     f(W, b) = sum_i w_i l(W a_i + b, y_i) / sum_i w_i + l2/2 |W|^2
 
-Parameters lie as in sw_glm_params: W [outputs, features], then b [outputs].
+Parameters have the layout of sw_glm_params: W [outputs, features], then b [outputs].
 """
 import json
 

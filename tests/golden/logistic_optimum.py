@@ -3,9 +3,9 @@
 
     f(x) = mu/2 |x|^2 + 1/m sum log(1 + exp(-y_i <a_i, x>))
 
-scikit-learn minimizes 1/2 |x|^2 + C sum(...), the same for C = 1/(mu m). Its tolerance is on the gradient's
-largest element; what is left of it is printed beside each optimum: the distance from the true one is
-below |grad|/mu. Numbers of a are multiples of 1/1024, exact in f32.
+scikit-learn minimizes 1/2 |x|^2 + C sum(...), the same for C = 1/(mu m). Its tolerance applies to the
+largest element of the gradient. The final value is printed beside each optimum: the distance from the
+true optimum is below |grad|/mu. Numbers of a are multiples of 1/1024, exact in f32.
 
     python logistic_optimum.py > logistic_optimum.h     (scikit-learn 1.2 or later)
 """

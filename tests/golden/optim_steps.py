@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Trajectories of sgd, adam, adamw and ema for tests/optim/rules/test_rules_numpy.c, worked out in NumPy.
+"""Trajectories of sgd, adam, adamw and ema for tests/optim/rules/test_rules_numpy.c, computed in NumPy.
 
-Written from torch's definitions (torch.optim.SGD, Adam, AdamW; state kept as torch keeps it) and,
-for the average, from its own: e = βe + (1-β)θ, from θ0 without and from 0 with bias correction.
-Gradients are given: a stream over three parameters of different shapes and scales.
+They follow the definitions of PyTorch (torch.optim.SGD, Adam, AdamW, with the same state). The average is
+e = βe + (1-β)θ, from θ0 without bias correction, and from 0 with it. The gradients are given: random
+numbers for three parameters of different shapes and scales.
 
-Expected numbers are float64's. A second run in float32 (state, gradients and constants) tells what
-rounding alone does; the tolerance for f32 is FACTOR times that, since another order of the same
-operations rounds otherwise, and not below FLOOR. A distance is max |a - b| / max |b| over all steps
+The expected numbers are computed in float64. A second run in float32 (state, gradients and constants)
+shows the effect of rounding alone. The tolerance for f32 is FACTOR times this effect, because another
+order of the same operations rounds differently, and at least FLOOR. A distance is max |a - b| / max |b| over all steps
 in CHECKED and one parameter, the worst of the three; the test measures in the same way.
 
     python optim_steps.py > optim_steps.h        (NumPy 2 or later)

@@ -1,4 +1,4 @@
-"""Small JPEG files, and the pixels that Pillow (libjpeg) finds in them: tests/golden/pictures.h.
+"""Small JPEG files, and their pixels according to Pillow (libjpeg): tests/golden/pictures.h.
 
 /usr/bin/python3 tests/golden/pictures.py        (Debian's python3-pil)
 """

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Trajectories of the prototype methods in tests/optim/test_prototypes_*.c, worked out in NumPy.
+"""Trajectories of the prototype methods in tests/optim/test_prototypes_*.c, computed in NumPy.
 
-Written from the equations (reference/optimizers.md and the papers named at each function), with
-gradients by hand and random numbers from the definition of Philox; nothing here comes from swale.
+They follow the equations of the papers named at each function, with gradients derived by hand and
+random numbers from the definition of Philox. The code is independent of swale.
 
 Each method runs three times: in 80-bit long double, which gives the expected numbers, and in
-float64 and float32, whose distances from it are what rounding alone does to the method. The
-tolerances follow from them: FACTOR times that distance, since other orders of summation round
-otherwise, but not below FLOOR. A distance is max |a - b| / max |b| over the vector, at the worst
-step.
+float64 and float32, whose distances from them are the effect of rounding alone. A tolerance is
+FACTOR times this distance, because other orders of summation round differently, but at least FLOOR. A distance
+is max |a - b| / max |b| over the vector, at the worst step.
 
     python prototypes.py > prototypes.h        (NumPy 2 or later)
 """

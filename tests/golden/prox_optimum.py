@@ -3,9 +3,9 @@
 
     F(w, b) = 1/m sum loss(<a_i, w> + b, y_i) + l2/2 |w|^2 + l1 |w|_1,   low <= w <= high
 
-with loss = (z - y)^2/2, or log(1 + exp(-y z)). What each reference minimizes is the same up to a factor; its
-arguments stand beside the case. Numbers of a and y are multiples of 1/1024, exact in f32. The residual that is
-printed beside each optimum is |x - prox(x - gradient)|, which is 0 at the optimum alone.
+with loss = (z - y)^2/2, or log(1 + exp(-y z)). Each reference minimizes the same function up to a
+factor; its arguments are written beside the case. Numbers of a and y are multiples of 1/1024, exact in f32. The
+residual beside each optimum is |x - prox(x - gradient)|, which is 0 only at the optimum.
 
     python tests/golden/prox_optimum.py       (an environment with scikit-learn 1.8 or later, and SciPy)
 """

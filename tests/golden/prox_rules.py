@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """100 steps of the rules with a proximal step, for tests/optim/rules/test_rules_golden.c: golden/prox_rules.h.
 
-NumPy, from the equations: soft threshold by sign and max, momentum by the last two points (rules/sgd.c has another
-form of it). Of fista it is y that is followed. Starting point, gradients and learning rates are those of rules.py;
-see rules_shared.py. The gradients do not depend on x, so that l1 has to be large to hold an element at 0.
+The script computes them in NumPy from the equations: soft threshold by sign and max, momentum by the last two points
+(rules/sgd.c uses another form). For fista, the vector y is compared. Starting point, gradients and learning
+rates are those of rules.py; see rules_shared.py. The gradients do not depend on x, so that l1 must be large to
+keep an element at 0.
 
     python tests/golden/prox_rules.py       (an environment with PyTorch, for torch_shared.py, and NumPy)
 """

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """100 steps of every elementwise rule, for tests/optim/rules/test_rules_golden.c: golden/rules.h.
 
-Who is asked: torch.optim and optax where they have the method in that form, else NumPy, written from the
-equations of the papers, in order of operations. Parameters are one-dimensional, tall, wide and a scalar;
-starting point and gradients are drawn by both sides (below and in the test): of different scales, with
-zeros among them, one element whose gradient never changes and one whose gradient is 0 for 20 steps. The
-learning rate warms up and falls as half a cosine. What is kept of it: rules_shared.py.
+The reference of a rule is torch.optim or optax if they have the method in this form, else NumPy code that follows the
+equations of the paper, with the same order of operations. Parameters are one-dimensional, tall, wide and a scalar. The
+script and the test draw the same starting point and gradients: of different scales, with zeros, with one element whose
+gradient never changes, and one whose gradient is 0 for 20 steps. The learning rate warms up, and then decreases as half
+a cosine. rules_shared.py describes the numbers that are stored.
 
     python3 tests/golden/rules.py       (an environment with PyTorch 2, optax and NumPy 2)
 """

@@ -1,10 +1,10 @@
-"""What the scripts that follow rules for 100 steps share: starting point, gradients, learning rates, and the
-fixtures' form. tests/optim/rules/test_rules_golden.c draws the same.
+"""Code that the scripts for 100 steps of rules share: starting point, gradients, learning rates, and the format of the
+fixtures. tests/optim/rules/test_rules_golden.c draws the same numbers.
 
-Kept are the parameters after the steps in CHECKED, with 14 digits, worked out in float64. In float32
-(state, gradients, constants) the same reference tells what rounding alone does; the tolerance for f32 is
-FACTOR times that, since another order of the same operations rounds otherwise, and not below FLOOR. A
-distance is max |a - b| / max |b| over the steps kept and one parameter, the worst of the four.
+The fixtures have the parameters after the steps in CHECKED, with 14 digits, computed in float64. The same reference in
+float32 (state, gradients, constants) shows the effect of rounding alone. The tolerance for f32 is FACTOR times
+this effect, because another order of the same operations rounds differently, and at least FLOOR. A distance is
+max |a - b| / max |b| over the stored steps of one parameter; the largest of the four parameters counts.
 """
 import math
 import os

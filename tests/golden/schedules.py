@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Values of options under schedules for tests/optim/schedules/test_schedules.c.
 
-Asked of torch.optim.lr_scheduler (stepped as it is meant to be, the learning rate read before each step)
-and of optax in float64; of what neither has, the paper's own formula. Runs of STEPS steps; each entry is
-a rule, a schedule's spec, the option that is looked at, and its value in the steps CHECKED, from 0.
+The references are torch.optim.lr_scheduler (the learning rate is read before each step) and optax in float64, and the
+formula of the paper for schedules that neither has. Runs have STEPS steps. An entry has a rule, the spec of a
+schedule, the option that is compared, and its values in the steps CHECKED, from 0.
 
     python schedules.py > schedules.h        (torch 2 and optax)
 """

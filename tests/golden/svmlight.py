@@ -1,4 +1,5 @@
-"""LIBSVM and SVMlight files, and what scikit-learn's load_svmlight_file reads in them: tests/golden/svmlight.h.
+"""LIBSVM and SVMlight files, and their contents according to scikit-learn's load_svmlight_file:
+tests/golden/svmlight.h.
 
 python tests/golden/svmlight.py        (scikit-learn 1.9)
 """

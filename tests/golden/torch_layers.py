@@ -2,9 +2,9 @@
 """torch.nn's layers and torch.nn.init's initializers: golden/torch_layers.h, which
 tests/nn/layers/test_torch_layers.c reads. A layer is one line of LAYERS, an initializer one of INITS.
 
-Of a layer: forward, and the gradients of its input and its parameters for a given cotangent; input,
-parameters and cotangent are streams that both sides draw. Of an initializer, whose random numbers are
-other ones than swale's: moments, quantiles and extremes of a matrix of DRAWS numbers.
+For a layer, the fixture has the output, and the gradients of its input and its parameters for a given cotangent; both
+sides draw the same input, parameters and cotangent. For an initializer, whose random numbers differ from those
+of swale, it has moments, quantiles and extremes of a matrix of DRAWS numbers.
 
     /usr/bin/python3 tests/golden/torch_layers.py       (Debian's python3-torch)
 """

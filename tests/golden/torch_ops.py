@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """PyTorch's values and gradients of every operation in tests/core/ops/op_table.h: golden/torch_ops.h, which
-tests/core/ops/test_torch_ops.c reads. Labels, kinds, shapes are taken from the table itself, after the C
-preprocessor; EXPRESSIONS says what each label is in PyTorch.
+tests/core/ops/test_torch_ops.c reads. Labels, kinds and shapes are read from the table after the C
+preprocessor; EXPRESSIONS has the expression in PyTorch for each label.
 
     /usr/bin/python3 tests/golden/torch_ops.py      (Debian's python3-torch, and cc)
 """

@@ -1,4 +1,4 @@
-"""What the scripts that ask PyTorch share: the tests' stream of random numbers, and C arrays.
+"""Code that the scripts with PyTorch share: the random numbers of the tests, and output of C arrays.
 
 Inputs are not stored: both sides draw them, from splitmix64 rounded to f32 (tests/support.h), so that
 f32 and f64 see the same problem.

@@ -3,16 +3,16 @@
 tests/optim/rules/test_torch_training.c follows. A rule is one line of RULES: swale's spec, and torch's
 class with its options; a network is an entry of NETS.
 
-How far may two correct programs be apart? Both round differently, everywhere, and the problem
-carries that on from step to step. So each run is done again with noise in every step: gradients and
-parameters get δ = 1e-9 times a random number in ±1, relative to the largest element of their
-tensor, which is how sums round (an element may be a difference of larger terms). Zeros stay: behind
-a dead ReLU both sides multiply by 0. The distance of the two runs over δ says how much the problem
-magnifies relative errors that come in all the time. Each side's own errors are below ROUNDINGS ·
-2^-53 of the largest element in a step: no sum here has more than 20 terms, and no chain more than a
-few dozen operations. The tolerance is the product, at least FLOOR (what is asked of one operation;
-the fixture's 13 digits lose 5e-14), and at most the 1e-10 that is asked of 100 steps: the script
-fails where it is above.
+The tolerance is derived as follows. Two correct programs round differently in every operation, and the
+problem amplifies these errors from step to step. Therefore each run is repeated with noise in every step:
+δ = 1e-9 times a random number in [-1, 1], relative to the largest element of the tensor, is added to
+gradients and parameters. Sums round in the same way, because an element may be a difference of larger
+terms. Zeros stay zero, because both sides multiply by 0 behind a dead ReLU. The distance of the two runs
+divided by δ is the factor by which the problem amplifies relative errors. The rounding errors of each side
+are below ROUNDINGS · 2^-53 of the largest element in a step: no sum has more than 20 terms, and no chain
+more than a few dozen operations. The tolerance is the product of both, and at least FLOOR (the tolerance of
+one operation; the 13 digits of the fixture lose 5e-14). If it is above 1e-10, the required accuracy of 100
+steps, the script fails.
 
     /usr/bin/python3 tests/golden/torch_training.py     (Debian's python3-torch)
 """

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Two builds of what is in git's index, in folders with names of different lengths, with other numbers of
-# jobs, umasks, time zones and locales, and dates of the files: libraries, examples and manual page must be
-# equal byte for byte. Takes two builds' time.
+# Builds the files in git's index twice, in folders with names of different lengths, with different numbers of
+# jobs, umasks, time zones, locales, and dates of the files. Libraries, examples and manual page must be equal
+# byte for byte.
 cd "$(dirname "$0")/../.." || exit 1
 : "${MAKE:=make}"
 unset MAKEFLAGS MAKELEVEL MFLAGS

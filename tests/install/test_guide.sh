@@ -1,5 +1,5 @@
 #!/bin/sh
-# .github/CONTRIBUTING.md: every file and every function that it names exists.
+# Checks that every file and every function that .github/CONTRIBUTING.md names exists.
 cd "$(dirname "$0")/../.." || exit 1
 guide=.github/CONTRIBUTING.md
 failed=0

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What `make install` gives a user, in empty folders, without a look at this one: headers, libraries,
-# pkg-config, the manual page; and that `make uninstall` takes it all away. Speaks like cmocka, for
-# tests/run.sh. Words are the names of tests; none: all.
+# Tests `make install` in empty folders, without access to the source: headers, libraries, pkg-config, the manual
+# page; and that `make uninstall` removes everything. Prints results in the format of cmocka, for tests/run.sh.
+# Arguments are the names of tests to run; without arguments, all run.
 # shellcheck disable=SC2016,SC2046,SC2086 # flags are words; $HOME is in a message
 cd "$(dirname "$0")/../.." || exit 1
 : "${MAKE:=make}" "${CC:=cc}" "${CXX:=c++}"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The names that the libraries give away: of the shared one exactly those of symbols.txt, which are those
-# that the headers declare; of the archive nothing that could be a user's. `make symbols`, this script with
-# the word --write, writes symbols.txt anew: a look at what changed in it is part of every change.
+# Checks the names that the libraries define. The shared library exports exactly the names in symbols.txt, which are
+# those that the headers declare. The archive defines no names that a user could also define. `make symbols` runs this
+# script with --write, which writes symbols.txt anew: check the difference before you commit it.
 cd "$(dirname "$0")/../.." || exit 1
 build=${TEST_BUILD:-build}
 list=tests/install/symbols.txt

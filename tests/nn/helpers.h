@@ -1,4 +1,4 @@
-/* What the tests of layers share. */
+/* Code that the tests of layers share. */
 #ifndef SWALE_TEST_NN_HELPERS_H
 #define SWALE_TEST_NN_HELPERS_H
 
@@ -40,7 +40,7 @@ static inline sw_tensor tensor_of(sw_tape *tape, sw_dtype type, int rank, const 
     return x;
 }
 
-/* Rows of a tensor [rows, columns]. */
+/* A tensor [rows, columns] with these values. */
 static inline sw_tensor rows_of(sw_tape *tape, sw_dtype type, int64_t rows, int64_t columns, const double *values) {
     sw_tensor x = sw_empty(tape, type, SW_SHAPE(rows, columns));
     sw_array a = sw_value(x);
@@ -49,7 +49,7 @@ static inline sw_tensor rows_of(sw_tape *tape, sw_dtype type, int64_t rows, int6
     return x;
 }
 
-/* The elements of t, whatever its shape. */
+/* Checks the elements of t, of any shape. */
 static inline void assert_values(sw_tensor t, const double *expected, int64_t count, double tolerance) {
     expect_no_error();
     sw_array a = sw_value(t);
@@ -75,7 +75,7 @@ static inline void expect_values(sw_tensor t, int rank, const int64_t *shape, co
             fail_msg("element %d: %.9g, %.9g expected", (int)i, test_get(&a, i), expected[i]);
 }
 
-/* What sw_model_print writes. */
+/* The text that sw_model_print writes. */
 static inline const char *print_of(const sw_model *model) {
     static char text[4096];
     FILE *to = tmpfile();
@@ -87,7 +87,7 @@ static inline const char *print_of(const sw_model *model) {
     return text;
 }
 
-/* The forward function of a layer that does nothing. */
+/* A forward function that returns its input. */
 static inline sw_tensor as_it_is(sw_module *module, sw_tensor x) {
     (void)module;
     return x;
@@ -104,8 +104,8 @@ static inline double run_loss(sw_module *root, sw_tape *tape, const sw_array *x,
     return sum;
 }
 
-/* Steps of 1e-6 in f64: the rounding of a loss of size 1 to 10, 1e-15·10/1e-6 = 1e-8, is the larger part of
- * the error; the third derivative's is 1e-12. */
+/* Steps of 1e-6 in f64. The larger part of the error is the rounding of a loss of size 1 to 10, 1e-15·10/1e-6 = 1e-8;
+ * that of the third derivative is 1e-12. */
 static inline void check_slope(sw_module *root, sw_tape *tape, const sw_array *x, const sw_array *cotangent, double *at,
                                double analytic, const char *what, int64_t i) {
     const double step = 1e-6, keep = *at;
@@ -120,7 +120,7 @@ static inline void check_slope(sw_module *root, sw_tape *tape, const sw_array *x
         fail_msg("%s[%d]: gradient %.9g, by differences %.9g", what, (int)i, analytic, numeric);
 }
 
-/* Gradients of the input (if it is real) and of every parameter of a built f64 model. */
+/* Checks the gradients of the input (if it is real) and of every parameter of a built f64 model. */
 static inline void check_gradients(sw_module *root, const sw_array *x) {
     sw_params *p = sw_model_params(root->model);
     sw_tape *tape = sw_tape_new();
@@ -152,7 +152,7 @@ static inline void check_gradients(sw_module *root, const sw_array *x) {
 
 typedef sw_module *(*make_root)(sw_model *model);
 
-/* A model of this root is refused with this message. */
+/* Checks that a model with this root is refused with this message. */
 static inline void refused(make_root make, sw_status status, const char *message) {
     sw_model *model = sw_model_new(SW_F32, 1);
     assert_null(sw_model_build(model, make(model)));

@@ -1,4 +1,4 @@
-/* A custom layer with layers inside: x + f(x)·scale. */
+/* A custom layer with inner layers: x + f(x)·scale. */
 #ifndef TEST_NN_RESIDUAL_H
 #define TEST_NN_RESIDUAL_H
 

@@ -215,8 +215,9 @@ static void test_composed_layers_refuse_wrong_functions(void **state) {
             "axis 1 from the end; they must be equal, or one of them 1");
     refused(called_twice, SW_ERR_SHAPE, "layer odd1: its forward calls layer odd1.linear1 with samples [3] and [4]");
     refused(strange, SW_ERR_ARGUMENT, "layer odd1: its forward calls layer relu, which is not part of it");
-    refused(scalar, SW_ERR_SHAPE, "layer odd1: its forward gives layer linear a scalar; [batch, ...] is needed");
-    refused(unknown, SW_ERR_SHAPE, "layer block1: what comes in is not known; sw_model_set_input_shape gives it");
+    refused(scalar, SW_ERR_SHAPE,
+            "layer odd1: its forward function passes a scalar to layer linear; [batch, ...] is needed");
+    refused(unknown, SW_ERR_SHAPE, "layer block1: the shape of its input is not known (call sw_model_set_input_shape)");
     refused(no_forward, SW_ERR_ARGUMENT, "compose: the forward function is NULL");
     refused(no_kind, SW_ERR_ARGUMENT, "compose: a kind of 1 to 48 characters is needed");
     refused(bad_options, SW_ERR_ARGUMENT, "compose: options.size is 3; sizeof(sw_compose_options) is 40");

@@ -1,4 +1,4 @@
-/* A custom layer with layers inside; every allocation that fails in turn while a model of it is built and evaluated. */
+/* A custom layer with inner layers; every allocation fails in turn while a model with it is built and evaluated. */
 #include "cloud.h"
 #include "residual.h"
 

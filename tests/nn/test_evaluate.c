@@ -1,4 +1,5 @@
-/* sw_model_evaluate against one sample at a time: losses and accuracies, what it leaves alone, what it refuses. */
+/* sw_model_evaluate against an evaluation sample by sample: losses and accuracies, the state that it does not change,
+ * and the arguments that it refuses. */
 #include "cloud.h"
 
 /* One sample at a time, in f64 arithmetic on top of the model's outputs. */
@@ -208,7 +209,7 @@ static void test_evaluation_needs_samples_and_a_result(void **state) {
     cloud c = cloud_of(10);
     sw_evaluation e = {7, 7};
     assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "model_evaluate: there is no place for the result");
+    expect_error(SW_ERR_ARGUMENT, "model_evaluate: the result is NULL");
     c.source.n = 0;
     assert_int_equal(sw_model_evaluate(model, NULL, &c.source, sw_cross_entropy, &e), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_evaluate: the source has no samples");

@@ -1,5 +1,5 @@
-/* sw_model_evaluate with ignored ids and class weights: Σ loss / Σ weight over the whole source, though it is
- * seen in batches of 1000. */
+/* sw_model_evaluate with ignored ids and class weights: the loss is Σ loss / Σ weight over the whole source, although
+ * it is evaluated in batches of 1000. */
 #include "helpers.h"
 
 enum { SAMPLES = 2500, FEATURES = 3, CLASSES = 3 };

@@ -276,7 +276,7 @@ static void test_initial_values_that_are_not_finite_are_refused(void **state) {
         }
         assert_int_equal(build_with(type, -(double)INFINITY, false), SW_ERR_NONFINITE);
         expect_error(SW_ERR_NONFINITE, "parameter mask: initial values mine: element 4 is -inf; finite numbers "
-                                       "are needed (a mask is frozen before the build)");
+                                       "are needed (freeze a parameter that holds a mask before the build)");
         assert_int_equal(build_with(type, -(double)INFINITY, true), SW_OK);
         assert_int_equal(build_with(type, type == SW_F32 ? FLT_MAX : DBL_MAX, false), SW_OK);
     }
@@ -320,17 +320,17 @@ static void test_model_has_a_default_initializer(void **state) {
     assert_int_equal(sw_model_set_init(model, sw_init_zeros()), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "model_set_init: the model is built already");
     sw_module_set_init(sw_model_root(model), sw_init_zeros());
-    expect_error(SW_ERR_ARGUMENT, "layer sequential1: it is built, and keeps its initial values");
+    expect_error(SW_ERR_ARGUMENT, "layer sequential1: it is built already, so that its initial values cannot change");
     sw_model_free(model);
     assert_int_equal(sw_model_set_init(NULL, sw_init_zeros()), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_set_init: the model is NULL");
     model = sw_model_new(SW_F64, 1);
     assert_int_equal(sw_model_set_role_init(model, (sw_role)6, sw_init_zeros()), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "model_set_init: 6 is no role");
+    expect_error(SW_ERR_ARGUMENT, "model_set_init: 6 is not a role");
     assert_int_equal(sw_model_set_init(model, (sw_init){0}), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_set_init: the initial values have no fill function");
     sw_module_set_param_init(sw_nn_relu(model), NULL, sw_init_zeros());
-    expect_error(SW_ERR_ARGUMENT, "layer relu: which parameter is not said");
+    expect_error(SW_ERR_ARGUMENT, "layer relu: the suffix of the parameter is missing");
     sw_model_free(model);
     model = sw_model_new(SW_F64, 1);
     assert_null(sw_model_build(model, sw_module_set_init(sw_nn_relu(model), sw_init_zeros())));

@@ -1,5 +1,5 @@
-/* Initial values of a linear layer: moments and bounds of He's and Xavier's rules, what they depend on. test_init.c has the
- * other initializers. */
+/* Initial values of a linear layer: moments and bounds of the initializers of He and Xavier, and the quantities on
+ * which they depend. test_init.c tests the other initializers. */
 #include "helpers.h"
 
 enum { IN = 400, OUT = 100 };

@@ -1,5 +1,5 @@
 /* A model of one linear layer on samples in memory is a generalized linear model: tables of n·outputs numbers, the
- * gradients of the loss; other models, and samples with chance in them, are not. */
+ * gradients of the loss. Other models, and random samples, are not recognized as such. */
 #include "support.h"
 
 #include <swale/datasets.h>

@@ -1,4 +1,4 @@
-/* Models: shapes, names and roles that they work out, what is printed, and what they refuse. */
+/* Models: the shapes, names and roles that the build determines, the printed table, and errors. */
 #include "helpers.h"
 
 static void test_open_inputs_are_inferred(void **state) {
@@ -132,12 +132,13 @@ static void test_model_refuses_layers_that_do_not_fit(void **state) {
     (void)state;
     build_refused(unknown_inputs, SW_ERR_SHAPE,
                   "layer linear1: the number of inputs is not known; give it, or sw_model_set_input_shape");
-    build_refused(mismatch, SW_ERR_SHAPE, "layer linear2: takes 5 inputs, but 4 come in");
-    build_refused(
-        pictures, SW_ERR_SHAPE,
-        "layer linear1: takes 784 inputs, but 28 come in, the last axis of samples [28,28] (flatten them with "
-        "sw_nn_flatten?)");
-    build_refused(numbers, SW_ERR_SHAPE, "layer linear1: a sample is a number; its last axis must be the inputs");
+    build_refused(mismatch, SW_ERR_SHAPE, "layer linear2: takes 5 inputs, but its input has 4 features");
+    build_refused(pictures, SW_ERR_SHAPE,
+                  "layer linear1: takes 784 inputs, but its input has 28 features, the last axis of samples [28,28] "
+                  "(flatten them with "
+                  "sw_nn_flatten?)");
+    build_refused(numbers, SW_ERR_SHAPE,
+                  "layer linear1: its input has scalar samples; samples [..., inputs] are needed");
     build_refused(bad_linear, SW_ERR_ARGUMENT,
                   "linear: -3 inputs and 4 outputs; inputs 0 (open) or more, "
                   "outputs 1 or more are needed");
@@ -172,7 +173,7 @@ static void test_model_refuses_wrong_calls(void **state) {
     sw_model *one = sw_model_new(SW_F32, 1), *two = sw_model_new(SW_F32, 1);
     sw_module *foreign = sw_nn_linear(two, 2, 2);
     assert_null(sw_model_build(one, NULL));
-    expect_error(SW_ERR_STATE, "model_build: a layer could not be made");
+    expect_error(SW_ERR_STATE, "model_build: creating a layer failed earlier");
     assert_null(sw_model_build(one, foreign));
     expect_error(SW_ERR_ARGUMENT, "model_build: layer linear belongs to another model");
     sw_module *root = sw_nn_linear(one, 2, 2);
@@ -188,7 +189,7 @@ static void test_model_refuses_wrong_calls(void **state) {
     sw_module *mixed = sw_nn_sequential(two, foreign, root, NULL);
     expect_error(SW_ERR_ARGUMENT, "layer linear1 belongs to another model");
     assert_null(sw_model_build(two, mixed));
-    expect_error(SW_ERR_STATE, "model_build: a layer could not be made");
+    expect_error(SW_ERR_STATE, "model_build: creating a layer failed earlier");
     sw_model_free(one);
     sw_model_free(two);
 }
@@ -250,7 +251,7 @@ static void name_refused(const char *name) {
     sw_module *layer = sw_module_set_name(sw_nn_linear(model, 2, 2), name);
     expect_error(SW_ERR_ARGUMENT, "layer linear: a name of 1 to 100 characters is needed");
     assert_null(sw_model_build(model, layer)); /* the mistake is not forgotten */
-    expect_error(SW_ERR_STATE, "model_build: a layer could not be made");
+    expect_error(SW_ERR_STATE, "model_build: creating a layer failed earlier");
     sw_model_free(model);
 }
 
@@ -269,7 +270,7 @@ static void test_wrong_layer_names_are_refused(void **state) {
     assert_string_equal(layer->name, name);
     assert_int_equal(strlen(sw_params_at(p, 0)->name), 100 + strlen(".weight"));
     sw_module_set_name(layer, "late");
-    assert_non_null(strstr(sw_error(), ": it is built, and keeps its name"));
+    assert_non_null(strstr(sw_error(), ": it is built already, so that its name cannot change"));
     assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
     sw_clear_error();
     assert_string_equal(layer->name, name);
@@ -305,7 +306,7 @@ static void test_incomplete_layer_type_is_refused(void **state) {
         sw_module *layer = sw_module_new(model, types[i], 0);
         expect_error(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
         assert_null(sw_model_build(model, layer));
-        expect_error(SW_ERR_STATE, "model_build: a layer could not be made");
+        expect_error(SW_ERR_STATE, "model_build: creating a layer failed earlier");
         sw_model_free(model);
     }
 }

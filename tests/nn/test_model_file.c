@@ -1,4 +1,4 @@
-/* A model saved and loaded in another one of the same layers. */
+/* A model that is saved, and loaded into another model with the same layers. */
 #define _GNU_SOURCE
 #include "support.h"
 

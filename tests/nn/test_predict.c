@@ -1,4 +1,4 @@
-/* sw_predict: arrays of every type in, arrays out. */
+/* sw_predict: input arrays of every type, output arrays. */
 #include "helpers.h"
 
 enum { FEATURES = 4, OUTPUTS = 3 };
@@ -160,7 +160,7 @@ static void test_predict_refuses_wrong_calls(void **state) {
     sw_array x = test_array(SW_F32, SW_SHAPE(2, FEATURES)), y = {0};
     fails(NULL, &x, &y, SW_ERR_ARGUMENT, "predict: the model is NULL");
     fails(unbuilt, &x, &y, SW_ERR_STATE, "predict: the model is not built");
-    fails(model, &x, NULL, SW_ERR_ARGUMENT, "predict: the place for the outputs is NULL");
+    fails(model, &x, NULL, SW_ERR_ARGUMENT, "predict: the array for the outputs is NULL");
     fails(model, NULL, &y, SW_ERR_ARGUMENT, "predict: x is NULL");
     sw_array scalar = sw_array_view(x.data, SW_F32, 0, NULL), none = x;
     none.data = NULL;

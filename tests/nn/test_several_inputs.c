@@ -225,7 +225,8 @@ static void test_layers_of_several_inputs_refuse_mistakes(void **state) {
     refused(swapped, SW_ERR_SHAPE, "layer around1: its forward calls layer around1.join1 with samples [4] and [5]");
     refused(one_shape, SW_ERR_ARGUMENT, "layer join: takes 2 inputs, not 1");
     refused(many_shapes, SW_ERR_ARGUMENT, "layer linear: takes 1 input, not 2");
-    refused(no_shapes, SW_ERR_SHAPE, "layer join1: what comes in is not known; sw_model_set_input_shapes gives it");
+    refused(no_shapes, SW_ERR_SHAPE,
+            "layer join1: the shape of its input is not known (call sw_model_set_input_shapes)");
     refused(no_function, SW_ERR_ARGUMENT, "compose: the forward function is NULL");
     refused(no_inputs, SW_ERR_ARGUMENT,
             "compose: 0 inputs, of which 0 are optional; 1 to 16, one of them not optional, are possible");
@@ -233,7 +234,7 @@ static void test_layers_of_several_inputs_refuse_mistakes(void **state) {
             "compose: 2 inputs, of which 2 are optional; 1 to 16, one of them not optional, are possible");
     refused(no_forward_at_all, SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
     refused(silent_failure, SW_ERR_USER, "layer odd1: build returned status 11 without a message");
-    refused(silent_inside, SW_ERR_SHAPE, "layer around1.odd1: its build does not say what comes out");
+    refused(silent_inside, SW_ERR_SHAPE, "layer around1.odd1: its build function does not set the shape of the output");
 }
 
 static void test_input_shapes_are_checked(void **state) {

@@ -1,5 +1,5 @@
-/* What the tests of the optimizer share besides tests/support.h: parameters of a few shapes,
- * gradients that a loss ⟨c, x⟩ on a tape writes, and vectors of either element type. */
+/* Code that the tests of the optimizer share, in addition to tests/support.h: parameters of a few shapes, gradients
+ * that a loss ⟨c, x⟩ on a tape gives, and vectors of either element type. */
 #ifndef TEST_OPTIM_HELPERS_H
 #define TEST_OPTIM_HELPERS_H
 
@@ -42,7 +42,7 @@ static inline sw_params *small_params(sw_dtype type) {
     return p;
 }
 
-/* ⟨c, x⟩ over every parameter, tied names too, each with the coefficients at its offset. */
+/* ⟨c, x⟩ over every parameter, including tied names, each with the coefficients at its offset. */
 static inline sw_tensor inner_loss(sw_tape *tape, sw_params *p, const double *c) {
     sw_tensor sum = {0};
     for (int i = 0; i < sw_params_count(p); i++) {
@@ -57,7 +57,7 @@ static inline sw_tensor inner_loss(sw_tape *tape, sw_params *p, const double *c)
     return sum;
 }
 
-/* One step by hand with gradient c: the derivative of ⟨c, x⟩ is 1·c, bit for bit. */
+/* Takes one step by hand with gradient c: the derivative of ⟨c, x⟩ is 1·c, bit for bit. */
 static inline sw_status step_with(sw_optim *optim, sw_params *p, const double *c) {
     sw_tape *tape = sw_tape_new();
     assert_ok(sw_backward(inner_loss(tape, p, c)));
@@ -66,7 +66,7 @@ static inline sw_status step_with(sw_optim *optim, sw_params *p, const double *c
     return status;
 }
 
-/* f_i(x) = ⟨c, x⟩·(1 + i/n): a source of gradients for sw_optim_minimize. */
+/* f_i(x) = ⟨c, x⟩·(1 + i/n), an objective for sw_optim_minimize. */
 typedef struct linear_problem {
     sw_objective f;
     const double *c;
@@ -87,11 +87,11 @@ static inline void linear_problem_init(linear_problem *p, sw_params *params, int
         .f = {.size = sizeof(sw_objective), .n = n, .params = params, .user = p, .loss = linear_problem_loss}, .c = c};
 }
 
-/* A gradient of numbers that f32 holds exactly. */
+/* A gradient whose numbers are exact in f32. */
 static const double some_gradient[SMALL_DIM] = {1,    -2, 0.5, 3,   -0.25, 0.125, 2,  -1, 1.5,
                                                 0.75, -3, 1,   0.5, -0.5,  0.25,  -1, 2,  4};
 
-/* An objective without a tape: its value and gradient are what the test sets. */
+/* An objective without a tape, whose value and gradient the test sets. */
 typedef struct constant_problem {
     sw_objective f;
     double value, g[SMALL_DIM];
@@ -115,16 +115,16 @@ static inline void constant_problem_init(constant_problem *t, sw_params *p, int6
         t->g[i] = g;
 }
 
-/* An optimizer with these options is refused with this message. */
+/* Checks that an optimizer with these options is refused with this message. */
 static inline void options_refused(sw_params *p, sw_optim_options how, const char *message) {
     how.size = sizeof how;
     assert_null(sw_optim_new_with_options(p, &how));
     expect_error(SW_ERR_ARGUMENT, message);
 }
 
-/* ---- Methods that do nothing special ---- */
+/* ---- Simple methods ---- */
 
-/* The gradient of the samples, as an estimator. */
+/* An estimator: the gradient of the samples. */
 static inline sw_status plain_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
 }
@@ -141,7 +141,7 @@ static inline void no_kernel(void *args, int64_t begin, int64_t end, double *sum
 }
 static const sw_kernels no_kernels = ALL_LEVELS(no_kernel);
 
-/* The names that sw_optim_list prints below "rules"; calls `see` with each. Returns how many. */
+/* Calls `see` with each name that sw_optim_list prints below "rules". Returns how many there are. */
 static inline int each_rule(void (*see)(const char *name)) {
     FILE *list = tmpfile();
     assert_non_null(list);
@@ -153,7 +153,7 @@ static inline int each_rule(void (*see)(const char *name)) {
     while (fgets(line, sizeof line, list)) {
         if (line[0] != ' ')
             rules = strcmp(line, "rules\n") == 0;
-        else if (rules && line[2] != ' ') { /* options stand further in */
+        else if (rules && line[2] != ' ') { /* options have a larger indentation */
             assert_int_equal(sscanf(line, "%63s", name), 1);
             see(name);
             count++;

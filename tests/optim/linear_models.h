@@ -1,5 +1,5 @@
-/* Linear models with penalties as the proximal rules' tests see them: the cases of golden/prox_optimum.h, with
- * value, gradient and optimality in plain loops, and data times any number. */
+/* Linear models with penalties for the tests of proximal rules: the cases of golden/prox_optimum.h, with value,
+ * gradient and optimality in plain loops, and with data times a given factor. */
 #ifndef TEST_LINEAR_MODELS_H
 #define TEST_LINEAR_MODELS_H
 
@@ -13,11 +13,11 @@ typedef struct linear_model {
     sw_objective f;
     sw_params *params; /* "w" [N] weight; "b" [] bias, if there is an intercept */
     const struct prox_case *c;
-    double scale;      /* of a and y */
-    int64_t evaluated; /* samples whose gradient was asked for */
+    double scale;      /* the factor of a and y */
+    int64_t evaluated; /* number of samples whose gradient was evaluated */
 } linear_model;
 
-/* Mean over samples of ½ (⟨a, w⟩ + b - y)², or of log(1 + exp(-y (⟨a, w⟩ + b))). x: w, then b. */
+/* The mean over samples of ½ (⟨a, w⟩ + b - y)², or of log(1 + exp(-y (⟨a, w⟩ + b))). x contains w, then b. */
 static inline double linear_model_value(const linear_model *p, const double *x, const int64_t *ids, int64_t count,
                                         double *g) {
     const int dim = PROX_N + p->c->intercept;
@@ -82,7 +82,8 @@ static inline void linear_model_free(linear_model *p) {
     free(p);
 }
 
-/* argmin over θ of ½ (θ - v)² + t|θ| in [low, high]: the best of the points where the derivative is 0 or jumps. */
+/* argmin over θ of ½ (θ - v)² + t|θ| in [low, high]: the best of the points at which the derivative is 0 or
+ * discontinuous. */
 static inline double prox_by_trial(double v, double t, double low, double high) {
     const double candidates[] = {low, high, 0, v - t, v + t};
     double best = NAN, least = INFINITY;
@@ -90,7 +91,7 @@ static inline double prox_by_trial(double v, double t, double low, double high) 
         const double at = candidates[i];
         if (!isfinite(at) || at < low || at > high)
             continue;
-        const double value = at * at / 2 - v * at + t * fabs(at); /* less v²/2 */
+        const double value = at * at / 2 - v * at + t * fabs(at); /* without the constant v²/2 */
         if (value < least) {
             least = value;
             best = at;
@@ -99,7 +100,7 @@ static inline double prox_by_trial(double v, double t, double low, double high) 
     return best;
 }
 
-/* How far x is from the optimum of F: ‖x - prox_{sh}(x - s ∇f)‖∞ with s = 1/scale². b is free. */
+/* The distance of x from the optimum of F: ‖x - prox_{sh}(x - s ∇f)‖∞ with s = 1/scale². b has no penalty. */
 static inline double linear_model_residual(const linear_model *p, const void *x) {
     double at[PROX_N + 1], g[PROX_N + 1], worst = 0;
     const double s = 1 / (p->scale * p->scale), l1 = p->c->l1 / s, l2 = p->c->l2 / s;
@@ -113,7 +114,8 @@ static inline double linear_model_residual(const linear_model *p, const void *x)
     return p->c->intercept ? fmax(worst, fabs(g[PROX_N]) / p->scale) : worst;
 }
 
-/* " l1=… weight_decay=… low=… high=…" for the case, or "" where it has none. They are of squares of the data. */
+/* The options " l1=… weight_decay=… low=… high=…" of the case, or "" if it has none. The penalties are proportional to
+ * the square of the data. */
 static inline const char *prox_options(const struct prox_case *c, double scale, char text[160]) {
     int at = 0;
     text[0] = 0;
@@ -132,7 +134,7 @@ static inline const char *prox_options(const struct prox_case *c, double scale, 
     return text;
 }
 
-/* The rule's step and momentum for all parameters, the penalties for w alone. */
+/* The spec of the rule: step and momentum for all parameters, penalties only for w. */
 static inline sw_optim *linear_model_optim(const linear_model *p, const char *estimator, const char *rule,
                                            uint64_t seed) {
     char spec[512], options[160];
@@ -142,7 +144,7 @@ static inline sw_optim *linear_model_optim(const linear_model *p, const char *es
     return NEW_OPTIM(p->params, .rule = spec, .estimator = estimator, .seed = seed);
 }
 
-/* The largest ‖a_i‖² + 1, in which an intercept's 1 is. */
+/* The largest ‖a_i‖² + 1; the 1 is for the intercept. */
 static inline double linear_model_largest(const linear_model *p) {
     double most = 0;
     for (int i = 0; i < PROX_M; i++) {

@@ -1,5 +1,5 @@
-/* Logistic regression as the estimators' tests see it: the tape's loss with its penalty, or a generalized
- * linear model with the penalty left to the rule; and its value and gradient in plain loops. */
+/* Logistic regression for the tests of estimators: a loss on the tape with its penalty, or a generalized linear model
+ * whose penalty is in the rule; and value and gradient in plain loops. */
 #ifndef TEST_LOGISTIC_H
 #define TEST_LOGISTIC_H
 
@@ -12,9 +12,9 @@ typedef struct logistic {
     sw_objective f;
     sw_params *params;
     int64_t m, n;
-    double mu;     /* of the penalty in the loss: 0 for a generalized linear model */
+    double mu;     /* the penalty in the loss; 0 for a generalized linear model */
     double *a, *y; /* [m, n], [m] of -1 and 1 */
-    int64_t most;  /* rows asked for at once */
+    int64_t most;  /* the largest number of rows in one call */
 } logistic;
 
 static inline sw_tensor logistic_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
@@ -47,7 +47,7 @@ static inline sw_tensor logistic_loss(void *user, sw_tape *tape, const int64_t *
     return p->mu > 0 ? sw_add(loss, sw_scale(sw_sum(sw_mul(w, w)), p->mu / 2)) : loss;
 }
 
-/* glm: rows and head instead of the loss; mu is then the rule's business. x starts at 0. */
+/* glm: the problem has rows and head instead of the loss, and mu is an option of the rule. x starts at 0. */
 static inline logistic *logistic_of(sw_dtype type, int64_t m, int64_t n, double mu, bool glm) {
     logistic *p = calloc(1, sizeof *p);
     assert_non_null(p);
@@ -73,7 +73,7 @@ static inline logistic *logistic_of(sw_dtype type, int64_t m, int64_t n, double 
     return p;
 }
 
-/* The lecture's: m = 200, n = 10. */
+/* The problem of the lecture: m = 200, n = 10. */
 static inline logistic *logistic_new(sw_dtype type, double mu, bool glm) {
     logistic *p = logistic_of(type, 200, 10, mu, glm);
     sw_source *source = sw_logistic_samples(&(sw_logistic_samples_options){
@@ -103,7 +103,7 @@ static inline void logistic_free(logistic *p) {
     }
 }
 
-/* L of f_i with its penalty: ¼‖a_i‖² + μ. */
+/* L of f_i with its penalty, ¼‖a_i‖² + μ. */
 static inline double logistic_l(const logistic *p, int64_t i, double mu) {
     double square = 0;
     for (int64_t j = 0; j < p->n; j++)
@@ -118,7 +118,7 @@ static inline double logistic_largest_l(const logistic *p, double mu) {
     return most;
 }
 
-/* f(x), and unless g is NULL its gradient, over samples [first, last), in f64. */
+/* Returns f(x) over samples [first, last), in f64; if g is not NULL, it receives the gradient. */
 static inline double logistic_part(const logistic *p, double mu, const double *x, int64_t first, int64_t last,
                                    double *g) {
     double value = 0, m = (double)(last - first);

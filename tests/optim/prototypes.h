@@ -1,8 +1,7 @@
-/* What the prototype tests share: small problems built with nn, scripted samples, and the proof
- * that every prototype gets: its path equals NumPy's, in f64 and f32; one evaluation of the
- * objective at a time is made NaN, and then the step is skipped, nothing has moved, and the path
- * goes on as if nothing had happened; 1, 2 and 4 threads give the same bits. The methods
- * are built on the public headers alone. */
+/* Code that the tests of prototypes share: small problems built with nn, given sequences of samples, and a test of
+ * every prototype. Its path equals that of NumPy, in f64 and f32. One evaluation of the objective at a time is made
+ * NaN: the step is then skipped, nothing has changed, and the path continues as if nothing had happened. 1, 2 and 4
+ * threads give the same bits. The methods use only public headers. */
 #ifndef TEST_PROTOTYPES_H
 #define TEST_PROTOTYPES_H
 
@@ -29,15 +28,15 @@ static inline void assert_near(const char *what, int step, double difference, do
         fail_msg("%s, step %d: %.3g away, %.3g allowed", what, step + 1, difference, tolerance);
 }
 
-/* ---- Problems: a network of nn on the golden samples, or on many made up ones ---- */
+/* ---- Problems: a network of nn on the golden samples, or on many synthetic samples ---- */
 
 typedef struct problem {
-    sw_source source; /* first: gather gets a pointer to it */
+    sw_source source; /* first, because gather gets a pointer to it */
     sw_model *model;
     sw_params *params;
-    const sw_objective *plain; /* nn's */
-    sw_objective objective;    /* the same, poisoned at one call */
-    int64_t calls, poison_at;  /* evaluations so far; the one that goes wrong, 0: none */
+    const sw_objective *plain; /* the objective of nn */
+    sw_objective objective;    /* the same objective, which returns `poison` in one call */
+    int64_t calls, poison_at;  /* evaluations so far; the evaluation that returns `poison`, 0: none */
     double poison;             /* NaN or Inf */
     int64_t inputs;
 } problem;
@@ -81,11 +80,11 @@ static inline void set_x(sw_params *params, const double *x0) {
 enum { LARGE_INPUTS = 96, LARGE_SAMPLES = 64 };
 static const int64_t net_sizes[] = {INPUTS, HIDDEN, CLASSES, 0}, deep_sizes[] = {INPUTS, 4, HIDDEN, CLASSES, 0},
                      line_sizes[] = {INPUTS, CLASSES, 0},
-                     /* enough for several threads in updates and in products */
+                     /* large enough for several threads in updates and in products */
     large_sizes[] = {LARGE_INPUTS, 224, 208, CLASSES, 0};
 
-/* A tanh network; dropout, if any, before the last layer, and `spy` (or NULL) after it. x0 NULL:
- * the model's own initial values. */
+/* A tanh network, with dropout (if any) before the last layer, and `spy` (or NULL) after it. x0 NULL: the initial
+ * values of the model. */
 static inline problem *problem_new(sw_dtype type, const int64_t *sizes, const double *x0, double dropout,
                                    const sw_module_type *spy) {
     problem *p = calloc(1, sizeof *p);
@@ -128,13 +127,13 @@ static inline void problem_free(problem *p) {
     free(p);
 }
 
-/* ---- Scripted samples: ids and draw of step k are given ---- */
+/* ---- Given samples: the ids and the draw of each step are fixed ---- */
 
 typedef enum script { BATCHED, VISITED, ALL } script;
 #define SCRIPT_OPTION \
     { .name = "script", .kind = SW_OPTION_CHOICE, .choices = "batches|visits|all", .high = 2, .help = "whose ids" }
 
-/* The cursor is a scalar: a skipped step takes it back, and the same samples come again. */
+/* The cursor is a scalar. A skipped step restores it, so that the same samples are used again. */
 static inline sw_status script_next(sw_estimate *e, script which, double *cursor) {
     int64_t k = (int64_t)(*cursor)++;
     e->draw = (uint64_t)(DRAW + k);
@@ -159,7 +158,7 @@ static inline sw_status script_next(sw_estimate *e, script which, double *cursor
     return SW_OK;
 }
 
-/* The masks are worked out for this seed of the tape, however the pipeline seeds its own. */
+/* The masks in the golden numbers are for this seed of the tape, independent of the seed of the pipeline. */
 static inline sw_status script_start(sw_estimate *e) {
     sw_tape_set_seed(e->tape, SEED);
     return SW_OK;
@@ -185,8 +184,8 @@ static const sw_estimator proto_batch = {.size = sizeof(sw_estimator),
                                          .sample = script_sample,
                                          .estimate = script_estimate};
 
-/* The same, holding on to its scratch memory: spoilt before each evaluation, it must come through
- * whatever else happens between `estimate` and `commit`: wrappers, line searches. */
+/* The same estimator, which also uses scratch memory. The memory is overwritten before each evaluation, and its
+ * contents must then survive until `commit`, whatever wrappers and line searches do between `estimate` and `commit`. */
 static inline sw_status keeper_estimate(sw_estimate *e, const void *x, void *g) {
     const size_t size = (size_t)e->dim * sw_dtype_size(e->type);
     for (int i = 0; i < 4; i++) {
@@ -221,20 +220,20 @@ static const sw_estimator proto_keeper = {.size = sizeof(sw_estimator),
                                           .estimate = keeper_estimate,
                                           .commit = keeper_commit};
 
-/* ---- What a skipped step must leave alone ---- */
+/* ---- State that a skipped step must not change ---- */
 
-/* A prototype, how it is run and what its path should be. */
+/* A prototype, its configuration, and its expected path. */
 typedef struct claim {
     const char *name, *estimator, *rule, *schedule, *average;
-    /* State by name: of rules; vectors of estimator and average; scalars of any. End with NULL. */
+    /* Names of state: slots of rules, vectors of estimator and average, scalars of any. Each list ends with NULL. */
     const char *const *slots, *const *tables, *const *scalars;
-    bool (*live)(sw_optim *optim); /* false: tables are rebuilt before they are read; NULL: true */
+    bool (*live)(sw_optim *optim); /* false if the tables will be rebuilt before they are read; NULL: always true */
     int steps;
-    int64_t total;           /* sw_optim_options.steps */
+    int64_t total;           /* sw_optim_options.total_steps */
     const double *expected;  /* [steps, dim] */
     const double *tolerance; /* [2], by type */
     problem *(*make)(sw_dtype type);
-    /* Where the optimizer's objective is not the problem's; NULL: it is. */
+    /* The objective of the optimizer, if it is not that of the problem; NULL: it is. */
     const sw_objective *(*objective)(problem *p);
     void (*before)(problem *p, sw_optim *optim, int step); /* or NULL */
     void (*after)(problem *p, sw_optim *optim, int step);
@@ -252,7 +251,7 @@ static inline void append(bytes *b, const void *data, size_t count) {
     b->count += count;
 }
 
-/* All that an optimizer is: x, evaluation point, slots, tables, scalars, options, counters. */
+/* The complete state of an optimizer: x, evaluation point, slots, tables, scalars, options, counters. */
 static inline bytes fingerprint(const claim *c, sw_optim *optim, sw_params *params) {
     bytes b = {0};
     size_t size = sw_dtype_size(sw_params_type(params)), dim = (size_t)sw_params_dim(params);
@@ -295,9 +294,9 @@ static inline void assert_same_bytes(const char *what, const bytes *a, const byt
             fail_msg("%s: byte %zu of %zu of the state has changed", what, i, a->count);
 }
 
-/* ---- The proof ---- */
+/* ---- The test of a prototype ---- */
 
-/* The path [steps, dim] of one run; *calls: evaluations of the problem. */
+/* Computes the path [steps, dim] of one run; *calls: evaluations of the problem. */
 static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, bool check, int64_t *calls) {
     problem *p = c->make(type);
     p->poison_at = poison_at;
@@ -312,7 +311,7 @@ static inline void *run_path(const claim *c, sw_dtype type, int64_t poison_at, b
     if (!optim)
         fail_msg("%s: %s", c->name, sw_error());
     size_t row = (size_t)sw_params_dim(p->params) * sw_dtype_size(type);
-    sw_optim_steps_per_epoch(optim, objective); /* binds: tables are there before the first step */
+    sw_optim_steps_per_epoch(optim, objective); /* binds the optimizer, so that tables exist before the first step */
     unsigned char *path = malloc(row * (size_t)c->steps);
     assert_non_null(path);
     for (int k = 0; k < c->steps;) {
@@ -359,7 +358,7 @@ static inline void prove_numpy(const claim *c, sw_dtype type) {
     free(path);
 }
 
-/* Each evaluation in turn is NaN once. Returns how many there were. */
+/* Makes each evaluation in turn NaN. Returns the number of evaluations. */
 static inline int64_t prove_skips(const claim *c, sw_dtype type) {
     int64_t calls, again;
     problem *p = c->make(type);
@@ -378,7 +377,7 @@ static inline int64_t prove_skips(const claim *c, sw_dtype type) {
     return calls;
 }
 
-/* Two claims with one path, bit for bit. */
+/* Checks that two prototypes have the same path, bit for bit. */
 static inline void prove_equal(const claim *a, const claim *b, sw_dtype type) {
     int64_t calls;
     problem *p = a->make(type);
@@ -416,7 +415,7 @@ static inline problem *net_problem(sw_dtype type) {
     return problem_new(type, net_sizes, &net_x0[0], 0, NULL);
 }
 
-/* Rows and head besides the loss: a generalized linear model. The loss stays for those who ask. */
+/* Adds rows and head to the loss, for a generalized linear model. Estimators that need the loss can still use it. */
 static inline sw_tensor glm_rows(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     problem *p = user;
     sw_batch b;

@@ -1,5 +1,5 @@
-/* Specs for tests that drive every rule, made from the rules' tables: each rule as it is, and with each of its options
- * at another value than the default. */
+/* Specs for tests that run every rule, made from the tables of the rules: each rule with default options, and with each
+ * option at a value other than the default. */
 #ifndef TEST_RULE_SPECS_H
 #define TEST_RULE_SPECS_H
 
@@ -16,7 +16,7 @@ static inline void rule_specs_add(rule_specs *specs, const char *spec) {
     snprintf(specs->text[specs->count++], RULE_SPEC_LENGTH, "%s", spec);
 }
 
-/* The rule that a spec names. */
+/* The rule that a spec selects. */
 static inline const sw_rule *rule_of_spec(const char *spec) {
     char name[64];
     assert_int_equal(sscanf(spec, "%63s", name), 1);
@@ -32,7 +32,7 @@ static inline bool has_option(const sw_rule *rule, const char *name) {
     return false;
 }
 
-/* A value that is far from the default: an end of the range for tuning, or else a number of ordinary size. */
+/* A value that is far from the default: an end of the range for tuning, or a number of ordinary size. */
 static inline double other_value(const sw_option *o) {
     if (o->kind == SW_OPTION_BOOL)
         return o->value == 0;
@@ -48,7 +48,7 @@ static inline double other_value(const sw_option *o) {
     return fmin(0.5, o->high / 2);
 }
 
-/* Unless the rule refuses it, since the option needs others. */
+/* Adds the spec unless the rule refuses it because the option needs other options. */
 static inline void rule_specs_try(rule_specs *specs, const char *spec) {
     sw_params *p = small_params(SW_F64);
     sw_optim *o = sw_optim_new(p, spec);
@@ -59,7 +59,7 @@ static inline void rule_specs_try(rule_specs *specs, const char *spec) {
     sw_params_free(p);
 }
 
-/* For each choice but the default, or for the other value. */
+/* Adds a spec for each choice except the default, or for one other value. */
 static inline void rule_specs_add_option(rule_specs *specs, const sw_rule *rule, const sw_option *o) {
     char spec[RULE_SPEC_LENGTH];
     if (o->kind != SW_OPTION_CHOICE) {
@@ -77,8 +77,8 @@ static inline void rule_specs_add_option(rule_specs *specs, const sw_rule *rule,
     }
 }
 
-/* Each registered rule, and each of its options; `switches`: only those that are off by default, or choose among loops
- * or states. */
+/* Adds each registered rule with each of its options. `switches`: only options that are off by default, or that select
+ * among loops or states. */
 static inline void rule_specs_add_all(rule_specs *specs, bool switches) {
     const sw_rule *rule;
     for (int r = 0; (rule = sw_rule_at(r)) != NULL; r++) {

@@ -1,4 +1,4 @@
-/* A small problem, and runs of it that are stopped, saved, loaded and resumed. Include it first. */
+/* A small problem, and runs on it that are stopped, saved, loaded and resumed. Include it first. */
 #ifndef TEST_SAVED_RUNS_H
 #define TEST_SAVED_RUNS_H
 
@@ -11,12 +11,12 @@
 #include <swale/nn.h>
 #include <swale/optim.h>
 
-/* Does not wait for the disk: hundreds of files are saved. */
+/* Replaces fsync by a function that does not wait for the disk, because hundreds of files are saved. */
 int fsync(int file) {
     return file < 0 ? -1 : 0;
 }
 
-/* ---- A small problem: logistic regression, a generalized linear model with dropout where asked for ---- */
+/* ---- A small problem: logistic regression, a generalized linear model optionally with dropout ---- */
 
 enum { N = 12, FEATURES = 3, OUTPUTS = 2, STEPS = 7, STOP = 4 };
 
@@ -25,8 +25,8 @@ typedef struct problem {
     sw_objective f;
     double a[N][FEATURES];
     int32_t y[N];
-    bool plain;   /* no generalized linear model: a loss with dropout */
-    int poisoned; /* this evaluation gives NaN; 0: none */
+    bool plain;   /* not a generalized linear model, but a loss with dropout */
+    int poisoned; /* the number of the evaluation that returns NaN; 0: none */
     int calls;
 } problem;
 
@@ -97,14 +97,14 @@ static inline void open_problem(problem *p, sw_dtype type, bool plain) {
     }
 }
 
-/* ---- A run, and a run with a stop ---- */
+/* ---- An uninterrupted run, and a run with a stop ---- */
 
 typedef struct run {
     problem p;
     sw_optim *o;
 } run;
 
-/* What an optimizer refuses at its making or in its first step is no case for us. */
+/* A combination that an optimizer refuses when it is made, or in its first step, is not tested. */
 static inline bool open_run(run *r, sw_dtype type, bool plain, const sw_optim_options *how) {
     open_problem(&r->p, type, plain);
     r->o = sw_optim_new_with_options(r->p.params, how);
@@ -147,8 +147,8 @@ static const char *text_of(const sw_optim_options *how) {
     return text;
 }
 
-/* False: this combination is refused. Both files at the end hold all state, so that equal files are equal
- * runs. */
+/* False if the combination is refused. The files at the end of both runs contain all state, so that equal files mean
+ * equal runs. */
 static inline bool resumes(sw_dtype type, bool plain, int poisoned, const sw_optim_options *how) {
     run straight = {0}, first = {0}, second = {0};
     if (!open_run(&straight, type, plain, how) || go(&straight, 1) != SW_OK) {

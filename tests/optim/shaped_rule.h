@@ -1,4 +1,4 @@
-/* A rule whose slots have sizes of their own, for the tests of slots and of searches that restore them. */
+/* A rule whose slots have custom sizes, for the tests of slots and of searches that restore them. */
 #ifndef TEST_OPTIM_SHAPED_RULE_H
 #define TEST_OPTIM_SHAPED_RULE_H
 

@@ -1,5 +1,5 @@
-/* A method of each kind that writes into `calls` when it is called, for the tests of a step. Register them with
- * register_spies before the tests; spies_setup comes before each test. */
+/* A method of each kind that records its calls in `calls`, for the tests of a step. Call register_spies before the
+ * tests; spies_setup runs before each test. */
 #ifndef TEST_OPTIM_SPIES_H
 #define TEST_OPTIM_SPIES_H
 

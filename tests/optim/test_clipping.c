@@ -1,4 +1,4 @@
-/* The norm of the gradient, and the gradient clipped to a largest norm. */
+/* The norm of the gradient, and clipping of the gradient to a largest norm. */
 #include "helpers.h"
 
 static void test_gradient_is_clipped_to_the_norm(void **state) {

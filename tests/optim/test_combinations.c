@@ -1,4 +1,4 @@
-/* Parts of an optimizer that did not get on with one another once: a small test for each. */
+/* Combinations of methods that were once handled wrongly: a small test for each. */
 #include "logistic.h"
 
 /* f = mean of h_i/2 Σ s_j (x_j - t_j)², without a tape: its gradient is h_i s_j (x_j - t_j). */
@@ -204,8 +204,9 @@ static void test_schedule_of_a_searched_lr_is_refused(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     static const char *const refused[] = {"cosine over=10; armijo", "wolfe; constant warmup=5"};
-    static const char *const messages[] = {"line search armijo: it chooses what schedule cosine would scale, lr",
-                                           "line search wolfe: it chooses what schedule constant would scale, lr"};
+    static const char *const messages[] = {
+        "line search armijo: it determines lr, so that schedule cosine cannot scale it",
+        "line search wolfe: it determines lr, so that schedule constant cannot scale it"};
     for (int k = 0; k < 2; k++) {
         assert_null(sw_optim_new_with_options(
             p, &(sw_optim_options){

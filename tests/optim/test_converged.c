@@ -1,5 +1,5 @@
-/* When a run counts as converged: whose tolerance ends it, the norm at its end, runs after others, penalties and
- * bounds as schedules have them, x outside its bounds. */
+/* Conditions for `converged`: the tolerance that ends a run, the norm at its end, consecutive runs, penalties and
+ * bounds under schedules, x outside its bounds. */
 #define _GNU_SOURCE
 #include "helpers.h"
 

@@ -1,8 +1,7 @@
-/* Every built-in rule, schedule, line search and average is a method like those of programs: here the same files are
- * compiled outside the library, as a user would copy them, and registered under other names. Copies and originals must
- * give the same bits. That the files include public headers alone is checked by .lint/rooms.sh, and by test_install.sh,
- * which compiles them where there is nothing but the installed headers.
- */
+/* Every built-in rule, schedule, line search and average can be written by a program: the same files are compiled here
+ * outside the library, as a user would copy them, and registered under other names. Copies and originals must give the
+ * same bits. .lint/rooms.sh checks that the files include only public headers, and so does test_install.sh, which
+ * compiles them with only the installed headers. */
 #include <swale/kernel.h>
 
 /* The constants, and what the files of Adam's kin share. */

@@ -1,5 +1,5 @@
-/* Durations written as a part of the run, against whole-number arithmetic: every percentage from 1 to 100 of
- * several totals, in every kind of method that takes a duration. */
+/* Durations that are given as a fraction of the run, against integer arithmetic: every percentage from 1 to 100 of
+ * several totals, in every kind of method that has a duration. */
 #include "helpers.h"
 
 /* 7% of 100 is 7.000000000000001 in floating point if 7/100 is rounded first. 50 and 997 give fractions of a

@@ -1,6 +1,6 @@
-/* Nothing becomes Inf or NaN under SW_OK. Every registered rule, average, schedule, estimator and line search is driven
- * into overflow, in f32 and f64: while steps return SW_OK all numbers of the run are finite, and the step that
- * would end this returns SW_ERR_NONFINITE with x and all states bit for bit as before. */
+/* No number becomes Inf or NaN while steps return SW_OK. Every registered rule, average, schedule, estimator and line
+ * search is driven into overflow, in f32 and f64. As long as steps return SW_OK, all numbers of the run are finite. The
+ * step that would overflow returns SW_ERR_NONFINITE, and x and all states are unchanged, bit for bit. */
 #include "rule_specs.h"
 
 #include <float.h>

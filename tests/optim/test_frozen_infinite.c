@@ -1,6 +1,6 @@
-/* A frozen parameter may hold Inf, as an attention mask does. Every rule, average, estimator and line search then takes
- * the steps that it takes with a frozen parameter of zeros, bit for bit and without copies of x; and the point holds the
- * mask as it is. A step that an average refuses leaves the estimator's tables as they were. */
+/* A frozen parameter may contain Inf, for example an attention mask. Every rule, average, estimator and line search
+ * then takes the same steps, bit for bit, as with a frozen parameter of zeros, and without copies of x; the point
+ * contains the unchanged mask. If an average refuses a step, the tables of the estimator do not change. */
 #include "helpers.h"
 
 enum { MASK_AT = 12, MASK_COUNT = 5 }; /* "b" of small_params */

@@ -1,5 +1,5 @@
-/* Frozen parameters do not move and have no part in the norm, tied names are one parameter, and each group has a rule of
- * its own. */
+/* Frozen parameters do not change and are not part of the norm; tied names are one parameter; each group can have a
+ * separate rule. */
 #include "spies.h"
 
 static bool part_moved(sw_params *p, const double *before, int index) {
@@ -127,7 +127,7 @@ static void test_tied_names_are_one_parameter(void **state) {
     /* A selector that would fit the second name alone finds nothing: it has no elements of its own.
      */
     assert_null(sw_optim_new(p, "name=same: spy; sgd"));
-    expect_error(SW_ERR_ARGUMENT, "rule: name=same: spy has no parameters: none fits");
+    expect_error(SW_ERR_ARGUMENT, "rule: name=same: spy has no parameters: no remaining parameter matches");
     sw_optim *o = sw_optim_new(p, "spy lr=0.5");
     const double c[3] = {1, 2, 4};
     assert_ok(step_with(o, p, c)); /* each name has gradient c: 2c in all, and one step */

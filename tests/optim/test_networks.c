@@ -1,5 +1,5 @@
-/* An optimizer and a network: equal bits for every number of threads, two optimizers in two threads, the loop by hand
- * and sw_optim_minimize, memory. */
+/* An optimizer and a network: equal bits for every number of threads, two optimizers in two threads, a loop by hand
+ * against sw_optim_minimize, memory. */
 #include "helpers.h"
 
 #include <swale/nn.h>
@@ -196,7 +196,7 @@ static void test_backward_after_a_step_is_refused(void **state) {
     assert_ok(sw_optim_step(o));
     assert_int_equal(sw_backward(old), SW_ERR_STATE);
     assert_non_null(strstr(sw_error(), "backward: parameter "));
-    assert_non_null(strstr(sw_error(), " has moved since mul read it; reset the tape and record"));
+    assert_non_null(strstr(sw_error(), " has changed since mul read it; reset the tape and record"));
     sw_clear_error();
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE); /* half a gradient is none */
     expect_error(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");

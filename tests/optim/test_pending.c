@@ -1,6 +1,5 @@
-/* An error is pending until it is cleared: loops do not start or continue while one is, so that it
- * ends them with its own message and not a good run at the end; whatever else is called then
- * returns the status of its own failure. */
+/* An error is pending until it is cleared. Loops do not start or continue while one is pending, so that its message
+ * ends them, and they do not look like successful runs. Other functions return the status of their failure. */
 #include "support.h"
 
 #include <swale/datasets.h>

@@ -1,5 +1,5 @@
-/* The pipeline of a step: the order in which it calls the methods, what it refuses, and that a rule declares the
- * scalars that it writes. */
+/* The pipeline of a step: the order in which it calls the methods, the arguments that it refuses, and the check that a
+ * rule declares the scalars that it writes. */
 #include "spies.h"
 
 static void test_minimize_calls_methods_in_order(void **state) {
@@ -87,7 +87,7 @@ static void test_step_refuses_wrong_calls(void **state) {
     expect_error(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
     f.f.n = 0;
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "minimize: an objective of 0 samples");
+    expect_error(SW_ERR_ARGUMENT, "minimize: the objective has 0 samples");
     f.f.n = 4;
     assert_ok(sw_optim_minimize(o, &f.f, NULL)); /* none of these has bound it */
     assert_int_equal(sw_optim_minimize(o, &g.f, NULL), SW_ERR_STATE);
@@ -102,7 +102,7 @@ static void test_step_refuses_wrong_calls(void **state) {
     sw_optim_free(o);
     o = NEW_OPTIM(p, .rule = "sgd", .estimator = "hungry");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "step: hungry evaluates the objective by itself: call "
+    expect_error(SW_ERR_STATE, "step: hungry evaluates the objective itself: call "
                                "sw_optim_minimize instead");
     assert_ok(sw_optim_minimize(o, &f.f, NULL)); /* no batch option: all samples */
     assert_true(sw_optim_epoch(o) == 1);

@@ -1,6 +1,6 @@
-/* Two models trained against each other, each by its own optimizer: I. Goodfellow et al.,
- * Generative adversarial nets, NeurIPS 2014, with the non-saturating loss. Once by hand (forward,
- * backward, step), once as two objectives; and a step of either that is skipped. */
+/* Two models trained against each other, each with a separate optimizer: I. Goodfellow et al., Generative adversarial
+ * nets, NeurIPS 2014, with the non-saturating loss. Once by hand (forward, backward, step), and once as two objectives;
+ * and a skipped step of either model. */
 #include "prototypes.h"
 
 enum { NOISE = 2, UNITS = 4, BATCH = 4, LARGE = 96, LARGE_UNITS = 208 };

@@ -1,7 +1,6 @@
-/* Paths through the landscape: a line search for the strong Wolfe conditions, and a Bezier curve
- * between two models, an objective that wraps another one. J. Nocedal, S. Wright, Numerical
- * Optimization, 2006, algorithms 3.5 and 3.6; T. Garipov et al., Loss surfaces, mode connectivity,
- * NeurIPS 2018. */
+/* A line search for the strong Wolfe conditions, and a Bezier curve between two models, which is an objective that
+ * wraps another one. J. Nocedal, S. Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6; T. Garipov et al.,
+ * Loss surfaces, mode connectivity, NeurIPS 2018. */
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST

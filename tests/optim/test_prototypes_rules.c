@@ -1,7 +1,6 @@
-/* Rules that reach beyond an element: Prodigy, whose d is one number for all groups, and
- * Schedule-Free AdamW, which is evaluated at another point than the one that it trains.
- * K. Mishchenko, A. Defazio, Prodigy, ICML 2024; A. Defazio et al., The road less scheduled,
- * NeurIPS 2024. */
+/* Rules that are not elementwise: Prodigy, whose d is one number for all groups, and Schedule-Free AdamW, which is
+ * evaluated at another point than the one that it trains. K. Mishchenko, A. Defazio, Prodigy, ICML 2024; A. Defazio et
+ * al., The road less scheduled, NeurIPS 2024. */
 #include <swale/kernel.h>
 #include <swale/optim.h>
 

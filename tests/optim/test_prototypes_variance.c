@@ -387,7 +387,7 @@ static void test_combinations_are_refused(void **state) {
     problem *p = line_problem(SW_F64);
     sw_optim_options how = {.size = sizeof how, .estimator = "proto_twice of=proto_spy of=proto_sag"};
     assert_null(sw_optim_new_with_options(p->params, &how));
-    assert_non_null(strstr(sw_error(), "more than once a step"));
+    assert_non_null(strstr(sw_error(), "more than once per step"));
     sw_clear_error();
     /* The trials of a search are of the batch; SVRG's estimate is not its gradient. */
     how = (sw_optim_options){.size = sizeof how, .estimator = "proto_svrg", .schedule = "proto_search"};

@@ -1,5 +1,5 @@
-/* optim/README.md says what the tables say: the rules with summary, source and state; every other method by its name.
- * README.md has their number. optim/README.md quotes references as they are in rules/references.h. */
+/* optim/README.md agrees with the tables: the rules with summary, source and state, and the names of all other methods.
+ * README.md has the number of rules. optim/README.md quotes references exactly as they are in rules/references.h. */
 #include "helpers.h"
 
 static char readme[1 << 17], front[1 << 17], references[1 << 17];

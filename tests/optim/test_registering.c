@@ -1,5 +1,5 @@
-/* Methods that a program registers: names that are taken, tables that are incomplete or would be misread later, threads
- * that register at once. */
+/* Methods that a program registers: names that exist already, tables that are incomplete or would be misread later,
+ * threads that register at the same time. */
 #define _GNU_SOURCE /* barriers */
 #include "helpers.h"
 
@@ -112,8 +112,9 @@ static void test_misleading_tables_are_not_registered(void **state) {
         of_options = {.size = sizeof(sw_rule), .name = "doubled", .options = twice, .update = &no_kernels},
         of_slots = {.size = sizeof(sw_rule), .name = "crammed", .slots = slots, .update = &no_kernels};
     assert_int_equal(sw_rule_register(&spaced), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: the name of rule ada belief holds a blank or one of ; : = , which part specs");
+    expect_error(
+        SW_ERR_ARGUMENT,
+        "register: the name of rule ada belief contains a blank or one of ; : = , which separate the parts of a spec");
     assert_int_equal(sw_rule_register(&of_default), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT,
                  "register: option lr of rule narrow is 0.001 by default, outside its range [0, 0.0001]");

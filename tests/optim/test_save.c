@@ -1,5 +1,5 @@
-/* A run that is saved in the middle, loaded and resumed is bit for bit the uninterrupted one: for every registered rule,
- * estimator, schedule, line search and average, with each option that changes what there is to save turned once. */
+/* A run that is saved in the middle, loaded and resumed is bit-for-bit identical to the uninterrupted run: for every
+ * registered rule, estimator, schedule, line search and average, and for every option that changes the saved state. */
 #include "saved_runs.h"
 
 /* ---- Every method ---- */

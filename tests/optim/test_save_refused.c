@@ -1,5 +1,5 @@
-/* A saved run that does not fit, or is damaged, is refused with every mismatch in one message, and nothing changes. Also:
- * which options come from the file, and every allocation that fails in turn. */
+/* A saved run that does not fit, or is damaged, is refused; one message reports every mismatch, and nothing changes.
+ * Further tests: the options that are read from the file, and every allocation that fails in turn. */
 #include "saved_runs.h"
 
 static void expect_refused(const char *path, sw_dtype type, const sw_optim_options *how, const char *faults) {
@@ -57,12 +57,13 @@ static void test_load_names_every_mismatch(void **state) {
                    "file; average.ema is missing; slot.w.u is not expected");
     ((float *)sw_archive_get(a, "optim.slot.w.m").data)[1] += 1;
     assert_int_equal(sw_archive_save(a, other), SW_OK);
-    expect_refused(other, SW_F32, same, "damaged: its numbers are not those that were saved");
+    expect_refused(other, SW_F32, same, "damaged: the checksum does not match the state");
     sw_archive_set_text(a, "optim.format", "2");
     assert_int_equal(sw_archive_save(a, other), SW_OK);
     expect_refused(other, SW_F32, same, "an optimizer's state in format 2; this version of swale reads 1");
     assert_int_equal(sw_params_save(r.p.params, other), SW_OK);
-    expect_refused(other, SW_F32, same, "holds no optimizer's state: parameters alone are loaded by sw_params_load");
+    expect_refused(other, SW_F32, same,
+                   "contains no state of an optimizer: sw_params_load loads a file with only parameters");
     sw_archive_free(a);
     remove_file(other);
     remove_file(path);

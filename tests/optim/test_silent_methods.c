@@ -1,5 +1,5 @@
-/* A method's function that returns an error without sw_fail: the caller's status and a message that names the
- * method and the function. A program that only asks sw_error() must not believe in success. */
+/* A function of a method that returns an error without sw_fail: the caller gets this status, and a message that names
+ * the method and the function. A program that checks only sw_error() must not take the call for a success. */
 #include "helpers.h"
 
 static const double slope[SMALL_DIM] = {1, 2, -1, 0.5, 1, 1, -2, 1, 3, 0.25, 1, -1, 2, 1, 2, -0.5, 1, 1};

@@ -1,11 +1,11 @@
-/* A run whose steps are all skipped ends with an error, also where the program calls every step itself and never
- * checks a status: 100 in a row are one too many, and the message says why they were skipped. */
+/* A run whose steps are all skipped ends with an error, even if the program calls every step itself and never checks a
+ * status: 100 consecutive skipped steps are an error, whose message gives the reason of the skipping. */
 #include "helpers.h"
 
 enum { MOST = 100 }; /* as optim.h says */
 
-#define NONFINITE_GRADIENT                                                                                   \
-    "because the gradient held Inf or NaN: look for them in the data, take a smaller lr, or set clip; with " \
+#define NONFINITE_GRADIENT                                                                                        \
+    "because the gradient contained Inf or NaN: look for them in the data, take a smaller lr, or set clip; with " \
     "SW_CHECK on, the tape names the operation that makes them"
 #define TOO_MANY "optimizer: 100 steps in a row were skipped, " NONFINITE_GRADIENT
 
@@ -170,10 +170,11 @@ static void test_message_names_the_cause(void **state) {
                      "SW_SKIPPED",
                      .estimator = "sleeper");
     b->wrong = true;
-    EXPECT_LOOP_ENDS("optimizer: 100 steps in a row were skipped, because line search armijo found no step: the "
-                     "loss may be as low as f64 can tell (then end the run at the first skipped step), or its "
-                     "gradient may be wrong (sw_gradcheck)",
-                     .estimator = "full", .schedule = "armijo");
+    EXPECT_LOOP_ENDS(
+        "optimizer: 100 steps in a row were skipped, because line search armijo found no step: the loss may be at a "
+        "minimum up to the rounding of f64 (then end the run at the first skipped step), or its "
+        "gradient may be wrong (sw_gradcheck)",
+        .estimator = "full", .schedule = "armijo");
     b->nan = true;
     static const char *const estimators[] = {"minibatch batch=3", "full", "svrg batch=3", "sam of=minibatch batch=3",
                                              "sag batch=1"};

@@ -1,5 +1,5 @@
-/* A step is skipped if its gradient, its value or a method says so: then nothing has moved, and the run goes on as if
- * there had been no such step. test_skipped_in_a_row.c has many of them in a row. */
+/* A step is skipped because of its gradient, its value or a method. Nothing has changed then, and the run continues as
+ * if there had been no such step. test_skipped_in_a_row.c tests many consecutive skipped steps. */
 #include "spies.h"
 
 /* The gradient a hundred times: no DIRECT one. */

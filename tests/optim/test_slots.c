@@ -1,4 +1,4 @@
-/* Slots of rules, estimators and averages: sizes of their own, the types they may have, and which copies of x fit. */
+/* Slots of rules, estimators and averages: custom sizes, the types that they may have, and the copies of x that fit. */
 #include "shaped_rule.h"
 
 static void test_slots_have_sizes_of_their_own(void **state) {
@@ -52,7 +52,7 @@ static void test_sized_slot_needs_unit_tensor(void **state) {
                          odd_start = {
                              .size = sizeof(sw_rule), .name = "odd_start", .slots = odd, .update = &no_kernels};
     assert_int_equal(sw_rule_register(&by_element), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: slot left of rule by_element: a size of its own needs unit TENSOR");
+    expect_error(SW_ERR_ARGUMENT, "register: slot left of rule by_element: count requires unit TENSOR");
     assert_int_equal(sw_rule_register(&odd_start), SW_ERR_ARGUMENT);
     assert_non_null(strstr(sw_error(), "register: slot z of rule odd_start"));
     sw_clear_error();
@@ -93,8 +93,8 @@ static void test_sized_slot_is_refused_with_measure(void **state) {
                                      .measure = &kernels,
                                      .sums = 1};
     assert_int_equal(sw_rule_register(&measured), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: slot state of rule measured: its count gives it a size of its own, which "
-                                  "measure and point cannot use: only tensor sees one parameter at a time");
+    expect_error(SW_ERR_ARGUMENT, "register: slot state of rule measured: its count cannot be combined with measure "
+                                  "and point, which process many parameters per call; tensor processes one");
     assert_ok(sw_rule_register(&typed));
     for (int t = 0; t < 2; t++) { /* the element type is among what the size may depend on */
         sw_params *p = small_params(both_types[t]);

@@ -1,4 +1,4 @@
-/* Specs: what they set, and the exact words for every mistake in them; the list. */
+/* Specs: the values that they set, the exact message for every mistake in them, and the list of methods. */
 #include "helpers.h"
 
 /* ---- Methods to name ---- */
@@ -124,7 +124,8 @@ static void test_wrong_names_and_numbers_are_refused(void **state) {
     REFUSED("rule sgd has no option C: C of n samples is weight_decay=1/(C n)", .rule = "sgd C=1");
     REFUSED("rule sgd has no option tol: sw_train has a tolerance", .rule = "sgd tol=1e-4");
     REFUSED("estimator svrg has no option tol: sw_train has a tolerance", .estimator = "svrg tol=1e-4");
-    REFUSED("estimator saga has no option lr: it is the rule's, as in \"sgd lr=auto\"", .estimator = "saga lr=auto");
+    REFUSED("estimator saga has no option lr: it is an option of the rule, as in \"sgd lr=auto\"",
+            .estimator = "saga lr=auto");
     REFUSED("kinds: count=1.5 is not a whole number", .rule = "kinds count=1.5");
     REFUSED("kinds: count=6 is outside [-5, 5]", .rule = "kinds count=6");
     REFUSED("kinds: count needs a value: count=…", .rule = "kinds count");
@@ -141,7 +142,7 @@ static void test_wrong_names_and_numbers_are_refused(void **state) {
     REFUSED("cosine: warmup is given twice", .schedule = "cosine warmup=3 warmup=3");
 }
 
-#define DURATION_NEEDED "steps (500), a part of the run (10%) or epochs (3ep) are needed"
+#define DURATION_NEEDED "steps (500), a percentage of the run (10%) or epochs (3ep) are needed"
 
 static void test_wrong_durations_are_refused(void **state) {
     (void)state;
@@ -185,9 +186,9 @@ static void test_wrong_parts_are_refused(void **state) {
     REFUSED("schedule: no rule of this optimizer has an option weight_deacy, did you mean weight_decay?", .rule = "sgd",
             .schedule = "cosine on=weight_deacy");
     REFUSED("schedule: on= needs the name of an option", .schedule = "cosine on=");
-    REFUSED("schedule: two on= in one; schedules of other options follow a ;",
+    REFUSED("schedule: on= is given twice; separate the schedules of several options by ;",
             .schedule = "cosine on=lr final=0.5 on=momentum");
-    REFUSED("cosine: over=0.5 is less than a step; a part of the run is written over=50%",
+    REFUSED("cosine: over=0.5 is less than a step; a percentage of the run is written over=50%",
             .schedule = "cosine over=0.5");
     REFUSED("schedule: at most 4", .schedule = "cosine; cosine; cosine; cosine; cosine");
     REFUSED("the name of the schedule is missing", .schedule = "cosine;");
@@ -228,10 +229,10 @@ static void test_wrong_groups_are_refused(void **state) {
     REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by ", .rule = ": sgd");
     REFUSED("rule: one selector is expected before the colon, not role=weight name=a",
             .rule = "role=weight name=a: sgd; sgd");
-    REFUSED("rule: no group takes parameter b (bias)", .rule = "role=weight: sgd");
-    REFUSED("rule: role=norm: sgd has no parameters: none fits", .rule = "role=norm: sgd; adam");
-    REFUSED("rule: name=d*: sgd has no parameters: none fits", .rule = "name=d*: sgd; adam");
-    REFUSED("rule: adam has no parameters: none fits what earlier groups left", .rule = "sgd; adam");
+    REFUSED("rule: parameter b (bias) belongs to no group", .rule = "role=weight: sgd");
+    REFUSED("rule: role=norm: sgd has no parameters: no remaining parameter matches", .rule = "role=norm: sgd; adam");
+    REFUSED("rule: name=d*: sgd has no parameters: no remaining parameter matches", .rule = "name=d*: sgd; adam");
+    REFUSED("rule: adam has no parameters: earlier groups contain all of them", .rule = "sgd; adam");
     REFUSED("the name of the rule is missing", .rule = "role=weight: ; sgd");
     REFUSED("the name of the rule is missing", .rule = "sgd;");
     REFUSED("there is no rule sdg, did you mean sgd?", .rule = "role=weight: sdg; sgd");
@@ -253,21 +254,21 @@ static void test_wrapper_specs_are_read(void **state) {
     REFUSED("minibatch: batch=0 is outside [1, 1e+09]",
             .estimator = "wrapper radius=1 of=wrapper of=minibatch batch=0");
     /* All that follows of= is the inner one's. */
-    REFUSED("estimator minibatch has no option radius, which is one of wrapper: write radius before of=, since "
-            "all after of= belongs to minibatch",
+    REFUSED("estimator minibatch has no option radius, which is an option of wrapper: write radius before of=, because "
+            "all options after of= belong to minibatch",
             .estimator = "wrapper of=minibatch radius=1");
-    REFUSED("estimator minibatch has no option rho, which is one of sam: write rho before of=, since all after "
-            "of= belongs to minibatch",
+    REFUSED("estimator minibatch has no option rho, which is an option of sam: write rho before of=, because all "
+            "options after of= belong to minibatch",
             .estimator = "sam of=minibatch rho=0.1");
-    REFUSED("estimator minibatch has no option rho, which is one of sam: write rho before of=, since all after "
-            "of= belongs to minibatch",
+    REFUSED("estimator minibatch has no option rho, which is an option of sam: write rho before of=, because all "
+            "options after of= belong to minibatch",
             .estimator = "sam of=minibatch batch=3 rho");
     /* The nearest wrapper that has it; one that the inner one has as well is the inner one's. */
-    REFUSED("estimator minibatch has no option radius, which is one of wrapper: write radius before of=, since "
-            "all after of= belongs to minibatch",
+    REFUSED("estimator minibatch has no option radius, which is an option of wrapper: write radius before of=, because "
+            "all options after of= belong to minibatch",
             .estimator = "sam rho=1 of=wrapper of=minibatch radius=1");
-    REFUSED("estimator wrapper has no option rho, which is one of sam: write rho before of=, since all after "
-            "of= belongs to wrapper",
+    REFUSED("estimator wrapper has no option rho, which is an option of sam: write rho before of=, because all options "
+            "after of= belong to wrapper",
             .estimator = "sam of=wrapper rho=1 of=minibatch");
     REFUSED("estimator minibatch has no option wrong; it has batch, order",
             .estimator = "wrapper of=minibatch wrong=1");
@@ -308,7 +309,7 @@ static void test_null_and_unbuilt_params_are_refused(void **state) {
     p = sw_params_new(SW_F32, 1); /* nothing in it */
     assert_ok(sw_params_build(p));
     assert_null(sw_optim_new(p, "sgd"));
-    expect_error(SW_ERR_ARGUMENT, "rule: sgd has no parameters: none fits what earlier groups left");
+    expect_error(SW_ERR_ARGUMENT, "rule: sgd has no parameters: earlier groups contain all of them");
     sw_params_free(p);
 }
 
@@ -479,16 +480,16 @@ static void step_refused(const char *rule, const char *schedule, const char *mes
 static void test_durations_need_a_known_length(void **state) {
     (void)state;
     step_refused("kinds delay=10%", NULL,
-                 "kinds: 10% of the run, but its length is not known: set the optimizer's steps");
+                 "kinds: 10% of the run, but its length is not known: set total_steps of the optimizer");
     step_refused("kinds delay=3ep", NULL,
                  "kinds: 3 epochs, but the length of an epoch is not known: sw_optim_bind the "
                  "objective first");
     step_refused("sgd", "constant warmup=10%",
-                 "constant: 10% of the run, but its length is not known: set the optimizer's steps");
+                 "constant: 10% of the run, but its length is not known: set total_steps of the optimizer");
     step_refused("sgd", "constant warmup=3ep",
                  "constant: 3 epochs, but the length of an epoch is not known: sw_optim_bind the "
                  "objective first");
-    step_refused("sgd", "cosine", "schedule cosine needs the length of the run: set the optimizer's steps");
+    step_refused("sgd", "cosine", "schedule cosine needs the length of the run: set total_steps of the optimizer");
 }
 
 static void test_lr_auto_needs_a_proposal(void **state) {
@@ -550,7 +551,8 @@ static void test_option_before_the_first_step_is_that_of_the_first(void **state)
     sw_optim_free(o);
     o = optim_of(p, "sgd lr=1", "constant warmup=10%", 0); /* cannot be known yet */
     assert_true(isnan(sw_optim_option(o, 0, "lr")));
-    expect_error(SW_ERR_STATE, "constant: 10% of the run, but its length is not known: set the optimizer's steps");
+    expect_error(SW_ERR_STATE,
+                 "constant: 10% of the run, but its length is not known: set total_steps of the optimizer");
     assert_ok(sw_optim_set_total_steps(o, 40));
     assert_true(sw_optim_option(o, 0, "lr") == 0.25);
     sw_optim_free(o);

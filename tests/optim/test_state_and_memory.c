@@ -1,4 +1,4 @@
-/* The point and the state of an optimizer, by name; how much memory they take; every allocation that fails in turn. */
+/* The point and the state of an optimizer, by name; their memory; every allocation that fails in turn. */
 #include "spies.h"
 
 static void test_point_is_x_or_the_average(void **state) {

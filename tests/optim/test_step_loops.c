@@ -1,5 +1,6 @@
-/* Loops of many steps and the public structs that they read: a period of SVRG beyond every number of steps, averages of
- * an earlier size or without `begin`, and a rule whose proximal options are in another order than those of sgd. */
+/* Loops of many steps, and the public structs that they read: a period of SVRG that exceeds the number of steps,
+ * averages of an older struct size or without `begin`, and a rule whose proximal options are in another order than
+ * those of sgd. */
 #include "helpers.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* sw_train: the same bits as the loop written by hand in optim/README.md; every way to end; callbacks; going
- * on where a run was stopped. */
+/* sw_train: the same bits as the loop by hand in optim/README.md; every way in which it can end; callbacks; continuing
+ * a run that was stopped. */
 #include "helpers.h"
 
 #include "train_by_hand.h"
@@ -439,8 +439,8 @@ static void test_converged_estimator_ends_the_run(void **state) {
     problem_free(p);
 }
 
-#define NONFINITE_GRADIENT                                                                                   \
-    "because the gradient held Inf or NaN: look for them in the data, take a smaller lr, or set clip; with " \
+#define NONFINITE_GRADIENT                                                                                        \
+    "because the gradient contained Inf or NaN: look for them in the data, take a smaller lr, or set clip; with " \
     "SW_CHECK on, the tape names the operation that makes them"
 
 /* A skipped step leaves the learning rate of the last one, whatever is scheduled. */
@@ -627,12 +627,13 @@ static void test_train_refuses_wrong_options(void **state) {
     (void)state;
     problem *p = problem_new();
     sw_optim *o = MAKE(p, RULE);
-    const char *const endless = "train: nothing would end it: give epochs, steps, a target, a tolerance, a stop flag "
-                                "or a callback";
+    const char *const endless =
+        "train: no condition would end the run: set epochs, steps, a target, a tolerance, a stop flag "
+        "or a callback";
     REFUSED(endless, .epochs = 0);
     assert_int_equal(sw_train(&p->f, o, NULL, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, endless);
-    REFUSED("train: 2 epochs and 3 steps; one of the two is needed", .epochs = 2, .steps = 3);
+    REFUSED("train: 2 epochs and 3 steps; set only one of the two", .epochs = 2, .steps = 3);
     REFUSED("train: -1 epochs, 0 steps; 0 (not given) or more is needed", .epochs = -1);
     REFUSED("train: 4611686018427387904 epochs of 4 steps are too many", .epochs = (int64_t)1 << 62);
     REFUSED("train: tolerance = nan; 0 (never) or more is needed", .epochs = 1, .tolerance = (double)NAN);

@@ -1,4 +1,4 @@
-/* Norms by layer of the last step, exact; the optimizer's tape. */
+/* The norms of the last step by layer, exactly; the tape of the optimizer. */
 #include "helpers.h"
 
 /* linear1.weight [2], linear1.bias [1], linear10.weight [2], head [1], and linear1.weight again by the name

@@ -2,7 +2,7 @@ static sw_status train_by_hand(const sw_objective *objective, sw_optim *optim, i
                                sw_status (*evaluate)(const void *point, double mean_loss)) {
     SW_TRY(sw_optim_bind(optim, objective));
     int64_t steps = sw_optim_steps_per_epoch(optim, objective);
-    SW_TRY(sw_optim_set_total_steps(optim, epochs * steps)); /* schedules want to know */
+    SW_TRY(sw_optim_set_total_steps(optim, epochs * steps)); /* for schedules */
     for (int64_t epoch = 0; epoch < epochs; epoch++) {
         double loss;
         sw_loss_mean mean = {0};

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch's own samples in swale: see tests/README.md. `make check-peer-samples`.
+"""Samples of PyTorch's test suite in swale: see tests/README.md. `make check-peer-samples`.
 
     check_samples.py [--only NAME,NAME] [--verbose]
 """
@@ -41,7 +41,7 @@ class Report:
             print("different: " + text, flush=True)
 
     def excuse(self, name, what, place):
-        """Whether the difference is a listed one; place(known) says where it holds."""
+        """Whether the difference is listed; place(known) is the mask of the elements to which it applies."""
         for known in self.known:
             if known.name == name and known.what == what and place(known):
                 self.hits[id(known)] += 1
@@ -126,7 +126,7 @@ def errors_of(report, tape, info, name, counterpart):
 
 
 def drawn(draw, dtype, gradients):
-    """The samples of a generator. Some cannot make theirs with gradients."""
+    """The samples of a generator. Some generators cannot make samples with gradients."""
     try:
         return list(draw("cpu", dtype, requires_grad=gradients))
     except ValueError:

@@ -1,8 +1,8 @@
-"""What PyTorch's operations are in swale, with their arguments: COUNTERPARTS[name of op_db] is a function of
-PyTorch's own arguments, the tensors among them T, that computes the same by swale's operations.
+"""The counterparts of PyTorch's operations in swale: COUNTERPARTS[name of op_db] is a function of PyTorch's arguments,
+with tensors as T, that computes the same result with operations of swale.
 
-Where swale has no equivalent for an argument the function raises NotOffered with the reason. A call that
-swale's own functions refuse raises swale.Refused.
+If swale has no equivalent for an argument, the function raises NotOffered with the reason. A call that swale refuses
+raises swale.Refused.
 """
 import math
 import numbers
@@ -19,7 +19,7 @@ class NotOffered(Exception):
 
 
 class T:
-    """A tensor on swale's side."""
+    """A tensor of swale."""
 
     def __init__(self, handle):
         self.handle = handle
@@ -88,7 +88,7 @@ def constant(like, value):
 
 
 def as_tensors(a, b):
-    """Both as tensors of one type."""
+    """Converts both to tensors of one type."""
     offered(isinstance(a, T) or isinstance(b, T), "numbers alone, without a tensor")
     if not isinstance(a, T):
         a = constant(b, a)

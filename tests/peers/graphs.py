@@ -13,17 +13,17 @@ from swale import Axes, Parts, lib
 # The reference is PyTorch in f64, also for graphs in f32, whose leaves are f32 numbers exactly. An operation
 # computes its result from its inputs with errors that are relative to its inputs, to its result and, in
 # backward, to its cotangent: about 8 u for an elementary function (kernel_math.h: below 4 ulp), n u for a sum
-# of n terms; u = 2^-53, and 2^-24 in f32. To first order the error of a number is therefore u times a linear
-# form in those relative errors. The same form, with random numbers within ±1 in their place, is measured by
-# running PyTorch again with every input, result and cotangent of every operation multiplied by 1 + η ξ,
-# η = 2^-33: what changes, over η, is C. (η is far above u, so that the measurement's rounding is 1e-6 of it,
-# and far below the margins at kinks.) So
+# of n terms; u = 2^-53, and 2^-24 in f32. To first order, the error of a number is therefore u times a linear
+# form in those relative errors. PyTorch runs a second time with every input, result and cotangent of every
+# operation multiplied by 1 + η ξ, with random ξ in [-1, 1] and η = 2^-33. The change divided by η is C, the value
+# of the same linear form for these random numbers. (η is far above u, so that the rounding error of C is 1e-6 of
+# it, and far below the margins at kinks.) Therefore
 #
 #     |swale - PyTorch| ≤ K u (max |reference| + max C), over the array, K = 64 + 2 n,
 #
-# n the longest reduction: 64 covers both sides' 8 u with a factor of 4 for a random draw of ξ that does not
-# show the worst case, and three draws are made. Where the first term suffices nothing is measured. A number
-# may also be wrong by what is subnormal: K times the smallest normal number.
+# where n is the longest reduction. 64 is the 8 u of both sides times a factor of 4, because a random draw of ξ does
+# not show the worst case; there are three draws. If the first term suffices, C is not computed. An additional error
+# of K times the smallest normal number is allowed for subnormal numbers.
 
 ETA = 2.0**-33
 UNIT = {swale.F64: 2.0**-53, swale.F32: 2.0**-24}
@@ -96,7 +96,7 @@ def needs_gradient(nodes):
 
 
 class Builder:
-    """Draws a graph: operations in random order on what is there and on new leaves."""
+    """Draws a graph: operations in random order on existing nodes and on new leaves."""
 
     def __init__(self, seed):
         self.rng = rng = random.Random(seed)
@@ -114,7 +114,7 @@ class Builder:
         return self.rng.choice(items)
 
     def number(self, size):
-        """A whole number of quarters, so that f32 has it."""
+        """A multiple of 1/4, which is exact in f32."""
         return self.rng.randrange(-int(4 * size), int(4 * size) + 1) / 4
 
     def length(self):
@@ -255,7 +255,7 @@ class Builder:
     def divergence(self):
         q = self.real(least=1, filled=True)
         t = self.distributions(q.shape)
-        # By a target of 0 PyTorch's derivative is NaN, here 0, as documented.
+        # For a target of 0, the derivative of PyTorch is NaN; that of swale is 0, as documented.
         if self.rng.random() < 0.3 and t.value.numel() > 1 and t.how == "input":
             t.value.view(-1)[self.rng.randrange(t.value.numel())] = 0
         return [q, t]
@@ -385,7 +385,7 @@ def run_torch(graph, generator=None):
             tied = op.exact or (op.kink and all(i.exact for i in inputs))
 
             largest = [0.0]  # cotangent
-            # var's terms are as large as its input times the cotangent, the others' as the cotangent.
+            # The terms of var are as large as its input times the cotangent, those of others as the cotangent.
             scale = size_of(inputs[0].value) if node.name == "sw_var_over" else 1.0
             size = (lambda largest=largest, scale=scale: scale * largest[0]) if op.mixes else None
 
@@ -423,7 +423,7 @@ def numpy_of(value, dtype):
 
 
 class Params:
-    """The parameters of a graph: one for each leaf that is one."""
+    """The parameters of a graph: one for each leaf that is a parameter."""
 
     def __init__(self, graph):
         self.params, self.of = None, {}
@@ -462,7 +462,7 @@ def swale_leaf(graph, tape, node, params, kept):
 
 
 def run_swale(graph, tape):
-    """The same as run_torch, from swale; values are those at the end, or when they were released."""
+    """As run_torch, with swale. Values are read at the end, or when a tensor is released."""
     lib.sw_tape_reset(tape)
     lib.sw_tape_set_switch(tape, swale.KEEP, graph.keep)
     lib.sw_tape_set_switch(tape, swale.TRAIN, graph.train)
@@ -519,7 +519,7 @@ def longest_reduction(graph):
 
 
 def worst(got, reference):
-    """The largest difference; infinite where NaN or infinities are at other places."""
+    """The largest difference; infinite if NaN or infinities are at different positions."""
     if got.shape != tuple(reference.shape):
         return math.inf
     if not reference.numel():
@@ -557,7 +557,7 @@ def compare(graph, tape):
         return Mismatch(graph, "refused", -1, f"swale refuses: {error}")
     unit = UNIT[graph.dtype]
     k = 64 + 2 * longest_reduction(graph)
-    # A cotangent that is not finite makes 0 ∞, whose derivatives either side may cut where it likes.
+    # A cotangent that is not finite gives 0 ∞, for which the two sides may return different derivatives.
     with_gradients = all(torch.isfinite(root.value).all() for root, _ in graph.roots)
     pairs = [("value", i, x, reference[i]) for i, x in value.items()]
     for i, x in gradient.items() if with_gradients else []:
@@ -593,7 +593,7 @@ def compare(graph, tape):
 
 
 def both(got, wanted, tolerance):
-    """Both arrays, or where they differ if they are long."""
+    """Both arrays, or the positions at which they differ if they are long."""
     if got.shape != tuple(wanted.shape):
         return f"swale has shape {list(got.shape)}, PyTorch {list(wanted.shape)}"
     if got.size <= 24:
@@ -604,11 +604,11 @@ def both(got, wanted, tolerance):
     return "\n".join(lines + [f"  {len(places)} of {got.size} elements"])
 
 
-# ---- Making a failing graph smaller ----
+# ---- Reduction of a failing graph ----
 
 
 def reduced_to(graph, nodes_needed, cut, roots):
-    """A copy with the nodes in `cut` as leaves and all that is not needed left out."""
+    """A copy in which the nodes in `cut` are leaves, without nodes that are not needed."""
     copy = Graph(graph.seed, graph.dtype)
     copy.keep, copy.train = graph.keep, graph.train
     wanted, stack = set(), list(nodes_needed)
@@ -641,7 +641,7 @@ def reduced_to(graph, nodes_needed, cut, roots):
 
 
 def shrink(graph, tape):
-    """The smallest graph found that still fails, and its mismatch."""
+    """The smallest failing graph that was found, and its mismatch."""
     mismatch = compare(graph, tape)
     improved = True
     while improved:
@@ -693,7 +693,7 @@ def c_value(x):
 
 
 def c_text(graph):
-    """The graph as a C program would have it."""
+    """The graph as C code."""
     lines = []
     for node in graph.nodes:
         name = f"t{node.index}"

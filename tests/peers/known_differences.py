@@ -1,4 +1,4 @@
-"""Where swale and PyTorch differ on purpose or by a documented choice. check_samples.py fails on any other
+"""The intended or documented differences between swale and PyTorch. check_samples.py fails on any other
 difference, and on an entry that no longer occurs.
 
 Known(name, what, cause, when): name of the operation in op_db, class or rule; what is

@@ -1,4 +1,4 @@
-"""PyTorch's modules and optimizers by swale's layers and rules, for check_samples.py."""
+"""The counterparts of PyTorch's modules and optimizers: layers and rules of swale, for check_samples.py."""
 import ctypes
 import inspect
 import os
@@ -122,7 +122,7 @@ NO_MODULE = {
 
 
 def missing_layers():
-    """Faults of completeness: functions sw_nn_ that are neither reached nor listed, or both."""
+    """Errors of completeness: functions sw_nn_ that are neither tested nor listed, or both."""
     for name in swale.DECLARED:
         if name.startswith("sw_nn_") and (name in built) == (name in NO_MODULE):
             yield f"{name} has {'a module and' if name in built else 'neither a module nor'} a reason in NO_MODULE"
@@ -164,7 +164,7 @@ ruled = set()
 
 
 def spec_of(kind, options):
-    """swale's spec for an optimizer of torch's with these arguments; NotOffered."""
+    """The spec in swale for an optimizer of PyTorch with these arguments; raises NotOffered."""
     name = RULES.get(kind.__name__)
     offered(name is not None, f"{kind.__name__}, a rule that swale does not have")
     if options.get("amsgrad"):
@@ -208,7 +208,7 @@ def trained(kind, options, dtype):
 
 
 def asked_of_torch():
-    """The rules whose golden numbers are PyTorch's."""
+    """The rules whose golden numbers come from PyTorch."""
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "rules.h")
     with open(path, encoding="utf-8") as file:
         return set(re.findall(r'{"(\w+)[^"]*", "PyTorch",', file.read()))

@@ -1,15 +1,16 @@
 """Random networks, trained for a few steps in swale and in PyTorch: see check_graphs.py.
 
-A network has linear layers, activations, residual blocks, an embedding at times; layers may be frozen or tied.
-A run has a loss, a rule or two by role, an estimator, a schedule, an average, clipping, and is a loop by hand
-(with micro-batches at times) or sw_optim_minimize. Compared are each step's loss and parameters, the averaged
-point, and what sw_predict and sw_model_evaluate say at the end.
+A network has linear layers, activations, residual blocks, and sometimes an embedding; layers may be frozen or tied.
+A run has a loss, one rule or two rules by role, an estimator, a schedule, an average and clipping. It is a loop by
+hand (sometimes with micro-batches) or uses sw_optim_minimize. The comparison includes the loss and the parameters of
+each step, the averaged point, and the results of sw_predict and sw_model_evaluate at the end.
 
 Tolerance: as in graphs.py, K u (max |reference| + max C) with K = 256: sums here have at most 200 terms, and a
-step a few dozen operations. C is the change over η of a second run in PyTorch whose gradients and parameters
-get η times a random number within ±1 in every step and at the start, relative to the largest element of their
-tensor, as sums round; zeros stay (behind a dead ReLU both sides multiply by 0). Runs whose tolerance is above 1e-3 of the
-array (1e-6 in f64) are too sensitive to prove anything: they are counted, and at most one in 20 may be so.
+step a few dozen operations. C is the change, divided by η, of a second run in PyTorch: η times a random number
+in [-1, 1], relative to the largest element of the tensor (as sums round), is added to gradients and parameters at the
+start and in every step. Zeros stay zero, because both sides multiply by 0 behind a dead ReLU. A run whose tolerance is
+above 1e-3 of the array (1e-6 in f64) is too sensitive for a comparison. Such runs are counted; at most one in 20 may be
+too sensitive.
 """
 import copy
 import ctypes
@@ -288,7 +289,7 @@ class Network:
         return {key for key, is_frozen in state.items() if is_frozen}
 
     def batches(self):
-        """Ids of each step: in order, the last of an epoch what is left over."""
+        """The ids of each step, in order; the last step of an epoch has the remaining samples."""
         if self.estimator == "full":
             return [list(range(self.n))] * self.steps
         found, at = [], 0
@@ -629,7 +630,7 @@ def compare(network):
 
 
 def shrink(network, difference):
-    """The network with as little as possible around what still differs, and the difference."""
+    """The smallest network that still differs, and the difference."""
     def set_to(name, value):
         def change(n):
             setattr(n, name, value)

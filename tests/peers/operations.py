@@ -1,12 +1,12 @@
-"""Every operation of ops.h: what it is in PyTorch, and a random call of it for graphs.py.
+"""Every operation of ops.h: its counterpart in PyTorch, and a random call of it for graphs.py.
 
 OPERATIONS[name] is an Operation. `torch` takes the arguments of the C function (tensors, numbers, Axes, …) and
 computes the same in PyTorch. `draw(builder)` returns arguments for one call; tensors among them are
 graphs.Node objects. `exact`: the result is computed without rounding. `kink` returns distances, which must not
-be near 0 for rounded inputs: at 0 the result or the derivative jumps, so that a rounding error of either side
-would decide. `slope`: the derivative as a function of the
-result, where both sides compute it so: the result's rounding is then in the derivative. `mixes`: the gradient is
-a difference of terms as large as the cotangent, like softmax's, or var's of terms as large as its input.
+be near 0 for rounded inputs: at 0 the result or the derivative is discontinuous, so that a rounding error on either
+side would change it. `slope`: the derivative as a function of the result, if both sides compute it in this way; the
+derivative then contains the rounding error of the result. `mixes`: the gradient is a difference of terms as large as
+the cotangent (softmax) or as the input (var).
 """
 import math
 
@@ -19,7 +19,7 @@ F64 = torch.float64
 
 
 class Retry(Exception):
-    """These arguments cannot be drawn from the graph as it is."""
+    """The graph has no suitable arguments for this operation."""
 
 
 class Operation:
@@ -89,7 +89,7 @@ unary("sw_sigmoid", torch.sigmoid, slope=lambda y: y * (1 - y))
 operation("sw_leaky_relu", F.leaky_relu, lambda b: [b.real(), b.number(1)], kink=lambda x, slope: x)
 operation("sw_elu", F.elu, lambda b: [b.real(), b.number(2)], kink=lambda x, alpha: x)
 unary("sw_silu", F.silu)
-# PyTorch's own is linear above a threshold of 20; this one is not.
+# PyTorch's softplus is linear above a threshold of 20; this one is not.
 unary("sw_softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype)))
 # F.gelu is 0 below -8.3; torch.special.ndtr loses digits from -3 on.
 unary("sw_gelu", lambda x: x * 0.5 * torch.special.erfc(-x * math.sqrt(0.5)))

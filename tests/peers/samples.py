@@ -1,4 +1,4 @@
-"""One sample of PyTorch's in both: conversion, comparison, tolerance. See check_samples.py."""
+"""A sample of PyTorch in both libraries: conversion, comparison, tolerance. See check_samples.py."""
 import math
 import warnings
 
@@ -9,10 +9,10 @@ import swale
 from counterparts import NotOffered, T, keep
 from swale import lib
 
-# The reference is PyTorch in f64, from the sample's numbers in their own type. As in graphs.py the tolerance
-# is K u (|reference| + C), C measured with inputs, results and cotangents times 1 ± η, in four draws; for
-# operations by element C belongs to the element, for others the largest of the array counts for all. K is 64
-# (both sides' 8 u for an elementary function, with room for signs that cancel in a draw), and 2 n more for
+# The reference is PyTorch in f64, with the numbers of the sample rounded to their type. As in graphs.py, the
+# tolerance is K u (|reference| + C), where C is measured with inputs, results and cotangents times 1 ± η, in four
+# draws. For elementwise operations each element has its C; for others, the largest C of the array is used. K is 64
+# (8 u of both sides for an elementary function, times a margin for signs that cancel in a draw), plus 2 n for
 # reductions of n terms.
 ETA = 2.0**-33
 UNIT = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}
@@ -42,7 +42,7 @@ def tensors_of(value):
 
 
 def refuse_kind(x):
-    """NotOffered for tensors that swale does not have."""
+    """Raises NotOffered for tensors of a kind that swale does not have."""
     if x.layout != torch.strided or x.is_quantized:
         raise NotOffered("sparse tensors")
     if x.dtype not in (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool):
@@ -67,7 +67,7 @@ def numpy_of(x):
 
 
 class Pass:
-    """Arguments in swale: one leaf for each tensor, however often it is in them."""
+    """Arguments in swale: one leaf for each tensor, even if it occurs several times."""
 
     def __init__(self, tape, arguments, gradients):
         lib.sw_clear_error()
@@ -90,7 +90,7 @@ class Pass:
 
 
 def flat(result):
-    """The tensors of a result, None where there is none."""
+    """The tensors of a result; None for elements that are not tensors."""
     return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
@@ -171,7 +171,7 @@ def run_swale(tape, counterpart, arguments, cotangents):
 
 
 def agree(got, wanted, dtype, allowed):
-    """Where got agrees with wanted: equal, both NaN, or within what is allowed."""
+    """The mask of elements at which got agrees with wanted: equal, both NaN, or within the tolerance."""
     got = torch.from_numpy(got.copy()).to(torch.float64)
     wanted = wanted.to(torch.float64)
     beyond = wanted.abs() > LARGEST[dtype] * (1 - UNIT[dtype])
@@ -186,7 +186,7 @@ def finite_max(x):
 
 
 class Comparison:
-    """Of one sample: differences as (what, index, mask of the elements that differ, got, wanted)."""
+    """The differences of one sample as (what, index, mask of the elements that differ, got, wanted)."""
 
     def __init__(self, tape, call, counterpart, arguments, dtype, by_element, slope=None, mixes=False):
         self.differences, self.measured, self.slope = [], False, slope

@@ -1,4 +1,4 @@
-"""libswale.so through ctypes: the functions of the public headers, with the types that the headers declare.
+"""Calls libswale.so through ctypes: the functions of the public headers, with the types that the headers declare.
 
 SWALE_BUILD names the folder of libswale.so (default: build). A function whose declaration holds a type that
 is not in TYPES (callbacks, variable arguments) has no entry in `lib`.
@@ -83,7 +83,7 @@ TYPES = {"void": None, "int": ctypes.c_int, "unsigned": ctypes.c_uint, "double":
 
 
 def c_type(text):
-    """The ctypes type of a declaration's type, or KeyError."""
+    """The ctypes type for a type in a declaration, or KeyError."""
     text = re.sub(r"\bconst\b|\bstruct\b", "", text).strip()
     if text.endswith("*"):
         base = text[:-1].strip()
@@ -116,15 +116,15 @@ def declarations():
 
 
 DECLARED = declarations()
-# Functions that give a tensor without computing one from others.
+# Functions that return a tensor without an operation on other tensors.
 LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_empty", "sw_constant", "sw_param_use",
           "sw_retain_grad"}
-# Those that run an operation, or a layer, which is an argument.
+# Functions that run an operation or a layer that is an argument.
 APPLIED = {"sw_apply", "sw_apply_unary", "sw_forward"}
 
 
 def operations():
-    """Names of all operations on tensors: what takes a tensor and gives one, and sw_split."""
+    """The names of all operations: functions that take a tensor and return one, and sw_split."""
     return [name for name, (result, kinds) in DECLARED.items()
             if (result == "sw_tensor" and name not in LEAVES | APPLIED) or name == "sw_split"]
 
@@ -145,7 +145,7 @@ class Library:
             setattr(self, name, function)
 
     def error(self):
-        """The pending error's text, which is cleared; "" without one."""
+        """Clears the pending error and returns its message; "" if there is none."""
         text = self.sw_error()
         self.sw_clear_error()
         return text.decode() if text else ""
@@ -174,7 +174,7 @@ def array_of(values):
 
 
 def numbers(array):
-    """A NumPy copy of an sw_array; None where it has no data."""
+    """A NumPy copy of an sw_array; None if it has no data."""
     if not array.data:
         return None
     shape = tuple(array.shape[:array.rank])
@@ -184,7 +184,7 @@ def numbers(array):
     return np.frombuffer(text, kind).reshape(shape)
 
 
-# ---- Arguments that stand for several of a C function's ----
+# ---- Arguments that represent several arguments of a C function ----
 
 
 class Axes(tuple):
@@ -220,7 +220,7 @@ class Shape(tuple):
 
 
 class Lengths(tuple):
-    """const int64_t * alone."""
+    """const int64_t * without a length."""
 
     def expand(self):
         return [(ctypes.c_int64 * max(1, len(self)))(*self)]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Speed of SAG, SAGA and SVRG on generalized linear models beside scikit-learn and cyanure: see tests/README.md.
-Prints lines "name value target ok|short" and, behind #, tables.
+"""Compares SAG, SAGA and SVRG on generalized linear models with scikit-learn and cyanure: see tests/README.md.
+Prints lines "name value target ok|short"; tables follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has scikit-learn, or cyanure, and scipy (default: python3, then /usr/bin/python3)
 PEERS_SECTIONS   some of: glm_small glm_large glm_svrg glm_sample glm_memory
@@ -25,7 +25,7 @@ FOLDER = os.path.join(BUILD, "peers", "glm")
 os.environ["PEERS_GLM"] = FOLDER
 
 
-# ---- Ways ----
+# ---- Solvers ----
 
 
 class Fit:
@@ -47,8 +47,8 @@ class Fit:
         return self.side.ask(verb, epochs=epochs, **self.settings)
 
     def find_epochs(self, goal):
-        """The fewest epochs after which the gradient is `goal` of the first one, to 2 %: between one number
-        that is too small and one that is not, where a straight line through the logarithms says, but not at an end."""
+        """Finds the smallest number of epochs after which the gradient is `goal` of the first one, to 2 %. It keeps one
+        number that is too small and one that is large enough, and interpolates the logarithms between them."""
         low, high, above, below = 0, 1, 1.0, self.ask(1)[1]
         while not below <= goal:
             if high >= MOST_EPOCHS:
@@ -76,7 +76,7 @@ class Fit:
 
 
 def able(fits, goal):
-    """Those that get to the goal."""
+    """The solvers that reach the goal."""
     found = []
     for fit in fits:
         try:
@@ -97,12 +97,12 @@ def alternate(fits, rounds):
 
 
 def ratio(ours, theirs):
-    """Our seconds over theirs: the median over rounds."""
+    """The seconds of swale divided by those of the other library: the median over rounds."""
     return statistics.median(a / b for a, b in zip(ours.seconds, theirs.seconds))
 
 
 def compare(name, ours, theirs, goal, target):
-    """The fastest of ours against the fastest of theirs, each with the epochs that it needs."""
+    """Compares the fastest solver of swale with the fastest one of the other library, each with the epochs that it needs."""
     ours, theirs = able(ours, goal), able(theirs, goal)
     if not ours or not theirs:
         note(f"  {name}: not compared")
@@ -127,20 +127,20 @@ def compare(name, ours, theirs, goal, target):
 
 
 def make(name):
-    """Makes FOLDER/NAME.safetensors where it is not there yet."""
+    """Makes FOLDER/NAME.safetensors if it does not exist."""
     if not os.path.exists(os.path.join(FOLDER, name + ".safetensors")):
         subprocess.run([PYTHON, os.path.join(HERE, "glm_data.py"), FOLDER, name], check=True)
     return name
 
 
 def samples(name):
-    """n of a generated data set, or of a real one."""
+    """The number of samples of a data set."""
     known = {"breast_cancer": 569, "digits": 1797, "wine": 178}
     return known.get(name) or int(name.split("_")[1].split("x")[0])
 
 
 class Sides:
-    """Processes of swale and of the others, for a data set at a time."""
+    """The processes of swale and of the other frameworks, for one data set."""
 
     def __init__(self, *frameworks):
         self.sides = {}
@@ -150,7 +150,7 @@ class Sides:
                 note(f"{framework}: {self.sides[framework].hello}")
 
     def fits(self, framework, paths, data, bias):
-        """With scikit-learn's default penalty, C = 1."""
+        """Fits with scikit-learn's default penalty, C = 1."""
         side = self.sides.get(framework)
         return [Fit(side, path, data, bias, 1 / samples(data)) for path in paths] if side else []
 
@@ -197,7 +197,7 @@ def glm_svrg():
 
 
 def glm_sample():
-    """What an epoch takes: the difference of two lengths."""
+    """The time of an epoch: the difference of fits of two lengths."""
     for features, target in [(30, 1.5), (50, 1.2), (500, 1.0)]:
         data = make(f"dense_5000x{features}")
         note(f"{features} features, batch 1: nanoseconds of the processor a sample")
@@ -218,7 +218,7 @@ def glm_sample():
 
 
 def glm_memory():
-    """Each in a process of its own, three epochs."""
+    """Each solver runs three epochs in a separate process."""
     for data, ours, theirs, bias in [("dense_100000x50", "saga", "saga", True),
                                      ("dense_20000x500", "saga", "sag", True),
                                      ("sparse_100000x100000", "saga", "saga", False),

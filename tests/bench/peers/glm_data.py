@@ -3,9 +3,9 @@
 
     glm_data.py FOLDER NAME
 
-breast_cancer, wine: scikit-learn's, columns standardized; digits: its pixels, 0 to 1. dense_NxD: normal numbers. sparse_NxD: 50
-numbers in a row, in columns by lot, rows of length 1. Labels of both are drawn from a
-logistic model whose z has variance 4.
+breast_cancer and wine are data of scikit-learn with standardized columns, digits are its pixels from 0 to 1.
+dense_NxD has normal numbers. sparse_NxD has 50 numbers per row in random columns, and rows of norm 1. The
+labels of both are drawn from a logistic model whose z has variance 4.
 """
 import os
 import sys

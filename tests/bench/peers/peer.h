@@ -1,7 +1,7 @@
-/* What the sides written in C share: the protocol, and Fashion-MNIST's files by zlib and nothing else.
+/* Code that the sides in C share: the protocol, and reading of the files of Fashion-MNIST with zlib alone.
  *
- * A side is a process that reads a request a line, "train hidden=100 batch=64 path=loop steps=200", and
- * answers "ok SECONDS CHECK" (seconds for one step, picture or load; a number that shows that the work
+ * A side is a process that measures one framework. It reads one request per line, "train hidden=100 batch=64 path=loop
+ * steps=200", and answers "ok SECONDS CHECK" (seconds for one step, picture or load; a number that shows that the work
  * was done: a loss, an accuracy) or "no REASON". Between requests it waits for its standard input. */
 #ifndef SWALE_PEER_H
 #define SWALE_PEER_H
@@ -16,11 +16,11 @@ enum { PEER_WORDS = 16 };
 
 typedef struct request {
     char line[1024];
-    char *word[PEER_WORDS]; /* the verb, then name=value */
+    char *word[PEER_WORDS]; /* the verb, and then words name=value */
     int words;
 } request;
 
-/* The next request; 0 at the end of the input. */
+/* Reads the next request; 0 at the end of the input. */
 static inline int next_request(request *r) {
     if (!fgets(r->line, sizeof r->line, stdin))
         return 0;
@@ -46,7 +46,7 @@ static inline int number(const request *r, const char *name) {
     return atoi(setting(r, name));
 }
 
-/* "512,1024" or "100x784" to numbers. */
+/* Parses numbers in "512,1024" or "100x784". */
 static inline int numbers(const char *text, int most, int *out) {
     int count = 0;
     for (char *end; *text && count < most; text = *end ? end + 1 : end)
@@ -64,7 +64,7 @@ static inline void refuse(const char *reason) {
     fflush(stdout);
 }
 
-/* A fifth of the steps untimed, then all of them: seconds a step. */
+/* Runs a fifth of the steps as a warm-up, and then measures all of them: seconds per step. */
 static inline double timed(void (*run)(void *, int), void *args, int steps) {
     run(args, steps / 5 + 1);
     double start = now();
@@ -78,7 +78,7 @@ enum { IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, FILES };
 static const char *const file_name[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                              "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
-/* The contents of $PEERS_DATA/NAME.gz, to be freed; NULL if it is not there. */
+/* Reads $PEERS_DATA/NAME.gz; the caller frees the contents. NULL if the file does not exist. */
 static inline unsigned char *inflated(int file, size_t *bytes) {
     char path[4096];
     const char *folder = getenv("PEERS_DATA");
@@ -91,7 +91,7 @@ static inline unsigned char *inflated(int file, size_t *bytes) {
     rewind(f);
     unsigned char *in = malloc(packed), *out = NULL;
     if (in && packed > 18 && fread(in, 1, packed, f) == packed) {
-        const unsigned char *end = in + packed - 4; /* gzip ends with the length */
+        const unsigned char *end = in + packed - 4; /* the last bytes of a gzip file are the length */
         *bytes = (size_t)end[0] | (size_t)end[1] << 8 | (size_t)end[2] << 16 | (size_t)end[3] << 24;
         out = malloc(*bytes);
         z_stream z = {.next_in = in, .avail_in = (uInt)packed, .next_out = out, .avail_out = (uInt)*bytes};

@@ -1,4 +1,4 @@
-"""What the sides written in Python share: the protocol (see peer.h) and Fashion-MNIST as NumPy arrays."""
+"""Code that the sides in Python share: the protocol (see peer.h) and Fashion-MNIST as NumPy arrays."""
 import functools
 import gzip
 import os

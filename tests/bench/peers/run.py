@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Speed against other frameworks: see tests/README.md. Prints lines "name value target ok|short" and, behind
-#, tables.
+"""Compares the speed with other frameworks: see tests/README.md. Prints lines "name value target ok|short"; tables
+follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
 PEERS_SECTIONS   some of: load steps job inference optimizer sweep (and those of glm.py)
@@ -37,14 +37,14 @@ PATHS = {  # of each framework, for each verb
     "kann": {"train": ["blas", "mt", "blas-adam", "mt-adam"], "infer": ["blas"], "optim": []},
 }
 CORE = None  # OpenBLAS's kernels in swale
-SWEEP_PATHS = {"torch": ["fused", "compile-fused"]}  # what was ahead for one setting is not always for others
+SWEEP_PATHS = {"torch": ["fused", "compile-fused"]}  # the fastest for one setting is not always the fastest for others
 
 
-# ---- Who is there ----
+# ---- Frameworks that are installed ----
 
 
 def commands():
-    """How each side is started; a framework that is not installed is missing."""
+    """The command that starts each side; frameworks that are not installed are left out."""
     found = {"swale": [os.path.join(BUILD, "tests/bench/peers/side_swale")]}
     for framework, modules in {"torch": "torch", "jax": "jax, optax"}.items():
         python = python_with(modules)
@@ -60,7 +60,7 @@ def commands():
 
 
 def environment(framework, threads):
-    """kann gets the kernels that swale has OpenBLAS use, also where OpenBLAS takes the processor for an old one."""
+    """kann uses the same kernels of OpenBLAS as swale, even if OpenBLAS takes the processor for an older one."""
     if framework == "kann" and CORE:
         return {"OPENBLAS_CORETYPE": CORE}
     if framework == "jax" and threads == 1:
@@ -88,7 +88,7 @@ def start_all():
 
 
 def ways(verb, framework=None, threads=None, paths=PATHS):
-    """Everything that the sides can do about a verb: all, or one framework's, or one number of threads'."""
+    """All configurations for a verb, or those of one framework or one number of threads."""
     return [Way(side, path) for side in SIDES
             if framework in (None, side.framework) and threads in (None, side.threads)
             for path in paths.get(side.framework, PATHS[side.framework]).get(verb, [])

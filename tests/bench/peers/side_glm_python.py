@@ -1,4 +1,4 @@
-"""scikit-learn's and cyanure's side of the comparison on generalized linear models (glm.py); see peer.h for the
+"""The side of scikit-learn or cyanure in the comparison of generalized linear models (glm.py); see peer.h for the
 protocol.
 
     side_glm_python.py sklearn|cyanure

@@ -1,6 +1,6 @@
-/* swale's side of the comparison on generalized linear models (glm.py): logistic and multinomial regression,
- * dense and sparse, in f64. See peer.h for the protocol; data are $PEERS_GLM/NAME.safetensors. Threads:
- * SW_THREADS. */
+/* The side of swale in the comparison of generalized linear models (glm.py): logistic and multinomial regression, dense
+ * and sparse, in f64. See peer.h for the protocol. Data are $PEERS_GLM/NAME.safetensors. SW_THREADS sets the number of
+ * threads. */
 #include "peer.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-"""JAX's side, with optax: see peer.h. It uses the processors that the process may run on."""
+"""The side of JAX, with optax: see peer.h. It uses the processors on which the process may run."""
 import functools
 import os
 

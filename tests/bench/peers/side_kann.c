@@ -1,7 +1,7 @@
-/* kann's side (github.com/attractivechaos/kann): see peer.h. Compiled against its sources where KANN_DIR
- * says that they are; nothing of it is here. PEERS_THREADS threads: path=blas gives them to OpenBLAS, path=mt
- * to kann. The optimizer is its RMSprop, a third less memory to go through than for Adam, which it does not
- * have; for equal work, path=blas-adam and path=mt-adam have one written here. */
+/* The side of kann (github.com/attractivechaos/kann): see peer.h. It is compiled against the sources in KANN_DIR; this
+ * repository contains no code of kann. With path=blas, OpenBLAS uses PEERS_THREADS threads; with path=mt, kann does.
+ * The optimizer is kann's RMSprop, which moves a third less memory than Adam; kann has no Adam. For equal work,
+ * path=blas-adam and path=mt-adam use an Adam that is written here. */
 #include "peer.h"
 
 #include <cblas.h>

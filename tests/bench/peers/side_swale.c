@@ -1,4 +1,4 @@
-/* swale's side: see peer.h. Threads: SW_THREADS. */
+/* The side of swale: see peer.h. SW_THREADS sets the number of threads. */
 #include "peer.h"
 
 #include <swale/swale.h>

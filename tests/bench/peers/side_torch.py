@@ -1,4 +1,4 @@
-"""PyTorch's side: see peer.h. PEERS_THREADS threads."""
+"""The side of PyTorch: see peer.h. It uses PEERS_THREADS threads."""
 import functools
 import os
 

@@ -1,4 +1,4 @@
-"""The sides as processes that a comparison asks in turn, and what it prints."""
+"""The sides of a comparison: processes that answer requests in turn; and the output of results."""
 import os
 import select
 import shutil
@@ -18,7 +18,7 @@ GLM_SECTIONS = ["glm_small", "glm_large", "glm_svrg", "glm_sample", "glm_memory"
 
 
 def wanted_sections(mine):
-    """Those of `mine` that PEERS_SECTIONS names (default: all)."""
+    """The sections of `mine` that PEERS_SECTIONS selects (default: all)."""
     names = os.environ.get("PEERS_SECTIONS", " ".join(SECTIONS + GLM_SECTIONS)).split()
     unknown = [name for name in names if name not in SECTIONS + GLM_SECTIONS]
     if unknown:
@@ -37,7 +37,7 @@ def python_with(module):
 
 
 class Refused(Exception):
-    """A side cannot do this, or is gone."""
+    """A side cannot execute a request, or has ended."""
 
 
 class Side:
@@ -75,7 +75,7 @@ class Side:
         return float(seconds), float(check), hello[0] if hello else ""
 
     def ask(self, verb, **settings):
-        """Seconds for a step (picture, load) and the number that shows what was done."""
+        """Seconds for a step (picture, load), and a number that shows that the work was done."""
         words = [verb, *(f"{name}={value}" for name, value in settings.items())]
         try:
             self.process.stdin.write((" ".join(words) + "\n").encode())
@@ -92,7 +92,7 @@ class Side:
 
 
 class Way:
-    """A side that goes a certain way about it: an optimizer's variant, compiled or not."""
+    """A configuration of a side: a variant of an optimizer, compiled or not."""
 
     def __init__(self, side, path):
         self.side, self.path = side, path
@@ -100,7 +100,7 @@ class Way:
 
     @property
     def name(self):
-        """Of the framework; kann with an Adam of ours is a framework of its own."""
+        """The name of the framework; kann with the Adam of this comparison counts as a separate framework."""
         return self.side.framework + ("_adam" if self.path.endswith("adam") else "")
 
     @property
@@ -113,7 +113,7 @@ class Way:
         return statistics.median(self.seconds)
 
     def calibrate(self, verb, settings, unit):
-        """How many steps take about SECONDS."""
+        """The number of steps that take about SECONDS."""
         self.steps = 3
         for _ in range(2):
             seconds, _ = self.side.ask(verb, path=self.path, steps=self.steps, **settings)
@@ -126,8 +126,8 @@ class Way:
 
 
 def alternate(ways, verb, settings, rounds, unit=1):
-    """Rounds in which each way runs once, beginning with another one each time; those that can do it.
-    unit: how many of what seconds are counted for make up a step."""
+    """Runs each configuration once per round, and starts each round with another one. Returns those that succeed.
+    unit: the number of units (pictures, for example) in a step; seconds are those of one unit."""
     able = []
     for way in ways:
         way.seconds, way.checks = [], []
@@ -144,7 +144,7 @@ def alternate(ways, verb, settings, rounds, unit=1):
 
 
 def fastest(ways, key):
-    """Of the ways with an equal key the one with the smallest median."""
+    """The configuration with the smallest median for each key."""
     best = {}
     for way in sorted(ways, key=lambda way: way.median):
         best.setdefault(key(way), way)
@@ -152,8 +152,8 @@ def fastest(ways, key):
 
 
 def compare(ours, theirs, verb, settings, key, unit=1):
-    """A trial of all ways of the others; then the fastest of each key against ours. Prints both tables,
-    and gives back the ways of the second."""
+    """Runs a trial of all configurations of the other frameworks, and then compares the fastest of each key with
+    swale. Prints both tables, and returns the configurations of the second one."""
     finalists = theirs
     if len(theirs) > 1:
         trial = alternate(theirs, verb, settings, min(3, ROUNDS), unit)
@@ -165,11 +165,11 @@ def compare(ours, theirs, verb, settings, key, unit=1):
 
 
 def ratio(theirs, ours):
-    """Their seconds over ours: the median over rounds."""
+    """The seconds of another framework divided by those of swale: the median over rounds."""
     return statistics.median(a / b for a, b in zip(theirs.seconds, ours.seconds))
 
 
-# ---- What is printed ----
+# ---- Output ----
 
 
 def note(text):
@@ -177,7 +177,7 @@ def note(text):
 
 
 def figure(name, value, target=None, at_least=True):
-    """As tests/bench/bench.h does."""
+    """Prints a figure in the format of tests/bench/bench.h."""
     if target is None:
         print(f"{name:<32} {value:9.3f} {'-':<8} reported", flush=True)
         return

@@ -1,5 +1,5 @@
-/* Every mistake that a caller can make has one exact message: op, shapes, the axis that disagrees,
- * the layer. And a mistake changes nothing. */
+/* Every mistake of a caller has one exact message with the operation, the shapes, the axis that differs, and the layer;
+ * and a call that fails changes nothing. */
 #include "support.h"
 
 #include <pthread.h>
@@ -330,8 +330,8 @@ static void test_tensor_of_a_reset_tape_is_refused(void **state) {
 
 static void test_tensor_after_release_is_refused(void **state) {
     const fixture *f = *state;
-#define RELEASED                                                             \
-    "a tensor was used after sw_release (a sequential releases what passes " \
+#define RELEASED                                                                 \
+    "a tensor was used after sw_release (sw_nn_sequential releases the tensors " \
     "between its layers)"
     const char *text = RELEASED;
     sw_tensor a = leaf(f, SW_SHAPE(2)), b = sw_scale(a, 2), c = sw_relu(b);

@@ -1,5 +1,5 @@
-/* Arrays made by hand with an impossible rank, length or type: every public function of core that takes an array refuses
- * them with a message, and reads or writes nothing beyond them. */
+/* Arrays with an impossible rank, length or type, filled in by hand: every public function of core that takes an array
+ * refuses them with a message, and does not read or write beyond them. */
 #define _GNU_SOURCE
 #include "support.h"
 
@@ -83,7 +83,7 @@ static void test_hand_made_arrays_are_refused(void **state) {
         if (which != 7)
             sw_array_print(&a, to);
         fclose(to);
-        assert_true(which == 7 || strstr(text, "no array"));
+        assert_true(which == 7 || strstr(text, "invalid array"));
         sw_clear_error();
         assert_true(strlen(sw_shape_text(a.rank, a.shape)) < 200);
     }

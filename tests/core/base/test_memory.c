@@ -1,5 +1,5 @@
-/* Memory: a step of a known shape allocates nothing; every request fails in turn, once and permanently, which gives an
- * error, no leak and no crash, and the same call succeeds when there is memory. */
+/* Memory: a step of a known shape allocates nothing. Every allocation fails in turn, once and permanently: this gives
+ * an error, without leak or crash, and the same call succeeds when there is memory again. */
 #include "support.h"
 
 #include <swale/extend.h>

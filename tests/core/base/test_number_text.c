@@ -1,5 +1,5 @@
-/* Numbers as text in a locale with a decimal comma: everything that is read again, written to a file or shown is as
- * in the locale "C". */
+/* Numbers as text in a locale with a decimal comma: all numbers that are read back, written to a file or printed are
+ * the same as in the locale "C". */
 #define _GNU_SOURCE
 #include "support.h"
 

@@ -1,4 +1,4 @@
-/* Random numbers: Philox's known answers, distributions, and what a dropout mask depends on. */
+/* Random numbers: published values of Philox, distributions, and the quantities on which a dropout mask depends. */
 #include "support.h"
 
 #include <swale/extend.h>

@@ -1,5 +1,5 @@
-/* What the tests of archives share: the operating system's calls, each of which fails on demand, and an archive with an
- * entry of every type. Include it first. */
+/* Code that the tests of archives share: system calls, each of which fails on demand, and an archive with an entry of
+ * every type. Include it first. */
 #ifndef TEST_ARCHIVES_H
 #define TEST_ARCHIVES_H
 
@@ -15,7 +15,7 @@
 #include <fcntl.h>
 #include <sys/syscall.h>
 
-/* ---- The operating system's calls, which fail on demand ---- */
+/* ---- System calls that fail on demand ---- */
 
 static struct {
     int calls, fail_at; /* the number of the call that fails, from 1; 0: none */
@@ -105,7 +105,7 @@ static const int32_t ids_data[2] = {3, -4};
 static const unsigned char pixels_data[3] = {1, 2, 255};
 static const char about[] = "été \"1\"\\\n";
 
-/* What golden_written holds, put in forwards or backwards. */
+/* The contents of golden_written, added in forward or reverse order. */
 static inline sw_archive *make_archive(bool backwards, bool copy) {
     const struct {
         const char *name;

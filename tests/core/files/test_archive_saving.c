@@ -1,5 +1,5 @@
-/* Archives written to files: every allocation and every call of the operating system fails in turn, calls do a part of
- * what they were asked for, and what was there stays whole until the new file is complete. */
+/* Archives written to files: every allocation and every system call fails in turn, system calls process only a part of
+ * the data, and the old file stays complete until the new one is. */
 #include "archives.h"
 
 #include <pthread.h>
@@ -56,7 +56,7 @@ static void test_saving_survives_every_failed_system_call(void **state) {
             } else {
                 assert_int_equal(status, SW_ERR_IO);
                 assert_int_equal(strncmp(sw_error(), path, strlen(path)), 0);
-                if (strstr(sw_error(), "the new file is there")) {
+                if (strstr(sw_error(), "the new file was written")) {
                     check_file(path, golden_written, sizeof golden_written);
                     replaced++;
                 } else if (exists) {

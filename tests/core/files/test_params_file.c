@@ -1,5 +1,5 @@
-/* Parameters saved and loaded: equal numbers give equal files, files of Python's package are read, element types and tied
- * names fit, every mismatch is in one message, and a failed load changes nothing. */
+/* Parameters saved and loaded: equal numbers give equal files; files of Python's package can be read; element types and
+ * tied names are converted; one message reports every mismatch; and a failed load changes nothing. */
 #define _GNU_SOURCE
 #include "json_memory.h"
 

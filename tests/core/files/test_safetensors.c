@@ -1,6 +1,6 @@
-/* The format safetensors: Python's package reads what the library writes and the other way round; every rule of the
- * format has a file that breaks it; damage at every byte and bit; every allocation that fails in turn while a file is
- * opened. test_archive_saving.c has failures of the operating system. */
+/* The format safetensors: Python's package reads files of the library, and the library reads files of the package. For
+ * every rule of the format there is a file that violates it. Files are damaged at every byte and bit, and every
+ * allocation of a load fails in turn. test_archive_saving.c tests failures of system calls. */
 #include "archives.h"
 
 /* ---- Round trips ---- */
@@ -65,14 +65,14 @@ static void test_files_of_the_python_package_are_read(void **state) {
     }
     char text[PATH_SIZE + 99];
     assert_null(sw_archive_get(a, "bool").data);
-    snprintf(text, sizeof text, "%s: bool is BOOL, which is not read as an array", path);
+    snprintf(text, sizeof text, "%s: bool is BOOL, which is not supported", path);
     expect_error(SW_ERR_TYPE, text);
     assert_null(sw_archive_get(a, "scalr").data);
     snprintf(text, sizeof text, "%s: there is no array scalr, did you mean scalar?", path);
     expect_error(SW_ERR_ARGUMENT, text);
     const char *other = path_of("other");
     assert_int_equal(sw_archive_save(a, other), SW_ERR_TYPE);
-    snprintf(text, sizeof text, "%s: i16 is I16, which is not written", other);
+    snprintf(text, sizeof text, "%s: i16 is I16, which is not supported", other);
     expect_error(SW_ERR_TYPE, text);
     sw_archive_free(a);
     remove_file(path);
@@ -152,21 +152,19 @@ static void test_file_that_breaks_a_rule_is_refused(void **state) {
     } cases[] = {
         {"", 100000001, 0, "not a safetensors file: a header of 100000001 bytes; at most 100000000 are allowed"},
         {"", -2, 0, "not a safetensors file: a header of 18446744073709551614 bytes; at most 100000000 are allowed"},
-        {"{}", 3, 0, "truncated: a header of 3 bytes, of which 2 are there"},
+        {"{}", 3, 0, "truncated: a header of 3 bytes, of which the file has 2"},
         {"", 0, 0, "not a safetensors file: its header does not begin with {"},
         {" {}", -1, 0, "not a safetensors file: its header does not begin with {"},
         {"[]", -1, 0, "not a safetensors file: its header does not begin with {"},
-        {"{", -1, 0, "its header is not JSON as it should be: string or '}' expected near end of file, at byte 1"},
-        {"{}\n", -1, 0, "byte 2 of its header comes after the end and is no space"},
-        {"{}  {", -1, 0, "byte 4 of its header comes after the end and is no space"},
-        {"{\"x\xff\":1}", -1, 0,
-         "its header is not JSON as it should be: unable to decode byte 0xff near '\"x', at byte 3"},
-        {"{\"x\":1,\"x\":2}", -1, 0,
-         "its header is not JSON as it should be: duplicate object key near '\"x\"', at byte 10"},
+        {"{", -1, 0, "its header is not valid JSON: string or '}' expected near end of file, at byte 1"},
+        {"{}\n", -1, 0, "byte 2 of its header comes after the end and is not a space"},
+        {"{}  {", -1, 0, "byte 4 of its header comes after the end and is not a space"},
+        {"{\"x\xff\":1}", -1, 0, "its header is not valid JSON: unable to decode byte 0xff near '\"x', at byte 3"},
+        {"{\"x\":1,\"x\":2}", -1, 0, "its header is not valid JSON: duplicate object key near '\"x\"', at byte 10"},
         {"{\"__metadata__\":{\"a\":\"1\",\"a\":\"1\"}}", -1, 0,
-         "its header is not JSON as it should be: duplicate object key near '\"a\"', at byte 28"},
-        {"{\"__metadata__\":[]}", -1, 0, "its __metadata__ is no object"},
-        {"{\"__metadata__\":{\"a\":1}}", -1, 0, "a in its __metadata__ is no text"},
+         "its header is not valid JSON: duplicate object key near '\"a\"', at byte 28"},
+        {"{\"__metadata__\":[]}", -1, 0, "its __metadata__ is not an object"},
+        {"{\"__metadata__\":{\"a\":1}}", -1, 0, "a in its __metadata__ is not a string"},
         {"{\"x\":[]}", -1, 0, "x has no dtype"},
         {"{\"x\":{\"dtype\":1}}", -1, 0, "x has no dtype"},
         {"{\"x\":{\"dtype\":\"F32\"}}", -1, 0, "x has no shape"},
@@ -180,26 +178,26 @@ static void test_file_that_breaks_a_rule_is_refused(void **state) {
         {ONE("F6_E2M3", "[2]", "0", "2"), -1, 2, "x: F6_E2M3 [2] does not end at a whole byte"},
         {ONE("F4", "[4]", "0", "4"), -1, 4, "x: F4 [4] takes 2 bytes, but its data_offsets are [0,4]"},
         {ONE("F32", "[1,1,1,1,1,1,1,1,1]", "0", "4"), -1, 4, "x has 9 axes; at most 8 are read"},
-        {ONE("F32", "[1,-1]", "0", "4"), -1, 4, "x: axis 1 of its shape is no length"},
-        {ONE("F32", "[1.0]", "0", "4"), -1, 4, "x: axis 0 of its shape is no length"},
-        {ONE("F32", "[\"1\"]", "0", "4"), -1, 4, "x: axis 0 of its shape is no length"},
+        {ONE("F32", "[1,-1]", "0", "4"), -1, 4, "x: axis 1 of its shape is not a length"},
+        {ONE("F32", "[1.0]", "0", "4"), -1, 4, "x: axis 0 of its shape is not a length"},
+        {ONE("F32", "[\"1\"]", "0", "4"), -1, 4, "x: axis 0 of its shape is not a length"},
         {ONE("F32", "[4294967296,4294967296]", "0", "0"), -1, 0, "x: its shape has too many elements"},
         {ONE("U8", "[9223372036854775807]", "0", "9223372036854775807"), -1, 0, "x: its shape has too many elements"},
         {ONE("U8", "[4611686018427387904,4,0]", "0", "0"), -1, 0, "x: its shape has too many elements"},
         {ONE("U8", "[9223372036854775808]", "0", "0"), -1, 0,
-         "its header is not JSON as it should be: too big integer near '9223372036854775808', at byte 47"},
+         "its header is not valid JSON: too big integer near '9223372036854775808', at byte 47"},
         {ONE("F32", "[]", "0", "5"), -1, 5, "x: F32 [] takes 4 bytes, but its data_offsets are [0,5]"},
         {ONE("F32", "[2]", "0", "4"), -1, 4, "x: F32 [2] takes 8 bytes, but its data_offsets are [0,4]"},
         {ONE("F32", "[]", "0", "-9223372036854775808"), -1, 4,
          "x: F32 [] takes 4 bytes, but its data_offsets are [0,-9223372036854775808]"},
-        {ONE("F32", "[0]", "4", "4"), -1, 4, "x begins at byte 4 of the data, and what is before it ends at 0"},
-        {ONE("F32", "[]", "-4", "0"), -1, 0, "x begins at byte -4 of the data, and what is before it ends at 0"},
+        {ONE("F32", "[0]", "4", "4"), -1, 4, "x begins at byte 4 of the data, but the array before it ends at 0"},
+        {ONE("F32", "[]", "-4", "0"), -1, 0, "x begins at byte -4 of the data, but the array before it ends at 0"},
         {ONE("F32", "[]", "0", "4"), -1, 3, "its arrays have 4 bytes, and 3 follow its header"},
         {ONE("F32", "[]", "0", "4"), -1, 5, "its arrays have 4 bytes, and 5 follow its header"},
         {"{}", -1, 1, "its arrays have 0 bytes, and 1 follow its header"},
-        {TWO("0", "4", "5", "9"), -1, 9, "y begins at byte 5 of the data, and what is before it ends at 4"},
-        {TWO("0", "4", "3", "7"), -1, 7, "y begins at byte 3 of the data, and what is before it ends at 4"},
-        {TWO("0", "4", "0", "4"), -1, 4, "y begins at byte 0 of the data, and what is before it ends at 4"},
+        {TWO("0", "4", "5", "9"), -1, 9, "y begins at byte 5 of the data, but the array before it ends at 4"},
+        {TWO("0", "4", "3", "7"), -1, 7, "y begins at byte 3 of the data, but the array before it ends at 4"},
+        {TWO("0", "4", "0", "4"), -1, 4, "y begins at byte 0 of the data, but the array before it ends at 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bytes b = make_file(cases[i].header, cases[i].length == -2 ? INT64_MAX : cases[i].length, cases[i].data);
@@ -380,7 +378,7 @@ static void test_archive_refuses_wrong_calls(void **state) {
     assert_int_equal(sw_archive_put(a, "x", one), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "archive: there are two arrays x");
     assert_int_equal(sw_archive_save(a, path), SW_ERR_STATE);
-    snprintf(text, sizeof text, "%s: not saved: the archive lacks what could not be put into it", path);
+    snprintf(text, sizeof text, "%s: not saved: the archive is incomplete, because an earlier call failed", path);
     expect_error(SW_ERR_STATE, text);
     sw_archive_put(a, "", one);
     expect_error(SW_ERR_ARGUMENT, "archive: an array needs a name");
@@ -389,7 +387,7 @@ static void test_archive_refuses_wrong_calls(void **state) {
     sw_archive_put(a, "__metadata__", one);
     expect_error(SW_ERR_ARGUMENT, "archive: the format reserves the name __metadata__");
     sw_archive_put(a, "y", (sw_array){.type = (sw_dtype)9});
-    expect_error(SW_ERR_TYPE, "archive: y: 9 is no element type");
+    expect_error(SW_ERR_TYPE, "archive: y: 9 is not an element type");
     sw_archive_put(a, "y", (sw_array){0});
     expect_error(SW_ERR_ARGUMENT, "archive: y has no data");
     sw_archive_put(a, "y", (sw_array){.rank = 9});

@@ -1,4 +1,4 @@
-/* A header with a kernel: the square of each element. See test_kernel_headers.c. */
+/* A header with a kernel that squares each element. See test_kernel_headers.c. */
 #define SW_KERNEL_FILE "kernels_squared.h"
 #define SW_KERNEL_HEADER
 #include <swale/kernel.h>

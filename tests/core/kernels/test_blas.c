@@ -1,7 +1,6 @@
-/* OpenBLAS however it is built: with POSIX threads, with OpenMP, without threads. `make check-flavors` runs
- * this against each. Products and LAPACK's factorizations have equal bits for every number of threads, of
- * either library, from every thread and in the child of a fork; OpenMP's number of threads stays the
- * program's. */
+/* Every build of OpenBLAS: with POSIX threads, with OpenMP, without threads; `make check-flavors` runs this program
+ * with each. Products and factorizations of LAPACK have equal bits for every number of threads of either library, from
+ * every thread, and in the child of a fork. The program's number of OpenMP threads does not change. */
 #define _GNU_SOURCE
 #include "support.h"
 

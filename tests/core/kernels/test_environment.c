@@ -1,5 +1,5 @@
-/* SW_THREADS and SW_CPU: what they choose, and that a meaningless value is refused at the start of a program instead of
- * being ignored. They are read once, so that each case runs in a child process. */
+/* SW_THREADS and SW_CPU: the settings that they select, and an error at the start of a program for an invalid value.
+ * The library reads them once, so that each case runs in a child process. */
 #define _GNU_SOURCE
 #include "support.h"
 

@@ -1,4 +1,5 @@
-/* Subnormal numbers: kept by every thread, and zero in all of them between sw_subnormals_flush and sw_subnormals_restore. */
+/* Subnormal numbers: every thread keeps them, except between sw_subnormals_flush and sw_subnormals_restore, where they
+ * are zero in all threads. */
 #include <swale/kernel.h>
 
 #ifndef TEST_FLUSH_ARGS

@@ -1,5 +1,5 @@
-/* sw_gemm against sums in long double: every transposition and type, sizes on both sides of every
- * choice of tiles, rows longer than needed, alpha and beta, and nothing to sum. */
+/* sw_gemm against sums in long double: every transposition and type, sizes around every change of tiles, rows with a
+ * larger stride, alpha and beta, and a reduced dimension of 0. */
 #define _DEFAULT_SOURCE
 #include "support.h"
 

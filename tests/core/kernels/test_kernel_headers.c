@@ -1,5 +1,5 @@
-/* Several files of kernels in one: two headers, and a kernel of this file's own. Each is compiled
- * for both types and every level. */
+/* Several files of kernels in one: two headers, and a kernel in this file. Each is compiled for both types and every
+ * level. */
 #include <swale/kernel.h>
 #if SW_KERNEL_PASS
 static void SW_K(exponential)(void *args, int64_t begin, int64_t end, double *sums) {

@@ -1,5 +1,5 @@
-/* Threads: equal bits for every number of them and in every run, each tile exactly once, calls from
- * several threads at once and from within each other, and the child of a fork. */
+/* Threads: equal bits for every number of threads and in every run, each tile exactly once, concurrent and nested
+ * calls, and the child of a fork. */
 #define _GNU_SOURCE
 #include "support.h"
 

@@ -1,4 +1,4 @@
-/* sw_csr_check: what a sparse matrix may hold, and what the message names. */
+/* sw_csr_check: the sparse matrices that it accepts and refuses, and its messages. */
 #include "support.h"
 
 #include <math.h>

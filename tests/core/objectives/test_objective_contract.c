@@ -1,5 +1,5 @@
-/* What an evaluation of an objective refuses, and what it leaves as it was: incomplete linear models, a loss on another
- * tape; the caller's bindings, an error that was pending before. */
+/* Evaluations of an objective that are refused (incomplete linear models, a loss on another tape), and the state that
+ * an evaluation does not change (the caller's bindings, an error that was pending before). */
 #include "support.h"
 
 #include "helpers.h"

@@ -1,5 +1,5 @@
-/* Samplers: every order gives each sample as often as it should, the same order from a seed, and goes on from any
- * place. */
+/* Samplers: the number of times that each order returns a sample, equal orders for equal seeds, and resuming from any
+ * position. */
 #include "support.h"
 
 #include <swale/extend.h>
@@ -150,7 +150,8 @@ static void test_sampler_resumes_from_any_place(void **state) {
         static const int64_t wrong[][2] = {{-1, 0}, {0, -4}, {0, 3}, {0, 12}, {0, 10}};
         for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
             char text[120];
-            snprintf(text, sizeof text, "sampler: epoch %d, position %d is no place between batches of 4 out of 11",
+            snprintf(text, sizeof text,
+                     "sampler: epoch %d, position %d is not at the end of a batch of 4 of the 11 samples",
                      (int)wrong[i][0], (int)wrong[i][1]);
             assert_int_equal(sw_sampler_seek(s, wrong[i][0], wrong[i][1]), SW_ERR_ARGUMENT);
             expect_error(SW_ERR_ARGUMENT, text);
@@ -170,7 +171,7 @@ static void test_sampler_refuses_wrong_arguments(void **state) {
     assert_null(sw_sampler_new(5, 0, SW_SHUFFLE, 1));
     expect_error(SW_ERR_ARGUMENT, "sampler: 5 samples in batches of 0");
     assert_null(sw_sampler_new(5, 1, (sw_order)9, 1));
-    expect_error(SW_ERR_ARGUMENT, "sampler: 9 is no order");
+    expect_error(SW_ERR_ARGUMENT, "sampler: 9 is not a value of sw_order");
 }
 
 /* No sum of n and the batch overflows. */

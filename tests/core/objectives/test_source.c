@@ -1,5 +1,5 @@
-/* Batches of a source: values and types, errors of gather with their message, draws, and memory that is lent to a
- * tape. */
+/* Batches of a source: values and types, errors of gather with their message, draws, and memory that a tape reads in
+ * place. */
 #include "support.h"
 
 #include "helpers.h"

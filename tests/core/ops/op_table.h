@@ -1,6 +1,6 @@
 /* The table of operations that every test of operations runs through: gradient checks, f32 against f64,
  * equal bits on every kernel level and for every number of threads, failing allocations, exact error
- * messages, PyTorch's numbers. A function of ops.h that is not in it fails test_ops.
+ * messages, PyTorch's numbers. If it lacks a function of ops.h, test_ops fails.
  *
  * One file for each family, as in core/: ops_elementwise.h, ops_reduce.h, ops_shape.h, ops_product.h,
  * ops_loss.h. Included after support.h.
@@ -12,12 +12,12 @@
 
 typedef enum kind {
     NOTHING,
-    REAL,     /* uniform in ±2 */
-    AWAY,     /* the same, at least 0.1 from 0: no difference quotient across relu's kink */
+    REAL,     /* uniform in [-2, 2] */
+    AWAY,     /* as REAL, but at least 0.1 from 0, so that no difference quotient crosses the kink of relu */
     POSITIVE, /* uniform in (0.1, 2.1) */
-    FIXED,    /* like REAL, and never with gradient */
+    FIXED,    /* as REAL, without gradient */
     UNIT,     /* uniform in (0, 1) */
-    SIGN,     /* -1 or 1, never with gradient */
+    SIGN,     /* -1 or 1, without gradient */
     IDS,      /* i32, below the last length of input 0 */
     ROWS,     /* i32, below the first length of input 0 */
     MASK      /* u8, 0 or 1 */
@@ -26,25 +26,25 @@ typedef enum kind {
 enum { OP_INPUTS = 3, OP_ERRORS = 6 };
 
 enum {
-    NO_GRADIENT = 1, /* a whole-number result, or no derivative by design */
-    COMPOSED = 2     /* several operations, to try the engine: no numbers of PyTorch's */
+    NO_GRADIENT = 1, /* the result is an integer, or has no derivative by design */
+    COMPOSED = 2     /* a composition of operations that tests the engine; without numbers of PyTorch */
 };
 
 typedef struct op_error {
-    const char *shapes; /* of the inputs, as in `shapes`; values as the kinds say */
+    const char *shapes; /* shapes of the inputs, in the format of `shapes`; the kinds determine the values */
     sw_status status;
     const char *message;
 } op_error;
 
 typedef struct op_entry {
     const char *function; /* "sum_over" for sw_sum_over */
-    const char *label;    /* unique; the key of PyTorch's numbers */
-    sw_function build;    /* called with f64 tensors for gradients and with f32 ones for rounding */
+    const char *label;    /* unique; the key of the numbers of PyTorch */
+    sw_function build;    /* called with f64 tensors for gradients, and with f32 tensors for rounding errors */
     int inputs;
     kind kinds[OP_INPUTS];
-    const char *shapes; /* "[4,3][3] …": as many in each case as there are inputs */
-    const char *big;    /* a case that several threads share, at most 2^18 elements out; NULL where there
-                         * is no loop of its own */
+    const char *shapes; /* "[4,3][3] …": each case has one shape per input */
+    /* a case that is divided among threads, with at most 2^18 output elements; NULL if the operation has no loop */
+    const char *big;
     unsigned flags;
     op_error errors[OP_ERRORS];
 } op_entry;
@@ -81,7 +81,7 @@ static const struct {
                    OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
-/* The i-th entry of all families; NULL after the last. */
+/* The i-th entry over all families; NULL after the last. */
 static inline const op_entry *op_at(int i) {
     for (int f = 0; f < OP_FAMILIES; f++) {
         if (i < op_families[f].count)
@@ -99,7 +99,7 @@ static inline bool op_has_gradient(kind k) {
 
 typedef struct op_case {
     const op_entry *op;
-    int number; /* of the case within the entry, from 1 */
+    int number; /* the number of the case within the entry, from 1 */
     sw_array in[OP_INPUTS];
 } op_case;
 
@@ -118,8 +118,8 @@ static inline double op_draw(kind k, const sw_array *first, uint64_t *seed) {
     return k == UNIT ? 0.05 + 0.225 * (x + 2) : x;
 }
 
-/* Reads the next group of shapes from *at; false at the end. Values are exact in f32, and the same for
- * every type: golden/torch_ops.py draws them too. */
+/* Reads the next group of shapes from *at; false at the end. Values are exact in f32, and equal for every type, because
+ * golden/torch_ops.py draws them too. */
 static inline bool op_next(const char **at, sw_dtype type, op_case *c) {
     uint64_t seed = 1000 + (uint64_t)c->number++;
     for (int i = 0; i < c->op->inputs; i++) {
@@ -128,7 +128,7 @@ static inline bool op_next(const char **at, sw_dtype type, op_case *c) {
         while (**at == ' ')
             ++*at;
         if (**at == 0) {
-            assert_int_equal(i, 0); /* no group is cut short */
+            assert_int_equal(i, 0); /* every group is complete */
             return false;
         }
         assert_int_equal(*(*at)++, '[');
@@ -153,7 +153,7 @@ static inline void op_free(op_case *c) {
 
 enum { OP_MOST = 1 << 18 };
 
-/* Numbers in ±1, the same for every result; drawn once. */
+/* Random numbers in [-1, 1], drawn once and used for every result. */
 static inline sw_array op_cotangent(const sw_array *out) {
     static float narrow[OP_MOST];
     static double wide[OP_MOST];
@@ -168,8 +168,8 @@ static inline sw_array op_cotangent(const sw_array *out) {
     return cotangent;
 }
 
-/* The case on a tape that is reset first, its gradients by a random cotangent. Returns the result;
- * in[i] are the leaves. */
+/* Resets the tape, builds the case on it, and computes its gradients for a random cotangent. Returns the result; in[i]
+ * are the leaves. */
 static inline sw_tensor op_run(const op_case *c, sw_tape *tape, sw_tensor *in, bool backward) {
     sw_tape_reset(tape);
     sw_tape_set_draw(tape, 3);
@@ -187,7 +187,7 @@ static inline sw_tensor op_run(const op_case *c, sw_tape *tape, sw_tensor *in, b
     return sw_backward_from(y, cotangent) == SW_OK ? y : (sw_tensor){0};
 }
 
-/* Value and gradients, hashed. */
+/* A hash of the value and the gradients. */
 static inline uint64_t op_hash(const op_case *c, sw_tape *tape) {
     sw_tensor in[OP_INPUTS];
     sw_tensor y = op_run(c, tape, in, true);

@@ -1,4 +1,4 @@
-/* arithmetic.c, pointwise.c, activation.c, dropout.c, detach; and compositions that try the engine. */
+/* Entries for arithmetic.c, pointwise.c, activation.c, dropout.c and detach; and compositions that test the engine. */
 
 BUILD(add, sw_add(in[0], in[1]))
 BUILD(sub, sw_sub(in[0], in[1]))
@@ -29,13 +29,13 @@ BUILD(softplus, sw_softplus(in[0]))
 BUILD(gelu, sw_gelu(in[0]))
 BUILD(gelu_tanh, sw_gelu_tanh(in[0]))
 BUILD(dropout, sw_dropout(in[0], 0.4, 7))
-/* detach(b) is read and gets nothing */
+/* detach(b) is read and gets no gradient */
 BUILD(detach, sw_mul(in[0], sw_detach(sw_tanh(in[1]))))
 BUILD(identity, in[0])
 BUILD(bce_shared, sw_bce_with_logits(in[0], in[0]))
-/* A reduced gradient beside a stored one, for the same tensor. */
+/* A tensor that receives a reduced gradient and a stored one. */
 BUILD(row_and_whole, sw_add(sw_mul(in[0], in[1]), sw_sub(in[1], sw_mul(in[1], in[0]))))
-/* Intermediates whose vjp hands the cotangent on, each used several times. */
+/* Intermediate tensors whose vjp passes the cotangent on, each used several times. */
 static sw_tensor build_passes(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     sw_tensor h = sw_add(in[0], in[1]);
@@ -43,7 +43,7 @@ static sw_tensor build_passes(void *user, sw_tape *tape, const sw_tensor *in) {
     sw_tensor twice = sw_add(h, h), thrice = sw_add(twice, sw_reshape(flat, SW_SHAPE(2, -1)));
     return sw_add(sw_mul(sw_add(thrice, again), h), sw_sub(again, sw_add(again, twice)));
 }
-/* One tensor as both inputs of an op, and in two ops. */
+/* One tensor as both inputs of an operation, and in two operations. */
 static sw_tensor build_shared(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     sw_tensor x = in[0], square = sw_mul(x, x), product = sw_matmul(x, x);

@@ -1,4 +1,4 @@
-/* loss.c and cross_entropy.c */
+/* Entries for loss.c and cross_entropy.c. */
 
 /* Options of cross_entropy with weights for seven classes or fewer; w is kept in f32 exactly. */
 static inline sw_tensor build_with(const sw_tensor *in, sw_reduction reduction, double smoothing, bool ignore,

@@ -1,4 +1,4 @@
-/* linear.c: matmul and linear */
+/* Entries for linear.c: matmul and linear. */
 
 BUILD(matmul, sw_matmul(in[0], in[1]))
 BUILD(matmul_a, sw_matmul_transposed(in[0], in[1], true, false))
@@ -20,7 +20,7 @@ static const op_entry ops_product[] = {
       {"[][2,3]", SW_ERR_SHAPE, "matmul: []" MATRICES},
       {"[2][2,3]", SW_ERR_SHAPE, "matmul: [2]" MATRICES}}},
     {"matmul", "matmul wide", build_matmul, 2, {REAL, REAL}, "[2,1][1,9]", "[3,90][90,7000]", 0, {{0}}},
-    /* Batches: equal, repeated on either side, on both, partly, missing axes, lengths 1 and 0. */
+    /* Batch axes: equal, broadcast on one side, on both sides or partly, missing, and of length 1 and 0. */
     {"matmul", "matmul batches", build_matmul, 2, {REAL, REAL},
      "[2,2,3][2,3,2] [2,3,2][2,4] [3,2][2,2,2] [2,1,2,3][3,3,1] [2,1,2,2][1,3,2,2] [1,2,3][2,3,2] "
      "[2,2,3][1,3,2] [1,1,1][1,1,1] [2,1,2,1,2,2][1,2,2,1,2,2] [2,3,1,2,2][3,2,2,2] [0,2,3][3,2] "

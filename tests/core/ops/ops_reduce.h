@@ -1,4 +1,4 @@
-/* reduce.c, softmax.c, argmax.c */
+/* Entries for reduce.c, softmax.c and argmax.c. */
 
 /* Ranks 1 to 4, lengths of 1, rows longer than 32 and 64 with a tail, empty axes. */
 #define REDUCED "[3,4,5] [1,1,1] [2,1,3,4] [5,1,70] [40,3,2] [2,3,67] [2,2,2,2,2]"

@@ -1,4 +1,4 @@
-/* shape.c, concat.c, gather.c, where.c */
+/* Entries for shape.c, concat.c, gather.c and where.c. */
 
 BUILD(reshape, sw_reshape(in[0], SW_SHAPE(-1)))
 BUILD(transpose, sw_transpose(in[0], 0, -1))
@@ -25,7 +25,7 @@ BUILD(equal, sw_equal(in[0], in[1]))
 BUILD(equal_itself, sw_equal(in[0], sw_maximum(in[0], in[1])))
 BUILD(where, sw_where(in[0], in[1], in[2]))
 
-/* Two thirds and the rest, the other way round. */
+/* Splits into thirds, and concatenates the last third and the product of the other two. */
 static sw_tensor build_split(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
     sw_tensor part[3];
@@ -82,7 +82,7 @@ static const op_entry ops_shape[] = {
      {{"[2,3][3,3]", SW_ERR_SHAPE,
        "concat: inputs 0 and 1 are [2,3] and [3,3]: axis 0 is 2 and 3; all but axis 1 must be equal"},
       {"[2,3][3]", SW_ERR_SHAPE,
-       "concat: inputs 0 and 1 are [2,3] and [3]; they must have equally many axes"},
+       "concat: inputs 0 and 1 are [2,3] and [3]; they must have the same number of axes"},
       {"[][]", SW_ERR_SHAPE, "concat: axis -1 of a scalar, which has none"}}},
     {"concat", "concat first", build_concat_first, 2, {REAL, REAL},
      "[4,3][2,3] [3][1] [2,3,4][1,3,4] [0,3][2,3]", "[100,300][120,300]", 0, {{0}}},
@@ -112,8 +112,8 @@ static const op_entry ops_shape[] = {
        "expand: [2,2] cannot become [4,-1,3]: axis 2 is 2 and would be 3; only an axis of length 1 "
        "repeats"},
       {"[3]", SW_ERR_SHAPE,
-       "expand: [3] cannot become [4,-1,3]: axis 1 is -1; below 0 only -1 is possible, for the length "
-       "that is there"},
+       "expand: [3] cannot become [4,-1,3]: axis 1 is -1; a negative length must be -1 and "
+       "belong to an axis of the input"},
       {"[1,4,2,3]", SW_ERR_SHAPE,
        "expand: [1,4,2,3] cannot become [4,-1,3], which has fewer axes"}}},
     {"expand", "expand middle", build_expand_middle, 1, {REAL}, "[2,1,3] [1,1,1] [2,200,1] [0,1,2]",
@@ -130,7 +130,7 @@ static const op_entry ops_shape[] = {
      "[4,3][5,3] [5][9] [2,3,4][1,3,4] [3,2][0,2] [3,0][2,0] [4,33][2,33]", "[30,900][40,900]", 0,
      {{"[2,3][2,2]", SW_ERR_SHAPE,
        "gather: x [2,3] and ids [2,2]: axis 1 is 3 and 2; all but axis 0 must be equal"},
-      {"[2,3][2]", SW_ERR_SHAPE, "gather: x [2,3] and ids [2]; they must have equally many axes"},
+      {"[2,3][2]", SW_ERR_SHAPE, "gather: x [2,3] and ids [2]; they must have the same number of axes"},
       {"[][0]", SW_ERR_SHAPE, "gather: axis 0 of a scalar, which has none"}}},
     {"gather", "gather last", build_gather_last, 2, {REAL, IDS},
      "[4,3][4,5] [6][2] [2,3,4][2,3,1] [0,3][0,2] [2,3][2,0] [2,1,3,2][2,1,3,5]",

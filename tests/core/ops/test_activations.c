@@ -1,4 +1,4 @@
-/* Activations where formulas lose digits or NaN: far below 0, and at NaN. */
+/* Activations at arguments where simple formulas lose digits or give NaN: far below 0, and at NaN. */
 #include "support.h"
 
 #include <float.h>

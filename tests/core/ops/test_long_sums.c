@@ -1,6 +1,5 @@
-/* Sums of many f32: equal terms, whose roundings do not cancel, to a relative error of 1e-5, and
- * with equal bits for every number of threads. A chain of f32 additions is several percent off at
- * these lengths. */
+/* Sums of many equal f32 terms, whose rounding errors do not cancel: the relative error is at most 1e-5, with equal
+ * bits for every number of threads. A chain of f32 additions has an error of several percent at these lengths. */
 #include "support.h"
 
 #include <swale/extend.h>

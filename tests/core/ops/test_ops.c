@@ -1,6 +1,6 @@
-/* Every operation, from the table in ops.h: gradients against central differences in f64, f32 against
- * f64, mistakes, failing allocations; and values against a plain computation. Then the test of the test: wrong derivatives must fail.
- */
+/* Every operation, from the table in op_table.h: gradients against central differences in f64, f32 against f64,
+ * mistakes, failing allocations, and values against a simple computation. Then a test of the test: wrong derivatives
+ * must fail. */
 #include "support.h"
 
 #include "op_table.h"

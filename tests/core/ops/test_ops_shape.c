@@ -1,5 +1,5 @@
-/* Shapes, gathering, comparisons and choice against plain index arithmetic: random shapes of up to six
- * axes, every element type, values and gradients; then positions, ids and numbers at the edges. */
+/* Operations on shapes, gathering, comparisons and where, against plain index arithmetic: random shapes of up to six
+ * axes, every element type, values and gradients; then positions, ids and numbers at the limits of their range. */
 #include "support.h"
 
 #include <swale/extend.h>
@@ -668,7 +668,7 @@ static void test_split_gives_all_or_none(void **state) {
     sw_tape *tape = sw_tape_new();
     sw_tensor t = sw_input(tape, sw_array_view(x, SW_F32, SW_SHAPE(6))), part[3] = {t, t, t};
     assert_int_equal(sw_split(t, 0, 3, (const int64_t[]){4, -1, 3}, part), SW_ERR_SHAPE);
-    expect_error(SW_ERR_SHAPE, "split: length 1 is -1; none may be below 0");
+    expect_error(SW_ERR_SHAPE, "split: length 1 is -1; it must not be negative");
     expect_no_parts(part, 3);
     assert_int_equal(sw_split(t, 0, 3, (const int64_t[]){INT64_MAX, INT64_MAX, 8}, part), SW_ERR_SHAPE);
     expect_error(SW_ERR_SHAPE, "split: 3 lengths add up to more than axis 0 of [6], which is 6");
@@ -735,7 +735,7 @@ static void test_shape_operations_refuse_wrong_arguments(void **state) {
     REFUSED(sw_concat(0, NULL, 0), SW_ERR_ARGUMENT, "concat: an operation needs an input");
     REFUSED(sw_stack(SW_TENSORS(t), 3), SW_ERR_SHAPE, "stack: new axis 3 for [2,3]; it may be -3 to 2");
     REFUSED(sw_pad(t, 2, none, minus, 0), SW_ERR_SHAPE,
-            "pad: 0 before and -1 after axis 1 of [2,3]; none may be below 0 (sw_slice cuts)");
+            "pad: 0 before and -1 after axis 1 of [2,3]; the numbers must not be negative (sw_slice removes elements)");
     REFUSED(sw_pad(t, 2, endless, none, 0), SW_ERR_SHAPE, "pad: axis 0 of the result is too long");
     REFUSED(sw_pad(t, 2, NULL, none, 0), SW_ERR_ARGUMENT, "pad: lengths for 2 axes, but they are NULL");
     REFUSED(sw_pad(t, -1, none, none, 0), SW_ERR_ARGUMENT, "pad: lengths for -1 axes; x's rank is needed");
@@ -744,8 +744,8 @@ static void test_shape_operations_refuse_wrong_arguments(void **state) {
     REFUSED(sw_pad(b, 2, none, none, (double)NAN), SW_ERR_ARGUMENT,
             "pad: nan is not a whole number from 0 to 255 (u8)");
     REFUSED(sw_expand(t, SW_SHAPE(-2, 3)), SW_ERR_SHAPE,
-            "expand: [2,3] cannot become [-2,3]: axis 0 is -2; below 0 only -1 is possible, for the length "
-            "that is there");
+            "expand: [2,3] cannot become [-2,3]: axis 0 is -2; a negative length must be -1 and "
+            "belong to an axis of the input");
     REFUSED(sw_expand(t, 9, (const int64_t[9]){0}), SW_ERR_SHAPE, "expand: a tensor has 0 to 8 axes, not 9");
     sw_tape_free(tape);
 }

@@ -1,5 +1,5 @@
-/* sw_pow and its derivative: every f32 of some octaves, f64 against long double, exact results, C's
- * corners. On every kernel level of this processor. */
+/* sw_pow and its derivative: every f32 of some octaves, f64 against long double, exact results, and the special cases
+ * of the C standard, on every kernel level of this processor. */
 #define _GNU_SOURCE
 #include "support.h"
 

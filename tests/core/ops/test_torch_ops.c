@@ -1,5 +1,5 @@
-/* Every operation of the table in ops.h against PyTorch's float64: result and all gradients, in f64 and
- * in f32. The numbers are golden/torch_ops.py's, which draws the same inputs. */
+/* Every operation of the table in op_table.h against PyTorch in float64: the result and all gradients, in f64 and in
+ * f32. golden/torch_ops.py, which draws the same inputs, wrote the numbers. */
 #include "support.h"
 
 #include "op_table.h"

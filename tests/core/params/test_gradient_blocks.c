@@ -1,5 +1,5 @@
-/* Where a tape reads parameters and where it puts their gradients: bindings to other vectors and blocks, fresh blocks
- * and blocks that are added to, means over micro-batches, frozen and tied parameters. */
+/* The vectors from which a tape reads parameters, and the blocks into which it writes gradients: bindings to other
+ * vectors and blocks, fresh blocks and blocks that accumulate, means over micro-batches, frozen and tied parameters. */
 #include "support.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* A mean over parts is Σ weight·loss / Σ weight, however the samples are cut: gradients of micro-batches,
- * chunks of an objective, sw_loss_mean. */
+/* A mean over parts is Σ weight·loss / Σ weight for every division of the samples: gradients of micro-batches, chunks
+ * of an objective, sw_loss_mean. */
 #include "support.h"
 
 #include <swale/extend.h>

@@ -1,5 +1,5 @@
-/* Backward: from which tensor, whose gradients are kept, a second backward, parameters that changed after forward had
- * read them, and what a failed backward leaves behind. */
+/* Backward: the tensors from which it may start, the gradients that are kept, a second backward, parameters that
+ * changed after forward had read them, and the state after a failed backward. */
 #include "support.h"
 
 #include "helpers.h"
@@ -102,9 +102,9 @@ static void test_backward_sees_the_dropout_mask_of_forward(void **state) {
     test_array_free(&x);
 }
 
-#define MOVED(op)                                            \
-    "backward: parameter w has moved since " op " read it; " \
-    "reset the tape and record anew"
+#define MOVED(op)                                              \
+    "backward: parameter w has changed since " op " read it; " \
+    "reset the tape and record the loss again"
 
 /* ---- Values that moved between forward and backward ---- */
 

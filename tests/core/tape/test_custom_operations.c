@@ -1,5 +1,5 @@
-/* What sw_apply and backward ask of an operation made by a program: its table, the memory it saves, and when its vjp
- * asks for memory. */
+/* The contract of a custom operation with sw_apply and backward: its table, the memory that it saves, and memory that
+ * its vjp requests. */
 #include "support.h"
 
 #include "helpers.h"
@@ -58,7 +58,7 @@ static void test_incomplete_operation_is_refused(void **state) {
     assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
     sw_clear_error();
     assert_true(sw_is_null(sw_apply(&blank, NULL, 0, 1, &v)));
-    expect_error(SW_ERR_STATE, "odd: its shape rule set no output");
+    expect_error(SW_ERR_STATE, "odd: its shape function did not set the output");
     double y = 1;
     sw_tensor one = vector_variable(tape, &y, 1), z = sw_apply(&one_way, NULL, 0, 1, &one);
     assert_true(sw_item(z) == exp(1)); /* it computes */

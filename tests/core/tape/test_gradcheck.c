@@ -1,5 +1,5 @@
-/* sw_gradcheck: it finds a value that a vjp reads without saying so, for any number of inputs, and takes the options of
- * an older program. test_ops.c has wrong derivatives. */
+/* sw_gradcheck detects a value that a vjp reads without declaring it, for any number of inputs, and accepts the options
+ * struct of an older program. test_ops.c tests wrong derivatives. */
 #include "support.h"
 
 #include "helpers.h"

@@ -1,4 +1,4 @@
-/* What is printed, the graph as DOT, and the check mode, which names the operation that made a NaN or Inf. */
+/* The printed tape, the graph as DOT, and the check mode, which names the operation that produced a NaN or Inf. */
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
@@ -118,7 +118,7 @@ static void test_tensor_and_parameter_are_printed(void **state) {
     sw_tape_reset(tape);
     sw_tensor_print(loss, to);
     sw_tensor_print((sw_tensor){0}, to);
-    expect_captured(to, "input, no gradient wanted: f32 [2]\n[10, 20]\n"
+    expect_captured(to, "input, needs no gradient: f32 [2]\n[10, 20]\n"
                         "layer out: mul: f32 [2]\n[ 20, -60]\ngradient: f32 [2]\n[1, 1]\n"
                         "sum: f32 [] -40\n"
                         "out.weight, role head: f32 [2]\n[ 2, -3]\ngradient: f32 [2]\n[10, 20]\n"
@@ -154,7 +154,7 @@ static void test_graph_is_written_as_dot(void **state) {
                         "  subgraph cluster_0 {\n    label=\"first\";\n"
                         "    n0 [label=\"a \\\"quoted\\\".weight\\nf64 [2]\\nfrom 1 to 2, mean 1.5\\n"
                         "gradient from 1 to 2, mean 1.5\", shape=ellipse, fillcolor=\"#fff2cc\"];\n"
-                        "    n1 [label=\"mul\\nf64 [2]\\ngiven back\"];\n  }\n"
+                        "    n1 [label=\"mul\\nf64 [2]\\nreleased\"];\n  }\n"
                         "  n2 [label=\"mean\\nf64 []\\n2.5\"];\n"
                         "  n0 -> n1;\n  n0 -> n1;\n  n1 -> n2;\n}\n");
     to = fopen("/dev/full", "w");
@@ -208,14 +208,14 @@ static void test_check_mode_names_layer_and_operation(void **state) {
     sw_tensor in = sw_variable(tape, sw_array_view(x, SW_F64, SW_SHAPE(2, 3)));
     sw_tape_set_layer(tape, "block1.gate");
     assert_true(sw_is_null(sw_exp(sw_log(in))));
-    expect_error(SW_ERR_NONFINITE, "layer block1.gate: log: made NaN at [1,2] out of input 0 f64 [2,3] from "
+    expect_error(SW_ERR_NONFINITE, "layer block1.gate: log: produced NaN at [1,2] from input 0 f64 [2,3] from "
                                    "-1 to 4, mean 1.5");
     sw_tape_set_layer(tape, NULL);
     assert_true(sw_is_null(sw_exp(sw_scale(in, 1000))));
-    expect_error(SW_ERR_NONFINITE, "exp: made Inf at [0,0] out of input 0 f64 [2,3] from -1000 to 4000, mean "
+    expect_error(SW_ERR_NONFINITE, "exp: produced Inf at [0,0] from input 0 f64 [2,3] from -1000 to 4000, mean "
                                    "1500");
     assert_true(sw_is_null(sw_div(in, in)));
-    expect_error(SW_ERR_NONFINITE, "div: made NaN at [1,1] out of input 0 f64 [2,3] from -1 to 4, mean 1.5, "
+    expect_error(SW_ERR_NONFINITE, "div: produced NaN at [1,1] from input 0 f64 [2,3] from -1 to 4, mean 1.5, "
                                    "input 1 f64 [2,3] from -1 to 4, mean 1.5");
     sw_tape_set_switch(tape, SW_CHECK, false);
     assert_false(sw_is_null(sw_exp(sw_log(in))));
@@ -234,7 +234,7 @@ static void test_check_mode_accepts_infinite_masks_in_leaves(void **state) {
     assert_int_equal(sw_backward(sw_sum(sw_mul(p, p))), SW_OK);
     expect_no_error();
     assert_true(sw_is_null(sw_sub(m, m)));
-    expect_error(SW_ERR_NONFINITE, "sub: made NaN at [1] out of input 0 f32 [3] from 0 to 0, mean 0, 1 Inf, "
+    expect_error(SW_ERR_NONFINITE, "sub: produced NaN at [1] from input 0 f32 [3] from 0 to 0, mean 0, 1 Inf, "
                                    "input 1 f32 [3] from 0 to 0, mean 0, 1 Inf");
     sw_tensor b = sw_input(tape, sw_array_view(bad, SW_F32, SW_SHAPE(3)));
     assert_true(sw_is_null(sw_add(s, b)));
@@ -294,7 +294,7 @@ static void test_check_mode_names_the_gradient(void **state) {
     const float given[] = {NAN, 1};
     y = sw_scale(sw_param_use(tape, w), 2);
     assert_int_equal(sw_backward_from(y, sw_array_view(given, SW_F32, SW_SHAPE(2))), SW_ERR_NONFINITE);
-    expect_error(SW_ERR_NONFINITE, "backward: scale: the cotangent that it was given holds NaN at [0]");
+    expect_error(SW_ERR_NONFINITE, "backward: scale: its cotangent holds NaN at [0]");
     sw_tape_reset(tape);
     assert_int_equal(sw_backward(sw_sum(sw_exp(sw_param_use(tape, w)))), SW_OK);
     expect_no_error();

@@ -1,4 +1,4 @@
-/* Marks: a tape is rewound to one as often as wanted, and what was there before it stays. */
+/* Marks: a tape can be rewound to a mark any number of times, and nodes before the mark stay. */
 #include "support.h"
 
 #include "helpers.h"

@@ -1,5 +1,5 @@
-/* Segments that are recomputed inside a vjp, written against the public headers: equal bits, parameters that are met
- * there first, what a vjp may not do, and tapes in several threads. */
+/* Segments that are recomputed inside a vjp, written with the public headers: equal bits, parameters that are first
+ * used there, calls that a vjp must not make, and tapes in several threads. */
 #include "support.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* What a tape promises: its switches, memory that is reused, views, leaves and copies of inputs, graphs of any depth and
+/* The contract of a tape: switches, reuse of memory, views, leaves and copies of inputs, graphs of any depth and
  * width. */
 #include "support.h"
 

@@ -1,8 +1,8 @@
-/* An allocator that measures how much memory the library has at most. Include it after helpers.h. */
+/* An allocator that measures the largest amount of memory in use by the library. Include it after helpers.h. */
 #ifndef TESTS_DATASETS_MEASURED_MEMORY_H
 #define TESTS_DATASETS_MEASURED_MEMORY_H
 
-/* Bytes in use, and the most so far. */
+/* Bytes in use now, and at most so far. */
 static struct { size_t in_use, most; } heap;
 
 static inline void *measuring_allocate(void *user, size_t size, size_t alignment) {
@@ -16,7 +16,7 @@ static inline void *measuring_allocate(void *user, size_t size, size_t alignment
 }
 
 static inline void measuring_release(void *user, void *memory_of) {
-    char *block = (char *)memory_of - 64; /* what sw_alloc aligns to */
+    char *block = (char *)memory_of - 64; /* 64: the alignment of sw_alloc */
     size_t size;
     (void)user;
     memcpy(&size, block, sizeof size);
@@ -24,7 +24,7 @@ static inline void measuring_release(void *user, void *memory_of) {
     free(block);
 }
 
-/* From now on the library allocates through it; sw_set_allocator(NULL) ends that. */
+/* Makes the library allocate through it; sw_set_allocator(NULL) ends this. */
 static inline void measure_memory(void) {
     static const sw_allocator measuring = {sizeof(sw_allocator), NULL, measuring_allocate, measuring_release};
     memset(&heap, 0, sizeof heap);

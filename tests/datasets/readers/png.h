@@ -37,7 +37,7 @@ static inline bytes png_start(uint32_t width, uint32_t height, int depth, int co
     return b;
 }
 
-/* IDAT of the rows, each `row_bytes` long, without filters; and IEND. */
+/* Appends IDAT with the rows, each of `row_bytes` bytes, without filters; and IEND. */
 static inline void png_end(bytes *b, const unsigned char *rows, size_t height, size_t row_bytes) {
     bytes raw = make_bytes(0);
     for (size_t y = 0; y < height; y++) {
@@ -53,7 +53,7 @@ static inline void png_end(bytes *b, const unsigned char *rows, size_t height, s
     free(raw.at);
 }
 
-/* 8 bits a channel: pixels [height, width, channels of the color type]. */
+/* 8 bits per channel: pixels [height, width, channels of the color type]. */
 static inline bytes make_png(uint32_t width, uint32_t height, int color, const unsigned char *pixels) {
     static const size_t channels[7] = {1, 0, 3, 1, 2, 0, 4};
     bytes b = png_start(width, height, 8, color);
@@ -61,7 +61,7 @@ static inline bytes make_png(uint32_t width, uint32_t height, int color, const u
     return b;
 }
 
-/* The same with pixel i noise(i + from). */
+/* The same, where pixel i is noise(i + from). */
 static inline bytes make_noise_png(uint32_t width, uint32_t height, int color, size_t from) {
     unsigned char pixels[4096];
     assert_true((size_t)width * height * 4 <= sizeof pixels);

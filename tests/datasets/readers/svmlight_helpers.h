@@ -1,4 +1,4 @@
-/* What the tests of LIBSVM files share: files opened, matrices and messages checked exactly. */
+/* Code that the tests of LIBSVM files share: making files, and exact checks of matrices and messages. */
 #ifndef TESTS_DATASETS_SVMLIGHT_HELPERS_H
 #define TESTS_DATASETS_SVMLIGHT_HELPERS_H
 #include "helpers.h"

@@ -542,9 +542,9 @@ static void test_numbers_that_are_not_finite_are_refused(void **state) {
 static void test_wrong_rows_are_refused(void **state) {
     (void)state;
     refuses("", "is empty");
-    refuses("\n\n", "holds no row");
-    refuses("\xef\xbb\xbf", "holds no row");
-    refuses("a,b\n", "holds no row after its header");
+    refuses("\n\n", "has no rows");
+    refuses("\xef\xbb\xbf", "has no rows");
+    refuses("a,b\n", "has no rows after its header");
     refuses("1,2\n3,4\n5,abc\n", "line 3, column 2: 'abc' is not a number");
     refuses("1,2\n3,\n", "line 2, column 2: is empty, not a number");
     refuses("1,2\n3\n", "line 2: 1 field, but line 1 has 2");
@@ -573,7 +573,7 @@ static void test_zero_bytes_and_long_lines_are_refused(void **state) {
     (void)state;
     const char *path = write_file("data.csv", "1\n2\0003\n", 6);
     assert_null(sw_csv(path, NULL));
-    check_error(SW_ERR_FORMAT, path, "line 2: holds a zero byte: this is not text in UTF-8");
+    check_error(SW_ERR_FORMAT, path, "line 2: has a zero byte: this is not text in UTF-8");
     remove_file(path);
     bytes text = make_bytes((16 << 20) + 2);
     memset(text.at, '1', text.size);
@@ -598,10 +598,10 @@ static void test_wrong_targets_are_refused(void **state) {
     o.target_column = SW_CSV_FIRST_COLUMN;
     check_message("0,1\n3,1\n", &o, SW_ERR_FORMAT,
                   "line 2, column 1: class '3' is not a whole number from 0 to 2 (classes = 0 numbers the labels "
-                  "that are there)");
+                  "of the data)");
     check_message("0,1\n-1,1\n", &o, SW_ERR_FORMAT,
                   "line 2, column 1: class '-1' is not a whole number from 0 to 2 (classes = 0 numbers the labels "
-                  "that are there)");
+                  "of the data)");
     check_message("0,1\n1.5,1\n", &o, SW_ERR_FORMAT, "line 2, column 1: class '1.5' is not a whole number from 0 to 2");
     o.target_column = 2;
     check_message("0,1\n", &o, SW_ERR_ARGUMENT, "target: column 2, but there are 2, 0 to 1 or -1 to -2");

@@ -1,4 +1,4 @@
-/* Fashion-MNIST as Debian's package installs it, and what happens if it is missing or damaged. */
+/* Fashion-MNIST from Debian's package, and the errors if files are missing or damaged. */
 #include "helpers.h"
 
 static const char *const name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",

@@ -1,6 +1,6 @@
-/* Damaged files, for every reader but IDX (test_idx.c): cut off at every byte, every bit flipped. Each file is read, or
- * refused with a message that begins with the path. No memory leaks, none is taken beyond what the file justifies, and no
- * file stays open. Every allocation fails in turn. */
+/* Damaged files, for every reader except IDX (test_idx.c): truncated at every byte, every bit inverted. Each file is
+ * read, or refused with a message that begins with the path. No memory leaks, the memory is limited by the size of the
+ * file, and no file stays open. Every allocation fails in turn. */
 #include "helpers.h"
 
 #include "golden/pictures.h"

@@ -1,5 +1,5 @@
-/* MNIST: the folders that are searched, and the message if it is in none. The files themselves are not
- * installed anywhere: files of their shape stand in for them. */
+/* MNIST: the folders that are searched, and the message if none has the files. The tests make files of the same shape,
+ * because MNIST itself is not installed. */
 #include "helpers.h"
 
 static const char *const name[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",

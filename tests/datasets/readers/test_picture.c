@@ -1,4 +1,4 @@
-/* PNG and JPEG files as arrays, and what is refused. */
+/* PNG and JPEG files as arrays, and files that are refused. */
 #include "helpers.h"
 
 #include "golden/pictures.h"
@@ -218,21 +218,21 @@ static void check_png_header(uint32_t width, uint32_t height, int depth, int col
 
 static void test_refuses_impossible_png_files(void **state) {
     (void)state;
-    check_png_header(0, 5, 8, PNG_RGB, "0x5 pixels: there are none");
+    check_png_header(0, 5, 8, PNG_RGB, "0x5 pixels: the picture is empty");
     check_png_header(32769, 1, 8, PNG_GRAY, "32769x1 pixels are too many");
     check_png_header(16384, 4097, 8, PNG_GRAY, "16384x4097 pixels are too many");
     check_png_header(4294967295u, 4294967295u, 8, PNG_GRAY, "too many");
-    check_png_header(8192, 8192, 8, PNG_RGB, "8192x8192 pixels cannot come out of");
+    check_png_header(8192, 8192, 8, PNG_RGB, "8192x8192 pixels are more than a file of");
     check_png_header(2, 2, 3, PNG_RGB, "color type 2 of 3 bits");
     check_png_header(2, 2, 8, 5, "color type 5 of 8 bits");
     check_png_header(2, 2, 4, PNG_RGB, "damaged");
     bytes unknown = png_start(1, 1, 8, PNG_GRAY), apple = png_start(1, 1, 8, PNG_GRAY);
     put_chunk(&unknown, "ABCD", "", 0);
     png_end(&unknown, (unsigned char[]){0}, 1, 1);
-    check_refused(&unknown, "holds a critical chunk ABCD");
+    check_refused(&unknown, "has a critical chunk ABCD");
     put_chunk(&apple, "CgBI", "", 0);
     png_end(&apple, (unsigned char[]){0}, 1, 1);
-    check_refused(&apple, "holds a critical chunk CgBI");
+    check_refused(&apple, "has a critical chunk CgBI");
     free(unknown.at);
     free(apple.at);
 }
@@ -278,11 +278,11 @@ static void test_refuses_impossible_jpeg_files(void **state) {
     const size_t frame = find_frame(&file);
     unsigned char *at = file.at + frame;
     memcpy(at + 5, "\x20\0\x20\0", 4);
-    check_refused(&file, "8192x8192 pixels cannot come out of");
+    check_refused(&file, "8192x8192 pixels are more than a file of");
     memcpy(at + 5, "\xff\xff\xff\xff", 4);
     check_refused(&file, "65535x65535 pixels are too many");
     memcpy(at + 5, "\0\0\0\5", 4);
-    check_refused(&file, "5x0 pixels: there are none");
+    check_refused(&file, "5x0 pixels: the picture is empty");
     memcpy(at + 5, "\0\15\0\23", 4);
     at[1] = 0xc9;
     check_refused(&file, "a kind of JPEG that is not read: SOF9");

@@ -1,4 +1,4 @@
-/* Arrays as PNG files: what is written is read again, and what goes wrong leaves nothing behind. */
+/* Arrays as PNG files: a written file is read again, and a failure leaves no file behind. */
 #include "helpers.h"
 
 #include <dirent.h>
@@ -138,13 +138,13 @@ static void test_array_that_is_no_picture_is_refused(void **state) {
     refused(SW_ERR_SHAPE, "x.png", &b,
             "x.png: a picture is u8 [height, width] or [height, width, 1 to 4 channels], not u8 [1,2,3,3]");
     b = sw_array_view(a.data, SW_U8, SW_SHAPE(0, 3));
-    refused(SW_ERR_SHAPE, "x.png", &b, "x.png: 3x0 pixels: there are none");
+    refused(SW_ERR_SHAPE, "x.png", &b, "x.png: 3x0 pixels: the picture is empty");
     b = sw_array_view(a.data, SW_U8, SW_SHAPE(1, 32769)); /* not read: the shape is enough */
     refused(SW_ERR_SHAPE, "x.png", &b,
-            "x.png: 32769x1 pixels are too many: at most 32768 a side and 67108864 in all are written");
+            "x.png: 32769x1 pixels are too many: at most 32768 per side and 67108864 in total are written");
     b = sw_array_view(a.data, SW_U8, SW_SHAPE(16384, 4097, 3));
     refused(SW_ERR_SHAPE, "x.png", &b,
-            "x.png: 4097x16384 pixels are too many: at most 32768 a side and 67108864 in all are written");
+            "x.png: 4097x16384 pixels are too many: at most 32768 per side and 67108864 in total are written");
     sw_array_free(&a);
 }
 

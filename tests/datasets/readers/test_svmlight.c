@@ -1,5 +1,5 @@
-/* LIBSVM and SVMlight files: the numbers that scikit-learn reads. Mistakes are in test_svmlight_mistakes.c, the dense
- * view in test_sparse.c, damaged files and failing allocations in test_hostile.c. */
+/* LIBSVM and SVMlight files: the same numbers as scikit-learn reads. test_svmlight_mistakes.c tests mistakes,
+ * test_sparse.c the dense view, test_hostile.c damaged files and failing allocations. */
 #include "svmlight_helpers.h"
 
 #include "golden/svmlight.h"

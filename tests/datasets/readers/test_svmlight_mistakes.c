@@ -50,9 +50,9 @@ static void test_text_that_is_no_number_is_refused(void **state) {
 static void test_files_without_rows_are_refused(void **state) {
     (void)state;
     refuses("", "is empty");
-    refuses("\n\n", "holds no row");
-    refuses("# 1 1:1", "holds no row");
-    refuses("\xef\xbb\xbf", "holds no row");
+    refuses("\n\n", "has no rows");
+    refuses("# 1 1:1", "has no rows");
+    refuses("\xef\xbb\xbf", "has no rows");
     refuses("\xef\xbb\xbf"
             "x\n",
             "line 1: target: 'x' is not a number");
@@ -69,9 +69,9 @@ static void test_zero_bytes_and_long_lines_are_refused(void **state) {
                                                                   "1\0:\0"
                                                                   "1\0\n";
     (void)state;
-    check_bytes_message(zero, sizeof zero - 1, "line 2: holds a zero byte: this is not text in UTF-8");
-    check_bytes_message(utf16, sizeof utf16 - 1, "line 1: holds a zero byte: this is not text in UTF-8");
-    check_bytes_message("1 #\0", 4, "line 1: holds a zero byte: this is not text in UTF-8");
+    check_bytes_message(zero, sizeof zero - 1, "line 2: has a zero byte: this is not text in UTF-8");
+    check_bytes_message(utf16, sizeof utf16 - 1, "line 1: has a zero byte: this is not text in UTF-8");
+    check_bytes_message("1 #\0", 4, "line 1: has a zero byte: this is not text in UTF-8");
     bytes text = make_bytes(LONGEST + 8);
     memset(text.at, '1', text.size);
     memcpy(text.at, "5 1:1\n", 6);

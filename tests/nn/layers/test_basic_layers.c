@@ -1,4 +1,4 @@
-/* The first layers against hand computations: linear, relu, sequential, dropout; memory that sequential gives back. */
+/* Basic layers against hand computations: linear, relu, sequential, dropout; memory that sequential releases. */
 #include "helpers.h"
 
 static void test_linear_gives_the_plain_values(void **state) {

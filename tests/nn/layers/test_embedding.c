@@ -98,12 +98,12 @@ static void refused_id(sw_dtype type, double id, const char *message) {
 
 static void test_embedding_refuses_wrong_ids(void **state) {
     (void)state;
-    refused_id(SW_F32, 2.5, "layer embedding1: 2.5 at [1,1] is no id: whole numbers from 0 to 4 are needed");
-    refused_id(SW_F64, 5, "layer embedding1: 5 at [1,1] is no id: whole numbers from 0 to 4 are needed");
-    refused_id(SW_F64, -1, "layer embedding1: -1 at [1,1] is no id: whole numbers from 0 to 4 are needed");
+    refused_id(SW_F32, 2.5, "layer embedding1: 2.5 at [1,1] is not an id: integers from 0 to 4 are needed");
+    refused_id(SW_F64, 5, "layer embedding1: 5 at [1,1] is not an id: integers from 0 to 4 are needed");
+    refused_id(SW_F64, -1, "layer embedding1: -1 at [1,1] is not an id: integers from 0 to 4 are needed");
     refused_id(SW_F32, (double)fabsf(NAN),
-               "layer embedding1: nan at [1,1] is no id: whole numbers from 0 to 4 are needed");
-    refused_id(SW_U8, 200, "layer embedding1: 200 at [1,1] is no id: whole numbers from 0 to 4 are needed");
+               "layer embedding1: nan at [1,1] is not an id: integers from 0 to 4 are needed");
+    refused_id(SW_U8, 200, "layer embedding1: 200 at [1,1] is not an id: integers from 0 to 4 are needed");
     refused_id(SW_I32, 5, "layer embedding1: gather_rows: id 5 at position 4 is outside 0 to 4");
     /* f32 does not tell 2^24 and 2^24 + 1 apart. */
     sw_model *model = sw_model_new(SW_F32, 1);
@@ -111,7 +111,7 @@ static void test_embedding_refuses_wrong_ids(void **state) {
     built(model, layer);
     sw_tape *tape = sw_tape_new();
     assert_true(sw_is_null(sw_forward(layer, tensor_of(tape, SW_F32, SW_SHAPE(1), (const double[]){16777216}))));
-    expect_error(SW_ERR_ARGUMENT, "layer embedding1: 16777216 at [0] is no id: whole numbers from 0 to "
+    expect_error(SW_ERR_ARGUMENT, "layer embedding1: 16777216 at [0] is not an id: integers from 0 to "
                                   "16777299, as i32 above 2^24, are needed");
     assert_false(sw_is_null(sw_forward(layer, tensor_of(tape, SW_F64, SW_SHAPE(1), (const double[]){16777217}))));
     sw_tape_free(tape);
@@ -271,10 +271,11 @@ static void test_wrong_ties_are_refused(void **state) {
     refused(other_rank, SW_ERR_SHAPE,
             "parameter linear2.weight: [4,4] cannot be tied to linear1.bias [4]: 2 and 1 axes");
     refused(no_such, SW_ERR_STATE, "layer linear1: its weight is tied to layer relu1, which has no weight");
-    refused(to_itself, SW_ERR_ARGUMENT, "layer linear: it can be tied to another layer of its model");
+    refused(to_itself, SW_ERR_ARGUMENT, "layer linear: it can only be tied to another layer of its model");
     refused(to_nothing, SW_ERR_ARGUMENT,
-            "layer linear: it can be tied to another layer of its model, and that is none");
-    refused(tied_and_started, SW_ERR_ARGUMENT, "layer linear: a tied weight starts as the other layer's does");
+            "layer linear: it can only be tied to another layer of its model (got NULL or a layer of another model)");
+    refused(tied_and_started, SW_ERR_ARGUMENT,
+            "layer linear: a tied weight has the initial values of the other layer's parameter");
     refused(unused_tie, SW_ERR_ARGUMENT, "layer relu1: it has no parameter weight, which is tied");
 }
 

@@ -1,5 +1,5 @@
-/* Layers against plain numbers and central differences: activations, linear without bias, flatten,
- * reshape, residual. */
+/* Layers against hand-computed numbers and central differences: activations, linear without bias, flatten, reshape,
+ * residual. */
 #include "helpers.h"
 
 /* ---- Activations ---- */
@@ -190,9 +190,9 @@ static void test_flatten_and_reshape_keep_the_order(void **state) {
         expect_values(sw_forward(flat, sw_empty(tape, SW_F64, SW_SHAPE(0, 3, 4))), SW_SHAPE(0, 12), NULL, 0);
         expect_values(sw_forward(flat, tensor_of(tape, SW_F64, SW_SHAPE(2), x.data)), SW_SHAPE(2, 1), x.data, 0);
         assert_true(sw_is_null(sw_forward(flat, sw_constant(tape, SW_F64, 1))));
-        expect_error(SW_ERR_SHAPE, "layer flatten1: a scalar comes in; [batch, ...] is needed");
+        expect_error(SW_ERR_SHAPE, "layer flatten1: the input is a scalar; [batch, ...] is needed");
         assert_true(sw_is_null(sw_forward(back, sw_constant(tape, SW_F64, 1))));
-        expect_error(SW_ERR_SHAPE, "layer reshape1: a scalar comes in; [batch, ...] is needed");
+        expect_error(SW_ERR_SHAPE, "layer reshape1: the input is a scalar; [batch, ...] is needed");
         sw_tape_free(tape);
         sw_array small = test_filled(SW_F64, SW_SHAPE(2, 60), -1, 1, 4);
         check_gradients(back, &small);
@@ -243,7 +243,7 @@ static void test_residual_of_another_shape_is_refused(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_module *root = sw_nn_residual(model, sw_nn_linear(model, 3, 1));
-    built(model, root); /* what comes in is not known: the tensors are looked at */
+    built(model, root); /* the build does not know the shapes; forward checks the tensors */
     sw_tape *tape = sw_tape_new();
     assert_true(sw_is_null(sw_forward(root, sw_empty(tape, SW_F32, SW_SHAPE(2, 3)))));
     expect_error(SW_ERR_SHAPE, "layer residual1: x [2,3] and f(x) [2,1]; equal shapes are needed");
@@ -288,12 +288,12 @@ static sw_module *null_list(sw_model *m) {
 static void test_layers_refuse_wrong_arguments(void **state) {
     (void)state;
     refused(bad_slope, SW_ERR_ARGUMENT, "leaky_relu: inf is not finite");
-    refused(bad_axis, SW_ERR_SHAPE, "layer softmax1: axis 2 of a batch of samples [3]: -2 to 1 are there");
+    refused(bad_axis, SW_ERR_SHAPE, "layer softmax1: axis 2 of a batch of samples [3] is outside -2 to 1");
     refused(bad_reshape, SW_ERR_SHAPE, "layer reshape1: a sample [3] has 3 elements and cannot become [2,2]");
     refused(negative_reshape, SW_ERR_SHAPE, "axis 1 of [2,-2] is negative");
     refused(deep_reshape, SW_ERR_SHAPE, "reshape: a sample has at most 7 axes, not 8");
     refused(bad_residual, SW_ERR_SHAPE,
-            "layer residual1: [3] comes in and layer linear1 makes it [2]; "
+            "layer residual1: the input is [3], and layer linear1 returns [2]; "
             "x + f(x) needs equal shapes");
     refused(empty_residual, SW_ERR_ARGUMENT, "a layer to be added is NULL");
     refused(no_bias_no_outputs, SW_ERR_ARGUMENT,

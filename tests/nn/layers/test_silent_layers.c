@@ -35,7 +35,7 @@ static void test_layer_that_fails_without_a_message_is_named(void **state) {
     const float one = 1;
     sw_tape *tape = sw_tape_new();
     assert_true(sw_is_null(sw_forward(m, sw_input(tape, sw_array_view(&one, SW_F32, 2, (const int64_t[]){1, 1})))));
-    assert_string_equal(sw_error(), "layer mine1: its forward gives a null tensor without a message");
+    assert_string_equal(sw_error(), "layer mine1: its forward function returned a null tensor without a message");
     sw_clear_error();
     sw_tape_free(tape);
     sw_model_free(model);

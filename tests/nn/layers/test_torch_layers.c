@@ -1,5 +1,5 @@
-/* Layers against torch.nn (output, gradients of input and parameters, f64 and f32), and initializers
- * against the statistics of torch.nn.init's. Numbers from golden/torch_layers.py. */
+/* Layers against torch.nn (output, gradients of input and parameters, f64 and f32), and initializers against the
+ * statistics of those of torch.nn.init. golden/torch_layers.py wrote the numbers. */
 #include "support.h"
 
 #include <swale/nn.h>

@@ -1,4 +1,5 @@
-/* Every average against its equation; the training vector is never touched, a skipped step moves nothing. */
+/* Every average against its equation. An average never changes the training vector, and a skipped step changes no
+ * average. */
 #include "helpers.h"
 
 #include "golden/averages.h"
@@ -235,9 +236,10 @@ static void test_average_takes_the_stated_memory(void **state) {
 static void test_average_needs_the_length_of_the_run(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"swa", "swa: 75% of the run, but its length is not known: set the optimizer's steps"},
-        {"lawa_queue", "lawa_queue: 2% of the run, but its length is not known: set the optimizer's steps"},
-        {"lawa_ema start=0", "lawa_ema: 0.5% of the run, but its length is not known: set the optimizer's steps"},
+        {"swa", "swa: 75% of the run, but its length is not known: set total_steps of the optimizer"},
+        {"lawa_queue", "lawa_queue: 2% of the run, but its length is not known: set total_steps of the optimizer"},
+        {"lawa_ema start=0",
+         "lawa_ema: 0.5% of the run, but its length is not known: set total_steps of the optimizer"},
         {"polyak start=2ep", "polyak: 2 epochs, but the length of an epoch is not known: sw_optim_bind the "
                              "objective first"}};
     const double c[SMALL_DIM] = {1};

@@ -1,6 +1,6 @@
-/* Generalized linear models that the tests of SAG, SAGA and SVRG minimize: data sets of golden/glm.safetensors
- * as scikit-learn's fits used them, and with other scales, a constant feature, separable classes, weights. Each
- * is made twice, as newton_problem in f64 and as sw_glm in f32 or f64, of the same numbers. */
+/* Generalized linear models that the tests of SAG, SAGA and SVRG minimize: data sets of golden/glm.safetensors as in
+ * the fits of scikit-learn, and with other scales, a constant feature, separable classes, or weights. Each model exists
+ * twice with the same numbers: as newton_problem in f64, and as sw_glm in f32 or f64. */
 #ifndef TEST_GLM_PROBLEMS_H
 #define TEST_GLM_PROBLEMS_H
 
@@ -11,12 +11,12 @@
 typedef struct glm_problem {
     char name[64];
     sw_dtype type;
-    newton_problem f; /* of numbers that `type` can hold */
+    newton_problem f; /* its numbers are exact in `type` */
     double *a, *target, *weight;
     int32_t *label;
-    bool weighted;          /* samples weigh 7i mod 5 */
-    double class_weight[3]; /* 0: none. The product of both is `weight` */
-    void *x, *y;            /* a and target in `type`, which the model reads in place */
+    bool weighted;          /* sample i has the weight 7i mod 5 */
+    double class_weight[3]; /* 0: no class weights. `weight` is the product of both */
+    void *x, *y;            /* a and target in `type`; the model reads them in place */
 } glm_problem;
 
 static inline void glm_problem_free(glm_problem *p) {
@@ -47,7 +47,7 @@ static inline sw_array glm_golden_array(const char *name, const char *part) {
     return a;
 }
 
-/* Columns with mean 0 and variance 1; constant ones become 0. */
+/* Standardizes columns to mean 0 and variance 1; constant columns become 0. */
 static inline void glm_standardize(int64_t n, int64_t d, double *a) {
     for (int64_t j = 0; j < d; j++) {
         double mean = 0, square = 0;
@@ -66,7 +66,7 @@ static inline double glm_sample_weight(int64_t i) {
     return (double)(7 * i % 5);
 }
 
-/* A problem with the rows and the labels or targets of a data set, as they are there. */
+/* A problem with the unchanged rows and labels or targets of a data set. */
 static inline glm_problem *glm_problem_of(const char *data, sw_head head, sw_dtype type) {
     const bool classes = head == SW_HEAD_LOGISTIC || head == SW_HEAD_MULTINOMIAL || head == SW_HEAD_SQUARED_HINGE;
     const sw_array x = glm_golden_array(data, "x"), y = glm_golden_array(data, "y");
@@ -104,7 +104,7 @@ static inline void *glm_round(sw_dtype type, int64_t count, double *values) {
     return typed;
 }
 
-/* When all numbers are there. */
+/* Call it when all numbers are set. */
 static inline glm_problem *glm_problem_finish(glm_problem *p) {
     if (p->weighted || p->class_weight[0] > 0)
         p->weight = newton_numbers(p->f.n);
@@ -145,7 +145,7 @@ static inline glm_problem *glm_problem_golden(const golden_fit *fit, sw_dtype ty
     return glm_problem_finish(p);
 }
 
-/* W, then b. */
+/* The coefficients: W, then b. */
 static inline double *glm_golden_x(const golden_fit *fit) {
     const sw_array w = glm_golden_array(fit->name, "weight"), b = fit->bias ? glm_golden_array(fit->name, "bias") : w;
     const int64_t weights = sw_array_count(&w), biases = fit->bias ? sw_array_count(&b) : 0;
@@ -157,9 +157,9 @@ static inline double *glm_golden_x(const golden_fit *fit) {
     return x;
 }
 
-/* ---- The library's ---- */
+/* ---- Models of the library ---- */
 
-/* The model reads the problem's numbers in place. */
+/* Makes a model that reads the numbers of the problem in place. */
 static inline sw_glm *glm_model(const glm_problem *p) {
     const newton_problem *f = &p->f;
     double *weight = p->weighted ? newton_numbers(f->n) : NULL;
@@ -181,7 +181,7 @@ static inline sw_glm *glm_model(const glm_problem *p) {
     return model;
 }
 
-/* sgd lr=auto with the penalty on the weights. */
+/* Makes an optimizer: sgd lr=auto with the penalty on the weights. */
 static inline void glm_rule(const glm_problem *p, const char *more, char *text, size_t size) {
     snprintf(text, size,
              p->f.bias ? "role=weight: sgd lr=auto weight_decay=%.17g%s; sgd lr=auto"

@@ -1,6 +1,6 @@
-/* The table of SAG, SAGA and SVRG: method × batch × type × loss × data × seed, each a run with lr=auto from x =
- * 0 that must reach the minimum of Newton's method (newton.h). test_glm_table.c runs a part of it, and
- * convergence/check_variance_reduction.c all. */
+/* The table of SAG, SAGA and SVRG: method × batch × type × loss × data × seed. Each cell is a run with lr=auto from x =
+ * 0 that must reach the minimum of Newton's method (newton.h). test_glm_table.c runs a part of the table, and
+ * convergence/check_variance_reduction.c all of it. */
 #ifndef TEST_GLM_TABLE_H
 #define TEST_GLM_TABLE_H
 
@@ -11,7 +11,8 @@
 
 enum { TABLE_SAG, TABLE_SAGA, TABLE_SVRG, TABLE_METHODS };
 enum { TABLE_BATCHES = 6, TABLE_LOSSES = 7, TABLE_SEEDS = 5 };
-enum { BATCH_1, BATCH_16, BATCH_64, BATCH_N_9, BATCH_N, BATCH_DEFAULT }; /* the last: of SAG and SAGA */
+/* BATCH_DEFAULT: the default of SAG and SAGA */
+enum { BATCH_1, BATCH_16, BATCH_64, BATCH_N_9, BATCH_N, BATCH_DEFAULT };
 enum { SCALED, RAW, LARGE, SMALL, CONSTANT, SEPARABLE, WEIGHTED, UNPENALIZED, FLAT, TABLE_DATA };
 
 static const char *const table_methods[] = {"sag", "saga", "svrg"};
@@ -28,7 +29,7 @@ static const struct {
 static const char *const table_data[] = {"scaled",    "raw",      "large",       "small", "constant",
                                          "separable", "weighted", "unpenalized", "flat"};
 
-/* ---- Problems: golden/glm_shared.py has the same ---- */
+/* ---- Problems; golden/glm_shared.py has the same ones ---- */
 
 static inline bool table_batch_exists(int method, int batch) {
     return batch != BATCH_DEFAULT || method != TABLE_SVRG;
@@ -43,7 +44,7 @@ static inline bool table_problem_exists(int loss, int data) {
     return data != UNPENALIZED || head == SW_HEAD_SQUARED || head == SW_HEAD_HUBER;
 }
 
-/* Features that tell the classes apart, or targets without noise. */
+/* Features that separate the classes, or targets without noise. */
 static inline void table_separate(glm_problem *p) {
     const int64_t d = p->f.features;
     for (int64_t i = 0; i < p->f.n; i++) {
@@ -61,7 +62,7 @@ static inline void table_separate(glm_problem *p) {
     }
 }
 
-/* The largest second derivative of the loss. POISSON has none: the mean target, e^z at the minimum. */
+/* The largest second derivative of the loss. For POISSON, which has no bound, the mean target, e^z at the minimum. */
 static inline double table_bend(const glm_problem *p) {
     double sum = 0;
     switch (p->f.head) {
@@ -76,7 +77,7 @@ static inline double table_bend(const glm_problem *p) {
     }
 }
 
-/* Mean Lipschitz constant of a sample, without the penalty. */
+/* The mean Lipschitz constant of the samples' gradients, without the penalty. */
 static inline double table_mean_l(const glm_problem *p) {
     double sum = 0, weights = 0;
     for (int64_t i = 0; i < p->f.n; i++) {
@@ -105,7 +106,7 @@ static inline glm_problem *table_problem(int loss, int data, sw_dtype type) {
     for (int64_t i = 0; data == CONSTANT && i < n; i++)
         p->a[i * d + d - 1] = 3;
     for (int64_t i = 0; data == FLAT && i < n; i++)
-        p->target[i] += 10; /* at 0 the loss of every sample is a straight line */
+        p->target[i] += 10; /* the loss of every sample is linear at 0 */
     if (data == SEPARABLE)
         table_separate(p);
     p->f.l2 = data == UNPENALIZED ? 0 : 1e-3 * table_mean_l(p);
@@ -127,18 +128,18 @@ static inline int64_t table_batch(int batch, int64_t n) {
     }
 }
 
-/* ---- What is true of a problem ---- */
+/* ---- Reference quantities of a problem ---- */
 
 typedef struct table_oracle {
     glm_problem *problem;
     double *x;               /* the minimum */
     double first;            /* ‖∇f(0)‖ */
-    double goal;             /* of ‖∇f‖ */
+    double goal;             /* for ‖∇f‖ */
     double mu;               /* the smallest curvature at the minimum */
-    double l[TABLE_BATCHES]; /* of a batch's mean loss, the penalty included */
+    double l[TABLE_BATCHES]; /* for the mean loss of a batch, including the penalty */
 } table_oracle;
 
-/* The largest curvature that sample i has at 0 or at the minimum. */
+/* The larger curvature of sample i at 0 and at the minimum. */
 static inline double table_bend_at(const table_oracle *o, int64_t i) {
     double z[NEWTON_MOST_OUTPUTS];
     if (o->problem->f.head != SW_HEAD_POISSON)
@@ -147,8 +148,8 @@ static inline double table_bend_at(const table_oracle *o, int64_t i) {
     return fmax(1, exp(z[0]));
 }
 
-/* The largest eigenvalue of scale Σ w_i h_i [a_i, 1] [a_i, 1]ᵀ over some neighbors, by 60 multiplications: from
- * below, to a few percent. `scratch` holds 2 (features + 1) numbers. */
+/* Estimates the largest eigenvalue of scale Σ w_i h_i [a_i, 1] [a_i, 1]ᵀ over consecutive samples by 60
+ * multiplications: a lower bound, to a few percent. `scratch` has 2 (features + 1) numbers. */
 static inline double table_row_l(const table_oracle *o, int64_t from, int64_t count, double scale, double *scratch) {
     const newton_problem *f = &o->problem->f;
     const int64_t d = f->features;
@@ -171,9 +172,9 @@ static inline double table_row_l(const table_oracle *o, int64_t from, int64_t co
     return norm;
 }
 
-/* Of batches: the largest of all rows r of neighbors, whose part in f = 1/R Σ_r (R w_r/W) f_r counts, or what
- * independent draws meet (R. M. Gower and others, SGD: general analysis and improved rates, 2019:
- * (b-1)/b·n/(n-1)·L_n + (n-b)/(b(n-1))·L_1), whichever is larger. */
+/* L of a batch: the larger of the largest L over all batches r of consecutive rows, with the part (R w_r/W) f_r in f =
+ * 1/R Σ_r (R w_r/W) f_r, and the expected smoothness of independent draws (R. M. Gower and others, SGD: general
+ * analysis and improved rates, 2019: (b-1)/b·n/(n-1)·L_n + (n-b)/(b(n-1))·L_1). */
 static inline void table_find_l(table_oracle *o) {
     const newton_problem *f = &o->problem->f;
     const int64_t n = f->n;
@@ -186,7 +187,7 @@ static inline void table_find_l(table_oracle *o) {
             o->l[k] = fmax(o->l[k], table_row_l(o, from, from + b < n ? b : n - from, scale, scratch));
     }
     for (int k = 0; k < TABLE_BATCHES; k++) {
-        const double b = (double)table_batch(k, n), m = (double)n; /* L_1 and L_n stay what they are */
+        const double b = (double)table_batch(k, n), m = (double)n; /* L_1 and L_n are not changed */
         o->l[k] = fmax(o->l[k], (b - 1) / b * m / (m - 1) * o->l[BATCH_N] + (m - b) / (b * (m - 1)) * o->l[BATCH_1]);
     }
     for (int k = 0; k < TABLE_BATCHES; k++)
@@ -194,9 +195,9 @@ static inline void table_find_l(table_oracle *o) {
     free(scratch);
 }
 
-/* Goals: 1e-10 of the first gradient, and in f32 3e-6. The minimum rounded to f32 has at most 9.5e-7 of it in
- * these problems (2e-7 without the raw ones), and the error of the full gradient that is evaluated in f32 there
- * is at most 3e-7. */
+/* Goals: 1e-10 of the first gradient, and in f32 3e-6. In these problems, the gradient at the minimum rounded to f32 is
+ * at most 9.5e-7 of the first one (2e-7 without the raw problems), and the error of the full gradient that is computed
+ * there in f32 is at most 3e-7. */
 static inline table_oracle table_oracle_new(int loss, int data, sw_dtype type) {
     table_oracle o = {.problem = table_problem(loss, data, type)};
     o.x = newton_numbers(newton_dim(&o.problem->f));
@@ -221,9 +222,9 @@ typedef struct table_cell {
 } table_cell;
 
 typedef struct table_outcome {
-    char failure[400];           /* empty: all is as promised */
-    double steps, bound, epochs; /* to the goal; bound: with the method's constant 1 */
-    double norm;                 /* ‖∇f‖ at the end, of the goal */
+    char failure[400];           /* empty if the cell passes */
+    double steps, bound, epochs; /* steps and epochs to the goal; bound: with a constant C of 1 */
+    double norm;                 /* ‖∇f‖ at the end, relative to the goal */
     bool ran;
 } table_outcome;
 
@@ -232,15 +233,16 @@ static inline void table_cell_name(const table_cell *c, char *text, size_t size)
              table_losses[c->loss].name, table_data[c->data], c->seed);
 }
 
-/* Steps are at most this times (n/b + L_b/μ) log(first/goal). */
+/* The constant C: the steps are at most C (n/b + L_b/μ) log(first/goal). */
 static const double table_constant[TABLE_METHODS] = {1.5, 2, 2};
 
 typedef struct table_watch {
     const table_oracle *oracle;
     double *x;
-    double norm, limit, largest; /* ‖∇f‖ last; of interest below this; and after that at most */
-    int64_t since;               /* the step at which it was first below; -1: not yet */
-    bool stops;                  /* then the run ends */
+    /* norm: the last ‖∇f‖; limit: a level of ‖∇f‖; largest: the largest ‖∇f‖ after it was first below the level */
+    double norm, limit, largest;
+    int64_t since; /* the step at which ‖∇f‖ was first below the level; -1: not yet */
+    bool stops;    /* end the run at this step */
 } table_watch;
 
 static inline sw_status table_see(void *user, sw_train_state *state) {
@@ -259,7 +261,7 @@ typedef struct table_run {
     sw_glm *model;
     sw_optim *optim;
     const sw_objective *f;
-    int64_t per_epoch, every; /* steps of an epoch, and between looks at ‖∇f‖ */
+    int64_t per_epoch, every; /* steps per epoch, and between two computations of ‖∇f‖ */
     table_watch watch;
     sw_train_result result;
 } table_run;
@@ -270,7 +272,7 @@ typedef struct table_run {
             snprintf((outcome)->failure, sizeof(outcome)->failure, __VA_ARGS__); \
     } while (0)
 
-/* more: options of the estimator, " tol=1e-3". */
+/* more: further options of the estimator, for example " tol=1e-3". */
 static inline bool table_begin(const table_cell *c, const table_oracle *o, const char *more, table_run *r,
                                table_outcome *out) {
     char estimator[128], batch[32] = "", rule[256];
@@ -301,7 +303,7 @@ static inline void table_end(table_run *r) {
     sw_clear_error();
 }
 
-/* `steps` more. tolerance: sw_train's. */
+/* Runs `steps` more steps. tolerance: that of sw_train. */
 static inline bool table_train(table_run *r, int64_t steps, int64_t every, double tolerance, const char *what,
                                table_outcome *out) {
     const int64_t done = sw_optim_steps_taken(r->optim) + sw_optim_steps_skipped(r->optim);
@@ -320,7 +322,7 @@ static inline bool table_train(table_run *r, int64_t steps, int64_t every, doubl
     return status == SW_OK && isfinite(r->watch.norm);
 }
 
-/* In time at the minimum, and there for 2000 epochs more. */
+/* Checks that the run reaches the minimum within the bound, and stays there for 2000 more epochs. */
 static inline void table_reach(const table_cell *c, const table_oracle *o, table_outcome *out) {
     table_run r;
     const double n = (double)o->problem->f.n, b = (double)table_batch(c->batch, o->problem->f.n);
@@ -346,8 +348,8 @@ static inline void table_reach(const table_cell *c, const table_oracle *o, table
     table_end(&r);
 }
 
-/* tol= of SAG and SAGA, and the tolerance of sw_train with SVRG, end a run where ‖∇f‖ is at most 3 tol, and within
- * two epochs (16 steps, if that is more) after it was first at most tol/3. */
+/* Checks that tol= of SAG and SAGA, and the tolerance of sw_train with SVRG, end a run when ‖∇f‖ is at most 3 tol, and
+ * within two epochs (or 16 steps, if that is more) after it was first at most tol/3. */
 static inline void table_stop(const table_cell *c, const table_oracle *o, table_outcome *out) {
     table_run r;
     char more[64] = "";
@@ -381,8 +383,8 @@ static inline table_outcome table_run_cell(const table_cell *c, const table_orac
     return out;
 }
 
-/* What scikit-learn's sag or saga needs for this problem at batch 1; NULL: it has not the loss, or does not get
- * there. */
+/* The epochs that scikit-learn's sag or saga needs for this problem at batch 1; NULL if it does not have the loss, or
+ * does not reach the goal. */
 static inline const golden_epochs *table_peer(const table_cell *c) {
     char name[64];
     snprintf(name, sizeof name, "%s/%s", table_losses[c->loss].name, table_data[c->data]);

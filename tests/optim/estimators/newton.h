@@ -1,5 +1,5 @@
 /* Newton's method for generalized linear models, for comparison with the library's estimators: dense, in f64,
- * with a line search, in plain loops. Of the library it uses the names of the losses alone.
+ * with a line search, in plain loops. It uses only the names of the losses from the library.
  *
  *     f(W, b) = Σ w_i l(W a_i + b, y_i) / Σ w_i + λ/2 ‖W‖²
  *
@@ -15,7 +15,7 @@ typedef struct newton_problem {
     int64_t n, features, outputs;
     bool bias;
     const double *a;      /* [n, features] */
-    const int32_t *label; /* [n]; or: */
+    const int32_t *label; /* [n], or: */
     const double *target; /* [n, outputs] */
     const double *weight; /* [n]; NULL: equal */
     double l2;            /* λ */
@@ -34,7 +34,7 @@ static inline double *newton_numbers(int64_t count) {
     return numbers;
 }
 
-/* Eight sums, which a compiler can keep in one register. */
+/* Eight partial sums, which a compiler can keep in one register. */
 static inline double newton_dot(int64_t n, const double *a, const double *b) {
     double lane[8] = {0};
     int64_t j = 0;
@@ -63,7 +63,7 @@ static inline double newton_multinomial(int64_t outputs, const double *z, int32_
     return log(sum) + top - z[y];
 }
 
-/* l of one output, its derivative s and its second derivative h. */
+/* Computes l of one output, its derivative s and its second derivative h. */
 static inline double newton_single(const newton_problem *p, double z, double y, double *s, double *h) {
     const double r = z - y, e = exp(-fabs(z)), q = (z >= 0 ? 1 : e) / (1 + e), gap = 1 - (2 * y - 1) * z;
     switch (p->head) {
@@ -91,8 +91,8 @@ static inline double newton_single(const newton_problem *p, double z, double y, 
     }
 }
 
-/* l(z, y_i), s [outputs], and h: the second derivatives of one output after the other; of MULTINOMIAL the
- * probabilities, from which they follow. */
+/* Computes l(z, y_i), s [outputs], and h: the second derivative of each output; for MULTINOMIAL the probabilities, from
+ * which the second derivatives follow. */
 static inline double newton_loss(const newton_problem *p, int64_t i, const double *z, double *s, double *h) {
     double value = 0;
     if (p->head == SW_HEAD_MULTINOMIAL) {
@@ -112,7 +112,7 @@ static inline void newton_predict(const newton_problem *p, const double *x, int6
                (p->bias ? x[p->outputs * p->features + k] : 0);
 }
 
-/* Of sample i, divided by the sum of all. */
+/* The weight of sample i, divided by the sum of all weights. */
 static inline double newton_weight(const newton_problem *p, int64_t i, double sum) {
     return (p->weight ? p->weight[i] : 1) / sum;
 }
@@ -124,7 +124,7 @@ static inline double newton_weight_sum(const newton_problem *p) {
     return sum;
 }
 
-/* f(x), and unless g is NULL its gradient. */
+/* Returns f(x); if g is not NULL, it receives the gradient. */
 static inline double newton_value(const newton_problem *p, const double *x, double *g) {
     const int64_t d = p->features, weights = p->outputs * d;
     const double sum = newton_weight_sum(p);
@@ -175,7 +175,7 @@ static inline void newton_add_block(const newton_problem *p, int64_t i, int64_t 
     const double *a = p->a + i * d;
     for (int64_t r = 0; r < d; r++) {
         if (a[r] == 0)
-            continue; /* half of the digits' pixels */
+            continue; /* half of the pixels of digits are 0 */
         double *row = h + (k * d + r) * dim + l * d;
         for (int64_t j = 0; j < (k == l ? r + 1 : d); j++)
             row[j] += c * a[r] * a[j];
@@ -190,8 +190,8 @@ static inline void newton_add_block(const newton_problem *p, int64_t i, int64_t 
     row[weights + l] += c;
 }
 
-/* The lower triangle of ∇²f(x) [dim, dim]. For MULTINOMIAL with biases plus 1 1ᵀ among the biases: a number that
- * is added to all of them changes nothing, so that ∇²f is singular there, and ∇f has no part in that direction. */
+/* Computes the lower triangle of ∇²f(x) [dim, dim]. For MULTINOMIAL with biases, adds 1 1ᵀ to the block of the biases:
+ * an equal change of all biases does not change f, so that ∇²f is singular in this direction, in which ∇f is 0. */
 static inline void newton_hessian(const newton_problem *p, const double *x, double *h) {
     const int64_t dim = newton_dim(p), weights = p->outputs * p->features;
     const double sum = newton_weight_sum(p);
@@ -215,7 +215,7 @@ static inline void newton_hessian(const newton_problem *p, const double *x, doub
             h[k * dim + l] += 1;
 }
 
-/* h = L Lᵀ in place, in the lower triangle; false where a pivot is not above 1e-14 of what stood there. */
+/* Computes h = L Lᵀ in place, in the lower triangle; false if a pivot is at most 1e-14 of its original value. */
 static inline bool newton_factor(int64_t dim, double *h) {
     for (int64_t i = 0; i < dim; i++) {
         const double whole = h[i * dim + i];
@@ -229,7 +229,7 @@ static inline bool newton_factor(int64_t dim, double *h) {
     return true;
 }
 
-/* v ← (L Lᵀ)⁻¹ v */
+/* Computes v ← (L Lᵀ)⁻¹ v. */
 static inline void newton_substitute(int64_t dim, const double *h, double *v) {
     for (int64_t i = 0; i < dim; i++)
         v[i] = (v[i] - newton_dot(i, h + i * dim, v)) / h[i * dim + i];
@@ -240,8 +240,8 @@ static inline void newton_substitute(int64_t dim, const double *h, double *v) {
     }
 }
 
-/* The factor of ∇²f(x). Where it is singular, because few samples are on the round part of Huber's loss, that of
- * the parabolas which touch the straight parts and lie above. */
+/* Computes the factor of ∇²f(x). If it is singular, because few samples lie on the quadratic part of Huber's loss, uses
+ * the parabolas that touch the linear parts from above. */
 static inline void newton_factor_at(const newton_problem *p, const double *x, double *h) {
     newton_problem above = *p;
     newton_hessian(p, x, h);
@@ -253,7 +253,8 @@ static inline void newton_factor_at(const newton_problem *p, const double *x, do
         fail_msg("the Hessian is singular");
 }
 
-/* The smallest eigenvalue of ∇²f(x), by inverse iteration: from above, to a few percent where it stands alone. */
+/* Estimates the smallest eigenvalue of ∇²f(x) by inverse iteration: an upper bound, to a few percent if it is well
+ * separated. */
 static inline double newton_curvature(const newton_problem *p, const double *x) {
     const int64_t dim = newton_dim(p);
     double *h = newton_numbers(dim * dim), *v = newton_numbers(dim), norm = 1;
@@ -275,8 +276,8 @@ static inline double newton_curvature(const newton_problem *p, const double *x) 
 
 /* ---- The method ---- */
 
-/* A step from x along -(∇²f)⁻¹ ∇f, halved until f falls by 1e-4 of what the slope promises, to the rounding of f;
- * false where no length does. */
+/* Takes a step from x along -(∇²f)⁻¹ ∇f. The step is halved until f falls by 1e-4 of the linear prediction, up to the
+ * rounding of f; false if no length is small enough. */
 static inline bool newton_step(const newton_problem *p, double *x, double *work) {
     const int64_t dim = newton_dim(p);
     double *g = work, *step = work + dim, *at = work + 2 * dim, *h = work + 3 * dim;
@@ -296,8 +297,8 @@ static inline bool newton_step(const newton_problem *p, double *x, double *work)
     return false;
 }
 
-/* From x to the minimum: until ‖∇f‖ is at most `goal`, or no longer falls near its rounding (1e-9 of what it was
- * at x = 0). Returns ‖∇f‖; a run that ends elsewhere fails the test. */
+/* Iterates from x to the minimum, until ‖∇f‖ is at most `goal`, or no longer decreases near its rounding error (1e-9 of
+ * its value at x = 0). Returns ‖∇f‖; the test fails if the iteration ends elsewhere. */
 static inline double newton_minimize(const newton_problem *p, double *x, double goal) {
     const int64_t dim = newton_dim(p);
     double *work = newton_numbers(3 * dim + dim * dim), *best = newton_numbers(dim);

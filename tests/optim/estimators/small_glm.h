@@ -1,4 +1,4 @@
-/* Small generalized linear models in memory, for tests: classes that overlap, sparse and dense rows of the same numbers. */
+/* Small generalized linear models in memory: overlapping classes, sparse and dense rows of the same numbers. */
 #ifndef TEST_SMALL_GLM_H
 #define TEST_SMALL_GLM_H
 
@@ -16,7 +16,7 @@ typedef struct problem {
     double number[N * D];
 } problem;
 
-/* Gaussian-like features of scale `scale`; classes that overlap. */
+/* Approximately Gaussian features with standard deviation `scale`; classes that overlap. */
 static inline problem *problem_new(double scale) {
     problem *p = calloc(1, sizeof *p);
     uint64_t seed = 3;
@@ -42,7 +42,7 @@ static inline problem *problem_new(double scale) {
     return p;
 }
 
-static bool without_bias; /* of the models that are made next */
+static bool without_bias; /* for the models that are made next */
 
 static inline sw_glm *glm_of(problem *p, sw_head head, sw_dtype type, bool sparse) {
     const sw_array x = sw_array_view(p->x, SW_F64, SW_SHAPE(N, D)),
@@ -67,7 +67,7 @@ static inline sw_optim *optim_of(sw_glm *m, const char *estimator, double decay,
     return NEW_OPTIM(sw_glm_params(m), .estimator = estimator, .rule = rule, .seed = seed);
 }
 
-/* ‖∇f + λW‖, in plain f64. */
+/* Computes ‖∇f + λW‖ in plain f64. */
 static inline double norm_at(problem *p, sw_head head, sw_glm *m, double decay) {
     const sw_dtype type = sw_params_type(sw_glm_params(m));
     sw_glm *exact = glm_of(p, head, SW_F64, false);

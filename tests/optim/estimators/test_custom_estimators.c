@@ -1,5 +1,5 @@
-/* Estimators that a program registers: which of their functions may skip a step, what start sees of durations, lr that a
- * wrapped one proposes, and vectors of every type. */
+/* Estimators that a program registers: the functions that may skip a step, the durations that `start` receives, the lr
+ * that a wrapped estimator proposes, and vectors of every type. */
 #include "helpers.h"
 
 static sw_status return_skipped(sw_estimate *e) {

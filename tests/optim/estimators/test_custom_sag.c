@@ -1,5 +1,6 @@
-/* A copy of SAG that the Makefile compiles outside the library, against the public headers alone, with other names: on every
- * kind of objective it has the bits of the built-in one. So a custom estimator can do what a built-in one does. */
+/* A copy of SAG that the Makefile compiles outside the library, with the public headers alone and other names. On every
+ * kind of objective it gives the same bits as the built-in SAG, so that custom estimators can do everything that
+ * built-in ones do. */
 #include "support.h"
 
 #include <swale/optim.h>

@@ -1,7 +1,7 @@
-/* What every estimator promises, one table of them for all: a skipped step changes nothing, bit for bit; the
- * passes of a step see one set of dropout masks, and running statistics move in one of them; 1, 2 and 4
- * threads give equal bits; every allocation fails in turn. One that is registered but missing here fails.
- * Further down: messages. */
+/* The contract of every estimator, tested with one table of all: a skipped step changes nothing, bit for bit; all
+ * passes of a step use the same dropout masks, and only one of them updates running statistics; 1, 2 and 4 threads give
+ * equal bits; every allocation fails in turn. The test fails if a registered estimator is missing in the table. Further
+ * tests check messages. */
 #include "support.h"
 
 #include "prototypes.h"
@@ -374,9 +374,7 @@ static void test_table_beyond_the_limit_names_its_size(void **state) {
 static void test_estimators_refuse_wrong_options_by_name(void **state) {
     (void)state;
     refused("sag sampling=lipschitz lipschitz=3", "sgd", false,
-            "estimator sag: sampling=lipschitz finds an L_i for each row by itself; lipschitz=3 leaves it "
-            "nothing to "
-            "find");
+            "estimator sag: sampling=lipschitz measures an L_i for each row, and cannot be combined with lipschitz=3");
     refused("sag init=ful", "sgd", false, "sag: init=ful; one of seen|zero|full|centered|sgd|auto is needed");
     refused("sag btach=2", "sgd", false, "estimator sag has no option btach, did you mean batch?");
     refused("svrg alpha=2", "sgd", false, "svrg: alpha=2 is outside [0, 1]");

@@ -1,5 +1,5 @@
-/* SAG, SAGA and SVRG on strongly convex problems: they reach the minimum at a linear rate with a constant
- * step, scikit-learn's optimum, the theorem's bound. */
+/* SAG, SAGA and SVRG on strongly convex problems: linear convergence to the minimum with a constant step, the optimum
+ * of scikit-learn, and the bound of the theorem. */
 #include "logistic.h"
 
 /* ---- Convergence ---- */

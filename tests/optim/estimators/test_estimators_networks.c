@@ -1,4 +1,4 @@
-/* lr=auto of SAG, SAGA and SVRG on a network, whose loss is not convex: it may be flat along the change of a row, and
+/* lr=auto of SAG, SAGA and SVRG on a network, whose loss is not convex: it may be flat along the change of a row and
  * steep along the step. */
 #include "helpers.h"
 

@@ -1,5 +1,5 @@
-/* SAM and ASAM: ε solves the linearised problem in every norm, at all sizes of gradients; ASAM's two forms
- * against plain loops; what they wrap and refuse. */
+/* SAM and ASAM: ε solves the linearized problem in every norm and for gradients of any size; both forms of ASAM against
+ * plain loops; the estimators that they wrap and refuse. */
 #include "helpers.h"
 
 /* A function with the gradient that a test sets, and a note of where it was evaluated. */
@@ -250,11 +250,13 @@ static void test_sam_refuses_wrong_options_by_name(void **state) {
     (void)state;
     given *f = given_new(SW_F64);
     assert_null(make(f, "sam rho=0.1 of=sag"));
-    expect_error(SW_ERR_ARGUMENT, "estimator sam of=sag: sam evaluates more than once a step, and the tables of sag "
-                                  "take one evaluation");
+    expect_error(
+        SW_ERR_ARGUMENT,
+        "estimator sam of=sag: sam evaluates more than once per step, but the tables of sag allow one evaluation");
     assert_null(make(f, "asam of=sam of=saga batch=2"));
-    expect_error(SW_ERR_ARGUMENT, "estimator sam of=saga: sam evaluates more than once a step, and the tables of saga "
-                                  "take one evaluation");
+    expect_error(
+        SW_ERR_ARGUMENT,
+        "estimator sam of=saga: sam evaluates more than once per step, but the tables of saga allow one evaluation");
     assert_null(make(f, "asam p=inf"));
     expect_error(SW_ERR_ARGUMENT, "asam: p=inf is outside [2, 2]");
     assert_null(make(f, "sam p=0.5"));
@@ -263,7 +265,7 @@ static void test_sam_refuses_wrong_options_by_name(void **state) {
     expect_error(SW_ERR_ARGUMENT, "sam: rho=-1 is outside [0, 1e+06]");
     sw_optim *o = make(f, "sam");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "step: sam evaluates the objective by itself: call sw_optim_minimize instead");
+    expect_error(SW_ERR_STATE, "step: sam evaluates the objective itself: call sw_optim_minimize instead");
     sw_optim_free(o);
     given_free(f);
 }

@@ -1,5 +1,5 @@
-/* SAG's and SAGA's table and SVRG's snapshot, looked at from outside: no bias, draws as documented, the table
- * as rows and as numbers, Lipschitz constants and step sizes, start and end. */
+/* The table of SAG and SAGA and the snapshot of SVRG, tested through public functions: no bias, draws as documented,
+ * tables of rows and of numbers, Lipschitz constants and step sizes, start and end. */
 #include "logistic.h"
 
 /* ---- A spy: takes the estimate and gives the step up, so that nothing moves and another row comes ---- */

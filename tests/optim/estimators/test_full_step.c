@@ -1,5 +1,5 @@
-/* lr=auto of the full gradient: 1/L from the gradients of the steps. Optima, what it costs, scales, L against the
- * largest eigenvalue, directions that only show late, functions for which there is no L, freezing, resuming. */
+/* lr=auto of the full gradient: 1/L from the gradients of the steps. Optima, cost, scales, L against the largest
+ * eigenvalue, directions that are met only late, functions without L, freezing, resuming. */
 #include "linear_models.h"
 
 #include <float.h>

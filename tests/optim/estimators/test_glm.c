@@ -1,5 +1,6 @@
-/* SAG, SAGA and SVRG on generalized linear models in memory: the loop over many steps has the bits of single ones; every
- * batch size, scale and loss converges with lr=auto; penalties are stated once; a run says whether it has converged. */
+/* SAG, SAGA and SVRG on generalized linear models in memory: the loop over many steps gives the same bits as single
+ * steps; every batch size, scale and loss converges with lr=auto; a penalty is given once; a run reports whether it has
+ * converged. */
 #include "small_glm.h"
 
 /* ---- One loop, and single steps ---- */
@@ -72,10 +73,10 @@ static void test_dense_loops_have_the_bits_of_single_steps(void **state) {
     free(p);
 }
 
-/* Steps over sparse rows, of which a loop moves the weights at nonzeros alone, against those over the same rows in full,
- * which move all. Equal up to rounding: each of the 700 steps adds some 10 roundings of numbers of the size of x and lr g,
- * below 4; with steps of 1/L, of a convex problem, they do not grow. λ lr is so large in some that x must be brought up
- * to date on the way: 0.5^700. */
+/* Steps over sparse rows, of which a loop moves the weights at nonzeros alone, against those over the same rows in
+ * full, which move all. Equal up to rounding: each of the 700 steps adds some 10 roundings of numbers of the size of x
+ * and lr g, below 4; with steps of 1/L, of a convex problem, they do not grow. λ lr is so large in some that x must be
+ * brought up to date on the way: 0.5^700. */
 static void test_sparse_rows_equal_dense_rows(void **state) {
     (void)state;
     static const struct {
@@ -150,8 +151,8 @@ static void test_sparse_rows_with_l1_equal_dense_rows(void **state) {
     free(p);
 }
 
-/* SVRG's loop takes the steps that single calls take: with a given L, so that both have the same step size, up to rounding
- * as above. Of sparse rows, too, and with l1. */
+/* SVRG's loop takes the steps that single calls take: with a given L, so that both have the same step size, up to
+ * rounding as above. Of sparse rows, too, and with l1. */
 static void test_svrg_loop_equals_single_steps(void **state) {
     (void)state;
     static const char *const rules[] = {"sgd lr=auto weight_decay=0.02", "sgd lr=auto l1=0.01",
@@ -488,8 +489,8 @@ static void test_lipschitz_auto_is_computed_from_rows(void **state) {
 
 /* ---- Convergence is reported ---- */
 
-/* At the stop the norm of the true gradient, free intercept and penalty as they are, is at most three times the tolerance,
- * and an eighth of an epoch (two, where checks are that far apart) before it was at least a third of it. */
+/* At the stop the norm of the true gradient, free intercept and penalty as they are, is at most three times the
+ * tolerance, and an eighth of an epoch (two, where checks are that far apart) before it was at least a third of it. */
 static void test_tolerance_bounds_the_gradient(void **state) {
     (void)state;
     static const char *const specs[] = {"sag tol=1e-6", "saga tol=1e-6 batch=9", "sag", "saga batch=9", "svrg batch=9"};

@@ -1,5 +1,5 @@
-/* Variance reduction on generalized linear models in memory, in the corners: durations in a resumed run, frozen parameters,
- * losses that overflow, binds that fail, data of other programs. */
+/* Special cases of variance reduction on generalized linear models in memory: durations in a resumed run, frozen
+ * parameters, losses that overflow, calls of bind that fail, data of other programs. */
 #include "small_glm.h"
 
 #include <stddef.h>

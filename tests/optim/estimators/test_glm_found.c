@@ -1,5 +1,5 @@
-/* Mistakes that reviews of variance reduction found: infinite steps that end at bounds, runs resumed with other
- * options, step sizes where nothing moves, frozen parameters. */
+/* Regression tests of variance reduction: infinite steps that end at bounds, runs resumed with other options, step
+ * sizes if nothing moves, frozen parameters. */
 #include "small_glm.h"
 
 static const char *const tables_and_svrg[] = {"sag batch=8", "saga batch=8", "svrg batch=8"};

@@ -1,5 +1,5 @@
-/* Loops over sparse rows that bring weights up to date only when a row has them: averages and bounds, alone and
- * together, against the same rows in full, which move every weight, and against single steps. */
+/* Loops over sparse rows that update weights only when a row contains them: averages and bounds, alone and together,
+ * against the same rows in dense form, for which every weight is updated, and against single steps. */
 #include "small_glm.h"
 
 enum { ROWS = 60, COLUMNS = 40, NUMBERS = 3, STEPS = 420 };

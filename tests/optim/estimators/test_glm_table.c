@@ -1,5 +1,5 @@
-/* A part of the table of SAG, SAGA and SVRG (glm_table.h), which `make check-variance-reduction` runs in full: every
- * method, batch and type with lr=auto, on one problem of each kind that was hard. */
+/* A part of the table of SAG, SAGA and SVRG (glm_table.h), which `make check-variance-reduction` runs completely: every
+ * method, batch and type with lr=auto, on one problem of each difficult kind. */
 #include "glm_table.h"
 
 typedef struct table_part {

@@ -1,5 +1,5 @@
-/* SAG and SAGA of generalized linear models that begin with a full pass (init=full), at 0 and where an earlier fit
- * ended: the parameters keep x, and another optimizer goes on from there. */
+/* SAG and SAGA for generalized linear models that begin with a full pass (init=full), at 0 and at the end of an earlier
+ * fit: the parameters keep x, and another optimizer continues from there. */
 #include "support.h"
 
 #include "glm_problems.h"

@@ -1,4 +1,4 @@
-/* The mini-batch estimator: in which order it draws the samples. */
+/* The mini-batch estimator: the order of the samples. */
 #include "helpers.h"
 
 static int64_t seen_ids[64];

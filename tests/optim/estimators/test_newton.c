@@ -1,4 +1,4 @@
-/* The Newton method that the tests of SAG, SAGA and SVRG compare with (newton.h): derivatives, and the optima of
+/* The Newton method (newton.h) with which the tests of SAG, SAGA and SVRG compare: its derivatives, and the optima of
  * scikit-learn's fits. */
 #include "glm_problems.h"
 

@@ -1,4 +1,4 @@
-/* Scalars that are whole numbers: int64_t in the code, doubles in files and for who asks by name. */
+/* Integer scalars: int64_t in the code, doubles in files and for programs that read them by name. */
 #include "support.h"
 
 #include <swale/optim.h>
@@ -149,9 +149,10 @@ static void refused_if_not_whole(void **state) {
         const sw_array steps = sw_archive_get(a, "optim.estimator.scalar.steps");
         *(double *)steps.data = wrong[i];
         assert_int_equal(sw_optim_unpack(u->optim, a), SW_ERR_FORMAT);
-        snprintf(message, sizeof message,
-                 "archive: does not fit the optimizer: estimator.scalar.steps is %s in the file, no whole number",
-                 text[i]);
+        snprintf(
+            message, sizeof message,
+            "archive: does not fit the optimizer: estimator.scalar.steps is %s in the file, which is not an integer",
+            text[i]);
         expect_error(SW_ERR_FORMAT, message);
         assert_counts(u, 2);
         sw_archive_free(a);

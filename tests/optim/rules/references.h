@@ -1,8 +1,7 @@
-/* Every rule in plain C: what its paper's algorithm box says, in double precision, one element or one tensor at a
- * time. Nothing here is fast, and nothing is shared with optim/rules. test_references.c compares each function with
- * the numbers of PyTorch, optax and NumPy, and the library's rule with the function.
- *
- * A new rule adds a function and its line in `references`, at the end. */
+/* Every rule in plain C, as in the algorithm box of its paper, in double precision, for one element or one tensor at a
+ * time. It is not optimized, and shares no code with optim/rules. test_references.c compares each function with the
+ * numbers of PyTorch, optax and NumPy, and the rule of the library with the function. For a new rule, add a function
+ * and its line in `references`, at the end. */
 #ifndef TEST_RULE_REFERENCES_H
 #define TEST_RULE_REFERENCES_H
 
@@ -17,11 +16,11 @@ typedef struct reference_state {
 
 typedef struct reference {
     const sw_rule *rule;
-    double option[SW_MAX_OPTIONS]; /* values in this step, in the order of rule->options */
-    sw_params *params;             /* the tensors: where they begin, their shapes and roles */
+    double option[SW_MAX_OPTIONS]; /* values of the options in this step, in the order of rule->options */
+    sw_params *params;             /* the offsets, shapes and roles of the tensors */
     int64_t n;                     /* elements of all tensors */
     int64_t t;                     /* number of this step, from 1 */
-    double *theta;                 /* [n], moved by the step */
+    double *theta;                 /* [n], which the step changes */
     const double *g;               /* [n], the gradient at theta */
     reference_state state[REFERENCE_STATES];
 } reference;
@@ -34,7 +33,7 @@ static inline double option_of(const reference *r, const char *name) {
     return NAN;
 }
 
-/* A vector [n] that the rule keeps from step to step, zero at first. A single number is its first element. */
+/* A vector [n] of state, zero at first. A single number is its first element. */
 static inline double *state_of(reference *r, const char *name) {
     for (int i = 0; i < REFERENCE_STATES; i++) {
         reference_state *s = &r->state[i];
@@ -58,8 +57,8 @@ static inline double root(const reference *r, double v) {
 
 /* ---- Gradient methods, without and with a proximal step ---- */
 
-/* argmin over θ of ½ (θ - v)² + η h(θ), where h(θ) = l1 |θ| for θ in [low, high] and ∞ elsewhere: Parikh, Boyd,
- * Proximal algorithms, 2014, section 6. */
+/* The proximal step: argmin over θ of ½ (θ - v)² + η h(θ), where h(θ) = l1 |θ| for θ in [low, high] and ∞ elsewhere
+ * (Parikh, Boyd, Proximal algorithms, 2014, section 6). */
 static inline double prox(const reference *r, double v) {
     const double threshold = option_of(r, "lr") * option_of(r, "l1"), high = option_of(r, "high");
     const double low = option_of(r, "nonnegative") != 0 ? fmax(option_of(r, "low"), 0) : option_of(r, "low");
@@ -67,8 +66,8 @@ static inline double prox(const reference *r, double v) {
     return fmin(fmax(shrunk, low), high);
 }
 
-/* iPiano (Ochs, Chen, Brox, Pock, SIAM J. Imaging Sci. 7, 2014): θ' = prox(θ - η g + μ (θ - θ before)), where the last
- * move is measured in the learning rate of this step. */
+/* iPiano (Ochs, Chen, Brox, Pock, SIAM J. Imaging Sci. 7, 2014): θ' = prox(θ - η g + μ (θ - θ before)), where the
+ * previous change of θ is expressed in the learning rate of this step. */
 static void sgd_with_prox_reference(reference *r) {
     const double lr = option_of(r, "lr"), mu = option_of(r, "momentum"), lambda = option_of(r, "weight_decay");
     double *theta = r->theta, *before = state_of(r, "before"), *lr_before = state_of(r, "lr_before");
@@ -351,7 +350,7 @@ static void fromage_reference(reference *r) {
 }
 
 /* Leplat et al., arXiv 2209.14937, 2022, algorithm 1, in the order of the authors' code (skolai/nag-gs): the first step
- * has no v of an iteration before. */
+ * has no previous v. */
 static void nag_gs_reference(reference *r) {
     const double alpha = option_of(r, "lr"), mu = option_of(r, "mu");
     double *x = r->theta, *v = state_of(r, "v"), *gamma = state_of(r, "gamma");
@@ -363,7 +362,7 @@ static void nag_gs_reference(reference *r) {
     *gamma = (*gamma + alpha * mu) / (1 + alpha);
 }
 
-/* η of Amos, the scale that the tensor's elements are to have. */
+/* η of Amos: the scale that the elements of the tensor are expected to have. */
 static double amos_scale(const reference *r, const sw_param *p) {
     const double fan_in = (double)(p->fan_in > 0 ? p->fan_in : p->rank > 1 ? p->count / p->shape[0] : p->count);
     switch (p->role) {
@@ -395,8 +394,8 @@ static void amos_row(const reference *r, double eta, int64_t count, double *thet
     *b += gamma * (1 + *b);
 }
 
-/* Tian, Parikh, arXiv 2210.11693, 2022, and its authors' code (google-research/jestimator). A row is what lies below
- * one index of the first axis; a vector is one row. */
+/* Tian, Parikh, arXiv 2210.11693, 2022, and its authors' code (google-research/jestimator). A row consists of the
+ * elements with the same first index; a vector is one row. */
 static void amos_reference(reference *r) {
     double *m = state_of(r, "m"), *v = state_of(r, "v"), *b = state_of(r, "b");
     for (int k = 0; k < sw_params_count(r->params); k++) {
@@ -409,7 +408,7 @@ static void amos_reference(reference *r) {
     }
 }
 
-/* ---- All of them, in the order of optim/builtin_methods.h ---- */
+/* ---- All references, in the order of optim/builtin_methods.h ---- */
 
 static const struct rule_reference {
     const char *name;

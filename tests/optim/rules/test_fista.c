@@ -1,5 +1,5 @@
-/* FISTA: the optima of scikit-learn and SciPy with equal zeros, the bounds of its theorems step by step, what
- * restarts gain, its point and its residual, data of any scale, refusals. */
+/* FISTA: the optima of scikit-learn and SciPy with the same zeros, the bounds of its theorems at each step, the gain of
+ * restarts, its point and its residual, data of any scale, and refused combinations. */
 #include "linear_models.h"
 
 /* ---- Optima ---- */
@@ -357,17 +357,17 @@ static void refused(const sw_optim_options *how, const char *message) {
 static void test_fista_refuses_wrong_combinations(void **state) {
     (void)state;
 #define REFUSED(message, ...) refused(&(sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__}, message)
-    REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator minibatch are not "
-            "exact; take estimator full, or another rule",
+    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator minibatch are "
+            "not exact; use estimator full, or another rule",
             .rule = "fista", .estimator = "minibatch");
-    REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator saga are not exact; "
-            "take estimator full, or another rule",
+    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator saga are not "
+            "exact; use estimator full, or another rule",
             .rule = "fista", .estimator = "saga");
-    REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator sam are not exact; "
-            "take estimator full, or another rule",
+    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator sam are not "
+            "exact; use estimator full, or another rule",
             .rule = "fista", .estimator = "sam of=full");
-    REFUSED("rule fista: its momentum adds up the errors of gradients, and those of estimator svrg are not exact; "
-            "take estimator full, or another rule",
+    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator svrg are not "
+            "exact; use estimator full, or another rule",
             .estimator = "svrg", .rule = "role=bias: sgd; fista");
     REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction", .rule = "fista",
             .schedule = "armijo");

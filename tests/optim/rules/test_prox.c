@@ -1,5 +1,5 @@
-/* l1, nonnegative, low and high of sgd: the proximal step by itself, scikit-learn's and SciPy's optima with every
- * estimator, exact zeros, momentum, what a batch's noise does, refusals. */
+/* l1, nonnegative, low and high of sgd: the proximal step alone, the optima of scikit-learn and SciPy with every
+ * estimator, exact zeros, momentum, the effect of the noise of batches, and refused combinations. */
 #include "linear_models.h"
 
 /* ---- The step ---- */
@@ -377,17 +377,17 @@ static void test_proximal_options_refuse_wrong_values(void **state) {
     refused("sgd low=inf", NULL, "sgd: low=inf is outside (-inf, inf)");
     refused("sgd high=-inf", NULL, "sgd: high=-inf is outside (-inf, inf)");
     refused("sgd momentum=0.9 nesterov l1=1", NULL,
-            "sgd: nesterov with l1 or a box: its parameters are the point that looks ahead, which would have no "
-            "exact zeros; rule fista is Nesterov's method with both");
+            "sgd: nesterov with l1 or a box: its parameters would be the extrapolated point, which has no exact zeros; "
+            "use rule fista, which is Nesterov's method with l1 and boxes");
     refused("sgd momentum=0.9 dampening=0.5 low=0", NULL,
             "sgd: dampening = 0.5 with l1 or a box would take the gradient of a smaller f, but all of the penalty; "
             "use a smaller lr instead");
     refused("sgd l1=1", "armijo",
             "line search armijo: the step of rule sgd is not its learning rate times a direction: the proximal step "
-            "of l1, nonnegative, low and high bends it");
+            "of l1, nonnegative, low and high is not linear in lr");
     refused("role=bias: sgd; sgd high=3", "wolfe",
             "line search wolfe: the step of rule sgd is not its learning rate times a direction: the proximal step "
-            "of l1, nonnegative, low and high bends it");
+            "of l1, nonnegative, low and high is not linear in lr");
     sw_params *p = small_params(SW_F64);
     sw_optim_free(NEW_OPTIM(p, .rule = "sgd", .estimator = "full", .schedule = "armijo"));
     sw_params_free(p);

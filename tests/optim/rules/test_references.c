@@ -1,6 +1,6 @@
-/* Every registered rule against its plain reference, and the references against PyTorch, optax and NumPy. What is
- * compared comes from the tables: the rules of sw_rule_at, the specs of golden/rules.h and golden/prox_rules.h, and a
- * spec for each option of each rule. */
+/* Every registered rule against its plain reference, and the references against PyTorch, optax and NumPy. The tables
+ * determine the comparisons: the rules of sw_rule_at, the specs of golden/rules.h and golden/prox_rules.h, and a spec
+ * for each option of each rule. */
 #include "../golden_rules.h"
 #include "../rule_specs.h"
 #include "references.h"

@@ -1,4 +1,5 @@
-/* kernel_roots.h: square roots by multiplications are the rounded exact ones, on every level and for every number. */
+/* kernel_roots.h: square roots by multiplications are the correctly rounded roots, on every level and for every
+ * number. */
 #include <swale/kernel.h>
 #include <swale/kernel_roots.h>
 

@@ -1,5 +1,5 @@
-/* Every registered rule does what all of them must do. What the numbers are is in rules/test_references.c,
- * test_rules_golden.c and test_torch_training.c. */
+/* Properties that all registered rules have in common. rules/test_references.c, test_rules_golden.c and
+ * test_torch_training.c test the numbers. */
 #define _GNU_SOURCE
 #include "rule_specs.h"
 

@@ -1,14 +1,14 @@
-/* Weight decay and a growing learning rate are one for a scale-invariant objective (Li, Arora, An
+/* For a scale-invariant objective, weight decay is equivalent to an increasing learning rate (Li, Arora, An
  * exponential learning rate schedule for deep learning, ICLR 2020): SGD with learning rate η, decay λ and
- * momentum γ walks, up to a scale, the path of SGD without decay under the learning rates
+ * momentum γ follows, up to a scale, the path of SGD without decay with the learning rates
  *     ηₜ = η a^(-2t-1),   t from 0,   a the larger root of x² - (1 + γ - λη) x + γ = 0:
- * w̃ₜ = a^(-t) wₜ. Momentum starts where both walks stand still one step before: w₋₁ = w₀ for the walk
- * without decay is w₋₁ = w₀/a for the other, so that its buffer starts as (1/a - 1) w₀/η.
+ * w̃ₜ = a^(-t) wₜ. Momentum starts as if both walks had not moved in the step before: w₋₁ = w₀ for the walk
+ * without decay is w₋₁ = w₀/a for the other, whose buffer therefore starts as (1/a - 1) w₀/η.
  *
- * How far may they be apart? As in golden/torch_training.py: the walk is done again with noise in every
- * step, δ = 1e-9 times a random number in ±1 and the largest element, in gradient and parameters; the
- * distance over δ says how the problem magnifies relative errors that come in all the time. Each side's own
- * are below ROUNDINGS · 2^-53: sums of DIM terms and a few dozen operations. */
+ * The tolerance is derived as in golden/torch_training.py: the walk is repeated with noise in every step, δ = 1e-9
+ * times a random number in [-1, 1] times the largest element, in gradient and parameters. The distance divided by δ is
+ * the factor by which the problem amplifies relative errors. The rounding errors of each side are below ROUNDINGS ·
+ * 2^-53: sums of DIM terms and a few dozen operations. */
 #include "helpers.h"
 
 enum { DIM = 6, STEPS = 300, ROUNDINGS = 128 };

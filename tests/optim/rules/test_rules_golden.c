@@ -1,6 +1,6 @@
-/* 100 steps of every rule against PyTorch, optax or NumPy: golden/rules.py says whom it asks
- * about which, golden/prox_rules.py has those with proximal steps. Learning rates that rise and fall; parameters
- * that are a vector, tall, wide and a scalar; gradients of three scales, with zeros. f64 and f32. */
+/* 100 steps of every rule against PyTorch, optax or NumPy: golden/rules.py names the reference of each rule, and
+ * golden/prox_rules.py has the rules with proximal steps. Learning rates that rise and fall; parameters that are a
+ * vector, tall, wide and a scalar; gradients of three scales, with zeros. f64 and f32. */
 #include "golden_rules.h"
 
 /* Both sides do the same dozen or two operations a step, each rounding by 1.1e-16: over 100 steps at most

@@ -1,5 +1,5 @@
-/* Gradients at the ends of what an element type holds: a step is that of the same rule in f64, or
- * it is refused before anything has moved. Every registered rule is driven through it. */
+/* Gradients at the limits of the range of an element type: a step equals that of the same rule in f64, or it is refused
+ * before anything has changed. The test runs every registered rule. */
 #include "rule_specs.h"
 
 #include <math.h>
@@ -357,8 +357,8 @@ static bool has_slot_of_f64(const sw_rule *rule) {
     return false;
 }
 
-/* An optimizer of f64 with `large`, and one with `small` as eps and `options`, have the same slots, and the second takes
- * the state of the first. */
+/* An optimizer of f64 with `large`, and one with `small` as eps and `options`, have the same slots, and the second
+ * takes the state of the first. */
 static void same_slots(const sw_rule *rule, const char *options) {
     static const double g[SMALL_DIM] = {1, -2, 0.5};
     char small[100], large[100];

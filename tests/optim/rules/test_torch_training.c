@@ -1,6 +1,6 @@
-/* 100 steps of small networks with every rule that PyTorch has too, against torch.optim in float64:
- * the losses of all steps and the parameters at the end. golden/torch_training.py says how each
- * tolerance follows from what the problem does to rounding errors. */
+/* 100 steps of small networks with every rule that PyTorch also has, against torch.optim in float64: the losses of all
+ * steps, and the parameters at the end. golden/torch_training.py derives the tolerances from the amplification of
+ * rounding errors by the problem. */
 #include "helpers.h"
 
 #include "golden/rules.h"

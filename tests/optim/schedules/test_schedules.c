@@ -1,4 +1,5 @@
-/* Every schedule against torch and optax; durations in steps, epochs and parts of the run; ends and seams. */
+/* Every schedule against PyTorch and optax; durations in steps, epochs and fractions of the run; the ends and joints of
+ * schedules. */
 #include "helpers.h"
 
 #include "golden/schedules.h"
@@ -153,7 +154,8 @@ static void test_schedule_with_its_own_length_needs_no_run(void **state) {
         sw_optim *o = make(p, "sgd", needy[i], 0);
         const double c[SMALL_DIM] = {1};
         char text[128];
-        snprintf(text, sizeof text, "schedule %s needs the length of the run: set the optimizer's steps", needy[i]);
+        snprintf(text, sizeof text, "schedule %s needs the length of the run: set total_steps of the optimizer",
+                 needy[i]);
         assert_int_equal(step_with(o, p, c), SW_ERR_STATE);
         expect_error(SW_ERR_STATE, text);
         sw_optim_free(o);
@@ -227,7 +229,7 @@ static void test_schedules_refuse_wrong_options(void **state) {
         {"inverse_root", "there is no schedule inverse_root"},
         {"polynomal", "there is no schedule polynomal, did you mean polynomial?"},
         {"linear ovr=3", "schedule linear has no option ovr, did you mean over?"},
-        {"step every=-1", "step: every=-1; steps (500), a part of the run (10%) or epochs (3ep) are needed"},
+        {"step every=-1", "step: every=-1; steps (500), a percentage of the run (10%) or epochs (3ep) are needed"},
     };
     sw_params *p = small_params(SW_F32);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -26,9 +26,9 @@ static void test_schedule_scales_real_options_only(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     options_refused(p, (sw_optim_options){.rule = "counted", .schedule = "constant on=count"},
-                    "schedule: count of rule counted is no real number to be scaled");
+                    "schedule: count of rule counted is not a real number and cannot be scaled");
     options_refused(p, (sw_optim_options){.rule = "sgd", .schedule = "constant on=nesterov"},
-                    "schedule: nesterov of rule sgd is no real number to be scaled");
+                    "schedule: nesterov of rule sgd is not a real number and cannot be scaled");
     sw_params_free(p);
 }
 

@@ -1,5 +1,6 @@
-/* Line searches: their conditions at every step taken, on a quadratic, Rosenbrock's valley and a logistic
- * regression; trials of Inf and NaN; the exact minimizer of a quadratic; giving up; what is refused. */
+/* Line searches: their conditions at every accepted step, on a quadratic, Rosenbrock's valley and a logistic
+ * regression; trials of Inf and NaN; the exact minimizer of a quadratic; searches that find no step; refused
+ * combinations. */
 #include "helpers.h"
 
 /* ---- Problems ---- */
@@ -518,11 +519,11 @@ static void test_searches_refuse_wrong_options(void **state) {
     refused(p, (sw_optim_options){.schedule = "armijo", .rule = "crooked"},
             "line search armijo: the step of rule crooked is not its learning rate times a direction");
     refused(p, (sw_optim_options){.schedule = "armijo", .clip = 1},
-            "line search armijo: its slopes are of the gradient as it is, not clipped");
+            "line search armijo: it needs the gradient without clipping; set clip to 0");
     const sw_optim_options how = {.size = sizeof how, .schedule = "wolfe"};
     sw_optim *o = sw_optim_new_with_options(p->params, &how);
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "step: wolfe evaluates the objective by itself: call sw_optim_minimize instead");
+    expect_error(SW_ERR_STATE, "step: wolfe evaluates the objective itself: call sw_optim_minimize instead");
     sw_optim_free(o);
     problem_free(p);
 }

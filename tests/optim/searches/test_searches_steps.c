@@ -1,5 +1,5 @@
-/* What a step does around a line search: no search from a stationary point, none with clip, and every slot restored if
- * the search gives up. */
+/* Steps with a line search: no search from a stationary point, no search with clip, and every slot is restored if the
+ * search finds no step. */
 #include "shaped_rule.h"
 
 static int searched;
@@ -20,7 +20,7 @@ static void test_search_refuses_clipping(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     options_refused(p, (sw_optim_options){.rule = "sgd", .schedule = "eager", .clip = 1},
-                    "line search eager: its slopes are of the gradient as it is, not clipped");
+                    "line search eager: it needs the gradient without clipping; set clip to 0");
     sw_params_free(p);
 }
 
