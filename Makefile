@@ -403,7 +403,7 @@ headers: $(headers_made) | $(DEPS)
 
 # The documentation of the headers as HTML pages, in build/doc. Every warning of Doxygen or of the filter is an error.
 # Doxygen ignores the exit status and the messages of the filter; therefore the filter is run separately first.
-doc_input := $(patsubst %,$(BUILD)/include/swale/%,$(notdir $(filter-out %/kernel_types.h,$(public_headers))))
+doc_input := $(patsubst %,$(BUILD)/include/swale/%,$(notdir $(filter-out %/kernel_types.h %/kernel_pass.h,$(public_headers))))
 doc: $(headers_made) | $(DEPS)
 	@for header in $(doc_input); do awk -f .doxygen/filter.awk $$header >/dev/null || exit 1; done
 	@rm -rf build/doc && mkdir -p build/doc

@@ -85,6 +85,8 @@ static inline double test_get(const sw_array *a, int64_t i) {
     switch (a->type) {
     case SW_F32: return (double)((const float *)a->data)[i];
     case SW_F64: return ((const double *)a->data)[i];
+    case SW_F16:
+    case SW_BF16: return sw_element_to_number(a->type, a->data, i);
     case SW_I32: return ((const int32_t *)a->data)[i];
     case SW_U8: return ((const uint8_t *)a->data)[i];
     case SW_I64: return (double)((const int64_t *)a->data)[i];
@@ -96,6 +98,8 @@ static inline void test_set(const sw_array *a, int64_t i, double value) {
     switch (a->type) {
     case SW_F32: ((float *)a->data)[i] = (float)value; break;
     case SW_F64: ((double *)a->data)[i] = value; break;
+    case SW_F16:
+    case SW_BF16: sw_number_to_float(a->type, a->data, i, value); break;
     case SW_I32: ((int32_t *)a->data)[i] = (int32_t)value; break;
     case SW_U8: ((uint8_t *)a->data)[i] = (uint8_t)value; break;
     case SW_I64: ((int64_t *)a->data)[i] = (int64_t)value; break;

@@ -10,6 +10,8 @@ size_t sw_dtype_size(sw_dtype type) {
     switch (type) {
     case SW_F32: return 4;
     case SW_F64: return 8;
+    case SW_F16: return 2;
+    case SW_BF16: return 2;
     case SW_I32: return 4;
     case SW_U8: return 1;
     case SW_I64: return 8;
@@ -21,6 +23,8 @@ const char *sw_dtype_name(sw_dtype type) {
     switch (type) {
     case SW_F32: return "f32";
     case SW_F64: return "f64";
+    case SW_F16: return "f16";
+    case SW_BF16: return "bf16";
     case SW_I32: return "i32";
     case SW_U8: return "u8";
     case SW_I64: return "i64";
@@ -58,21 +62,40 @@ sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t 
     return a;
 }
 
+/* The f32 next to a number whose last bit is 1, unless the number is an f32: rounded again, to fewer bits, it gives what
+ * the number itself would. */
+static float number_to_odd(double value) {
+    const float nearest = (float)value;
+    const uint32_t u = sw_f32_bits(nearest);
+    if ((double)nearest == value || isnan(value) || u & 1u)
+        return nearest;
+    const bool too_large = fabs((double)nearest) > fabs(value); /* also ±∞ for a number beyond the largest f32 */
+    return sw_f32_from_bits(too_large ? u - 1 : u + 1);
+}
+
+void sw_number_to_float(sw_dtype type, void *data, int64_t i, double value) {
+    switch ((int)type) {
+    case SW_F32: ((float *)data)[i] = (float)value; break;
+    case SW_F64: ((double *)data)[i] = value; break;
+    case SW_F16: ((uint16_t *)data)[i] = sw_f16_from_f32(number_to_odd(value)); break;
+    case SW_BF16: ((uint16_t *)data)[i] = sw_bf16_from_f32(number_to_odd(value)); break;
+    default: break;
+    }
+}
+
 sw_status sw_number_to_element(const char *what, sw_dtype type, double value, void *element) {
     const double low = type == SW_U8 ? 0 : INT32_MIN, high = type == SW_U8 ? UINT8_MAX : INT32_MAX;
-    if (type == SW_F32) {
-        *(float *)element = (float)value;
-    } else if (type == SW_F64) {
-        *(double *)element = value;
-    } else {
-        if (!(value >= low && value <= high) || value != (double)(int64_t)value)
-            return sw_fail(SW_ERR_ARGUMENT, "%s: %g is not a whole number from %.0f to %.0f (%s)", what, value, low,
-                           high, sw_dtype_name(type));
-        if (type == SW_I32)
-            *(int32_t *)element = (int32_t)value;
-        else
-            *(uint8_t *)element = (uint8_t)value;
+    if (sw_dtype_is_float(type)) {
+        sw_number_to_float(type, element, 0, value);
+        return SW_OK;
     }
+    if (!(value >= low && value <= high) || value != (double)(int64_t)value)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: %g is not a whole number from %.0f to %.0f (%s)", what, value, low, high,
+                       sw_dtype_name(type));
+    if (type == SW_I32)
+        *(int32_t *)element = (int32_t)value;
+    else
+        *(uint8_t *)element = (uint8_t)value;
     return SW_OK;
 }
 
@@ -80,6 +103,8 @@ double sw_element_to_number(sw_dtype type, const void *data, int64_t i) {
     switch (type) {
     case SW_F32: return (double)((const float *)data)[i];
     case SW_F64: return ((const double *)data)[i];
+    case SW_F16: return (double)sw_f16_to_f32(((const uint16_t *)data)[i]);
+    case SW_BF16: return (double)sw_bf16_to_f32(((const uint16_t *)data)[i]);
     case SW_I32: return ((const int32_t *)data)[i];
     case SW_U8: return ((const uint8_t *)data)[i];
     case SW_I64: return (double)((const int64_t *)data)[i];

@@ -10,22 +10,40 @@
 #define SWALE_ARRAY_H
 
 #include <swale/error.h>
+#include <swale/half.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* The type of an element. Tapes compute in f32 and f64, and hold i32 and u8 too. */
+/* The type of an element: the storage type, in which it lies in memory. What is computed with it is computed in its
+ * compute type (sw_dtype_compute): f32 for f16 and bf16, otherwise the type itself. Floating-point types come first,
+ * because tables with an entry for each of them, such as sw_kernels, are indexed by the type. */
 typedef enum sw_dtype {
-    SW_F32 = 0, /* 32-bit floating point */
-    SW_F64 = 1, /* 64-bit floating point */
-    SW_I32 = 2, /* class ids */
-    SW_U8 = 3,  /* stored pictures */
-    SW_I64 = 4  /* counters in files; a tape does not accept it */
+    SW_F32 = 0,  /* 32-bit floating point */
+    SW_F64 = 1,  /* 64-bit floating point */
+    SW_F16 = 2,  /* IEEE 754 binary16 (half.h). Only stored: operations take it if they say so (op.h) */
+    SW_BF16 = 3, /* the upper half of an f32 (half.h). Only stored, like f16 */
+    SW_I32 = 4,  /* class ids */
+    SW_U8 = 5,   /* stored pictures */
+    SW_I64 = 6   /* counters in files; a tape does not accept it */
 } sw_dtype;
+enum { SW_FLOAT_TYPES = 4 }; /* f32, f64, f16, bf16 */
 
 SW_API size_t sw_dtype_size(sw_dtype type);      /* bytes of an element; 0 for an invalid type */
 SW_API const char *sw_dtype_name(sw_dtype type); /* "f32"; "?" for an invalid type */
+/* f32, f64, f16 or bf16 */
+static inline bool sw_dtype_is_float(sw_dtype type) {
+    return (unsigned)type < SW_FLOAT_TYPES;
+}
+/* f32 or f64: a type that is computed in */
+static inline bool sw_dtype_is_computed(sw_dtype type) {
+    return (unsigned)type <= SW_F64;
+}
+/* The type in which elements of a type are computed with: f32 for f16 and bf16, else the type itself. */
+static inline sw_dtype sw_dtype_compute(sw_dtype type) {
+    return type == SW_F16 || type == SW_BF16 ? SW_F32 : type;
+}
 
 enum { SW_MAX_RANK = 8 };
 
@@ -57,8 +75,8 @@ SW_API void sw_array_free(sw_array *array);
 
 /* Computes the number of elements of a shape. An error (SW_ERR_SHAPE) for the same reasons as in sw_array_view. */
 SW_API sw_status sw_shape_count(int rank, const int64_t *shape, int64_t *count);
-/* Stores a number as one element of type f32 (rounded), f64, i32 or u8. For i32 and u8 an error (SW_ERR_ARGUMENT) if
- * the number is not an integer in the range of the type; the message begins with `what`. */
+/* Stores a number as one element of any type but i64. It is rounded once to f32, f16 or bf16; for i32 and u8 an error
+ * (SW_ERR_ARGUMENT) if it is not an integer in the range of the type. The message begins with `what`. */
 SW_API sw_status sw_number_to_element(const char *what, sw_dtype type, double value, void *element);
 /* Whether two shapes have the same number of axes and the same lengths. */
 static inline bool sw_shape_equal(int rank_a, const int64_t *a, int rank_b, const int64_t *b) {
@@ -69,26 +87,28 @@ static inline bool sw_shape_equal(int rank_a, const int64_t *a, int rank_b, cons
 }
 /* Element i of `data`, which has elements of any type. An i64 is rounded to the nearest double. */
 SW_API double sw_element_to_number(sw_dtype type, const void *data, int64_t i);
-/* Stores a number as one element of type f32 (rounded) or f64. */
-static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
-    if (type == SW_F32)
-        *(float *)element = (float)value;
-    else
-        *(double *)element = value;
-}
-/* Loads one element of type f32 or f64. */
-static inline double sw_load_scalar(sw_dtype type, const void *element) {
-    return type == SW_F32 ? (double)*(const float *)element : *(const double *)element;
-}
-/* Load or store element i of `data`, which has elements of type f32 or f64. */
+/* Stores a number as element i of `data`, elements of a floating-point type. It is rounded once. */
+SW_API void sw_number_to_float(sw_dtype type, void *data, int64_t i, double value);
+/* The two above for floating-point types, in line for f32 and f64. */
 static inline double sw_load_element(sw_dtype type, const void *data, int64_t i) {
-    return type == SW_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
+    return type == SW_F32   ? (double)((const float *)data)[i]
+           : type == SW_F64 ? ((const double *)data)[i]
+                            : sw_element_to_number(type, data, i);
 }
 static inline void sw_store_element(sw_dtype type, void *data, int64_t i, double value) {
     if (type == SW_F32)
         ((float *)data)[i] = (float)value;
-    else
+    else if (type == SW_F64)
         ((double *)data)[i] = value;
+    else
+        sw_number_to_float(type, data, i, value);
+}
+/* One element of a floating-point type. */
+static inline double sw_load_scalar(sw_dtype type, const void *element) {
+    return sw_load_element(type, element, 0);
+}
+static inline void sw_store_scalar(sw_dtype type, void *element, double value) {
+    sw_store_element(type, element, 0, value);
 }
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@
 
 /* As sw_dtype_size, for valid types only: the size is the hexadecimal digit number `type` of the constant. */
 static inline size_t swi_size(sw_dtype type) {
-    return (0x81484u >> (4 * (unsigned)type)) & 15u;
+    return (0x8142284u >> (4 * (unsigned)type)) & 15u;
 }
 
 #endif

@@ -5,11 +5,14 @@
 #include <string.h>
 
 static const swi_stored_type stored_types[] = {
-    {"BOOL", 8, -1},        {"F4", 4, -1},      {"F6_E2M3", 6, -1},  {"F6_E3M2", 6, -1},  {"U8", 8, SW_U8},
-    {"I8", 8, -1},          {"F8_E5M2", 8, -1}, {"F8_E4M3", 8, -1},  {"F8_E8M0", 8, -1},  {"F8_E4M3FNUZ", 8, -1},
-    {"F8_E5M2FNUZ", 8, -1}, {"I16", 16, -1},    {"U16", 16, -1},     {"F16", 16, SW_F32}, {"BF16", 16, SW_F32},
-    {"I32", 32, SW_I32},    {"U32", 32, -1},    {"F32", 32, SW_F32}, {"C64", 64, -1},     {"F64", 64, SW_F64},
-    {"I64", 64, SW_I64},    {"U64", 64, -1},
+    {"BOOL", 8, -1, -1},         {"F4", 4, -1, -1},           {"F6_E2M3", 6, -1, -1},
+    {"F6_E3M2", 6, -1, -1},      {"U8", 8, SW_U8, SW_U8},     {"I8", 8, -1, -1},
+    {"F8_E5M2", 8, -1, -1},      {"F8_E4M3", 8, -1, -1},      {"F8_E8M0", 8, -1, -1},
+    {"F8_E4M3FNUZ", 8, -1, -1},  {"F8_E5M2FNUZ", 8, -1, -1},  {"I16", 16, -1, -1},
+    {"U16", 16, -1, -1},         {"F16", 16, SW_F32, SW_F16}, {"BF16", 16, SW_F32, SW_BF16},
+    {"I32", 32, SW_I32, SW_I32}, {"U32", 32, -1, -1},         {"F32", 32, SW_F32, SW_F32},
+    {"C64", 64, -1, -1},         {"F64", 64, SW_F64, SW_F64}, {"I64", 64, SW_I64, SW_I64},
+    {"U64", 64, -1, -1},
 };
 enum { STORED_TYPES = sizeof stored_types / sizeof *stored_types };
 
@@ -22,7 +25,7 @@ const swi_stored_type *swi_find_stored_type(const char *name) {
 
 const swi_stored_type *swi_stored_type_of(sw_dtype type) {
     for (int i = 0; i < STORED_TYPES; i++)
-        if (stored_types[i].as == (int)type && (size_t)stored_types[i].bits == 8 * sw_dtype_size(type))
+        if ((int)type >= 0 && stored_types[i].same == (int)type)
             return &stored_types[i];
     return NULL;
 }
@@ -34,36 +37,11 @@ const char *swi_stored_name(sw_dtype type) {
 
 /* ---- 16-bit numbers ---- */
 
-/* binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits */
-static float stored_from_f16(uint16_t half) {
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3FFu;
-    uint32_t bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
-    float value;
-    if (exponent == 31)
-        bits = sign | 0x7F800000u | fraction << 13; /* Inf, NaN */
-    if (exponent == 0) {                            /* fraction · 2⁻²⁴, exact in f32 */
-        value = (float)fraction * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
-        bits |= sign;
-    }
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* bfloat16: the upper half of an f32 */
-static float stored_from_bf16(uint16_t half) {
-    const uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 void swi_stored_widen(const swi_stored_type *type, char *data, int64_t count) {
-    float (*convert)(uint16_t) = strcmp(type->name, "F16") == 0 ? stored_from_f16 : stored_from_bf16;
     for (int64_t i = 0; i < count; i++) {
         uint16_t half;
         memcpy(&half, data + 2 * count + 2 * i, sizeof half);
-        const float value = convert(half);
+        const float value = type->same == SW_F16 ? sw_f16_to_f32(half) : sw_bf16_to_f32(half);
         memcpy(data + 4 * i, &value, sizeof value);
     }
 }

@@ -7,7 +7,8 @@
 typedef struct swi_stored_type {
     const char *name; /* in the safetensors format: "BF16" */
     int bits;
-    int as; /* the sw_dtype to which it is converted; -1: it is not supported */
+    int as;   /* the sw_dtype to which it is converted when it is loaded; -1: it is not supported */
+    int same; /* the sw_dtype that is saved as this type; -1: none */
 } swi_stored_type;
 
 /* These functions return NULL if there is no such type. */

@@ -1,4 +1,5 @@
 /* Loops over vectors for the engine: sums of gradients and their rounding errors. */
+#define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 
 #include "core/base/element.h"
@@ -22,32 +23,34 @@ typedef struct compensated_args {
 
 static void SW_K(axpy_scale)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
-    const real *restrict x = s->x;
-    real *restrict y = s->out;
+    const stored *restrict x = s->x;
+    stored *restrict y = s->out;
     const real a = (real)s->factor;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        y[i] = a * x[i];
+        SW_STORE(y, i, a * SW_LOAD(x, i));
 }
 
 static void SW_K(axpy_scale_in_place)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
-    real *y = s->out;
+    stored *y = s->out;
     const real a = (real)s->factor;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        y[i] = a * y[i];
+        SW_STORE(y, i, a * SW_LOAD(y, i));
 }
 
 static void SW_K(axpy_add)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
-    const real *x = s->x;
-    real *y = s->out;
+    const stored *x = s->x;
+    stored *y = s->out;
     const real a = (real)s->factor;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        y[i] += a * x[i];
+        SW_STORE(y, i, SW_LOAD(y, i) + a * SW_LOAD(x, i));
 }
+
+#if !SW_KERNEL_HALF
 
 /* Neumaier's compensated summation: y becomes sum = y + v, and the rounding error of this addition is added to low. */
 static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -63,14 +66,76 @@ static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, d
     }
 }
 
-static void SW_K(axpy_close_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+#else
+
+/* y + low is the sum in f32, of which y is what 16 bits hold: the difference is an f32, so that no bit of it is lost. */
+static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const compensated_args *s = args;
-    const real *restrict low = s->low;
-    real *restrict y = s->y;
+    const stored *restrict x = s->x;
+    stored *restrict y = s->y;
+    real *restrict low = s->low;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real sum = (SW_LOAD(y, i) + low[i]) + a * SW_LOAD(x, i);
+        SW_STORE(y, i, sum);
+        low[i] = sum - SW_LOAD(y, i);
+    }
+}
+
+/* The same sums with y in f32. */
+static void SW_K(axpy_scale_wide)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const stored *restrict x = s->x;
+    real *restrict y = s->out;
     const real a = (real)s->factor;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        y[i] = a * (y[i] + low[i]);
+        y[i] = a * SW_LOAD(x, i);
+}
+
+static void SW_K(axpy_add_wide)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const stored *restrict x = s->x;
+    real *restrict y = s->out;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        y[i] += a * SW_LOAD(x, i);
+}
+
+static void SW_K(axpy_add_compensated_wide)(void *args, int64_t begin, int64_t end, double *sums) {
+    const compensated_args *s = args;
+    const stored *restrict x = s->x;
+    real *restrict y = s->y, *restrict low = s->low;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real before = y[i], v = a * SW_LOAD(x, i), sum = before + v, added = sum - before;
+        low[i] += (before - (sum - added)) + (v - added);
+        y[i] = sum;
+    }
+}
+
+static void SW_K(axpy_narrow)(void *args, int64_t begin, int64_t end, double *sums) {
+    const vector_args *s = args;
+    const real *restrict x = s->x;
+    stored *restrict y = s->out;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        SW_STORE(y, i, x[i]);
+}
+
+#endif
+
+static void SW_K(axpy_close_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+    const compensated_args *s = args;
+    const real *restrict low = s->low;
+    stored *restrict y = s->y;
+    const real a = (real)s->factor;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        SW_STORE(y, i, a * (SW_LOAD(y, i) + low[i]));
 }
 
 #else /* ---- once ---- */
@@ -80,6 +145,13 @@ static const sw_kernels scale_kernels = SW_KERNEL_TABLE(axpy_scale),
                         axpy_kernels = SW_KERNEL_TABLE(axpy_add),
                         axpy_compensated_kernels = SW_KERNEL_TABLE(axpy_add_compensated),
                         close_compensated_kernels = SW_KERNEL_TABLE(axpy_close_compensated);
+
+/* From 16 bits to f32, by the type that is read; and the other way, by the type that is written. */
+#define HALF_TABLE(name) \
+    { [SW_F16] = SW_KERNEL_ROW(name, f16), [SW_BF16] = SW_KERNEL_ROW(name, bf16) }
+static const sw_kernels scale_wide_kernels = HALF_TABLE(axpy_scale_wide), axpy_wide_kernels = HALF_TABLE(axpy_add_wide),
+                        axpy_compensated_wide_kernels = HALF_TABLE(axpy_add_compensated_wide),
+                        narrow_kernels = HALF_TABLE(axpy_narrow);
 
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store) {
     if (store && a == 1) {
@@ -99,14 +171,24 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
     swi_run(store ? &scale_kernels : &axpy_kernels, type, &args, n);
 }
 
-void swi_axpy_compensated(int64_t n, double a, const float *x, float *y, float *low) {
-    compensated_args args = {.x = x, .y = y, .low = low, .factor = a};
-    swi_run(&axpy_compensated_kernels, SW_F32, &args, n);
+void swi_axpy_wide(sw_dtype type, int64_t n, double a, const void *x, float *y, bool store) {
+    vector_args args = {.x = x, .out = y, .factor = a};
+    swi_run(store ? &scale_wide_kernels : &axpy_wide_kernels, type, &args, n);
 }
 
-void swi_close_compensated(int64_t n, double a, float *y, const float *low) {
+void swi_axpy_compensated(sw_dtype type, int64_t n, double a, const void *x, sw_dtype y_type, void *y, float *low) {
+    compensated_args args = {.x = x, .y = y, .low = low, .factor = a};
+    swi_run(type == y_type ? &axpy_compensated_kernels : &axpy_compensated_wide_kernels, type, &args, n);
+}
+
+void swi_close_compensated(sw_dtype type, int64_t n, double a, void *y, const float *low) {
     compensated_args args = {.y = y, .low = (float *)(uintptr_t)low, .factor = a};
-    swi_run(&close_compensated_kernels, SW_F32, &args, n);
+    swi_run(&close_compensated_kernels, type, &args, n);
+}
+
+void swi_narrow(sw_dtype type, int64_t n, const float *x, void *y) {
+    vector_args args = {.x = x, .out = y};
+    swi_run(&narrow_kernels, type, &args, n);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* Kernels written once: for f32 and f64, and for baseline, AVX2 and AVX-512.
+/* Kernels written once: for every element type, and for baseline, AVX2 and AVX-512.
  *
  * A file with kernels looks like this:
  *
@@ -16,10 +16,34 @@
  *     #endif
  *
  * The header includes the file again, once for each element type and level. In each of these passes SW_KERNEL_PASS is
- * 1, `real` is the element type, SW_K(name) is a name for that type and level, and the compiler uses the instruction
- * set of that level. In the first pass SW_KERNEL_FIRST is 1. SW_KERNEL_F32 and SW_KERNEL_AVX512 are 1 or 0, for code
+ * 1, SW_K(name) is a name for that type and level, and the compiler uses the instruction set of that level. In the
+ * first pass SW_KERNEL_FIRST is 1. SW_KERNEL_F32 (whether `real` is float) and SW_KERNEL_AVX512 are 1 or 0, for code
  * that is needed for one type or level only. The compiler must be able to include the file by the name that it was
  * given: compile with -I. (the folder in which the compiler runs).
+ *
+ * The type of a pass is a storage type: elements lie in memory as `stored` and are computed with as `real`. In the
+ * passes for f32 and f64 the two are the same. A file that defines SW_KERNEL_16_BIT before its first #include has two
+ * passes more, for f16 and bf16, where stored is uint16_t, real is float, and SW_KERNEL_HALF is 1:
+ *
+ *     pass     f32      f64      f16        bf16
+ *     stored   float    double   uint16_t   uint16_t
+ *     real     float    double   float      float
+ *
+ * A kernel reads and writes `stored` by SW_LOAD(p, i), a real, and SW_STORE(p, i, value), which rounds:
+ *
+ *     static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
+ *         const square_args *s = args;
+ *         const stored *x = s->x;
+ *         stored *out = s->out;
+ *         for (int64_t i = begin; i < end; i++) {
+ *             const real v = SW_LOAD(x, i);
+ *             SW_STORE(out, i, v * v);
+ *         }
+ *     }
+ *
+ * In the passes for f32 and f64 these are p[i] and p[i] = value, and compile to the same instructions. Vectors that are
+ * kept in the compute type are `real`: in the update of a rule x and the slots, while the gradient is `stored`. All
+ * kernels of a file with SW_KERNEL_16_BIT, and of the headers that it includes, must be written in this way.
  *
  * A header can contain kernels too. It is written like such a file, without an include guard, and begins with
  *
@@ -95,8 +119,13 @@ enum { SW_LANES = 32 }; /* the number of partial sums in a reduction, on every l
 #define SW_KERNEL_ROW(name, type) \
     { SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline), SW_K_JOIN(name, type, baseline) }
 #endif
+#if defined(SW_KERNEL_16_BIT)
+#define SW_KERNEL_TABLE(name) \
+    { SW_KERNEL_ROW(name, f32), SW_KERNEL_ROW(name, f64), SW_KERNEL_ROW(name, f16), SW_KERNEL_ROW(name, bf16) }
+#else
 #define SW_KERNEL_TABLE(name) \
     { SW_KERNEL_ROW(name, f32), SW_KERNEL_ROW(name, f64) }
+#endif
 #endif /* SWALE_KERNEL_H */
 
 #if defined(SW_KERNEL_FILE) && !defined(SW_KERNEL_HEADER)

@@ -20,9 +20,14 @@ extern "C" {
 typedef void sw_kernel(void *args, int64_t begin, int64_t end, double *sums);
 
 enum { SW_LEVELS = 3 }; /* baseline, avx2, avx512 */
-/* A kernel for both element types and every level: [type][level]. SW_KERNEL_TABLE (kernel.h) is an initializer for
- * it. */
-typedef sw_kernel *sw_kernels[2][SW_LEVELS];
+/* A kernel for each storage type of its elements and every level: [type][level]. SW_KERNEL_TABLE (kernel.h) is an
+ * initializer for it. There is always one for f32 and f64; for f16 and bf16 only if the file was compiled with
+ * SW_KERNEL_16_BIT: sw_kernels_take says so. */
+typedef sw_kernel *sw_kernels[SW_FLOAT_TYPES][SW_LEVELS];
+/* Whether there is a kernel for elements of a type. */
+static inline bool sw_kernels_take(const sw_kernels *kernels, sw_dtype type) {
+    return sw_dtype_is_float(type) && (*kernels)[type][0] != NULL;
+}
 SW_API int sw_cpu_level(void); /* the level in use, 0..SW_LEVELS-1: see sw_cpu_name (library.h) */
 
 /* The number of elements in a tile, the unit of elementwise work. It does not depend on the number of threads. */
@@ -31,7 +36,8 @@ enum { SW_TILE = 4096 };
 enum { SW_SERIAL = 4 * SW_TILE };
 
 /* Runs a kernel over [0, n). If n is below SW_SERIAL, the calling thread calls the kernel once for all elements.
- * Otherwise threads share the tiles, and each call of the kernel processes one tile. `type` is f32 or f64. */
+ * Otherwise threads share the tiles, and each call of the kernel processes one tile. `type` is the storage type of the
+ * elements, for which there must be a kernel. */
 SW_API void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n);
 /* Runs a kernel that computes `width` sums (at most 8) over [0, n). Each tile has separate partial sums, which are
  * added in the order of the tiles. Therefore the result, in sums[width], has the same bits for every number of

@@ -40,111 +40,111 @@ TOTAL(SUM, double)
     FOLD_ROWS(name, JOIN, start, lanes)                                       \
     FOLD_COLUMNS(name, JOIN, start, lanes, quick)
 
-/* Folds short rows, each in order, with one lane for each of SW_LANES rows. Returns the first row that it did not
- * process. */
-#define FOLD_SHORT(name, JOIN, start, lanes)                                                            \
-    static int64_t SW_K(name##_short)(const sw_fold_args *s, int64_t begin, int64_t end) {              \
-        const real *x = s->x, *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                   \
-        const double p = s->p;                                                                          \
-        const int64_t n = s->length, stride = s->stride;                                                \
-        int64_t row = begin;                                                                            \
-        for (; row + SW_LANES <= end; row += SW_LANES) {                                                \
-            lanes lane[SW_LANES];                                                                       \
-            const real *from = x + row * stride;                                                        \
-            for (int i = 0; i < SW_LANES; i++)                                                          \
-                lane[i] = start;                                                                        \
-            for (int64_t j = 0; j < n; j++)                                                             \
-                for (int i = 0; i < SW_LANES; i++) {                                                    \
-                    const lanes f = SW_K(name##_of)(from[i * stride + j], m[row + i], low[row + i], p); \
-                    lane[i] = JOIN(lane[i], f);                                                         \
-                }                                                                                       \
-            for (int i = 0; i < SW_LANES; i++)                                                          \
-                s->to[row + i] = JOIN(s->to[row + i], (double)lane[i]);                                 \
-        }                                                                                               \
-        return row;                                                                                     \
+/* Folds short rows, each in order, in a lane for each of SW_LANES rows. Returns the first row that is left. */
+#define FOLD_SHORT(name, JOIN, start, lanes)                                                                           \
+    static int64_t SW_K(name##_short)(const sw_fold_args *s, int64_t begin, int64_t end) {                             \
+        const stored *x = s->x, *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                                \
+        const double p = s->p;                                                                                         \
+        const int64_t n = s->length, stride = s->stride;                                                               \
+        int64_t row = begin;                                                                                           \
+        for (; row + SW_LANES <= end; row += SW_LANES) {                                                               \
+            lanes lane[SW_LANES];                                                                                      \
+            const stored *from = x + row * stride;                                                                     \
+            for (int i = 0; i < SW_LANES; i++)                                                                         \
+                lane[i] = start;                                                                                       \
+            for (int64_t j = 0; j < n; j++)                                                                            \
+                for (int i = 0; i < SW_LANES; i++) {                                                                   \
+                    const lanes f =                                                                                    \
+                        SW_K(name##_of)(SW_LOAD(from, i * stride + j), SW_LOAD(m, row + i), SW_LOAD(low, row + i), p); \
+                    lane[i] = JOIN(lane[i], f);                                                                        \
+                }                                                                                                      \
+            for (int i = 0; i < SW_LANES; i++)                                                                         \
+                s->to[row + i] = JOIN(s->to[row + i], (double)lane[i]);                                                \
+        }                                                                                                              \
+        return row;                                                                                                    \
     }
 
-#define FOLD_ROWS(name, JOIN, start, lanes)                                                 \
-    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {   \
-        const sw_fold_args *s = args;                                                       \
-        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                  \
-        const double p = s->p;                                                              \
-        const int64_t n = s->length;                                                        \
-        (void)sums;                                                                         \
-        if (n < WIDE)                                                                       \
-            begin = SW_K(name##_short)(s, begin, end);                                      \
-        for (int64_t row = begin; row < end; row++) {                                       \
-            const real *x = (const real *)s->x + row * s->stride, a = m[row], b = low[row]; \
-            double total = s->to[row];                                                      \
-            lanes lane[SW_LANES];                                                           \
-            if (n < WIDE) {                                                                 \
-                lane[0] = start;                                                            \
-                for (int64_t j = 0; j < n; j++) {                                           \
-                    const lanes f = SW_K(name##_of)(x[j], a, b, p);                         \
-                    lane[0] = JOIN(lane[0], f);                                             \
-                }                                                                           \
-                total = JOIN(total, (double)lane[0]);                                       \
-            }                                                                               \
-            for (int64_t first = 0; n >= WIDE && first < n; first += SW_TILE) {             \
-                const int64_t last = n - first < SW_TILE ? n : first + SW_TILE;             \
-                int64_t j = first;                                                          \
-                for (int i = 0; i < SW_LANES; i++)                                          \
-                    lane[i] = start;                                                        \
-                for (; j + SW_LANES <= last; j += SW_LANES)                                 \
-                    for (int i = 0; i < SW_LANES; i++) {                                    \
-                        const lanes f = SW_K(name##_of)(x[j + i], a, b, p);                 \
-                        lane[i] = JOIN(lane[i], f);                                         \
-                    }                                                                       \
-                for (int i = 0; j < last; i++, j++) {                                       \
-                    const lanes f = SW_K(name##_of)(x[j], a, b, p);                         \
-                    lane[i] = JOIN(lane[i], f);                                             \
-                }                                                                           \
-                total = SW_K(JOIN##_##lanes)(total, lane);                                  \
-            }                                                                               \
-            s->to[row] = total;                                                             \
-        }                                                                                   \
+#define FOLD_ROWS(name, JOIN, start, lanes)                                               \
+    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const sw_fold_args *s = args;                                                     \
+        const stored *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;              \
+        const double p = s->p;                                                            \
+        const int64_t n = s->length;                                                      \
+        (void)sums;                                                                       \
+        if (n < WIDE)                                                                     \
+            begin = SW_K(name##_short)(s, begin, end);                                    \
+        for (int64_t row = begin; row < end; row++) {                                     \
+            const stored *x = (const stored *)s->x + row * s->stride;                     \
+            const real a = SW_LOAD(m, row), b = SW_LOAD(low, row);                        \
+            double total = s->to[row];                                                    \
+            lanes lane[SW_LANES];                                                         \
+            if (n < WIDE) {                                                               \
+                lane[0] = start;                                                          \
+                for (int64_t j = 0; j < n; j++) {                                         \
+                    const lanes f = SW_K(name##_of)(SW_LOAD(x, j), a, b, p);              \
+                    lane[0] = JOIN(lane[0], f);                                           \
+                }                                                                         \
+                total = JOIN(total, (double)lane[0]);                                     \
+            }                                                                             \
+            for (int64_t first = 0; n >= WIDE && first < n; first += SW_TILE) {           \
+                const int64_t last = n - first < SW_TILE ? n : first + SW_TILE;           \
+                int64_t j = first;                                                        \
+                for (int i = 0; i < SW_LANES; i++)                                        \
+                    lane[i] = start;                                                      \
+                for (; j + SW_LANES <= last; j += SW_LANES)                               \
+                    for (int i = 0; i < SW_LANES; i++) {                                  \
+                        const lanes f = SW_K(name##_of)(SW_LOAD(x, j + i), a, b, p);      \
+                        lane[i] = JOIN(lane[i], f);                                       \
+                    }                                                                     \
+                for (int i = 0; j < last; i++, j++) {                                     \
+                    const lanes f = SW_K(name##_of)(SW_LOAD(x, j), a, b, p);              \
+                    lane[i] = JOIN(lane[i], f);                                           \
+                }                                                                         \
+                total = SW_K(JOIN##_##lanes)(total, lane);                                \
+            }                                                                             \
+            s->to[row] = total;                                                           \
+        }                                                                                 \
     }
 
-/* If the expression is cheap (`quick`), processes four rows at a time, so that partial results are read and written a
- * quarter as often. */
-#define FOLD_COLUMNS(name, JOIN, start, lanes, quick)                                           \
-    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {    \
-        const sw_fold_args *s = args;                                                           \
-        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                      \
-        const double p = s->p;                                                                  \
-        lanes group[WIDTH];                                                                     \
-        (void)sums;                                                                             \
-        for (int64_t first = begin; first < end; first += WIDTH) {                              \
-            const int64_t n = end - first < WIDTH ? end - first : WIDTH;                        \
-            const real *a = m + first, *b = low + first;                                        \
-            double *to = s->to + first;                                                         \
-            for (int64_t r = 0; r < s->rows;) {                                                 \
-                const int64_t last = s->rows - r < GROUP ? s->rows : r + GROUP;                 \
-                for (int64_t i = 0; i < n; i++)                                                 \
-                    group[i] = start;                                                           \
-                for (; quick && r + 4 <= last; r += 4) {                                        \
-                    const real *x = (const real *)s->x + r * s->stride + first;                 \
-                    const real *y = x + s->stride, *z = y + s->stride, *w = z + s->stride;      \
-                    for (int64_t i = 0; i < n; i++) {                                           \
-                        const lanes f0 = SW_K(name##_of)(x[i], a[i], b[i], p),                  \
-                                    f1 = SW_K(name##_of)(y[i], a[i], b[i], p),                  \
-                                    f2 = SW_K(name##_of)(z[i], a[i], b[i], p),                  \
-                                    f3 = SW_K(name##_of)(w[i], a[i], b[i], p);                  \
-                        const lanes f01 = JOIN(f0, f1), f23 = JOIN(f2, f3), f = JOIN(f01, f23); \
-                        group[i] = JOIN(group[i], f);                                           \
-                    }                                                                           \
-                }                                                                               \
-                for (; r < last; r++) {                                                         \
-                    const real *x = (const real *)s->x + r * s->stride + first;                 \
-                    for (int64_t i = 0; i < n; i++) {                                           \
-                        const lanes f = SW_K(name##_of)(x[i], a[i], b[i], p);                   \
-                        group[i] = JOIN(group[i], f);                                           \
-                    }                                                                           \
-                }                                                                               \
-                for (int64_t i = 0; i < n; i++)                                                 \
-                    to[i] = JOIN(to[i], (double)group[i]);                                      \
-            }                                                                                   \
-        }                                                                                       \
+/* For a cheap expression (`quick`) four rows at a time: partial results are read and written a quarter as often. */
+#define FOLD_COLUMNS(name, JOIN, start, lanes, quick)                                                     \
+    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {              \
+        const sw_fold_args *s = args;                                                                     \
+        const stored *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                              \
+        const double p = s->p;                                                                            \
+        lanes group[WIDTH];                                                                               \
+        (void)sums;                                                                                       \
+        for (int64_t first = begin; first < end; first += WIDTH) {                                        \
+            const int64_t n = end - first < WIDTH ? end - first : WIDTH;                                  \
+            const stored *a = m + first, *b = low + first;                                                \
+            double *to = s->to + first;                                                                   \
+            for (int64_t r = 0; r < s->rows;) {                                                           \
+                const int64_t last = s->rows - r < GROUP ? s->rows : r + GROUP;                           \
+                for (int64_t i = 0; i < n; i++)                                                           \
+                    group[i] = start;                                                                     \
+                for (; quick && r + 4 <= last; r += 4) {                                                  \
+                    const stored *x = (const stored *)s->x + r * s->stride + first;                       \
+                    const stored *y = x + s->stride, *z = y + s->stride, *w = z + s->stride;              \
+                    for (int64_t i = 0; i < n; i++) {                                                     \
+                        const lanes f0 = SW_K(name##_of)(SW_LOAD(x, i), SW_LOAD(a, i), SW_LOAD(b, i), p), \
+                                    f1 = SW_K(name##_of)(SW_LOAD(y, i), SW_LOAD(a, i), SW_LOAD(b, i), p), \
+                                    f2 = SW_K(name##_of)(SW_LOAD(z, i), SW_LOAD(a, i), SW_LOAD(b, i), p), \
+                                    f3 = SW_K(name##_of)(SW_LOAD(w, i), SW_LOAD(a, i), SW_LOAD(b, i), p); \
+                        const lanes f01 = JOIN(f0, f1), f23 = JOIN(f2, f3), f = JOIN(f01, f23);           \
+                        group[i] = JOIN(group[i], f);                                                     \
+                    }                                                                                     \
+                }                                                                                         \
+                for (; r < last; r++) {                                                                   \
+                    const stored *x = (const stored *)s->x + r * s->stride + first;                       \
+                    for (int64_t i = 0; i < n; i++) {                                                     \
+                        const lanes f = SW_K(name##_of)(SW_LOAD(x, i), SW_LOAD(a, i), SW_LOAD(b, i), p);  \
+                        group[i] = JOIN(group[i], f);                                                     \
+                    }                                                                                     \
+                }                                                                                         \
+                for (int64_t i = 0; i < n; i++)                                                           \
+                    to[i] = JOIN(to[i], (double)group[i]);                                                \
+            }                                                                                             \
+        }                                                                                                 \
     }
 
 #define LEAST (-(real)INFINITY)
@@ -164,59 +164,62 @@ FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
 
 /* Defines the kernels NAME_rows and NAME_columns from an expression in v, y, low, h and p. For short contiguous rows
  * the numbers of the outputs are repeated for each element, so that one long loop processes several rows. */
-#define SPREAD(name, expression)                                                                                 \
-    static inline real SW_K(name##_of)(real v, real y, real low, real h, double p) {                             \
-        (void)v, (void)y, (void)low, (void)h, (void)p;                                                           \
-        return expression;                                                                                       \
-    }                                                                                                            \
-    static void SW_K(name##_short)(const sw_spread_args *s, int64_t begin, int64_t end) {                        \
-        const real *x = s->x ? s->x : s->out, *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h; \
-        const double p = s->p;                                                                                   \
-        real *out = s->out, each_y[WIDTH], each_low[WIDTH], each_h[WIDTH];                                       \
-        const int64_t n = s->length, most = WIDTH / n;                                                           \
-        for (int64_t row = begin; row < end; row += most) {                                                      \
-            const int64_t rows = end - row < most ? end - row : most;                                            \
-            for (int64_t r = 0; r < rows; r++)                                                                   \
-                for (int64_t j = 0; j < n; j++) {                                                                \
-                    each_y[r * n + j] = y[row + r];                                                              \
-                    each_low[r * n + j] = low[row + r];                                                          \
-                    each_h[r * n + j] = h[row + r];                                                              \
-                }                                                                                                \
-            SW_INDEPENDENT                                                                                       \
-            for (int64_t i = 0; i < rows * n; i++)                                                               \
-                out[row * n + i] = SW_K(name##_of)(x[row * n + i], each_y[i], each_low[i], each_h[i], p);        \
-        }                                                                                                        \
-    }                                                                                                            \
-    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {                        \
-        const sw_spread_args *s = args;                                                                          \
-        const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;                            \
-        const double p = s->p;                                                                                   \
-        (void)sums;                                                                                              \
-        if (s->length < WIDE && s->length == s->stride) {                                                        \
-            SW_K(name##_short)(s, begin, end);                                                                   \
-            return;                                                                                              \
-        }                                                                                                        \
-        for (int64_t row = begin; row < end; row++) {                                                            \
-            const real *x = (const real *)(s->x ? s->x : s->out) + row * s->stride;                              \
-            real *out = (real *)s->out + row * s->stride;                                                        \
-            const real a = y[row], b = low[row], g = h[row];                                                     \
-            SW_INDEPENDENT                                                                                       \
-            for (int64_t i = 0; i < s->length; i++)                                                              \
-                out[i] = SW_K(name##_of)(x[i], a, b, g, p);                                                      \
-        }                                                                                                        \
-    }                                                                                                            \
-    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {                     \
-        const sw_spread_args *s = args;                                                                          \
-        const real *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;                            \
-        const double p = s->p;                                                                                   \
-        (void)sums;                                                                                              \
-        for (int64_t row = begin; row < end; row++) {                                                            \
-            const real *x = (const real *)(s->x ? s->x : s->out) + row * s->stride;                              \
-            real *out = (real *)s->out + row * s->stride;                                                        \
-            SW_INDEPENDENT                                                                                       \
-            for (int64_t i = 0; i < s->length; i++)                                                              \
-                out[i] = SW_K(name##_of)(x[i], y[i], low[i], h[i], p);                                           \
-        }                                                                                                        \
+#define SPREAD(name, expression)                                                                                    \
+    static inline real SW_K(name##_of)(real v, real y, real low, real h, double p) {                                \
+        (void)v, (void)y, (void)low, (void)h, (void)p;                                                              \
+        return expression;                                                                                          \
+    }                                                                                                               \
+    static void SW_K(name##_short)(const sw_spread_args *s, int64_t begin, int64_t end) {                           \
+        const stored *x = s->x ? s->x : s->out, *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h;             \
+        const stored *h = s->h;                                                                                     \
+        const double p = s->p;                                                                                      \
+        stored *out = s->out;                                                                                       \
+        real each_y[WIDTH], each_low[WIDTH], each_h[WIDTH];                                                         \
+        const int64_t n = s->length, most = WIDTH / n;                                                              \
+        for (int64_t row = begin; row < end; row += most) {                                                         \
+            const int64_t rows = end - row < most ? end - row : most;                                               \
+            for (int64_t r = 0; r < rows; r++)                                                                      \
+                for (int64_t j = 0; j < n; j++) {                                                                   \
+                    each_y[r * n + j] = SW_LOAD(y, row + r);                                                        \
+                    each_low[r * n + j] = SW_LOAD(low, row + r);                                                    \
+                    each_h[r * n + j] = SW_LOAD(h, row + r);                                                        \
+                }                                                                                                   \
+            SW_INDEPENDENT                                                                                          \
+            for (int64_t i = 0; i < rows * n; i++)                                                                  \
+                SW_STORE(out, row *n + i,                                                                           \
+                         SW_K(name##_of)(SW_LOAD(x, row * n + i), each_y[i], each_low[i], each_h[i], p));           \
+        }                                                                                                           \
+    }                                                                                                               \
+    static void SW_K(name##_rows)(void *args, int64_t begin, int64_t end, double *sums) {                           \
+        const sw_spread_args *s = args;                                                                             \
+        const stored *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;                             \
+        const double p = s->p;                                                                                      \
+        (void)sums;                                                                                                 \
+        if (s->length < WIDE && s->length == s->stride) {                                                           \
+            SW_K(name##_short)(s, begin, end);                                                                      \
+            return;                                                                                                 \
+        }                                                                                                           \
+        for (int64_t row = begin; row < end; row++) {                                                               \
+            const stored *x = (const stored *)(s->x ? s->x : s->out) + row * s->stride;                             \
+            stored *out = (stored *)s->out + row * s->stride;                                                       \
+            const real a = SW_LOAD(y, row), b = SW_LOAD(low, row), g = SW_LOAD(h, row);                             \
+            SW_INDEPENDENT                                                                                          \
+            for (int64_t i = 0; i < s->length; i++)                                                                 \
+                SW_STORE(out, i, SW_K(name##_of)(SW_LOAD(x, i), a, b, g, p));                                       \
+        }                                                                                                           \
+    }                                                                                                               \
+    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {                        \
+        const sw_spread_args *s = args;                                                                             \
+        const stored *y = s->y ? s->y : s->h, *low = s->low ? s->low : s->h, *h = s->h;                             \
+        const double p = s->p;                                                                                      \
+        (void)sums;                                                                                                 \
+        for (int64_t row = begin; row < end; row++) {                                                               \
+            const stored *x = (const stored *)(s->x ? s->x : s->out) + row * s->stride;                             \
+            stored *out = (stored *)s->out + row * s->stride;                                                       \
+            SW_INDEPENDENT                                                                                          \
+            for (int64_t i = 0; i < s->length; i++)                                                                 \
+                SW_STORE(out, i, SW_K(name##_of)(SW_LOAD(x, i), SW_LOAD(y, i), SW_LOAD(low, i), SW_LOAD(h, i), p)); \
+        }                                                                                                           \
     }
 
 static inline real SW_K(spread_with_sign)(real v, real h) {
@@ -327,10 +330,11 @@ static void fold_finish(const sw_fold_job *job, int64_t first, int64_t count, co
             if (job->rest)
                 ((float *)job->rest)[first + i] = (float)(value - (double)*out);
         } else {
-            double *out = (double *)job->out + first + i;
-            *out = job->add ? *out + value : value;
-            if (job->rest)
-                ((double *)job->rest)[first + i] = 0;
+            const double more = job->add ? sw_load_element(job->type, job->out, first + i) + value : value;
+            sw_store_element(job->type, job->out, first + i, more);
+            if (job->rest) /* f64: 0, also where out is Inf */
+                sw_store_element(job->type, job->rest, first + i,
+                                 job->type == SW_F64 ? 0 : value - sw_load_element(job->type, job->out, first + i));
         }
     }
 }
@@ -379,8 +383,7 @@ static void fold_tile(void *args, int64_t tile) {
         fold_piece(w, unit, 0);
 }
 
-/* If there are few outputs with many elements, the elements of each output are divided into parts. The number of parts
- * depends only on the shape, not on the number of threads. */
+/* The elements of few outputs with many elements are divided into parts, whose number depends only on the shape. */
 static int64_t fold_parts(const sw_fold_axes *a, int64_t units) {
     const int64_t work = a->outputs * a->count, inner = a->across ? a->rows : a->length;
     if (work < 2 * SW_SERIAL || units >= MOST_PARTS / 2)

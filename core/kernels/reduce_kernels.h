@@ -94,7 +94,7 @@ SW_API extern const sw_spread sw_spread_copies, /* h */
 
 /* A fold to run: out = factor·fold(x)/divisor, computed in f64 and rounded once. With `add` the result is added to out.
  * `rest`, if not NULL, receives the rounding error of out, for a job without `add`. m, low, out and rest have [outputs]
- * elements of the type f32 or f64. */
+ * elements of `type`, f32, f64, f16 or bf16. */
 typedef struct sw_fold_job {
     sw_dtype type;
     const void *x, *m, *low;

@@ -1,6 +1,9 @@
 /* Loops over whole vectors: norms, checks for Inf and NaN, linear combinations, inner products. */
+#define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>
+
+#include "core/kernels/axpy.h"
 
 #if SW_KERNEL_FIRST
 enum { WIDE = 2 * SW_LANES };
@@ -14,10 +17,10 @@ typedef struct vector_args {
 #if SW_KERNEL_PASS
 
 /* The same result as the loop of vector_square for at most SW_LANES elements, without adding lanes that are 0. */
-static inline void SW_K(vector_few_squares)(const real *restrict g, int64_t n, double *sums) {
+static inline void SW_K(vector_few_squares)(const stored *restrict g, int64_t n, double *sums) {
     double four[4] = {0};
     for (int64_t i = 0; i < n; i++)
-        four[i % 4] += (double)(g[i] * g[i]);
+        four[i % 4] += (double)(SW_LOAD(g, i) * SW_LOAD(g, i));
     sums[0] += (four[0] + four[1]) + (four[2] + four[3]);
 }
 
@@ -25,7 +28,7 @@ static inline void SW_K(vector_few_squares)(const real *restrict g, int64_t n, d
  * twice as many partial sums as in other kernels, because each addition waits for the one before, and for data in the
  * cache this would take longer than reading them. */
 static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *sums) {
-    const real *restrict g = (const real *)((const vector_args *)args)->x + begin;
+    const stored *restrict g = (const stored *)((const vector_args *)args)->x + begin;
     int64_t n = end - begin, i = 0;
     if (n < WIDE) {
         SW_K(vector_few_squares)(g, n < SW_LANES ? n : SW_LANES, sums);
@@ -37,10 +40,10 @@ static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *
     for (; i + WIDE <= n; i += WIDE) {
         SW_OVER_LANES
         for (int j = 0; j < WIDE; j++)
-            lane[j] += g[i + j] * g[i + j];
+            lane[j] += SW_LOAD(g, i + j) * SW_LOAD(g, i + j);
     }
     for (int j = 0; i < n; i++, j++)
-        lane[j] += g[i] * g[i];
+        lane[j] += SW_LOAD(g, i) * SW_LOAD(g, i);
     SW_ADD_LANES(double, sums[0], lane);
     SW_ADD_LANES(double, sums[0], lane + SW_LANES);
 }
@@ -54,40 +57,43 @@ static void SW_K(vector_two_squares)(void *args, int64_t begin, int64_t end, dou
 /* Σ (a g)² in f64, for g whose squares overflow or underflow. sums[1] counts Inf and NaN. */
 static void SW_K(vector_careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
-    const real *g = s->x;
+    const stored *g = s->x;
     for (int64_t i = begin; i < end; i++) {
-        double scaled = (double)g[i] * s->a;
+        const real v = SW_LOAD(g, i);
+        double scaled = (double)v * s->a;
         sums[0] += scaled * scaled;
-        sums[1] += g[i] - g[i] != 0 ? 1 : 0; /* Inf - Inf and NaN - NaN are NaN, which is not 0 */
+        sums[1] += v - v != 0 ? 1 : 0; /* Inf - Inf and NaN - NaN are NaN, which is not 0 */
     }
 }
 
 static void SW_K(vector_fill)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
-    real *out = s->out;
+    stored *out = s->out;
     const real a = (real)s->a;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        out[i] = a;
+        SW_STORE(out, i, a);
 }
 
 /* out = a x + b y; y may be NULL */
 static void SW_K(vector_combine)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
-    const real *x = s->x, *y = s->y;
-    real *out = s->out;
+    const stored *x = s->x, *y = s->y;
+    stored *out = s->out;
     const real a = (real)s->a, b = (real)s->b;
     (void)sums;
     if (y) {
         SW_INDEPENDENT
         for (int64_t i = begin; i < end; i++)
-            out[i] = a * x[i] + b * y[i];
+            SW_STORE(out, i, a * SW_LOAD(x, i) + b * SW_LOAD(y, i));
     } else {
         SW_INDEPENDENT
         for (int64_t i = begin; i < end; i++)
-            out[i] = a * x[i];
+            SW_STORE(out, i, a * SW_LOAD(x, i));
     }
 }
+
+#if !SW_KERNEL_HALF
 
 /* out + low ← out + low + a x, in two numbers */
 static void SW_K(vector_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -107,19 +113,21 @@ static void SW_K(vector_mean_compensated)(void *args, int64_t begin, int64_t end
     SW_K(sw_k_move_mean)(s->x, s->out, s->low, (real)s->a, begin, end);
 }
 
+#endif
+
 /* sums[0] += ⟨x, y⟩ */
 static void SW_K(vector_inner)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
-    const real *x = s->x, *y = s->y;
+    const stored *x = s->x, *y = s->y;
     double lane[SW_LANES] = {0};
     int64_t i = begin;
     for (; i + SW_LANES <= end; i += SW_LANES) {
         SW_OVER_LANES
         for (int j = 0; j < SW_LANES; j++)
-            lane[j] += (double)x[i + j] * (double)y[i + j];
+            lane[j] += (double)SW_LOAD(x, i + j) * (double)SW_LOAD(y, i + j);
     }
     for (int j = 0; i < end; i++, j++)
-        lane[j] += (double)x[i] * (double)y[i];
+        lane[j] += (double)SW_LOAD(x, i) * (double)SW_LOAD(y, i);
     SW_ADD_LANES(double, sums[0], lane);
 }
 
@@ -131,13 +139,30 @@ static const sw_kernels square_kernels = SW_KERNEL_TABLE(vector_square),
                         two_squares_kernels = SW_KERNEL_TABLE(vector_two_squares),
                         careful_kernels = SW_KERNEL_TABLE(vector_careful_square),
                         combine_kernels = SW_KERNEL_TABLE(vector_combine),
-                        add_kernels = SW_KERNEL_TABLE(vector_add_compensated),
-                        mean_kernels = SW_KERNEL_TABLE(vector_mean_compensated),
+                        add_kernels = {SW_KERNEL_ROW(vector_add_compensated, f32),
+                                       SW_KERNEL_ROW(vector_add_compensated, f64)},
+                        mean_kernels = {SW_KERNEL_ROW(vector_mean_compensated, f32),
+                                        SW_KERNEL_ROW(vector_mean_compensated, f64)},
                         inner_kernels = SW_KERNEL_TABLE(vector_inner), fill_kernels = SW_KERNEL_TABLE(vector_fill);
 
 void sw_vector_fill(sw_dtype type, int64_t n, double value, void *out) {
     vector_args args = {.out = out, .a = value};
     sw_kernel_run(&fill_kernels, type, &args, n);
+}
+
+void sw_vector_convert(sw_dtype from_type, int64_t n, const void *from, sw_dtype to_type, void *to) {
+    const bool from_half = !sw_dtype_is_computed(from_type), to_half = !sw_dtype_is_computed(to_type);
+    if (from_type == to_type) {
+        if (n > 0)
+            memcpy(to, from, (size_t)n * sw_dtype_size(to_type));
+    } else if (from_half && to_type == SW_F32) {
+        swi_axpy_wide(from_type, n, 1, from, to, true);
+    } else if (to_half && from_type == SW_F32) {
+        swi_narrow(to_type, n, from, to);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            sw_store_element(to_type, to, i, sw_load_element(from_type, from, i));
+    }
 }
 
 void sw_vector_axpby(sw_dtype type, int64_t n, double a, const void *x, double b, const void *y, void *out) {
@@ -164,7 +189,7 @@ static sw_status vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, d
     }
     double sums[2];
     /* In f64 with this scale, the squares of the largest and of the smallest numbers are in range. */
-    vector_args args = {.x = g, .a = type == SW_F32 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600};
+    vector_args args = {.x = g, .a = type != SW_F64 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600};
     sw_kernel_run_sums(&careful_kernels, type, &args, dim, 2, sums);
     *norm = sqrt(sums[0]) / args.a;
     return sums[1] > 0 ? SW_SKIPPED : SW_OK;

@@ -45,6 +45,11 @@ static sw_status objective_check_call(const sw_objective *f, const sw_tape *tape
         return sw_fail(SW_ERR_ARGUMENT, "objective: a tape is needed");
     if (g && g->params != f->params)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block belongs to other parameters");
+    if (g && !f->loss && g->type != f->params->type)
+        return sw_fail(SW_ERR_TYPE,
+                       "objective: gradients of a function without a tape are %s, the block is %s; sw_gradient_view "
+                       "makes one in the type of x",
+                       sw_dtype_name(f->params->type), sw_dtype_name(g->type));
     if (f->glm)
         SW_TRY(swi_glm_check(f));
     return (f->loss || f->gradient) && !objective_is_glm_in_memory(f) ? SW_OK : objective_check_glm(f);
@@ -271,9 +276,9 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     const bool first = g->fresh;
     SW_TRY(swi_gradient_open(g, "objective", weight, count));
     const double factor = swi_gradient_factor(g, weight.value);
-    swi_gradient_add(g, 0, weights, factor, dw, first);
+    swi_gradient_add(g, 0, weights, factor, g->type, dw, first);
     if (f->bias)
-        swi_gradient_add(g, weights, f->outputs, factor, db, first);
+        swi_gradient_add(g, weights, f->outputs, factor, g->type, db, first);
     memset(g->written, 1, (size_t)f->params->count);
     return SW_OK;
 }
@@ -292,7 +297,7 @@ static sw_status glm_gradient_in_memory(const sw_objective *f, sw_tape *tape, co
     const swi_weight weight = swi_plain_weight((double)count);
     const bool first = g->fresh;
     SW_TRY(swi_gradient_open(g, "objective", weight, count));
-    swi_gradient_add(g, 0, f->params->dim, swi_gradient_factor(g, weight.value), part, first);
+    swi_gradient_add(g, 0, f->params->dim, swi_gradient_factor(g, weight.value), g->type, part, first);
     memset(g->written, 1, (size_t)f->params->count);
     return SW_OK;
 }
@@ -315,7 +320,7 @@ static sw_status objective_gradient_on_tape(const sw_objective *f, sw_tape *tape
     SW_TRY(objective_add_loss(loss, mean));
     SW_TRY(sw_backward(loss));
     if (g->fresh) { /* the loss does not depend on these parameters */
-        memset(g->data, 0, (size_t)f->params->dim * swi_size(f->params->type));
+        memset(g->data, 0, (size_t)f->params->dim * swi_size(g->type));
         swi_gradient_filled(g, objective_loss_weight(loss), count);
     }
     return SW_OK;

@@ -22,6 +22,7 @@ sw_gradient *sw_gradient_view(sw_params *params) {
     if (!g)
         return NULL;
     g->params = params;
+    g->type = params->type;
     g->fresh = true;
     g->written = sw_alloc((size_t)params->count);
     if (!g->written) {
@@ -35,7 +36,8 @@ sw_gradient *sw_gradient_new(sw_params *params) {
     sw_gradient *g = sw_gradient_view(params);
     if (!g)
         return NULL;
-    g->owned = g->data = sw_alloc_array(params->dim, swi_size(params->type));
+    g->type = params->storage;
+    g->owned = g->data = sw_alloc_array(params->dim, swi_size(g->type));
     if (!g->data) {
         sw_gradient_free(g);
         return NULL;
@@ -72,7 +74,7 @@ static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
 /* Converts the mean to a sum. The unit of the sum is the weight of the mean, so that the numbers do not change. */
 static sw_status gradient_begin_sum(sw_gradient *g) {
     const size_t dim = (size_t)g->params->dim;
-    if (g->params->type == SW_F32) {
+    if (g->type != SW_F64) {
         if (!g->low && !(g->low = sw_alloc_array(g->params->dim, sizeof *g->low)))
             return SW_ERR_MEMORY;
         memset(g->low, 0, dim * sizeof *g->low);
@@ -119,18 +121,20 @@ double swi_gradient_factor(const sw_gradient *g, double weight) {
     return whole > 0 ? weight / whole : 0;
 }
 
-void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, const void *from, bool store) {
-    const sw_dtype type = g->params->type;
-    void *to = (char *)g->data + (size_t)at * swi_size(type);
+void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
+                      bool store) {
+    void *to = (char *)g->data + (size_t)at * swi_size(g->type);
     if (factor == 0) { /* 0·NaN is not 0 */
         if (store)
-            sw_vector_fill(type, n, 0, to);
+            sw_vector_fill(g->type, n, 0, to);
         return;
     }
-    if (g->summed && type == SW_F32)
-        swi_axpy_compensated(n, factor, from, to, g->low + at);
-    else
+    if (g->summed && type != SW_F64)
+        swi_axpy_compensated(type, n, factor, from, g->type, to, g->low + at);
+    else if (type == g->type)
         swi_axpy(type, n, factor, from, to, store);
+    else
+        swi_axpy_wide(type, n, factor, from, to, store);
 }
 
 void swi_gradient_close(sw_gradient *g) {
@@ -138,10 +142,10 @@ void swi_gradient_close(sw_gradient *g) {
         return;
     g->summed = false;
     const double scale = g->weight.value > 0 ? g->unit / g->weight.value : 1;
-    if (g->params->type == SW_F32)
-        swi_close_compensated(g->params->dim, scale, g->data, g->low);
+    if (g->type != SW_F64)
+        swi_close_compensated(g->type, g->params->dim, scale, g->data, g->low);
     else
-        swi_axpy(g->params->type, g->params->dim, scale, g->data, g->data, true);
+        swi_axpy(g->type, g->params->dim, scale, g->data, g->data, true);
 }
 
 void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples) {
@@ -150,6 +154,10 @@ void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples) {
 }
 
 /* ---- Contents and state ---- */
+
+sw_dtype sw_gradient_type(const sw_gradient *g) {
+    return g ? g->type : SW_F32;
+}
 
 void *sw_gradient_data(sw_gradient *g) {
     if (!g)

@@ -5,9 +5,10 @@
 #include "core/params/weight.h"
 
 /* A gradient block. `data` holds the mean gradient, or, if `summed`, Σ weight/unit · gradient, with the sum of the
- * rounding errors in `low` (f32 only). Each pass of a tape is counted once: see swi_binding. */
+ * rounding errors in `low` (unless it is f64). Each pass of a tape is counted once: see swi_binding. */
 struct sw_gradient {
     sw_params *params;
+    sw_dtype type;      /* of data */
     void *data, *owned; /* owned: NULL for a view */
     bool fresh, summed;
     bool many_parts;        /* more than one part was added since the block was fresh */
@@ -25,8 +26,10 @@ struct sw_gradient {
 sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, int64_t samples);
 /* The factor by which the gradients of a part with this weight are multiplied before they are added. */
 double swi_gradient_factor(const sw_gradient *g, double weight);
-/* Adds factor·from to the n elements that begin at `at`, or stores it there. */
-void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, const void *from, bool store);
+/* Adds factor·from to the n elements that begin at `at`, or stores it there. `type` is that of `from`: the block's, or
+ * f16 or bf16 for a block in f32. */
+void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
+                      bool store);
 /* Converts the sum to the mean. */
 void swi_gradient_close(sw_gradient *g);
 /* Declares that the caller has written the mean gradient of one part to the whole vector. Later passes add to it. */

@@ -67,6 +67,18 @@ typedef struct sw_init {
 /* Makes an empty set of parameters of type f32 or f64; NULL after an error. The initial values of a parameter depend
  * only on the seed and its name. An invalid environment variable SW_CPU or SW_THREADS is an error too (library.h). */
 SW_API sw_params *sw_params_new(sw_dtype type, uint64_t seed);
+/* Options of a set of parameters. The vector x, in which the optimizer computes, has the type `type`. Leaves of a tape
+ * and the gradient block have the type `storage`: where the two differ, a tape reads a copy of x that is rounded to
+ * `storage`. 16 bytes of a parameter with Adam are then 4 for x, 2 for the copy, 2 for the gradient and 8 for the
+ * moments. */
+typedef struct sw_params_options {
+    size_t size;   /* sizeof(sw_params_options) */
+    sw_dtype type; /* SW_F32 or SW_F64 */
+    uint64_t seed;
+    sw_dtype storage; /* 0: as `type`. This version of the library has operations for this one alone: others, SW_F16 and
+                       * SW_BF16 among them, are an error (SW_ERR_TYPE) */
+} sw_params_options;
+SW_API sw_params *sw_params_new_with_options(const sw_params_options *options);
 /* Frees the set with its parameters, vector and gradient. Accepts NULL. */
 SW_API void sw_params_free(sw_params *params);
 
@@ -92,7 +104,8 @@ SW_API sw_status sw_params_build(sw_params *params);
 SW_API sw_status sw_params_reinitialize(sw_params *params);
 
 SW_API bool sw_params_built(const sw_params *params);                       /* sw_params_build has succeeded */
-SW_API sw_dtype sw_params_type(const sw_params *params);                    /* SW_F32 or SW_F64 */
+SW_API sw_dtype sw_params_type(const sw_params *params);                    /* of x: SW_F32 or SW_F64 */
+SW_API sw_dtype sw_params_storage(const sw_params *params);                 /* of leaves and of the gradient block */
 SW_API uint64_t sw_params_seed(const sw_params *params);                    /* the seed of initial values */
 SW_API int64_t sw_params_dim(const sw_params *params);                      /* the number of elements of the vector */
 SW_API int sw_params_count(const sw_params *params);                        /* parameters, including tied names */
@@ -118,16 +131,16 @@ SW_API void sw_param_set_role(sw_param *param, sw_role role);
 
 /* ---- Gradient blocks ---- */
 
-/* A gradient block is a vector of the size of x with a state. In the state "fresh" it holds no gradient: the next
- * backward pass overwrites it, and sets the gradient of parameters that it does not reach to zero. A step makes the
- * block fresh, so that a program need not zero it. Further backward passes add to the block. While they do, the block
- * holds a weighted sum (in f32 with the rounding errors in a second vector, which is allocated at the second pass, so
- * that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad convert the sum to the mean: call them
- * again after a further backward pass. */
+/* A gradient block is a vector with an element for each element of x, and a state. In the state "fresh" it holds no
+ * gradient: the next backward pass overwrites it, and sets the gradient of parameters that it does not reach to zero. A
+ * step makes the block fresh, so that a program need not zero it. Further backward passes add to the block. While they
+ * do, the block holds a weighted sum (with the rounding errors in a second vector unless it is in f64, which is
+ * allocated at the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad convert
+ * the sum to the mean: call them again after a further backward pass. */
 
-/* Makes a fresh gradient block for built parameters; NULL after an error. */
+/* Makes a fresh gradient block for built parameters, in their storage type; NULL after an error. */
 SW_API sw_gradient *sw_gradient_new(sw_params *params);
-/* Makes a fresh gradient block without a vector, for vectors that other code owns. Set the vector by
+/* Makes a fresh gradient block without a vector, for vectors that other code owns, in the type of x. Set the vector by
  * sw_gradient_set_data before use. NULL after an error. */
 SW_API sw_gradient *sw_gradient_view(sw_params *params);
 /* Sets the vector (dim elements) of a block from sw_gradient_view and makes the block fresh. The vector that it had
@@ -135,7 +148,8 @@ SW_API sw_gradient *sw_gradient_view(sw_params *params);
 SW_API void sw_gradient_set_data(sw_gradient *view, void *vector);
 /* Frees a block, and the vector of a block from sw_gradient_new. Accepts NULL. */
 SW_API void sw_gradient_free(sw_gradient *gradient);
-/* The mean gradient so far: dim elements of the parameters' type. A program may read them or overwrite all of them. */
+SW_API sw_dtype sw_gradient_type(const sw_gradient *gradient); /* of its elements */
+/* The mean gradient so far: dim elements of the block's type. A program may read them or overwrite all of them. */
 SW_API void *sw_gradient_data(sw_gradient *gradient);
 SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
 SW_API bool sw_gradient_is_fresh(const sw_gradient *gradient);

@@ -21,18 +21,43 @@ const char *sw_role_name(sw_role role) {
     return (unsigned)role < sizeof names / sizeof *names ? names[role] : "?";
 }
 
-sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
-    if (type != SW_F32 && type != SW_F64) {
+sw_params *swi_params_new(const sw_params_options *options) {
+    const sw_dtype type = options->type, storage = options->storage ? options->storage : type;
+    if (!sw_dtype_is_computed(type)) {
         sw_fail(SW_ERR_TYPE, "parameters are f32 or f64, not %s", sw_dtype_name(type));
+        return NULL;
+    }
+    if (!sw_dtype_is_float(storage) || sw_dtype_compute(storage) != type) {
+        sw_fail(SW_ERR_TYPE, "parameters: storage %s of parameters in %s; their own type%s is possible",
+                sw_dtype_name(storage), sw_dtype_name(type), type == SW_F32 ? ", f16 or bf16" : "");
         return NULL;
     }
     sw_params *p = swi_check_environment() == SW_OK ? sw_alloc(sizeof *p) : NULL;
     if (p) {
         p->type = type;
-        p->seed = seed;
+        p->storage = storage;
+        p->seed = options->seed;
         p->id = swi_next_id();
     }
     return p;
+}
+
+sw_params *sw_params_new_with_options(const sw_params_options *options) {
+    sw_params_options o = {.size = sizeof o};
+    if (options && sw_options_copy("params", "sw_params_options", &o, sizeof o, options,
+                                   offsetof(sw_params_options, type)) != SW_OK)
+        return NULL;
+    if (o.storage && o.storage != o.type && sw_dtype_is_computed(o.type)) {
+        sw_fail(SW_ERR_TYPE, "parameters: storage %s is not supported yet; 0 or their own type, %s, is needed",
+                sw_dtype_name(o.storage), sw_dtype_name(o.type));
+        return NULL;
+    }
+    return swi_params_new(&o);
+}
+
+sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
+    return sw_params_new_with_options(
+        &(sw_params_options){.size = sizeof(sw_params_options), .type = type, .seed = seed});
 }
 
 void sw_params_free(sw_params *p) {
@@ -209,9 +234,9 @@ static sw_status params_fill(sw_params *p, int i, double *values) {
                            param->name, init->name ? init->name : "?", (int)status);
     }
     for (int64_t k = 0; k < param->count; k++) {
-        const double value = init->fill ? values[k] : 0, stored = p->type == SW_F32 ? (double)(float)value : value;
-        SW_TRY(params_check_value(p, param, init, k, value, stored));
+        const double value = init->fill ? values[k] : 0;
         sw_store_element(p->type, p->x, param->offset + k, value);
+        SW_TRY(params_check_value(p, param, init, k, value, sw_load_element(p->type, p->x, param->offset + k)));
     }
     return SW_OK;
 }
@@ -241,6 +266,10 @@ bool sw_params_built(const sw_params *p) {
 
 sw_dtype sw_params_type(const sw_params *p) {
     return p ? p->type : SW_F32;
+}
+
+sw_dtype sw_params_storage(const sw_params *p) {
+    return p ? p->storage : SW_F32;
 }
 
 uint64_t sw_params_seed(const sw_params *p) {
@@ -283,20 +312,20 @@ sw_gradient *sw_params_gradient(const sw_params *p) {
     return p ? p->gradient : NULL;
 }
 
-static sw_array param_view(const sw_param *param, void *vector) {
+static sw_array param_view(const sw_param *param, sw_dtype type, void *vector) {
     if (!vector)
         return (sw_array){0};
-    char *data = (char *)vector + (size_t)param->offset * swi_size(param->owner->type);
-    return sw_array_view(data, param->owner->type, param->rank, param->shape);
+    char *data = (char *)vector + (size_t)param->offset * swi_size(type);
+    return sw_array_view(data, type, param->rank, param->shape);
 }
 
 sw_array sw_param_value(const sw_param *param) {
-    return param ? param_view(param, param->owner->x) : (sw_array){0};
+    return param ? param_view(param, param->owner->type, param->owner->x) : (sw_array){0};
 }
 
 sw_array sw_param_grad(const sw_param *param) {
-    return param && param->owner->gradient ? param_view(param, sw_gradient_data(param->owner->gradient))
-                                           : (sw_array){0};
+    sw_gradient *g = param ? param->owner->gradient : NULL;
+    return g ? param_view(param, sw_gradient_type(g), sw_gradient_data(g)) : (sw_array){0};
 }
 
 void sw_param_freeze(sw_param *param, bool frozen) {

@@ -5,9 +5,9 @@
 #include <swale/params.h>
 
 struct sw_params {
-    sw_dtype type;
-    uint64_t seed, id; /* id: unique in the process */
-    uint64_t version;  /* increases when x changes */
+    sw_dtype type, storage; /* of x; of leaves and of the gradient block */
+    uint64_t seed, id;      /* id: unique in the process */
+    uint64_t version;       /* increases when x changes */
     sw_param **list;
     int count, capacity;
     bool built;
@@ -17,5 +17,8 @@ struct sw_params {
     sw_gradient *gradient;
     struct swi_initializer *initializer; /* [capacity] */
 };
+
+/* sw_params_new_with_options without the question whether operations take the storage type. */
+sw_params *swi_params_new(const sw_params_options *options);
 
 #endif

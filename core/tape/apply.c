@@ -106,11 +106,20 @@ static bool apply_check(const sw_op *op, const void *attributes, size_t bytes, i
     return true;
 }
 
+/* Kernels that were compiled for f32 and f64 would read the memory of f16 as numbers of their own type. */
+static sw_status apply_refuse_16_bit(const sw_op *op, int count, const sw_view *const *in) {
+    for (int i = 0; i < count; i++)
+        if (sw_dtype_is_float(in[i]->type) && !sw_dtype_is_computed(in[i]->type))
+            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s, a storage type; f32 or f64 is needed", op->name, i,
+                           sw_dtype_name(in[i]->type));
+    return SW_OK;
+}
+
 /* Sets the nodes of the inputs and their views, and *needs to the union of their flags. */
 static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int count, const sw_tensor *inputs,
                                     const sw_view **in, swi_node **from, unsigned *needs) {
     const uint32_t slot = tape->count - 1; /* the slot of the node that reads the inputs */
-    unsigned flags = 0;
+    unsigned flags = 0, types = 0;
     for (int i = 0; i < count; i++) {
         sw_tensor t = inputs[i];
         swi_node *input = t.tape == tape && t.slot < slot ? swi_at(tape, t.slot) : NULL;
@@ -121,8 +130,16 @@ static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int co
         in[i] = &input->view;
         from[i] = input;
         flags |= input->flags;
+        types |= 1u << input->view.type;
     }
     *needs = flags;
+    if ((types & (1u << SW_F16 | 1u << SW_BF16)) && !swi_takes_16_bit(op)) {
+        const bool had_error = swi_pending_status != SW_OK;
+        apply_refuse_16_bit(op, count, in);
+        if (!had_error)
+            apply_name_layer(tape);
+        return false;
+    }
     return true;
 }
 
@@ -238,7 +255,7 @@ sw_status sw_call_check_real(sw_call *call) {
         return SW_OK;
     for (int i = 0; i < call->inputs; i++) {
         sw_dtype type = call->in[i]->type;
-        if (type != SW_F32 && type != SW_F64)
+        if (!sw_dtype_is_computed(type))
             return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32 or f64 is needed", call->op->name, i,
                            sw_dtype_name(type));
         if (type != call->in[0]->type)
@@ -246,6 +263,14 @@ sw_status sw_call_check_real(sw_call *call) {
                            sw_dtype_name(call->in[0]->type), i, sw_dtype_name(type));
     }
     return SW_OK;
+}
+
+sw_status sw_call_check_float(sw_call *call) {
+    for (int i = 0; i < call->inputs; i++)
+        if (!sw_dtype_is_float(call->in[i]->type))
+            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32, f64, f16 or bf16 is needed", call->op->name, i,
+                           sw_dtype_name(call->in[i]->type));
+    return sw_call_check_equal_types(call, 0);
 }
 
 sw_status sw_call_check_equal_types(const sw_call *call, int first) {

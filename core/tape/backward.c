@@ -72,7 +72,8 @@ static void *gradient_place(const swi_node *leaf, swi_engine *e) {
     sw_gradient *g = gradient_block(tape, leaf, &e->failure);
     if (!g)
         return NULL;
-    if (g->written[leaf->param->index] || swi_gradient_factor(g, tape->binding[leaf->binding].weight) != 1)
+    if (g->written[leaf->param->index] || g->type != leaf->view.type ||
+        swi_gradient_factor(g, tape->binding[leaf->binding].weight) != 1)
         return NULL;
     g->written[leaf->param->index] = 1;
     return (char *)g->data + (size_t)leaf->param->offset * swi_size(leaf->view.type);
@@ -114,6 +115,28 @@ void sw_call_pass_grad(sw_call *call, int input) {
 
 /* ---- Accumulation ---- */
 
+/* to ← a·sum of `from` over the axes in which v is broadcast, or to += a·sum. Sums of f16 and bf16 are computed in f32
+ * and rounded once. */
+static sw_status gradient_reduce(sw_tape *tape, const sw_view *form, const void *from, const sw_view *v, void *to,
+                                 double a, bool store) {
+    if (sw_dtype_is_computed(v->type)) {
+        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape, to, a, store);
+        return SW_OK;
+    }
+    const size_t from_bytes = (size_t)form->count * sizeof(float), to_bytes = (size_t)v->count * sizeof(float);
+    float *wide = swi_arena_alloc(&tape->arena, from_bytes), *sum = swi_arena_alloc(&tape->arena, to_bytes);
+    if (!wide || !sum)
+        return SW_ERR_MEMORY;
+    sw_vector_convert(v->type, form->count, from, SW_F32, wide);
+    if (!store)
+        sw_vector_convert(v->type, v->count, to, SW_F32, sum);
+    sw_sum_to_shape(SW_F32, form->rank, form->shape, wide, v->rank, v->shape, sum, a, store);
+    sw_vector_convert(SW_F32, v->count, sum, v->type, to);
+    swi_arena_release(&tape->arena, wide, from_bytes);
+    swi_arena_release(&tape->arena, sum, to_bytes);
+    return SW_OK;
+}
+
 /* Adds a contribution, which has the shape of `form`, to the gradient block of a parameter. */
 static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, const sw_view *form, const void *from) {
     sw_status status = SW_OK;
@@ -126,16 +149,16 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
     const bool store = !g->written[param->index];
     g->written[param->index] = 1;
     if (v->count == form->count) {
-        swi_gradient_add(g, param->offset, v->count, factor, from, store);
-    } else if (!g->summed && factor != 0) {
-        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape,
-                        (char *)g->data + (size_t)param->offset * swi_size(v->type), factor, store);
+        swi_gradient_add(g, param->offset, v->count, factor, v->type, from, store);
+    } else if (!g->summed && factor != 0 && g->type == v->type) {
+        void *to = (char *)g->data + (size_t)param->offset * swi_size(v->type);
+        return gradient_reduce(tape, form, from, v, to, factor, store);
     } else {
         void *part = swi_arena_alloc(&tape->arena, view_bytes(v));
         if (!part)
             return SW_ERR_MEMORY;
-        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape, part, 1, true);
-        swi_gradient_add(g, param->offset, v->count, factor, part, store);
+        SW_TRY(gradient_reduce(tape, form, from, v, part, 1, true));
+        swi_gradient_add(g, param->offset, v->count, factor, v->type, part, store);
         swi_arena_release(&tape->arena, part, view_bytes(v));
     }
     return SW_OK;
@@ -154,9 +177,8 @@ static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form
             return SW_ERR_MEMORY;
     }
     if (reduces)
-        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape, node->grad, 1, store);
-    else
-        swi_axpy(v->type, v->count, 1, from, node->grad, store);
+        return gradient_reduce(tape, form, from, v, node->grad, 1, store);
+    swi_axpy(v->type, v->count, 1, from, node->grad, store);
     return SW_OK;
 }
 
@@ -241,10 +263,10 @@ static const sw_view *view_of_nan(sw_tape *tape, const sw_view *view) {
 static sw_status call_poison_unread(sw_tape *tape, const swi_node *node, const sw_view **in, sw_call *call) {
     for (int i = 0; i < node->inputs; i++) {
         const sw_view *view = &swi_inputs(node)[i]->view;
-        if (!swi_reads(call->op, i) && view->type <= SW_F64 && !(in[i] = view_of_nan(tape, view)))
+        if (!swi_reads(call->op, i) && sw_dtype_is_float(view->type) && !(in[i] = view_of_nan(tape, view)))
             return SW_ERR_MEMORY;
     }
-    if (!(call->op->vjp_reads & SW_READS_OUT) && call->out->type <= SW_F64)
+    if (!(call->op->vjp_reads & SW_READS_OUT) && sw_dtype_is_float(call->out->type))
         call->out = (sw_view *)(uintptr_t)view_of_nan(tape, call->out);
     return call->out ? SW_OK : SW_ERR_MEMORY;
 }
@@ -353,7 +375,7 @@ static void node_retire(sw_tape *tape, swi_node *node) {
 /* Sets the gradient of parameters that no pass has reached to zero. */
 static void gradient_fill_unreached(sw_gradient *g) {
     const sw_params *params = g->params;
-    size_t size = swi_size(params->type);
+    const size_t size = swi_size(g->type);
     for (int i = 0; i < params->count; i++) {
         const sw_param *p = params->list[i];
         if (!g->written[i] && !p->tied)
@@ -447,10 +469,9 @@ sw_status sw_backward(sw_tensor loss) {
     if (node->view.count != 1)
         return sw_fail(SW_ERR_SHAPE, "backward: the loss must be one number, its shape is %s",
                        sw_shape_text(node->view.rank, node->view.shape));
-    const float one_f32 = 1;
-    const double one_f64 = 1;
-    const void *one = node->view.type == SW_F64 ? (const void *)&one_f64 : (const void *)&one_f32;
-    return backward_run(loss, one, "backward");
+    double one = 0; /* room for an element of each type */
+    sw_store_scalar(node->view.type, &one, 1);
+    return backward_run(loss, &one, "backward");
 }
 
 sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {

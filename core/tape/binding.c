@@ -2,6 +2,7 @@
 #include <swale/memory.h>
 #include <swale/text.h>
 
+#include "core/kernels/axpy.h"
 #include "core/params/gradient.h"
 #include "core/params/vector.h"
 #include "core/tape/node.h"
@@ -31,6 +32,7 @@ swi_binding *swi_binding_of(sw_tape *tape, sw_params *params) {
         place = &tape->binding[tape->bindings++];
     } else {
         sw_free(place->leaf);
+        sw_free(place->copy);
     }
     *place = (swi_binding){.params = params, .id = params->id, .x = params->x, .g = params->gradient, .leaf = leaf};
     return place;
@@ -113,6 +115,21 @@ static sw_tensor binding_use_leaf(sw_tape *tape, const swi_binding *b, const swi
     return (sw_tensor){tape, leaf->slot, leaf->generation};
 }
 
+/* The vector that leaves read: x, or its copy in the storage type, which is made when a pass begins and when x has
+ * changed. NULL and an error. */
+static const void *binding_leaves(const sw_tape *tape, swi_binding *b) {
+    const sw_params *p = b->params;
+    if (p->storage == p->type)
+        return b->x;
+    if (b->copy && b->pass == tape->pass && b->copy_version == p->version)
+        return b->copy;
+    if (!b->copy && !(b->copy = sw_alloc_array(p->dim, swi_size(p->storage))))
+        return NULL;
+    swi_narrow(p->storage, p->dim, b->x, b->copy);
+    b->copy_version = p->version;
+    return b->copy;
+}
+
 sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (!tape || !param) {
         sw_fail(SW_ERR_ARGUMENT, "param_use: the %s is NULL", tape ? "parameter" : "tape");
@@ -132,15 +149,16 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (generation && b->pass == tape->pass && slot < tape->count && swi_at(tape, slot)->generation == generation &&
         (swi_at(tape, slot)->version == params->version || b->x != params->x))
         return binding_use_leaf(tape, b, swi_at(tape, slot));
-    swi_node *node = binding_check_changes(tape, b, params) ? swi_new_node(tape, &slot) : NULL;
+    const void *leaves = binding_check_changes(tape, b, params) ? binding_leaves(tape, b) : NULL;
+    swi_node *node = leaves ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
-    size_t size = swi_size(params->type);
-    node->view = (sw_view){.data = (char *)(uintptr_t)b->x + (size_t)param->offset * size,
+    const size_t size = swi_size(params->storage);
+    node->view = (sw_view){.data = (char *)(uintptr_t)leaves + (size_t)param->offset * size,
                            .shape = param->shape,
                            .rank = param->rank,
                            .count = param->count,
-                           .type = params->type};
+                           .type = params->storage};
     node->flags = (uint16_t)(SWI_LEAF | SWI_PARAM | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD));
     node->param = param;
     node->binding = (uint32_t)(b - tape->binding);

@@ -1,5 +1,6 @@
 /* SW_CHECK: checks every result and every gradient. The first Inf or NaN is an error that names the operation and
  * summarizes its inputs. */
+#define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 #include <swale/parallel.h>
 #include <swale/text.h>
@@ -12,11 +13,12 @@
 
 /* sums[0] += the number of NaN, sums[1] += the number of Inf */
 static void SW_K(count_nonfinite)(void *args, int64_t begin, int64_t end, double *sums) {
-    const real *x = args;
+    const stored *x = args;
     real nan = 0, wrong = 0; /* integers up to SW_TILE, which are exact */
     for (int64_t i = begin; i < end; i++) {
-        nan += x[i] == x[i] ? 0 : 1;
-        wrong += x[i] - x[i] == 0 ? 0 : 1;
+        const real v = SW_LOAD(x, i);
+        nan += v == v ? 0 : 1;
+        wrong += v - v == 0 ? 0 : 1;
     }
     sums[0] += (double)nan;
     sums[1] += (double)(wrong - nan);
@@ -34,7 +36,7 @@ typedef struct findings {
 
 static findings count_findings(sw_dtype type, int64_t count, const void *data) {
     double sums[2] = {0};
-    if (type == SW_F32 || type == SW_F64)
+    if (sw_dtype_is_float(type))
         sw_kernel_run_sums(&count_nonfinite_kernels, type, (void *)(uintptr_t)data, count, 2, sums);
     return (findings){sums[0] > 0, sums[1] > 0};
 }
@@ -42,10 +44,9 @@ static findings count_findings(sw_dtype type, int64_t count, const void *data) {
 /* "NaN at [3,7]": the first NaN if `nan`, else the first Inf. */
 static const char *place_text(const sw_view *like, const void *data, bool nan, char text[160]) {
     int64_t at = 0, index[SW_MAX_RANK] = {0};
-    const size_t size = swi_size(like->type);
     double value = 0;
     for (; at < like->count; at++) {
-        value = sw_load_scalar(like->type, (const char *)data + (size_t)at * size);
+        value = sw_load_element(like->type, data, at);
         if (nan ? isnan(value) : isinf(value))
             break;
     }
@@ -129,21 +130,24 @@ sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool co
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
         const void *data = input->grad;
+        sw_view like = input->view;
         if (!(input->flags & SWI_NEEDS_GRAD))
             continue;
-        if (input->flags & SWI_PARAM)
-            data = (const char *)tape->binding[input->binding].g->data +
-                   (size_t)input->param->offset * swi_size(input->view.type);
+        if (input->flags & SWI_PARAM) {
+            const sw_gradient *g = tape->binding[input->binding].g;
+            like.type = g->type;
+            data = (const char *)g->data + (size_t)input->param->offset * swi_size(g->type);
+        }
         if (!data)
             continue;
-        findings f = count_findings(input->view.type, input->view.count, data);
+        findings f = count_findings(like.type, like.count, data);
         if (!f.nan && (!f.inf || cotangent_has_inf || findings_of_inputs(node, true, NULL).inf))
             continue;
         char where[160], inputs[512] = "", text[800];
         check_describe_inputs(node, inputs, sizeof inputs);
         snprintf(text, sizeof text, "the gradient of input %d%s%s became %s;%s", i,
                  input->flags & SWI_PARAM ? ", parameter " : "", input->flags & SWI_PARAM ? input->param->name : "",
-                 place_text(&input->view, data, f.nan, where), inputs);
+                 place_text(&like, data, f.nan, where), inputs);
         return check_fail_backward(node, text);
     }
     return SW_OK;

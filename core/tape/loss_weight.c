@@ -62,7 +62,7 @@ sw_status sw_loss_mean_add(sw_loss_mean *mean, sw_tensor loss) {
     const swi_node *node = swi_node_of(loss);
     if (!node)
         return sw_last_failure();
-    if (node->view.count != 1 || node->view.type > SW_F64)
+    if (node->view.count != 1 || !sw_dtype_is_float(node->view.type))
         return sw_fail(SW_ERR_SHAPE, "loss_mean: the loss must be one number, f32 or f64; it is %s %s",
                        sw_dtype_name(node->view.type), sw_shape_text(node->view.rank, node->view.shape));
     return swi_mean_add(mean, "loss_mean", sw_item(loss), swi_node_weight(loss.tape, node));

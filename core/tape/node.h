@@ -66,6 +66,8 @@ typedef struct swi_binding {
     uint64_t version;  /* sw_params_version when the most recent leaf was made */
     int64_t changes;   /* the number of times that params has changed in that pass */
     const void *x;
+    void *copy;            /* of x in the storage type of params, if that is another; NULL before it is needed */
+    uint64_t copy_version; /* of params when the copy was made */
     sw_gradient *g;
     bool frozen;
     uint64_t counted, counted_pass; /* the serial of the block, and the pass that was counted in it most recently */
@@ -126,6 +128,9 @@ void swi_run_deferred(sw_tape *tape);
 #define SWI_LEAST_OP_SIZE offsetof(sw_op, reads_params)
 static inline bool swi_reads_params(const sw_op *op) {
     return op->size > SWI_LEAST_OP_SIZE && op->reads_params;
+}
+static inline bool swi_takes_16_bit(const sw_op *op) {
+    return op->is_view || (op->size > offsetof(sw_op, takes_16_bit) && op->takes_16_bit);
 }
 
 /* The sum of the versions of parameter sets whose leaves read the vector of the set. */

@@ -59,6 +59,9 @@ struct sw_op {
      * (sw_backward_from); sw_backward refuses it, as it refuses other operations, if these have changed since forward.
      * Needs a vjp. */
     SW_ADDED bool reads_params;
+    /* Inputs may be f16 and bf16, for which the operation's kernels were compiled (SW_KERNEL_16_BIT in kernel.h).
+     * Otherwise such an input is an error, and `shape` and `forward` are not called. Views always take them. */
+    SW_ADDED bool takes_16_bit;
 };
 #define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for input 30 and all later ones */
 #define SW_READS_OUT (1u << 31)
@@ -79,6 +82,8 @@ SW_API sw_status sw_call_check_equal_types(const sw_call *call, int first);
  * range is an error. */
 SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
 SW_API sw_status sw_call_check_real(sw_call *call); /* all inputs f32, or all f64 */
+/* All inputs of one floating-point type, for operations with takes_16_bit. */
+SW_API sw_status sw_call_check_float(sw_call *call);
 /* Allocates memory in which forward passes data to vjp (as call->saved). It is kept as long as out. Call it once, in
  * `shape` or `forward`. NULL and an error if there is not enough memory. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);

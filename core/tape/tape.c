@@ -28,8 +28,10 @@ void sw_tape_free(sw_tape *tape) {
     for (uint32_t i = 0; i < tape->blocks; i++)
         sw_free(tape->block[i]);
     sw_free(tape->block);
-    for (int i = 0; i < tape->bindings; i++)
+    for (int i = 0; i < tape->bindings; i++) {
         sw_free(tape->binding[i].leaf);
+        sw_free(tape->binding[i].copy);
+    }
     sw_free(tape->binding);
     swi_arena_free(&tape->arena);
     swi_run_deferred(tape);

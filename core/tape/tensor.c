@@ -101,7 +101,7 @@ sw_tensor sw_input_copy(sw_tape *tape, sw_array array) {
 sw_tensor sw_variable(sw_tape *tape, sw_array array) {
     if (!tape_check_array(tape, &array, "variable"))
         return (sw_tensor){0};
-    if (array.type != SW_F32 && array.type != SW_F64) {
+    if (!sw_dtype_is_float(array.type)) {
         sw_fail(SW_ERR_TYPE, "variable: %s has no gradient; f32 or f64 is needed", sw_dtype_name(array.type));
         return (sw_tensor){0};
     }
@@ -171,14 +171,16 @@ double sw_item(sw_tensor t) {
 
 sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node) {
     void *data = node->op ? node->flags & SWI_RETAIN ? node->kept : NULL : node->grad;
+    sw_array array = swi_array_of(node, data);
     if (node->flags & SWI_PARAM) {
         sw_gradient *g = tape->binding[node->binding].g;
         swi_gradient_close(g);
-        data = !(node->flags & SWI_NEEDS_GRAD) || g->fresh
-                   ? NULL
-                   : (char *)g->data + (size_t)node->param->offset * swi_size(node->view.type);
+        array.type = g->type;
+        array.data = !(node->flags & SWI_NEEDS_GRAD) || g->fresh
+                         ? NULL
+                         : (char *)g->data + (size_t)node->param->offset * swi_size(g->type);
     }
-    return swi_array_of(node, data);
+    return array;
 }
 
 sw_array sw_grad(sw_tensor t) {

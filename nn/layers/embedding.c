@@ -42,6 +42,14 @@ static sw_status embedding_fail_id(const sw_module *m, const sw_array *a, int64_
                    a->type == SW_F32 && e->rows > F32_LIMIT ? ", as i32 above 2^24," : "");
 }
 
+/* f16 and bf16 hold no whole numbers above 2048 and 256: an id would have been rounded unnoticed. */
+static sw_status embedding_check_type(const sw_module *m, sw_dtype type) {
+    return sw_dtype_is_float(type) && !sw_dtype_is_computed(type)
+               ? sw_fail(SW_ERR_TYPE, "layer %s: the ids are %s; i32, u8, f32 or f64 is needed", m->name,
+                         sw_dtype_name(type))
+               : SW_OK;
+}
+
 /* Converts ids to i32; a null tensor and an error if a value is not an id. */
 static sw_tensor embedding_ids(const sw_module *m, sw_tensor x, const sw_array *a) {
     const embedding *e = m->data;
@@ -71,6 +79,8 @@ static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
                 SW_MAX_RANK - 1);
         return (sw_tensor){0};
     }
+    if (embedding_check_type(m, a.type) != SW_OK)
+        return (sw_tensor){0};
     if (a.type == SW_I32) /* sw_gather_rows checks the ids */
         return sw_gather_rows(sw_param_use(x.tape, e->weight), x);
     sw_tensor ids = embedding_ids(m, x, &a);

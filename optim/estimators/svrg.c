@@ -110,7 +110,7 @@ enum { SVRG_ADDED_SCALARS = 4 };
 #define SVRG_WHOLE(field) SW_WHOLE_SCALAR(swo_svrg_scalars, field)
 #define SVRG_WHOLE_SCALARS                                                                                       \
     (SVRG_WHOLE(since) | SVRG_WHOLE(inner) | SVRG_WHOLE(draw_high) | SVRG_WHOLE(draw_low) | SVRG_WHOLE(frozen) | \
-     SVRG_WHOLE(stored))
+     SVRG_WHOLE(table_filled))
 
 /* Over sparse rows in memory a step costs O(nonzeros), and batches have no advantage. */
 static int64_t svrg_choose_batch(const sw_estimate *e) {
@@ -234,7 +234,7 @@ static sw_status svrg_estimate_glm(sw_estimate *e, const void *x, void *g, doubl
     char *s = sw_estimate_scratch(e, DERIVATIVES, 2 * numbers), *y = s ? s + (size_t)e->count * row : NULL;
     if (!s)
         return SW_ERR_MEMORY;
-    if (swo_svrg_scalars_of(e)->stored == 0)
+    if (swo_svrg_scalars_of(e)->table_filled == 0)
         SW_TRY(swo_svrg_store(e, NULL));
     SW_TRY(sw_estimate_glm_derivatives(e, x, e->ids, e->count, &e->value, s));
     for (int64_t i = 0; i < e->count; i++)

@@ -25,7 +25,7 @@ typedef struct swo_svrg_scalars {
     int64_t draw_high, draw_low; /* `draw` of the period in two halves, each below 2^32 */
     int64_t frozen;              /* the set of frozen parameters when the snapshot was taken */
     double l;                    /* L */
-    int64_t stored;              /* 1: `table` holds the derivatives at the snapshot */
+    int64_t table_filled;        /* 1: `table` holds the derivatives at the snapshot */
     double l_least;              /* a lower bound of L, from the snapshot (swo_least_l) */
     double divisor;              /* lr=auto is divided by this number, which is at least 1 (swo_svrg_adapt) */
 } swo_svrg_scalars;

@@ -31,7 +31,7 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
     if (status == SW_OK && full)
         sw_vector_axpby(e->type, e->dim, swo_mean_factor(whole), full, 0, NULL, full);
     if (status == SW_OK)
-        swo_svrg_scalars_of(e)->stored = 1;
+        swo_svrg_scalars_of(e)->table_filled = 1;
     return status;
 }
 
@@ -92,7 +92,7 @@ sw_status swo_svrg_estimate_in_memory(sw_estimate *e, const void *x, void *g, do
          *work = sw_estimate_scratch(e, VISIT_WORK, swo_glm_work(e, batch));
     if (!s || !t || !work)
         return SW_ERR_MEMORY;
-    if (swo_svrg_scalars_of(e)->stored == 0)
+    if (swo_svrg_scalars_of(e)->table_filled == 0)
         SW_TRY(swo_svrg_store(e, NULL));
     swo_glm_visit visit = {.f = e->objective, .x = x, .s = s, .t = t, .squares = swo_squares(e)};
     double norm;
@@ -136,7 +136,7 @@ sw_status swo_svrg_run(sw_estimate *e, sw_estimate_run *run) {
     const swo_svrg_options *o = swo_svrg_options_of(e);
     const int64_t batch = swo_svrg_batch(e);
     swo_glm_loop loop;
-    if (o->snapshot != LAST || o->alpha != 1 || o->over > 0 || swo_svrg_scalars_of(e)->stored == 0)
+    if (o->snapshot != LAST || o->alpha != 1 || o->over > 0 || swo_svrg_scalars_of(e)->table_filled == 0)
         return SW_OK;
     SW_TRY(swo_glm_loop_begin(&loop, e, run, batch, swo_svrg_slots_of(e)->full, NULL));
     if (!loop.visit.lazy) /* also with batch=1: svrg_measure_step adds ∇f(w), not a multiple of the row */

@@ -10,6 +10,9 @@
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
 
 static const sw_dtype both_types[2] = {SW_F32, SW_F64};
+/* The types of inputs: a model reads f16 and bf16 in no layer. */
+enum { INPUT_TYPES = 4 };
+static const sw_dtype input_types[INPUT_TYPES] = {SW_F32, SW_F64, SW_I32, SW_U8};
 
 static inline sw_params *built(sw_model *model, sw_module *root) {
     sw_params *p = sw_model_build(model, root);

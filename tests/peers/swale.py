@@ -12,7 +12,7 @@ import numpy as np
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("SWALE_BUILD", "build"))
 
-F32, F64, I32, U8, I64 = range(5)
+F32, F64, F16, BF16, I32, U8, I64 = range(7)
 NUMPY = {F32: np.float32, F64: np.float64, I32: np.int32, U8: np.uint8, I64: np.int64}
 TYPE_OF = {np.dtype(kind): number for number, kind in NUMPY.items()}
 TYPE_NAMES = {F32: "SW_F32", F64: "SW_F64", I32: "SW_I32", U8: "SW_U8", I64: "SW_I64"}

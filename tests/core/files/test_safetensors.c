@@ -434,6 +434,33 @@ static void test_archive_refuses_wrong_calls(void **state) {
     expect_no_error();
 }
 
+/* Arrays of 16 bits are saved with their bits; they are loaded as f32, which holds each of their numbers. */
+static void test_halves_are_saved_as_they_are(void **state) {
+    (void)state;
+    static const uint16_t bits[4] = {0x3C01, 0x8001, 0x7BFF, 0x4248};
+    static const sw_dtype types[2] = {SW_F16, SW_BF16};
+    const char *path = path_of("halves.safetensors");
+    sw_archive *a = sw_archive_new();
+    for (int k = 0; k < 2; k++)
+        assert_int_equal(sw_archive_put_copy(a, sw_dtype_name(types[k]), sw_array_view(bits, types[k], SW_SHAPE(4))),
+                         SW_OK);
+    assert_string_equal(sw_archive_at(a, 0).stored, "F16");
+    assert_string_equal(sw_archive_at(a, 1).stored, "BF16");
+    assert_int_equal(sw_archive_get(a, "bf16").type, SW_BF16);
+    assert_int_equal(sw_archive_save(a, path), SW_OK);
+    sw_archive_free(a);
+    a = sw_archive_load(path);
+    for (int k = 0; k < 2; k++) {
+        const sw_array x = sw_archive_get(a, sw_dtype_name(types[k]));
+        assert_int_equal(x.type, SW_F32);
+        for (int i = 0; i < 4; i++)
+            assert_true(test_get(&x, i) == sw_element_to_number(types[k], bits, i));
+    }
+    sw_archive_free(a);
+    remove_file(path);
+    expect_no_error();
+}
+
 /* Counters are for files: a tape takes no i64. */
 static void test_tape_refuses_i64(void **state) {
     (void)state;
@@ -456,6 +483,7 @@ int main(void) {
         TEST(test_damage_at_every_byte_and_bit_is_survived),
         TEST(test_opening_survives_every_failed_allocation),
         TEST(test_archive_refuses_wrong_calls),
+        TEST(test_halves_are_saved_as_they_are),
         TEST(test_tape_refuses_i64),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,0 +1,521 @@
+/* Parameters whose leaves and gradients are stored in 16 bits: what the tape reads and writes, in which type, and that
+ * nothing is lost where the compute type is f32. The library's operations do not take these types yet, so that the
+ * parameters are made by the internal constructor, and the operation is a custom one, compiled for every storage type. */
+#define SW_KERNEL_16_BIT
+#include <swale/kernel.h>
+
+#if SW_KERNEL_FIRST
+typedef struct dot_args {
+    const void *x, *w, *dy;
+    void *out;
+    int64_t width;
+} dot_args;
+#endif
+
+#if SW_KERNEL_PASS
+
+/* out_i = Σ_j x_ij w_j, in the compute type */
+static void SW_K(dot)(void *args, int64_t begin, int64_t end, double *sums) {
+    const dot_args *s = args;
+    const stored *x = s->x, *w = s->w;
+    real *out = s->out;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        real total = 0;
+        for (int64_t j = 0; j < s->width; j++)
+            total += SW_LOAD(x, i * s->width + j) * SW_LOAD(w, j);
+        out[i] = total;
+    }
+}
+
+/* dw_ij = dy_i x_ij: the engine adds over i */
+static void SW_K(dot_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const dot_args *s = args;
+    const stored *x = s->x;
+    const real *dy = s->dy;
+    stored *out = s->out;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t j = 0; j < s->width; j++)
+            SW_STORE(out, i * s->width + j, dy[i] * SW_LOAD(x, i * s->width + j));
+}
+
+/* a·b of equal shapes, or b repeats: all in the storage type */
+static void SW_K(times)(void *args, int64_t begin, int64_t end, double *sums) {
+    const dot_args *s = args;
+    const stored *a = s->x, *b = s->w;
+    stored *out = s->out;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        SW_STORE(out, i, SW_LOAD(a, i) * SW_LOAD(b, i % s->width));
+}
+
+#else
+
+#include "core/params/gradient.h"
+#include "core/params/vector.h"
+#include "support.h"
+
+static const sw_kernels dot_kernels = SW_KERNEL_TABLE(dot), dot_vjp_kernels = SW_KERNEL_TABLE(dot_vjp),
+                        times_kernels = SW_KERNEL_TABLE(times);
+
+/* ---- dot: x [n, width] and w [width] of one storage type give [n] of its compute type ---- */
+
+static sw_status dot_shape(sw_call *c) {
+    SW_TRY(sw_call_check_float(c));
+    return sw_call_set_shape(c, sw_dtype_compute(c->in[0]->type), 1, c->in[0]->shape);
+}
+
+static sw_status dot_forward(sw_call *c) {
+    dot_args args = {.x = c->in[0]->data, .w = c->in[1]->data, .out = c->out->data, .width = c->in[1]->count};
+    sw_kernel_run(&dot_kernels, c->in[0]->type, &args, c->out->count);
+    return SW_OK;
+}
+
+static sw_status dot_vjp(sw_call *c) {
+    const sw_view *x = c->in[0], *w = c->in[1];
+    const size_t bytes = (size_t)x->count * sw_dtype_size(x->type);
+    void *dw = sw_call_grad(c, 1), *each = sw_call_scratch(c, bytes);
+    if (!dw || !each)
+        return SW_ERR_MEMORY;
+    dot_args args = {.x = x->data, .dy = c->cotangent, .out = each, .width = w->count};
+    sw_kernel_run(&dot_vjp_kernels, x->type, &args, x->shape[0]);
+    for (int64_t j = 0; j < w->count; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < x->shape[0]; i++)
+            sum += sw_load_element(x->type, each, i * w->count + j);
+        sw_store_element(w->type, dw, j, sum);
+    }
+    return SW_OK;
+}
+
+static const sw_op dot_op = {.size = sizeof(sw_op),
+                             .name = "dot",
+                             .shape = dot_shape,
+                             .forward = dot_forward,
+                             .vjp = dot_vjp,
+                             .vjp_reads = SW_READS(0),
+                             .takes_16_bit = true};
+
+/* ---- times: a [n, width] times b [width], which repeats; the engine adds its gradient over the rows ---- */
+
+static sw_status times_shape(sw_call *c) {
+    SW_TRY(sw_call_check_float(c));
+    return sw_call_set_shape_broadcast_of(c, c->in[0]->type);
+}
+
+static sw_status times_forward(sw_call *c) {
+    dot_args args = {.x = c->in[0]->data, .w = c->in[1]->data, .out = c->out->data, .width = c->in[1]->count};
+    sw_kernel_run(&times_kernels, c->out->type, &args, c->out->count);
+    return SW_OK;
+}
+
+static sw_status times_vjp(sw_call *c) {
+    for (int i = 0; i < 2; i++) {
+        if (!sw_call_wants_grad(c, i))
+            continue;
+        const sw_view *other = c->in[1 - i];
+        dot_args args = {.x = c->cotangent, .w = other->data, .out = sw_call_grad(c, i), .width = other->count};
+        if (!args.out)
+            return SW_ERR_MEMORY;
+        sw_kernel_run(&times_kernels, c->out->type, &args, c->out->count);
+    }
+    return SW_OK;
+}
+
+static const sw_op times_op = {.size = sizeof(sw_op),
+                               .name = "times",
+                               .shape = times_shape,
+                               .forward = times_forward,
+                               .vjp = times_vjp,
+                               .vjp_reads = SW_READS(0) | SW_READS(1),
+                               .broadcasts = true,
+                               .takes_16_bit = true};
+
+static sw_tensor apply2(const sw_op *op, sw_tensor a, sw_tensor b) {
+    return sw_apply(op, NULL, 0, 2, (sw_tensor[]){a, b});
+}
+
+/* ---- Parameters ---- */
+
+enum { WIDTH = 37, ROWS = 6 };
+static const sw_dtype halves[2] = {SW_F16, SW_BF16};
+
+static sw_status fill_thirds(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    (void)init, (void)rng;
+    for (int64_t i = 0; i < param->count; i++)
+        out[i] = (double)(i + 1) / 3 - 5; /* no number of 16 bits */
+    return SW_OK;
+}
+
+static sw_params *params_of(sw_dtype storage) {
+    sw_params *p = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = storage});
+    const sw_param_options options = {.size = sizeof options,
+                                      .init = {.size = sizeof(sw_init), .name = "thirds", .fill = fill_thirds}};
+    assert_non_null(p);
+    assert_non_null(sw_params_add(p, "w", SW_SHAPE(WIDTH), &options));
+    assert_non_null(sw_params_add(p, "unused", SW_SHAPE(3), &options));
+    assert_int_equal(sw_params_build(p), SW_OK);
+    return p;
+}
+
+static double rounded(sw_dtype type, double v) {
+    uint64_t element = 0;
+    sw_store_element(type, &element, 0, v);
+    return sw_load_element(type, &element, 0);
+}
+
+static sw_array rows_of(sw_dtype type, uint64_t seed) {
+    return test_filled(type, SW_SHAPE(ROWS, WIDTH), -2, 2, seed);
+}
+
+static void expect_leaf(sw_tensor leaf, sw_dtype type, const float *x) {
+    const sw_array a = sw_value(leaf);
+    assert_int_equal(a.type, type);
+    for (int64_t i = 0; i < WIDTH; i++)
+        assert_true(test_get(&a, i) == rounded(type, (double)x[i]));
+}
+
+/* Leaves hold x rounded to the storage type: after a change of x, and of the vector that is bound. */
+static void test_leaves_are_x_in_the_storage_type(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        sw_params *p = params_of(halves[k]);
+        sw_param *w = sw_params_find(p, "w");
+        sw_tape *tape = sw_tape_new();
+        float *x = sw_params_x(p), other[WIDTH + 3];
+        assert_int_equal(sw_params_type(p), SW_F32);
+        assert_int_equal(sw_params_storage(p), halves[k]);
+        assert_int_equal(sw_param_value(w).type, SW_F32);
+        expect_leaf(sw_param_use(tape, w), halves[k], x);
+        assert_true(sw_value(sw_param_use(tape, w)).data == sw_value(sw_param_use(tape, w)).data);
+        for (int i = 0; i < WIDTH; i++)
+            x[i] *= -1.7F;
+        sw_params_mark_changed(p);
+        expect_leaf(sw_param_use(tape, w), halves[k], x); /* in the same pass */
+        sw_tape_reset(tape);
+        for (int i = 0; i < WIDTH + 3; i++)
+            other[i] = x[i] + 1;
+        assert_int_equal(sw_tape_bind(tape, p, other, NULL), SW_OK);
+        expect_leaf(sw_param_use(tape, w), halves[k], other);
+        sw_tape_reset(tape);
+        for (int i = 0; i < WIDTH; i++)
+            other[i] *= 3; /* a vector of the caller's has no version: it is read again in each pass */
+        expect_leaf(sw_param_use(tape, w), halves[k], other);
+        sw_tape_reset(tape);
+        assert_int_equal(sw_tape_bind(tape, p, NULL, NULL), SW_OK);
+        expect_leaf(sw_param_use(tape, w), halves[k], x);
+        expect_no_error();
+        sw_tape_free(tape);
+        sw_params_free(p);
+    }
+}
+
+/* d/dw of ½ mean(dot(x, w)²) in the order of the operations: the scale, a product for each side of z·z, and the rounding
+ * of each term of the vjp. */
+static void expected_gradient(sw_dtype type, const sw_array *x, const sw_array *w, double *g) {
+    const float scale = (float)(0.5 / ROWS);
+    double sum[WIDTH] = {0};
+    for (int64_t i = 0; i < ROWS; i++) {
+        float z = 0;
+        for (int64_t j = 0; j < WIDTH; j++)
+            z += (float)test_get(x, i * WIDTH + j) * (float)test_get(w, j);
+        const float dz = 2 * (scale * z);
+        for (int64_t j = 0; j < WIDTH; j++)
+            sum[j] += rounded(type, (double)(dz * (float)test_get(x, i * WIDTH + j)));
+    }
+    for (int64_t j = 0; j < WIDTH; j++)
+        g[j] = rounded(type, sum[j]);
+}
+
+static sw_tensor half_mean_square(sw_tensor z) {
+    return sw_scale(sw_sum(sw_mul(z, z)), 0.5 / ROWS);
+}
+
+/* One pass: the block has the storage type, and the bits of the vjp's result; a parameter that the loss does not reach
+ * has zeros. */
+static void test_gradients_are_in_the_storage_type(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        const sw_dtype type = halves[k];
+        sw_params *p = params_of(type);
+        sw_param *w = sw_params_find(p, "w");
+        sw_tape *tape = sw_tape_new();
+        const sw_array x = rows_of(type, 5);
+        double expected[WIDTH];
+        sw_tensor leaf = sw_param_use(tape, w), z = apply2(&dot_op, sw_input(tape, x), leaf);
+        const sw_array leaf_value = sw_value(leaf);
+        expected_gradient(type, &x, &leaf_value, expected);
+        assert_int_equal(sw_value(z).type, SW_F32);
+        assert_int_equal(sw_backward(half_mean_square(z)), SW_OK);
+        const sw_array of_leaf = sw_grad(leaf), g = sw_param_grad(w),
+                       unused = sw_param_grad(sw_params_find(p, "unused"));
+        assert_int_equal(sw_gradient_type(sw_params_gradient(p)), type);
+        assert_true(g.type == type && of_leaf.type == type && of_leaf.data == g.data);
+        for (int64_t j = 0; j < WIDTH; j++)
+            assert_true(test_get(&g, j) == expected[j]);
+        for (int64_t j = 0; j < 3; j++)
+            assert_true(test_get(&unused, j) == 0);
+        free(x.data);
+        sw_tape_free(tape);
+        sw_params_free(p);
+    }
+}
+
+/* The mean of many micro-batches in a block of 16 bits is as exact as its type allows: the rounding errors of the sum
+ * are kept in f32. Without them additions would have no effect once a sum is 2^9 (bf16: 2^8) times a term. */
+static void test_sums_of_many_passes_lose_nothing(void **state) {
+    (void)state;
+    enum { PASSES = 3000 };
+    for (int k = 0; k < 2; k++) {
+        const sw_dtype type = halves[k];
+        sw_params *p = params_of(type);
+        sw_param *w = sw_params_find(p, "w");
+        sw_tape *tape = sw_tape_new();
+        double sum[WIDTH] = {0}, sizes[WIDTH] = {0};
+        for (int pass = 0; pass < PASSES; pass++) {
+            const sw_array x = rows_of(type, 100 + (uint64_t)pass);
+            sw_tensor loss = sw_mean(apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, w)));
+            sw_gradient *alone = sw_gradient_new(p);
+            assert_int_equal(sw_backward(loss), SW_OK); /* into the set's block, which adds up */
+            sw_tape_reset(tape);
+            assert_int_equal(sw_tape_bind(tape, p, NULL, alone), SW_OK);
+            loss = sw_mean(apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, w)));
+            assert_int_equal(sw_backward(loss), SW_OK);
+            for (int64_t j = 0; j < WIDTH; j++) {
+                const double term = sw_load_element(type, sw_gradient_data(alone), j);
+                sum[j] += term;
+                sizes[j] += fabs(term);
+            }
+            sw_tape_reset(tape);
+            assert_int_equal(sw_tape_bind(tape, p, NULL, NULL), SW_OK);
+            sw_gradient_free(alone);
+            free(x.data);
+        }
+        assert_true(sw_gradient_weight(sw_params_gradient(p)) == PASSES);
+        const sw_array g = sw_param_grad(w);
+        /* Each addition rounds a sum of at most Σ|g| to f32, 3000 of them lose 3000 · 2^-24 Σ|g|; of the mean that is
+         * 2^-24 Σ|g|. It is rounded to the type once (half of 2^-10 or 2^-7 of it, or of the least number). */
+        const double unit = type == SW_F16 ? 0x1p-11 : 0x1p-8, least = type == SW_F16 ? 0x1p-25 : 0x1p-134;
+        for (int64_t j = 0; j < WIDTH; j++) {
+            const double mean = sum[j] / PASSES, lost = 0x1p-24 * (sizes[j] + fabs(mean));
+            assert_true(fabs(test_get(&g, j) - mean) <= (fabs(mean) + lost) * unit + lost + least);
+        }
+        expect_no_error();
+        sw_tape_free(tape);
+        sw_params_free(p);
+    }
+}
+
+/* A view is in the type of x: methods that combine several gradients compute in f32. It receives the same numbers. */
+static void test_views_are_in_the_type_of_x(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        sw_params *p = params_of(halves[k]);
+        sw_param *w = sw_params_find(p, "w");
+        sw_tape *tape = sw_tape_new();
+        const sw_array x = rows_of(halves[k], 9);
+        float g[WIDTH + 3];
+        sw_gradient *view = sw_gradient_view(p);
+        assert_int_equal(sw_gradient_type(view), SW_F32);
+        for (int passes = 1; passes <= 3; passes++) { /* stored, then added with compensation */
+            assert_int_equal(sw_tape_bind(tape, p, NULL, NULL), SW_OK);
+            sw_gradient_make_fresh(sw_params_gradient(p));
+            assert_int_equal(sw_backward(sw_mean(apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, w)))), SW_OK);
+            sw_tape_reset(tape);
+            memset(g, 0xFF, sizeof g);
+            sw_gradient_set_data(view, g);
+            assert_int_equal(sw_tape_bind(tape, p, NULL, view), SW_OK);
+            for (int i = 0; i < passes; i++) {
+                sw_tensor leaf = sw_param_use(tape, w);
+                assert_int_equal(sw_backward(sw_mean(apply2(&dot_op, sw_input(tape, x), leaf))), SW_OK);
+                assert_true(sw_grad(leaf).type == SW_F32 && sw_grad(leaf).data == (void *)g);
+                sw_tape_reset(tape);
+            }
+            const sw_array block = sw_param_grad(w);
+            for (int64_t j = 0; j < WIDTH;
+                 j++) /* the mean of equal gradients: sums of two and three f32 and a product */
+                assert_true(fabs((double)g[j] - test_get(&block, j)) <=
+                            (passes == 1 ? 0 : fabs(test_get(&block, j)) * 0x1p-22));
+            assert_true(g[WIDTH] == 0 && g[WIDTH + 2] == 0);
+        }
+        sw_tape_free(tape);
+        sw_gradient_free(view);
+        sw_params_free(p);
+        free(x.data);
+    }
+}
+
+/* ---- Tensors of 16 bits ---- */
+
+/* A variable that is used twice, and one that repeats: the engine adds in f32 and rounds once, but for the two uses. */
+static void test_engine_accumulates_in_16_bits(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        const sw_dtype type = halves[k];
+        sw_tape *tape = sw_tape_new();
+        sw_array a = rows_of(type, 3), b = test_filled(type, SW_SHAPE(WIDTH), -1, 1, 4),
+                 c = test_filled(type, SW_SHAPE(ROWS, WIDTH), -1, 1, 6);
+        sw_tensor ta = sw_variable(tape, a), tb = sw_variable(tape, b);
+        sw_tensor y = apply2(&times_op, ta, tb);
+        assert_int_equal(sw_value(y).type, type);
+        assert_int_equal(sw_backward_from(y, c), SW_OK);
+        const sw_array db = sw_grad(tb), da = sw_grad(ta);
+        assert_true(db.type == type && da.type == type);
+        double before[WIDTH], unit = type == SW_F16 ? 0x1p-11 : 0x1p-8;
+        float sum[WIDTH] = {0}, sizes[WIDTH] = {0};
+        for (int64_t j = 0; j < WIDTH; j++) {
+            for (int64_t i = 0; i < ROWS; i++) {
+                const double term = rounded(type, test_get(&c, i * WIDTH + j) * test_get(&a, i * WIDTH + j));
+                sum[j] += (float)term;
+                sizes[j] += (float)fabs(term);
+            }
+            before[j] = test_get(&db, j);
+            /* Rounded once; the order of six additions in f32 is free. */
+            assert_true(fabs(before[j] - (double)sum[j]) <=
+                        fabs((double)sum[j]) * unit + (double)sizes[j] * 6 * 0x1p-24);
+        }
+        sw_tensor again = apply2(&times_op, ta, tb); /* a second use adds the sum, and rounds once more */
+        assert_int_equal(sw_backward_from(again, c), SW_OK);
+        const sw_array twice = sw_grad(tb);
+        for (int64_t j = 0; j < WIDTH; j++) {
+            const double both = before[j] + (double)sum[j];
+            assert_true(fabs(test_get(&twice, j) - both) <= fabs(both) * unit + (double)sizes[j] * 7 * 0x1p-24);
+        }
+        expect_no_error();
+        sw_tape_free(tape);
+        free(a.data), free(b.data), free(c.data);
+    }
+}
+
+/* Operations that were not compiled for 16 bits refuse the types; views move no number and take them. */
+static void test_operations_refuse_what_they_were_not_compiled_for(void **state) {
+    (void)state;
+    sw_tape *tape = sw_tape_new();
+    const sw_array a = rows_of(SW_BF16, 3), f = rows_of(SW_F32, 3);
+    sw_tensor half = sw_variable(tape, a), single = sw_input(tape, f);
+    assert_true(sw_is_null(sw_relu(half)));
+    expect_error(SW_ERR_TYPE, "relu: input 0 is bf16, a storage type; f32 or f64 is needed");
+    assert_true(sw_is_null(sw_add(single, half)));
+    expect_error(SW_ERR_TYPE, "add: input 1 is bf16, a storage type; f32 or f64 is needed");
+    assert_true(sw_is_null(sw_greater(half, half)));
+    expect_error(SW_ERR_TYPE, "greater: input 0 is bf16, a storage type; f32 or f64 is needed");
+    sw_tape_set_layer(tape, "linear7");
+    assert_true(sw_is_null(sw_linear(single, half, (sw_tensor){0})));
+    expect_error(SW_ERR_TYPE, "layer linear7: linear: input 1 is bf16, a storage type; f32 or f64 is needed");
+    sw_tape_set_layer(tape, NULL);
+    assert_true(sw_is_null(apply2(&dot_op, single, half)));
+    expect_error(SW_ERR_TYPE, "dot: input 0 is f32 and input 1 is bf16; they must agree");
+    sw_tensor view = sw_reshape(half, SW_SHAPE(WIDTH, ROWS));
+    assert_true(sw_value(view).type == SW_BF16 && sw_value(view).data == a.data);
+    assert_int_equal(sw_backward_from(view, sw_array_view(a.data, SW_BF16, SW_SHAPE(WIDTH, ROWS))), SW_OK);
+    assert_memory_equal(sw_grad(half).data, a.data, sizeof(uint16_t) * ROWS * WIDTH);
+    expect_no_error();
+    sw_tape_free(tape);
+    free(a.data), free(f.data);
+}
+
+static void test_check_mode_finds_nan_in_16_bits(void **state) {
+    (void)state;
+    sw_params *p = params_of(SW_BF16);
+    sw_tape *tape = sw_tape_new();
+    const sw_array x = rows_of(SW_BF16, 3);
+    sw_tape_set_switch(tape, SW_CHECK, true);
+    ((float *)sw_params_x(p))[2] = NAN;
+    sw_params_mark_changed(p);
+    assert_true(sw_is_null(apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, sw_params_find(p, "w")))));
+    expect_error(SW_ERR_NONFINITE, "dot: parameter w, input 1, holds NaN at [2]");
+    sw_tape_free(tape);
+    sw_params_free(p);
+    free(x.data);
+}
+
+/* ---- Errors ---- */
+
+static void test_other_storage_is_refused(void **state) {
+    (void)state;
+    const struct {
+        sw_dtype type, storage;
+        const char *message;
+    } wrong[] = {
+        {SW_F32, SW_F16, "parameters: storage f16 is not supported yet; 0 or their own type, f32, is needed"},
+        {SW_F32, SW_BF16, "parameters: storage bf16 is not supported yet; 0 or their own type, f32, is needed"},
+        {SW_F32, SW_F64, "parameters: storage f64 is not supported yet; 0 or their own type, f32, is needed"},
+        {SW_F64, SW_BF16, "parameters: storage bf16 is not supported yet; 0 or their own type, f64, is needed"},
+        {SW_BF16, 0, "parameters are f32 or f64, not bf16"},
+        {SW_I32, 0, "parameters are f32 or f64, not i32"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const sw_params_options options = {.size = sizeof options, .type = wrong[i].type, .storage = wrong[i].storage};
+        assert_null(sw_params_new_with_options(&options));
+        expect_error(SW_ERR_TYPE, wrong[i].message);
+    }
+    assert_null(sw_params_new(SW_F16, 1));
+    expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not f16");
+    assert_null(swi_params_new(&(sw_params_options){.type = SW_F64, .storage = SW_F16}));
+    expect_error(SW_ERR_TYPE, "parameters: storage f16 of parameters in f64; their own type is possible");
+    for (int own = 0; own < 2; own++)
+        for (int t = 0; t < 2; t++) {
+            const sw_params_options options = {
+                .size = sizeof options, .type = (sw_dtype)t, .seed = 3, .storage = own ? (sw_dtype)t : 0};
+            sw_params *p = sw_params_new_with_options(&options);
+            assert_true(sw_params_type(p) == (sw_dtype)t && sw_params_storage(p) == (sw_dtype)t);
+            assert_int_equal(sw_params_seed(p), 3);
+            sw_params_free(p);
+        }
+    sw_params *p = sw_params_new_with_options(NULL);
+    assert_true(sw_params_type(p) == SW_F32 && sw_params_storage(p) == SW_F32 && sw_params_seed(p) == 0);
+    sw_params_free(p);
+    assert_null(sw_params_new_with_options(&(sw_params_options){.size = 1}));
+    assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
+    sw_clear_error();
+}
+
+/* Every allocation of a pass fails once: an error, and the next pass works. */
+static void test_every_allocation_fails_once(void **state) {
+    (void)state;
+    test_allocator allocator;
+    test_allocator_install(&allocator);
+    const sw_array x = rows_of(SW_F16, 2);
+    for (long long k = 1;; k++) {
+        sw_params *p = params_of(SW_F16);
+        sw_param *w = sw_params_find(p, "w");
+        sw_tape *tape = sw_tape_new();
+        sw_status status = SW_OK;
+        test_allocator_fail(&allocator, k, false);
+        for (int pass = 0; pass < 2 && status == SW_OK; pass++) {
+            sw_tensor z = apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, w));
+            sw_tensor y = apply2(&times_op, sw_input(tape, x), sw_param_use(tape, w));
+            status = sw_backward(sw_mean(z));
+            if (status == SW_OK) /* added to the first, over the rows of x */
+                status = sw_backward_from(y, x);
+            sw_tape_reset(tape);
+        }
+        const bool failed = atomic_load(&allocator.failed) > 0;
+        test_allocator_fail(&allocator, 0, false);
+        assert_int_equal(status, failed ? SW_ERR_MEMORY : SW_OK);
+        sw_clear_error();
+        sw_tensor z = apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, w));
+        assert_int_equal(sw_backward(sw_mean(z)), SW_OK);
+        sw_tape_free(tape);
+        sw_params_free(p);
+        if (!failed)
+            break;
+    }
+    assert_true(atomic_load(&allocator.live) == 0);
+    sw_set_allocator(NULL);
+    free(x.data);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaves_are_x_in_the_storage_type),
+                                       cmocka_unit_test(test_gradients_are_in_the_storage_type),
+                                       cmocka_unit_test(test_sums_of_many_passes_lose_nothing),
+                                       cmocka_unit_test(test_views_are_in_the_type_of_x),
+                                       cmocka_unit_test(test_engine_accumulates_in_16_bits),
+                                       cmocka_unit_test(test_operations_refuse_what_they_were_not_compiled_for),
+                                       cmocka_unit_test(test_check_mode_finds_nan_in_16_bits),
+                                       cmocka_unit_test(test_other_storage_is_refused),
+                                       cmocka_unit_test(test_every_allocation_fails_once)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif
