@@ -1,56 +1,24 @@
-/* Groups of parameters, each with a rule: "role=weight: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". */
+/* Groups of parameters, each with a rule: "role=weight rank=2: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". */
 #include "optim/groups.h"
 #include "optim/method_status.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/registry.h"
+#include "optim/selector.h"
 #include "optim/spec.h"
 #include "optim/stretches.h"
 
 #include <string.h>
 
-/* ---- Selectors: role=R, name=PATTERN, rank=N ---- */
-
-static bool selector_matches(const char *pattern, const char *text) {
-    if (*pattern == 0)
-        return *text == 0;
-    if (*pattern == '*')
-        return selector_matches(pattern + 1, text) || (*text && selector_matches(pattern, text + 1));
-    return *text && (*pattern == '?' || *pattern == *text) && selector_matches(pattern + 1, text + 1);
-}
-
-static bool selector_selects(const char *selector, const sw_param *p) {
-    if (!selector)
-        return true;
-    if (strncmp(selector, "role=", 5) == 0)
-        return strcmp(selector + 5, sw_role_name(p->role)) == 0;
-    if (strncmp(selector, "name=", 5) == 0)
-        return selector_matches(selector + 5, p->name);
-    return selector[5] - '0' == p->rank; /* rank=, one digit: check_selector */
-}
-
-static sw_status selector_check(const char *selector) {
-    if (strncmp(selector, "name=", 5) == 0 && selector[5])
-        return SW_OK;
-    if (strncmp(selector, "rank=", 5) == 0 && selector[5] >= '0' && selector[5] <= '8' && !selector[6])
-        return SW_OK;
-    if (strncmp(selector, "role=", 5) == 0) {
-        const char *names[SW_ROLE_OTHER + 1];
-        for (int r = 0; r <= SW_ROLE_OTHER; r++) {
-            names[r] = sw_role_name((sw_role)r);
-            if (strcmp(names[r], selector + 5) == 0)
-                return SW_OK;
-        }
-        return sw_fail(SW_ERR_ARGUMENT, "rule: there is no role %s%s", selector + 5,
-                       sw_suggest(selector + 5, SW_ROLE_OTHER + 1, names));
-    }
-    return sw_fail(SW_ERR_ARGUMENT,
-                   "rule: a group is chosen by role=R, name=PATTERN or rank=N, not by "
-                   "%s",
-                   selector);
-}
-
 /* ---- Specs ---- */
+
+/* Options, or selectors without a colon, where the name of a rule is expected. */
+static sw_status group_fail_name(const char *text, const char *word) {
+    const size_t length = swo_selector_length(text), blanks = strspn(text, " \t\n");
+    if (length == 0)
+        return sw_fail(SW_ERR_ARGUMENT, "rule: the name of the rule is missing before %s", word);
+    return sw_fail(SW_ERR_ARGUMENT, "rule: a colon is missing after %.*s", (int)(length - blanks), text + blanks);
+}
 
 static sw_status group_parse(swo_group *group, const char *text, size_t length) {
     char spec[512], name[64];
@@ -60,27 +28,15 @@ static sw_status group_parse(swo_group *group, const char *text, size_t length) 
     spec[length] = 0;
     char *rule = spec, *colon = strchr(spec, ':');
     if (colon) {
-        char word[64];
         *colon = 0;
-        const char *rest = swo_spec_word(spec, word);
-        char more[64];
-        swo_spec_word(rest, more);
-        if (*more)
-            return sw_fail(SW_ERR_ARGUMENT, "rule: one selector is expected before the colon, not %s", spec);
-        SW_TRY(selector_check(word));
-        group->selector = sw_strdup(word);
+        group->selector = swo_selector_new(spec);
         if (!group->selector)
-            return SW_ERR_MEMORY;
+            return sw_last_failure();
         rule = colon + 1;
     }
     const char *options = swo_spec_word(rule, name);
     if (strchr(name, '=') && !strchr(name, ','))
-        return sw_fail(SW_ERR_ARGUMENT,
-                       strncmp(name, "role=", 5) == 0 || strncmp(name, "name=", 5) == 0 ||
-                               strncmp(name, "rank=", 5) == 0
-                           ? "rule: a colon is missing after %s"
-                           : "rule: the name of the rule is missing before %s",
-                       name);
+        return group_fail_name(rule, name);
     group->rule = swo_method_find(SWO_RULE, name);
     if (!group->rule)
         return sw_last_failure();
@@ -112,7 +68,7 @@ sw_status swo_groups_parse(sw_optim *o, const char *spec) {
 /* The index of the group that a parameter belongs to; -1: none. */
 static int group_index_of(const sw_optim *o, const sw_param *p) {
     for (int i = 0; i < o->groups; i++)
-        if (selector_selects(o->group[i].selector, p))
+        if (swo_selector_matches(o->group[i].selector, p))
             return i;
     return -1;
 }
@@ -184,9 +140,9 @@ sw_status swo_groups_fill(sw_optim *o) {
             workspace = bytes > workspace ? bytes : workspace;
         }
     }
-    o->workspace_bytes = workspace;
     if (workspace && !(o->workspace = sw_alloc(workspace)))
         return SW_ERR_MEMORY;
+    o->workspace_bytes = workspace;
     o->frozen = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->frozen);
     o->infinite = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->infinite);
     if (!o->frozen || !o->infinite)

@@ -57,9 +57,11 @@ typedef struct sw_optim_options {
     /* "minibatch batch=64". NULL: "minibatch", or "full" for rules with SW_RULE_EXACT_GRADIENT. A wrapper has an inner
      * estimator, which is given by of=: see sw_estimator (estimator.h). */
     const char *estimator;
-    /* "adam lr=1e-3"; NULL: "sgd". Several groups: "role=weight: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". A
-     * parameter belongs to the first group whose selector matches it; a group without a selector matches all
-     * parameters. Selectors are role=R, name=PATTERN (with * and ?), rank=N. A group without parameters is an error. */
+    /* "adam lr=1e-3"; NULL: "sgd". Several groups: "role=weight rank=2: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". A
+     * parameter belongs to the first group whose selectors all match it; a group without a selector matches all
+     * parameters. Selectors, separated by blanks, are role=R (sw_role_name), rank=N (the number of axes), and
+     * name=PATTERN, in which * stands for any characters and ? for one; several patterns must all match. A group without
+     * parameters is an error. */
     const char *rule;
     /* "cosine warmup=500", or several schedules: "cosine; constant warmup=10% on=weight_decay". `on` names the option
      * of the rule that the schedule multiplies (default: lr); the factors of several schedules for one option are

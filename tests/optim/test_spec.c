@@ -85,6 +85,7 @@ static void test_wrong_names_and_numbers_are_refused(void **state) {
     REFUSED("there is no rule adm, did you mean adam?", .rule = "adm");
     REFUSED("there is no rule ADAM, did you mean adam?", .rule = "ADAM");
     REFUSED("rule: the name of the rule is missing before lr=0.1", .rule = "lr=0.1 sgd");
+    REFUSED("rule: a colon is missing after name=a rank=2", .rule = "  name=a rank=2  sgd lr=0.1");
     REFUSED("rule: a colon is missing after role=weight", .rule = "role=weight sgd lr=0.1");
     REFUSED("adam: lr=1e-3,beta1=0.9: options are separated by blanks, not by commas",
             .rule = "adam lr=1e-3,beta1=0.9");
@@ -221,17 +222,32 @@ static void test_wrong_groups_are_refused(void **state) {
     (void)state;
     REFUSED("rule: there is no role weigth, did you mean weight?", .rule = "role=weigth: sgd; sgd");
     REFUSED("rule: there is no role ", .rule = "role=: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by rank=9", .rule = "rank=9: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by rank=22", .rule = "rank=22: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by color=red",
-            .rule = "color=red: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by name=", .rule = "name=: sgd; sgd");
-    REFUSED("rule: a group is chosen by role=R, name=PATTERN or rank=N, not by ", .rule = ": sgd");
-    REFUSED("rule: one selector is expected before the colon, not role=weight name=a",
-            .rule = "role=weight name=a: sgd; sgd");
+    REFUSED("rule: rank=9; a number of axes from 0 to 8 is needed", .rule = "rank=9: sgd; sgd");
+    REFUSED("rule: rank=22; a number of axes from 0 to 8 is needed", .rule = "rank=22: sgd; sgd");
+    REFUSED("rule: rank=; a number of axes from 0 to 8 is needed", .rule = "role=weight rank=: sgd; sgd");
+    REFUSED("rule: there is no selector color=; there are role=R, rank=N and name=PATTERN",
+            .rule = "rank=2 color=red: sgd; sgd");
+    REFUSED("rule: there is no selector rol=, did you mean role?", .rule = "rol=weight: sgd; sgd");
+    REFUSED("rule: there is no selector Name=, did you mean name?", .rule = "rank=1 Name=b: sgd; sgd");
+    REFUSED("rule: there is no selector roles=, did you mean role?", .rule = "roles=weight: sgd; sgd");
+    REFUSED("rule: there is no selector =; there are role=R, rank=N and name=PATTERN", .rule = "=weight: sgd; sgd");
+    REFUSED("rule: name= needs a pattern: name=head.*", .rule = "name=: sgd; sgd");
+    REFUSED("rule: a selector is missing before the colon: role=R, rank=N or name=PATTERN", .rule = ": sgd");
+    REFUSED("rule: a selector is missing before the colon: role=R, rank=N or name=PATTERN", .rule = " \t: sgd");
+    REFUSED("rule: a group is chosen by role=R, rank=N, name=PATTERN, or several of them, not by weight",
+            .rule = "weight: sgd; sgd");
+    REFUSED("rule: a group is chosen by role=R, rank=N, name=PATTERN, or several of them, not by and",
+            .rule = "role=weight and rank=2: sgd; sgd");
+    REFUSED("rule: role=weight,rank=2: selectors are separated by blanks, not by commas",
+            .rule = "role=weight,rank=2: sgd; sgd");
+    REFUSED("rule: role= is given twice in role=weight rank=2 role=bias",
+            .rule = "role=weight rank=2 role=bias: sgd; sgd");
+    REFUSED("rule: rank= is given twice in rank=2 rank=1", .rule = "rank=2 rank=1: sgd; sgd");
+    REFUSED("rule: role=bias rank=2: sgd has no parameters: no remaining parameter matches", .rule = "rank=2  role=bias: sgd; adam");
     REFUSED("rule: parameter b (bias) belongs to no group", .rule = "role=weight: sgd");
     REFUSED("rule: role=norm: sgd has no parameters: no remaining parameter matches", .rule = "role=norm: sgd; adam");
     REFUSED("rule: name=d*: sgd has no parameters: no remaining parameter matches", .rule = "name=d*: sgd; adam");
+    REFUSED("rule: name=[abc]: sgd has no parameters: no remaining parameter matches", .rule = "name=[abc]: sgd; adam"); /* only * and ? */
     REFUSED("rule: adam has no parameters: earlier groups contain all of them", .rule = "sgd; adam");
     REFUSED("the name of the rule is missing", .rule = "role=weight: ; sgd");
     REFUSED("the name of the rule is missing", .rule = "sgd;");
@@ -408,6 +424,40 @@ static void test_selectors_choose_parameters(void **state) {
     takes("name=*c*", false, false, true);
     takes("name=?*", true, true, true);
     takes("  role=bias  ", false, true, false);
+    /* Several of them must all hold, in any order. */
+    takes("role=weight rank=2", true, false, false);
+    takes("rank=2\trole=weight", true, false, false);
+    takes("name=? rank=1", false, true, false);
+    takes("  rank=0 name=* role=other ", false, false, true);
+    takes("name=?* name=*b name=b*", false, true, false);
+}
+
+/* Files and messages have selectors in one order and spacing, so that an optimizer with the same choice loads the file. */
+static void test_equal_selectors_have_equal_texts(void **state) {
+    (void)state;
+    static const char *const equal[] = {"role=weight rank=2 name=?: adam; sgd",
+                                        "rank=2 \t name=?\nrole=weight: adam; sgd",
+                                        " name=? rank=2 role=weight : adam; sgd"};
+    sw_params *p = small_params(SW_F32);
+    sw_archive *a = sw_archive_new();
+    sw_optim *o = sw_optim_new(p, equal[0]);
+    assert_ok(sw_optim_pack(o, a));
+    assert_string_equal(sw_archive_text(a, "optim.rule"), equal[0]);
+    for (size_t i = 1; i < sizeof equal / sizeof *equal; i++) {
+        sw_optim *other = sw_optim_new(p, equal[i]);
+        assert_ok(sw_optim_unpack(other, a));
+        sw_optim_free(other);
+    }
+    sw_optim *other = sw_optim_new(p, "role=weight rank=2: adam; sgd");
+    assert_int_equal(sw_optim_unpack(other, a), SW_ERR_FORMAT);
+    expect_error(
+        SW_ERR_FORMAT,
+        "archive: does not fit the optimizer: rule is \"role=weight rank=2: adam; sgd\" here and \"role=weight "
+        "rank=2 name=?: adam; sgd\" in the file");
+    sw_optim_free(other);
+    sw_optim_free(o);
+    sw_archive_free(a);
+    sw_params_free(p);
 }
 
 static void test_options_of_another_size_are_refused(void **state) {
@@ -724,6 +774,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_option_values_are_read, test_clear),
         cmocka_unit_test_teardown(test_options_are_read_by_group, test_clear),
         cmocka_unit_test_teardown(test_selectors_choose_parameters, test_clear),
+        cmocka_unit_test_teardown(test_equal_selectors_have_equal_texts, test_clear),
         cmocka_unit_test_teardown(test_durations_become_steps, test_clear),
         cmocka_unit_test_teardown(test_durations_need_a_known_length, test_clear),
         cmocka_unit_test_teardown(test_lr_auto_needs_a_proposal, test_clear),
