@@ -18,7 +18,7 @@ static double bounds_limit(sw_dtype type) {
 }
 
 bool swo_rule_has_reach(const sw_rule *r) {
-    return r->size >= offsetof(sw_rule, reach) + sizeof r->reach && r->reach;
+    return SWO_RULE_HAS(r, reach);
 }
 
 static bool bounds_average_has_reach(const sw_average *a) {

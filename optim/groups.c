@@ -4,6 +4,8 @@
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/registry.h"
+#include "optim/rule_fits.h"
+#include "optim/rule_parts.h"
 #include "optim/selector.h"
 #include "optim/spec.h"
 #include "optim/stretches.h"
@@ -116,11 +118,12 @@ static sw_status group_fill(sw_optim *o, int index) {
         return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: %s", group->selector ? group->selector : "",
                        group->selector ? ": " : "", group->rule->name,
                        group->selector ? "no remaining parameter matches" : "earlier groups contain all of them");
+    SW_TRY(swo_rule_fits(o, group)); /* before sizes of slots, which may need the shape that fits */
     const sw_slot *slots = group->rule->slots;
     for (int i = 0; slots && slots[i].name; i++)
         if (swo_slot_needed(&slots[i], group->base.value, o->type))
             SW_TRY(group_make_slot(o, group, i));
-    return SW_OK;
+    return swo_parts_list(o, group);
 }
 
 sw_status swo_groups_fill(sw_optim *o) {
@@ -143,6 +146,7 @@ sw_status swo_groups_fill(sw_optim *o) {
     if (workspace && !(o->workspace = sw_alloc(workspace)))
         return SW_ERR_MEMORY;
     o->workspace_bytes = workspace;
+    SW_TRY(swo_parts_room(o));
     o->frozen = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->frozen);
     o->infinite = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->infinite);
     if (!o->frozen || !o->infinite)
@@ -157,6 +161,7 @@ void swo_groups_free(sw_optim *o) {
         for (int s = 0; s < SW_MAX_SLOTS; s++)
             sw_free(group->slot[s]), sw_free(group->sized[s]);
         sw_free(group->stretch);
+        sw_free(group->part);
         sw_free(group->param);
         sw_free(group->slot_at);
         sw_free(group->selector);

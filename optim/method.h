@@ -104,7 +104,7 @@ typedef struct sw_step {
     void *slot[SW_MAX_SLOTS];
     void *out;             /* the output of `point` */
     const sw_param *param; /* SW_UNIT_TENSOR: the parameter to process; else NULL */
-    void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes */
+    void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes; in `part` the worker's scratch */
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
 } sw_step;
 

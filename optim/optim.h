@@ -61,7 +61,7 @@ typedef struct sw_optim_options {
      * parameter belongs to the first group whose selectors all match it; a group without a selector matches all
      * parameters. Selectors, separated by blanks, are role=R (sw_role_name), rank=N (the number of axes), and
      * name=PATTERN, in which * stands for any characters and ? for one; several patterns must all match. A group without
-     * parameters is an error. */
+     * parameters is an error, and so is a parameter that a rule cannot update (sw_rule.fits). */
     const char *rule;
     /* "cosine warmup=500", or several schedules: "cosine; constant warmup=10% on=weight_decay". `on` names the option
      * of the rule that the schedule multiplies (default: lr); the factors of several schedules for one option are

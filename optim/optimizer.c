@@ -93,8 +93,7 @@ static const char *search_why_not_linear(const swo_group *group) {
     const sw_rule *r = group->rule;
     if (!(r->flags & SW_RULE_LINEAR))
         return "";
-    const bool may_say = r->size >= offsetof(sw_rule, not_linear) + sizeof r->not_linear && r->not_linear;
-    return may_say ? r->not_linear(group->base.value) : NULL;
+    return SWO_RULE_HAS(r, not_linear) ? r->not_linear(group->base.value) : NULL;
 }
 
 static sw_status schedules_parse(sw_optim *o, const char *spec) {

@@ -13,6 +13,13 @@ typedef struct swo_stretch {
     int64_t slot;          /* the offset in the group's slots */
 } swo_stretch;
 
+/* A part of a parameter, for rules that update parameters in parts. */
+typedef struct swo_part {
+    double cost;
+    int64_t part;
+    int param; /* its index in the group */
+} swo_part;
+
 /* A rule and the parameters that it updates. */
 typedef struct swo_group {
     const sw_rule *rule;
@@ -38,7 +45,14 @@ typedef struct swo_group {
     char *selector;   /* NULL: all parameters that belong to no earlier group */
     sw_bounds bounds; /* of x and the slots before the coming step */
     bool bounds_known;
+    swo_part *part; /* [parts], the most expensive ones first (rule_parts.c) */
+    int64_t parts;
+    double parts_cost;
+    size_t part_bytes; /* scratch of a worker */
 } swo_group;
+
+/* Whether a rule has the member, which may be NULL: those of earlier versions end before it. */
+#define SWO_RULE_HAS(r, member) ((r)->size >= offsetof(sw_rule, member) + sizeof((r)->member) && (r)->member)
 
 /* ---- Schedules ---- */
 

@@ -1,6 +1,7 @@
 /* Methods by name: those of the library and those that programs register. */
 #include "optim/registry.h"
 #include "optim/builtin_methods.h"
+#include "optim/optimizer.h"
 #include "optim/option_table.h"
 
 #include <math.h>
@@ -161,10 +162,23 @@ static sw_status registry_check_tables(swo_kind kind, const char *name, const sw
     return SW_OK;
 }
 
-sw_status sw_rule_register(const sw_rule *r) {
-    if (r && r->unit == SW_UNIT_ELEMENT ? !r->update : r && !r->tensor)
+/* What updates a parameter: a kernel, or a function of the parameter or of its parts. */
+static sw_status registry_check_update(const sw_rule *r) {
+    const bool part = SWO_RULE_HAS(r, part), parts = SWO_RULE_HAS(r, parts);
+    if (part != parts)
+        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %s; the update in parts needs parts and part", r->name,
+                       part ? "part and no parts" : "parts and no part");
+    if (part && r->unit == SW_UNIT_ELEMENT)
+        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has parts, which need unit TENSOR", r->name);
+    if (r->unit == SW_UNIT_ELEMENT ? !r->update : !r->tensor && !part)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has no %s", r->name,
-                       r->unit == SW_UNIT_ELEMENT ? "update" : "tensor");
+                       r->unit == SW_UNIT_ELEMENT ? "update" : "tensor or part");
+    return SW_OK;
+}
+
+sw_status sw_rule_register(const sw_rule *r) {
+    if (r)
+        SW_TRY(registry_check_update(r));
     for (int i = 0; r && r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
             return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: count requires unit TENSOR",

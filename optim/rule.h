@@ -10,7 +10,7 @@ extern "C" {
 
 typedef enum sw_unit {
     SW_UNIT_ELEMENT = 0, /* elementwise: the kernel `update` processes contiguous ranges of x */
-    SW_UNIT_TENSOR       /* `tensor` processes one parameter per call */
+    SW_UNIT_TENSOR       /* `tensor` processes one parameter per call, `part` one part of a parameter */
 } sw_unit;
 
 enum {
@@ -51,16 +51,17 @@ typedef struct sw_rule {
                                  * may set other values when step is 1. Only scalars with a name may be written */
     sw_unit unit;
     unsigned flags;
-    /* The following functions are called for each group in each step, in this order. All except `update` or `tensor`
-     * may be NULL. Only `begin` and `decide` may return SW_SKIPPED. */
+    /* The following functions are called for each group in each step, in this order. All except `update`, or
+     * `tensor` or `part`, may be NULL. Only `begin` and `decide` may return SW_SKIPPED. The hooks at the end of the
+     * struct are called before and after them. */
     sw_status (*begin)(sw_step *step);
     const sw_kernels *measure; /* adds to its sums, from x, g and slots, which it does not change */
     int sums;                  /* the number of these sums: 0 to SW_MAX_SUMS */
     /* sums: totals over all groups that have this rule. SW_SKIPPED skips the step for all groups. */
     sw_status (*decide)(sw_step *step, const double *sums);
-    const sw_kernels *update;           /* SW_UNIT_ELEMENT */
-    sw_status (*tensor)(sw_step *step); /* SW_UNIT_TENSOR */
-    size_t (*workspace)(const sw_param *param, sw_dtype type);
+    const sw_kernels *update;                                  /* SW_UNIT_ELEMENT */
+    sw_status (*tensor)(sw_step *step);                        /* SW_UNIT_TENSOR */
+    size_t (*workspace)(const sw_param *param, sw_dtype type); /* bytes of step->workspace in `tensor` */
     /* Writes to `out` the vector at which the model should be evaluated, if it is not x; x does not change. It may read
      * option, scalar, slot and step of the last step, but not g. NULL: the vector is x. */
     const sw_kernels *point;
@@ -74,6 +75,38 @@ typedef struct sw_rule {
     /* With SW_RULE_LINEAR: returns the reason why the step is not linear in lr with these options, or NULL if it is.
      * NULL: the step is linear with all options. */
     const char *(*not_linear)(const double *option);
+
+    /* ---- Hooks: each may be NULL ---- */
+
+    /* Whether the rule can update this parameter. Called for each parameter of the rule's groups, frozen ones too, when
+     * the optimizer is made, before sizes of slots are asked for; `option` as in the spec. If it cannot, the function
+     * writes the reason into `reason` (sw_format), for example "it has 1 axis, and 2 are needed". The optimizer is then
+     * refused with SW_ERR_ARGUMENT; the message names the rule, every such parameter with its shape and reason, and
+     * selectors that give these parameters to another rule. NULL: the rule can update every parameter. */
+    bool (*fits)(const sw_param *param, const double *option, sw_dtype type, char *reason, size_t bytes);
+
+    /* Unit TENSOR: the update of a parameter in independent parts, such as the blocks of a matrix or the heads of an
+     * attention layer. `parts` returns how many parts a parameter has, 0 or more; it is called when the optimizer is
+     * made, with `option` as in the spec. `part` updates part number `part`, from 0. If the rule has `tensor` too, that
+     * function runs first, for one parameter after the other, as preparation.
+     *
+     * The parts of all parameters of a group are one list of work items, the most expensive ones first, which the
+     * library's threads share (sw_parallel_items). So a part must write only its own elements of x and of the slots,
+     * and read none that other parts write; then results have the same bits for every number of threads. Functions such
+     * as sw_gemm may be called, and compute on the thread of the part.
+     *
+     * `step` is that of the whole parameter: param, count, x, g and the slots at its first element. `workspace` and
+     * worker->scratch are the same memory, of part_workspace bytes, aligned to SW_ALIGNMENT, whose contents are not
+     * defined at the beginning of a part. Parts read scalars and coefficients; only begin and decide may write them. A
+     * part that fails calls sw_fail, as everywhere. Of several that fail, the first in the list counts, whatever the
+     * timing. SW_SKIPPED is an error. */
+    int64_t (*parts)(const sw_param *param, const double *option, sw_dtype type);
+    sw_status (*part)(sw_step *step, int64_t part, sw_worker *worker);
+    /* Bytes of scratch that any part of the parameter needs. NULL: none. */
+    size_t (*part_workspace)(const sw_param *param, const double *option, sw_dtype type);
+    /* About how many multiplications and additions of a kernel's loop a part costs. Groups whose parts cost less than
+     * SW_SERIAL together are run by the calling thread. NULL: a part has an equal share of the parameter's elements. */
+    double (*part_cost)(const sw_param *param, const double *option, sw_dtype type, int64_t part);
 } sw_rule;
 
 /* Registers a rule; finds one by name or by index: see Registration in method.h. */

@@ -54,3 +54,12 @@ void swo_group_step(sw_optim *o, swo_group *group, const void *g, sw_step *s) {
     const swo_stretch none = {0};
     swo_stretch_step(o, group, &none, g, s);
 }
+
+void swo_param_step(sw_optim *o, swo_group *group, int k, const void *g, sw_step *s) {
+    const swo_stretch at = {group->param[k]->offset, group->param[k]->count, group->slot_at[k]};
+    swo_stretch_step(o, group, &at, g, s);
+    s->param = group->param[k];
+    for (int i = 0; i < SW_MAX_SLOTS; i++)
+        if (group->sized[i])
+            s->slot[i] = swo_slot_at(o, group, i, group->sized[i][k]);
+}

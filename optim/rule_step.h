@@ -15,5 +15,7 @@ const char *swo_slot_part(const sw_optim *o, const swo_group *group, int i, int 
  * with its slots. */
 void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, const void *g, sw_step *step);
 void swo_group_step(sw_optim *o, swo_group *group, const void *g, sw_step *step);
+/* The step at the group's parameter k. */
+void swo_param_step(sw_optim *o, swo_group *group, int k, const void *g, sw_step *step);
 
 #endif

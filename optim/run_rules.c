@@ -4,6 +4,7 @@
 #include "optim/method_status.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
+#include "optim/rule_parts.h"
 #include "optim/rule_step.h"
 #include "optim/skipped_steps.h"
 
@@ -56,27 +57,20 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
         }
         return SW_OK;
     }
-    for (int k = 0; k < group->params; k++) {
-        const sw_param *p = group->param[k];
-        if (p->frozen)
+    for (int k = 0; rule->tensor && k < group->params; k++) {
+        if (group->param[k]->frozen)
             continue;
-        const swo_stretch at = {p->offset, p->count, group->slot_at[k]};
         sw_step s;
-        swo_stretch_step(o, group, &at, g, &s);
-        s.param = p;
-        for (int i = 0; i < SW_MAX_SLOTS; i++)
-            if (group->sized[i])
-                s.slot[i] = swo_slot_at(o, group, i, group->sized[i][k]);
+        swo_param_step(o, group, k, g, &s);
         sw_status status = rule->tensor(&s);
         if (status == SW_SKIPPED)
             return sw_fail(SW_ERR_STATE, "rule %s: only begin and decide may skip a step", rule->name);
         SW_TRY(swo_method_status("rule", rule->name, "tensor", false, status));
     }
-    return SW_OK;
+    return swo_parts_run(o, group, g);
 }
 
-/* Only scalars that the table names are saved. Writing to others is an error. */
-static sw_status rules_check_scalars(const swo_group *group) {
+sw_status swo_rules_check_scalars(const swo_group *group) {
     for (int i = swo_scalar_count(group->rule->scalars); i < SW_MAX_SCALARS; i++)
         if (group->scalar[i] != 0)
             return sw_fail(SW_ERR_STATE,
@@ -96,7 +90,7 @@ static sw_status rules_run_flushed(sw_optim *o, const void *g) {
     }
     SW_TRY(rules_measure(o, g));
     for (int i = 0; i < o->groups; i++)
-        SW_TRY(rules_check_scalars(&o->group[i]));
+        SW_TRY(swo_rules_check_scalars(&o->group[i]));
     SW_TRY(swo_guard_before(o, g));
     sw_status status = SW_OK;
     for (int i = 0; i < o->groups && status == SW_OK; i++)
@@ -105,6 +99,7 @@ static sw_status rules_run_flushed(sw_optim *o, const void *g) {
 }
 
 sw_status swo_run_rules(sw_optim *o, const void *g) {
+    SW_TRY(swo_parts_room(o));
     unsigned mode = sw_subnormals_flush(); /* decaying moments would become subnormal numbers, which are slow */
     sw_status status = rules_run_flushed(o, g);
     sw_subnormals_restore(mode);

@@ -8,6 +8,7 @@
 #include "optim/finite.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
+#include "optim/rule_parts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -160,7 +161,9 @@ static sw_status trial_run_tensor(const sw_optim *o, swo_group *group, const voi
     memcpy(c.slot_count, count, sizeof count);
     sw_step s = trial_step(&c, o, group, g, p->offset, p->count, at);
     s.param = p;
-    sw_status status = group->rule->tensor(&s);
+    sw_status status = group->rule->tensor ? group->rule->tensor(&s) : SW_OK;
+    if (status == SW_OK)
+        status = swo_parts_run_on(o, group, k, &s);
     if (status == SW_OK)
         status = trial_check(&c, o, group, p->offset, p->count);
     trial_free(&c);

@@ -4,6 +4,7 @@
 #include "helpers.h"
 
 #include <pthread.h>
+#include <stddef.h>
 
 static const sw_rule kinds = {.size = sizeof(sw_rule), .name = "kinds", .update = &no_kernels};
 static const sw_option wrapper_options[] = {{.name = "of", .kind = SW_OPTION_SPEC}, {0}};
@@ -49,7 +50,7 @@ static void test_incomplete_rule_is_not_registered(void **state) {
     assert_int_equal(sw_rule_register(&no_update), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule no_update has no update");
     assert_int_equal(sw_rule_register(&no_tensor), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule no_tensor has no tensor");
+    expect_error(SW_ERR_ARGUMENT, "register: rule no_tensor has no tensor or part");
     assert_int_equal(sw_rule_register(&no_name), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
     assert_int_equal(sw_rule_register(&empty_name), SW_ERR_ARGUMENT);
@@ -97,6 +98,41 @@ static void test_incomplete_methods_are_not_registered(void **state) {
     sw_clear_error();
     assert_int_equal(sw_average_register(NULL), SW_ERR_ARGUMENT);
     sw_clear_error();
+}
+
+static int64_t one_part(const sw_param *p, const double *option, sw_dtype type) {
+    (void)p, (void)option, (void)type;
+    return 1;
+}
+static sw_status no_part(sw_step *s, int64_t part, sw_worker *worker) {
+    (void)s, (void)part, (void)worker;
+    return SW_OK;
+}
+
+/* The update in parts has two functions and one unit. */
+static void test_incomplete_parts_are_not_registered(void **state) {
+    (void)state;
+    static const sw_rule
+        unparted = {.size = sizeof(sw_rule), .name = "unparted", .unit = SW_UNIT_TENSOR, .part = no_part},
+        idle = {.size = sizeof(sw_rule), .name = "idle", .unit = SW_UNIT_TENSOR, .parts = one_part},
+        elements = {.size = sizeof(sw_rule),
+                    .name = "elements",
+                    .update = &no_kernels,
+                    .parts = one_part,
+                    .part = no_part},
+        older = {.size = offsetof(sw_rule, part), .name = "older_parts", .unit = SW_UNIT_TENSOR, .part = no_part},
+        whole = {.size = sizeof(sw_rule), .name = "whole", .unit = SW_UNIT_TENSOR, .parts = one_part, .part = no_part};
+    assert_int_equal(sw_rule_register(&unparted), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT,
+                 "register: rule unparted has part and no parts; the update in parts needs parts and part");
+    assert_int_equal(sw_rule_register(&idle), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT,
+                 "register: rule idle has parts and no part; the update in parts needs parts and part");
+    assert_int_equal(sw_rule_register(&elements), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "register: rule elements has parts, which need unit TENSOR");
+    assert_int_equal(sw_rule_register(&older), SW_ERR_ARGUMENT); /* what lies behind its size is not read */
+    expect_error(SW_ERR_ARGUMENT, "register: rule older_parts has no tensor or part");
+    assert_ok(sw_rule_register(&whole));
 }
 
 /* Tables that a spec, or a file of the state, would stumble over later. */
@@ -174,9 +210,8 @@ static void test_name_is_registered_by_one_thread_only(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_incomplete_rule_is_not_registered),
-        TEST(test_incomplete_methods_are_not_registered),
-        TEST(test_misleading_tables_are_not_registered),
+        TEST(test_incomplete_rule_is_not_registered),     TEST(test_incomplete_methods_are_not_registered),
+        TEST(test_incomplete_parts_are_not_registered),   TEST(test_misleading_tables_are_not_registered),
         TEST(test_name_is_registered_by_one_thread_only),
     };
     return cmocka_run_group_tests_name("registering", tests, register_all, NULL);

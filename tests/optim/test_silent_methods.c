@@ -30,13 +30,23 @@ static sw_status mute_tensor(sw_step *s) {
     (void)s;
     return result_of("tensor");
 }
+static int64_t mute_parts(const sw_param *p, const double *option, sw_dtype type) {
+    (void)p, (void)option, (void)type;
+    return 1;
+}
+static sw_status mute_part(sw_step *s, int64_t part, sw_worker *worker) {
+    (void)s, (void)part, (void)worker;
+    return result_of("part");
+}
 static const sw_rule mute_rule = {.size = sizeof(sw_rule),
                                   .name = "mute",
                                   .check = mute_check,
                                   .unit = SW_UNIT_TENSOR,
                                   .begin = mute_begin,
                                   .decide = mute_decide,
-                                  .tensor = mute_tensor};
+                                  .tensor = mute_tensor,
+                                  .parts = mute_parts,
+                                  .part = mute_part};
 
 static sw_status mute_start(sw_estimate *e) {
     (void)e;
@@ -106,6 +116,7 @@ static const silent_case cases[] = {
     {"begin", NULL, "mute", NULL, NULL, "rule mute: begin"},
     {"decide", NULL, "mute", NULL, NULL, "rule mute: decide"},
     {"tensor", NULL, "mute", NULL, NULL, "rule mute: tensor"},
+    {"part", NULL, "mute", NULL, NULL, "rule mute: part"},
     {"start", "mute", "sgd", NULL, NULL, "estimator mute: start"},
     {"sample", "mute", "sgd", NULL, NULL, "estimator mute: sample"},
     {"estimate", "mute", "sgd", NULL, NULL, "estimator mute: estimate"},

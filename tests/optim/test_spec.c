@@ -243,11 +243,13 @@ static void test_wrong_groups_are_refused(void **state) {
     REFUSED("rule: role= is given twice in role=weight rank=2 role=bias",
             .rule = "role=weight rank=2 role=bias: sgd; sgd");
     REFUSED("rule: rank= is given twice in rank=2 rank=1", .rule = "rank=2 rank=1: sgd; sgd");
-    REFUSED("rule: role=bias rank=2: sgd has no parameters: no remaining parameter matches", .rule = "rank=2  role=bias: sgd; adam");
+    REFUSED("rule: role=bias rank=2: sgd has no parameters: no remaining parameter matches",
+            .rule = "rank=2  role=bias: sgd; adam");
     REFUSED("rule: parameter b (bias) belongs to no group", .rule = "role=weight: sgd");
     REFUSED("rule: role=norm: sgd has no parameters: no remaining parameter matches", .rule = "role=norm: sgd; adam");
     REFUSED("rule: name=d*: sgd has no parameters: no remaining parameter matches", .rule = "name=d*: sgd; adam");
-    REFUSED("rule: name=[abc]: sgd has no parameters: no remaining parameter matches", .rule = "name=[abc]: sgd; adam"); /* only * and ? */
+    REFUSED("rule: name=[abc]: sgd has no parameters: no remaining parameter matches",
+            .rule = "name=[abc]: sgd; adam"); /* only * and ? */
     REFUSED("rule: adam has no parameters: earlier groups contain all of them", .rule = "sgd; adam");
     REFUSED("the name of the rule is missing", .rule = "role=weight: ; sgd");
     REFUSED("the name of the rule is missing", .rule = "sgd;");
