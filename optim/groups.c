@@ -101,6 +101,7 @@ static sw_status group_make_slot(sw_optim *o, swo_group *group, int i) {
 static sw_status group_fill(sw_optim *o, int index) {
     swo_group *group = &o->group[index];
     int all = sw_params_count(o->params);
+    group->optim = o;
     group->param = sw_alloc_array(all, sizeof *group->param);
     group->slot_at = sw_alloc_array(all, sizeof *group->slot_at);
     group->stretch = sw_alloc_array(all, sizeof *group->stretch);

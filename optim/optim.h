@@ -29,8 +29,8 @@
  * infinite or NaN is refused with SW_ERR_NONFINITE; the message names the method, the quantity and the step. x and the
  * states then keep their bits, and only the sampler has advanced. Values of frozen parameters are not checked: an
  * attention mask with -Inf may be one. If such a value is not finite, the states of averages are 0 (sw_optim_slot), and
- * sw_optim_point returns the value itself. After any other error, or if `commit` of an estimator fails, the step may be
- * partly done.
+ * sw_optim_point returns the value itself. After any other error, or if `commit` of an estimator or `accepted` of a rule
+ * fails, the step may be partly done.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H
@@ -111,7 +111,8 @@ SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *ob
  * `x`; the vector of the parameters does not change. NULL after an error. */
 SW_API const void *sw_optim_point(sw_optim *optim);
 /* Copies that vector to the parameters, at the end of a run, so that the point that was evaluated is saved, used for
- * predictions or trained further. Does nothing if the two are the same vector. */
+ * predictions or trained further. Rules adapt their state to it (sw_rule.adopted). Does nothing if the two are the same
+ * vector. Nothing is changed after an error. */
 SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 
 /* The number of steps taken, without skipped ones. While an error is pending no step is taken and the number does not

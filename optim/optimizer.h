@@ -49,6 +49,7 @@ typedef struct swo_group {
     int64_t parts;
     double parts_cost;
     size_t part_bytes; /* scratch of a worker */
+    sw_optim *optim;   /* whose group it is, for sw_step_run */
 } swo_group;
 
 /* Whether a rule has the member, which may be NULL: those of earlier versions end before it. */

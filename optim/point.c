@@ -4,6 +4,7 @@
 #include "optim/frozen.h"
 #include "optim/method_status.h"
 #include "optim/optimizer.h"
+#include "optim/rule_hooks.h"
 #include "optim/rule_step.h"
 
 #include <string.h>
@@ -68,12 +69,8 @@ sw_status sw_optim_adopt_point(sw_optim *o) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_adopt_point: the optimizer is NULL");
     const void *point = sw_optim_point(o);
-    void *x = sw_params_x(o->params);
+    const void *x = sw_params_x(o->params);
     if (!point)
         return sw_last_failure();
-    if (point != x) {
-        memcpy(x, point, (size_t)o->dim * swo_size(o));
-        sw_params_mark_changed(o->params);
-    }
-    return SW_OK;
+    return point == x ? SW_OK : swo_rules_adopt(o, point);
 }

@@ -107,6 +107,27 @@ typedef struct sw_rule {
     /* About how many multiplications and additions of a kernel's loop a part costs. Groups whose parts cost less than
      * SW_SERIAL together are run by the calling thread. NULL: a part has an equal share of the parameter's elements. */
     double (*part_cost)(const sw_param *param, const double *option, sw_dtype type, int64_t part);
+
+    /* Once for each group after a step that was kept, as the last function of the step: the line search has chosen, the
+     * average is updated, and the estimator has committed. Never after a step that was skipped or refused, nor for the
+     * trials of a line search. A step of length 0 at a stationary point is kept.
+     *
+     * It sees what `begin` saw, with x after the step and the gradient g that the rule received; elements by
+     * sw_step_run. It may write scalars and slots, for which `reach` must allow, and must not write x. If it fails, or
+     * if a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step may be partly done, as after an error
+     * of an estimator's `commit`. SW_SKIPPED is an error. With `accepted` every step is taken by itself, never in a loop
+     * of the estimator (sw_estimator.run). */
+    sw_status (*accepted)(sw_step *step);
+
+    /* The point of evaluation became x: once for each group after sw_optim_adopt_point has copied the vector of the
+     * average, or of a rule's `point`, to the parameters. It is not called if that point is x already, nor when a
+     * program or a file writes the parameters. A rule whose state belongs to the old x adapts it, as Schedule-Free sets
+     * z = x.
+     *
+     * It sees option, scalar, coefficient and step of the last step, the new x and no g; elements by sw_step_run. It may
+     * write scalars and slots, and must not write x. If it fails, or if a scalar or a slot is Inf or NaN afterwards, x,
+     * slots and scalars are put back. SW_SKIPPED is an error. */
+    sw_status (*adopted)(sw_step *step);
 } sw_rule;
 
 /* Registers a rule; finds one by name or by index: see Registration in method.h. */

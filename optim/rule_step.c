@@ -48,6 +48,7 @@ void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, cons
     s->param = NULL;
     s->workspace = o->workspace;
     s->x_low = o->x_low ? (char *)o->x_low + from : NULL;
+    s->group = NULL;
 }
 
 void swo_group_step(sw_optim *o, swo_group *group, const void *g, sw_step *s) {

@@ -10,6 +10,7 @@
 #include "optim/penalty.h"
 #include "optim/plain_sgd.h"
 #include "optim/rollback.h"
+#include "optim/rule_hooks.h"
 #include "optim/run_rules.h"
 #include "optim/search_step.h"
 #include "optim/skipped_steps.h"
@@ -127,6 +128,7 @@ static sw_status step_update(sw_optim *o, void *g) {
         SW_TRY(step_commit(o->estimate));
         SW_TRY(swo_check_estimates(o));
     }
+    SW_TRY(swo_rules_accepted(o, g));
     o->steps++;
     return SW_OK;
 }

@@ -83,13 +83,21 @@ static void SW_K(schedule_free_point)(void *args, int64_t begin, int64_t end, do
         out[i] = y[i] + w * (z[i] - y[i]);
 }
 
+/* z = x */
+static void SW_K(schedule_free_restart)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *p = args;
+    (void)sums;
+    memcpy((real *)p->slot[Z] + begin, (const real *)p->x + begin, (size_t)(end - begin) * sizeof(real));
+}
+
 #else
 
 #include "prototypes.h"
 
 static const sw_kernels measure_kernels = SW_KERNEL_TABLE(prodigy_measure), prodigy_kernels = SW_KERNEL_TABLE(prodigy),
                         free_kernels = SW_KERNEL_TABLE(schedule_free),
-                        point_kernels = SW_KERNEL_TABLE(schedule_free_point);
+                        point_kernels = SW_KERNEL_TABLE(schedule_free_point),
+                        restart_kernels = SW_KERNEL_TABLE(schedule_free_restart);
 
 #define COMMON_OPTIONS(lr_default)                                                                  \
     {.name = "lr", .value = lr_default, .low = 0, .high = 1e3, .help = "learning rate"},            \
@@ -170,6 +178,12 @@ static sw_status free_begin(sw_step *s) {
     return SW_OK;
 }
 
+/* The mean becomes the point from which z starts again. */
+static sw_status free_adopted(sw_step *s) {
+    s->scalar[WEIGHT_SUM] = 0;
+    return sw_step_run(s, &restart_kernels);
+}
+
 static const sw_rule proto_free = {.size = sizeof(sw_rule),
                                    .name = "proto_free",
                                    .summary = "AdamW without a schedule",
@@ -179,7 +193,8 @@ static const sw_rule proto_free = {.size = sizeof(sw_rule),
                                    .scalars = free_scalars,
                                    .begin = free_begin,
                                    .update = &free_kernels,
-                                   .point = &point_kernels};
+                                   .point = &point_kernels,
+                                   .adopted = free_adopted};
 
 /* ---- Tests ---- */
 
@@ -311,6 +326,43 @@ static void test_schedule_free_has_equal_bits_on_threads(void **state) {
     prove_threads(&large, SW_F32);
 }
 
+/* After the point was adopted, x, z and the point are one, and the next mean begins there: z = x - γ u is the first point
+ * in it, with weight 1, and so y is between the two. Without the hook, z would remain behind. */
+static void test_schedule_free_adopts_its_point(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++) {
+        const sw_dtype type = t ? SW_F64 : SW_F32;
+        problem *p = net_problem(type);
+        sw_optim *optim = sw_optim_new_with_options(p->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                                   .estimator = "proto_batch",
+                                                                                   .rule = "proto_free lr=0.05",
+                                                                                   .seed = SEED});
+        assert_non_null(optim);
+        for (int k = 0; k < 5; k++)
+            assert_ok(sw_optim_minimize(optim, &p->objective, NULL));
+        const size_t size = (size_t)sw_params_dim(p->params) * sw_dtype_size(type);
+        void *point = malloc(size), *x = sw_params_x(p->params);
+        memcpy(point, sw_optim_point(optim), size);
+        assert_true(memcmp(point, x, size) != 0);
+        assert_ok(sw_optim_adopt_point(optim));
+        assert_memory_equal(x, point, size);
+        assert_memory_equal(sw_optim_point(optim), point, size);
+        assert_memory_equal(sw_optim_param_slot(optim, sw_params_at(p->params, 0), "z").data, point, size);
+        assert_true(sw_optim_scalar(optim, 0, "weight_sum") == 0);
+        assert_ok(sw_optim_minimize(optim, &p->objective, NULL));
+        const void *z = sw_optim_param_slot(optim, sw_params_at(p->params, 0), "z").data, *mean = sw_optim_point(optim);
+        /* y = x + γ (0·β1 - 1) u with c = 1 is z, up to rounding of each; so is the mean. */
+        const double u = type == SW_F32 ? 0x1p-24 : 0x1p-53;
+        for (int64_t i = 0; i < sw_params_dim(p->params); i++) {
+            const double value = vec_get(type, z, i), room = 8 * u * (fabs(value) + fabs(vec_get(type, point, i)));
+            assert_true(fabs(vec_get(type, x, i) - value) <= room && fabs(vec_get(type, mean, i) - value) <= room);
+        }
+        free(point);
+        sw_optim_free(optim);
+        problem_free(p);
+    }
+}
+
 /* Two points to evaluate at make no sense: refused at construction, with the reason. */
 static void test_schedule_free_refuses_an_average(void **state) {
     (void)state;
@@ -336,6 +388,7 @@ int main(void) {
         cmocka_unit_test(test_schedule_free_agrees_with_numpy),
         cmocka_unit_test(test_schedule_free_survives_skipped_steps),
         cmocka_unit_test(test_schedule_free_has_equal_bits_on_threads),
+        cmocka_unit_test(test_schedule_free_adopts_its_point),
         cmocka_unit_test(test_schedule_free_refuses_an_average),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

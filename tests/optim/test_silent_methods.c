@@ -38,6 +38,14 @@ static sw_status mute_part(sw_step *s, int64_t part, sw_worker *worker) {
     (void)s, (void)part, (void)worker;
     return result_of("part");
 }
+static sw_status mute_accepted(sw_step *s) {
+    (void)s;
+    return result_of("accepted");
+}
+static sw_status mute_adopted(sw_step *s) {
+    (void)s;
+    return result_of("adopted");
+}
 static const sw_rule mute_rule = {.size = sizeof(sw_rule),
                                   .name = "mute",
                                   .check = mute_check,
@@ -46,7 +54,9 @@ static const sw_rule mute_rule = {.size = sizeof(sw_rule),
                                   .decide = mute_decide,
                                   .tensor = mute_tensor,
                                   .parts = mute_parts,
-                                  .part = mute_part};
+                                  .part = mute_part,
+                                  .accepted = mute_accepted,
+                                  .adopted = mute_adopted};
 
 static sw_status mute_start(sw_estimate *e) {
     (void)e;
@@ -117,6 +127,8 @@ static const silent_case cases[] = {
     {"decide", NULL, "mute", NULL, NULL, "rule mute: decide"},
     {"tensor", NULL, "mute", NULL, NULL, "rule mute: tensor"},
     {"part", NULL, "mute", NULL, NULL, "rule mute: part"},
+    {"accepted", NULL, "mute", NULL, NULL, "rule mute: accepted"},
+    {"adopted", NULL, "mute", NULL, "ema", "rule mute: adopted"},
     {"start", "mute", "sgd", NULL, NULL, "estimator mute: start"},
     {"sample", "mute", "sgd", NULL, NULL, "estimator mute: sample"},
     {"estimate", "mute", "sgd", NULL, NULL, "estimator mute: estimate"},

@@ -1,0 +1,122 @@
+/* The hooks of rules that follow a step: `accepted` after a step that was kept, `adopted` after the point of evaluation
+ * became x. */
+#include "optim/rule_hooks.h"
+#include "optim/bounds.h"
+#include "optim/finite.h"
+#include "optim/method_status.h"
+#include "optim/optimizer.h"
+#include "optim/option_table.h"
+#include "optim/rollback.h"
+#include "optim/rule_step.h"
+#include "optim/run_rules.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- Elements, for functions that see a group as a whole ---- */
+
+sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
+    swo_group *group = step ? step->group : NULL;
+    if (!group || !kernels)
+        return sw_fail(SW_ERR_STATE,
+                       "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
+    sw_optim *o = group->optim;
+    const bool tensors = group->rule->unit == SW_UNIT_TENSOR;
+    for (int k = 0; k < (tensors ? group->params : group->stretches); k++) {
+        sw_step s;
+        if (tensors && group->param[k]->frozen)
+            continue;
+        if (tensors)
+            swo_param_step(o, group, k, step->g, &s);
+        else
+            swo_stretch_step(o, group, &group->stretch[k], step->g, &s);
+        s.step = step->step;
+        sw_kernel_run(kernels, o->type, &s, s.count);
+    }
+    return SW_OK;
+}
+
+/* ---- What a hook has written ---- */
+
+static sw_status hooks_check_slots(const sw_optim *o, const swo_group *group, const char *function) {
+    const sw_slot *slots = group->rule->slots;
+    for (int i = 0; slots && slots[i].name; i++)
+        for (int k = 0; k < swo_slot_parts(group, i); k++) {
+            int64_t count;
+            const char *part = swo_slot_part(o, group, i, k, &count);
+            if (!swo_vector_is_finite(swo_slot_type(&slots[i], o->type), part, count))
+                return sw_fail(SW_ERR_NONFINITE, "rule %s: %s makes its state %s Inf or NaN", group->rule->name,
+                               function, slots[i].name);
+        }
+    return SW_OK;
+}
+
+static sw_status hooks_check_scalars(const swo_group *group, const char *function) {
+    const char *const *names = group->rule->scalars;
+    for (int i = 0; names && names[i]; i++)
+        if (!isfinite(group->scalar[i]))
+            return sw_fail(SW_ERR_NONFINITE, "rule %s: %s makes %s %g", group->rule->name, function, names[i],
+                           group->scalar[i]);
+    return swo_rules_check_scalars(group);
+}
+
+static sw_status hooks_call(sw_optim *o, swo_group *group, sw_status (*hook)(sw_step *step), const char *function,
+                            const void *g, int64_t step, bool reads_slots) {
+    sw_step s;
+    swo_group_step(o, group, g, &s);
+    s.step = step;
+    s.group = group;
+    const unsigned mode = sw_subnormals_flush(); /* as in the step */
+    const sw_status status = hook(&s);
+    sw_subnormals_restore(mode);
+    SW_TRY(swo_method_status("rule", group->rule->name, function, false, status));
+    SW_TRY(hooks_check_scalars(group, function));
+    return reads_slots ? hooks_check_slots(o, group, function) : SW_OK;
+}
+
+/* ---- A step that was kept ---- */
+
+bool swo_rules_have_accepted(const sw_optim *o) {
+    for (int i = 0; i < o->groups; i++)
+        if (SWO_RULE_HAS(o->group[i].rule, accepted))
+            return true;
+    return false;
+}
+
+sw_status swo_rules_accepted(sw_optim *o, const void *g) {
+    for (int i = 0; i < o->groups; i++) {
+        const sw_rule *rule = o->group[i].rule;
+        if (SWO_RULE_HAS(rule, accepted))
+            SW_TRY(hooks_call(o, &o->group[i], rule->accepted, "accepted", g, o->steps + 1, !swo_rule_has_reach(rule)));
+    }
+    return SW_OK;
+}
+
+/* ---- A point that was adopted ---- */
+
+static sw_status hooks_adopted(sw_optim *o) {
+    for (int i = 0; i < o->groups; i++) {
+        const sw_rule *rule = o->group[i].rule;
+        if (SWO_RULE_HAS(rule, adopted))
+            SW_TRY(hooks_call(o, &o->group[i], rule->adopted, "adopted", NULL, o->steps, true));
+    }
+    return SW_OK;
+}
+
+sw_status swo_rules_adopt(sw_optim *o, const void *point) {
+    bool any = false;
+    for (int i = 0; i < o->groups; i++)
+        any |= SWO_RULE_HAS(o->group[i].rule, adopted);
+    if (any) {
+        swo_rollback_scalars(o, false);
+        SW_TRY(swo_rollback_save(o));
+    }
+    memcpy(sw_params_x(o->params), point, (size_t)o->dim * swo_size(o));
+    sw_params_mark_changed(o->params);
+    const sw_status status = any ? hooks_adopted(o) : SW_OK;
+    if (status != SW_OK) {
+        swo_rollback_scalars(o, true);
+        swo_rollback_restore(o);
+    }
+    return status;
+}
