@@ -176,7 +176,7 @@ static sw_status augment_init(augmenter *s, const sw_source *source, const sw_au
     SW_TRY(augment_set_window(s, o));
     s->flip = o->flip;
     s->key = sw_rng_key(o->seed, "augment");
-    s->scratch = sw_alloc(sizeof *s->scratch);
+    s->scratch = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s->scratch);
     return s->scratch ? swd_scratch_init(s->scratch, (size_t)swd_sample_bytes(source, SW_F64)) : SW_ERR_MEMORY;
 }
 
@@ -184,7 +184,7 @@ sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
     sw_augment_options o = {0};
     if (options && sw_options_copy("augment", "sw_augment_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
-    augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s) : NULL;
     if (!s) {
         swd_free_owned_source(source, o.owns_source);
         return NULL;

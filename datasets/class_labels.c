@@ -28,8 +28,8 @@ static int64_t label_slot(const swd_classes *c, const char *text) {
 static bool label_table_grow(swd_classes *c) {
     enum { FIRST = 16 };
     const int slots = c->slots ? 2 * c->slots : 2 * FIRST;
-    char **name = sw_alloc_array(slots / 2, sizeof *name);
-    int32_t *slot = sw_alloc_array(slots, sizeof *slot);
+    char **name = sw_alloc_array_for(SW_ACCOUNT_DATA, slots / 2, sizeof *name);
+    int32_t *slot = sw_alloc_array_for(SW_ACCOUNT_DATA, slots, sizeof *slot);
     if (!name || !slot) {
         sw_free(name);
         sw_free(slot);
@@ -89,8 +89,8 @@ static int compare_labels(const void *a, const void *b) {
 }
 
 sw_status swd_classes_finish(swd_classes *c, bool numbers, int32_t *ids, int64_t n, swd_memory_source *s) {
-    label *sorted = sw_alloc_array(c->count, sizeof *sorted);
-    int32_t *to = sw_alloc_array(c->count, sizeof *to);
+    label *sorted = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, c->count, sizeof *sorted);
+    int32_t *to = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, c->count, sizeof *to);
     if (!sorted || !to) {
         sw_free(sorted);
         sw_free(to);

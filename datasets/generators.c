@@ -135,7 +135,7 @@ static generated *generated_new(kind which, int64_t n, int64_t features, int cla
     if (s->x.data)
         s->y = classes ? sw_array_new(SW_I32, SW_SHAPE(n)) : sw_array_new(SW_F64, SW_SHAPE(n, 1));
     if (s->y.data && hidden)
-        m->hidden = sw_alloc_array(hidden, sizeof *m->hidden);
+        m->hidden = sw_alloc_array_for(SW_ACCOUNT_DATA, hidden, sizeof *m->hidden);
     if (!s->y.data || (hidden && !m->hidden)) {
         generated_free(&s->source);
         return NULL;

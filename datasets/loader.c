@@ -67,7 +67,7 @@ static buffer *buffer_new(const sw_source *source, sw_dtype type, int64_t sample
         return NULL;
     }
     size_t x_size = ((size_t)x * (size_t)samples + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
-    buffer *b = sw_alloc(head + x_size + (size_t)y * (size_t)samples);
+    buffer *b = sw_alloc_for(SW_ACCOUNT_DATA, head + x_size + (size_t)y * (size_t)samples);
     if (!b)
         return NULL;
     atomic_init(&b->owners, 1);
@@ -128,7 +128,7 @@ sw_loader *sw_loader_new(const sw_source *source, int64_t batch, const sw_loader
     }
     if (loader_check_options(&o, options) != SW_OK || loader_check_sizes(source, batch, &o) != SW_OK)
         return NULL;
-    sw_loader *loader = sw_alloc(sizeof *loader);
+    sw_loader *loader = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *loader);
     if (!loader)
         return NULL;
     loader->source = source;

@@ -79,7 +79,7 @@ static sw_status map_init(mapper *s, const sw_source *source, const sw_map_optio
     SW_TRY(map_set_shape(&s->wrap.source, o));
     s->before = swd_sample_count(source);
     s->after = swd_sample_count(&s->wrap.source);
-    s->scratch = sw_alloc(sizeof *s->scratch);
+    s->scratch = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s->scratch);
     return s->scratch ? swd_scratch_init(s->scratch, (size_t)(s->before + s->after) * sizeof(double)) : SW_ERR_MEMORY;
 }
 
@@ -90,7 +90,7 @@ sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const
     sw_status status = swd_check_source("map", source);
     if (status == SW_OK && !function)
         status = sw_fail(SW_ERR_ARGUMENT, "map: the function is NULL");
-    mapper *s = status == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    mapper *s = status == SW_OK ? sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s) : NULL;
     if (!s) {
         swd_free_owned_source(source, o.owns_source);
         return NULL;

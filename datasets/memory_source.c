@@ -126,7 +126,7 @@ void swd_memory_source_free(sw_source *source) {
 }
 
 swd_memory_source *swd_memory_source_new(size_t bytes) {
-    swd_memory_source *s = sw_alloc(bytes);
+    swd_memory_source *s = sw_alloc_for(SW_ACCOUNT_DATA, bytes);
     if (!s)
         return NULL;
     s->source = (sw_source){.size = sizeof(sw_source),

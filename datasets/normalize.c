@@ -86,7 +86,7 @@ static sw_status moments_of_features(const sw_source *source, int64_t width, dou
     int64_t rows = ABOUT / width, ids[MOST];
     rows = rows < 8 ? 8 : rows > MOST ? MOST : rows;
     rows = rows > source->n ? source->n : rows;
-    double *x = sw_alloc_array(rows, (size_t)width * sizeof *x);
+    double *x = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, rows, (size_t)width * sizeof *x);
     if (!x)
         return SW_ERR_MEMORY;
     sw_status status = SW_OK;
@@ -110,7 +110,7 @@ sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mea
     const int64_t width = swd_sample_count(source);
     const int64_t groups = which == SW_PER_CHANNEL ? moments_channels(source) : width;
     const int64_t each = width / groups;
-    double *means = sw_alloc_array(2, (size_t)width * sizeof *means);
+    double *means = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, 2, (size_t)width * sizeof *means);
     if (!means)
         return SW_ERR_MEMORY;
     double *m2 = means + width;
@@ -199,13 +199,13 @@ static sw_status normalizer_init(normalizer *s, const sw_normalize_options *o) {
     const sw_source *source = s->wrap.inner;
     const int64_t groups = sw_moments_count(source, o->which);
     s->width = swd_sample_count(source);
-    s->f64 = sw_alloc_array(2, (size_t)s->width * sizeof *s->f64);
-    s->f32 = sw_alloc_array(2, (size_t)s->width * sizeof *s->f32);
+    s->f64 = sw_alloc_array_for(SW_ACCOUNT_DATA, 2, (size_t)s->width * sizeof *s->f64);
+    s->f32 = sw_alloc_array_for(SW_ACCOUNT_DATA, 2, (size_t)s->width * sizeof *s->f32);
     if (!s->f64 || !s->f32)
         return SW_ERR_MEMORY;
     if (o->mean)
         return normalizer_set_moments(s, groups, o->mean, o->std);
-    double *mean = sw_alloc_array(2, (size_t)groups * sizeof *mean);
+    double *mean = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, 2, (size_t)groups * sizeof *mean);
     if (!mean)
         return SW_ERR_MEMORY;
     sw_status status = sw_moments(o->like ? o->like : source, o->which, mean, mean + groups);
@@ -219,7 +219,7 @@ sw_source *sw_normalize(sw_source *source, const sw_normalize_options *options) 
     sw_normalize_options o = {0};
     if (options && sw_options_copy("normalize", "sw_normalize_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
-    normalizer *s = normalizer_check_options(source, &o) == SW_OK ? sw_alloc(sizeof *s) : NULL;
+    normalizer *s = normalizer_check_options(source, &o) == SW_OK ? sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s) : NULL;
     if (!s) {
         swd_free_owned_source(source, o.owns_source);
         return NULL;

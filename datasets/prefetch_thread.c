@@ -29,7 +29,7 @@ struct swd_prefetch_thread {
 };
 
 swd_prefetch_thread *swd_prefetch_thread_new(void) {
-    return sw_alloc(sizeof(swd_prefetch_thread));
+    return sw_alloc_for(SW_ACCOUNT_DATA, sizeof(swd_prefetch_thread));
 }
 
 static void *prefetch_thread_main(void *arg) {

@@ -9,7 +9,7 @@ sw_status swd_scratch_init(swd_scratch *scratch, size_t bytes) {
     for (int i = 0; i < SWD_SCRATCHES; i++)
         atomic_init(&scratch->block[i], NULL);
     for (int i = 0; i < ready && i < SWD_SCRATCHES; i++) {
-        void *block = sw_alloc(bytes);
+        void *block = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, bytes);
         if (!block) {
             swd_scratch_free(scratch);
             return SW_ERR_MEMORY;
@@ -31,7 +31,8 @@ void *swd_scratch_take(swd_scratch *scratch) {
             if (block)
                 return block;
         }
-    return sw_alloc(scratch->bytes); /* all blocks are in use: more threads gather than when the blocks were made */
+    /* all blocks are in use: more threads gather than when the blocks were made */
+    return sw_alloc_for(SW_ACCOUNT_TEMPORARIES, scratch->bytes);
 }
 
 void swd_scratch_release(swd_scratch *scratch, void *block) {

@@ -25,7 +25,7 @@ static void shared_release(shared *s) {
 
 /* NULL and an error if there is no memory; the source is then freed. */
 static shared *shared_new(sw_source *source) {
-    shared *s = sw_alloc(sizeof *s);
+    shared *s = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s);
     if (!s) {
         sw_source_free(source);
         return NULL;
@@ -88,7 +88,7 @@ static void subset_free(sw_source *source) {
 
 /* Makes a subset of the samples `ids` (NULL: the first n), and adds it to the owners of `owned`. */
 static subset *subset_new(const sw_source *inner, const int64_t *ids, int64_t n, shared *owned) {
-    subset *s = sw_alloc(sizeof *s);
+    subset *s = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s);
     if (!s)
         return NULL;
     s->source = *inner;
@@ -101,7 +101,7 @@ static subset *subset_new(const sw_source *inner, const int64_t *ids, int64_t n,
     s->source.x_sparse = NULL;
     s->inner = inner;
     if (ids) {
-        s->ids = sw_alloc_array(n, sizeof *ids);
+        s->ids = sw_alloc_array_for(SW_ACCOUNT_DATA, n, sizeof *ids);
         if (!s->ids) {
             sw_free(s);
             return NULL;
@@ -224,8 +224,8 @@ static void split_shuffle(sw_rng *rng, int64_t n, int64_t *ids) {
 /* Sorts shuffled ids by class into `sorted` [n], with a stable sort. */
 static sw_status split_sort_by_class(const sw_source *source, const int64_t *ids, int64_t *sorted) {
     const int64_t n = source->n;
-    int64_t *start = sw_alloc_array((int64_t)source->classes + 1, sizeof *start);
-    int32_t *label = sw_alloc_array(n, sizeof *label);
+    int64_t *start = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, (int64_t)source->classes + 1, sizeof *start);
+    int32_t *label = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, n, sizeof *label);
     sw_status status = start && label ? sw_source_gather(source, SW_F32, 0, ids, n, NULL, label) : SW_ERR_MEMORY;
     for (int64_t i = 0; i < n && status == SW_OK; i++)
         if (label[i] < 0 || label[i] >= source->classes)
@@ -277,8 +277,8 @@ static sw_status split_assign(const sw_source *source, int parts, const sw_split
     split_shuffle(&rng, n, ids);
     if (!o->stratified)
         return SW_OK;
-    int64_t *sorted = sw_alloc_array(n, sizeof *sorted);
-    int64_t *given = sw_alloc_array(2 * (int64_t)parts, sizeof *given);
+    int64_t *sorted = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, n, sizeof *sorted);
+    int64_t *given = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, 2 * (int64_t)parts, sizeof *given);
     sw_status status = sorted && given ? split_sort_by_class(source, ids, sorted) : SW_ERR_MEMORY;
     if (status == SW_OK) {
         int64_t *start = given + parts;
@@ -309,8 +309,8 @@ static sw_status split_check(const sw_source *source, int parts, const sw_split_
 }
 
 static sw_status split_source(sw_source *source, int parts, const sw_split_options *o, shared *owned, sw_source **out) {
-    int64_t *ids = sw_alloc_array(source->n, sizeof *ids);
-    int64_t *count = sw_alloc_array(parts, sizeof *count), at = 0;
+    int64_t *ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, source->n, sizeof *ids);
+    int64_t *count = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, parts, sizeof *count), at = 0;
     sw_status status = ids && count ? SW_OK : SW_ERR_MEMORY;
     if (status == SW_OK)
         status = o->fractions ? split_counts_of_fractions(source->n, parts, o->fractions, count)

@@ -19,7 +19,7 @@ sw_status swn_evaluation_begin(const char *who, sw_model *model) {
         sw_tape_set_switch(model->tape, SW_RECORD | SW_TRAIN, false);
     }
     if (!model->ids)
-        model->ids = sw_alloc_array(SWN_BATCH, sizeof *model->ids);
+        model->ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, SWN_BATCH, sizeof *model->ids);
     if (model->tape && model->ids)
         return SW_OK;
     swn_evaluation_end(model);

@@ -212,8 +212,8 @@ static sw_status init_orthonormalize(int m, int n, double *a) {
     int info = 0, failed;
     if (sw_blas_ready(1) == 0)
         return SW_ERR_MEMORY;
-    double *tau = sw_alloc_array(n, 2 * sizeof *tau), *sign = tau ? tau + n : NULL;
-    double *work = sw_alloc_array(lwork, sizeof *work);
+    double *tau = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, n, 2 * sizeof *tau), *sign = tau ? tau + n : NULL;
+    double *work = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, lwork, sizeof *work);
     if (!tau || !work) {
         sw_free(tau);
         sw_free(work);
@@ -247,7 +247,7 @@ static sw_status init_fill_orthogonal(const sw_init *init, const sw_param *param
     int64_t m = wide ? columns : rows, n = wide ? rows : columns;
     if (m > INT_MAX || n > INT_MAX / BLOCK)
         return init_refuse(init, param, "too large for LAPACK");
-    double *q = wide ? out : sw_alloc_array(param->count, sizeof *q);
+    double *q = wide ? out : sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, param->count, sizeof *q);
     if (!q)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < param->count; i++)

@@ -76,7 +76,8 @@ static sw_status average_keep(sw_optim *o) {
         const size_t size = swo_slot_size(&slots[i], o->type);
         if (!o->average_slot[i])
             continue;
-        if (!o->average_before[i] && !(o->average_before[i] = sw_alloc_array(o->average_count[i], size)))
+        if (!o->average_before[i] && !(o->average_before[i] = sw_alloc_array_named(
+                                           SW_ACCOUNT_TEMPORARIES, "undo", slots[i].name, o->average_count[i], size)))
             return SW_ERR_MEMORY;
         memcpy(o->average_before[i], o->average_slot[i], (size_t)o->average_count[i] * size);
     }

@@ -29,7 +29,7 @@ static sw_status binding_make_slot(swo_estimate *e, int i) {
                        "its count gives it %lld",
                        e->e.method->name, slot->name, (long long)e->e.dim, (long long)count);
     const size_t size = swo_slot_size(slot, e->e.type);
-    e->e.slot[i] = sw_alloc_array(count, size);
+    e->e.slot[i] = sw_alloc_array_named(SW_ACCOUNT_OPTIMIZER, e->e.method->name, slot->name, count, size);
     if (!e->e.slot[i])
         return SW_ERR_MEMORY;
     if (slot->start == SW_START_X)

@@ -185,7 +185,7 @@ static sw_status checkpoint_match(swo_walk *v, sw_optim *o, swo_counters *c, dou
     const char *saved = sw_archive_text(v->in, "optim.checksum");
     SW_TRY(checkpoint_check_format(v->in));
     SW_TRY(checkpoint_check_bound(o, v->in));
-    v->used = sw_alloc_array(sw_archive_count(v->in), sizeof *v->used);
+    v->used = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, sw_archive_count(v->in), sizeof *v->used);
     if (!v->used)
         return SW_ERR_MEMORY;
     SW_TRY(checkpoint_compare_texts(v, o));

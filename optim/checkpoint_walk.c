@@ -20,7 +20,7 @@ static const char walk_zeros = 0; /* a piece with this source is set to zero */
 static sw_status walk_add_piece(swo_walk *v, const sw_array *to, const void *from) {
     if (v->pieces == v->room) {
         const int room = v->room ? 2 * v->room : 64;
-        swo_piece *longer = sw_alloc_array(room, sizeof *longer);
+        swo_piece *longer = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, room, sizeof *longer);
         if (!longer)
             return SW_ERR_MEMORY;
         if (v->pieces)
@@ -67,7 +67,7 @@ static char *walk_print_name(const char *form, va_list list) {
     va_copy(again, list);
     const int length = vsnprintf(NULL, 0, form, again);
     va_end(again);
-    char *name = sw_alloc((size_t)length + 1);
+    char *name = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, (size_t)length + 1);
     if (name)
         vsnprintf(name, (size_t)length + 1, form, list);
     return name;

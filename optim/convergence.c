@@ -10,7 +10,7 @@
 
 sw_status swo_full_gradient_norm(sw_optim *o, const sw_objective *f, double *norm) {
     const void *x = sw_params_x(o->params);
-    void *g = sw_alloc_array(o->dim, swo_size(o));
+    void *g = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, o->dim, swo_size(o));
     double value;
     *norm = NAN;
     if (!g)

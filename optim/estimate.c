@@ -91,7 +91,8 @@ void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count) {
     if (count == 0)
         count = e->dim;
     if (s->room[index] < count) {
-        void *more = sw_alloc_array(count, sw_dtype_size(e->type));
+        void *more =
+            sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, e->method->name, "scratch", count, sw_dtype_size(e->type));
         if (!more)
             return NULL;
         if (s->scratch[index])
@@ -106,7 +107,7 @@ void *sw_estimate_scratch(sw_estimate *e, int index, int64_t count) {
 int64_t *sw_estimate_ids(sw_estimate *e, int64_t count) {
     swo_estimate *s = swo_estimate_of(e);
     if (s->ids_room < count || !s->ids) {
-        int64_t *more = sw_alloc_array(count, sizeof *more);
+        int64_t *more = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, count, sizeof *more);
         if (!more)
             return NULL;
         sw_free(s->ids);

@@ -10,7 +10,7 @@ void *sw_estimate_memory(sw_estimate *e, int index, size_t bytes) {
         return NULL;
     }
     if (!s->memory[index] || s->memory_bytes[index] != bytes) {
-        void *fresh = sw_alloc(bytes);
+        void *fresh = sw_alloc_array_named(SW_ACCOUNT_OPTIMIZER, e->method->name, "memory", 1, bytes);
         if (!fresh)
             return NULL;
         sw_free(s->memory[index]);

@@ -94,7 +94,8 @@ static sw_status group_make_slot(sw_optim *o, swo_group *group, int i) {
         }
         group->slot_count[i] = bound[group->params];
     }
-    group->slot[i] = sw_alloc_array(group->slot_count[i], swo_slot_size(slot, o->type));
+    group->slot[i] = sw_alloc_array_named(SW_ACCOUNT_OPTIMIZER, group->rule->name, slot->name, group->slot_count[i],
+                                          swo_slot_size(slot, o->type));
     return group->slot[i] ? SW_OK : SW_ERR_MEMORY;
 }
 
@@ -144,7 +145,7 @@ sw_status swo_groups_fill(sw_optim *o) {
             workspace = bytes > workspace ? bytes : workspace;
         }
     }
-    if (workspace && !(o->workspace = sw_alloc(workspace)))
+    if (workspace && !(o->workspace = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, workspace)))
         return SW_ERR_MEMORY;
     o->workspace_bytes = workspace;
     SW_TRY(swo_parts_room(o));

@@ -42,7 +42,7 @@ sw_status sw_optim_record_norms(sw_optim *o, bool on) {
     swo_norm_record *w = sw_alloc(sizeof *w);
     if (!w)
         return SW_ERR_MEMORY;
-    w->x = sw_alloc_array(o->dim, swo_size(o));
+    w->x = sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, "norms", "x", o->dim, swo_size(o));
     w->norm = sw_alloc_array(params, sizeof *w->norm);
     if (!w->x || !w->norm) {
         norms_free_record(w);

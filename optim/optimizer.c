@@ -182,7 +182,8 @@ static sw_status average_make_slots(sw_optim *o) {
             return sw_fail(SW_ERR_ARGUMENT, "average %s: slot %s has no size", o->average->name, slots[i].name);
         if (o->average_count[i] == 0 && slots[i].count)
             continue;
-        o->average_slot[i] = sw_alloc_array(o->average_count[i], swo_slot_size(&slots[i], o->type));
+        o->average_slot[i] = sw_alloc_array_named(SW_ACCOUNT_OPTIMIZER, o->average->name, slots[i].name,
+                                                  o->average_count[i], swo_slot_size(&slots[i], o->type));
         if (!o->average_slot[i])
             return SW_ERR_MEMORY;
     }
@@ -204,7 +205,7 @@ static sw_status average_parse(sw_optim *o, const char *spec) {
     if (o->average)
         SW_TRY(average_make_slots(o));
     if (o->rules_point || (o->average && o->average->point)) {
-        o->point = sw_alloc_array(o->dim, swo_size(o));
+        o->point = sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, "point", "x", o->dim, swo_size(o));
         if (!o->point)
             return SW_ERR_MEMORY;
     }

@@ -34,7 +34,7 @@ static const void *point_of_average(sw_optim *o) {
         swo_frozen_read(o);
     if (!a->point && !o->any_infinite)
         return o->average_slot[0];
-    if (!o->point && !(o->point = sw_alloc(bytes)))
+    if (!o->point && !(o->point = sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, "point", "x", 1, bytes)))
         return NULL;
     if (a->point)
         sw_kernel_run(a->point, o->type, &s, s.count);

@@ -48,14 +48,16 @@ void swo_start_slots(sw_optim *o, bool undo) {
 
 sw_status swo_rollback_alloc_slots(sw_optim *o) {
     const int64_t slots = (int64_t)o->groups * SW_MAX_SLOTS;
-    if (!o->slot_before && !(o->slot_before = sw_alloc_array(slots, sizeof *o->slot_before)))
+    if (!o->slot_before &&
+        !(o->slot_before = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, slots, sizeof *o->slot_before)))
         return SW_ERR_MEMORY;
     for (int i = 0; i < o->groups * SW_MAX_SLOTS; i++) {
         const swo_group *group = &o->group[i / SW_MAX_SLOTS];
         if (!group->slot[i % SW_MAX_SLOTS] || o->slot_before[i])
             continue;
-        o->slot_before[i] = sw_alloc_array(group->slot_count[i % SW_MAX_SLOTS],
-                                           swo_slot_size(&group->rule->slots[i % SW_MAX_SLOTS], o->type));
+        const sw_slot *slot = &group->rule->slots[i % SW_MAX_SLOTS];
+        o->slot_before[i] = sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, "undo", slot->name,
+                                                 group->slot_count[i % SW_MAX_SLOTS], swo_slot_size(slot, o->type));
         if (!o->slot_before[i])
             return SW_ERR_MEMORY;
     }
@@ -73,7 +75,7 @@ void swo_rollback_slots(sw_optim *o, bool restore) {
 }
 
 sw_status swo_rollback_save(sw_optim *o) {
-    if (!o->x_before && !(o->x_before = sw_alloc_array(o->dim, swo_size(o))))
+    if (!o->x_before && !(o->x_before = sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, "undo", "x", o->dim, swo_size(o))))
         return SW_ERR_MEMORY;
     SW_TRY(swo_rollback_alloc_slots(o));
     memcpy(o->x_before, sw_params_x(o->params), (size_t)o->dim * swo_size(o));

@@ -47,7 +47,7 @@ sw_status swo_parts_list(const sw_optim *o, swo_group *group) {
     if (!SWO_RULE_HAS(group->rule, part))
         return SW_OK;
     SW_TRY(parts_count(o, group));
-    group->part = sw_alloc_array(group->parts, sizeof *group->part);
+    group->part = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, group->parts, sizeof *group->part);
     if (!group->part)
         return SW_ERR_MEMORY;
     int64_t at = 0;
@@ -86,7 +86,7 @@ sw_status swo_parts_room(sw_optim *o) {
         }
     if (bytes <= o->workspace_bytes)
         return SW_OK;
-    void *workspace = sw_alloc(bytes);
+    void *workspace = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, bytes);
     if (!workspace)
         return SW_ERR_MEMORY;
     sw_free(o->workspace);

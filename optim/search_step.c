@@ -15,8 +15,9 @@
 
 sw_status swo_search_alloc(sw_optim *o) {
     void **vector[] = {&o->x_before, &o->direction, &o->trial, &o->trial_gradient};
+    static const char *const name[] = {"x", "direction", "trial", "trial_gradient"};
     for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
-        if (!(*vector[i] = sw_alloc_array(o->dim, swo_size(o))))
+        if (!(*vector[i] = sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, "search", name[i], o->dim, swo_size(o))))
             return SW_ERR_MEMORY;
     return swo_rollback_alloc_slots(o);
 }

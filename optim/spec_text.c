@@ -35,7 +35,7 @@ enum { METHOD_TEXT = 1536 };
 
 static char *text_of_rules(const sw_optim *o) {
     const size_t size = (size_t)o->groups * METHOD_TEXT;
-    char *text = sw_alloc(size);
+    char *text = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, size);
     for (int i = 0; text && i < o->groups; i++) {
         const swo_group *g = &o->group[i];
         size_t at = strlen(text);
@@ -49,7 +49,7 @@ static char *text_of_rules(const sw_optim *o) {
 static char *text_of_estimator(const sw_optim *o) {
     enum { DEPTH = 6 };
     const size_t size = (size_t)DEPTH * METHOD_TEXT;
-    char *text = sw_alloc(size);
+    char *text = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, size);
     for (const swo_estimate *e = o->estimate; text && e; e = e->inner) {
         const size_t at = strlen(text);
         text_print_method(text + at, size - at, e->e.method->name, e->e.method->options, &e->values);
@@ -60,7 +60,7 @@ static char *text_of_estimator(const sw_optim *o) {
 }
 
 static char *text_of_average(const sw_optim *o) {
-    char *text = sw_alloc(METHOD_TEXT);
+    char *text = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, METHOD_TEXT);
     if (text && o->average)
         text_print_method(text, METHOD_TEXT, o->average->name, o->average->options, &o->average_values);
     else if (text)
@@ -69,7 +69,7 @@ static char *text_of_average(const sw_optim *o) {
 }
 
 static char *text_of_search(const sw_optim *o) {
-    char *text = sw_alloc(METHOD_TEXT);
+    char *text = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, METHOD_TEXT);
     if (text && o->search)
         text_print_method(text, METHOD_TEXT, o->search->name, o->search->options, &o->search_values);
     else if (text)

@@ -32,11 +32,12 @@ static void trial_free(trial_copy *c) {
 
 static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *group, int64_t count,
                              const int64_t slot_count[SW_MAX_SLOTS]) {
-    *c = (trial_copy){.x = sw_alloc_array(count, swo_size(o))};
+    *c = (trial_copy){.x = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, count, swo_size(o))};
     bool all = c->x != NULL;
     for (int i = 0; i < SW_MAX_SLOTS && all; i++)
         if (group->slot[i]) {
-            c->slot[i] = sw_alloc_array(slot_count[i], swo_slot_size(&group->rule->slots[i], o->type));
+            c->slot[i] = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, slot_count[i],
+                                            swo_slot_size(&group->rule->slots[i], o->type));
             all = c->slot[i] != NULL;
         }
     if (!all)

@@ -1,8 +1,16 @@
-/* Allocation without zeroing, unique ids, and a hash of 64 bits. */
+/* Allocation without zeroing, and its accounts; unique ids; a hash of 64 bits. */
 #ifndef SWALE_BASE_ALLOCATION_H
 #define SWALE_BASE_ALLOCATION_H
 
-void *swi_alloc_raw(size_t bytes); /* not zeroed */
+#include <swale/memory.h>
+
+void *swi_alloc_raw(sw_account account, size_t bytes); /* not zeroed */
+
+/* Lines of the report: an account's line for everything without a name, or a named one. -1 and an error if there is no
+ * such account. */
+int swi_account_entry(sw_account account, const char *owner, const char *name);
+void swi_account_add(int entry, size_t bytes);
+void swi_account_remove(int entry, size_t bytes);
 /* Declares that the memory at this address holds a new object, so that sw_may_free accepts the address again. */
 void swi_forget_freed(const void *object);
 uint64_t swi_mix(uint64_t bits); /* a bijection: every bit of the result depends on all bits */

@@ -132,7 +132,7 @@ int64_t sw_array_count(const sw_array *array) {
 sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape) {
     sw_array a = sw_array_view("", type, rank, shape);
     if (a.data)
-        a.data = sw_alloc_array(sw_array_count(&a), swi_size(type));
+        a.data = sw_alloc_array_for(SW_ACCOUNT_DATA, sw_array_count(&a), swi_size(type));
     return a;
 }
 

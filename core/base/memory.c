@@ -4,6 +4,7 @@
 #include <swale/status.h>
 
 #include "core/base/allocation.h"
+#include "core/base/poison.h"
 
 #include <limits.h>
 #include <stdatomic.h>
@@ -45,46 +46,106 @@ void sw_set_allocator(const sw_allocator *allocator) {
     }
 }
 
-void *swi_alloc_raw(size_t bytes) {
-    if (bytes > SIZE_MAX / 2) {
+/* ---- Blocks ---- */
+
+/* In front of the memory that a caller gets: what sw_free needs. Memory keeps its alignment if the block begins a whole
+ * line before it; a string needs none, and begins in the line of its header. */
+typedef struct block_header {
+    size_t bytes;    /* that the allocator was asked for */
+    uint32_t entry;  /* of the accounts */
+    uint32_t offset; /* of the memory in the block */
+} block_header;
+
+enum { STRING_OFFSET = sizeof(block_header) };
+_Static_assert(STRING_OFFSET == 16, "memory.h states it");
+
+/* Memory of 0 bytes has a line too, so that its pointer lies in the block. */
+static void *block_new(int entry, size_t bytes, size_t offset) {
+    if (entry < 0)
+        return NULL;
+    char *block = NULL;
+    const size_t rounded = ((bytes ? bytes : 1) + offset + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
+    if (bytes <= SIZE_MAX / 2)
+        block = active_allocator.allocate(active_allocator.user, rounded, SW_ALIGNMENT);
+    if (!block) {
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested", bytes);
         return NULL;
     }
-    size_t rounded = (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
-    void *memory = active_allocator.allocate(active_allocator.user, rounded ? rounded : SW_ALIGNMENT, SW_ALIGNMENT);
-    if (!memory)
-        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested", bytes);
-    else
-        swi_forget_freed(memory);
-    return memory;
+    const block_header header = {.bytes = rounded, .entry = (uint32_t)entry, .offset = (uint32_t)offset};
+    memcpy(block + offset - sizeof header, &header, sizeof header);
+    SWI_POISON(block, offset);
+    swi_account_add(entry, rounded);
+    swi_forget_freed(block + offset);
+    return block + offset;
 }
 
-void *sw_alloc(size_t bytes) {
-    void *memory = swi_alloc_raw(bytes);
+static block_header block_header_of(const void *memory) {
+    block_header header;
+    SWI_UNPOISON((const char *)memory - sizeof header, sizeof header);
+    memcpy(&header, (const char *)memory - sizeof header, sizeof header);
+    SWI_POISON((const char *)memory - sizeof header, sizeof header);
+    return header;
+}
+
+void sw_free(void *memory) {
+    if (!memory)
+        return;
+    const block_header header = block_header_of(memory);
+    char *block = (char *)memory - header.offset;
+    SWI_UNPOISON(block, header.offset);
+    swi_account_remove((int)header.entry, header.bytes);
+    active_allocator.release(active_allocator.user, block);
+}
+
+/* ---- Memory ---- */
+
+static void *alloc_zeroed(int entry, size_t bytes) {
+    void *memory = block_new(entry, bytes, SW_ALIGNMENT);
     if (memory)
         memset(memory, 0, bytes);
     return memory;
 }
 
-void *sw_alloc_array(int64_t count, size_t size) {
+static void *alloc_array(int entry, int64_t count, size_t size) {
     if (count < 0 || (size && (uint64_t)count > SIZE_MAX / 2 / size)) {
         sw_fail(SW_ERR_MEMORY, "out of memory: %lld elements of %zu bytes requested", (long long)count, size);
         return NULL;
     }
-    return sw_alloc((size_t)count * size);
+    return alloc_zeroed(entry, (size_t)count * size);
 }
 
-void sw_free(void *memory) {
-    if (memory)
-        active_allocator.release(active_allocator.user, memory);
+void *swi_alloc_raw(sw_account account, size_t bytes) {
+    return block_new(swi_account_entry(account, NULL, NULL), bytes, SW_ALIGNMENT);
+}
+
+void *sw_alloc_for(sw_account account, size_t bytes) {
+    return alloc_zeroed(swi_account_entry(account, NULL, NULL), bytes);
+}
+
+void *sw_alloc(size_t bytes) {
+    return sw_alloc_for(SW_ACCOUNT_OTHER, bytes);
+}
+
+void *sw_alloc_array_for(sw_account account, int64_t count, size_t size) {
+    return alloc_array(swi_account_entry(account, NULL, NULL), count, size);
+}
+
+void *sw_alloc_array_named(sw_account account, const char *owner, const char *name, int64_t count, size_t size) {
+    return alloc_array(swi_account_entry(account, owner, name), count, size);
+}
+
+void *sw_alloc_array(int64_t count, size_t size) {
+    return sw_alloc_array_for(SW_ACCOUNT_OTHER, count, size);
 }
 
 /* `array` is a pointer to a pointer of any type: memcpy reads and writes it without a cast that breaks aliasing. */
-sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size) {
-    void *from, *to = sw_alloc_array(count, size);
-    if (!to)
-        return SW_ERR_MEMORY;
+sw_status sw_resize_array_for(sw_account account, void *array, int64_t used, int64_t count, size_t size) {
+    void *from;
     memcpy(&from, array, sizeof from);
+    const int entry = from ? (int)block_header_of(from).entry : swi_account_entry(account, NULL, NULL);
+    void *to = alloc_array(entry, count, size);
+    if (!to)
+        return sw_last_failure();
     if (from && used > 0)
         memcpy(to, from, (size_t)used * size);
     sw_free(from);
@@ -92,22 +153,30 @@ sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size)
     return SW_OK;
 }
 
-sw_status sw_grow_array(void *array, int *capacity, int used, int first, size_t size) {
+sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size) {
+    return sw_resize_array_for(SW_ACCOUNT_OTHER, array, used, count, size);
+}
+
+sw_status sw_grow_array_for(sw_account account, void *array, int *capacity, int used, int first, size_t size) {
     if (used < *capacity)
         return SW_OK;
     if (*capacity > INT_MAX / 2)
         return sw_fail(SW_ERR_MEMORY, "out of memory: more than %d elements of %zu bytes", *capacity, size);
     const int doubled = *capacity ? 2 * *capacity : first;
-    SW_TRY(sw_resize_array(array, used, doubled, size));
+    SW_TRY(sw_resize_array_for(account, array, used, doubled, size));
     *capacity = doubled;
     return SW_OK;
+}
+
+sw_status sw_grow_array(void *array, int *capacity, int used, int first, size_t size) {
+    return sw_grow_array_for(SW_ACCOUNT_OTHER, array, capacity, used, first, size);
 }
 
 char *sw_strdup(const char *string) {
     if (!string)
         return NULL;
     size_t length = strlen(string) + 1;
-    char *copy = swi_alloc_raw(length);
+    char *copy = block_new(swi_account_entry(SW_ACCOUNT_OTHER, NULL, NULL), length, STRING_OFFSET);
     if (copy)
         memcpy(copy, string, length);
     return copy;

@@ -27,22 +27,77 @@ SW_API void sw_set_allocator(const sw_allocator *allocator);
 /* The alignment in bytes: the size of a cache line and of the widest vector register of x86-64. */
 enum { SW_ALIGNMENT = 64 };
 /* Allocates `bytes` of zeroed memory, aligned to SW_ALIGNMENT; free it by sw_free. NULL and an error (SW_ERR_MEMORY) if
- * there is not enough memory. For 0 bytes the result is a valid pointer. */
+ * there is not enough memory. For 0 bytes the result is a valid pointer. The memory belongs to SW_ACCOUNT_OTHER. */
 SW_API void *sw_alloc(size_t bytes);
 /* Allocates `count` elements of `size` bytes, as sw_alloc. A negative count, or a product that overflows, is an error
  * (SW_ERR_MEMORY). */
 SW_API void *sw_alloc_array(int64_t count, size_t size);
-/* Frees memory from sw_alloc, sw_alloc_array or sw_strdup. Accepts NULL. */
+/* Frees memory from sw_alloc, sw_strdup and the other functions of this header. Accepts NULL. */
 SW_API void sw_free(void *memory);
 /* Replaces an array from sw_alloc_array by one of `count` elements of `size` bytes. The first `used` elements are
  * copied, the others are zero. `array` is the address of the pointer to the array (a T **); the pointer may be NULL,
- * for an array that is not allocated yet. After an error the pointer and the array are unchanged. */
+ * for an array that is not allocated yet. After an error the pointer and the array are unchanged.
+ * The array stays in its account. */
 SW_API sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size);
 /* Makes room for one more element in an array that holds `used` elements. If the array is full, its capacity doubles,
  * or becomes `first` if it was 0. */
 SW_API sw_status sw_grow_array(void *array, int *capacity, int used, int first, size_t size);
 /* Returns a copy of a string, which the caller frees by sw_free; NULL for NULL, and after an error. */
 SW_API char *sw_strdup(const char *string);
+
+/* ---- Accounts ---- */
+
+/* What memory is for. Every allocation of the library belongs to one account. */
+typedef enum sw_account {
+    SW_ACCOUNT_OTHER = 0,   /* objects, names, archives, and what a program allocates by sw_alloc */
+    SW_ACCOUNT_PARAMETERS,  /* vectors of parameters */
+    SW_ACCOUNT_GRADIENTS,   /* gradient blocks, with the rounding errors of their sums */
+    SW_ACCOUNT_OPTIMIZER,   /* what rules, estimators and averages keep between steps, by the name of the slot */
+    SW_ACCOUNT_TAPE,        /* tapes: nodes, values, intermediate gradients, scratch of operations */
+    SW_ACCOUNT_TEMPORARIES, /* memory without contents between two calls, even if it is kept: copies for undoing a step,
+                             * workspaces, scratch of workers */
+    SW_ACCOUNT_DATA,        /* sources, loaders, batches, arrays of sw_array_new */
+    SW_ACCOUNTS             /* their number */
+} sw_account;
+/* "parameters", "optimizer" and so on; NULL if there is no such account. */
+SW_API const char *sw_account_name(sw_account account);
+
+/* sw_alloc, sw_alloc_array, sw_resize_array and sw_grow_array for memory of an account. An array that exists already
+ * stays in its account. An account that does not exist is an error (SW_ERR_ARGUMENT). */
+SW_API void *sw_alloc_for(sw_account account, size_t bytes);
+SW_API void *sw_alloc_array_for(sw_account account, int64_t count, size_t size);
+SW_API sw_status sw_resize_array_for(sw_account account, void *array, int64_t used, int64_t count, size_t size);
+SW_API sw_status sw_grow_array_for(sw_account account, void *array, int *capacity, int used, int first, size_t size);
+/* sw_alloc_array_for under a name of the account, which sw_memory_report lists: "adamw.m" for owner "adamw" and name
+ * "m". Of the two together at most 62 bytes are kept. Arrays of one name count together. The process keeps the names;
+ * after 512 different ones, memory of a new name is counted without a name. */
+SW_API void *sw_alloc_array_named(sw_account account, const char *owner, const char *name, int64_t count, size_t size);
+
+/* How many bytes an account has now, and had at most at one time since the start or sw_memory_reset_peaks; 0 for an
+ * account that does not exist. Bytes are those that the allocator was asked for: a block is rounded up to SW_ALIGNMENT
+ * bytes, and in front of it are SW_ALIGNMENT bytes (16 for sw_strdup) that hold its size and account. The totals are
+ * therefore exactly the bytes that the functions of sw_set_allocator have handed out and not got back. While other
+ * threads allocate, totals and accounts may be read at different times.
+ *
+ * Not included: what jansson allocates while the header of an archive is parsed, the buffers of OpenBLAS (see
+ * sw_blas_ready), stacks of threads, and arrays of the program. */
+SW_API size_t sw_memory_live(sw_account account);
+SW_API size_t sw_memory_peak(sw_account account);
+SW_API size_t sw_memory_live_total(void);
+SW_API size_t sw_memory_peak_total(void); /* of the sum: at most the sum of the accounts' peaks */
+/* The peaks become the bytes of now. */
+SW_API void sw_memory_reset_peaks(void);
+
+/* A line of the report. */
+typedef struct sw_memory_entry {
+    sw_account account;
+    const char *name;  /* valid for the life of the process; NULL: everything in the account that has no name */
+    size_t live, peak; /* bytes */
+} sw_memory_entry;
+/* Fills in at most `most` entries, in the order of the accounts, and returns how many there are (which may be more). An
+ * entry is left out if its live and its peak are 0. The sum of `live` over all entries is sw_memory_live_total().
+ * `entries` may be NULL if `most` is 0. */
+SW_API int sw_memory_report(sw_memory_entry *entries, int most);
 
 /* ---- Lifetimes ---- */
 

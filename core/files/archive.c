@@ -82,7 +82,7 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
     if (!array->data && count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: %s has no data", name);
     const size_t bytes = (size_t)count * swi_size(array->type);
-    void *copied = copy ? swi_alloc_raw(bytes) : NULL;
+    void *copied = copy ? swi_alloc_raw(SW_ACCOUNT_OTHER, bytes) : NULL;
     swi_entry *entry = copy && !copied ? NULL : swi_archive_add(a, name);
     if (!entry) {
         sw_free(copied);

@@ -202,7 +202,7 @@ sw_status swi_writer_open(swi_writer *w, const char *path) {
     *w = (swi_writer){.path = path, .file = -1, .folder = -1};
     SW_TRY(writer_check_target(w, &kind, &exists));
     SW_TRY(writer_find(w, exists));
-    w->buffer = sw_alloc(BUFFER);
+    w->buffer = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, BUFFER);
     if (!w->buffer)
         return swi_file_no_memory(path, had_error);
     SW_TRY(writer_open_temporary(w));

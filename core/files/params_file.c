@@ -16,7 +16,7 @@
  * memory. */
 static char *params_join_name(const char *prefix, const char *name) {
     const size_t size = strlen(prefix) + strlen(name) + 1;
-    char *whole = sw_alloc(size);
+    char *whole = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, size);
     if (whole)
         snprintf(whole, size, "%s%s", prefix, name);
     return whole;
@@ -228,8 +228,8 @@ static void params_copy(const sw_param *p, const sw_array *from) {
 static sw_status params_unpack(match *m, sw_params *p) {
     const char *path = m->archive->path ? m->archive->path : "archive";
     const bool had_error = sw_error() != NULL;
-    m->from = sw_alloc_array(p->count, sizeof *m->from);
-    m->used = sw_alloc_array(m->archive->entries, sizeof *m->used);
+    m->from = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, p->count, sizeof *m->from);
+    m->used = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, m->archive->entries, sizeof *m->used);
     if (!m->from || !m->used)
         return swi_file_no_memory(path, had_error);
     SW_TRY(match_names(m));

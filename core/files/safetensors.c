@@ -106,7 +106,7 @@ static sw_status safetensors_read_tensors(header *h, sw_archive *a) {
     const char *name;
     json_t *value;
     const bool had_error = sw_error() != NULL;
-    h->tensor = sw_alloc_array((int64_t)json_object_size(h->json), sizeof *h->tensor);
+    h->tensor = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, (int64_t)json_object_size(h->json), sizeof *h->tensor);
     if (!h->tensor)
         return swi_file_no_memory(h->path, had_error);
     json_object_foreach(h->json, name, value) {
@@ -183,7 +183,7 @@ static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h
     if ((int64_t)length > r->size - 8)
         return FAIL(h, "truncated: a header of %llu bytes, of which the file has %lld", (unsigned long long)length,
                     (long long)r->size - 8);
-    char *text = swi_alloc_raw((size_t)length);
+    char *text = swi_alloc_raw(SW_ACCOUNT_TEMPORARIES, (size_t)length);
     if (!text)
         return swi_file_no_memory(h->path, had_error);
     sw_status status = swi_reader_take(r, text, (int64_t)length);
@@ -223,7 +223,7 @@ static sw_status safetensors_read_arrays(swi_reader *r, sw_archive *a, const hea
     const bool had_error = sw_error() != NULL;
     for (int i = 0; i < h->tensors; i++)
         total += safetensors_memory_bytes(&h->tensor[i]);
-    a->block = swi_alloc_raw((size_t)total);
+    a->block = swi_alloc_raw(SW_ACCOUNT_OTHER, (size_t)total);
     if (!a->block)
         return swi_file_no_memory(h->path, had_error);
     for (int i = 0; i < h->tensors; i++) {
@@ -291,7 +291,7 @@ static sw_status safetensors_put_texts(json_t *json, const char *path, const sw_
     if (a->texts == 0)
         return SW_OK;
     const bool had_error = sw_error() != NULL;
-    swi_text *sorted = sw_alloc_array(a->texts, sizeof *sorted);
+    swi_text *sorted = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, a->texts, sizeof *sorted);
     if (!sorted)
         return swi_file_no_memory(path, had_error);
     memcpy(sorted, a->text, (size_t)a->texts * sizeof *sorted);
@@ -355,7 +355,7 @@ static sw_status safetensors_print_header(const json_t *json, const char *path, 
         return swi_file_fail(path, SW_ERR_ARGUMENT, "its names and texts take %zu bytes; at most %d are allowed",
                              padded, LONGEST_HEADER);
     *size = 8 + padded;
-    *text = swi_alloc_raw(*size);
+    *text = swi_alloc_raw(SW_ACCOUNT_TEMPORARIES, *size);
     if (!*text)
         return swi_file_no_memory(path, had_error);
     memset(*text, ' ', *size);
@@ -386,7 +386,7 @@ static sw_status safetensors_write(const sw_archive *a, const char *path) {
         if (!a->entry[i].array.data)
             return swi_file_fail(path, SW_ERR_TYPE, "%.200s is %s, which is not supported", a->entry[i].name,
                                  a->entry[i].stored);
-    swi_entry **sorted = sw_alloc_array(a->entries, sizeof *sorted);
+    swi_entry **sorted = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, a->entries, sizeof *sorted);
     if (!sorted)
         return swi_file_no_memory(path, had_error);
     for (int i = 0; i < a->entries; i++)

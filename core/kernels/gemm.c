@@ -247,7 +247,8 @@ sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M
     p.grid = grid_choose(p.small_kernel, a_transposed, b_transposed, M, N, K);
     const int64_t tiles = p.grid.row_tiles * p.grid.column_tiles;
     if (type == SW_F32 && K > LONG_SUM) {
-        p.sums = sw_alloc_array(tiles, (size_t)gemm_sum_block_elements(&p.grid) * (sizeof(double) + sizeof(float)));
+        p.sums = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, tiles,
+                                    (size_t)gemm_sum_block_elements(&p.grid) * (sizeof(double) + sizeof(float)));
         if (!p.sums)
             return SW_ERR_MEMORY;
     }

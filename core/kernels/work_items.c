@@ -116,7 +116,7 @@ sw_status sw_parallel_items(sw_work_item work, void *args, int64_t items, size_t
     if (scratch_bytes == 0 || items == 0)
         return sw_parallel_items_with_scratch(work, args, items, 0, NULL, 0);
     const size_t bytes = sw_parallel_scratch(items, scratch_bytes);
-    void *scratch = swi_alloc_raw(bytes);
+    void *scratch = swi_alloc_raw(SW_ACCOUNT_TEMPORARIES, bytes);
     if (!scratch)
         return SW_ERR_MEMORY;
     const sw_status status = sw_parallel_items_with_scratch(work, args, items, scratch_bytes, scratch, bytes);

@@ -105,7 +105,7 @@ sw_status sw_objective_lipschitz(const sw_objective *f, double *largest, double 
     if (curvature == 0)
         return sw_fail(SW_ERR_ARGUMENT, "objective_lipschitz: the second derivative of the %s loss has no bound",
                        sw_head_name(f->glm->head));
-    double *squares = sw_alloc_array(f->n, sizeof *squares), top = 0, sum = 0;
+    double *squares = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, f->n, sizeof *squares), top = 0, sum = 0;
     if (!squares)
         return SW_ERR_MEMORY;
     sw_objective_squared_norms(f, squares);
@@ -138,7 +138,7 @@ static sw_status glm_take(const char *what, const sw_array *from, sw_dtype type,
         *data = from->data;
         return SW_OK;
     }
-    *copy = sw_alloc_array(count, swi_size(type));
+    *copy = sw_alloc_array_for(SW_ACCOUNT_DATA, count, swi_size(type));
     if (!*copy)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < count; i++)
@@ -167,7 +167,7 @@ static sw_status glm_take_classes(sw_glm *m, const sw_array *y, const sw_glm_opt
     if ((y->type != SW_I32 && y->type != SW_U8) || y->rank != 1)
         return sw_fail(SW_ERR_TYPE, "glm: y is %s %s; the %s loss takes class ids, i32 or u8 [n]",
                        sw_dtype_name(y->type), sw_shape_text(y->rank, y->shape), sw_head_name(o->head));
-    int32_t *label = sw_alloc_array(y->shape[0], sizeof *label), most = 0;
+    int32_t *label = sw_alloc_array_for(SW_ACCOUNT_DATA, y->shape[0], sizeof *label), most = 0;
     m->y_copy = label;
     if (!label)
         return SW_ERR_MEMORY;
@@ -206,7 +206,7 @@ static sw_status glm_take_weights(sw_glm *m, const sw_glm_options *o) {
         return sw_fail(SW_ERR_ARGUMENT, "glm: the %s loss has no classes to weigh", sw_head_name(o->head));
     const int64_t n = m->objective.n;
     double sum = 0, most = 0;
-    m->weight = sw_alloc_array(n, sizeof *m->weight);
+    m->weight = sw_alloc_array_for(SW_ACCOUNT_DATA, n, sizeof *m->weight);
     if (!m->weight)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < n; i++) {
@@ -277,7 +277,7 @@ sw_glm *sw_glm_new(sw_dtype type, const sw_array *x, const sw_array *y, const sw
     sw_glm_options o = {.size = sizeof o};
     if (glm_options(type, options, &o) != SW_OK || glm_check_array("x", x, 2, 2) != SW_OK)
         return NULL;
-    sw_glm *m = sw_alloc(sizeof *m);
+    sw_glm *m = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *m);
     if (m && (glm_take("x", x, type, &m->data.dense, &m->x_copy) != SW_OK ||
               glm_fill(m, type, x->shape[0], x->shape[1], y, &o) != SW_OK)) {
         sw_glm_free(m);
@@ -304,7 +304,7 @@ sw_glm *sw_glm_new_sparse(sw_dtype type, const sw_csr *x, const sw_array *y, con
     sw_glm_options o = {.size = sizeof o};
     if (glm_options(type, options, &o) != SW_OK)
         return NULL;
-    sw_glm *m = sw_alloc(sizeof *m);
+    sw_glm *m = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *m);
     if (m && (glm_take_sparse(m, type, x) != SW_OK || glm_fill(m, type, x->rows, x->columns, y, &o) != SW_OK)) {
         sw_glm_free(m);
         m = NULL;
@@ -338,7 +338,7 @@ static sw_status glm_predict(const sw_glm *m, const void *x, const sw_objective 
     if (!fresh && (z->type != m->params->type || z->rank != 2 || z->shape[0] != f->n || z->shape[1] != f->outputs))
         return sw_fail(SW_ERR_SHAPE, "glm_predict: z is %s %s; %s %s is needed", sw_dtype_name(z->type),
                        sw_shape_text(z->rank, z->shape), sw_dtype_name(m->params->type), sw_shape_text(2, shape));
-    int64_t *ids = sw_alloc_array(f->n, sizeof *ids);
+    int64_t *ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, f->n, sizeof *ids);
     sw_array out = fresh ? sw_array_new(m->params->type, 2, shape) : *z;
     sw_status status = ids && out.data ? SW_OK : SW_ERR_MEMORY;
     for (int64_t i = 0; ids && i < f->n; i++)

@@ -147,7 +147,7 @@ static sw_status objective_call_gradient(const sw_objective *f, sw_tape *tape, c
     const bool arena_ids = !ids && tape;
     if (arena_ids)
         sw_tape_reset(tape);
-    if (!ids && !tape && (heap_ids = sw_alloc_array(count, sizeof *heap_ids)))
+    if (!ids && !tape && (heap_ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, count, sizeof *heap_ids)))
         for (int64_t i = 0; i < count; i++)
             heap_ids[i] = i;
     ids = heap_ids ? heap_ids : arena_ids ? objective_ids(f, tape, NULL, 0, count) : ids;

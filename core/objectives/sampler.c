@@ -48,11 +48,11 @@ sw_sampler *sw_sampler_new(int64_t n, int64_t batch, sw_order order, uint64_t se
         sw_fail(SW_ERR_ARGUMENT, "sampler: %d is not a value of sw_order", (int)order);
         return NULL;
     }
-    sw_sampler *s = sw_alloc(sizeof *s);
+    sw_sampler *s = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s);
     if (!s)
         return NULL;
     *s = (sw_sampler){.n = n, .batch = batch, .order = order, .seed = seed};
-    s->ids = sw_alloc_array(n, sizeof *s->ids);
+    s->ids = sw_alloc_array_for(SW_ACCOUNT_DATA, n, sizeof *s->ids);
     if (!s->ids) {
         sw_free(s);
         return NULL;

@@ -18,13 +18,13 @@ sw_gradient *sw_gradient_view(sw_params *params) {
         sw_fail(SW_ERR_STATE, "gradient: the parameters are not built");
         return NULL;
     }
-    sw_gradient *g = sw_alloc(sizeof *g);
+    sw_gradient *g = sw_alloc_for(SW_ACCOUNT_GRADIENTS, sizeof *g);
     if (!g)
         return NULL;
     g->params = params;
     g->type = params->type;
     g->fresh = true;
-    g->written = sw_alloc((size_t)params->count);
+    g->written = sw_alloc_for(SW_ACCOUNT_GRADIENTS, (size_t)params->count);
     if (!g->written) {
         sw_free(g);
         return NULL;
@@ -37,7 +37,7 @@ sw_gradient *sw_gradient_new(sw_params *params) {
     if (!g)
         return NULL;
     g->type = params->storage;
-    g->owned = g->data = sw_alloc_array(params->dim, swi_size(g->type));
+    g->owned = g->data = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, params->dim, swi_size(g->type));
     if (!g->data) {
         sw_gradient_free(g);
         return NULL;
@@ -75,7 +75,7 @@ static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
 static sw_status gradient_begin_sum(sw_gradient *g) {
     const size_t dim = (size_t)g->params->dim;
     if (g->type != SW_F64) {
-        if (!g->low && !(g->low = sw_alloc_array(g->params->dim, sizeof *g->low)))
+        if (!g->low && !(g->low = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, g->params->dim, sizeof *g->low)))
             return SW_ERR_MEMORY;
         memset(g->low, 0, dim * sizeof *g->low);
     }

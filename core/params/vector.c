@@ -182,7 +182,7 @@ sw_status sw_params_build(sw_params *p) {
         dim += param->count;
     }
     p->dim = dim;
-    p->x = sw_alloc_array(dim, swi_size(p->type));
+    p->x = sw_alloc_array_for(SW_ACCOUNT_PARAMETERS, dim, swi_size(p->type));
     p->gradient = p->x ? sw_gradient_new(p) : NULL;
     if (!p->gradient) {
         sw_free(p->x);
@@ -248,7 +248,8 @@ sw_status sw_params_reinitialize(sw_params *p) {
     for (int i = 0; i < p->count; i++)
         if (p->initializer[i].init.fill && p->list[i]->count > largest)
             largest = p->list[i]->count;
-    double *values = sw_alloc_array(largest, sizeof *values); /* f64, so that f32 and f64 start at the same point */
+    /* f64, so that f32 and f64 start at the same point */
+    double *values = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, largest, sizeof *values);
     if (!values)
         return SW_ERR_MEMORY;
     sw_status status = SW_OK;

@@ -10,13 +10,8 @@
 #include <string.h>
 
 #ifdef SWI_POISONING
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
-#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
 enum { GAP = SW_ALIGNMENT }; /* memory after each block in which the sanitizer detects an overrun */
 #else
-#define POISON(p, n) ((void)0)
-#define UNPOISON(p, n) ((void)0)
 enum { GAP = 0 };
 #endif
 
@@ -59,7 +54,7 @@ static bool arena_next_chunk(swi_arena *a, size_t bytes) {
     if (size < bytes)
         size = bytes;
     const bool pending = swi_pending_status != SW_OK;
-    char *memory = swi_alloc_raw(size);
+    char *memory = swi_alloc_raw(SW_ACCOUNT_TAPE, size);
     if (!memory && !pending && a->chunks) {
         sw_clear_error();
         sw_fail(SW_ERR_MEMORY,
@@ -69,7 +64,7 @@ static bool arena_next_chunk(swi_arena *a, size_t bytes) {
     }
     if (!memory)
         return false;
-    POISON(memory, size);
+    SWI_POISON(memory, size);
     a->chunk[a->chunks].memory = memory;
     a->chunk[a->chunks].size = size;
     a->chunks++;
@@ -86,7 +81,7 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
     int class = arena_class(lines, &rounded);
     char *block = a->list[class];
     if (block) {
-        UNPOISON(block, sizeof(void *));
+        SWI_UNPOISON(block, sizeof(void *));
         memcpy(&a->list[class], block, sizeof(void *));
         if (!a->list[class])
             a->filled[class / 64] &= ~((uint64_t)1 << (class % 64));
@@ -100,7 +95,7 @@ void *swi_arena_alloc_any(swi_arena *a, size_t bytes) {
     a->live += rounded * SW_ALIGNMENT;
     if (a->live > a->peak)
         a->peak = a->live;
-    UNPOISON(block, bytes);
+    SWI_UNPOISON(block, bytes);
     return block;
 }
 
@@ -108,11 +103,11 @@ void swi_arena_release_any(swi_arena *a, void *block, size_t bytes) {
     size_t lines = bytes ? (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT : 1, rounded;
     int class = arena_class(lines, &rounded);
     a->live -= rounded * SW_ALIGNMENT;
-    UNPOISON(block, sizeof(void *));
+    SWI_UNPOISON(block, sizeof(void *));
     memcpy(block, &a->list[class], sizeof(void *));
     a->list[class] = block;
     a->filled[class / 64] |= (uint64_t)1 << (class % 64);
-    POISON(block, rounded * SW_ALIGNMENT);
+    SWI_POISON(block, rounded * SW_ALIGNMENT);
 }
 
 static void arena_clear_lists(swi_arena *a) {
@@ -125,7 +120,7 @@ static void arena_clear_lists(swi_arena *a) {
 
 void swi_arena_reset(swi_arena *a) {
     for (int i = 0; i < a->chunks; i++)
-        POISON(a->chunk[i].memory, a->chunk[i].size);
+        SWI_POISON(a->chunk[i].memory, a->chunk[i].size);
     arena_clear_lists(a);
     arena_enter_chunk(a, 0, 0);
     a->live = a->peak = 0;
@@ -133,7 +128,7 @@ void swi_arena_reset(swi_arena *a) {
 
 void swi_arena_free(swi_arena *a) {
     for (int i = 0; i < a->chunks; i++) {
-        UNPOISON(a->chunk[i].memory, a->chunk[i].size);
+        SWI_UNPOISON(a->chunk[i].memory, a->chunk[i].size);
         sw_free(a->chunk[i].memory);
     }
     memset(a, 0, sizeof *a);
@@ -167,7 +162,7 @@ void swi_arena_restore(swi_arena *a, swi_mark_state *s, size_t current, size_t u
     a->live = s->live;
     for (size_t i = current; i < (size_t)a->chunks; i++) {
         size_t from = i == current ? used : 0;
-        POISON(a->chunk[i].memory + from, a->chunk[i].size - from);
+        SWI_POISON(a->chunk[i].memory + from, a->chunk[i].size - from);
         (void)from;
     }
     arena_enter_chunk(a, current, used);

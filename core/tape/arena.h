@@ -4,6 +4,8 @@
 
 #include <swale/memory.h>
 
+#include "core/base/poison.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -28,13 +30,6 @@ typedef struct swi_arena {
  * the same number of bytes. */
 void *swi_arena_alloc_any(swi_arena *arena, size_t bytes);
 void swi_arena_release_any(swi_arena *arena, void *block, size_t bytes);
-#if defined(__SANITIZE_ADDRESS__)
-#define SWI_POISONING 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SWI_POISONING 1
-#endif
-#endif
 
 /* Graphs of tiny tensors allocate blocks of one cache line. Therefore this case is inline, unless blocks are poisoned
  * for the address sanitizer. */

@@ -21,11 +21,12 @@ swi_binding *swi_binding_of(sw_tape *tape, sw_params *params) {
         if (b->params == params)
             place = b; /* the binding of a freed set, whose address the new set has */
     }
-    void *leaf = sw_alloc((size_t)params->count * sizeof *place->leaf);
+    void *leaf = sw_alloc_for(SW_ACCOUNT_TAPE, (size_t)params->count * sizeof *place->leaf);
     if (!leaf)
         return NULL;
     if (!place) {
-        if (sw_grow_array(&tape->binding, &tape->binding_capacity, tape->bindings, 2, sizeof *tape->binding) != SW_OK) {
+        if (sw_grow_array_for(SW_ACCOUNT_TAPE, &tape->binding, &tape->binding_capacity, tape->bindings, 2,
+                              sizeof *tape->binding) != SW_OK) {
             sw_free(leaf);
             return NULL;
         }

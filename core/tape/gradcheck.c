@@ -89,7 +89,7 @@ static sw_status check_run(check *c, double *worst) {
     if (value.type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed", sw_dtype_name(value.type));
     c->length = sw_array_count(&value);
-    c->cotangent = sw_alloc_array(c->length, sizeof(double));
+    c->cotangent = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, c->length, sizeof(double));
     if (!c->cotangent)
         return SW_ERR_MEMORY;
     sw_rng rng = {.key = sw_rng_key(c->o.seed, "gradcheck")};
@@ -102,7 +102,7 @@ static sw_status check_run(check *c, double *worst) {
             continue;
         /* check_compare resets the tape, so that the gradient is computed again and copied for each input. */
         int64_t n = sw_array_count(&c->inputs[i]);
-        double *analytic = sw_alloc_array(n, sizeof *analytic);
+        double *analytic = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, n, sizeof *analytic);
         if (!analytic)
             return SW_ERR_MEMORY;
         sw_tensor again = check_build(c);
@@ -143,7 +143,7 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
             return sw_fail(SW_ERR_ARGUMENT, "gradcheck: input %d has no data", i);
     }
     c.tape = sw_tape_new();
-    c.tensor = sw_alloc_array(count, sizeof *c.tensor);
+    c.tensor = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, count, sizeof *c.tensor);
     sw_status status = c.tape && c.tensor ? SW_OK : SW_ERR_MEMORY;
     if (status == SW_OK && !f)
         status = sw_fail(SW_ERR_ARGUMENT, "gradcheck: the function is NULL");

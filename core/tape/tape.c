@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 
 sw_tape *sw_tape_new(void) {
-    sw_tape *tape = swi_check_environment() == SW_OK ? sw_alloc(sizeof *tape) : NULL;
+    sw_tape *tape = swi_check_environment() == SW_OK ? sw_alloc_for(SW_ACCOUNT_TAPE, sizeof *tape) : NULL;
     if (!tape)
         return NULL;
     tape->switches = SW_RECORD | SW_TRAIN;
@@ -206,10 +206,10 @@ sw_status swi_more_nodes(sw_tape *tape) {
                        tape->count, sw_tape_held_bytes(tape) >> 20);
     if (tape->blocks == tape->block_capacity) {
         const uint32_t capacity = tape->block_capacity ? 2 * tape->block_capacity : 16;
-        SW_TRY(sw_resize_array(&tape->block, tape->blocks, capacity, sizeof *tape->block));
+        SW_TRY(sw_resize_array_for(SW_ACCOUNT_TAPE, &tape->block, tape->blocks, capacity, sizeof *tape->block));
         tape->block_capacity = capacity;
     }
-    swi_node *nodes = swi_alloc_raw(SWI_NODES * sizeof *nodes);
+    swi_node *nodes = swi_alloc_raw(SW_ACCOUNT_TAPE, SWI_NODES * sizeof *nodes);
     if (!nodes)
         return SW_ERR_MEMORY;
     tape->block[tape->blocks++] = nodes;

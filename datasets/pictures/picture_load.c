@@ -77,7 +77,7 @@ static sw_status picture_read_open(swd_picture *p, int file) {
     if (p->bytes > SWD_PICTURE_BYTES)
         return swd_picture_fail(p, SW_ERR_FORMAT, "%lld bytes are too many: at most %d are read", (long long)p->bytes,
                                 SWD_PICTURE_BYTES);
-    p->data = sw_alloc((size_t)p->bytes);
+    p->data = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, (size_t)p->bytes);
     if (!p->data)
         return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
     for (int64_t at = 0; at < p->bytes;) {
@@ -120,7 +120,7 @@ static sw_status picture_extend_palette(swd_picture *p) {
     const int64_t want = 3 * (int64_t)p->palette, more = want - p->palette_bytes;
     if (!p->palette_at || more <= 0)
         return SW_OK;
-    unsigned char *longer = sw_alloc((size_t)(p->bytes + more));
+    unsigned char *longer = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, (size_t)(p->bytes + more));
     if (!longer)
         return swd_picture_fail(p, SW_ERR_MEMORY, "out of memory");
     const int64_t end = p->palette_at + 8 + p->palette_bytes; /* the end of the palette's data, whose CRC was checked */

@@ -26,7 +26,7 @@ _Noreturn void swd_stb_abort(sw_status status, const char *reason) {
 void *swd_stb_malloc(size_t bytes) {
     if (bytes > SWD_STB_MEMORY - stb_current->in_use)
         swd_stb_abort(SW_ERR_FORMAT, "that would take more than 2 GiB of memory");
-    block *b = sw_alloc(HEADER + bytes);
+    block *b = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, HEADER + bytes);
     if (!b)
         swd_stb_abort(SW_ERR_MEMORY, "out of memory");
     *b = (block){.next = stb_current->blocks, .bytes = bytes};

@@ -60,7 +60,8 @@ static sw_status csv_check_options(sw_csv_options *o, const sw_csv_options *give
 
 static sw_status csv_resize(const swd_csv *c, void *list, const table *t, int64_t capacity, int64_t width,
                             size_t size) {
-    if (width > INT64_MAX / capacity || sw_resize_array(list, t->rows * width, capacity * width, size) != SW_OK)
+    if (width > INT64_MAX / capacity ||
+        sw_resize_array_for(SW_ACCOUNT_DATA, list, t->rows * width, capacity * width, size) != SW_OK)
         return swd_stream_fail_memory(&c->lines.in);
     return SW_OK;
 }
@@ -197,7 +198,7 @@ static sw_status csv_copy_names(const swd_csv *c, table *t) {
     size_t bytes = (size_t)c->features * sizeof *t->names, at = bytes;
     for (int64_t i = 0; i < c->columns; i++)
         bytes += c->role[i] == SWD_FEATURE ? strlen(swd_csv_field(c, i)) + 1 : 0;
-    t->names = sw_alloc(bytes);
+    t->names = sw_alloc_for(SW_ACCOUNT_DATA, bytes);
     if (!t->names)
         return swd_stream_fail_memory(&c->lines.in);
     for (int64_t i = 0, feature = 0; i < c->columns; i++) {

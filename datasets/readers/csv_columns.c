@@ -82,7 +82,7 @@ static sw_status csv_mark_target(swd_csv *c, bool header) {
 }
 
 sw_status swd_csv_roles(swd_csv *c, bool header) {
-    c->role = sw_alloc((size_t)c->columns); /* zeroed: all columns are features */
+    c->role = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, (size_t)c->columns); /* zeroed: all columns are features */
     if (!c->role)
         return swd_stream_fail_memory(&c->lines.in);
     SW_TRY(csv_mark_skipped(c, header));

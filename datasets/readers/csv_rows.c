@@ -95,7 +95,7 @@ static sw_status csv_parse_first_row(swd_csv *c, char *line) {
     for (const char *p = line; *p; p++)
         most += *p == c->o.delimiter;
     c->text = line;
-    c->field = sw_alloc_array(most, sizeof *c->field);
+    c->field = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, most, sizeof *c->field);
     if (!c->field)
         return swd_stream_fail_memory(&c->lines.in);
     while (line) {

@@ -36,7 +36,7 @@ static sw_status stream_fail_read(const swd_stream *s) {
 
 static void *zlib_allocate(void *user, unsigned items, unsigned size) {
     (void)user;
-    return sw_alloc_array(items, size);
+    return sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, items, size);
 }
 
 static void zlib_release(void *user, void *memory) {
@@ -45,7 +45,7 @@ static void zlib_release(void *user, void *memory) {
 }
 
 static sw_status stream_begin_inflate(swd_stream *s) {
-    s->block = sw_alloc(BLOCK);
+    s->block = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, BLOCK);
     if (!s->block)
         return swd_stream_fail_memory(s);
     s->z.zalloc = zlib_allocate;

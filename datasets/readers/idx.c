@@ -84,7 +84,7 @@ static sw_status idx_check_size(const swd_stream *r, const sw_array *array, int6
 static sw_status idx_read_growing(swd_stream *r, sw_array *array, int64_t count, int64_t capacity) {
     for (int64_t at = 0;;) {
         size_t made = 0;
-        if (sw_resize_array(&array->data, at, capacity, 1) != SW_OK)
+        if (sw_resize_array_for(SW_ACCOUNT_DATA, &array->data, at, capacity, 1) != SW_OK)
             return swd_stream_fail_memory(r);
         SW_TRY(swd_stream_read(r, (char *)array->data + at, (size_t)(capacity - at), &made));
         at += (int64_t)made;
@@ -106,7 +106,7 @@ static sw_status idx_read_contents(swd_stream *r, sw_array *array) {
         SW_TRY(idx_read_growing(r, array, count, LITTLE));
         return swd_stream_check_end(r);
     }
-    array->data = sw_alloc_array(count, 1);
+    array->data = sw_alloc_array_for(SW_ACCOUNT_DATA, count, 1);
     if (!array->data)
         return swd_stream_fail_memory(r);
     SW_TRY(idx_read_bytes(r, array->data, (size_t)count, "elements"));

@@ -46,7 +46,7 @@ static void names_free(names *list) {
 static bool names_add(names *list, char *name) {
     if (name && list->count == list->capacity) {
         const int64_t capacity = list->capacity ? 2 * list->capacity : 64;
-        if (sw_resize_array(&list->name, list->count, capacity, sizeof *list->name) != SW_OK) {
+        if (sw_resize_array_for(SW_ACCOUNT_DATA, &list->name, list->count, capacity, sizeof *list->name) != SW_OK) {
             sw_free(name);
             return false;
         }
@@ -66,7 +66,7 @@ static char *folder_join_path(const char *directory, const char *name) {
     size_t length = strlen(directory);
     const char *slash = length > 0 && directory[length - 1] == '/' ? "" : "/";
     size_t size = length + strlen(name) + 2;
-    char *path = sw_alloc(size);
+    char *path = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, size);
     if (path)
         snprintf(path, size, "%s%s%s", directory, slash, name);
     return path;
@@ -165,7 +165,7 @@ static sw_status folder_list_pictures(folder *f) {
         return sw_fail(SW_ERR_FORMAT, "%.700s: holds %s: a folder for each class is needed, with its pictures", f->path,
                        classes ? "too many folders" : "no folder");
     qsort(f->classes.name, (size_t)classes, sizeof(char *), names_compare);
-    f->first = sw_alloc_array(classes + 1, sizeof *f->first);
+    f->first = sw_alloc_array_for(SW_ACCOUNT_DATA, classes + 1, sizeof *f->first);
     if (!f->first)
         return folder_fail_memory(f);
     for (int64_t c = 0; c < classes; c++)
@@ -218,7 +218,8 @@ static sw_status folder_put_picture(folder *f, swd_memory_source *s, int64_t i, 
 static sw_status folder_read_pictures(folder *f, swd_memory_source *s) {
     unsigned char *scratch = NULL;
     sw_status status = SW_OK;
-    if (f->o.height > 0 && !(scratch = sw_alloc((size_t)(f->o.height * f->o.width * f->o.channels))))
+    if (f->o.height > 0 &&
+        !(scratch = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, (size_t)(f->o.height * f->o.width * f->o.channels))))
         return folder_fail_memory(f);
     for (int64_t i = 0; i < f->files.count && status == SW_OK; i++) {
         sw_array picture;

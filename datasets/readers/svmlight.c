@@ -121,7 +121,7 @@ static sw_status svmlight_classes(swd_svmlight *s, svmlight_data *d) {
         stored->borrowed_y = true;
         return SW_OK;
     }
-    d->class_values = sw_alloc_array(s->classes.count, sizeof *d->class_values);
+    d->class_values = sw_alloc_array_for(SW_ACCOUNT_DATA, s->classes.count, sizeof *d->class_values);
     if (!d->class_values || swd_classes_finish(&s->classes, true, s->ids, s->rows, stored) != SW_OK)
         return swd_stream_fail_memory(&s->lines.in);
     stored->y = sw_array_view(s->ids, SW_I32, SW_SHAPE(s->rows));

@@ -11,7 +11,9 @@
 /* ---- Memory ---- */
 
 sw_status swd_svmlight_resize(const swd_svmlight *s, void *list, int64_t used, int64_t wanted, size_t size) {
-    return sw_resize_array(list, used, wanted, size) == SW_OK ? SW_OK : swd_stream_fail_memory(&s->lines.in);
+    return sw_resize_array_for(SW_ACCOUNT_DATA, list, used, wanted, size) == SW_OK
+               ? SW_OK
+               : swd_stream_fail_memory(&s->lines.in);
 }
 
 /* The new capacity of a list with `used` elements, of which `before` come from earlier lines. The size of a file that

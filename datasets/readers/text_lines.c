@@ -42,7 +42,7 @@ static sw_status lines_grow(swd_lines *l) {
         l->line++;
         return swd_lines_fail(l, "has %d bytes or more", SWD_LONGEST_LINE);
     }
-    if (sw_resize_array(&l->buffer, (int64_t)l->end, (int64_t)capacity + 1, 1) != SW_OK)
+    if (sw_resize_array_for(SW_ACCOUNT_TEMPORARIES, &l->buffer, (int64_t)l->end, (int64_t)capacity + 1, 1) != SW_OK)
         return swd_stream_fail_memory(&l->in);
     l->capacity = capacity;
     return SW_OK;

@@ -22,7 +22,7 @@ static sw_status table_add_weight(sw_estimate *e, int64_t samples) {
 
 static sw_status table_fill_glm(sw_estimate *e, const void *x) {
     enum { CHUNK = 1000 };
-    int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
+    int64_t *ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, CHUNK, sizeof *ids);
     sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
     for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
         int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
@@ -42,7 +42,7 @@ static sw_status table_fill_glm(sw_estimate *e, const void *x) {
 
 static sw_status table_fill_rows(sw_estimate *e, const void *x) {
     const int64_t batch = swo_table_batch(e);
-    int64_t *ids = sw_alloc_array(batch, sizeof *ids);
+    int64_t *ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, batch, sizeof *ids);
     sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
     for (int64_t row = 0; row < swo_table_rows(e) && status == SW_OK; row++) {
         int64_t count = e->n - row * batch < batch ? e->n - row * batch : batch;

@@ -13,7 +13,7 @@ void *swo_svrg_entry(const sw_estimate *e, int64_t id) {
 
 sw_status swo_svrg_store(sw_estimate *e, void *full) {
     enum { CHUNK = 1000 };
-    int64_t *ids = sw_alloc_array(CHUNK, sizeof *ids);
+    int64_t *ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, CHUNK, sizeof *ids);
     sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
     double whole = 0;
     for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {

@@ -1,0 +1,161 @@
+/* How many bytes each account has, and had at most. This file allocates nothing. */
+#include <swale/memory.h>
+#include <swale/text.h>
+
+#include "core/base/allocation.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+typedef struct counter {
+    atomic_size_t live, peak;
+} counter;
+
+/* The first SW_ACCOUNTS entries are the accounts, without what has a name. An entry stays for the life of the process,
+ * since blocks refer to it by its index. */
+enum { NAMES = 512, NAME_BYTES = 64 };
+typedef struct entry {
+    counter bytes;
+    sw_account account;
+    char name[NAME_BYTES];
+} entry;
+
+static entry entries[SW_ACCOUNTS + NAMES];
+static atomic_int names; /* in use; grows with the mutex, after the entry is written */
+static counter accounts[SW_ACCOUNTS], total;
+
+/* ---- Counting ---- */
+
+static void counter_add(counter *c, size_t bytes) {
+    const size_t live = atomic_fetch_add_explicit(&c->live, bytes, memory_order_relaxed) + bytes;
+    size_t peak = atomic_load_explicit(&c->peak, memory_order_relaxed);
+    while (live > peak &&
+           !atomic_compare_exchange_weak_explicit(&c->peak, &peak, live, memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+static void counter_remove(counter *c, size_t bytes) {
+    atomic_fetch_sub_explicit(&c->live, bytes, memory_order_relaxed);
+}
+
+static sw_account account_of(int index) {
+    return index < SW_ACCOUNTS ? (sw_account)index : entries[index].account;
+}
+
+void swi_account_add(int index, size_t bytes) {
+    counter_add(&entries[index].bytes, bytes);
+    counter_add(&accounts[account_of(index)], bytes);
+    counter_add(&total, bytes);
+}
+
+void swi_account_remove(int index, size_t bytes) {
+    counter_remove(&entries[index].bytes, bytes);
+    counter_remove(&accounts[account_of(index)], bytes);
+    counter_remove(&total, bytes);
+}
+
+/* ---- Names ---- */
+
+/* A child of fork must not inherit it from a thread that it lacks. */
+static pthread_mutex_t names_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t names_once = PTHREAD_ONCE_INIT;
+
+static void names_lock(void) {
+    pthread_mutex_lock(&names_mutex);
+}
+
+static void names_unlock(void) {
+    pthread_mutex_unlock(&names_mutex);
+}
+
+static void names_watch_forks(void) {
+    pthread_atfork(names_lock, names_unlock, names_unlock);
+}
+
+/* The entry of a name, which is made if there is none; the account's without a name if there is no room. */
+static int names_find(sw_account account, const char *name) {
+    const int count = atomic_load(&names);
+    for (int i = SW_ACCOUNTS; i < SW_ACCOUNTS + count; i++)
+        if (entries[i].account == account && strcmp(entries[i].name, name) == 0)
+            return i;
+    if (count == NAMES)
+        return (int)account;
+    entry *e = &entries[SW_ACCOUNTS + count];
+    e->account = account;
+    memcpy(e->name, name, strlen(name) + 1);
+    atomic_store_explicit(&names, count + 1, memory_order_release);
+    return SW_ACCOUNTS + count;
+}
+
+int swi_account_entry(sw_account account, const char *owner, const char *name) {
+    if (!sw_account_name(account)) {
+        sw_fail(SW_ERR_ARGUMENT, "alloc_for: there is no account %d; SW_ACCOUNT_OTHER (0) to %d exist", (int)account,
+                SW_ACCOUNTS - 1);
+        return -1;
+    }
+    if (!owner || !name)
+        return (int)account;
+    char both[NAME_BYTES];
+    sw_format(both, sizeof both, "%s.%s", owner, name);
+    pthread_once(&names_once, names_watch_forks);
+    names_lock();
+    const int index = names_find(account, both);
+    names_unlock();
+    return index;
+}
+
+/* ---- Reading ---- */
+
+const char *sw_account_name(sw_account account) {
+    static const char *const name[SW_ACCOUNTS] = {"other", "parameters",  "gradients", "optimizer",
+                                                  "tape",  "temporaries", "data"};
+    return (int)account >= 0 && (int)account < SW_ACCOUNTS ? name[account] : NULL;
+}
+
+size_t sw_memory_live(sw_account account) {
+    return sw_account_name(account) ? atomic_load(&accounts[account].live) : 0;
+}
+
+size_t sw_memory_peak(sw_account account) {
+    return sw_account_name(account) ? atomic_load(&accounts[account].peak) : 0;
+}
+
+size_t sw_memory_live_total(void) {
+    return atomic_load(&total.live);
+}
+
+size_t sw_memory_peak_total(void) {
+    return atomic_load(&total.peak);
+}
+
+static void counter_reset_peak(counter *c) {
+    atomic_store(&c->peak, atomic_load(&c->live));
+}
+
+void sw_memory_reset_peaks(void) {
+    const int count = SW_ACCOUNTS + atomic_load_explicit(&names, memory_order_acquire);
+    for (int i = 0; i < count; i++)
+        counter_reset_peak(&entries[i].bytes);
+    for (int i = 0; i < SW_ACCOUNTS; i++)
+        counter_reset_peak(&accounts[i]);
+    counter_reset_peak(&total);
+}
+
+int sw_memory_report(sw_memory_entry *report, int most) {
+    const int count = SW_ACCOUNTS + atomic_load_explicit(&names, memory_order_acquire);
+    int found = 0;
+    for (int account = 0; account < SW_ACCOUNTS; account++)
+        for (int i = account; i < count; i = i < SW_ACCOUNTS ? SW_ACCOUNTS : i + 1) {
+            const sw_memory_entry line = {.account = (sw_account)account,
+                                          .name = i < SW_ACCOUNTS ? NULL : entries[i].name,
+                                          .live = atomic_load(&entries[i].bytes.live),
+                                          .peak = atomic_load(&entries[i].bytes.peak)};
+            if ((int)account_of(i) != account || (line.live == 0 && line.peak == 0))
+                continue;
+            if (found < most)
+                report[found] = line;
+            found++;
+        }
+    return found;
+}
