@@ -8,7 +8,7 @@
 static int64_t parameter_count(const sw_module *m) {
     int64_t total = 0;
     for (int i = 0; i < m->params; i++)
-        total += m->param[i]->tied ? 0 : m->param[i]->count;
+        total += m->param[i]->tied || m->param[i]->buffer ? 0 : m->param[i]->count;
     return total;
 }
 
@@ -81,6 +81,11 @@ void sw_model_print(const sw_model *model, FILE *to) {
     fprintf(to, "%10s\n", "parameters");
     print_module(model->root, 0, &c, to);
     print_line(0, "total", sw_dtype_name(sw_params_type(model->params)), "", &c, to);
-    fprintf(to, "%10lld\n", (long long)sw_params_dim(model->params));
+    const int64_t buffers = sw_params_buffer_dim(model->params);
+    fprintf(to, "%10lld\n", (long long)(sw_params_dim(model->params) - buffers));
+    if (buffers > 0) {
+        print_line(0, "buffers", "", "", &c, to);
+        fprintf(to, "%10lld\n", (long long)buffers);
+    }
     sw_locale_end(before);
 }

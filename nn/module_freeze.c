@@ -35,7 +35,7 @@ sw_module *sw_module_freeze(sw_module *module, bool frozen) {
 sw_status swn_settle_frozen(sw_module *module) {
     for (int i = 0; i < module->params; i++) {
         const sw_param *param = module->param[i];
-        if (!param->tied && param->frozen) {
+        if (!param->tied && param->frozen && !param->buffer) {
             if (!module->kept_frozen && !(module->kept_frozen = sw_alloc((size_t)module->params)))
                 return SW_ERR_MEMORY;
             module->kept_frozen[i] = true;

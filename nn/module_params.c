@@ -49,7 +49,7 @@ static sw_param *module_declare_param(sw_module *m, const char *name, const sw_m
     options.size = sizeof options;
     if (s && s->init.fill)
         options.init = s->init;
-    else if ((unsigned)options.role < SWN_ROLES && m->model->init[options.role].fill)
+    else if (!options.buffer && (unsigned)options.role < SWN_ROLES && m->model->init[options.role].fill)
         options.init = m->model->init[options.role];
     return sw_params_add(m->model->params, name, rank, shape, &options);
 }

@@ -183,8 +183,9 @@ sw_status swo_bind_objective(sw_optim *o, const sw_objective *f) {
 sw_tape *sw_optim_tape(sw_optim *o) {
     if (!o)
         sw_fail(SW_ERR_ARGUMENT, "tape: the optimizer is NULL");
-    else if (!o->tape)
-        o->tape = sw_tape_new();
+    else if (!o->tape && (o->tape = sw_tape_new()))
+        sw_tape_set_switch(o->tape, SW_UPDATE_BUFFERS,
+                           false); /* on in one evaluation of a step: sw_estimate_gradient */
     return o ? o->tape : NULL;
 }
 

@@ -26,6 +26,14 @@ void swo_estimate_free(swo_estimate *e) {
 
 /* ---- Gradients and losses ---- */
 
+/* Whether the samples are the step's own, from where the call before ended, so that each is reported once. */
+static bool estimate_is_first(const sw_estimate *e, const int64_t *ids, int64_t count) {
+    const int64_t before = ((const sw_optim *)e->optim)->statistics_of;
+    if (before + count > e->count)
+        return false;
+    return e->ids ? ids == e->ids + before : !ids && before == 0;
+}
+
 sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                void *g) {
     sw_optim *o = e->optim;
@@ -33,15 +41,17 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     sw_gradient_set_data(o->view, g);
     if (!value)
         value = &ignored;
-    bool update = o->statistics_pending && ids == e->ids;
-    if (update)
-        o->statistics_pending = false;
+    const bool update = estimate_is_first(e, ids, count);
     sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, update);
     sw_status status =
         ids ? sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view)
             : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value, o->view);
     sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
+    if (update) { /* the view drops its own with the next gradient */
+        o->statistics_of += count;
+        SW_TRY(sw_gradient_add_statistics(sw_params_gradient(o->params), o->view));
+    }
     if (value == &e->value)
         e->weight = sw_gradient_weight(o->view);
     swo_zero_frozen(o, g); /* objectives without a tape also write the elements of frozen parameters */

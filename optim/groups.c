@@ -110,7 +110,7 @@ static sw_status group_fill(sw_optim *o, int index) {
         return SW_ERR_MEMORY;
     for (int i = 0; i < all; i++) {
         sw_param *p = sw_params_at(o->params, i);
-        if (p->tied || group_index_of(o, p) != index)
+        if (p->tied || p->buffer || group_index_of(o, p) != index)
             continue;
         group->slot_at[group->params] = group->dim;
         group->param[group->params++] = p;
@@ -132,7 +132,7 @@ sw_status swo_groups_fill(sw_optim *o) {
     size_t workspace = 0;
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
-        if (!p->tied && group_index_of(o, p) < 0)
+        if (!p->tied && !p->buffer && group_index_of(o, p) < 0)
             return sw_fail(SW_ERR_ARGUMENT, "rule: parameter %s (%s) belongs to no group", p->name,
                            sw_role_name(p->role));
     }

@@ -74,7 +74,9 @@ void swo_norms_after(sw_optim *o, const void *g) {
     swo_zero_frozen(o, w->x); /* if they contain Inf, the difference is NaN */
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
-        if (!p->tied)
+        if (p->buffer)
+            w->norm[i] = (sw_norms){0};
+        else if (!p->tied)
             w->norm[i] = (sw_norms){norms_of_param(o, p, x), norms_of_param(o, p, g), norms_of_param(o, p, w->x)};
     }
 }

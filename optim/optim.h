@@ -15,13 +15,13 @@
  * with the reason.
  *
  * Every step has the same sequence: the estimator samples ids and evaluates gradients, each of which is checked for Inf
- * and NaN; the estimator combines them; the result is clipped; the rules update x; the average is updated; the
- * estimator commits its tables. Rules treat subnormal numbers (below 1e-38 in f32) as zero: see sw_subnormals_flush
+ * and NaN; the estimator combines them; the result is clipped; the rules update x; running statistics are committed
+ * ("Buffers" in params.h); the average is updated; the estimator commits its tables. Rules treat subnormal numbers (below 1e-38 in f32) as zero: see sw_subnormals_flush
  * (parallel.h). If eps is so small that this would matter, a rule stores its second moments in f64, which takes 4 more
  * bytes for each of their elements.
  *
- * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states and
- * averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it), so that the next step
+ * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states,
+ * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it), so that the next step
  * gets other samples. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the message gives the cause;
  * after sw_clear_error the count starts again.
  *

@@ -114,7 +114,8 @@ struct sw_optim {
     sw_tape *tape;
     sw_gradient *view; /* its data are set to the vector that the next gradient is written to */
     uint64_t draws;
-    bool statistics_pending; /* running statistics have not yet been updated in this step */
+    int64_t statistics_of; /* the number of samples of this step whose running statistics were reported */
+    double buffer_norm;    /* a bound of the 2-norm of the buffers after this step */
     /* average */
     const sw_average *average;
     swo_values average_values;

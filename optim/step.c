@@ -100,6 +100,16 @@ static sw_status step_penalized_norm(sw_optim *o, const void *g) {
     return SW_OK;
 }
 
+/* Moves the buffers. What is pending was checked before anything changed. */
+static sw_status step_commit_buffers(sw_optim *o) {
+    if (sw_params_buffer_dim(o->params) == 0)
+        return SW_OK;
+    SW_TRY(sw_gradient_commit_buffers(sw_params_gradient(o->params), sw_params_x(o->params), NAN));
+    if (o->average && o->any_infinite) /* a buffer that was infinite may be finite now */
+        swo_frozen_read(o);
+    return SW_OK;
+}
+
 /* Takes the rest of a step, from the combined gradient on. */
 static sw_status step_update(sw_optim *o, void *g) {
     if (isnan(o->norm)) /* g is a combination of several gradients, which may overflow */
@@ -111,6 +121,7 @@ static sw_status step_update(sw_optim *o, void *g) {
     if (o->clip > 0 && o->norm > o->clip)
         SW_TRY(step_clip(o, g));
     SW_TRY(swo_prepare_average(o)); /* reports wrong options before x changes */
+    SW_TRY(sw_gradient_check_buffers(sw_params_gradient(o->params), NULL, NAN, o->average ? &o->buffer_norm : NULL));
     swo_start_slots(o, false);
     for (swo_estimate *e = o->estimate; e; e = e->inner)
         if (o->objective && SWO_ESTIMATOR_HAS(e->e.method, fits))
@@ -122,6 +133,7 @@ static sw_status step_update(sw_optim *o, void *g) {
     o->seen = sw_params_version(o->params);
     swo_norms_before(o);
     SW_TRY(o->search ? swo_search_step(o, g) : swo_run_rules(o, g));
+    SW_TRY(step_commit_buffers(o));
     swo_norms_after(o, g);
     SW_TRY(swo_update_average(o)); /* it may refuse the step, and tables cannot be restored: so it comes first */
     if (o->objective) {
@@ -133,7 +145,9 @@ static sw_status step_update(sw_optim *o, void *g) {
     return SW_OK;
 }
 
+/* Of the gradient block nothing is left for the next step. */
 static sw_status step_finish(sw_optim *o, sw_status status) {
+    sw_gradient_make_fresh(sw_params_gradient(o->params));
     if (status != SW_OK) {
         swo_rollback_scalars(o, true);
         swo_bounds_forget(o);
@@ -144,9 +158,7 @@ static sw_status step_finish(sw_optim *o, sw_status status) {
 
 /* ---- For programs ---- */
 
-sw_status sw_optim_step(sw_optim *o) {
-    if (!o)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
+static sw_status step_check_by_hand(const sw_optim *o) {
     if (sw_error()) /* operations that were recorded after the error are not valid */
         return sw_error_status();
     for (const swo_estimate *e = o->estimate; e; e = e->inner)
@@ -155,17 +167,27 @@ sw_status sw_optim_step(sw_optim *o) {
                            "step: %s evaluates the objective itself: call "
                            "sw_optim_minimize instead",
                            o->search ? o->search->name : e->e.method->name);
+    return sw_gradient_is_fresh(sw_params_gradient(o->params))
+               ? sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first")
+               : SW_OK;
+}
+
+sw_status sw_optim_step(sw_optim *o) {
+    if (!o)
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
     sw_gradient *gradient = sw_params_gradient(o->params);
-    if (sw_gradient_is_fresh(gradient))
-        return sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
+    sw_status status = step_check_by_hand(o);
+    if (status != SW_OK) {
+        sw_gradient_drop_statistics(gradient);
+        return status;
+    }
     void *g = sw_gradient_data(gradient);
     swo_rollback_scalars(o, false);
     o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
     swo_zero_frozen(o, g);             /* a parameter may have been frozen after sw_backward */
-    sw_status status = sw_vector_norm(o->type, o->dim, g, &o->norm);
+    status = sw_vector_norm(o->type, o->dim, g, &o->norm);
     if (status == SW_OK)
         status = step_update(o, g);
-    sw_gradient_make_fresh(gradient);
     return step_finish(o, status);
 }
 
@@ -193,7 +215,8 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         return step_finish(o, status);
     o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     o->norm = NAN;
-    o->statistics_pending = true;
+    sw_gradient_drop_statistics(gradient); /* of passes that the program ran by itself */
+    o->statistics_of = 0;
     status = swo_method_status("estimator", e->method->name, "estimate", true,
                                e->method->estimate(e, sw_params_x(o->params), g));
     if (value)
@@ -209,7 +232,6 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         step_prefetch(o);
         status = step_update(o, g);
     }
-    sw_gradient_make_fresh(gradient);
     return step_finish(o, status);
 }
 

@@ -237,8 +237,8 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
         return objective_call_gradient(f, tape, x, ids, count, draw, value, NULL);
     saved_binding before;
     SW_TRY(binding_save(f, tape, &before));
-    bool recording = sw_tape_switch(tape, SW_RECORD);
-    sw_tape_set_switch(tape, SW_RECORD, false);
+    const unsigned switches = tape->switches;
+    sw_tape_set_switch(tape, SW_RECORD | SW_UPDATE_BUFFERS, false);
     sw_loss_mean mean = {0};
     int64_t first = 0;
     sw_status status;
@@ -251,7 +251,7 @@ sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const
         *value = sw_loss_mean_value(&mean);
         objective_store_weight(tape, &mean);
     }
-    sw_tape_set_switch(tape, SW_RECORD, recording);
+    tape->switches = switches;
     return binding_restore(f, tape, &before, status);
 }
 

@@ -82,10 +82,11 @@ typedef struct sw_objective {
 
 /* ---- Evaluation ---- */
 /* A function that takes a tape resets the tape before and after it computes, keeps its switches and bindings, and uses
- * the random numbers of `draw`. x is a parameter vector; NULL stands for the vector of the parameters. ids NULL stands
- * for the samples 0 to count - 1. */
+ * the random numbers of `draw`. A function that computes a gradient lets layers report running statistics to the block g
+ * if SW_UPDATE_BUFFERS is on, pooled over all chunks. x is a parameter vector; NULL stands for the vector of the
+ * parameters. ids NULL stands for the samples 0 to count - 1. */
 
-/* Computes the mean loss of the samples at x, without recording. */
+/* Computes the mean loss of the samples at x, without recording and without updating running statistics. */
 SW_API sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                     int64_t count, uint64_t draw, double *value);
 /* As sw_objective_value, for many samples: evaluates them in chunks of at most `chunk` samples (0: 1000), in order, and

@@ -7,6 +7,7 @@
 #include "core/base/element.h"
 #include "core/kernels/axpy.h"
 #include "core/params/gradient.h"
+#include "core/params/statistics.h"
 #include "core/params/vector.h"
 
 #include <string.h>
@@ -58,6 +59,7 @@ void sw_gradient_free(sw_gradient *g) {
     sw_free(g->owned);
     sw_free(g->low);
     sw_free(g->written);
+    swi_statistics_free(g->statistics);
     sw_free(g);
 }
 
@@ -172,6 +174,7 @@ void sw_gradient_make_fresh(sw_gradient *g) {
         g->summed = false;
         g->samples = 0;
         g->weight = swi_plain_weight(0);
+        sw_gradient_drop_statistics(g);
     }
 }
 

@@ -19,6 +19,7 @@ struct sw_gradient {
     bool mixed_weights;     /* one pass had several backward runs, from losses with different weights */
     float *low;             /* [dim], NULL before it is needed */
     unsigned char *written; /* [count]: whether the parameter's gradient was written since the block was fresh */
+    struct swi_statistics *statistics; /* pending (statistics.c); NULL before the first report */
 };
 
 /* Begins another part with this weight and number of samples; call it before adding the gradients of the part. After an

@@ -47,10 +47,11 @@ struct sw_param {
     int64_t count;           /* elements */
     int64_t offset;          /* the index of the first element in the vector; -1 before the build */
     int64_t fan_in, fan_out; /* numbers of inputs and outputs, for initial values; 0 if not defined */
-    bool frozen;             /* no gradient and no update: see sw_param_freeze */
+    bool frozen;             /* no gradient and no update: see sw_param_freeze. Always true for a buffer */
     int index;               /* the position in the order of declaration, from 0 */
     sw_params *owner;
     sw_param *tied; /* the parameter with which it shares its elements, or NULL */
+    bool buffer;    /* running statistics: see "Buffers" below */
 };
 
 /* A method for initial values. `fill` writes `count` values to `out`, and draws its random numbers from the stream; if
@@ -88,6 +89,7 @@ typedef struct sw_param_options {
     sw_role role;
     int64_t fan_in, fan_out;
     sw_init init; /* fill NULL: zeros */
+    bool buffer;  /* running statistics: see "Buffers" below */
 } sw_param_options;
 /* Declares a parameter; the name and the options are copied. options NULL: role SW_ROLE_OTHER, zeros. NULL after an
  * error, for example if the name was declared before; sw_params_build fails then. */
@@ -96,20 +98,22 @@ SW_API sw_param *sw_params_add(sw_params *params, const char *name, int rank, co
 /* Declares another name for the elements of `target`, with the same shape. The elements are stored and saved once. NULL
  * after an error. */
 SW_API sw_param *sw_params_tie(sw_params *params, const char *name, sw_param *target);
-/* Assigns the offsets, and allocates the vector with the initial values and the gradient. Call it once; a second call
- * is an error (SW_ERR_STATE). After any other error the set is not built. */
+/* Assigns the offsets, in the order of declaration with all buffers at the end, and allocates the vector with the initial
+ * values and the gradient. Call it once; a second call is an error (SW_ERR_STATE). After any other error the set is not
+ * built. */
 SW_API sw_status sw_params_build(sw_params *params);
 /* Sets all parameters to their initial values again, the same as after the build. After an error some parameters may
  * still have their old values. */
 SW_API sw_status sw_params_reinitialize(sw_params *params);
 
-SW_API bool sw_params_built(const sw_params *params);                       /* sw_params_build has succeeded */
-SW_API sw_dtype sw_params_type(const sw_params *params);                    /* of x: SW_F32 or SW_F64 */
-SW_API sw_dtype sw_params_storage(const sw_params *params);                 /* of leaves and of the gradient block */
-SW_API uint64_t sw_params_seed(const sw_params *params);                    /* the seed of initial values */
-SW_API int64_t sw_params_dim(const sw_params *params);                      /* the number of elements of the vector */
-SW_API int sw_params_count(const sw_params *params);                        /* parameters, including tied names */
-SW_API sw_param *sw_params_at(const sw_params *params, int index);          /* in the order of declaration, from 0 */
+SW_API bool sw_params_built(const sw_params *params);              /* sw_params_build has succeeded */
+SW_API sw_dtype sw_params_type(const sw_params *params);           /* of x: SW_F32 or SW_F64 */
+SW_API sw_dtype sw_params_storage(const sw_params *params);        /* of leaves and of the gradient block */
+SW_API uint64_t sw_params_seed(const sw_params *params);           /* the seed of initial values */
+SW_API int64_t sw_params_dim(const sw_params *params);             /* elements of the vector, buffers included */
+SW_API int64_t sw_params_buffer_dim(const sw_params *params);      /* those of buffers, its last elements */
+SW_API int sw_params_count(const sw_params *params);               /* parameters, including tied names */
+SW_API sw_param *sw_params_at(const sw_params *params, int index); /* in the order of declaration, from 0 */
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
 SW_API void *sw_params_x(const sw_params *params);                          /* the vector; NULL before the build */
 /* Tells the library that the program has written to the vector. sw_backward then refuses losses that were recorded
@@ -123,8 +127,8 @@ SW_API sw_array sw_param_value(const sw_param *param);           /* a view of th
  * step; if the step clipped the gradient, it is the clipped one. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Freezes a parameter, so that it has no gradient and no update, or (false) makes it trainable again. A tied parameter
- * is frozen under all of its names. NULL is an error, so that a wrong name, for which sw_params_find returns NULL, does
- * not go unnoticed. */
+ * is frozen under all of its names. A buffer is always frozen: the call has no effect on it. NULL is an error, so that a
+ * wrong name, for which sw_params_find returns NULL, does not go unnoticed. */
 SW_API void sw_param_freeze(sw_param *param, bool frozen);
 /* Changes the role of a parameter. NULL is an error, as in sw_param_freeze. */
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
@@ -157,6 +161,45 @@ SW_API int64_t sw_gradient_samples(const sw_gradient *gradient); /* samples adde
 /* The sum of the weights of the losses (loss_mean.h) added since the block was fresh, or SW_SUMMED; 0 while it is
  * fresh. */
 SW_API double sw_gradient_weight(const sw_gradient *gradient);
+
+/* ---- Buffers ---- */
+
+/* A buffer is a parameter that holds statistics of the data, as the running mean of a batch normalization. It lies in the
+ * vector like any other, is bound, saved, loaded and averaged by its name, and copied with x. But it has no gradient (it is
+ * frozen, and stays so whatever sw_param_freeze is called with), no optimizer state and no decay, and no rule moves it.
+ *
+ * It is read and kept in the type of the vector, f32 or f64, also where the leaves of other parameters are f16 or bf16.
+ *
+ * It moves once a step. While a layer computes the statistics of a batch, it reports them (sw_tape_put_statistic and
+ * sw_tape_put_moments, op.h). A report changes no value, and therefore no other pass of the step. It goes to the gradient
+ * block that is bound to the tape, and is pending there:
+ *   - Reports for one buffer are pooled, each with its weight: those of several forward passes (micro-batches), chunks,
+ *     shards, or calls of one layer. So the pooled mean and variance are those of all samples together, however they were
+ *     divided into parts.
+ *   - The step commits them, after the rules and before the average: buffer ← (1 - momentum)·buffer + momentum·pooled. They
+ *     are pooled in f64 and rounded once, to the type of the parameters.
+ *   - A step that is skipped or fails, and whatever makes the block fresh, drops them.
+ * An operation that normalizes by the statistics of its batch does not read the buffer in training, so that the parts of a
+ * step do not depend on one another. A buffer that is a number of steps, for averages with momentum 1/(count + 1), is
+ * reported as count + 1 with momentum 1.
+ *
+ * An optimizer does all this by itself (optim.h). A program with a rule of its own calls sw_gradient_commit_buffers after
+ * it has moved x. */
+
+/* An error (SW_ERR_NONFINITE, SW_ERR_ARGUMENT) if the commit of what is pending would fail. x, momentum: as for
+ * sw_gradient_commit_buffers. *norm (may be NULL): a bound of the 2-norm of the buffers in x after the commit. */
+SW_API sw_status sw_gradient_check_buffers(const sw_gradient *gradient, const void *x, double momentum, double *norm);
+/* Moves the buffers in the vector x (dim elements) by what is pending, each with the momentum of its reports, or with
+ * `momentum` unless that is NaN: 1 sets them to the pooled statistics. Nothing is pending afterwards. x NULL: the vector of
+ * the parameters, which are then marked as changed (sw_params_mark_changed). An error, after which x and what is pending
+ * are as before: a buffer would become Inf or NaN (SW_ERR_NONFINITE; one that already is may stay so), or an unbiased
+ * variance is that of a single value (SW_ERR_ARGUMENT). */
+SW_API sw_status sw_gradient_commit_buffers(sw_gradient *gradient, void *x, double momentum);
+/* Adds what is pending in `from` to what is pending in `to`: of a part of the batch with a gradient block of its own.
+ * `from` keeps it. An error if the blocks belong to different parameters, or as in sw_tape_put_statistic. */
+SW_API sw_status sw_gradient_add_statistics(sw_gradient *to, const sw_gradient *from);
+/* Drops what is pending, and leaves the gradient as it is. */
+SW_API void sw_gradient_drop_statistics(sw_gradient *gradient);
 
 #ifdef __cplusplus
 }

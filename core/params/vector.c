@@ -117,7 +117,9 @@ static sw_param *params_declare(sw_params *p, const char *name, int rank, const 
                         .fan_out = options->fan_out,
                         .index = p->count,
                         .owner = p,
-                        .tied = target};
+                        .tied = target,
+                        .frozen = options->buffer,
+                        .buffer = options->buffer};
     for (int i = 0; i < rank; i++)
         param->shape[i] = shape[i];
     p->initializer[p->count].init = options->init;
@@ -154,12 +156,33 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
     }
     while (target->tied)
         target = target->tied;
-    const sw_param_options options = {
-        .size = sizeof options, .role = target->role, .fan_in = target->fan_in, .fan_out = target->fan_out};
+    const sw_param_options options = {.size = sizeof options,
+                                      .role = target->role,
+                                      .fan_in = target->fan_in,
+                                      .fan_out = target->fan_out,
+                                      .buffer = target->buffer};
     sw_param *param = params_declare(p, name, target->rank, target->shape, &options, target);
     if (!param)
         p->failed = sw_last_failure();
     return param;
+}
+
+/* Offsets from *dim on for all buffers, or for all other parameters. */
+static sw_status params_lay_out(sw_params *p, bool buffers, int64_t *dim) {
+    for (int i = 0; i < p->count; i++) {
+        sw_param *param = p->list[i];
+        if (param->buffer != buffers)
+            continue;
+        if (param->tied) {
+            param->offset = param->tied->offset; /* declared before: already laid out */
+            continue;
+        }
+        if (param->count > INT64_MAX / 64 - *dim)
+            return sw_fail(SW_ERR_SHAPE, "build: too many parameters");
+        param->offset = *dim;
+        *dim += param->count;
+    }
+    return SW_OK;
 }
 
 sw_status sw_params_build(sw_params *p) {
@@ -170,18 +193,11 @@ sw_status sw_params_build(sw_params *p) {
     if (p->built)
         return sw_fail(SW_ERR_STATE, "build: the parameters are built already");
     int64_t dim = 0;
-    for (int i = 0; i < p->count; i++) {
-        sw_param *param = p->list[i];
-        if (param->tied) {
-            param->offset = param->tied->offset; /* assigned already: the target was declared before */
-            continue;
-        }
-        if (param->count > INT64_MAX / 64 - dim)
-            return sw_fail(SW_ERR_SHAPE, "build: too many parameters");
-        param->offset = dim;
-        dim += param->count;
-    }
+    SW_TRY(params_lay_out(p, false, &dim));
+    const int64_t trained = dim;
+    SW_TRY(params_lay_out(p, true, &dim)); /* last, so that they do not interrupt the loops of rules */
     p->dim = dim;
+    p->buffer_dim = dim - trained;
     p->x = sw_alloc_array_for(SW_ACCOUNT_PARAMETERS, dim, swi_size(p->type));
     p->gradient = p->x ? sw_gradient_new(p) : NULL;
     if (!p->gradient) {
@@ -257,6 +273,7 @@ sw_status sw_params_reinitialize(sw_params *p) {
         if (!p->list[i]->tied)
             status = params_fill(p, i, values);
     sw_free(values);
+    sw_gradient_drop_statistics(p->gradient);
     p->version++;
     return status;
 }
@@ -279,6 +296,10 @@ uint64_t sw_params_seed(const sw_params *p) {
 
 int64_t sw_params_dim(const sw_params *p) {
     return p ? p->dim : 0;
+}
+
+int64_t sw_params_buffer_dim(const sw_params *p) {
+    return p ? p->buffer_dim : 0;
 }
 
 int sw_params_count(const sw_params *p) {
@@ -331,7 +352,7 @@ sw_array sw_param_grad(const sw_param *param) {
 
 void sw_param_freeze(sw_param *param, bool frozen) {
     if (param)
-        (param->tied ? param->tied : param)->frozen = frozen;
+        (param->tied ? param->tied : param)->frozen = frozen || param->buffer;
     else
         sw_fail(SW_ERR_ARGUMENT, "param_freeze: the parameter is NULL (is its name right?)");
 }

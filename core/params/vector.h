@@ -11,8 +11,8 @@ struct sw_params {
     sw_param **list;
     int count, capacity;
     bool built;
-    sw_status failed; /* the status of a declaration that failed; SW_OK if none did */
-    int64_t dim;
+    sw_status failed;        /* the status of a declaration that failed; SW_OK if none did */
+    int64_t dim, buffer_dim; /* the last buffer_dim of the dim elements belong to buffers */
     void *x;
     sw_gradient *gradient;
     struct swi_initializer *initializer; /* [capacity] */

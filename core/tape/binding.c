@@ -154,12 +154,13 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     swi_node *node = leaves ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
-    const size_t size = swi_size(params->storage);
-    node->view = (sw_view){.data = (char *)(uintptr_t)leaves + (size_t)param->offset * size,
+    const sw_dtype type = param->buffer ? params->type : params->storage; /* statistics lose no digits */
+    const void *vector = param->buffer ? b->x : leaves;
+    node->view = (sw_view){.data = (char *)(uintptr_t)vector + (size_t)param->offset * swi_size(type),
                            .shape = param->shape,
                            .rank = param->rank,
                            .count = param->count,
-                           .type = params->storage};
+                           .type = type};
     node->flags = (uint16_t)(SWI_LEAF | SWI_PARAM | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD));
     node->param = param;
     node->binding = (uint32_t)(b - tape->binding);

@@ -149,6 +149,7 @@ sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inp
         status = sw_fail(SW_ERR_ARGUMENT, "gradcheck: the function is NULL");
     if (status == SW_OK) {
         c.tape->poison_unread = true;
+        sw_tape_set_switch(c.tape, SW_UPDATE_BUFFERS, false); /* it runs f many times */
         if (c.o.switches) {
             sw_tape_set_switch(c.tape, ~0u, false);
             sw_tape_set_switch(c.tape, c.o.switches, true);

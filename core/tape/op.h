@@ -112,6 +112,32 @@ SW_API const sw_view *sw_tensor_view(sw_tensor x, const char *who, int input);
 SW_API uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site);
 SW_API const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows);
 
+/* For layers, and `forward` of operations, that keep running statistics in buffers: reports a statistic of this batch. See
+ * "Buffers" in params.h for what becomes of it. values: of the buffer's shape, f32 or f64 in any model. `weight` (finite, ≥ 0;
+ * 0: no report) is the number of values that went into each element, samples or samples times pixels; several reports of
+ * a step are averaged by it. momentum: 0 to 1, the same in all reports of a step. No effect, without an error, where
+ * sw_tape_wants_statistics is false. */
+SW_API sw_status sw_tape_put_statistic(sw_tape *tape, sw_param *buffer, sw_array values, double weight,
+                                       double momentum);
+/* The mean and the variance of the `weight` values of each element: the variance of the population, Σ (value - mean)² /
+ * weight. */
+typedef struct sw_batch_moments {
+    sw_array mean, variance;
+    double weight;
+    /* The buffer gets the pooled variance times weight/(weight - 1), with the pooled weight (as in PyTorch). False: as it is
+     * (as in JAX). */
+    bool unbiased;
+} sw_batch_moments;
+/* Reports both together, for buffers of one shape. Several reports of a step give the mean and the variance of all values
+ * together: the variance within the parts and that between their means. (Frameworks that train replicas of a network keep
+ * the statistics of one replica, or the mean of the replicas' variances.) */
+SW_API sw_status sw_tape_put_moments(sw_tape *tape, sw_param *mean, sw_param *variance, const sw_batch_moments *moments,
+                                     double momentum);
+/* Whether reports for this buffer have an effect now, so that a layer need not compute statistics for nothing: SW_TRAIN and
+ * SW_UPDATE_BUFFERS are on, no backward pass is under way (a segment is being recomputed), the parameters are built and not
+ * frozen on the tape (sw_tape_freeze). */
+SW_API bool sw_tape_wants_statistics(const sw_tape *tape, const sw_param *buffer);
+
 /* Makes the tape call release(user) once, when the tape is reset or freed, in the thread that does so. Use it to free
  * memory that tensors read in place (sw_input). `release` must not use the tape. After an error (SW_ERR_MEMORY) it will
  * not be called. */

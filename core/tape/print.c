@@ -185,7 +185,9 @@ void sw_param_print(const sw_param *param, FILE *to) {
     fprintf(to, "%s, role %s", param->name, sw_role_name(param->role));
     if (param->tied)
         fprintf(to, ", tied to %s", param->tied->name);
-    if ((param->tied ? param->tied : param)->frozen)
+    if (param->buffer)
+        fprintf(to, ", buffer");
+    else if ((param->tied ? param->tied : param)->frozen)
         fprintf(to, ", frozen");
     sw_array value = sw_param_value(param), gradient = sw_param_grad(param);
     if (!value.data) { /* not built */

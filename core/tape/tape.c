@@ -16,7 +16,7 @@ sw_tape *sw_tape_new(void) {
     sw_tape *tape = swi_check_environment() == SW_OK ? sw_alloc_for(SW_ACCOUNT_TAPE, sizeof *tape) : NULL;
     if (!tape)
         return NULL;
-    tape->switches = SW_RECORD | SW_TRAIN;
+    tape->switches = SW_RECORD | SW_TRAIN | SW_UPDATE_BUFFERS;
     tape->pass = swi_next_id();
     tape->loss_weight = NAN;
     return tape;

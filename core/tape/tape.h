@@ -32,11 +32,15 @@ SW_API void sw_tape_free(sw_tape *tape);
  * when the tape holds 2^24 tensors, or when it holds 1 GiB and the parameters have changed 100 times. */
 SW_API void sw_tape_reset(sw_tape *tape);
 
-/* Switches of a tape, independent of one another. A new tape has SW_RECORD and SW_TRAIN on. */
+/* Switches of a tape, independent of one another. A new tape has SW_RECORD, SW_TRAIN and SW_UPDATE_BUFFERS on. For an
+ * evaluation turn SW_RECORD and SW_TRAIN off. */
 typedef enum sw_switch {
-    SW_RECORD = 1,         /* operations keep what backward needs */
-    SW_TRAIN = 2,          /* dropout is active */
-    SW_UPDATE_BUFFERS = 4, /* running statistics are updated */
+    SW_RECORD = 1, /* operations keep what backward needs */
+    SW_TRAIN = 2,  /* dropout is active */
+    /* While SW_TRAIN is on too, layers report the statistics of their batch for running statistics ("Buffers" in params.h).
+     * Turn the switch off for a forward pass of the training that must not move them, for example at another point. Inside
+     * a vjp, which may recompute a segment, reports never have an effect. */
+    SW_UPDATE_BUFFERS = 4,
     /* Every result and every gradient is checked. The first NaN, or the first Inf that no input contained, is an error
      * (SW_ERR_NONFINITE) that names the layer, the operation, the element and a summary of the inputs. An input or a
      * parameter that holds a NaN is reported by the first operation that reads it. An input or a parameter may hold

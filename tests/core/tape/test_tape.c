@@ -9,8 +9,9 @@ static void test_switches_outlive_a_reset(void **state) {
     const fixture *f = *state;
     assert_true(sw_tape_switch(f->tape, SW_RECORD));
     assert_true(sw_tape_switch(f->tape, SW_TRAIN));
-    assert_false(sw_tape_switch(f->tape, SW_UPDATE_BUFFERS));
+    assert_true(sw_tape_switch(f->tape, SW_UPDATE_BUFFERS));
     sw_tape_set_switch(f->tape, SW_RECORD | SW_UPDATE_BUFFERS, false);
+    assert_false(sw_tape_switch(f->tape, SW_UPDATE_BUFFERS));
     sw_tape_set_switch(f->tape, SW_UPDATE_BUFFERS, true);
     sw_tape_reset(f->tape);
     assert_false(sw_tape_switch(f->tape, SW_RECORD)); /* they outlive a reset */
