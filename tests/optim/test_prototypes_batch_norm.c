@@ -1,0 +1,449 @@
+/* Batch normalization, written outside the library (tests/batch_norm.h), under every kind of step. The running statistics
+ * are buffers: after each step they have moved once, by the statistics of the step's own samples at the x before it, which
+ * are computed here in plain C. A step that is skipped or fails has not moved them. */
+#define _GNU_SOURCE
+#include "batch_norm_net.h"
+
+#include "files.h"
+
+#define MOMENTUM 0.125 /* exact, and so is 1 - MOMENTUM */
+
+typedef struct entry {
+    const char *estimator, *rule, *schedule, *average;
+    int64_t samples;
+} entry;
+
+static const entry entries[] = {
+    {"minibatch batch=8", "adam lr=0.02", NULL, NULL, FEW},
+    {"minibatch batch=7", "sgd lr=0.1 momentum=0.9 weight_decay=0.3", "cosine", "ema decay=0.9", FEW},
+    {"full", "adamw lr=0.05 weight_decay=0.5", NULL, "polyak", FEW},
+    {"full", "sgd lr=auto", NULL, NULL, FEW},
+    {"full", "adam lr=0.02", NULL, NULL, MANY}, /* in chunks of 1000 */
+    {"full", "sgd lr=1", "armijo", NULL, FEW},
+    {"full", "sgd lr=1", "armijo", NULL, MANY},
+    {"full", "sgd lr=1", "wolfe", NULL, FEW},
+    {"minibatch batch=8", "sgd lr=1", "wolfe", "ema decay=0.5", FEW},
+    {"svrg batch=4 period=3", "sgd lr=0.05", NULL, NULL, FEW},
+    {"svrg batch=4 period=3 replay=step", "adam lr=0.02", NULL, NULL, FEW},
+    {"svrg batch=4 period=3 snapshot=mean", "sgd lr=0.05 weight_decay=0.1", NULL, NULL, FEW},
+    {"svrg batch=4 period=3 snapshot=random", "sgd lr=0.05", NULL, NULL, MANY},
+    {"sag batch=6", "sgd lr=0.05", NULL, NULL, FEW},
+    {"saga batch=6 init=full", "sgd lr=0.05", NULL, NULL, FEW},
+    {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, "swa start=1 every=1", FEW},
+    {"sam rho=0.5 of=full", "sgd lr=0.1", NULL, NULL, MANY},
+    {"sam rho=0.5 of=svrg batch=4 period=3", "sgd lr=0.05", NULL, NULL, FEW},
+    {"asam rho=0.5 of=minibatch batch=8", "sgd lr=0.1", NULL, NULL, FEW},
+    {"asam rho=0.5 scale=all of=minibatch batch=8", "sgd lr=0.1", NULL, NULL, FEW},
+};
+enum { ENTRIES = sizeof entries / sizeof *entries, STEPS = 7 };
+
+static sw_optim *make_optim(const entry *e, const net *n) {
+    sw_optim *o = sw_optim_new_with_options(n->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                           .estimator = e->estimator,
+                                                                           .rule = e->rule,
+                                                                           .schedule = e->schedule,
+                                                                           .average = e->average,
+                                                                           .seed = 3,
+                                                                           .total_steps = STEPS});
+    if (!o)
+        fail_msg("%s: %s", e->estimator, sw_error());
+    assert_int_equal(sw_optim_bind(o, &n->objective), SW_OK);
+    return o;
+}
+
+/* How many samples the step will have: a batch of the epoch, or all. */
+static int64_t batch_of(const entry *e, const net *n, const sw_optim *o) {
+    const char *at = strstr(e->estimator, "batch=");
+    if (!at)
+        return n->source.n;
+    const int64_t batch = atoi(at + 6);
+    if (strstr(e->estimator, "sag") || strstr(e->estimator, "lipschitz"))
+        return batch;
+    const int64_t position = llround(sw_optim_epoch(o) * (double)n->source.n) % n->source.n;
+    return n->source.n - position < batch ? n->source.n - position : batch;
+}
+
+static sw_status one_step(const entry *e, net *n, sw_optim *o) {
+    n->expected = batch_of(e, n, o);
+    n->seen = 0;
+    n->last = strstr(e->estimator, "init=") != NULL;
+    return sw_optim_minimize(o, &n->objective, NULL);
+}
+
+/* ---- One move for every step ---- */
+
+static void test_statistics_move_once_in_each_step(void **state) {
+    (void)state;
+    for (int i = 0; i < ENTRIES; i++)
+        for (int t = 0; t < 2; t++) {
+            const entry *e = &entries[i];
+            net *n = net_new(both_types[t], e->samples, MOMENTUM);
+            sw_optim *o = make_optim(e, n);
+            for (int step = 1; step <= STEPS; step++) {
+                void *before = net_copy(n);
+                if (one_step(e, n, o) != SW_OK)
+                    fail_msg("%s: %s", e->estimator, sw_error());
+                if (n->seen != n->expected)
+                    fail_msg("%s, step %d: %lld samples were evaluated at x, not %lld", e->estimator, step,
+                             (long long)n->seen, (long long)n->expected);
+                const moments m = net_moments(n, before, n->ids, n->seen);
+                assert_moved(n, e->estimator, step, before, &m, MOMENTUM);
+                free(before);
+            }
+            sw_optim_free(o);
+            net_free(n);
+        }
+}
+
+/* Each evaluation in turn gives Inf or NaN, or fails: then nothing has moved, and what was reported is gone, so that the
+ * next step moves by its own statistics alone. A line search may take a shorter step instead. */
+static void run_spoiled(const entry *e, sw_dtype type, int64_t at, double what, int64_t *calls) {
+    net *n = net_new(type, e->samples, MOMENTUM);
+    sw_optim *o = make_optim(e, n);
+    int refused = 0;
+    n->spoil_at = at;
+    n->spoil = what;
+    for (int step = 1; step <= STEPS; step++) {
+        void *before = net_copy(n);
+        const sw_status status = one_step(e, n, o);
+        if (status == SW_OK) {
+            const moments m = net_moments(n, before, n->ids, n->seen);
+            assert_moved(n, e->estimator, step, before, &m, MOMENTUM);
+        } else {
+            assert_int_equal(status, what == 0 ? SW_ERR_USER : SW_SKIPPED);
+            assert_memory_equal(sw_params_x(n->params), before, net_bytes(n));
+            sw_clear_error();
+            refused++;
+        }
+        free(before);
+    }
+    *calls = n->calls;
+    if (at > 0 && what == 0 && refused != 1)
+        fail_msg("%s: %d steps failed with evaluation %lld", e->estimator, refused, (long long)at);
+    assert_true(refused <= 1);
+    sw_optim_free(o);
+    net_free(n);
+}
+
+static void test_refused_steps_move_nothing(void **state) {
+    (void)state;
+    for (int i = 0; i < ENTRIES; i++) {
+        int64_t calls, ignored;
+        if (entries[i].samples != FEW || strstr(entries[i].rule, "auto"))
+            continue; /* (1/L is found by trials) */
+        run_spoiled(&entries[i], SW_F64, 0, NAN, &calls);
+        for (int64_t k = 1; k <= calls; k++)
+            for (int kind = 0; kind < 3; kind++) {
+                if (kind == 2 && entries[i].schedule && strcmp(entries[i].schedule, "cosine") != 0)
+                    continue; /* the message of a search differs */
+                run_spoiled(&entries[i], both_types[k % 2], k,
+                            kind == 0   ? (double)INFINITY
+                            : kind == 1 ? (double)NAN
+                                        : 0,
+                            &ignored);
+            }
+    }
+}
+
+/* A step that the rule's range refuses after the statistics were reported. */
+static void test_step_out_of_range_moves_nothing(void **state) {
+    (void)state;
+    net *n = net_new(SW_F32, FEW, MOMENTUM);
+    const entry far = {"full", "sgd lr=1e6", NULL, "ema decay=0.9", FEW},
+                near = {"full", "sgd lr=0.1", NULL, NULL, FEW};
+    sw_optim *o = make_optim(&far, n);
+    void *before = net_copy(n);
+    n->spoil_at = 1;
+    n->spoil = 1e36; /* a gradient that f32 holds, but not 1e6 times */
+    assert_int_equal(one_step(&far, n, o), SW_ERR_NONFINITE);
+    assert_memory_equal(sw_params_x(n->params), before, net_bytes(n));
+    sw_clear_error();
+    sw_optim_free(o);
+    o = make_optim(&near, n);
+    assert_int_equal(one_step(&near, n, o), SW_OK);
+    const moments m = net_moments(n, before, n->ids, n->seen);
+    assert_moved(n, "after a refused step", 1, before, &m, MOMENTUM);
+    free(before);
+    sw_optim_free(o);
+    net_free(n);
+}
+
+/* A statistic that f32 cannot hold, with a finite loss and gradient: the step is refused, with the name of the buffer. */
+static void test_infinite_statistic_refuses_the_step(void **state) {
+    (void)state;
+    const entry e = {"full", "sgd lr=0.1", NULL, "ema decay=0.9", FEW};
+    net *n = net_new(SW_F32, FEW, MOMENTUM);
+    sw_optim *o = make_optim(&e, n);
+    const sw_array w = sw_param_value(n->weight);
+    for (int64_t i = 0; i < n->weight->count; i++)
+        test_set(&w, i, test_get(&w, i) * 1e25); /* normalized again by the layer; their squares are beyond f32 */
+    sw_params_mark_changed(n->params);
+    void *before = net_copy(n);
+    assert_int_equal(one_step(&e, n, o), SW_ERR_NONFINITE);
+    assert_non_null(
+        strstr(sw_error(), "buffer norm1.variance: element 0 would become inf: the statistics of the batch are"));
+    sw_clear_error();
+    assert_memory_equal(sw_params_x(n->params), before, net_bytes(n));
+    assert_int_equal(sw_optim_steps_taken(o), 0);
+    free(before);
+    sw_optim_free(o);
+    net_free(n);
+}
+
+/* ---- What does not see them ---- */
+
+static void test_no_state_no_decay_no_norm(void **state) {
+    (void)state;
+    const entry e = {"minibatch batch=8", "adamw lr=0.02 weight_decay=0.5", NULL, NULL, FEW};
+    net *n = net_new(SW_F64, FEW, MOMENTUM);
+    sw_optim *o = make_optim(&e, n);
+    sw_norms norms, all, trained = {0};
+    assert_int_equal(sw_optim_record_norms(o, true), SW_OK);
+    sw_module_freeze(n->root, true);
+    sw_module_freeze(n->root, false); /* thaws all but the buffers */
+    assert_int_equal(one_step(&e, n, o), SW_OK);
+    for (int i = 0; i < sw_params_count(n->params); i++) {
+        const sw_param *p = sw_params_at(n->params, i);
+        assert_true(p->frozen == p->buffer);
+        assert_true((sw_optim_param_slot(o, p, "m").data == NULL) == p->buffer);
+        assert_int_equal(sw_optim_norms(o, p->name, &norms), SW_OK);
+        if (p->buffer)
+            assert_true(norms.parameter == 0 && norms.gradient == 0 && norms.update == 0);
+        trained.gradient = hypot(trained.gradient, norms.gradient);
+    }
+    assert_int_equal(sw_optim_norms(o, NULL, &all), SW_OK);
+    assert_close("norm", 1, sw_optim_gradient_norm(o), trained.gradient, 1e-14 * trained.gradient);
+    assert_close("norm", 1, all.gradient, trained.gradient, 1e-14 * trained.gradient);
+    /* m and v, for all but the 2·HIDDEN elements of buffers. */
+    assert_int_equal(sw_optim_bytes(o).rule,
+                     2 * sizeof(double) * (size_t)(sw_params_dim(n->params) - sw_params_buffer_dim(n->params)));
+    sw_optim_free(o);
+    net_free(n);
+}
+
+/* A group that matches nothing but buffers has no parameters. */
+static void test_groups_are_of_trained_parameters(void **state) {
+    (void)state;
+    net *n = net_new(SW_F64, FEW, MOMENTUM);
+    assert_null(sw_optim_new(n->params, "name=*.variance: sgd; adam"));
+    expect_error(SW_ERR_ARGUMENT, "rule: name=*.variance: sgd has no parameters: no remaining parameter matches");
+    sw_optim *o = sw_optim_new(n->params, "role=norm: sgd lr=0.5; role=bias: sgd; role=weight: sgd; role=head: adam");
+    assert_non_null(o);
+    sw_optim_free(o);
+    net_free(n);
+}
+
+/* A frozen layer uses the statistics that it has, and keeps them, while the rest is trained. */
+static void test_frozen_layer_keeps_its_statistics(void **state) {
+    (void)state;
+    const entry e = {"minibatch batch=8", "adam lr=0.02", NULL, "ema decay=0.9", FEW};
+    net *n = net_new(SW_F64, FEW, MOMENTUM);
+    sw_optim *o = make_optim(&e, n);
+    assert_int_equal(one_step(&e, n, o), SW_OK);
+    void *before = net_copy(n);
+    sw_module_freeze(n->norm, true);
+    for (int step = 0; step < 3; step++)
+        assert_int_equal(one_step(&e, n, o), SW_OK);
+    assert_buffers_equal(n, before);
+    assert_memory_not_equal(sw_params_x(n->params), before, net_bytes(n));
+    free(before);
+    before = net_copy(n);
+    sw_module_freeze(n->norm, false);
+    assert_int_equal(one_step(&e, n, o), SW_OK);
+    const moments m = net_moments(n, before, n->ids, n->seen);
+    assert_moved(n, "thawed", 1, before, &m, MOMENTUM);
+    free(before);
+    sw_optim_free(o);
+    net_free(n);
+}
+
+/* ---- What does ---- */
+
+/* The average reads the buffers after their move. */
+static void test_averages_include_buffers(void **state) {
+    (void)state;
+    const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, "ema decay=0.75", FEW};
+    net *n = net_new(SW_F64, FEW, MOMENTUM);
+    sw_optim *o = make_optim(&e, n);
+    double ema[2 * HIDDEN];
+    for (int k = 0; k < 2 * HIDDEN; k++)
+        ema[k] = k < HIDDEN ? 0 : 1; /* it starts at x */
+    for (int step = 1; step <= STEPS; step++) {
+        assert_int_equal(one_step(&e, n, o), SW_OK);
+        const double *x = sw_params_x(n->params), *point = sw_optim_point(o);
+        for (int k = 0; k < 2 * HIDDEN; k++) {
+            const int64_t at = (k < HIDDEN ? n->mean->offset : n->variance->offset - HIDDEN) + k;
+            ema[k] += 0.25 * (x[at] - ema[k]);
+            assert_close("ema", step, point[at], ema[k], STEPS * 4 * 4 * 0x1p-53); /* of values below 4 */
+        }
+    }
+    assert_int_equal(sw_optim_adopt_point(o), SW_OK);
+    assert_close("adopted", 0, ((const double *)sw_params_x(n->params))[n->mean->offset], ema[0],
+                 STEPS * 4 * 4 * 0x1p-53);
+    sw_optim_free(o);
+    net_free(n);
+}
+
+/* A run that is saved and resumed in another process, as it were: bit for bit the same. */
+static void test_resumed_run_has_equal_bits(void **state) {
+    (void)state;
+    for (int i = 0; i < ENTRIES; i++) {
+        const entry *e = &entries[i];
+        if (e->samples != FEW)
+            continue;
+        net *n = net_new(both_types[i % 2], e->samples, MOMENTUM),
+            *resumed = net_new(both_types[i % 2], e->samples, 0.125);
+        sw_optim *o = make_optim(e, n), *other = make_optim(e, resumed);
+        const char *path = path_of("run.safetensors");
+        for (int step = 1; step <= STEPS; step++) {
+            if (step == 4)
+                assert_int_equal(sw_optim_save(o, path), SW_OK);
+            assert_int_equal(one_step(e, n, o), SW_OK);
+        }
+        assert_int_equal(one_step(e, resumed, other), SW_OK); /* another point */
+        if (sw_optim_load(other, path) != SW_OK)
+            fail_msg("%s: %s", e->estimator, sw_error());
+        for (int step = 4; step <= STEPS; step++)
+            assert_int_equal(one_step(e, resumed, other), SW_OK);
+        assert_memory_equal(sw_params_x(resumed->params), sw_params_x(n->params), net_bytes(n));
+        assert_memory_equal(sw_optim_point(other), sw_optim_point(o), net_bytes(n));
+        remove_file(path);
+        sw_optim_free(o);
+        sw_optim_free(other);
+        net_free(n);
+        net_free(resumed);
+    }
+}
+
+/* Plain averages (momentum 0): the mean of the steps' statistics, one count a step, under SAM. */
+static void test_plain_average_counts_steps(void **state) {
+    (void)state;
+    const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, NULL, FEW};
+    net *n = net_new(SW_F64, FEW, 0);
+    sw_optim *o = make_optim(&e, n);
+    double sum[HIDDEN] = {0};
+    for (int step = 1; step <= STEPS; step++) {
+        void *before = net_copy(n);
+        assert_int_equal(one_step(&e, n, o), SW_OK);
+        const moments m = net_moments(n, before, n->ids, n->seen);
+        const sw_array count = sw_param_value(sw_params_find(n->params, "norm1.count")), mean = sw_param_value(n->mean);
+        assert_true(test_get(&count, 0) == step);
+        for (int k = 0; k < HIDDEN; k++) {
+            sum[k] += m.mean[k];
+            assert_close("plain average", step, test_get(&mean, k), sum[k] / step, net_tolerance(SW_F64));
+        }
+        free(before);
+    }
+    sw_optim_free(o);
+    net_free(n);
+}
+
+/* ---- Estimators that evaluate their samples in parts ---- */
+
+static sw_status parts_estimate(sw_estimate *e, const void *x, void *g) {
+    void *part = sw_estimate_scratch(e, 0, 0), *far = sw_estimate_scratch(e, 1, 0);
+    double value = 0;
+    if (!part || !far)
+        return SW_ERR_MEMORY;
+    memset(g, 0, (size_t)e->dim * sw_dtype_size(e->type));
+    sw_vector_axpby(e->type, e->dim, 2, x, 0, NULL, far);
+    for (int64_t k = 0; k < e->count; k += 3) { /* of three; each is followed by one elsewhere, of the same samples */
+        const int64_t n = e->count - k < 3 ? e->count - k : 3;
+        double of_part;
+        SW_TRY(sw_estimate_gradient(e, x, e->ids + k, n, &of_part, part));
+        sw_vector_axpby(e->type, e->dim, 1, g, (double)n / (double)e->count, part, g);
+        value += of_part * (double)n / (double)e->count;
+        SW_TRY(sw_estimate_gradient(e, far, e->ids + k, n, NULL, part));
+    }
+    e->value = value;
+    return SW_OK;
+}
+
+static const sw_option parts_options[] = {
+    {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 8, .low = 1, .high = 100, .help = "samples"}, {0}};
+static const sw_estimator parts_estimator = {.size = sizeof(sw_estimator),
+                                             .name = "proto_parts",
+                                             .summary = "the gradient of a batch in parts of three",
+                                             .options = parts_options,
+                                             .flags = SW_ESTIMATOR_OBJECTIVE,
+                                             .estimate = parts_estimate};
+
+static void test_parts_of_an_estimate_are_pooled(void **state) {
+    (void)state;
+    const entry e[] = {{"proto_parts batch=8", "sgd lr=0.1", NULL, NULL, FEW},
+                       {"sam rho=0.5 of=proto_parts batch=8", "sgd lr=0.1", NULL, NULL, FEW}};
+    for (int i = 0; i < 2; i++) {
+        net *n = net_new(SW_F64, FEW, MOMENTUM);
+        sw_optim *o = make_optim(&e[i], n);
+        for (int step = 1; step <= STEPS; step++) {
+            void *before = net_copy(n);
+            assert_int_equal(one_step(&e[i], n, o), SW_OK);
+            assert_int_equal(n->seen, 8);
+            const moments m = net_moments(n, before, n->ids, n->seen);
+            assert_moved(n, e[i].estimator, step, before, &m, MOMENTUM);
+            free(before);
+        }
+        sw_optim_free(o);
+        net_free(n);
+    }
+}
+
+/* ---- Memory ---- */
+
+static bool whole_life(const entry *e, net *n) {
+    sw_optim *o = sw_optim_new_with_options(
+        n->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = e->estimator, .rule = e->rule});
+    bool good = o != NULL;
+    for (int k = 0; k < 2 && good; k++)
+        good = sw_optim_minimize(o, &n->objective, NULL) == SW_OK;
+    sw_optim_free(o);
+    return good;
+}
+
+/* Every allocation fails in turn: an error each time, and no buffer moves in the step that fails. */
+static void test_failed_allocations(void **state) {
+    (void)state;
+    test_allocator a;
+    test_allocator_install(&a);
+    const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, NULL, FEW};
+    net *n = net_new(SW_F64, FEW, MOMENTUM);
+    test_allocator_fail(&a, 0, false);
+    assert_true(whole_life(&e, n));
+    const long long requests = atomic_load(&a.calls);
+    net_free(n);
+    for (long long k = 1; k <= requests; k++) {
+        n = net_new(SW_F64, FEW, MOMENTUM);
+        test_allocator_fail(&a, k, false);
+        const bool good = whole_life(&e, n);
+        test_allocator_fail(&a, 0, false);
+        if (good)
+            fail_msg("request %lld of %lld failed unnoticed", k, requests);
+        assert_int_equal(sw_error_status(), SW_ERR_MEMORY);
+        sw_clear_error();
+        net_free(n);
+        assert_int_equal(atomic_load(&a.live), 0);
+    }
+    sw_set_allocator(NULL);
+}
+
+static int set_up(void **state) {
+    return sw_estimator_register(&parts_estimator) || make_folder(state);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_statistics_move_once_in_each_step),
+        cmocka_unit_test(test_refused_steps_move_nothing),
+        cmocka_unit_test(test_step_out_of_range_moves_nothing),
+        cmocka_unit_test(test_infinite_statistic_refuses_the_step),
+        cmocka_unit_test(test_no_state_no_decay_no_norm),
+        cmocka_unit_test(test_groups_are_of_trained_parameters),
+        cmocka_unit_test(test_frozen_layer_keeps_its_statistics),
+        cmocka_unit_test(test_averages_include_buffers),
+        cmocka_unit_test(test_resumed_run_has_equal_bits),
+        cmocka_unit_test(test_plain_average_counts_steps),
+        cmocka_unit_test(test_parts_of_an_estimate_are_pooled),
+        cmocka_unit_test(test_failed_allocations),
+    };
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
+}
