@@ -47,7 +47,8 @@ SW_API sw_module *sw_model_root(const sw_model *model);   /* the layer given to 
 /* Save all parameters to a file by name, or load them: see sw_params_save and sw_params_load (archive.h). */
 SW_API sw_status sw_model_save(const sw_model *model, const char *path);
 SW_API sw_status sw_model_load(sw_model *model, const char *path);
-/* Prints a table of the layers: name, description, output shape, and number of parameters. */
+/* Prints a table of the layers: name, description, output shape, and number of parameters without buffers, which have a
+ * line of their own at the end. */
 SW_API void sw_model_print(const sw_model *model, FILE *to);
 
 /* Computes the output of a layer, or of the root, for a batch x [batch, ...], on the tape of x. A null tensor after an
@@ -144,7 +145,8 @@ SW_API sw_module *sw_module_set_param_init(sw_module *module, const char *suffix
 /* Sets the initial values of all parameters with the role SW_ROLE_WEIGHT (which embeddings and norms do not have),
  * except those set by sw_module_set_init. Before the build. */
 SW_API sw_status sw_model_set_init(sw_model *model, sw_init init);
-/* As sw_model_set_init, for all parameters that are declared with another role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, … */
+/* As sw_model_set_init, for all parameters that are declared with another role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, … Neither
+ * changes the initial values of buffers. */
 SW_API sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init);
 
 /* Tie a parameter (sw_module_tie: the weight) of a layer to one of another layer. The two share their elements, which
@@ -158,7 +160,8 @@ SW_API sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_
 /* Freezes the parameters of a layer and of all layers inside it, so that they have no gradient and no update; false
  * makes them trainable again. It may be called before or after the build; the last call counts. A tied parameter that
  * is frozen in one layer is frozen in the other. Parameters that the build function of a layer froze (by
- * sw_param_freeze, a fixed table for example) stay frozen. Returns the layer. */
+ * sw_param_freeze, a fixed table for example) stay frozen. Buffers are not changed: a layer with running statistics may
+ * look at `frozen` of sw_module, and use and keep those it has. Returns the layer. */
 SW_API sw_module *sw_module_freeze(sw_module *module, bool frozen);
 
 /* The parameter NAME.suffix of the layer; NULL if the layer has no such parameter or is not built. */
@@ -193,6 +196,30 @@ typedef struct sw_evaluation {
 SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
                                    sw_evaluation *result);
 
+/* Options of sw_model_recalibrate. */
+typedef struct sw_recalibrate_options {
+    size_t size;     /* sizeof(sw_recalibrate_options) */
+    int64_t batch;   /* the most samples of a batch: choose that of the training; 0: 64 */
+    int64_t batches; /* 0: as many as all samples make */
+    uint64_t seed;   /* of the order of the samples */
+} sw_recalibrate_options;
+/* Sets the buffers (running statistics; "Buffers" in params.h) in the parameter vector x (NULL: the model's) to those of the
+ * data at x: for a point at which no step was taken, as an average of iterates (SWA, EMA), the point that a rule evaluates at
+ * (Schedule-Free), a point between two models. Without it such a point has the averages of the iterates' statistics, which
+ * are not the statistics of the average. (P. Izmailov et al., Averaging weights leads to wider optima, UAI 2018, section 3.2.)
+ *
+ * Runs the model forward as in training (SW_TRAIN on, with dropout), without recording, on batches of the source in random
+ * order, and then sets each buffer to the statistics of all batches together, pooled by their weights, whatever its momentum
+ * and its old value. Each epoch is cut into equal batches. Equal arguments give equal bits. Buffers that no layer reports to
+ * are not changed, nor is anything else of x. options NULL: the defaults. After an error x is as before.
+ *
+ *     memcpy(copy, sw_optim_point(optim), bytes);        // or sw_optim_adopt_point(optim), and NULL for copy
+ *     sw_model_recalibrate(model, copy, train, NULL);
+ *     sw_model_evaluate(model, copy, test, sw_cross_entropy, &result);
+ */
+SW_API sw_status sw_model_recalibrate(sw_model *model, void *x, const sw_source *source,
+                                      const sw_recalibrate_options *options);
+
 /* Computes the outputs for an array x [n, sample...], n ≥ 0, in batches of 1000 rows, without dropout. x is f32, f64,
  * i32 or u8 and is converted to the model's type; if the first layer takes ids (an embedding), x holds ids. If y->data
  * is NULL, *y becomes a new array, which the caller frees by sw_array_free; after an error *y is unchanged. Else y must
@@ -202,9 +229,9 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
  * x in the same way. Arrays that begin at a multiple of 64 bytes, as those of sw_array_new do, are multiplied up to a
  * third faster.
  *
- * Only one of sw_predict, sw_predict_source and sw_model_evaluate may run on a model at a time, because they use its
- * tape. A second call, from another thread or from a user's function that the first one calls, is an error. To share a
- * model between threads, give each thread a tape and call sw_forward. */
+ * Only one of sw_predict, sw_predict_source, sw_model_evaluate and sw_model_recalibrate may run on a model at a time,
+ * because they use its tape. A second call, from another thread or from a user's function that the first one calls, is an
+ * error. To share a model between threads, give each thread a tape and call sw_forward. */
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
 /* As sw_predict, for all samples of a source, in order. Random samples are those of draw 0. */
 SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);
