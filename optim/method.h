@@ -106,12 +106,12 @@ typedef struct sw_step {
     const sw_param *param; /* SW_UNIT_TENSOR: the parameter to process; else NULL */
     void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes; in `part` the worker's scratch */
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
-    void *group;           /* the pipeline's own, for sw_step_run; NULL where that function may not be called */
+    void *group;           /* private, for sw_step_run */
 } sw_step;
 
-/* For `accepted` and `adopted` of a rule, which see the group as a whole: runs a kernel over the elements of all its
- * parameters that are not frozen. The kernel gets a step as `update` does: of a contiguous range of x, and for rules of
- * unit TENSOR of one parameter, with `param` and its slots. SW_ERR_STATE in any other function. */
+/* Runs a kernel over the elements of all parameters of a group that are not frozen. Only `accepted` and `adopted` of a
+ * rule may call it, because they receive the step of a whole group; elsewhere it fails with SW_ERR_STATE. `args` of the
+ * kernel is a step as for `update`: of contiguous elements of x, and for SW_UNIT_TENSOR of one parameter. */
 SW_API sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels);
 
 /* Bounds of the result of a step. Before the step, x, g and slot[i] are upper bounds of the 2-norms of these vectors

@@ -14,16 +14,17 @@
  * methods with their options. Any parts can be combined, except for some pairs that sw_optim_new_with_options refuses
  * with the reason.
  *
- * Every step has the same sequence: the estimator samples ids and evaluates gradients, each of which is checked for Inf
- * and NaN; the estimator combines them; the result is clipped; the rules update x; running statistics are committed
- * ("Buffers" in params.h); the average is updated; the estimator commits its tables. Rules treat subnormal numbers (below 1e-38 in f32) as zero: see sw_subnormals_flush
- * (parallel.h). If eps is so small that this would matter, a rule stores its second moments in f64, which takes 4 more
- * bytes for each of their elements.
+ * Every step has the same sequence: the estimator samples ids and evaluates gradients, each of which is checked for
+ * Inf and NaN; the estimator combines them; the result is clipped; the rules update x; running statistics are
+ * committed ("Buffers" in params.h); the average is updated; the estimator commits its tables; rules learn that the
+ * step was kept (sw_rule.accepted). Rules treat subnormal numbers (below 1e-38 in f32) as zero: see
+ * sw_subnormals_flush (parallel.h). If eps is so small that this would matter, a rule stores its second moments in
+ * f64, which takes 4 more bytes for each of their elements.
  *
  * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states,
- * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it), so that the next step
- * gets other samples. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the message gives the cause;
- * after sw_clear_error the count starts again.
+ * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it),
+ * so that the next step gets other samples. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the
+ * message gives the cause; after sw_clear_error the count starts again.
  *
  * After SW_OK, x and the states, scalars and step sizes of all methods are finite. A step that would make one of them
  * infinite or NaN is refused with SW_ERR_NONFINITE; the message names the method, the quantity and the step. x and the
@@ -100,10 +101,10 @@ SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objectiv
  *
  * Many steps are taken in one fast loop if the samples of a generalized linear model are in memory (sw_glm_new), the
  * estimator is sag, saga or svrg and not inside a wrapper (or any estimator with `run`), the rules are sgd without
- * momentum, the average is a running mean (sw_average.weight), and there is no clipping, schedule, line search or
- * recording of norms. sw_train uses this loop too. For dense rows the result is bit-for-bit that of single steps. For
- * sparse rows a step costs O(nonzeros), also with weight_decay, l1, bounds and averages, and the result equals that of
- * single steps up to rounding. */
+ * momentum (or custom ones like it, without `accepted`), the average is a running mean (sw_average.weight), and there
+ * is no clipping, schedule, line search or recording of norms. sw_train uses this loop too. For dense rows the result
+ * is bit-for-bit that of single steps. For sparse rows a step costs O(nonzeros), also with weight_decay, l1, bounds
+ * and averages, and the result equals that of single steps up to rounding. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which the model should be evaluated: that of the average, that of the rule if it defines one, or the

@@ -78,55 +78,56 @@ typedef struct sw_rule {
 
     /* ---- Hooks: each may be NULL ---- */
 
-    /* Whether the rule can update this parameter. Called for each parameter of the rule's groups, frozen ones too, when
-     * the optimizer is made, before sizes of slots are asked for; `option` as in the spec. If it cannot, the function
-     * writes the reason into `reason` (sw_format), for example "it has 1 axis, and 2 are needed". The optimizer is then
-     * refused with SW_ERR_ARGUMENT; the message names the rule, every such parameter with its shape and reason, and
-     * selectors that give these parameters to another rule. NULL: the rule can update every parameter. */
+    /* Returns whether the rule can update this parameter. It is called when the optimizer is made, for each parameter of
+     * the rule's groups (also frozen ones), before the sizes of slots are computed; `option` has the values of the spec.
+     * If the rule cannot update the parameter, the function writes the reason to `reason` by sw_format, for example "its
+     * rank is 1, and a matrix is needed". The optimizer is then refused with SW_ERR_ARGUMENT. The message names the rule
+     * and every such parameter with its shape and the reason, and proposes a spec that gives these parameters to another
+     * rule. NULL: the rule can update every parameter. */
     bool (*fits)(const sw_param *param, const double *option, sw_dtype type, char *reason, size_t bytes);
 
-    /* Unit TENSOR: the update of a parameter in independent parts, such as the blocks of a matrix or the heads of an
-     * attention layer. `parts` returns how many parts a parameter has, 0 or more; it is called when the optimizer is
-     * made, with `option` as in the spec. `part` updates part number `part`, from 0. If the rule has `tensor` too, that
-     * function runs first, for one parameter after the other, as preparation.
+    /* SW_UNIT_TENSOR: the update of a parameter in independent parts, such as the blocks of a matrix or the heads of an
+     * attention layer. `parts` returns the number of parts of a parameter, 0 or more. It is called when the optimizer is
+     * made; `option` has the values of the spec. `part` updates one part, counted from 0. If the rule has `tensor` too,
+     * `tensor` is called first, for one parameter after the other, and prepares the parts.
      *
-     * The parts of all parameters of a group are one list of work items, the most expensive ones first, which the
-     * library's threads share (sw_parallel_items). So a part must write only its own elements of x and of the slots,
-     * and read none that other parts write; then results have the same bits for every number of threads. Functions such
-     * as sw_gemm may be called, and compute on the thread of the part.
+     * The parts of all parameters of a group are one list of work items (sw_parallel_items), the most expensive ones
+     * first, which the library's threads share. A part must therefore write only its own elements of x and of the slots,
+     * and must not read elements that other parts write. The results then have the same bits for every number of
+     * threads. A part may call functions such as sw_gemm, which compute on its thread.
      *
-     * `step` is that of the whole parameter: param, count, x, g and the slots at its first element. `workspace` and
-     * worker->scratch are the same memory, of part_workspace bytes, aligned to SW_ALIGNMENT, whose contents are not
-     * defined at the beginning of a part. Parts read scalars and coefficients; only begin and decide may write them. A
-     * part that fails calls sw_fail, as everywhere. Of several that fail, the first in the list counts, whatever the
-     * timing. SW_SKIPPED is an error. */
+     * `step` describes the whole parameter: param, count, and x, g and the slots at its first element. `workspace` and
+     * worker->scratch are the same memory of part_workspace bytes, aligned to SW_ALIGNMENT. Its contents are not defined
+     * when a part begins. Parts read scalars and coefficients, which only `begin` and `decide` may write. If several
+     * parts fail, the message is that of the first one in the list, whatever the timing of the threads. A part must not
+     * return SW_SKIPPED. */
     int64_t (*parts)(const sw_param *param, const double *option, sw_dtype type);
     sw_status (*part)(sw_step *step, int64_t part, sw_worker *worker);
-    /* Bytes of scratch that any part of the parameter needs. NULL: none. */
+    /* Returns the bytes of scratch that any part of the parameter needs. NULL: none. */
     size_t (*part_workspace)(const sw_param *param, const double *option, sw_dtype type);
-    /* About how many multiplications and additions of a kernel's loop a part costs. Groups whose parts cost less than
-     * SW_SERIAL together are run by the calling thread. NULL: a part has an equal share of the parameter's elements. */
+    /* Returns an estimate of the multiplications and additions of a part. If those of a group are fewer than SW_SERIAL
+     * together, the calling thread computes all of its parts. NULL: every part has an equal share of the elements of the
+     * parameter, one multiplication each. */
     double (*part_cost)(const sw_param *param, const double *option, sw_dtype type, int64_t part);
 
-    /* Once for each group after a step that was kept, as the last function of the step: the line search has chosen, the
-     * average is updated, and the estimator has committed. Never after a step that was skipped or refused, nor for the
-     * trials of a line search. A step of length 0 at a stationary point is kept.
+    /* Called once for each group at the end of every step that is kept: the line search has chosen the length, the
+     * average is updated, and the estimator has committed its tables. It is not called for steps that are skipped or
+     * refused, nor for the trials of a line search. A step of length 0 at a stationary point is kept.
      *
-     * It sees what `begin` saw, with x after the step and the gradient g that the rule received; elements by
-     * sw_step_run. It may write scalars and slots, for which `reach` must allow, and must not write x. If it fails, or
-     * if a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step may be partly done, as after an error
-     * of an estimator's `commit`. SW_SKIPPED is an error. With `accepted` every step is taken by itself, never in a loop
-     * of the estimator (sw_estimator.run). */
+     * Its argument is that of `begin`, with x after the step and the gradient g that the rule received; use sw_step_run
+     * to process elements. It may write scalars, and slots (within the bounds of `reach`), but not x. If it fails, or if
+     * a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step may be partly done, as after a failed
+     * `commit` of an estimator. It must not return SW_SKIPPED. With `accepted`, estimators do not take many steps in one
+     * loop (sw_estimator.run), because such a loop calls no function of the rule. */
     sw_status (*accepted)(sw_step *step);
 
-    /* The point of evaluation became x: once for each group after sw_optim_adopt_point has copied the vector of the
-     * average, or of a rule's `point`, to the parameters. It is not called if that point is x already, nor when a
-     * program or a file writes the parameters. A rule whose state belongs to the old x adapts it, as Schedule-Free sets
-     * z = x.
+    /* Called once for each group after sw_optim_adopt_point has copied the point of evaluation, which an average or the
+     * `point` of a rule computes, to x. It is not called if that point is x itself, or if a program or a file writes x.
+     * A rule whose state depends on x adapts the state; Schedule-Free, for example, sets z = x.
      *
-     * It sees option, scalar, coefficient and step of the last step, the new x and no g; elements by sw_step_run. It may
-     * write scalars and slots, and must not write x. If it fails, or if a scalar or a slot is Inf or NaN afterwards, x,
-     * slots and scalars are put back. SW_SKIPPED is an error. */
+     * It may read option, scalar, coefficient and step of the last step and the new x, but not g; use sw_step_run to
+     * process elements. It may write scalars and slots, but not x. If it fails, or if a scalar or a slot is Inf or NaN
+     * afterwards, x, the slots and the scalars are restored. It must not return SW_SKIPPED. */
     sw_status (*adopted)(sw_step *step);
 } sw_rule;
 
