@@ -47,7 +47,7 @@ sw_status swo_parts_list(const sw_optim *o, swo_group *group) {
     if (!SWO_RULE_HAS(group->rule, part))
         return SW_OK;
     SW_TRY(parts_count(o, group));
-    group->part = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, group->parts, sizeof *group->part);
+    group->part = sw_alloc_array(group->parts, sizeof *group->part);
     if (!group->part)
         return SW_ERR_MEMORY;
     int64_t at = 0;
