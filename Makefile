@@ -348,7 +348,7 @@ variance_reduction := $(BUILD)/tests/convergence/check_variance_reduction
 check-variance-reduction: $(variance_reduction)
 	@$(variance_reduction) --cells='$(CELLS)' --jobs=$(JOBS)
 
-# Fuzzing of core and datasets, compiled by clang with the address, undefined-behavior and fuzzer sanitizers.
+# Fuzzing of core, nn and datasets, compiled by clang with the address, undefined-behavior and fuzzer sanitizers.
 FUZZ_SECONDS ?= 60
 fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz:
@@ -359,7 +359,7 @@ run-fuzz: $(fuzz_targets:%=$(BUILD)/tests/fuzz/fuzz_%)
 	    $(BUILD)/tests/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=4096 -verbosity=0 \
 	        -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/$$target- $(BUILD)/fuzz/$$target || exit 1; \
 	done
-$(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUILD)/core/% $(BUILD)/datasets/%,$(library_obj))
+$(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(filter $(BUILD)/core/% $(BUILD)/nn/% $(BUILD)/datasets/%,$(library_obj))
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -fsanitize=fuzzer $(filter %.c %.o,$^) -o $@ $(LIBRARIES)

@@ -92,6 +92,25 @@ static void model_mark_head(sw_params *params) {
     }
 }
 
+sw_status swn_model_declare(sw_model *model, sw_module *root) {
+    model->root = root;
+    sw_sample_shape shape = model->input[0];
+    const sw_status status = model->inputs > 1 ? sw_module_build_many(root, model->inputs, model->input, &shape)
+                                               : sw_module_build(root, &shape);
+    if (status == SW_OK)
+        model_mark_head(model->params);
+    else
+        model->failed = true;
+    return status;
+}
+
+sw_params *swn_model_finish(sw_model *model) {
+    if (sw_params_build(model->params) == SW_OK)
+        return model->params;
+    model->failed = true;
+    return NULL;
+}
+
 sw_params *sw_model_build(sw_model *model, sw_module *root) {
     if (!model) { /* a message that is pending from an earlier error gives the reason */
         sw_fail(SW_ERR_ARGUMENT, "model_build: the model is NULL");
@@ -110,34 +129,15 @@ sw_params *sw_model_build(sw_model *model, sw_module *root) {
                                             : "model_build: the model is built already");
         return NULL;
     }
-    model->root = root;
-    sw_sample_shape shape = model->input[0];
-    if ((model->inputs > 1 ? sw_module_build_many(root, model->inputs, model->input, &shape)
-                           : sw_module_build(root, &shape)) == SW_OK) {
-        model_mark_head(model->params);
-        if (sw_params_build(model->params) == SW_OK)
-            return model->params;
-    }
-    model->failed = true;
-    return NULL;
+    return swn_model_declare(model, root) == SW_OK ? swn_model_finish(model) : NULL;
 }
 
-/* ---- Files ---- */
+/* ---- For files ---- */
 
-static sw_status model_check_built(const sw_model *model, const char *what) {
+sw_status swn_check_built(const sw_model *model, const char *what) {
     if (sw_model_params(model))
         return SW_OK;
     if (sw_error() && (!model || model->failed)) /* the pending message gives the reason */
         return sw_last_failure();
     return sw_fail(SW_ERR_STATE, "%s: the model is %s", what, model ? "not built" : "NULL");
-}
-
-sw_status sw_model_save(const sw_model *model, const char *path) {
-    sw_status status = model_check_built(model, "model_save");
-    return status == SW_OK ? sw_params_save(model->params, path) : status;
-}
-
-sw_status sw_model_load(sw_model *model, const char *path) {
-    sw_status status = model_check_built(model, "model_load");
-    return status == SW_OK ? sw_params_load(model->params, path) : status;
 }

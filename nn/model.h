@@ -30,6 +30,12 @@ struct sw_model {
     const sw_module *tracing;
 };
 
+/* The two halves of the build: declares the parameters; allocates them, with initial values (NULL and an error). */
+sw_status swn_model_declare(sw_model *model, sw_module *root);
+sw_params *swn_model_finish(sw_model *model);
+/* An error unless the model is built, which begins with `what`. */
+sw_status swn_check_built(const sw_model *model, const char *what);
+
 extern const sw_module_type swn_placeholder_type;
 void swn_module_free(sw_module *module);
 

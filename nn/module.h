@@ -20,6 +20,7 @@ extern "C" {
 
 typedef struct sw_model sw_model;
 typedef struct sw_module sw_module;
+typedef struct sw_description sw_description; /* the settings of a layer in a file: description.h */
 
 /* The shape of one sample, without the batch axis. rank -1: not known. */
 typedef struct sw_sample_shape {
@@ -61,6 +62,11 @@ typedef struct sw_module_type {
      * left out are the last. */
     int least_inputs, most_inputs;
     unsigned id_inputs; /* bit i: input i is ids, as takes_ids says of the only input */
+    /* For files that hold the network (description.h), with sw_module_type_register. `save` writes the settings of a
+     * built layer. `restore` makes a layer by them, with the layers inside that sw_description_layers gives; NULL or
+     * sw_module_fail(model) after an error. NULL: layers of this type cannot be described. */
+    sw_status (*save)(const sw_module *module, sw_description *to);
+    sw_module *(*restore)(sw_model *model, const sw_description *from);
 } sw_module_type;
 
 typedef struct sw_module_setting sw_module_setting;
@@ -130,6 +136,9 @@ typedef struct sw_compose_options {
     bool takes_ids;               /* the input is ids, i32 in the run at the build; see sw_predict */
     SW_ADDED int optional_inputs; /* sw_nn_compose_many: how many of the last inputs may be left out */
     unsigned id_inputs;           /* sw_nn_compose_many: bit i: input i is ids, i32 in the run at the build */
+    /* Writes the settings of the layer, for files that hold the network; a registered type with the name `kind` restores
+     * it: see sw_module_type_register (description.h). NULL: the layer cannot be described. */
+    sw_status (*save)(const sw_module *module, sw_description *to);
 } sw_compose_options;
 /* As sw_nn_compose (nn.h), with an array of layers, and options, which are copied (NULL: none). */
 SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,

@@ -69,3 +69,8 @@ sw_status swn_settle_name(sw_module *m) {
     m->named = m->settled = true;
     return SW_OK;
 }
+
+const char *swn_local_name(const sw_module *m) {
+    const sw_module *space = module_name_space(m);
+    return space ? m->name + strlen(space->name) + 1 : m->name;
+}

@@ -15,6 +15,7 @@
 #ifndef SWALE_NN_H
 #define SWALE_NN_H
 
+#include <swale/description.h>
 #include <swale/init.h>
 #include <swale/module.h>
 #include <swale/objective.h>
@@ -44,9 +45,30 @@ SW_API sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_
 SW_API sw_params *sw_model_build(sw_model *model, sw_module *root);
 SW_API sw_params *sw_model_params(const sw_model *model); /* NULL before the build */
 SW_API sw_module *sw_model_root(const sw_model *model);   /* the layer given to sw_model_build; NULL before */
-/* Save all parameters to a file by name, or load them: see sw_params_save and sw_params_load (archive.h). */
+/* Saves all parameters to a file by name (see sw_params_save, archive.h), and beside them the description of the network,
+ * as the text "network". If a layer cannot be described, the file has the parameters and, as the text "no_network", the
+ * reason; sw_model_description returns it as an error. */
 SW_API sw_status sw_model_save(const sw_model *model, const char *path);
+/* Loads the parameters of a file of sw_model_save or sw_params_save into a model that has the same ones: see
+ * sw_params_load (archive.h). It does not read the description. */
 SW_API sw_status sw_model_load(sw_model *model, const char *path);
+/* Makes and builds the network that a file of sw_model_save describes, with the parameters of the file:
+ *
+ *     sw_model_save(net, "net.safetensors");
+ *     sw_model *again = sw_model_new_from_file("net.safetensors");  // its root: sw_model_root(again)
+ *
+ * Names, ties, frozen parameters, roles, element type and seed are those of the saved model. Settings of initial values
+ * are not in the file: sw_params_reinitialize uses the default ones of the layers. A damaged or hostile file ends in an
+ * error: a network that has more parameters than the file has numbers is refused before memory is allocated for them. NULL
+ * after an error, also if a layer was not described, or its type is not registered (description.h). */
+SW_API sw_model *sw_model_new_from_file(const char *path);
+/* The description of a built model as text (JSON, see description.h), which the caller frees by sw_free. NULL and an error
+ * that names the layer if one cannot be described: its type has no `save`, as that of a layer composed by a function
+ * (sw_compose_options.save gives it one), or is not registered. At most 10000 layers, nested at most 64 deep. */
+SW_API char *sw_model_description(const sw_model *model);
+/* Makes and builds a network by its description, with initial values. Text from a stranger may ask for more memory than
+ * there is. NULL after an error. */
+SW_API sw_model *sw_model_new_from_description(const char *text);
 /* Prints a table of the layers: name, description, output shape, and number of parameters without buffers, which have a
  * line of their own at the end. */
 SW_API void sw_model_print(const sw_model *model, FILE *to);

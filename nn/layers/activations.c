@@ -2,6 +2,8 @@
 #include <swale/extend.h>
 #include <swale/nn.h>
 
+#include "nn/layers/builtin_types.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,14 +15,6 @@ typedef struct activation {
 
 #define NUMBER(m) (((const activation *)(m)->data)->number)
 #define AXIS(m) (((const activation *)(m)->data)->axis)
-
-static void activation_describe_slope(const sw_module *m, char *text, size_t bytes) {
-    sw_format(text, bytes, "slope %g", NUMBER(m));
-}
-
-static void activation_describe_alpha(const sw_module *m, char *text, size_t bytes) {
-    sw_format(text, bytes, "alpha %g", NUMBER(m));
-}
 
 static void activation_describe_axis(const sw_module *m, char *text, size_t bytes) {
     snprintf(text, bytes, "axis %d", AXIS(m));
@@ -34,21 +28,46 @@ static sw_status activation_build_axis(sw_module *m, sw_sample_shape *shape) {
     return SW_OK;
 }
 
-/* The table: name, call, build, describe. */
-#define ACTIVATIONS(X)                                                                  \
-    X(relu, sw_relu(x), NULL, NULL)                                                     \
-    X(tanh, sw_tanh(x), NULL, NULL)                                                     \
-    X(sigmoid, sw_sigmoid(x), NULL, NULL)                                               \
-    X(leaky_relu, sw_leaky_relu(x, NUMBER(m)), NULL, activation_describe_slope)         \
-    X(elu, sw_elu(x, NUMBER(m)), NULL, activation_describe_alpha)                       \
-    X(silu, sw_silu(x), NULL, NULL)                                                     \
-    X(softplus, sw_softplus(x), NULL, NULL)                                             \
-    X(gelu, sw_gelu(x), NULL, NULL)                                                     \
-    X(gelu_tanh, sw_gelu_tanh(x), NULL, NULL)                                           \
-    X(softmax, sw_softmax(x, AXIS(m)), activation_build_axis, activation_describe_axis) \
-    X(log_softmax, sw_log_softmax(x, AXIS(m)), activation_build_axis, activation_describe_axis)
+/* The table: name, call, its setting ("axis" or a number; NULL: none), build, describe. */
+#define ACTIVATIONS(X)                                                                          \
+    X(relu, sw_relu(x), NULL, NULL, NULL)                                                       \
+    X(tanh, sw_tanh(x), NULL, NULL, NULL)                                                       \
+    X(sigmoid, sw_sigmoid(x), NULL, NULL, NULL)                                                 \
+    X(leaky_relu, sw_leaky_relu(x, NUMBER(m)), "slope", NULL, activation_describe_number)       \
+    X(elu, sw_elu(x, NUMBER(m)), "alpha", NULL, activation_describe_number)                     \
+    X(silu, sw_silu(x), NULL, NULL, NULL)                                                       \
+    X(softplus, sw_softplus(x), NULL, NULL, NULL)                                               \
+    X(gelu, sw_gelu(x), NULL, NULL, NULL)                                                       \
+    X(gelu_tanh, sw_gelu_tanh(x), NULL, NULL, NULL)                                             \
+    X(softmax, sw_softmax(x, AXIS(m)), "axis", activation_build_axis, activation_describe_axis) \
+    X(log_softmax, sw_log_softmax(x, AXIS(m)), "axis", activation_build_axis, activation_describe_axis)
 
-#define FORWARD(name, call, build, describe)                     \
+#define SETTING(name, call, setting, build, describe) setting,
+static const char *const activation_settings[] = {ACTIVATIONS(SETTING)};
+
+static const char *activation_setting(const sw_module *m) {
+    return activation_settings[m->type - swn_activation_types];
+}
+
+static void activation_describe_number(const sw_module *m, char *text, size_t bytes) {
+    sw_format(text, bytes, "%s %g", activation_setting(m), NUMBER(m));
+}
+
+static bool activation_has_axis(const char *setting) {
+    return strcmp(setting, "axis") == 0;
+}
+
+static sw_status activation_save(const sw_module *m, sw_description *to) {
+    const char *setting = activation_setting(m);
+    if (!setting)
+        return SW_OK;
+    return activation_has_axis(setting) ? sw_description_set_integer(to, setting, AXIS(m))
+                                        : sw_description_set_number(to, setting, NUMBER(m));
+}
+
+static sw_module *activation_restore(sw_model *model, const sw_description *from);
+
+#define FORWARD(name, call, setting, build, describe)            \
     static sw_tensor name##_forward(sw_module *m, sw_tensor x) { \
         (void)m;                                                 \
         return call;                                             \
@@ -56,24 +75,45 @@ static sw_status activation_build_axis(sw_module *m, sw_sample_shape *shape) {
 ACTIVATIONS(FORWARD)
 
 /* clang-format off */
-#define TYPE(id, call, build_function, describe_function)                            \
+#define TYPE(id, call, setting, build_function, describe_function)                   \
     {.size = sizeof(sw_module_type), .name = #id, .build = (build_function),         \
-     .forward = id##_forward, .describe = (describe_function)},
+     .forward = id##_forward, .describe = (describe_function),                       \
+     .save = activation_save, .restore = activation_restore},
 /* clang-format on */
-static const sw_module_type activation_types[] = {ACTIVATIONS(TYPE)};
+const sw_module_type swn_activation_types[] = {ACTIVATIONS(TYPE)};
 
-#define INDEX(name, call, build, describe) index_##name,
+#define INDEX(name, call, setting, build, describe) index_##name,
 enum { ACTIVATIONS(INDEX) COUNT };
+const int swn_activation_count = COUNT;
 
 static sw_module *activation_new(sw_model *model, int index, double number, int axis) {
     if (!isfinite(number)) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: %g is not finite", activation_types[index].name, number);
+        sw_fail(SW_ERR_ARGUMENT, "%s: %g is not finite", swn_activation_types[index].name, number);
         return sw_module_fail(model);
     }
-    sw_module *m = sw_module_new(model, &activation_types[index], sizeof(activation));
-    if (sw_module_is(m, &activation_types[index]))
+    sw_module *m = sw_module_new(model, &swn_activation_types[index], sizeof(activation));
+    if (sw_module_is(m, &swn_activation_types[index]))
         *(activation *)m->data = (activation){number, axis};
     return m;
+}
+
+static int activation_index(const char *name) {
+    int index = 0;
+    while (index < COUNT && strcmp(swn_activation_types[index].name, name) != 0)
+        index++;
+    return index;
+}
+
+static sw_module *activation_restore(sw_model *model, const sw_description *from) {
+    const int index = activation_index(sw_description_type(from));
+    const char *setting = activation_settings[index];
+    double number = 0;
+    int64_t axis = 0;
+    if (setting &&
+        (activation_has_axis(setting) ? sw_description_integer(from, setting, -SW_MAX_RANK, SW_MAX_RANK, &axis)
+                                      : sw_description_number(from, setting, -HUGE_VAL, HUGE_VAL, &number)) != SW_OK)
+        return sw_module_fail(model);
+    return activation_new(model, index, number, (int)axis);
 }
 
 sw_module *sw_nn_relu(sw_model *model) {
@@ -122,11 +162,11 @@ sw_module *sw_nn_log_softmax(sw_model *model, int axis) {
 
 sw_module *sw_nn_activation(sw_model *model, const char *name) {
     const char *names[COUNT];
-    for (int i = 0; i < COUNT; i++) {
-        names[i] = activation_types[i].name;
-        if (name && strcmp(name, names[i]) == 0)
-            return activation_new(model, i, i == index_leaky_relu ? 0.01 : 1, -1);
-    }
+    const int index = name ? activation_index(name) : COUNT;
+    if (index < COUNT)
+        return activation_new(model, index, index == index_leaky_relu ? 0.01 : 1, -1);
+    for (int i = 0; i < COUNT; i++)
+        names[i] = swn_activation_types[i].name;
     sw_fail(SW_ERR_ARGUMENT, "activation: there is no %s%s", name ? name : "NULL",
             name ? sw_suggest(name, COUNT, names) : "");
     return sw_module_fail(model);

@@ -2,6 +2,8 @@
 #include <swale/extend.h>
 #include <swale/nn.h>
 
+#include "nn/layers/builtin_types.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -96,12 +98,28 @@ static void embedding_describe(const sw_module *m, char *text, size_t bytes) {
     snprintf(text, bytes, "%lld rows of %lld", (long long)e->rows, (long long)e->dim);
 }
 
-static const sw_module_type embedding_type = {.size = sizeof(sw_module_type),
-                                              .name = "embedding",
-                                              .build = embedding_build,
-                                              .forward = embedding_forward,
-                                              .describe = embedding_describe,
-                                              .takes_ids = true};
+static sw_status embedding_save(const sw_module *m, sw_description *to) {
+    const embedding *e = m->data;
+    SW_TRY(sw_description_set_integer(to, "rows", e->rows));
+    return sw_description_set_integer(to, "dim", e->dim);
+}
+
+static sw_module *embedding_restore(sw_model *model, const sw_description *from) {
+    int64_t rows, dim;
+    if (sw_description_integer(from, "rows", 1, INT32_MAX, &rows) != SW_OK ||
+        sw_description_integer(from, "dim", 1, INT32_MAX, &dim) != SW_OK)
+        return sw_module_fail(model);
+    return sw_nn_embedding(model, rows, dim);
+}
+
+const sw_module_type swn_embedding_type = {.size = sizeof(sw_module_type),
+                                           .name = "embedding",
+                                           .build = embedding_build,
+                                           .forward = embedding_forward,
+                                           .describe = embedding_describe,
+                                           .takes_ids = true,
+                                           .save = embedding_save,
+                                           .restore = embedding_restore};
 
 sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
     if (rows < 1 || rows > INT32_MAX || dim < 1) {
@@ -109,8 +127,8 @@ sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
                 (long long)rows, (long long)dim);
         return sw_module_fail(model);
     }
-    sw_module *m = sw_module_new(model, &embedding_type, sizeof(embedding));
-    if (sw_module_is(m, &embedding_type))
+    sw_module *m = sw_module_new(model, &swn_embedding_type, sizeof(embedding));
+    if (sw_module_is(m, &swn_embedding_type))
         *(embedding *)m->data = (embedding){.rows = rows, .dim = dim};
     return m;
 }

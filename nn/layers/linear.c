@@ -2,6 +2,8 @@
 #include <swale/extend.h>
 #include <swale/nn.h>
 
+#include "nn/layers/builtin_types.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -75,12 +77,30 @@ static void linear_sizes(const sw_module *m, int64_t *inputs, int64_t *outputs, 
     *bias = l->has_bias;
 }
 
-static const sw_module_type linear_type = {.size = sizeof(sw_module_type),
-                                           .name = "linear",
-                                           .build = linear_build,
-                                           .forward = linear_forward,
-                                           .describe = linear_describe,
-                                           .linear_sizes = linear_sizes};
+static sw_status linear_save(const sw_module *m, sw_description *to) {
+    const linear *l = m->data;
+    SW_TRY(sw_description_set_integer(to, "inputs", l->inputs));
+    SW_TRY(sw_description_set_integer(to, "outputs", l->outputs));
+    return sw_description_set_integer(to, "bias", l->has_bias);
+}
+
+static sw_module *linear_restore(sw_model *model, const sw_description *from) {
+    int64_t inputs, outputs, bias;
+    if (sw_description_integer(from, "inputs", 0, INT32_MAX, &inputs) != SW_OK ||
+        sw_description_integer(from, "outputs", 1, INT32_MAX, &outputs) != SW_OK ||
+        sw_description_integer(from, "bias", 0, 1, &bias) != SW_OK)
+        return sw_module_fail(model);
+    return bias ? sw_nn_linear(model, inputs, outputs) : sw_nn_linear_no_bias(model, inputs, outputs);
+}
+
+const sw_module_type swn_linear_type = {.size = sizeof(sw_module_type),
+                                        .name = "linear",
+                                        .build = linear_build,
+                                        .forward = linear_forward,
+                                        .describe = linear_describe,
+                                        .linear_sizes = linear_sizes,
+                                        .save = linear_save,
+                                        .restore = linear_restore};
 
 static sw_module *linear_new(sw_model *model, int64_t inputs, int64_t outputs, bool has_bias) {
     if (inputs < 0 || outputs < 1) {
@@ -90,8 +110,8 @@ static sw_module *linear_new(sw_model *model, int64_t inputs, int64_t outputs, b
                 (long long)inputs, (long long)outputs);
         return sw_module_fail(model);
     }
-    sw_module *m = sw_module_new(model, &linear_type, sizeof(linear));
-    if (sw_module_is(m, &linear_type))
+    sw_module *m = sw_module_new(model, &swn_linear_type, sizeof(linear));
+    if (sw_module_is(m, &swn_linear_type))
         *(linear *)m->data = (linear){.inputs = inputs, .outputs = outputs, .has_bias = has_bias};
     return m;
 }

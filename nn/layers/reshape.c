@@ -2,6 +2,8 @@
 #include <swale/extend.h>
 #include <swale/nn.h>
 
+#include "nn/layers/builtin_types.h"
+
 static int64_t sample_elements(const sw_sample_shape *s) {
     int64_t count = 1;
     for (int i = 0; i < s->rank; i++)
@@ -35,14 +37,26 @@ static sw_tensor flatten_forward(sw_module *m, sw_tensor x) {
     return reshape_batch(x, &flat);
 }
 
-static const sw_module_type flatten_type = {.size = sizeof(sw_module_type),
-                                            .name = "flatten",
-                                            .build = flatten_build,
-                                            .forward = flatten_forward,
-                                            .is_reshape = true};
+static sw_status flatten_save(const sw_module *m, sw_description *to) {
+    (void)m, (void)to;
+    return SW_OK;
+}
+
+static sw_module *flatten_restore(sw_model *model, const sw_description *from) {
+    (void)from;
+    return sw_nn_flatten(model);
+}
+
+const sw_module_type swn_flatten_type = {.size = sizeof(sw_module_type),
+                                         .name = "flatten",
+                                         .build = flatten_build,
+                                         .forward = flatten_forward,
+                                         .is_reshape = true,
+                                         .save = flatten_save,
+                                         .restore = flatten_restore};
 
 sw_module *sw_nn_flatten(sw_model *model) {
-    return sw_module_new(model, &flatten_type, 0);
+    return sw_module_new(model, &swn_flatten_type, 0);
 }
 
 static sw_status reshape_build(sw_module *m, sw_sample_shape *shape) {
@@ -63,11 +77,26 @@ static sw_tensor reshape_forward(sw_module *m, sw_tensor x) {
     return reshape_batch(x, m->data);
 }
 
-static const sw_module_type reshape_type = {.size = sizeof(sw_module_type),
-                                            .name = "reshape",
-                                            .build = reshape_build,
-                                            .forward = reshape_forward,
-                                            .is_reshape = true};
+static sw_status reshape_save(const sw_module *m, sw_description *to) {
+    const sw_sample_shape *shape = m->data;
+    return sw_description_set_integers(to, "shape", shape->rank, shape->length);
+}
+
+static sw_module *reshape_restore(sw_model *model, const sw_description *from) {
+    int64_t shape[SW_MAX_RANK];
+    int rank;
+    if (sw_description_integers(from, "shape", 0, INT64_MAX, SW_MAX_RANK - 1, &rank, shape) != SW_OK)
+        return sw_module_fail(model);
+    return sw_nn_reshape(model, rank, shape);
+}
+
+const sw_module_type swn_reshape_type = {.size = sizeof(sw_module_type),
+                                         .name = "reshape",
+                                         .build = reshape_build,
+                                         .forward = reshape_forward,
+                                         .is_reshape = true,
+                                         .save = reshape_save,
+                                         .restore = reshape_restore};
 
 sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape) {
     if (rank >= SW_MAX_RANK || !sw_array_view(model, SW_F32, rank, shape).data) {
@@ -77,8 +106,8 @@ sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape) {
             sw_fail(SW_ERR_ARGUMENT, "reshape: the model is NULL");
         return sw_module_fail(model);
     }
-    sw_module *m = sw_module_new(model, &reshape_type, sizeof(sw_sample_shape));
-    if (sw_module_is(m, &reshape_type)) {
+    sw_module *m = sw_module_new(model, &swn_reshape_type, sizeof(sw_sample_shape));
+    if (sw_module_is(m, &swn_reshape_type)) {
         sw_sample_shape *to = m->data;
         to->rank = rank;
         for (int i = 0; i < rank; i++)

@@ -2,6 +2,7 @@
 #include <swale/extend.h>
 #include <swale/nn.h>
 
+#include "nn/layers/builtin_types.h"
 #include "nn/layers/child_list.h"
 
 static sw_status residual_build(sw_module *m, sw_sample_shape *shape) {
@@ -32,10 +33,28 @@ static sw_tensor residual_forward(sw_module *m, sw_tensor x) {
     return sum;
 }
 
-static const sw_module_type residual_type = {
-    .size = sizeof(sw_module_type), .name = "residual", .build = residual_build, .forward = residual_forward};
+static sw_status residual_save(const sw_module *m, sw_description *to) {
+    (void)m, (void)to;
+    return SW_OK;
+}
+
+static sw_module *residual_restore(sw_model *model, const sw_description *from) {
+    int count;
+    sw_module *const *layers = sw_description_layers(from, &count);
+    if (count == 1)
+        return sw_nn_residual(model, layers[0]);
+    sw_fail(SW_ERR_FORMAT, "%d layers inside; 1 is needed", count);
+    return sw_module_fail(model);
+}
+
+const sw_module_type swn_residual_type = {.size = sizeof(sw_module_type),
+                                          .name = "residual",
+                                          .build = residual_build,
+                                          .forward = residual_forward,
+                                          .save = residual_save,
+                                          .restore = residual_restore};
 
 sw_module *sw_nn_residual(sw_model *model, sw_module *f) {
-    sw_module *m = sw_module_new(model, &residual_type, 0);
-    return sw_module_is(m, &residual_type) ? swn_add_children(m, 1, &f) : m;
+    sw_module *m = sw_module_new(model, &swn_residual_type, 0);
+    return sw_module_is(m, &swn_residual_type) ? swn_add_children(m, 1, &f) : m;
 }

@@ -2,6 +2,7 @@
 #include <swale/extend.h>
 #include <swale/nn.h>
 
+#include "nn/layers/builtin_types.h"
 #include "nn/layers/child_list.h"
 
 static sw_status sequential_build(sw_module *m, sw_sample_shape *shape) {
@@ -22,15 +23,28 @@ static sw_tensor sequential_forward(sw_module *m, sw_tensor x) {
     return y;
 }
 
-static const sw_module_type sequential_type = {.size = sizeof(sw_module_type),
-                                               .name = "sequential",
-                                               .build = sequential_build,
-                                               .forward = sequential_forward,
-                                               .is_chain = true};
+static sw_status sequential_save(const sw_module *m, sw_description *to) {
+    (void)m, (void)to;
+    return SW_OK;
+}
+
+static sw_module *sequential_restore(sw_model *model, const sw_description *from) {
+    int count;
+    sw_module *const *layers = sw_description_layers(from, &count);
+    return sw_nn_sequential_array(model, count, layers);
+}
+
+const sw_module_type swn_sequential_type = {.size = sizeof(sw_module_type),
+                                            .name = "sequential",
+                                            .build = sequential_build,
+                                            .forward = sequential_forward,
+                                            .is_chain = true,
+                                            .save = sequential_save,
+                                            .restore = sequential_restore};
 
 sw_module *sw_nn_sequential_array(sw_model *model, int count, sw_module *const *modules) {
-    sw_module *m = sw_module_new(model, &sequential_type, 0);
-    if (!sw_module_is(m, &sequential_type))
+    sw_module *m = sw_module_new(model, &swn_sequential_type, 0);
+    if (!sw_module_is(m, &swn_sequential_type))
         return m;
     return swn_add_children(m, count, modules);
 }
@@ -40,8 +54,8 @@ sw_module *sw_nn_sequential_listed(sw_model *model, int count, sw_module *const 
 }
 
 sw_module *(sw_nn_sequential)(sw_model *model, ...) {
-    sw_module *m = sw_module_new(model, &sequential_type, 0);
-    if (!sw_module_is(m, &sequential_type))
+    sw_module *m = sw_module_new(model, &swn_sequential_type, 0);
+    if (!sw_module_is(m, &swn_sequential_type))
         return m;
     va_list list;
     va_start(list, model);

@@ -32,6 +32,23 @@ def safetensors():
             yield bytes(int(n) for n in numbers.split(","))
 
 
+def descriptions():
+    def network(layers):
+        return ('{"format":1,"inputs":[[2,3]],"parameters":{},"root":{"layers":[' + ",".join(layers)
+                + '],"name":"s","type":"sequential"},"seed":"1","type":"f64"}').encode()
+
+    def layer(kind, name, settings="", more=""):
+        return '{%s"name":"%s","settings":{%s},"type":"%s"}' % (more, name, settings, kind)
+
+    linear = '"bias":1,"inputs":6,"outputs":6'
+    yield network([layer("flatten", "f"), layer("dropout", "d", '"p":0.25'), layer("linear", "a", linear),
+                   layer("residual", "r", "", '"layers":[%s],' % layer("linear", "b", linear)),
+                   layer("linear", "c", linear, '"tied":{"weight":{"layer":3,"parameter":"weight"}},')])
+    yield network([layer("reshape", "r", '"shape":[3,1,2]'), layer("softmax", "x", '"axis":-1'),
+                   layer("elu", "e", '"alpha":1e-3'), layer("leaky_relu", "l", '"slope":0.01')])
+    yield network([layer("embedding", "m", '"dim":3,"rows":7'), layer("relu", "r")])
+
+
 def main(folder):
     idx = b"\0\0\x08\x03" + struct.pack(">III", 2, 3, 4) + bytes(range(24))
     text = b'a,"b ""c""",d\r\n1,-2.5e3, 0\r\n"7",.5,1\r\n\r\n'
@@ -44,7 +61,7 @@ def main(folder):
                      b"\x48" + b"1 1:1e39 2147483647:1\n"],
         "picture": [png(8, 0, 5), png(8, 2, 15), png(8, 6, 20), png(16, 4, 20), png(1, 0, 1),
                     png(4, 3, 3, b"abcdef"), png(8, 2, 15, interlace=1)] + list(jpegs()),
-        "safetensors": list(safetensors())}
+        "safetensors": list(safetensors()), "description": list(descriptions())}
     for name, inputs in seeds.items():
         os.makedirs(os.path.join(folder, name), exist_ok=True)
         for i, data in enumerate(inputs):

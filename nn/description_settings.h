@@ -1,0 +1,20 @@
+/* The settings of one layer while its type writes or reads them. */
+#ifndef SWALE_NN_DESCRIPTION_SETTINGS_H
+#define SWALE_NN_DESCRIPTION_SETTINGS_H
+
+#include <swale/description.h>
+
+#include <jansson.h>
+
+struct sw_description {
+    json_t *settings;   /* an object */
+    json_t *read;       /* an object whose keys are those that restore has read; NULL while a layer is saved */
+    const char *type;   /* its name */
+    sw_module **layers; /* inside it, restored */
+    int count;
+};
+
+/* A text as JSON; NULL and an error: not UTF-8, or no memory. */
+json_t *swn_json_text(const char *text);
+
+#endif

@@ -1,0 +1,77 @@
+/* Models in files: parameters, and the description of the network as a text beside them. */
+#include <swale/archive.h>
+#include <swale/extend.h>
+
+#include "core/base/error_state.h"
+#include "nn/describe.h"
+#include "nn/model.h"
+#include "nn/restore.h"
+
+/* Texts of the archive. Names of parameters have a point in them, so that these cannot be taken for a tied one. */
+static const char network_key[] = "network", no_network_key[] = "no_network";
+
+/* The description, or why there is none. */
+static sw_status file_put_network(sw_archive *a, const sw_model *model) {
+    char reason[700];
+    if (!swn_can_describe(model, reason, sizeof reason))
+        return sw_archive_set_text(a, no_network_key, reason);
+    char *text = sw_model_description(model);
+    const sw_status status = text ? sw_archive_set_text(a, network_key, text) : sw_last_failure();
+    sw_free(text);
+    return status;
+}
+
+sw_status sw_model_save(const sw_model *model, const char *path) {
+    SW_TRY(swn_check_built(model, "model_save"));
+    sw_archive *a = sw_archive_new();
+    sw_status status = a ? sw_params_pack(model->params, a, NULL) : SW_ERR_MEMORY;
+    if (status == SW_OK)
+        status = file_put_network(a, model);
+    if (status == SW_OK)
+        status = sw_archive_save(a, path);
+    sw_archive_free(a);
+    return status;
+}
+
+sw_status sw_model_load(sw_model *model, const char *path) {
+    SW_TRY(swn_check_built(model, "model_load"));
+    return sw_params_load(model->params, path);
+}
+
+/* Of all arrays together; each is in memory. */
+static int64_t file_numbers(const sw_archive *a) {
+    int64_t total = 0;
+    for (int i = 0; i < sw_archive_count(a); i++) {
+        const sw_array array = sw_archive_at(a, i).array;
+        total += array.data ? sw_array_count(&array) : 0;
+    }
+    return total;
+}
+
+static sw_model *file_restore(const sw_archive *a, const char *path) {
+    const bool had_error = sw_error() != NULL;
+    const char *text = sw_archive_text(a, network_key), *reason = sw_archive_text(a, no_network_key);
+    if (!text) {
+        sw_fail(SW_ERR_FORMAT, "%.700s: holds no network, only parameters%s%.700s", path, reason ? ": " : "",
+                reason ? reason : "");
+        return NULL;
+    }
+    sw_model *model = swn_restore(text, file_numbers(a));
+    if (!model && !had_error) {
+        char prefix[720];
+        sw_format(prefix, sizeof prefix, "%.700s: ", path);
+        swi_error_prefix(prefix);
+    }
+    if (model && sw_params_unpack(model->params, a, NULL) != SW_OK) {
+        sw_model_free(model);
+        model = NULL;
+    }
+    return model;
+}
+
+sw_model *sw_model_new_from_file(const char *path) {
+    sw_archive *a = sw_archive_load(path);
+    sw_model *model = a ? file_restore(a, path) : NULL;
+    sw_archive_free(a);
+    return model;
+}

@@ -1,0 +1,391 @@
+/* Descriptions that are damaged, or made to do harm: each ends in a message. Deep nesting, many layers, huge sizes; every
+ * truncation, damage at every byte, and random cuts. */
+#define _GNU_SOURCE
+#include "helpers.h"
+
+#include "files.h"
+
+/* ---- An allocator that gives at most so many bytes at once ---- */
+
+static size_t largest; /* request since it was set to 0 */
+enum { MOST_AT_ONCE = 1 << 24 };
+static void *bounded_take(void *user, size_t size, size_t alignment) {
+    (void)user;
+    largest = size > largest ? size : largest;
+    return size > MOST_AT_ONCE ? NULL : aligned_alloc(alignment, size);
+}
+static void bounded_give(void *user, void *memory) {
+    (void)user;
+    free(memory);
+}
+static int bound_memory(void **state) {
+    const sw_allocator bounded = {sizeof bounded, NULL, bounded_take, bounded_give};
+    sw_set_allocator(&bounded);
+    return make_folder(state);
+}
+static int free_memory(void **state) {
+    sw_set_allocator(NULL);
+    return remove_folder(state);
+}
+
+/* ---- Texts with one mistake ---- */
+
+#define NETWORK(inputs, parameters, root)                                                                            \
+    "{\"format\":1,\"inputs\":" inputs ",\"parameters\":{" parameters "},\"root\":" root ",\"seed\":\"1\",\"type\":" \
+    "\"f32\"}"
+#define ROOT(root) NETWORK("[[3]]", "", root)
+#define LINEAR(settings) "{\"name\":\"a\",\"settings\":{" settings "},\"type\":\"linear\"}"
+#define GOOD LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":2")
+#define CHAIN(layers) "{\"layers\":[" layers "],\"name\":\"s\",\"type\":\"sequential\"}"
+#define RELU(name, more) "{\"name\":\"" name "\"," more "\"type\":\"relu\"}"
+#define TIED(tie) \
+    "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":2},\"tied\":{" tie "},\"type\":\"linear\"}"
+#define PARAMETER(text) NETWORK("[[3]]", text, GOOD)
+
+static const struct {
+    const char *text, *message; /* the message, or the beginning of it if it ends with … */
+} bad[] = {
+    {"", "the description is not JSON as it should be: '[' or '{' expected near end of file, at byte 0"},
+    {"{\"a\":1,\"a\":2}", "the description is not JSON as it should be: duplicate object key near '\"a\"', at byte 10"},
+    {"[]", "the network is not an object"},
+    {"{}", "the description has the format 0; this library reads format 1"},
+    {"{\"format\":2}", "the description has the format 2; this library reads format 1"},
+    {"{\"format\":1,\"color\":2}", "the network has the member color, which is not known here"},
+    {"{\"format\":1}", "the network: its type is missing, or not a text"},
+    {"{\"format\":1,\"type\":7}", "the network: its type is missing, or not a text"},
+    {"{\"format\":1,\"type\":\"i32\"}", "the network is of type i32; f32 or f64 is needed"},
+    {"{\"format\":1,\"type\":\"f32\"}", "the network: its seed is missing, or not a text"},
+    {"{\"format\":1,\"type\":\"f32\",\"seed\":\"\"}", "the seed is empty"},
+    {"{\"format\":1,\"type\":\"f32\",\"seed\":\"-1\"}", "the seed -1 is not a whole number below 2^64"},
+    {"{\"format\":1,\"type\":\"f32\",\"seed\":\"18446744073709551616\"}",
+     "the seed 18446744073709551616 is not a whole number below 2^64"},
+    {"{\"format\":1,\"type\":\"f32\",\"seed\":\"18446744073709551615\"}", "layer 0 is not an object"},
+    /* Inputs. */
+    {NETWORK("3", "", GOOD), "the inputs are not a list of 1 to 16 shapes"},
+    {NETWORK("[]", "", GOOD), "the inputs are not a list of 1 to 16 shapes"},
+    {NETWORK("[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]", "", GOOD), "the inputs are not a list of 1 to 16 shapes"},
+    {NETWORK("[3]", "", GOOD), "input 0: its shape is not a list of at most 8 lengths"},
+    {NETWORK("[[1,1,1,1,1,1,1,1,1]]", "", GOOD), "input 0: its shape is not a list of at most 8 lengths"},
+    {NETWORK("[[3.5]]", "", GOOD), "input 0: axis 0 of its shape is no length"},
+    {NETWORK("[[3,-1]]", "", GOOD), "input 0: axis 1 of its shape is no length"},
+    {NETWORK("[[268435457]]", "", GOOD), "input 0: a sample has more than 268435456 elements"},
+    {NETWORK("[[0,65536,65536]]", "", GOOD), "input 0: a sample has more than 268435456 elements"},
+    {NETWORK("[[3],[3]]", "", GOOD), "layer a: takes 1 input, not 2"},
+    {NETWORK("[[4]]", "", GOOD), "layer a: takes 3 inputs, but 4 come in"},
+    /* Layers. */
+    {ROOT("[]"), "layer 0 is not an object"},
+    {ROOT("{\"type\":\"relu\"}"), "layer 0: its name is missing, or not a text"},
+    {ROOT("{\"name\":\"a\"}"), "layer 0: its type is missing, or not a text"},
+    {ROOT("{\"name\":\"\",\"type\":\"relu\"}"), "layer : layer relu: a name of 1 to 100 characters is needed"},
+    {ROOT(RELU("a", "\"weights\":[],")), "layer 0 has the member weights, which is not known here"},
+    {ROOT("{\"name\":\"a\",\"type\":\"system\"}"),
+     "layer 0: there is no layer type system; a custom one must be registered (sw_module_type_register)"},
+    {ROOT(RELU("a", "\"settings\":[],")), "layer a: its settings are not an object"},
+    {ROOT(RELU("a", "\"settings\":{\"slope\":1},")), "layer a: layers of type relu have no setting slope"},
+    {ROOT(RELU("a", "\"layers\":{},")), "layer 0: its layers are not a list of at most 10000"},
+    {ROOT(RELU("a", "\"layers\":[" RELU("b", "") "],")),
+     "layer a: layers of type relu cannot have these 1 layers inside"},
+    {ROOT(CHAIN(RELU("a", "") ",null")), "layer 2 is not an object"},
+    {ROOT(CHAIN(RELU("a", "") "," RELU("a", ""))), "layer a: another layer has this name"},
+    {ROOT("{\"layers\":[],\"name\":\"r\",\"type\":\"residual\"}"), "layer r: 0 layers inside; 1 is needed"},
+    {ROOT("{\"layers\":[" GOOD "],\"name\":\"r\",\"type\":\"residual\"}"),
+     "layer r: [3] comes in and layer a makes it [2]; x + f(x) needs equal shapes"},
+    /* Settings. */
+    {ROOT(LINEAR("\"bias\":1,\"inputs\":3")), "layer a: setting outputs is missing"},
+    {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":0")),
+     "layer a: setting outputs is 0; 1 to 2147483647 are possible"},
+    {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":2.0")), "layer a: setting outputs is not a whole number"},
+    {ROOT(LINEAR("\"bias\":true,\"inputs\":3,\"outputs\":2")), "layer a: setting bias is not a whole number"},
+    {ROOT(LINEAR("\"bias\":2,\"inputs\":3,\"outputs\":2")), "layer a: setting bias is 2; 0 to 1 are possible"},
+    {ROOT(LINEAR("\"bias\":1,\"inputs\":-3,\"outputs\":2")),
+     "layer a: setting inputs is -3; 0 to 2147483647 are possible"},
+    {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":2,\"x\":[]")),
+     "layer a: layers of type linear have no setting x"},
+    {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":99999999999999999999")),
+     "the description is not JSON as it should be: too big integer…"},
+    {ROOT("{\"name\":\"d\",\"settings\":{\"p\":1},\"type\":\"dropout\"}"), "layer d: dropout: p = 1 is outside [0, 1)"},
+    {ROOT("{\"name\":\"d\",\"settings\":{\"p\":1e999},\"type\":\"dropout\"}"),
+     "the description is not JSON as it should be: real number overflow…"},
+    {ROOT("{\"name\":\"e\",\"settings\":{\"alpha\":\"1\"},\"type\":\"elu\"}"),
+     "layer e: setting alpha is not a number"},
+    {ROOT("{\"name\":\"x\",\"settings\":{\"axis\":9},\"type\":\"softmax\"}"),
+     "layer x: setting axis is 9; -8 to 8 are possible"},
+    {ROOT("{\"name\":\"x\",\"settings\":{\"axis\":2},\"type\":\"softmax\"}"),
+     "layer x: axis 2 of a batch of samples [3]: -2 to 1 are there"},
+    {ROOT("{\"name\":\"r\",\"settings\":{\"shape\":[1,1,1,1,1,1,1,3]},\"type\":\"reshape\"}"),
+     "layer r: setting shape has 8 numbers; at most 7 are possible"},
+    {ROOT("{\"name\":\"r\",\"settings\":{\"shape\":[4611686018427387904,4]},\"type\":\"reshape\"}"),
+     "layer r: [4611686018427387904,4] has too many elements…"},
+    {ROOT("{\"name\":\"m\",\"settings\":{\"dim\":0,\"rows\":2},\"type\":\"embedding\"}"),
+     "layer m: setting dim is 0; 1 to 2147483647 are possible"},
+    /* Ties. */
+    {ROOT(CHAIN(
+         GOOD ","
+              "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":2,\"outputs\":2},\"tied\":[],\"type\":\"linear\"}")),
+     "layer 2: its ties are not an object"},
+    {ROOT(TIED("\"weight\":3")), "a tie is not an object"},
+    {ROOT(TIED("\"weight\":{\"layer\":0}")), "a tie: its parameter is missing, or not a text"},
+    {ROOT(TIED("\"weight\":{\"layer\":1,\"parameter\":\"weight\"}")),
+     "layer b: its weight is tied to a layer that is not there"},
+    {ROOT(TIED("\"weight\":{\"layer\":-1,\"parameter\":\"weight\"}")),
+     "layer b: its weight is tied to a layer that is not there"},
+    {ROOT(TIED("\"weight\":{\"layer\":0,\"parameter\":\"weight\"}")),
+     "layer b: it can be tied to another layer of its model"},
+    {ROOT(TIED("\"\":{\"layer\":0,\"parameter\":\"weight\"}")),
+     "layer b: it can be tied to another layer of its model"},
+    {ROOT(CHAIN(TIED("\"weight\":{\"layer\":2,\"parameter\":\"weight\"}") "," GOOD)),
+     "layer b: its weight is tied to layer a, which is built later: tie that layer to this one"},
+    {ROOT(CHAIN("{\"name\":\"c\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":3},\"type\":\"linear\"}"
+                "," TIED("\"weight\":{\"layer\":1,\"parameter\":\"weight\"}"))),
+     "parameter b.weight: [2,3] cannot be tied to c.weight [3,3]: axis 0 differs"},
+    {ROOT(CHAIN("{\"name\":\"c\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":3},\"type\":\"linear\"}"
+                "," TIED("\"wieght\":{\"layer\":1,\"parameter\":\"weight\"}"))),
+     "layer b: it has no parameter wieght, which is tied, did you mean weight?"},
+    /* Parameters. */
+    {"{\"format\":1,\"inputs\":[[3]],\"root\":" GOOD ",\"seed\":\"1\",\"type\":\"f32\"}",
+     "the parameters are not an object"},
+    {PARAMETER("\"c.weight\":{\"role\":\"bias\"}"), "parameter c.weight: the network has none of this name"},
+    {PARAMETER("\"a.weight\":[]"), "parameter a.weight is not an object"},
+    {PARAMETER("\"a.weight\":{}"), "parameter a.weight: its role is missing, or not a text"},
+    {PARAMETER("\"a.weight\":{\"role\":\"king\"}"), "parameter a.weight: there is no role king"},
+    {PARAMETER("\"a.weight\":{\"frozen\":1,\"role\":\"bias\"}"), "parameter a.weight: frozen is not true or false"},
+    {PARAMETER("\"a.weight\":{\"decay\":1,\"role\":\"bias\"}"),
+     "parameter a.weight has the member decay, which is not known here"},
+};
+
+static void test_every_mistake_has_a_message(void **state) {
+    (void)state;
+    sw_model *good = sw_model_new_from_description(PARAMETER("\"a.weight\":{\"frozen\":false,\"role\":\"bias\"}"));
+    expect_no_error();
+    sw_model_free(good);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const size_t length = strlen(bad[i].message);
+        const bool begins = length > 3 && strcmp(bad[i].message + length - 3, "…") == 0;
+        if (sw_model_new_from_description(bad[i].text))
+            fail_msg("accepted: %s", bad[i].text);
+        assert_non_null(sw_error());
+        if (begins ? strncmp(sw_error(), bad[i].message, length - 3) != 0 : strcmp(sw_error(), bad[i].message) != 0)
+            fail_msg("%s:\n  %s, not\n  %s", bad[i].text, sw_error(), bad[i].message);
+        sw_clear_error();
+    }
+}
+
+/* An older error is kept, and its message is not changed. */
+static void test_older_error_is_kept(void **state) {
+    (void)state;
+    sw_fail(SW_ERR_IO, "of long ago");
+    assert_null(sw_model_new_from_description(ROOT(LINEAR("\"bias\":1"))));
+    assert_null(sw_model_new_from_file("/nowhere/at/all"));
+    expect_error(SW_ERR_IO, "of long ago");
+}
+
+/* ---- Depth and number ---- */
+
+/* `depth` sequential layers in one another. */
+static char *nested(int depth) {
+    static const char open[] = "{\"name\":\"s%d\",\"type\":\"sequential\",\"layers\":[";
+    char *text = malloc((size_t)depth * 64 + 200), *at = text;
+    assert_non_null(text);
+    at += sprintf(at, "{\"format\":1,\"parameters\":{},\"seed\":\"1\",\"type\":\"f32\",\"root\":");
+    for (int i = 0; i < depth; i++)
+        at += sprintf(at, open, i);
+    for (int i = 0; i < depth; i++)
+        at += sprintf(at, "]}");
+    sprintf(at, "}");
+    return text;
+}
+
+static void test_nesting_is_limited(void **state) {
+    (void)state;
+    char *text = nested(64);
+    sw_model *model = sw_model_new_from_description(text);
+    expect_no_error();
+    assert_non_null(model);
+    sw_model_free(model);
+    free(text);
+    text = nested(65);
+    assert_null(sw_model_new_from_description(text));
+    expect_error(SW_ERR_FORMAT, "layer 64: layers are nested more than 64 deep");
+    free(text);
+    text = nested(100000); /* the parser's own limit */
+    assert_null(sw_model_new_from_description(text));
+    assert_int_equal(sw_error_status(), SW_ERR_FORMAT);
+    sw_clear_error();
+    free(text);
+}
+
+static void test_number_of_layers_is_limited(void **state) {
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        const int count = 9999 + more;
+        char *text = malloc((size_t)count * 40 + 200), *at = text;
+        assert_non_null(text);
+        at += sprintf(
+            at, "{\"format\":1,\"parameters\":{},\"seed\":\"1\",\"type\":\"f32\",\"root\":{\"name\":\"s\",\"type\":"
+                "\"sequential\",\"layers\":[");
+        for (int i = 0; i < count; i++)
+            at += sprintf(at, "%s{\"name\":\"r%d\",\"type\":\"relu\"}", i ? "," : "", i);
+        sprintf(at, "]}}");
+        sw_model *model = sw_model_new_from_description(text);
+        if (more) {
+            assert_null(model);
+            expect_error(SW_ERR_FORMAT, "the network has more than 10000 layers");
+        } else {
+            expect_no_error();
+            assert_int_equal(sw_model_root(model)->children, count);
+        }
+        sw_model_free(model);
+        free(text);
+    }
+}
+
+/* ---- Files ---- */
+
+/* A file with a description and one array of three numbers. */
+static const char *file_with(const char *description) {
+    static const float three[3] = {1, 2, 3};
+    const char *path = path_of("hostile.safetensors");
+    sw_archive *a = sw_archive_new();
+    assert_ok(sw_archive_put(a, "x", sw_array_view(three, SW_F32, SW_SHAPE(3))));
+    assert_ok(sw_archive_set_text(a, "network", description));
+    assert_ok(sw_archive_save(a, path));
+    sw_archive_free(a);
+    return path;
+}
+
+/* A network of terabytes in a file of a few bytes: refused before anything of its size is allocated. */
+static void test_sizes_are_limited_by_the_file(void **state) {
+    (void)state;
+    static const char *const huge[][2] = {
+        {ROOT(CHAIN(LINEAR("\"bias\":0,\"inputs\":3,\"outputs\":2147483647") "," RELU("b", ""))),
+         "a.weight [2147483647,3]"},
+        {NETWORK("[[65536,4096]]", "",
+                 CHAIN("{\"name\":\"f\",\"type\":\"flatten\"}," LINEAR("\"bias\":0,\"inputs\":0,\"outputs\":2"))),
+         "a.weight [2,268435456]"},
+        {NETWORK("[[]]", "",
+                 "{\"name\":\"e\",\"settings\":{\"dim\":134217728,\"rows\":2147483647},\"type\":\"embedding\"}"),
+         "e.weight [2147483647,134217728]"},
+        {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":1")), "a.bias [1]"}, /* one number more than there are */
+    };
+    char text[PATH_SIZE + 300];
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
+        const char *path = file_with(huge[i][0]);
+        largest = 0;
+        assert_null(sw_model_new_from_file(path));
+        assert_true(largest < 1 << 20);
+        snprintf(text, sizeof text,
+                 "%s: the network has more parameters than the file has numbers, 3; the first too many is %s", path,
+                 huge[i][1]);
+        expect_error(SW_ERR_FORMAT, text);
+        remove_file(path);
+    }
+    /* As many numbers, in another array. */
+    const char *path = file_with(ROOT(LINEAR("\"bias\":0,\"inputs\":3,\"outputs\":1")));
+    assert_null(sw_model_new_from_file(path));
+    snprintf(text, sizeof text, "%s: does not fit the parameters: a.weight is missing; x is not expected", path);
+    expect_error(SW_ERR_FORMAT, text);
+    remove_file(path);
+    /* The message of a mistake in the text begins with the path too. */
+    path = file_with("{}");
+    assert_null(sw_model_new_from_file(path));
+    snprintf(text, sizeof text, "%s: the description has the format 0; this library reads format 1", path);
+    expect_error(SW_ERR_FORMAT, text);
+    remove_file(path);
+}
+
+/* ---- Damage ---- */
+
+static const char small[] = NETWORK(
+    "[[2,3]]", "\"a.weight\":{\"frozen\":true,\"role\":\"weight\"}",
+    CHAIN("{\"name\":\"f\",\"type\":\"flatten\"},"
+          "{\"name\":\"d\",\"settings\":{\"p\":0.25},\"type\":\"dropout\"},"
+          "{\"layers\":[{\"name\":\"a\",\"settings\":{\"bias\":1,\"inputs\":6,\"outputs\":6},\"type\":\"linear\"}],"
+          "\"name\":\"r\",\"type\":\"residual\"},"
+          "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":6,\"outputs\":6},"
+          "\"tied\":{\"weight\":{\"layer\":4,\"parameter\":\"weight\"}},\"type\":\"linear\"},"
+          "{\"name\":\"x\",\"settings\":{\"axis\":-1},\"type\":\"log_softmax\"}"));
+
+/* A model, whose description makes an equal one, or a message. */
+static bool try_text(const char *text) {
+    sw_model *model = sw_model_new_from_description(text);
+    const bool good = model != NULL;
+    if (good != (sw_error() == NULL))
+        fail_msg("%s for %s", good ? "an error and a model" : "no message", text);
+    sw_clear_error();
+    if (good) {
+        char *own = sw_model_description(model), *again;
+        assert_non_null(own);
+        sw_model *second = sw_model_new_from_description(own);
+        assert_non_null(second);
+        again = sw_model_description(second);
+        assert_string_equal(own, again);
+        sw_free(own);
+        sw_free(again);
+        sw_model_free(second);
+        sw_model_free(model);
+    }
+    return good;
+}
+
+static void test_damage_at_every_byte_is_survived(void **state) {
+    (void)state;
+    static const char others[] = "\"{}[],:0129-.ea\\ \x01\x80";
+    char text[sizeof small];
+    assert_true(try_text(small));
+    int accepted = 0, refused_count = 0;
+    for (size_t i = 0; i < sizeof small - 1; i++) {
+        memcpy(text, small, sizeof small);
+        text[i] = 0; /* truncated */
+        assert_false(try_text(text));
+        for (size_t k = 0; k < sizeof others - 1; k++) {
+            if (others[k] == small[i])
+                continue;
+            memcpy(text, small, sizeof small);
+            text[i] = others[k];
+            if (try_text(text))
+                accepted++;
+            else
+                refused_count++;
+        }
+    }
+    /* Names, the seed and numbers may change and leave a network; most else may not. */
+    assert_true(accepted > 100 && refused_count > 5 * accepted);
+}
+
+/* Pieces cut out, doubled, and moved. */
+static void test_random_damage_is_survived(void **state) {
+    (void)state;
+    enum { SIZE = 4 * sizeof small, ROUNDS = 20000 };
+    static char text[SIZE];
+    uint64_t seed = 7;
+    for (int round = 0; round < ROUNDS; round++) {
+        strcpy(text, small);
+        for (uint64_t cuts = 1 + test_random(&seed) % 3; cuts > 0; cuts--) {
+            const size_t length = strlen(text), from = test_random(&seed) % (length + 1),
+                         most = length - from < 40 ? length - from : 40, piece = test_random(&seed) % (most + 1),
+                         to = test_random(&seed) % (length + 1);
+            char copy[41];
+            memcpy(copy, text + from, piece);
+            if (test_random(&seed) % 2) {
+                memmove(text + from, text + from + piece, length - from - piece + 1);
+            } else if (length + piece < SIZE) {
+                memmove(text + to + piece, text + to, length - to + 1);
+                memcpy(text + to, copy, piece);
+            }
+        }
+        try_text(text);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_every_mistake_has_a_message),
+        TEST(test_older_error_is_kept),
+        TEST(test_nesting_is_limited),
+        TEST(test_number_of_layers_is_limited),
+        TEST(test_sizes_are_limited_by_the_file),
+        TEST(test_damage_at_every_byte_is_survived),
+        TEST(test_random_damage_is_survived),
+    };
+    return cmocka_run_group_tests(tests, bound_memory, free_memory);
+}
