@@ -61,7 +61,8 @@ typedef struct sw_module_type {
     /* The number of inputs that forward_many takes: at least (0: 1) and at most (0: SW_MAX_INPUTS). Inputs that may be
      * left out are the last. */
     int least_inputs, most_inputs;
-    unsigned id_inputs; /* bit i: input i is ids, as takes_ids says of the only input */
+    unsigned id_inputs;   /* bit i: input i is ids, as takes_ids says of the only input; i32 in sw_module_trace_many */
+    unsigned mask_inputs; /* bit i: input i is a mask, u8 in sw_module_trace_many */
     /* For files that hold the network (description.h), with sw_module_type_register. `save` writes the settings of a
      * built layer. `restore` makes a layer by them, with the layers inside that sw_description_layers gives; NULL or
      * sw_module_fail(model) after an error. NULL: layers of this type cannot be described. */
@@ -136,6 +137,7 @@ typedef struct sw_compose_options {
     bool takes_ids;               /* the input is ids, i32 in the run at the build; see sw_predict */
     SW_ADDED int optional_inputs; /* sw_nn_compose_many: how many of the last inputs may be left out */
     unsigned id_inputs;           /* sw_nn_compose_many: bit i: input i is ids, i32 in the run at the build */
+    unsigned mask_inputs;         /* sw_nn_compose_many: bit i: input i is a mask, u8 in the run at the build */
     /* Writes the settings of the layer, for files that hold the network; a registered type with the name `kind` restores
      * it: see sw_module_type_register (description.h). NULL: the layer cannot be described. */
     sw_status (*save)(const sw_module *module, sw_description *to);

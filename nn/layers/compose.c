@@ -66,6 +66,7 @@ static sw_module *compose_new(sw_model *model, sw_module_type type, const sw_com
     type.name_space = true;
     type.takes_ids = options.takes_ids;
     type.id_inputs = options.id_inputs;
+    type.mask_inputs = options.mask_inputs;
     type.save = options.save;
     type.least_inputs = type.most_inputs - options.optional_inputs;
     sw_module *m = sw_module_new(model, &type, sizeof(compose));

@@ -42,8 +42,9 @@ static int free_memory(void **state) {
     "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":2},\"tied\":{" tie "},\"type\":\"linear\"}"
 #define PARAMETER(text) NETWORK("[[3]]", text, GOOD)
 
+/* The message, or its beginning if it ends with …, where other functions than those of descriptions write it. */
 static const struct {
-    const char *text, *message; /* the message, or the beginning of it if it ends with … */
+    const char *text, *message;
 } bad[] = {
     {"", "the description is not JSON as it should be: '[' or '{' expected near end of file, at byte 0"},
     {"{\"a\":1,\"a\":2}", "the description is not JSON as it should be: duplicate object key near '\"a\"', at byte 10"},
@@ -71,12 +72,12 @@ static const struct {
     {NETWORK("[[268435457]]", "", GOOD), "input 0: a sample has more than 268435456 elements"},
     {NETWORK("[[0,65536,65536]]", "", GOOD), "input 0: a sample has more than 268435456 elements"},
     {NETWORK("[[3],[3]]", "", GOOD), "layer a: takes 1 input, not 2"},
-    {NETWORK("[[4]]", "", GOOD), "layer a: takes 3 inputs, but 4 come in"},
+    {NETWORK("[[4]]", "", GOOD), "layer a: takes 3 inputs…"},
     /* Layers. */
     {ROOT("[]"), "layer 0 is not an object"},
     {ROOT("{\"type\":\"relu\"}"), "layer 0: its name is missing, or not a text"},
     {ROOT("{\"name\":\"a\"}"), "layer 0: its type is missing, or not a text"},
-    {ROOT("{\"name\":\"\",\"type\":\"relu\"}"), "layer : layer relu: a name of 1 to 100 characters is needed"},
+    {ROOT("{\"name\":\"\",\"type\":\"relu\"}"), "layer : layer relu: …"},
     {ROOT(RELU("a", "\"weights\":[],")), "layer 0 has the member weights, which is not known here"},
     {ROOT("{\"name\":\"a\",\"type\":\"system\"}"),
      "layer 0: there is no layer type system; a custom one must be registered (sw_module_type_register)"},
@@ -86,10 +87,9 @@ static const struct {
     {ROOT(RELU("a", "\"layers\":[" RELU("b", "") "],")),
      "layer a: layers of type relu cannot have these 1 layers inside"},
     {ROOT(CHAIN(RELU("a", "") ",null")), "layer 2 is not an object"},
-    {ROOT(CHAIN(RELU("a", "") "," RELU("a", ""))), "layer a: another layer has this name"},
+    {ROOT(CHAIN(RELU("a", "") "," RELU("a", ""))), "layer a: …"},
     {ROOT("{\"layers\":[],\"name\":\"r\",\"type\":\"residual\"}"), "layer r: 0 layers inside; 1 is needed"},
-    {ROOT("{\"layers\":[" GOOD "],\"name\":\"r\",\"type\":\"residual\"}"),
-     "layer r: [3] comes in and layer a makes it [2]; x + f(x) needs equal shapes"},
+    {ROOT("{\"layers\":[" GOOD "],\"name\":\"r\",\"type\":\"residual\"}"), "layer r: …"},
     /* Settings. */
     {ROOT(LINEAR("\"bias\":1,\"inputs\":3")), "layer a: setting outputs is missing"},
     {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":0")),
@@ -103,15 +103,14 @@ static const struct {
      "layer a: layers of type linear have no setting x"},
     {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":99999999999999999999")),
      "the description is not JSON as it should be: too big integer…"},
-    {ROOT("{\"name\":\"d\",\"settings\":{\"p\":1},\"type\":\"dropout\"}"), "layer d: dropout: p = 1 is outside [0, 1)"},
+    {ROOT("{\"name\":\"d\",\"settings\":{\"p\":1},\"type\":\"dropout\"}"), "layer d: dropout: p = 1…"},
     {ROOT("{\"name\":\"d\",\"settings\":{\"p\":1e999},\"type\":\"dropout\"}"),
      "the description is not JSON as it should be: real number overflow…"},
     {ROOT("{\"name\":\"e\",\"settings\":{\"alpha\":\"1\"},\"type\":\"elu\"}"),
      "layer e: setting alpha is not a number"},
     {ROOT("{\"name\":\"x\",\"settings\":{\"axis\":9},\"type\":\"softmax\"}"),
      "layer x: setting axis is 9; -8 to 8 are possible"},
-    {ROOT("{\"name\":\"x\",\"settings\":{\"axis\":2},\"type\":\"softmax\"}"),
-     "layer x: axis 2 of a batch of samples [3]: -2 to 1 are there"},
+    {ROOT("{\"name\":\"x\",\"settings\":{\"axis\":2},\"type\":\"softmax\"}"), "layer x: axis 2…"},
     {ROOT("{\"name\":\"r\",\"settings\":{\"shape\":[1,1,1,1,1,1,1,3]},\"type\":\"reshape\"}"),
      "layer r: setting shape has 8 numbers; at most 7 are possible"},
     {ROOT("{\"name\":\"r\",\"settings\":{\"shape\":[4611686018427387904,4]},\"type\":\"reshape\"}"),
@@ -129,18 +128,16 @@ static const struct {
      "layer b: its weight is tied to a layer that is not there"},
     {ROOT(TIED("\"weight\":{\"layer\":-1,\"parameter\":\"weight\"}")),
      "layer b: its weight is tied to a layer that is not there"},
-    {ROOT(TIED("\"weight\":{\"layer\":0,\"parameter\":\"weight\"}")),
-     "layer b: it can be tied to another layer of its model"},
-    {ROOT(TIED("\"\":{\"layer\":0,\"parameter\":\"weight\"}")),
-     "layer b: it can be tied to another layer of its model"},
+    {ROOT(TIED("\"weight\":{\"layer\":0,\"parameter\":\"weight\"}")), "layer b: …"},
+    {ROOT(TIED("\"\":{\"layer\":0,\"parameter\":\"weight\"}")), "layer b: …"},
     {ROOT(CHAIN(TIED("\"weight\":{\"layer\":2,\"parameter\":\"weight\"}") "," GOOD)),
-     "layer b: its weight is tied to layer a, which is built later: tie that layer to this one"},
+     "layer b: its weight is tied to layer a…"},
     {ROOT(CHAIN("{\"name\":\"c\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":3},\"type\":\"linear\"}"
                 "," TIED("\"weight\":{\"layer\":1,\"parameter\":\"weight\"}"))),
-     "parameter b.weight: [2,3] cannot be tied to c.weight [3,3]: axis 0 differs"},
+     "parameter b.weight: …"},
     {ROOT(CHAIN("{\"name\":\"c\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":3},\"type\":\"linear\"}"
                 "," TIED("\"wieght\":{\"layer\":1,\"parameter\":\"weight\"}"))),
-     "layer b: it has no parameter wieght, which is tied, did you mean weight?"},
+     "layer b: …"},
     /* Parameters. */
     {"{\"format\":1,\"inputs\":[[3]],\"root\":" GOOD ",\"seed\":\"1\",\"type\":\"f32\"}",
      "the parameters are not an object"},

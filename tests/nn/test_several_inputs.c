@@ -150,6 +150,31 @@ static void test_ids_are_ids_in_the_run_at_the_build(void **state) {
     sw_model_free(m);
 }
 
+/* Scores where a mask of bytes, equal for all samples, is not 0; else -1. */
+static sw_tensor masked_forward(sw_module *self, int count, const sw_tensor *x) {
+    (void)count;
+    sw_tensor score = sw_forward(sw_module_child(self, 0), x[0]);
+    return sw_where(x[1], score, sw_constant(score.tape, SW_F64, -1));
+}
+
+static void test_inputs_can_be_masks(void **state) {
+    (void)state;
+    sw_model *m = sw_model_new(SW_F64, 1);
+    const sw_sample_shape shapes[2] = {{1, {3}}, {1, {3}}};
+    sw_model_set_input_shapes(m, 2, shapes);
+    sw_module *relu = sw_nn_relu(m);
+    sw_module *root =
+        sw_nn_compose_many(m, "masked", 2, masked_forward, 1, &relu, &SW_OPTIONS(sw_compose_options, .mask_inputs = 2));
+    built(m, root); /* sw_where would refuse a real condition */
+    assert_int_equal(root->out.length[0], 3);
+    sw_tape *tape = sw_tape_new();
+    const double values[6] = {1, 2, 3, -4, 5, 6}, mask[3] = {1, 0, 7}, expected[6] = {1, -1, 3, 0, -1, 6};
+    sw_tensor x[2] = {tensor_of(tape, SW_F64, SW_SHAPE(2, 3), values), tensor_of(tape, SW_U8, SW_SHAPE(1, 3), mask)};
+    expect_values(sw_forward_many(root, 2, x), SW_SHAPE(2, 3), expected, 0);
+    sw_tape_free(tape);
+    sw_model_free(m);
+}
+
 /* ---- Mistakes in the build ---- */
 
 static sw_tensor twice_forward(sw_module *self, int count, const sw_tensor *x) {
@@ -330,6 +355,7 @@ int main(void) {
         TEST(test_number_of_inputs_is_checked),
         TEST(test_type_without_limits_takes_any_number),
         TEST(test_inputs_can_be_ids),
+        TEST(test_inputs_can_be_masks),
         TEST(test_ids_are_ids_in_the_run_at_the_build),
         TEST(test_layers_of_several_inputs_refuse_mistakes),
         TEST(test_input_shapes_are_checked),
