@@ -16,26 +16,27 @@ enum { STRIP = 128 }; /* the number of columns that are processed together */
 #if SW_KERNEL_PASS
 
 /* The index of the first of the largest elements, or of the first NaN if there is one. n ≥ 1. */
-static inline int64_t SW_K(argmax_first_largest)(const real *x, int64_t n) {
-    real lane[SW_LANES], most = x[0];
+static inline int64_t SW_K(argmax_first_largest)(const stored *x, int64_t n) {
+    real lane[SW_LANES], most = SW_LOAD(x, 0);
     int64_t j = 0;
     for (int i = 0; i < SW_LANES; i++)
         lane[i] = most;
     for (; j + SW_LANES <= n; j += SW_LANES)
         for (int i = 0; i < SW_LANES; i++)
-            lane[i] = ((x[j + i] > lane[i]) | (x[j + i] != x[j + i])) ? x[j + i] : lane[i];
+            lane[i] = ((SW_LOAD(x, j + i) > lane[i]) | (SW_LOAD(x, j + i) != SW_LOAD(x, j + i))) ? SW_LOAD(x, j + i)
+                                                                                                 : lane[i];
     for (int i = 0; j < n; i++, j++)
-        lane[i] = ((x[j] > lane[i]) | (x[j] != x[j])) ? x[j] : lane[i];
+        lane[i] = ((SW_LOAD(x, j) > lane[i]) | (SW_LOAD(x, j) != SW_LOAD(x, j))) ? SW_LOAD(x, j) : lane[i];
     for (int i = 0; i < SW_LANES; i++)
         most = ((lane[i] > most) | (lane[i] != lane[i])) ? lane[i] : most;
     for (j = 0; j + SW_LANES <= n; j += SW_LANES) { /* find the block with the element, then its place in the block */
         int found = 0;
         for (int i = 0; i < SW_LANES; i++)
-            found |= (x[j + i] == most) | (x[j + i] != x[j + i]);
+            found |= (SW_LOAD(x, j + i) == most) | (SW_LOAD(x, j + i) != SW_LOAD(x, j + i));
         if (found)
             break;
     }
-    while (!(x[j] == most || x[j] != x[j]))
+    while (!(SW_LOAD(x, j) == most || SW_LOAD(x, j) != SW_LOAD(x, j)))
         j++;
     return j;
 }
@@ -44,7 +45,7 @@ static void SW_K(argmax_rows)(void *args, int64_t begin, int64_t end, double *su
     const argmax_args *s = args;
     (void)sums;
     for (int64_t row = begin; row < end; row++)
-        s->out[row] = (int32_t)SW_K(argmax_first_largest)((const real *)s->x + row * s->n, s->n);
+        s->out[row] = (int32_t)SW_K(argmax_first_largest)((const stored *)s->x + row * s->n, s->n);
 }
 
 /* Processes the strips [begin, end). A strip is STRIP columns, or the remaining ones, of one matrix [n, inner]. */
@@ -55,16 +56,16 @@ static void SW_K(argmax_columns)(void *args, int64_t begin, int64_t end, double 
     for (int64_t strip = begin; strip < end; strip++) {
         const int64_t at = strip % strips * STRIP, outer = strip / strips,
                       width = inner - at < STRIP ? inner - at : STRIP;
-        const real *x = (const real *)s->x + outer * n * inner + at;
+        const stored *x = (const stored *)s->x + outer * n * inner + at;
         int32_t *out = s->out + outer * inner + at;
         real most[STRIP];
         for (int64_t i = 0; i < width; i++) {
-            most[i] = x[i];
+            most[i] = SW_LOAD(x, i);
             out[i] = 0;
         }
         for (int64_t j = 1; j < n; j++)
             for (int64_t i = 0; i < width; i++) {
-                const real v = x[j * inner + i];
+                const real v = SW_LOAD(x, j * inner + i);
                 const bool better = (v > most[i]) | ((v != v) & (most[i] == most[i]));
                 most[i] = better ? v : most[i];
                 out[i] = better ? (int32_t)j : out[i];
@@ -75,9 +76,9 @@ static void SW_K(argmax_columns)(void *args, int64_t begin, int64_t end, double 
 static void SW_K(accuracy_hits)(void *args, int64_t begin, int64_t end, double *sums) {
     const argmax_args *s = args;
     for (int64_t row = begin; row < end; row++) {
-        const real *x = (const real *)s->x + row * s->n;
+        const stored *x = (const stored *)s->x + row * s->n;
         const int64_t at = SW_K(argmax_first_largest)(x, s->n);
-        sums[0] += at == s->ids[row] && x[at] == x[at] ? 1 : 0;
+        sums[0] += at == s->ids[row] && SW_LOAD(x, at) == SW_LOAD(x, at) ? 1 : 0;
     }
 }
 

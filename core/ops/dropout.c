@@ -48,16 +48,16 @@ static void SW_K(dropout_mask)(void *args, int64_t begin, int64_t end, double *s
     (void)sums;
     for (int64_t row = begin; row < end; row++) {
         uint64_t sample = (uint64_t)(s->ids ? s->ids[row] : row);
-        const real *x = (const real *)s->x + row * s->row_length;
-        real *out = (real *)s->out + row * s->row_length;
+        const stored *x = (const stored *)s->x + row * s->row_length;
+        stored *out = (stored *)s->out + row * s->row_length;
         for (int64_t at = 0; at < s->row_length; at += BLOCK) {
             uint32_t bits[4][GROUP];
             SW_K(dropout_philox_group)(s->key, (uint32_t)(at / 4), sample, bits);
             const uint32_t *flat = &bits[0][0];
             int64_t n = s->row_length - at < BLOCK ? s->row_length - at : BLOCK;
             for (int64_t i = 0; i < n; i++) {
-                real kept = x[at + i] * scale;
-                out[at + i] = flat[i] < s->threshold ? 0 : kept;
+                real kept = SW_LOAD(x, at + i) * scale;
+                SW_STORE(out, at + i, flat[i] < s->threshold ? 0 : kept);
             }
         }
     }

@@ -24,10 +24,10 @@ static void SW_K(gather_rows_add)(void *args, int64_t begin, int64_t end, double
     const index_args *s = args;
     (void)sums;
     for (int64_t j = 0; j < s->m; j++) {
-        const real *restrict x = (const real *)s->from + j * s->inner;
-        real *restrict y = (real *)s->to + s->ids[j] * s->inner;
+        const stored *restrict x = (const stored *)s->from + j * s->inner;
+        stored *restrict y = (stored *)s->to + s->ids[j] * s->inner;
         for (int64_t k = begin; k < end; k++)
-            y[k] += x[k];
+            SW_STORE(y, k, SW_LOAD(y, k) + SW_LOAD(x, k));
     }
 }
 
@@ -36,42 +36,44 @@ static void SW_K(gather_rows_add_often)(void *args, int64_t begin, int64_t end, 
     const index_args *s = args;
     (void)sums;
     for (int64_t j = 0; j < s->m; j++) {
-        const real *restrict x = (const real *)s->from + j * s->inner;
-        real *restrict y = (real *)s->to + s->ids[j] * s->inner;
+        const stored *restrict x = (const stored *)s->from + j * s->inner;
+        stored *restrict y = (stored *)s->to + s->ids[j] * s->inner;
         const int32_t place = s->place[s->ids[j]];
         if (place < 0) {
             for (int64_t k = begin; k < end; k++)
-                y[k] += x[k];
+                SW_STORE(y, k, SW_LOAD(y, k) + SW_LOAD(x, k));
         } else {
             double *restrict wide = s->wide + place * s->inner;
             for (int64_t k = begin; k < end; k++)
-                wide[k] += (double)x[k];
+                wide[k] += (double)SW_LOAD(x, k);
         }
     }
     for (int64_t row = 0; row < s->n; row++)
         for (int64_t k = begin; s->place[row] >= 0 && k < end; k++)
-            ((real *)s->to)[row * s->inner + k] = (real)s->wide[s->place[row] * s->inner + k];
+            SW_STORE((stored *)s->to, row * s->inner + k, (real)s->wide[s->place[row] * s->inner + k]);
 }
 
 /* to[ids[j][k]][k] += from[j][k] for the columns [begin, end) of one matrix. */
 static void SW_K(gather_add)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     const int64_t at = s->outer_block * s->m * s->inner;
-    const real *x = (const real *)s->from + at;
-    real *y = (real *)s->to + s->outer_block * s->n * s->inner;
+    const stored *x = (const stored *)s->from + at;
+    stored *y = (stored *)s->to + s->outer_block * s->n * s->inner;
     const int32_t *ids = s->ids + at;
     (void)sums;
     for (int64_t j = 0; j < s->m; j++)
-        for (int64_t k = begin; k < end; k++)
-            y[ids[j * s->inner + k] * s->inner + k] += x[j * s->inner + k];
+        for (int64_t k = begin; k < end; k++) {
+            const int64_t at_y = ids[j * s->inner + k] * s->inner + k;
+            SW_STORE(y, at_y, SW_LOAD(y, at_y) + SW_LOAD(x, j * s->inner + k));
+        }
 }
 
 /* As gather_add, with sums in f64. */
 static void SW_K(gather_add_f64)(void *args, int64_t begin, int64_t end, double *sums) {
     const index_args *s = args;
     const int64_t at = s->outer_block * s->m * s->inner + begin, width = end - begin;
-    const real *x = (const real *)s->from + at;
-    real *y = (real *)s->to + s->outer_block * s->n * s->inner + begin;
+    const stored *x = (const stored *)s->from + at;
+    stored *y = (stored *)s->to + s->outer_block * s->n * s->inner + begin;
     double *wide = s->wide;
     const int32_t *ids = s->ids + at;
     (void)sums;
@@ -79,10 +81,10 @@ static void SW_K(gather_add_f64)(void *args, int64_t begin, int64_t end, double 
         wide[i] = 0;
     for (int64_t j = 0; j < s->m; j++)
         for (int64_t k = 0; k < width; k++)
-            wide[ids[j * s->inner + k] * width + k] += (double)x[j * s->inner + k];
+            wide[ids[j * s->inner + k] * width + k] += (double)SW_LOAD(x, j * s->inner + k);
     for (int64_t i = 0; i < s->n; i++)
         for (int64_t k = 0; k < width; k++)
-            y[i * s->inner + k] = (real)wide[i * width + k];
+            SW_STORE(y, i * s->inner + k, (real)wide[i * width + k]);
 }
 
 #else /* ---- once ---- */

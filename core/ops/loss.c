@@ -18,49 +18,49 @@ typedef struct loss_args {
 
 /* Defines the kernel NAME from an expression in p, t and delta. It computes the losses, or their sum in SW_LANES
  * partial sums. */
-#define VALUE(name, expression)                                                    \
-    static inline real SW_K(name##_of)(real p, real t, real delta) {               \
-        (void)delta;                                                               \
-        return expression;                                                         \
-    }                                                                              \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
-        const loss_args *s = args;                                                 \
-        const real *restrict p = s->p, *restrict t = s->t;                         \
-        real *restrict out = s->out;                                               \
-        const real delta = (real)s->delta;                                         \
-        if (out) {                                                                 \
-            for (int64_t i = begin; i < end; i++)                                  \
-                out[i] = SW_K(name##_of)(p[i], t[i], delta);                       \
-            return;                                                                \
-        }                                                                          \
-        real lane[SW_LANES] = {0};                                                 \
-        int64_t i = begin;                                                         \
-        for (; i + SW_LANES <= end; i += SW_LANES)                                 \
-            for (int j = 0; j < SW_LANES; j++)                                     \
-                lane[j] += SW_K(name##_of)(p[i + j], t[i + j], delta);             \
-        for (int j = 0; i < end; i++, j++)                                         \
-            lane[j] += SW_K(name##_of)(p[i], t[i], delta);                         \
-        SW_ADD_LANES(double, sums[0], lane);                                       \
+#define VALUE(name, expression)                                                          \
+    static inline real SW_K(name##_of)(real p, real t, real delta) {                     \
+        (void)delta;                                                                     \
+        return expression;                                                               \
+    }                                                                                    \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {       \
+        const loss_args *s = args;                                                       \
+        const stored *restrict p = s->p, *restrict t = s->t;                             \
+        stored *restrict out = s->out;                                                   \
+        const real delta = (real)s->delta;                                               \
+        if (out) {                                                                       \
+            for (int64_t i = begin; i < end; i++)                                        \
+                SW_STORE(out, i, SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta));  \
+            return;                                                                      \
+        }                                                                                \
+        real lane[SW_LANES] = {0};                                                       \
+        int64_t i = begin;                                                               \
+        for (; i + SW_LANES <= end; i += SW_LANES)                                       \
+            for (int j = 0; j < SW_LANES; j++)                                           \
+                lane[j] += SW_K(name##_of)(SW_LOAD(p, i + j), SW_LOAD(t, i + j), delta); \
+        for (int j = 0; i < end; i++, j++)                                               \
+            lane[j] += SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta);             \
+        SW_ADD_LANES(double, sums[0], lane);                                             \
     }
 
 /* Defines the kernel NAME, which computes the cotangent times an expression. */
-#define DERIVATIVE(name, expression)                                               \
-    static inline real SW_K(name##_of)(real p, real t, real delta) {               \
-        (void)p, (void)t, (void)delta;                                             \
-        return expression;                                                         \
-    }                                                                              \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
-        const loss_args *s = args;                                                 \
-        const real *restrict p = s->p, *restrict t = s->t, *restrict dy = s->dy;   \
-        real *restrict out = s->out;                                               \
-        const real factor = (real)s->factor, delta = (real)s->delta;               \
-        (void)sums, (void)p, (void)t;                                              \
-        if (dy)                                                                    \
-            for (int64_t i = begin; i < end; i++)                                  \
-                out[i] = dy[i] * SW_K(name##_of)(p[i], t[i], delta);               \
-        else                                                                       \
-            for (int64_t i = begin; i < end; i++)                                  \
-                out[i] = factor * SW_K(name##_of)(p[i], t[i], delta);              \
+#define DERIVATIVE(name, expression)                                                                     \
+    static inline real SW_K(name##_of)(real p, real t, real delta) {                                     \
+        (void)p, (void)t, (void)delta;                                                                   \
+        return expression;                                                                               \
+    }                                                                                                    \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {                       \
+        const loss_args *s = args;                                                                       \
+        const stored *restrict p = s->p, *restrict t = s->t, *restrict dy = s->dy;                       \
+        stored *restrict out = s->out;                                                                   \
+        const real factor = (real)s->factor, delta = (real)s->delta;                                     \
+        (void)sums, (void)p, (void)t;                                                                    \
+        if (dy)                                                                                          \
+            for (int64_t i = begin; i < end; i++)                                                        \
+                SW_STORE(out, i, SW_LOAD(dy, i) * SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta)); \
+        else                                                                                             \
+            for (int64_t i = begin; i < end; i++)                                                        \
+                SW_STORE(out, i, factor *SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta));          \
     }
 
 VALUE(mse, (p - t) * (p - t))

@@ -24,27 +24,27 @@ SW_UNARY(clamp_vjp, v<a || v> b ? 0 : v == v ? g : v)
 
 /* sin and cos of numbers outside the range of the polynomials, which are rare, are computed one by one by libm. */
 static inline void SW_K(far_angles)(const sw_unary_args *s, int64_t begin, int64_t end, int quarter, bool derivative) {
-    const real *v = s->x, *g = s->dy;
-    real *out = s->out;
+    const stored *x = s->x, *dy = s->dy;
+    stored *out = s->out;
     for (int64_t i = begin; i < end; i++)
-        if (!(v[i] <= 1000000 && v[i] >= -1000000)) {
-            double y = quarter ? cos((double)v[i]) : sin((double)v[i]);
-            out[i] = (real)(derivative ? (quarter ? y : -y) * (double)g[i] : y);
+        if (!(SW_LOAD(x, i) <= 1000000 && SW_LOAD(x, i) >= -1000000)) {
+            double y = quarter ? cos((double)SW_LOAD(x, i)) : sin((double)SW_LOAD(x, i));
+            SW_STORE(out, i, (real)(derivative ? (quarter ? y : -y) * (double)SW_LOAD(dy, i) : y));
         }
 }
 
 #define ANGLE(name, expression, quarter, derivative)                               \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const sw_unary_args *s = args;                                             \
-        const real *restrict p = s->x, *restrict q = s->dy;                        \
-        real *restrict out = s->out;                                               \
+        const stored *restrict p = s->x, *restrict q = s->dy;                      \
+        stored *restrict out = s->out;                                             \
         int64_t far = 0;                                                           \
         (void)sums, (void)q;                                                       \
         for (int64_t i = begin; i < end; i++) {                                    \
-            const real v = p[i], g = q ? q[i] : 0;                                 \
+            const real v = SW_LOAD(p, i), g = q ? SW_LOAD(q, i) : 0;               \
             (void)g;                                                               \
             far += !(v <= 1000000 && v >= -1000000);                               \
-            out[i] = expression;                                                   \
+            SW_STORE(out, i, expression);                                          \
         }                                                                          \
         if (far)                                                                   \
             SW_K(far_angles)(s, begin, end, quarter, derivative);                  \
@@ -72,45 +72,47 @@ static inline double SW_K(within_2_64)(double e) {
 /* x^factor. `second` is 1 if the exponent is odd, 2 if it is even, and 0 if it is not an integer. */
 static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_unary_args *s = args;
-    const real *restrict p = s->x;
-    real *restrict out = s->out;
+    const stored *restrict p = s->x;
+    stored *restrict out = s->out;
     const double e = SW_K(within_2_64)(s->factor);
     const real hole = s->second == 0 ? (real)NAN : 0;
     (void)sums;
     if (e == 0)
         for (int64_t i = begin; i < end; i++)
-            out[i] = 1;
+            SW_STORE(out, i, 1);
     else if (e == 2)
         for (int64_t i = begin; i < end; i++)
-            out[i] = p[i] * p[i];
+            SW_STORE(out, i, SW_LOAD(p, i) * SW_LOAD(p, i));
     else if (s->second == 1)
         for (int64_t i = begin; i < end; i++)
-            out[i] = SW_K(signed_power)(p[i], e, 0, hole, p[i]);
+            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, hole, SW_LOAD(p, i)));
     else
         for (int64_t i = begin; i < end; i++)
-            out[i] = SW_K(signed_power)(p[i], e, 0, hole, 0);
+            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, hole, 0));
 }
 
 /* e x^(e-1), where e - 1 = d + d_low exactly */
 static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_unary_args *s = args;
-    const real *restrict p = s->x, *restrict g = s->dy;
-    real *restrict out = s->out;
+    const stored *restrict p = s->x, *restrict g = s->dy;
+    stored *restrict out = s->out;
     const double e = s->factor, d = SW_K(within_2_64)(e - 1), part = d - e, d_low = (e - (d - part)) + (-1 - part);
     const real hole = s->second == 0 ? (real)NAN : 0;
     (void)sums;
     if (e == 0 || e == 1)
         for (int64_t i = begin; i < end; i++)
-            out[i] = e == 0 ? 0 : g[i];
+            SW_STORE(out, i, e == 0 ? 0 : SW_LOAD(g, i));
     else if (e == 2)
         for (int64_t i = begin; i < end; i++)
-            out[i] = g[i] * (2 * p[i]);
+            SW_STORE(out, i, SW_LOAD(g, i) * (2 * SW_LOAD(p, i)));
     else if (s->second == 2)
         for (int64_t i = begin; i < end; i++)
-            out[i] = g[i] * (real)(e * (double)SW_K(signed_power)(p[i], d, d_low, hole, p[i]));
+            SW_STORE(out, i,
+                     SW_LOAD(g, i) *
+                         (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, hole, SW_LOAD(p, i))));
     else
         for (int64_t i = begin; i < end; i++)
-            out[i] = g[i] * (real)(e * (double)SW_K(signed_power)(p[i], d, d_low, hole, 0));
+            SW_STORE(out, i, SW_LOAD(g, i) * (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, hole, 0)));
 }
 
 SW_BINARY(div, a / b)

@@ -18,15 +18,15 @@ typedef struct output_args {
 #define ON_OUTPUTS(name, expression)                                               \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const output_args *s = args;                                               \
-        const real *p = s->x, *q = s->second ? s->second : s->x;                   \
-        real *out = s->out;                                                        \
+        const stored *p = s->x, *q = s->second ? s->second : s->x;                 \
+        stored *out = s->out;                                                      \
         const real a = (real)s->number;                                            \
         (void)sums, (void)a;                                                       \
         SW_INDEPENDENT                                                             \
         for (int64_t i = begin; i < end; i++) {                                    \
-            const real v = p[i], w = q[i];                                         \
+            const real v = SW_LOAD(p, i), w = SW_LOAD(q, i);                       \
             (void)w;                                                               \
-            out[i] = expression;                                                   \
+            SW_STORE(out, i, expression);                                          \
         }                                                                          \
     }
 ON_OUTPUTS(from_below, v == -(real)INFINITY ? 0 : v)

@@ -35,28 +35,28 @@ typedef struct sw_unary_args {
 #define SW_BINARY(name, expression)                                                \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const sw_binary_args *s = args;                                            \
-        const real *p = s->a, *q = s->b;                                           \
-        real *out = s->out;                                                        \
+        const stored *p = s->a, *q = s->b;                                         \
+        stored *out = s->out;                                                      \
         const int64_t p_step = !s->a_repeats, q_step = !s->b_repeats;              \
         (void)sums;                                                                \
         if (p_step & q_step) {                                                     \
             SW_INDEPENDENT                                                         \
             for (int64_t i = begin; i < end; i++) {                                \
-                const real a = p[i], b = q[i];                                     \
-                out[i] = expression;                                               \
+                const real a = SW_LOAD(p, i), b = SW_LOAD(q, i);                   \
+                SW_STORE(out, i, expression);                                      \
             }                                                                      \
         } else if (p_step) {                                                       \
-            const real b = q[0];                                                   \
+            const real b = SW_LOAD(q, 0);                                          \
             SW_INDEPENDENT                                                         \
             for (int64_t i = begin; i < end; i++) {                                \
-                const real a = p[i];                                               \
-                out[i] = expression;                                               \
+                const real a = SW_LOAD(p, i);                                      \
+                SW_STORE(out, i, expression);                                      \
             }                                                                      \
         } else {                                                                   \
-            const real a = p[0];                                                   \
+            const real a = SW_LOAD(p, 0);                                          \
             for (int64_t i = begin; i < end; i++) {                                \
-                const real b = q[i * q_step];                                      \
-                out[i] = expression;                                               \
+                const real b = SW_LOAD(q, i * q_step);                             \
+                SW_STORE(out, i, expression);                                      \
             }                                                                      \
         }                                                                          \
     }
@@ -66,14 +66,14 @@ typedef struct sw_unary_args {
 #define SW_UNARY(name, expression)                                                 \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const sw_unary_args *s = args;                                             \
-        const real *restrict p = s->x, *restrict q = s->dy ? s->dy : s->x;         \
-        real *restrict out = s->out;                                               \
+        const stored *restrict p = s->x, *restrict q = s->dy ? s->dy : s->x;       \
+        stored *restrict out = s->out;                                             \
         const real a = (real)s->factor, b = (real)s->second;                       \
         (void)sums, (void)a, (void)b;                                              \
         for (int64_t i = begin; i < end; i++) {                                    \
-            const real v = p[i], g = q[i];                                         \
+            const real v = SW_LOAD(p, i), g = SW_LOAD(q, i);                       \
             (void)v, (void)g;                                                      \
-            out[i] = expression;                                                   \
+            SW_STORE(out, i, expression);                                          \
         }                                                                          \
     }
 
