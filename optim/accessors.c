@@ -81,6 +81,6 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         if (o->average_before[i])
             m.work += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
-    m.work += (o->point ? vector : 0) + o->workspace_bytes + swo_norms_bytes(o);
+    m.work += (o->point ? vector : 0) + (o->wide_gradient ? vector : 0) + o->workspace_bytes + swo_norms_bytes(o);
     return m;
 }

@@ -8,12 +8,17 @@
 #include <math.h>
 #include <string.h>
 
-void swo_zero_frozen(const sw_optim *o, void *g) {
+void swo_zero_frozen_of(const sw_optim *o, sw_dtype type, void *g) {
+    const size_t size = sw_dtype_size(type);
     for (int i = 0; i < sw_params_count(o->params); i++) {
         const sw_param *p = sw_params_at(o->params, i);
         if (p->frozen && !p->tied)
-            memset((char *)g + (size_t)p->offset * swo_size(o), 0, (size_t)p->count * swo_size(o));
+            memset((char *)g + (size_t)p->offset * size, 0, (size_t)p->count * size);
     }
+}
+
+void swo_zero_frozen(const sw_optim *o, void *g) {
+    swo_zero_frozen_of(o, o->type, g);
 }
 
 /* ---- Inf and NaN in them ---- */

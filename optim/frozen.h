@@ -6,6 +6,8 @@
 
 /* Sets the elements of frozen parameters in g to 0, so that norms exclude them. */
 void swo_zero_frozen(const sw_optim *o, void *g);
+/* The same for a vector of another type than that of x. */
+void swo_zero_frozen_of(const sw_optim *o, sw_dtype type, void *g);
 
 /* Finds the frozen parameters with Inf or NaN, and a bound of the norm of the finite elements of frozen parameters. */
 void swo_frozen_read(sw_optim *o);

@@ -107,6 +107,7 @@ typedef struct sw_step {
     void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes; in `part` the worker's scratch */
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
     void *group;           /* private, for sw_step_run */
+    sw_dtype g_type;       /* of g: `type`, or f16 or bf16 if the rule reads them (SW_RULE_16_BIT in rule.h) */
 } sw_step;
 
 /* Runs a kernel over the elements of all parameters of a group that are not frozen. Only `accepted` and `adopted` of a

@@ -59,9 +59,9 @@ void swo_norms_before(sw_optim *o) {
         memcpy(o->norms->x, sw_params_x(o->params), (size_t)o->dim * swo_size(o));
 }
 
-static double norms_of_param(const sw_optim *o, const sw_param *p, const void *vector) {
+static double norms_of_param(sw_dtype type, const sw_param *p, const void *vector) {
     double norm;
-    sw_vector_norm(o->type, p->count, (const char *)vector + (size_t)p->offset * swo_size(o), &norm);
+    sw_vector_norm(type, p->count, (const char *)vector + (size_t)p->offset * sw_dtype_size(type), &norm);
     return norm;
 }
 
@@ -77,7 +77,8 @@ void swo_norms_after(sw_optim *o, const void *g) {
         if (p->buffer)
             w->norm[i] = (sw_norms){0};
         else if (!p->tied)
-            w->norm[i] = (sw_norms){norms_of_param(o, p, x), norms_of_param(o, p, g), norms_of_param(o, p, w->x)};
+            w->norm[i] = (sw_norms){norms_of_param(o->type, p, x), norms_of_param(o->g_type, p, g),
+                                    norms_of_param(o->type, p, w->x)};
     }
 }
 

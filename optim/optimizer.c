@@ -255,7 +255,7 @@ sw_optim *sw_optim_new_with_options(sw_params *params, const sw_optim_options *o
     if (!o)
         return NULL;
     o->params = params;
-    o->type = sw_params_type(params);
+    o->type = o->g_type = sw_params_type(params);
     o->dim = sw_params_dim(params);
     sw_optim_options filled = {.size = sizeof filled};
     sw_status status = SW_OK;
@@ -285,6 +285,7 @@ void sw_optim_free(sw_optim *o) {
     sw_free(o->direction);
     sw_free(o->trial);
     sw_free(o->trial_gradient);
+    sw_free(o->wide_gradient);
     for (int i = 0; o->slot_before && i < o->groups * SW_MAX_SLOTS; i++)
         sw_free(o->slot_before[i]);
     sw_free(o->slot_before);

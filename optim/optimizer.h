@@ -79,6 +79,8 @@ typedef enum swo_length { SWO_LENGTH_NONE = 0, SWO_LENGTH_TRAIN, SWO_LENGTH_FILE
 struct sw_optim {
     sw_params *params;
     sw_dtype type;
+    sw_dtype g_type;     /* of the gradient that the rules get in the coming step */
+    void *wide_gradient; /* [dim] of `type`, where the gradient block has another type; NULL before it is needed */
     int64_t dim;
     uint64_t seed;
     double clip;

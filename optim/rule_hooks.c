@@ -22,6 +22,7 @@ sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
                        "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
     sw_optim *o = group->optim;
     const bool tensors = group->rule->unit == SW_UNIT_TENSOR;
+    const sw_dtype type = step->g && sw_kernels_take(kernels, o->g_type) ? o->g_type : o->type;
     for (int k = 0; k < (tensors ? group->params : group->stretches); k++) {
         sw_step s;
         if (tensors && group->param[k]->frozen)
@@ -31,7 +32,7 @@ sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
         else
             swo_stretch_step(o, group, &group->stretch[k], step->g, &s);
         s.step = step->step;
-        sw_kernel_run(kernels, o->type, &s, s.count);
+        sw_kernel_run(kernels, type, &s, s.count);
     }
     return SW_OK;
 }

@@ -39,7 +39,8 @@ void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, cons
     s->type = o->type;
     s->count = at->count;
     s->x = swo_x_at(o, at->offset);
-    s->g = g ? (const char *)g + from : NULL;
+    s->g = g ? (const char *)g + (size_t)at->offset * sw_dtype_size(o->g_type) : NULL;
+    s->g_type = o->g_type;
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         s->slot[i] = NULL;
     for (int i = 0; slots && slots[i].name; i++)

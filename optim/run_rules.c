@@ -26,7 +26,7 @@ static sw_status rules_measure(sw_optim *o, const void *g) {
         for (int k = 0; rule->measure && k < group->stretches; k++) {
             sw_step s;
             swo_stretch_step(o, group, &group->stretch[k], g, &s);
-            sw_kernel_run_sums(rule->measure, o->type, &s, s.count, rule->sums, sums);
+            sw_kernel_run_sums(rule->measure, o->g_type, &s, s.count, rule->sums, sums);
             for (int j = 0; j < rule->sums && i < 64; j++)
                 total[i][j] += sums[j];
         }
@@ -47,13 +47,25 @@ static sw_status rules_measure(sw_optim *o, const void *g) {
     return SW_OK;
 }
 
+bool swo_rules_read(const sw_optim *o, sw_dtype type) {
+    for (int i = 0; i < o->groups; i++) {
+        const sw_rule *rule = o->group[i].rule;
+        const bool reads = rule->unit == SW_UNIT_ELEMENT ? sw_kernels_take(rule->update, type) &&
+                                                               (!rule->measure || sw_kernels_take(rule->measure, type))
+                                                         : (rule->flags & SW_RULE_16_BIT) != 0;
+        if (!reads)
+            return false;
+    }
+    return true;
+}
+
 static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g) {
     const sw_rule *rule = group->rule;
     if (rule->unit == SW_UNIT_ELEMENT) {
         for (int k = 0; k < group->stretches; k++) {
             sw_step s;
             swo_stretch_step(o, group, &group->stretch[k], g, &s);
-            sw_kernel_run(rule->update, o->type, &s, s.count);
+            sw_kernel_run(rule->update, o->g_type, &s, s.count);
         }
         return SW_OK;
     }

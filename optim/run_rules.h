@@ -6,6 +6,8 @@
 
 /* Calls begin, measure, decide and update of all groups, with the checks of guard.h. */
 sw_status swo_run_rules(sw_optim *o, const void *g);
+/* Whether all rules read gradients of a type. */
+bool swo_rules_read(const sw_optim *o, sw_dtype type);
 /* Only scalars that the table names are saved. Writing to others is an error. */
 sw_status swo_rules_check_scalars(const swo_group *group);
 

@@ -69,20 +69,46 @@ static sw_status step_commit(swo_estimate *e) {
 
 /* ---- From the final gradient on ---- */
 
+static void *step_wide_gradient(sw_optim *o) {
+    if (!o->wide_gradient)
+        o->wide_gradient = sw_alloc_array(o->dim, swo_size(o));
+    return o->wide_gradient;
+}
+
+/* The gradient that a step of a hand-written loop starts from: the block, if the rules read its type, else a copy in the
+ * type of x. NULL and an error. */
+static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
+    void *g = sw_gradient_data(gradient);
+    o->g_type = sw_gradient_type(gradient);
+    if (o->g_type == o->type || swo_rules_read(o, o->g_type))
+        return g;
+    void *wide = step_wide_gradient(o);
+    o->g_type = o->type;
+    if (wide)
+        sw_vector_convert(sw_gradient_type(gradient), o->dim, g, o->type, wide);
+    return wide;
+}
+
+/* The gradient that an estimator writes, in the type of x. NULL and an error. */
+static void *step_gradient_of_estimator(sw_optim *o, sw_gradient *gradient) {
+    o->g_type = o->type;
+    return sw_gradient_type(gradient) == o->type ? sw_gradient_data(gradient) : step_wide_gradient(o);
+}
+
 /* g ← g·clip/‖g‖. For a very large g, or a small clip, the norm may overflow or the factor underflow: g is first
  * multiplied by a power of 2. */
 static sw_status step_clip(sw_optim *o, void *g) {
     double norm = o->norm;
     if (norm > 0x1p100) {
-        sw_vector_axpby(o->type, o->dim, 0x1p-80, g, 0, NULL, g);
-        SW_TRY(sw_vector_norm(o->type, o->dim, g, &norm));
+        sw_vector_axpby(o->g_type, o->dim, 0x1p-80, g, 0, NULL, g);
+        SW_TRY(sw_vector_norm(o->g_type, o->dim, g, &norm));
     }
     if (o->clip / norm < 0x1p-100 && norm > 1) { /* 2^100 at most */
         const double down = ldexp(1, -ilogb(norm));
-        sw_vector_axpby(o->type, o->dim, down, g, 0, NULL, g);
+        sw_vector_axpby(o->g_type, o->dim, down, g, 0, NULL, g);
         norm *= down;
     }
-    sw_vector_axpby(o->type, o->dim, o->clip / norm, g, 0, NULL, g);
+    sw_vector_axpby(o->g_type, o->dim, o->clip / norm, g, 0, NULL, g);
     return SW_OK;
 }
 
@@ -94,7 +120,7 @@ static sw_status step_penalized_norm(sw_optim *o, const void *g) {
     void *all = sw_estimate_scratch(&o->estimate->e, 5, o->dim);
     if (!all)
         return SW_ERR_MEMORY;
-    memcpy(all, g, (size_t)o->dim * swo_size(o));
+    sw_vector_convert(o->g_type, o->dim, g, o->type, all);
     if (swo_penalized_norm(o, sw_params_x(o->params), all, &o->penalized_norm) != SW_OK)
         o->penalized_norm = INFINITY;
     return SW_OK;
@@ -113,7 +139,7 @@ static sw_status step_commit_buffers(sw_optim *o) {
 /* Takes the rest of a step, from the combined gradient on. */
 static sw_status step_update(sw_optim *o, void *g) {
     if (isnan(o->norm)) /* g is a combination of several gradients, which may overflow */
-        SW_TRY(sw_vector_norm(o->type, o->dim, g, &o->norm));
+        SW_TRY(sw_vector_norm(o->g_type, o->dim, g, &o->norm));
     swo_update_stretches(o);
     SW_TRY(swo_step_options(o));
     if (o->wants_penalized)
@@ -177,15 +203,15 @@ sw_status sw_optim_step(sw_optim *o) {
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
     sw_gradient *gradient = sw_params_gradient(o->params);
     sw_status status = step_check_by_hand(o);
-    if (status != SW_OK) {
+    void *g = status == SW_OK ? step_gradient(o, gradient) : NULL;
+    if (!g) {
         sw_gradient_drop_statistics(gradient);
-        return status;
+        return status == SW_OK ? SW_ERR_MEMORY : status;
     }
-    void *g = sw_gradient_data(gradient);
     swo_rollback_scalars(o, false);
-    o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
-    swo_zero_frozen(o, g);             /* a parameter may have been frozen after sw_backward */
-    status = sw_vector_norm(o->type, o->dim, g, &o->norm);
+    o->skip_cause = SWO_SKIP_GRADIENT;   /* unless another one is noted */
+    swo_zero_frozen_of(o, o->g_type, g); /* a parameter may have been frozen after sw_backward */
+    status = sw_vector_norm(o->g_type, o->dim, g, &o->norm);
     if (status == SW_OK)
         status = step_update(o, g);
     return step_finish(o, status);
@@ -201,7 +227,9 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     SW_TRY(swo_bind_objective(o, objective));
     sw_estimate *e = &o->estimate->e;
     sw_gradient *gradient = sw_params_gradient(o->params);
-    void *g = sw_gradient_data(gradient);
+    void *g = step_gradient_of_estimator(o, gradient);
+    if (!g)
+        return SW_ERR_MEMORY;
     for (swo_estimate *s = o->estimate; s; s = s->inner)
         SW_TRY(swo_options_in_steps(o, s->e.method->name, s->e.method->options, &s->values, 0, s->resolved));
     if (o->search)

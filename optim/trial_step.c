@@ -56,7 +56,8 @@ static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, co
                  .type = o->type,
                  .count = count,
                  .x = c->x,
-                 .g = (const char *)g + (size_t)offset * size,
+                 .g = (const char *)g + (size_t)offset * sw_dtype_size(o->g_type),
+                 .g_type = o->g_type,
                  .workspace = o->workspace};
     memcpy(c->scalar, group->scalar, sizeof c->scalar);
     memcpy(c->coefficient, group->coefficient, sizeof c->coefficient);
@@ -142,7 +143,7 @@ static sw_status trial_run_elements(const sw_optim *o, swo_group *group, const v
                 c.slot_count[i] = count;
             }
             sw_step s = trial_step(&c, o, group, g, whole->offset + first, count, slot_at);
-            (*group->rule->update)[o->type][sw_cpu_level()](&s, 0, count, NULL);
+            (*group->rule->update)[o->g_type][sw_cpu_level()](&s, 0, count, NULL);
             status = trial_check(&c, o, group, whole->offset + first, count);
         }
     }

@@ -59,10 +59,9 @@ static void SW_K(vector_careful_square)(void *args, int64_t begin, int64_t end, 
     const vector_args *s = args;
     const stored *g = s->x;
     for (int64_t i = begin; i < end; i++) {
-        const real v = SW_LOAD(g, i);
-        double scaled = (double)v * s->a;
+        double scaled = (double)SW_LOAD(g, i) * s->a;
         sums[0] += scaled * scaled;
-        sums[1] += v - v != 0 ? 1 : 0; /* Inf - Inf and NaN - NaN are NaN, which is not 0 */
+        sums[1] += SW_LOAD(g, i) - SW_LOAD(g, i) != 0 ? 1 : 0; /* Inf - Inf and NaN - NaN are NaN, which is not 0 */
     }
 }
 
