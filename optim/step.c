@@ -71,7 +71,7 @@ static sw_status step_commit(swo_estimate *e) {
 
 static void *step_wide_gradient(sw_optim *o) {
     if (!o->wide_gradient)
-        o->wide_gradient = sw_alloc_array(o->dim, swo_size(o));
+        o->wide_gradient = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, o->dim, swo_size(o));
     return o->wide_gradient;
 }
 
