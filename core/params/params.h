@@ -195,8 +195,9 @@ SW_API sw_status sw_gradient_check_buffers(const sw_gradient *gradient, const vo
  * are as before: a buffer would become Inf or NaN (SW_ERR_NONFINITE; one that already is may stay so), or an unbiased
  * variance is that of a single value (SW_ERR_ARGUMENT). */
 SW_API sw_status sw_gradient_commit_buffers(sw_gradient *gradient, void *x, double momentum);
-/* Adds what is pending in `from` to what is pending in `to`: of a part of the batch with a gradient block of its own.
- * `from` keeps it. An error if the blocks belong to different parameters, or as in sw_tape_put_statistic. */
+/* Adds what is pending in `from`, a block for another part of the batch, to what is pending in `to`. `from` does not
+ * change. An error if the blocks belong to different parameters, or as in sw_tape_put_statistic; `to` may then have some of
+ * the reports, and is to be dropped. */
 SW_API sw_status sw_gradient_add_statistics(sw_gradient *to, const sw_gradient *from);
 /* Drops what is pending, and leaves the gradient as it is. */
 SW_API void sw_gradient_drop_statistics(sw_gradient *gradient);

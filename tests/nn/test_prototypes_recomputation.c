@@ -3,6 +3,8 @@
  * on, whose input needs no gradient, with every kind of estimator; the tape needs less memory. */
 #include "cloud.h"
 
+#include "batch_norm.h"
+
 #include <swale/extend.h>
 #include <swale/optim.h>
 #include <swale/train.h>
@@ -98,9 +100,10 @@ static sw_module *recomputed(sw_model *model, sw_module *inside) {
 enum { WIDTH = 16, SAMPLES = 60 };
 enum { PLAIN, SEGMENTS, NESTED };
 
+/* Running statistics are reported in the first pass of a segment, and not in the second. */
 static sw_module *block(sw_model *model, int64_t inputs, int64_t outputs) {
-    return sw_nn_sequential(model, sw_nn_linear(model, inputs, WIDTH), sw_nn_tanh(model), sw_nn_dropout(model, 0.25),
-                            sw_nn_linear_no_bias(model, WIDTH, outputs), sw_nn_gelu(model));
+    return sw_nn_sequential(model, sw_nn_linear(model, inputs, WIDTH), sw_nn_tanh(model), batch_norm_new(model, 0.1),
+                            sw_nn_dropout(model, 0.25), sw_nn_linear_no_bias(model, WIDTH, outputs), sw_nn_gelu(model));
 }
 
 static sw_module *maybe(sw_model *model, bool yes, sw_module *inside) {
@@ -160,8 +163,8 @@ static void test_every_parameter_gets_its_gradient(void **state) {
             bool any = false;
             for (int64_t k = 0; k < sw_array_count(&g); k++)
                 any |= test_get(&g, k) != 0;
-            if (!any)
-                fail_msg("%s has no gradient", sw_params_at(p, i)->name);
+            if (any == sw_params_at(p, i)->buffer)
+                fail_msg("%s has %s gradient", sw_params_at(p, i)->name, any ? "a" : "no");
         }
         sw_tape_free(tape);
         sw_model_free(model);

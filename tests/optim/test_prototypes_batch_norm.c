@@ -28,6 +28,7 @@ static const entry entries[] = {
     {"svrg batch=4 period=3 snapshot=mean", "sgd lr=0.05 weight_decay=0.1", NULL, NULL, FEW},
     {"svrg batch=4 period=3 snapshot=random", "sgd lr=0.05", NULL, NULL, MANY},
     {"sag batch=6", "sgd lr=0.05", NULL, NULL, FEW},
+    {"sag batch=3 sampling=lipschitz", "sgd lr=0.05", NULL, NULL, FEW},
     {"saga batch=6 init=full", "sgd lr=0.05", NULL, NULL, FEW},
     {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, "swa start=1 every=1", FEW},
     {"sam rho=0.5 of=full", "sgd lr=0.1", NULL, NULL, MANY},
@@ -388,7 +389,52 @@ static void test_parts_of_an_estimate_are_pooled(void **state) {
     }
 }
 
+/* ---- Threads ---- */
+
+static void test_bits_are_equal_for_every_number_of_threads(void **state) {
+    (void)state;
+    const int before = sw_threads();
+    for (int i = 0; i < ENTRIES; i++) {
+        if (entries[i].samples != MANY)
+            continue;
+        void *first = NULL;
+        for (int threads = 1; threads <= 8; threads *= threads == 2 ? 4 : 2) {
+            assert_int_equal(sw_set_threads(threads), SW_OK);
+            net *n = net_new(SW_F32, MANY, MOMENTUM);
+            sw_optim *o = make_optim(&entries[i], n);
+            for (int step = 0; step < 3; step++)
+                assert_int_equal(one_step(&entries[i], n, o), SW_OK);
+            if (!first)
+                first = net_copy(n);
+            assert_memory_equal(sw_params_x(n->params), first, net_bytes(n));
+            sw_optim_free(o);
+            net_free(n);
+        }
+        free(first);
+    }
+    assert_int_equal(sw_set_threads(before), SW_OK);
+}
+
 /* ---- Memory ---- */
+
+static void test_steps_allocate_nothing(void **state) {
+    (void)state;
+    test_allocator a;
+    test_allocator_install(&a);
+    const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, "ema decay=0.9", FEW};
+    net *n = net_new(SW_F32, FEW, MOMENTUM);
+    sw_optim *o = make_optim(&e, n);
+    for (int step = 0; step < 3; step++)
+        assert_int_equal(one_step(&e, n, o), SW_OK);
+    test_allocator_fail(&a, 0, false); /* counts from here */
+    for (int step = 0; step < 12; step++)
+        assert_int_equal(one_step(&e, n, o), SW_OK);
+    assert_int_equal(atomic_load(&a.calls), 0);
+    sw_optim_free(o);
+    net_free(n);
+    assert_int_equal(atomic_load(&a.live), 0);
+    sw_set_allocator(NULL);
+}
 
 static bool whole_life(const entry *e, net *n) {
     sw_optim *o = sw_optim_new_with_options(
@@ -443,6 +489,8 @@ int main(void) {
         cmocka_unit_test(test_resumed_run_has_equal_bits),
         cmocka_unit_test(test_plain_average_counts_steps),
         cmocka_unit_test(test_parts_of_an_estimate_are_pooled),
+        cmocka_unit_test(test_bits_are_equal_for_every_number_of_threads),
+        cmocka_unit_test(test_steps_allocate_nothing),
         cmocka_unit_test(test_failed_allocations),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
