@@ -85,6 +85,8 @@ sw_status sw_model_set_init(sw_model *model, sw_init init) {
 static void model_mark_head(sw_params *params) {
     for (int i = sw_params_count(params) - 1; i >= 0; i--) {
         sw_param *p = sw_params_at(params, i);
+        if (p->buffer)
+            continue;
         if (p->role == SW_ROLE_WEIGHT && !p->tied)
             sw_param_set_role(p, SW_ROLE_HEAD);
         if (p->role == SW_ROLE_HEAD || (p->tied && p->rank > 1))

@@ -288,6 +288,30 @@ static void test_role_init_leaves_buffers_alone(void **state) {
     sw_model_free(model);
 }
 
+/* Nor does a buffer become the head of the model, whatever its role and its rank. */
+static sw_status kept_build(sw_module *m, sw_sample_shape *shape) {
+    const sw_param_options options = {.size = sizeof options, .buffer = true}; /* role 0 is that of a weight */
+    return sw_module_add_param(m, "kept", 2, (const int64_t[]){shape->length[0], 2}, &options) ? SW_OK
+                                                                                               : sw_error_status();
+}
+static sw_tensor kept_forward(sw_module *m, sw_tensor x) {
+    (void)m;
+    return x;
+}
+static const sw_module_type kept_type = {
+    .size = sizeof(sw_module_type), .name = "kept", .build = kept_build, .forward = kept_forward};
+
+static void test_head_is_a_trained_parameter(void **state) {
+    (void)state;
+    sw_model *model = sw_model_new(SW_F64, 1);
+    sw_params *p = sw_model_build(
+        model, sw_nn_sequential(model, sw_nn_linear(model, FEATURES, HIDDEN), sw_module_new(model, &kept_type, 0)));
+    assert_non_null(p);
+    assert_int_equal(sw_params_find(p, "linear1.weight")->role, SW_ROLE_HEAD);
+    assert_int_equal(sw_params_find(p, "kept1.kept")->role, SW_ROLE_WEIGHT);
+    sw_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buffers_become_those_of_the_data),
@@ -299,6 +323,7 @@ int main(void) {
         cmocka_unit_test(test_every_failed_allocation_is_an_error),
         cmocka_unit_test(test_table_has_a_line_for_buffers),
         cmocka_unit_test(test_role_init_leaves_buffers_alone),
+        cmocka_unit_test(test_head_is_a_trained_parameter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

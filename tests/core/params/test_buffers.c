@@ -64,6 +64,20 @@ static void test_tied_buffers_are_one(void **state) {
     sw_params_free(p);
 }
 
+static void test_printed_parameter_says_buffer(void **state) {
+    (void)state;
+    set s = set_new(SW_F64);
+    char text[400] = "";
+    FILE *to = tmpfile();
+    assert_non_null(to);
+    sw_param_print(s.mean, to);
+    rewind(to);
+    assert_non_null(fgets(text, sizeof text, to));
+    assert_string_equal(text, "norm.mean, role weight, buffer: f64 [4]\n");
+    fclose(to);
+    set_free(&s);
+}
+
 /* ---- When a tape takes reports ---- */
 
 static void test_switches(void **state) {
@@ -300,6 +314,7 @@ int main(void) {
         cmocka_unit_test(test_buffers_are_last_in_the_vector),
         cmocka_unit_test(test_buffers_stay_frozen),
         cmocka_unit_test(test_tied_buffers_are_one),
+        cmocka_unit_test(test_printed_parameter_says_buffer),
         cmocka_unit_test(test_switches),
         cmocka_unit_test(test_recomputed_segments_report_nothing),
         cmocka_unit_test(test_objectives_report_with_their_gradient),
