@@ -19,7 +19,7 @@ typedef struct items_job {
     atomic_llong failed; /* the lowest item that has failed; LLONG_MAX: none */
     atomic_flag taken;   /* somebody writes the failure */
     sw_status status;    /* of item `failed` */
-    char text[SWI_ERROR_TEXT];
+    char *text;          /* its message, of SWI_ERROR_TEXT bytes; not in this struct, which is cleared at each call */
 } items_job;
 
 /* Keeps the failure unless one of a lower item is known. The text is this thread's message. */
@@ -32,7 +32,7 @@ static void items_keep_failure(items_job *j, int64_t item, sw_status status) {
         if (text)
             memcpy(j->text, text, strlen(text) + 1);
         else
-            sw_format(j->text, sizeof j->text, "parallel_items: item %lld returned status %d without a message",
+            sw_format(j->text, SWI_ERROR_TEXT, "parallel_items: item %lld returned status %d without a message",
                       (long long)item, (int)status);
         atomic_store_explicit(&j->failed, item, memory_order_relaxed);
     }
@@ -58,8 +58,10 @@ static void items_run_one(void *args, int64_t item, int index) {
 }
 
 static sw_status items_run(items_job *j, int64_t items) {
+    char text[SWI_ERROR_TEXT];
     swi_error_state before;
     swi_error_suspend(&before);
+    j->text = text;
     atomic_init(&j->failed, INT64_MAX);
     atomic_flag_clear(&j->taken);
     if (!swi_parallel_workers(items_run_one, j, items, j->workers)) {

@@ -22,8 +22,8 @@ static sw_status table_add_weight(sw_estimate *e, int64_t samples) {
 
 static sw_status table_fill_glm(sw_estimate *e, const void *x) {
     enum { CHUNK = 1000 };
-    int64_t *ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, CHUNK, sizeof *ids);
-    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
+    int64_t ids[CHUNK];
+    sw_status status = SW_OK;
     for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
         int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
         void *s =
@@ -36,7 +36,6 @@ static sw_status table_fill_glm(sw_estimate *e, const void *x) {
         if (status == SW_OK)
             status = table_add_weight(e, count);
     }
-    sw_free(ids);
     return status;
 }
 

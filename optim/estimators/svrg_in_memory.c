@@ -13,8 +13,8 @@ void *swo_svrg_entry(const sw_estimate *e, int64_t id) {
 
 sw_status swo_svrg_store(sw_estimate *e, void *full) {
     enum { CHUNK = 1000 };
-    int64_t *ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, CHUNK, sizeof *ids);
-    sw_status status = ids ? SW_OK : SW_ERR_MEMORY;
+    int64_t ids[CHUNK];
+    sw_status status = SW_OK;
     double whole = 0;
     for (int64_t first = 0; first < e->n && status == SW_OK; first += CHUNK) {
         const int64_t count = e->n - first < CHUNK ? e->n - first : CHUNK;
@@ -27,7 +27,6 @@ sw_status swo_svrg_store(sw_estimate *e, void *full) {
         if (status == SW_OK && full)
             status = sw_estimate_glm_combine(e, ids, count, swo_svrg_entry(e, first), first > 0, full);
     }
-    sw_free(ids);
     if (status == SW_OK && full)
         sw_vector_axpby(e->type, e->dim, swo_mean_factor(whole), full, 0, NULL, full);
     if (status == SW_OK)

@@ -220,8 +220,12 @@ static void test_every_rule_reports_its_slots(void **state) {
         linear_problem f;
         linear_problem_init(&f, p, 4, some_gradient);
         sw_optim *o = NEW_OPTIM(p, .rule = rule->name);
-        for (int step = 0; step < 3; step++)
+        long long calls = 0;
+        for (int step = 0; step < 20; step++) {
             assert_ok(sw_optim_minimize(o, &f.f, NULL));
+            calls = step == 2 ? atomic_load(&counter.calls) : calls;
+        }
+        assert_int_equal(atomic_load(&counter.calls), calls); /* later steps allocate nothing */
         slots += check_slots(o, p, rule->name, rule->slots);
         check_bytes(&counter, rule->name);
         sw_optim_free(o);
@@ -240,10 +244,13 @@ static void test_every_average_reports_its_slots(void **state) {
         linear_problem f;
         linear_problem_init(&f, p, 4, some_gradient);
         sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.01", .average = average->name, .total_steps = 10);
+        long long calls = 0;
         for (int step = 0; step < 10; step++) {
             assert_ok(sw_optim_minimize(o, &f.f, NULL));
             assert_non_null(sw_optim_point(o));
+            calls = step == 5 ? atomic_load(&counter.calls) : calls;
         }
+        assert_int_equal(atomic_load(&counter.calls), calls);
         slots += check_slots(o, p, average->name, average->slots);
         check_bytes(&counter, average->name);
         sw_optim_free(o);
@@ -270,8 +277,12 @@ static void test_every_estimator_reports_its_slots(void **state) {
         sw_array x, y;
         sw_glm *glm = logistic(&x, &y);
         sw_optim *o = NEW_OPTIM(sw_glm_params(glm), .rule = "sgd lr=0.01", .estimator = estimator->name);
-        for (int step = 0; step < 20; step++)
+        long long calls = 0;
+        for (int step = 0; step < 100; step++) { /* and snapshots */
             assert_ok(sw_optim_minimize(o, sw_glm_objective(glm), NULL));
+            calls = step == 20 ? atomic_load(&counter.calls) : calls;
+        }
+        assert_int_equal(atomic_load(&counter.calls), calls);
         slots += check_slots(o, sw_glm_params(glm), estimator->name, estimator->slots);
         check_bytes(&counter, estimator->name);
         sw_optim_free(o);
@@ -288,10 +299,13 @@ static void test_line_search_reports_its_vectors(void **state) {
     sw_array x, y;
     sw_glm *glm = logistic(&x, &y);
     sw_optim *o = NEW_OPTIM(sw_glm_params(glm), .rule = "sgd momentum=0.5", .estimator = "full", .schedule = "armijo");
-    for (int step = 0; step < 5; step++) {
+    long long calls = 0;
+    for (int step = 0; step < 10; step++) {
         assert_ok(sw_optim_minimize(o, sw_glm_objective(glm), NULL));
         check_bytes(&counter, "in a line search");
+        calls = step == 2 ? atomic_load(&counter.calls) : calls;
     }
+    assert_int_equal(atomic_load(&counter.calls), calls);
     static const char *const names[] = {"search.x", "search.direction", "search.trial", "search.trial_gradient",
                                         "undo.momentum"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
