@@ -12,16 +12,17 @@ typedef struct counter {
     atomic_size_t live, peak;
 } counter;
 
-/* The first SW_ACCOUNTS entries are the accounts, without what has a name. An entry stays for the life of the process,
- * since blocks refer to it by its index. */
+/* What has a name. An entry stays for the life of the process, since blocks refer to it by its index. */
 enum { NAMES = 512, NAME_BYTES = 64 };
-typedef struct entry {
+typedef struct named_entry {
     counter bytes;
     sw_account account;
     char name[NAME_BYTES];
-} entry;
+} named_entry;
 
-static entry entries[SW_ACCOUNTS + NAMES];
+/* Entry i of a block: nameless[i], or named[i - SW_ACCOUNTS]. */
+static counter nameless[SW_ACCOUNTS];
+static named_entry named[NAMES];
 static atomic_int names; /* in use; grows with the mutex, after the entry is written */
 static counter accounts[SW_ACCOUNTS], total;
 
@@ -39,19 +40,27 @@ static void counter_remove(counter *c, size_t bytes) {
     atomic_fetch_sub_explicit(&c->live, bytes, memory_order_relaxed);
 }
 
-static sw_account account_of(int index) {
-    return index < SW_ACCOUNTS ? (sw_account)index : entries[index].account;
+/* The entry's counter, and its account. */
+static counter *entry_counter(int entry, sw_account *account) {
+    if (entry < SW_ACCOUNTS) {
+        *account = (sw_account)entry;
+        return &nameless[entry];
+    }
+    *account = named[entry - SW_ACCOUNTS].account;
+    return &named[entry - SW_ACCOUNTS].bytes;
 }
 
-void swi_account_add(int index, size_t bytes) {
-    counter_add(&entries[index].bytes, bytes);
-    counter_add(&accounts[account_of(index)], bytes);
+void swi_account_add(int entry, size_t bytes) {
+    sw_account account;
+    counter_add(entry_counter(entry, &account), bytes);
+    counter_add(&accounts[account], bytes);
     counter_add(&total, bytes);
 }
 
-void swi_account_remove(int index, size_t bytes) {
-    counter_remove(&entries[index].bytes, bytes);
-    counter_remove(&accounts[account_of(index)], bytes);
+void swi_account_remove(int entry, size_t bytes) {
+    sw_account account;
+    counter_remove(entry_counter(entry, &account), bytes);
+    counter_remove(&accounts[account], bytes);
     counter_remove(&total, bytes);
 }
 
@@ -76,14 +85,13 @@ static void names_watch_forks(void) {
 /* The entry of a name, which is made if there is none; the account's without a name if there is no room. */
 static int names_find(sw_account account, const char *name) {
     const int count = atomic_load(&names);
-    for (int i = SW_ACCOUNTS; i < SW_ACCOUNTS + count; i++)
-        if (entries[i].account == account && strcmp(entries[i].name, name) == 0)
-            return i;
+    for (int i = 0; i < count; i++)
+        if (named[i].account == account && strcmp(named[i].name, name) == 0)
+            return SW_ACCOUNTS + i;
     if (count == NAMES)
         return (int)account;
-    entry *e = &entries[SW_ACCOUNTS + count];
-    e->account = account;
-    memcpy(e->name, name, strlen(name) + 1);
+    named[count].account = account;
+    memcpy(named[count].name, name, strlen(name) + 1);
     atomic_store_explicit(&names, count + 1, memory_order_release);
     return SW_ACCOUNTS + count;
 }
@@ -134,28 +142,38 @@ static void counter_reset_peak(counter *c) {
 }
 
 void sw_memory_reset_peaks(void) {
-    const int count = SW_ACCOUNTS + atomic_load_explicit(&names, memory_order_acquire);
+    const int count = atomic_load_explicit(&names, memory_order_acquire);
     for (int i = 0; i < count; i++)
-        counter_reset_peak(&entries[i].bytes);
-    for (int i = 0; i < SW_ACCOUNTS; i++)
+        counter_reset_peak(&named[i].bytes);
+    for (int i = 0; i < SW_ACCOUNTS; i++) {
+        counter_reset_peak(&nameless[i]);
         counter_reset_peak(&accounts[i]);
+    }
     counter_reset_peak(&total);
 }
 
-int sw_memory_report(sw_memory_entry *report, int most) {
-    const int count = SW_ACCOUNTS + atomic_load_explicit(&names, memory_order_acquire);
-    int found = 0;
-    for (int account = 0; account < SW_ACCOUNTS; account++)
-        for (int i = account; i < count; i = i < SW_ACCOUNTS ? SW_ACCOUNTS : i + 1) {
-            const sw_memory_entry line = {.account = (sw_account)account,
-                                          .name = i < SW_ACCOUNTS ? NULL : entries[i].name,
-                                          .live = atomic_load(&entries[i].bytes.live),
-                                          .peak = atomic_load(&entries[i].bytes.peak)};
-            if ((int)account_of(i) != account || (line.live == 0 && line.peak == 0))
-                continue;
-            if (found < most)
-                report[found] = line;
-            found++;
-        }
-    return found;
+typedef struct report {
+    sw_memory_entry *entries;
+    int count, most;
+} report;
+
+static void report_add(report *r, sw_account account, const char *name, counter *bytes) {
+    const sw_memory_entry entry = {account, name, atomic_load(&bytes->live), atomic_load(&bytes->peak)};
+    if (entry.live == 0 && entry.peak == 0)
+        return;
+    if (r->count < r->most)
+        r->entries[r->count] = entry;
+    r->count++;
+}
+
+int sw_memory_report(sw_memory_entry *entries, int most) {
+    report r = {.entries = entries, .most = most};
+    const int count = atomic_load_explicit(&names, memory_order_acquire);
+    for (int a = 0; a < SW_ACCOUNTS; a++) {
+        report_add(&r, (sw_account)a, NULL, &nameless[a]);
+        for (int i = 0; i < count; i++)
+            if ((int)named[i].account == a)
+                report_add(&r, (sw_account)a, named[i].name, &named[i].bytes);
+    }
+    return r.count;
 }
