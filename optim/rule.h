@@ -80,7 +80,7 @@ typedef struct sw_rule {
      * NULL: the step is linear with all options. */
     const char *(*not_linear)(const double *option);
 
-    /* ---- Hooks: each may be NULL ---- */
+    /* The members below are hooks; each may be NULL. */
 
     /* Returns whether the rule can update this parameter. It is called when the optimizer is made, for each parameter of
      * the rule's groups (also frozen ones), before the sizes of slots are computed; `option` has the values of the spec.
