@@ -72,6 +72,14 @@ SW_API sw_array sw_array_new(sw_dtype type, int rank, const int64_t *shape);
 /* Frees the data of an array that was allocated by sw_array_new, or by a function whose comment says that the caller
  * frees the result by sw_array_free, and sets the members of the array to 0. Accepts NULL. */
 SW_API void sw_array_free(sw_array *array);
+/* Copies an array with its axes in another order: axis i of the copy is axis axes[i] of the array, for all types.
+ * `axes` holds each of the `count` axes once; negative axes count from the end. With SW_AXES of ops.h,
+ *
+ *     sw_array last = sw_array_permute(&first, SW_AXES(0, 2, 3, 1));
+ *
+ * makes pictures [n, height, width, channels] from pictures [n, channels, height, width]. The caller frees the copy by
+ * sw_array_free. data is NULL after an error. */
+SW_API sw_array sw_array_permute(const sw_array *array, int count, const int *axes);
 
 /* Computes the number of elements of a shape. An error (SW_ERR_SHAPE) for the same reasons as in sw_array_view. */
 SW_API sw_status sw_shape_count(int rank, const int64_t *shape, int64_t *count);
