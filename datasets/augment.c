@@ -2,46 +2,61 @@
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST
-/* out [channels, rows, columns] is the window of `in` [channels, height, width] whose upper left corner is (top, left).
+/* out [rows, columns, channels] is the window of `in` [height, width, channels] whose upper left corner is (top, left).
  * The corner may be negative, and the window may extend beyond the picture: there it is 0. */
 typedef struct window_args {
     const void *in;
     void *out;
-    int64_t height, width, rows, columns, top, left;
+    int64_t height, width, channels, rows, columns, top, left;
     bool flip;
 } window_args;
 #endif
 
 #if SW_KERNEL_PASS
 
-/* Rows [begin, end) of the channels × rows rows of the output. */
+/* Copies pixels in reverse order; the order of the channels remains. */
+static inline void SW_K(augment_reverse)(const real *restrict in, real *restrict out, int64_t pixels,
+                                         int64_t channels) {
+    for (int64_t j = 0; j < pixels; j++)
+        for (int64_t c = 0; c < channels; c++)
+            out[j * channels + c] = in[(pixels - 1 - j) * channels + c];
+}
+
+/* With 1 and 3 as constants, the compiler vectorizes the loops for gray and for RGB. */
+static void SW_K(augment_reverse_row)(const real *in, real *out, int64_t pixels, int64_t channels) {
+    if (channels == 1)
+        SW_K(augment_reverse)(in, out, pixels, 1);
+    else if (channels == 3)
+        SW_K(augment_reverse)(in, out, pixels, 3);
+    else
+        SW_K(augment_reverse)(in, out, pixels, channels);
+}
+
+/* Rows [begin, end) of the output. */
 static void SW_K(augment_window)(void *args, int64_t begin, int64_t end, double *sums) {
     const window_args *s = args;
-    const int64_t columns = s->columns;
-    /* columns [first, last) of the window lie in the picture */
-    int64_t first = s->left < 0 ? -s->left : 0, last = s->width - s->left;
-    last = last > columns ? columns : last;
-    first = first > columns ? columns : first;
-    last = last < first ? first : last;
+    const int64_t columns = s->columns, channels = s->channels;
+    /* columns [first, last) of the window, before the flip, lie in the picture */
+    const int64_t first = s->left < 0 ? -s->left : 0;
+    const int64_t last = s->width - s->left < columns ? s->width - s->left : columns;
+    const int64_t before = s->flip ? columns - last : first; /* columns of zeros on the left */
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t y = s->top + i % s->rows;
-        real *out = (real *)s->out + i * columns;
-        if (y < 0 || y >= s->height) {
-            memset(out, 0, (size_t)columns * sizeof *out);
+        const int64_t y = s->top + i;
+        real *out = (real *)s->out + i * columns * channels;
+        if (y < 0 || y >= s->height || first >= last) {
+            memset(out, 0, (size_t)(columns * channels) * sizeof *out);
             continue;
         }
-        const real *in = (const real *)s->in + (i / s->rows * s->height + y) * s->width + s->left;
-        if (!s->flip) {
-            memset(out, 0, (size_t)first * sizeof *out);
-            memcpy(out + first, in + first, (size_t)(last - first) * sizeof *out);
-            memset(out + last, 0, (size_t)(columns - last) * sizeof *out);
-            continue;
-        }
-        memset(out, 0, (size_t)(columns - last) * sizeof *out);
-        for (int64_t j = columns - last; j < columns - first; j++)
-            out[j] = in[columns - 1 - j];
-        memset(out + columns - first, 0, (size_t)first * sizeof *out);
+        const int64_t pixels = last - first, copied = pixels * channels;
+        const real *in = (const real *)s->in + (y * s->width + s->left + first) * channels;
+        memset(out, 0, (size_t)(before * channels) * sizeof *out);
+        out += before * channels;
+        if (s->flip)
+            SW_K(augment_reverse_row)(in, out, pixels, channels);
+        else
+            memcpy(out, in, (size_t)copied * sizeof *out);
+        memset(out + copied, 0, (size_t)((columns - before - pixels) * channels) * sizeof *out);
     }
 }
 
@@ -57,7 +72,7 @@ static const sw_kernels augment_window_kernels = SW_KERNEL_TABLE(augment_window)
 typedef struct augmenter {
     swd_wrapped_source wrap; /* first, so that a pointer to the source is a pointer to the struct */
     swd_scratch *scratch;    /* of one sample */
-    int64_t channels, height, width, rows, columns, padding;
+    int64_t height, width, channels, rows, columns, padding;
     bool flip;
     uint64_t key;
 } augmenter;
@@ -81,12 +96,17 @@ static sw_status augment_samples(const augmenter *s, const int64_t *ids, int64_t
                                  char *x, void *picture) {
     const sw_source *inner = s->wrap.inner;
     const int64_t bytes = swd_sample_bytes(&s->wrap.source, type);
-    window_args args = {.in = picture, .height = s->height, .width = s->width, .rows = s->rows, .columns = s->columns};
+    window_args args = {.in = picture,
+                        .height = s->height,
+                        .width = s->width,
+                        .channels = s->channels,
+                        .rows = s->rows,
+                        .columns = s->columns};
     for (int64_t i = 0; i < count; i++) {
         SW_TRY(inner->gather(inner, ids + i, 1, draw, type, picture, NULL));
         args.out = x + i * bytes;
         augment_place_window(s, ids[i], draw, &args);
-        augment_window_kernels[type][sw_cpu_level()](&args, 0, s->channels * s->rows, NULL);
+        augment_window_kernels[type][sw_cpu_level()](&args, 0, s->rows, NULL);
     }
     return SW_OK;
 }
@@ -116,33 +136,39 @@ static void augmenter_free(sw_source *source) {
     sw_free(s);
 }
 
-/* Sets the shape of a sample as a picture, from the options or from the source. */
+/* Sets the shape of a picture from the options, for samples that are vectors. */
+static sw_status augment_set_shape(augmenter *s, const sw_source *source, const sw_augment_options *o) {
+    const int64_t count = source->x_rank == 1 ? source->x_shape[0] : 0;
+    s->height = o->from_height;
+    s->width = o->from_width;
+    s->channels = o->from_channels ? o->from_channels : 1;
+    if (s->height < 1 || s->width < 1 || s->channels < 1 || s->channels > count ||
+        s->height > count || /* therefore no product overflows */
+        s->channels * s->height > count || s->width > count / (s->channels * s->height) ||
+        s->channels * s->height * s->width != count)
+        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]",
+                       sw_shape_text(source->x_rank, source->x_shape), (long long)s->height, (long long)s->width,
+                       (long long)s->channels);
+    return SW_OK;
+}
+
+/* Sets the shape of a picture from the options or from the source. */
 static sw_status augment_read_shape(augmenter *s, const sw_source *source, const sw_augment_options *o) {
     const int rank = source->x_rank;
     const int64_t *shape = source->x_shape;
-    const char *text = sw_shape_text(rank, shape);
-    if (o->from_channels || o->from_height || o->from_width) {
-        s->channels = o->from_channels ? o->from_channels : 1;
-        s->height = o->from_height;
-        s->width = o->from_width;
-        if (rank != 1 || s->channels < 1 || s->height < 1 || s->width < 1 || s->channels > shape[0] ||
-            s->height > shape[0] || /* therefore no product overflows */
-            s->channels * s->height > shape[0] || s->width > shape[0] / (s->channels * s->height) ||
-            s->channels * s->height * s->width != shape[0])
-            return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]", text,
-                           (long long)s->channels, (long long)s->height, (long long)s->width);
-        return SW_OK;
-    }
+    if (o->from_channels || o->from_height || o->from_width)
+        return augment_set_shape(s, source, o);
     if (rank != 2 && rank != 3)
         return sw_fail(SW_ERR_SHAPE,
-                       "augment: a sample %s is neither [height, width] nor [channels, height, width]; for "
+                       "augment: a sample %s is neither [height, width] nor [height, width, channels]; for "
                        "a vector set from_height and from_width",
-                       text);
-    s->channels = rank == 3 ? shape[0] : 1;
-    s->height = shape[rank - 2];
-    s->width = shape[rank - 1];
+                       sw_shape_text(rank, shape));
+    SW_TRY(swd_check_channels_last("augment", source));
+    s->height = shape[0];
+    s->width = shape[1];
+    s->channels = rank == 3 ? shape[2] : 1;
     if (s->channels < 1 || s->height < 1 || s->width < 1)
-        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s has no elements", text);
+        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s has no elements", sw_shape_text(rank, shape));
     return SW_OK;
 }
 
@@ -159,14 +185,14 @@ static sw_status augment_set_window(augmenter *s, const sw_augment_options *o) {
                        (long long)s->rows, (long long)s->columns, (long long)s->height, (long long)s->width,
                        (long long)o->padding);
     if (s->channels > INT64_MAX / 16 / s->rows / s->columns)
-        return sw_fail(SW_ERR_SHAPE, "augment: a window [%lld,%lld,%lld] has too many numbers", (long long)s->channels,
-                       (long long)s->rows, (long long)s->columns);
+        return sw_fail(SW_ERR_SHAPE, "augment: a window [%lld,%lld,%lld] has too many numbers", (long long)s->rows,
+                       (long long)s->columns, (long long)s->channels);
     sw_source *out = &s->wrap.source;
     if (out->x_rank == 1) {
         out->x_shape[0] = s->channels * s->rows * s->columns;
     } else {
-        out->x_shape[out->x_rank - 2] = s->rows;
-        out->x_shape[out->x_rank - 1] = s->columns;
+        out->x_shape[0] = s->rows;
+        out->x_shape[1] = s->columns;
     }
     return SW_OK;
 }

@@ -66,17 +66,18 @@ static sw_status moments_check_axis(const char *who, const sw_source *source, sw
     if (swd_sample_count(source) < 1)
         return sw_fail(SW_ERR_SHAPE, "%s: a sample %s has no elements", who,
                        sw_shape_text(source->x_rank, source->x_shape));
-    return SW_OK;
+    return which == SW_PER_CHANNEL ? swd_check_channels_last(who, source) : SW_OK;
 }
 
-static int64_t moments_channels(const sw_source *source) {
-    return source->x_rank == 3 ? source->x_shape[0] : 1;
+/* Element i of a sample belongs to group i % groups: channels are last. */
+static int64_t moments_groups(const sw_source *source, sw_moments_axis which) {
+    if (which == SW_PER_FEATURE)
+        return swd_sample_count(source);
+    return source->x_rank >= 3 ? source->x_shape[source->x_rank - 1] : 1;
 }
 
 int64_t sw_moments_count(const sw_source *source, sw_moments_axis which) {
-    if (moments_check_axis("moments", source, which) != SW_OK)
-        return 0;
-    return which == SW_PER_CHANNEL ? moments_channels(source) : swd_sample_count(source);
+    return moments_check_axis("moments", source, which) == SW_OK ? moments_groups(source, which) : 0;
 }
 
 /* Computes mean and m2 [width] of each element of a sample. */
@@ -107,9 +108,7 @@ sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mea
     SW_TRY(moments_check_axis("moments", source, which));
     if (!mean)
         return sw_fail(SW_ERR_ARGUMENT, "moments: mean is NULL");
-    const int64_t width = swd_sample_count(source);
-    const int64_t groups = which == SW_PER_CHANNEL ? moments_channels(source) : width;
-    const int64_t each = width / groups;
+    const int64_t width = swd_sample_count(source), groups = moments_groups(source, which), each = width / groups;
     double *means = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, 2, (size_t)width * sizeof *means);
     if (!means)
         return SW_ERR_MEMORY;
@@ -117,10 +116,10 @@ sw_status sw_moments(const sw_source *source, sw_moments_axis which, double *mea
     sw_status status = moments_of_features(source, width, means, m2);
     for (int64_t g = 0; g < groups && status == SW_OK; g++) {
         double sum = 0, squares = 0;
-        for (int64_t i = g * each; i < (g + 1) * each; i++)
+        for (int64_t i = g; i < width; i += groups)
             sum += means[i];
         mean[g] = each > 1 ? sum / (double)each : sum;
-        for (int64_t i = g * each; i < (g + 1) * each; i++) {
+        for (int64_t i = g; i < width; i += groups) {
             const double d = means[i] - mean[g];
             squares += m2[i] + (double)source->n * (d * d);
         }
@@ -179,14 +178,13 @@ static sw_status normalizer_check_options(const sw_source *source, const sw_norm
 
 /* Fills s->f64 and s->f32 from mean and std [groups], with one pair for each element of a sample. */
 static sw_status normalizer_set_moments(normalizer *s, int64_t groups, const double *mean, const double *std) {
-    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is one group at least */
-    const int64_t each = s->width / groups;
     for (int64_t i = 0; i < s->width; i++) {
-        const double m = mean[i / each], d = std[i / each];
+        /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one group */
+        const double m = mean[i % groups], d = std[i % groups];
         if (!isfinite(m) || !(d >= 0) || !isfinite(d))
             return sw_fail(SW_ERR_ARGUMENT,
                            "normalize: mean[%lld] %g and std[%lld] %g must be finite, std not negative",
-                           (long long)(i / each), m, (long long)(i / each), d);
+                           (long long)(i % groups), m, (long long)(i % groups), d);
         s->f64[i] = m;
         s->f64[s->width + i] = d > 0 ? 1 / d : 1;
         s->f32[i] = (float)m;

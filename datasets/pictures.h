@@ -2,7 +2,8 @@
  *
  *     sw_source *animals = sw_image_folder("animals", &SW_OPTIONS(sw_image_folder_options, .height = 32, .width = 32));
  *
- * Every message about a file is "path: reason".
+ * Channels are the last axis: a picture is [height, width, channels], with its channels in the order gray, alpha or
+ * red, green, blue, alpha. Every message about a file is "path: reason".
  */
 #ifndef SWALE_PICTURES_H
 #define SWALE_PICTURES_H
@@ -53,13 +54,13 @@ typedef struct sw_image_folder_options {
      * Both 0: all pictures must have the size of the first one. */
     int64_t height, width;
     int channels;        /* 1 or 3; 0: 3 */
-    bool flat;           /* x is one vector of channels·height·width numbers */
+    bool flat;           /* x is one vector of height·width·channels numbers */
     double scale, shift; /* as in sw_images_options (mnist.h) */
 } sw_image_folder_options;
 /* Makes a source from a folder that contains one folder per class. The classes are ordered by the bytes of their names,
  * and so are the pictures of a class, files that end in .png, .jpg or .jpeg (upper or lower case): sample 0 is the
- * first picture of class 0. All pictures are read at once and kept as bytes. x of a sample is [channels, height,
- * width]. class_names are the names of the folders; the source owns them. Hidden files are ignored, and so are files
+ * first picture of class 0. All pictures are read at once and kept as bytes. x of a sample is [height, width,
+ * channels]. class_names are the names of the folders; the source owns them. Hidden files are ignored, and so are files
  * beside the class folders that do not have the name of a picture. options may be NULL.
  *
  * Errors, which name the file: a picture that is damaged or is not a picture; another file in the folder of a class;

@@ -14,6 +14,20 @@ sw_status swd_check_source(const char *who, const sw_source *source) {
     return SW_OK;
 }
 
+const char *swd_channels_first_hint(int rank, const int64_t *shape) {
+    enum { CHANNELS = 4, SIDE = 8 }; /* at most red, green, blue and alpha; at least 8 pixels */
+    const bool first = rank == 3 && shape[0] >= 1 && shape[0] <= CHANNELS && shape[1] >= SIDE && shape[2] >= SIDE;
+    return first ? "; channels are the last axis (reorder the axes with sw_array_permute?)" : "";
+}
+
+sw_status swd_check_channels_last(const char *who, const sw_source *source) {
+    const char *hint = swd_channels_first_hint(source->x_rank, source->x_shape);
+    if (!*hint)
+        return SW_OK;
+    return sw_fail(SW_ERR_SHAPE, "%s: a sample %s is not [height, width, channels]%s", who,
+                   sw_shape_text(source->x_rank, source->x_shape), hint);
+}
+
 static int64_t length_product(int rank, const int64_t *shape) {
     int64_t count = 1;
     for (int i = 0; i < rank; i++)

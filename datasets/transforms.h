@@ -53,8 +53,11 @@ SW_API sw_status sw_split_source(sw_source *source, int parts, const sw_split_op
 /* Transforms change x when it is gathered. y and n are those of the source. */
 
 /* The numbers that share one mean and one standard deviation. SW_PER_FEATURE: each number of a sample has its own.
- * SW_PER_CHANNEL: those of each channel, axis 0 of samples [channels, height, width]; in a sample with another number
- * of axes, all numbers share one. */
+ * SW_PER_CHANNEL: those of each channel, the last axis of samples [height, width, channels] and of samples with more
+ * axes; in samples with fewer axes, all numbers share one.
+ *
+ * Samples [1 to 4, 8 or more, 8 or more] are refused (SW_ERR_SHAPE), because they almost certainly have their
+ * channels first, and `mean` and `std` have as many elements as there are channels. */
 typedef enum sw_moments_axis { SW_PER_FEATURE = 0, SW_PER_CHANNEL } sw_moments_axis;
 /* The number of means: the numbers of a sample, or the channels. 0 and an error if the arguments are invalid. */
 SW_API int64_t sw_moments_count(const sw_source *source, sw_moments_axis which);
@@ -83,8 +86,8 @@ typedef struct sw_augment_options {
     int64_t padding;       /* zeros added on each side, ≥ 0 */
     int64_t height, width; /* of the window; 0: that of the picture */
     bool flip;             /* exchange left and right with probability ½ */
-    /* For samples that are vectors: their shape as pictures [channels, height, width], where channels 0 means 1; the
-     * result is a vector too. All 0 for samples [height, width] or [channels, height, width]. */
+    /* For samples that are vectors: their shape as pictures [height, width, channels], where channels 0 means 1; the
+     * result is a vector too. All 0 for samples [height, width] or [height, width, channels]. */
     int64_t from_channels, from_height, from_width;
     uint64_t seed;
     bool owns_source;
@@ -93,7 +96,7 @@ typedef struct sw_augment_options {
  * height × width at a random position (all positions have equal probabilities, within 2^-32), and, with `flip`,
  * exchanges left and right with probability ½. All channels are changed in the same way. The result is a function of
  * the seed, the sample id (in the wrapped source) and the draw; it does not depend on batch size and threads. NULL
- * after an error. */
+ * after an error; samples that seem to have their channels first are refused as by SW_PER_CHANNEL. */
 SW_API sw_source *sw_augment(sw_source *source, const sw_augment_options *options);
 
 /* A function of one sample: computes `out`, in the shape of the options, from `in`, x of the source as f64. It is

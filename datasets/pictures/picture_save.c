@@ -6,6 +6,7 @@
 
 #include "datasets/pictures/picture.h"
 #include "datasets/pictures/stb_memory.h"
+#include "datasets/sample_size.h"
 
 #if defined(__clang__)
 #pragma clang diagnostic push
@@ -58,8 +59,9 @@ static sw_status picture_check_array(const swd_picture *p, const sw_array *a) {
     if (a->type != SW_U8 || a->rank < 2 || a->rank > 3 || (a->rank == 3 && (a->shape[2] < 1 || a->shape[2] > 4)))
         return swd_picture_fail(p, SW_ERR_SHAPE,
                                 "a picture is u8 [height, width] or [height, width, 1 to 4 channels], "
-                                "not %s %s",
-                                sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape));
+                                "not %s %s%s",
+                                sw_dtype_name(a->type), sw_shape_text(a->rank, a->shape),
+                                swd_channels_first_hint(a->rank, a->shape));
     if (height < 1 || width < 1)
         return swd_picture_fail(p, SW_ERR_SHAPE, "%lldx%lld pixels: the picture is empty", width, height);
     if (height > SWD_PICTURE_SIDE || width > SWD_PICTURE_SIDE || height * width > SWD_PICTURE_PIXELS)

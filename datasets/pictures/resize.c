@@ -4,6 +4,7 @@
 #include "datasets/pictures/picture.h"
 #include "datasets/pictures/resize.h"
 #include "datasets/pictures/stb_memory.h"
+#include "datasets/sample_size.h"
 
 #if defined(__clang__)
 #pragma clang diagnostic push
@@ -73,8 +74,9 @@ sw_status swd_picture_check_pixels(const char *what, const sw_array *picture) {
         return sw_fail(SW_ERR_ARGUMENT, "%s: the picture has no data", what);
     if (picture->type != SW_U8 || (picture->rank != 2 && picture->rank != 3) ||
         (picture->rank == 3 && (picture->shape[2] < 1 || picture->shape[2] > 4)))
-        return sw_fail(SW_ERR_SHAPE, "%s: u8 [height, width, 1 to 4 channels] is needed, not %s %s", what,
-                       sw_dtype_name(picture->type), sw_shape_text(picture->rank, picture->shape));
+        return sw_fail(SW_ERR_SHAPE, "%s: u8 [height, width, 1 to 4 channels] is needed, not %s %s%s", what,
+                       sw_dtype_name(picture->type), sw_shape_text(picture->rank, picture->shape),
+                       swd_channels_first_hint(picture->rank, picture->shape));
     for (int i = 0; i < 2; i++)
         if (picture->shape[i] < 1 || picture->shape[i] > SWD_PICTURE_SIDE)
             return sw_fail(SW_ERR_SHAPE, "%s: %lld pixels per side; 1 to %d are possible", what,

@@ -176,14 +176,6 @@ static sw_status folder_list_pictures(folder *f) {
 
 /* ---- Reading ---- */
 
-/* Converts [height, width, channels] to [channels, height, width]. */
-static void folder_make_planar(const unsigned char *in, int64_t pixels, int64_t channels, unsigned char *out) {
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t i = 0; i < pixels; i++)
-            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a picture that was read has data */
-            out[c * pixels + i] = in[i * channels + c];
-}
-
 /* Allocates the memory for all pictures when the size of the first one is known. */
 static sw_status folder_allocate(folder *f, swd_memory_source *s, const char *path, const sw_array *picture) {
     if (f->o.height == 0) {
@@ -191,46 +183,40 @@ static sw_status folder_allocate(folder *f, swd_memory_source *s, const char *pa
         f->o.width = picture->shape[1];
         f->size_from = path;
     }
-    s->x = sw_array_new(SW_U8, SW_SHAPE(f->files.count, f->o.channels, f->o.height, f->o.width));
+    s->x = sw_array_new(SW_U8, SW_SHAPE(f->files.count, f->o.height, f->o.width, f->o.channels));
     return s->x.data ? SW_OK : folder_fail_memory(f);
 }
 
-/* scratch [height, width, channels] */
-static sw_status folder_put_picture(folder *f, swd_memory_source *s, int64_t i, const sw_array *picture,
-                                    unsigned char *scratch) {
+/* Copies picture i to its place in x, or resizes it into this place. */
+static sw_status folder_put_picture(folder *f, swd_memory_source *s, int64_t i, const sw_array *picture) {
     const char *path = f->files.name[i];
-    const int64_t height = f->o.height, width = f->o.width, pixels = height * width;
-    const unsigned char *from = picture->data;
-    if (picture->shape[0] != height || picture->shape[1] != width) {
-        if (f->size_from)
-            return sw_fail(SW_ERR_FORMAT,
-                           "%.350s: %lldx%lld pixels, but %.350s has %lldx%lld; with options "
-                           "height and width they are resized",
-                           path, (long long)picture->shape[1], (long long)picture->shape[0], f->size_from,
-                           (long long)width, (long long)height);
-        SW_TRY(swd_picture_resize(path, picture, height, width, scratch));
-        from = scratch;
+    const int64_t height = f->o.height, width = f->o.width, bytes = height * width * f->o.channels;
+    unsigned char *x = (unsigned char *)s->x.data + i * bytes;
+    if (picture->shape[0] == height && picture->shape[1] == width) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a picture that was read has data */
+        memcpy(x, picture->data, (size_t)bytes);
+        return SW_OK;
     }
-    folder_make_planar(from, pixels, f->o.channels, (unsigned char *)s->x.data + i * pixels * f->o.channels);
-    return SW_OK;
+    if (f->size_from)
+        return sw_fail(SW_ERR_FORMAT,
+                       "%.350s: %lldx%lld pixels, but %.350s has %lldx%lld; with options "
+                       "height and width they are resized",
+                       path, (long long)picture->shape[1], (long long)picture->shape[0], f->size_from, (long long)width,
+                       (long long)height);
+    return swd_picture_resize(path, picture, height, width, x);
 }
 
 static sw_status folder_read_pictures(folder *f, swd_memory_source *s) {
-    unsigned char *scratch = NULL;
     sw_status status = SW_OK;
-    if (f->o.height > 0 &&
-        !(scratch = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, (size_t)(f->o.height * f->o.width * f->o.channels))))
-        return folder_fail_memory(f);
     for (int64_t i = 0; i < f->files.count && status == SW_OK; i++) {
         sw_array picture;
         status = sw_picture_load(f->files.name[i], f->o.channels, &picture);
         if (status == SW_OK && i == 0)
             status = folder_allocate(f, s, f->files.name[i], &picture);
         if (status == SW_OK)
-            status = folder_put_picture(f, s, i, &picture, scratch);
+            status = folder_put_picture(f, s, i, &picture);
         sw_array_free(&picture);
     }
-    sw_free(scratch);
     return status;
 }
 

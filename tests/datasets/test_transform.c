@@ -86,15 +86,15 @@ static const double moment_error = 2e-12;
 
 static void test_moments_agree_with_two_plain_passes(void **state) {
     (void)state;
-    static const int64_t shapes[][3] = {{5, 4, 3}, {60, 0, 0}, {6, 10, 0}};
-    static const int ranks[] = {3, 1, 2};
-    for (int k = 0; k < 3; k++)
+    static const int64_t shapes[][4] = {{5, 4, 3}, {60}, {6, 10}, {2, 3, 2, 5}};
+    static const int ranks[] = {3, 1, 2, 4}, channels[] = {3, 1, 1, 5}; /* channels: the last axis */
+    for (int k = 0; k < 4; k++)
         for (int which = 0; which < 2; which++) {
             pictures s;
             enum { N = 103 };
             init(&s, N, ranks[k], shapes[k]);
             s.value = noisy_value;
-            const int64_t groups = which == SW_PER_FEATURE ? 60 : k == 0 ? 5 : 1, each = 60 / groups;
+            const int64_t groups = which == SW_PER_FEATURE ? 60 : channels[k], each = 60 / groups;
             double mean[60], std[60], alone[60];
             assert_int_equal(sw_moments_count(&s.source, (sw_moments_axis)which), groups);
             assert_int_equal(sw_moments(&s.source, (sw_moments_axis)which, mean, std), SW_OK);
@@ -103,10 +103,10 @@ static void test_moments_agree_with_two_plain_passes(void **state) {
             for (int64_t g = 0; g < groups; g++) {
                 double sum = 0, square = 0;
                 for (int64_t i = 0; i < N * each; i++)
-                    sum += noisy_value(i / each, g * each + i % each);
+                    sum += noisy_value(i / each, g + i % each * groups);
                 sum /= (double)(N * each);
                 for (int64_t i = 0; i < N * each; i++) {
-                    const double d = noisy_value(i / each, g * each + i % each) - sum;
+                    const double d = noisy_value(i / each, g + i % each * groups) - sum;
                     square += d * d;
                 }
                 assert_true(fabs(mean[g] - sum) < moment_error);
@@ -178,7 +178,7 @@ static void test_normalized_samples_have_mean_0_and_deviation_1(void **state) {
 static void test_normalizing_is_the_stated_arithmetic(void **state) {
     (void)state;
     pictures s;
-    init(&s, 50, 3, (const int64_t[]){3, 4, 5});
+    init(&s, 50, 3, (const int64_t[]){4, 5, 3});
     s.value = noisy_value;
     const double mean[3] = {0.3, 1.1, -7}, std[3] = {0.7, 0, 3};
     const sw_normalize_options o = {
@@ -190,9 +190,10 @@ static void test_normalizing_is_the_stated_arithmetic(void **state) {
         assert_int_equal(source->gather(source, &id, 1, 0, SW_F32, f, NULL), SW_OK);
         one(source, id, 0, d);
         for (int i = 0; i < 60; i++) {
-            const double factor = std[i / 20] > 0 ? 1 / std[i / 20] : 1;
-            volatile double difference = noisy_value(id, i) - mean[i / 20];
-            volatile float narrow = (float)noisy_value(id, i) - (float)mean[i / 20];
+            const int c = i % 3; /* the channel */
+            const double factor = std[c] > 0 ? 1 / std[c] : 1;
+            volatile double difference = noisy_value(id, i) - mean[c];
+            volatile float narrow = (float)noisy_value(id, i) - (float)mean[c];
             assert_true(d[i] == difference * factor);
             assert_true(f[i] == narrow * (float)factor);
         }
@@ -228,20 +229,20 @@ static void test_normalizing_by_another_source_takes_its_moments(void **state) {
 /* ---- Crops and flips ---- */
 
 typedef struct geometry {
-    int64_t channels, height, width, rows, columns, padding;
+    int64_t height, width, channels, rows, columns, padding;
     bool flip;
 } geometry;
 
 /* The window at (top, left) of the padded picture, by a loop over its numbers. */
 static void plain_window(const geometry *g, int64_t id, int64_t top, int64_t left, bool flip, double *out) {
-    for (int64_t c = 0; c < g->channels; c++)
-        for (int64_t i = 0; i < g->rows; i++)
-            for (int64_t j = 0; j < g->columns; j++) {
+    for (int64_t i = 0; i < g->rows; i++)
+        for (int64_t j = 0; j < g->columns; j++)
+            for (int64_t c = 0; c < g->channels; c++) {
                 const int64_t y = top + i - g->padding;
                 const int64_t x = left + (flip ? g->columns - 1 - j : j) - g->padding;
                 const bool inside = y >= 0 && y < g->height && x >= 0 && x < g->width;
-                out[(c * g->rows + i) * g->columns + j] =
-                    inside ? label_value(id, (c * g->height + y) * g->width + x) : 0;
+                out[(i * g->columns + j) * g->channels + c] =
+                    inside ? label_value(id, (y * g->width + x) * g->channels + c) : 0;
             }
 }
 
@@ -265,9 +266,8 @@ static void find_window(const geometry *g, int64_t id, const double *x, int64_t 
 }
 
 static sw_source *open_augmented(pictures *s, const geometry *g, uint64_t seed) {
-    const int64_t shape[3] = {g->channels, g->height, g->width};
-    const bool flat = g->channels > 1;
-    init(s, 40, flat ? 3 : 2, flat ? shape : shape + 1);
+    const int64_t shape[3] = {g->height, g->width, g->channels};
+    init(s, 40, g->channels > 1 ? 3 : 2, shape);
     const sw_augment_options o = {.size = sizeof o,
                                   .padding = g->padding,
                                   .height = g->rows == g->height ? 0 : g->rows,
@@ -279,8 +279,8 @@ static sw_source *open_augmented(pictures *s, const geometry *g, uint64_t seed) 
         fail_msg("%s", sw_error());
     assert_true(source->costly);
     assert_int_equal(source->x_rank, s->source.x_rank);
-    assert_int_equal(source->x_shape[source->x_rank - 2], g->rows);
-    assert_int_equal(source->x_shape[source->x_rank - 1], g->columns);
+    assert_true(source->x_shape[0] == g->rows && source->x_shape[1] == g->columns);
+    assert_true(source->x_rank == 2 || source->x_shape[2] == g->channels);
     return source;
 }
 
@@ -288,12 +288,13 @@ static sw_source *open_augmented(pictures *s, const geometry *g, uint64_t seed) 
  * and no more than 1 in 1.7 million counts is beyond those by chance. */
 static void test_crops_and_flips_are_equally_likely(void **state) {
     static const geometry cases[] = {
-        {1, 6, 7, 6, 7, 2, true},  /* the usual augmentation */
-        {3, 5, 4, 5, 4, 1, false}, /* channels move together */
-        {2, 6, 7, 3, 2, 0, true},  /* a small window, no padding */
-        {1, 4, 3, 7, 6, 2, true},  /* a window larger than the picture */
-        {1, 4, 5, 4, 5, 0, true},  /* flips alone */
-        {2, 3, 2, 3, 2, 0, false}, /* nothing */
+        {6, 7, 1, 6, 7, 2, true},  /* the usual augmentation */
+        {5, 4, 3, 5, 4, 1, false}, /* channels move together */
+        {5, 4, 3, 5, 4, 1, true},  /* and keep their order in a flip */
+        {6, 7, 2, 3, 2, 0, true},  /* a small window, no padding */
+        {4, 3, 1, 7, 6, 2, true},  /* a window larger than the picture */
+        {4, 5, 1, 4, 5, 0, true},  /* flips alone */
+        {3, 2, 2, 3, 2, 0, false}, /* nothing */
     };
     (void)state;
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -325,7 +326,7 @@ static void test_crops_and_flips_are_equally_likely(void **state) {
 /* Batch size, threads, type, place in the batch: the sample, the draw and the seed decide alone. */
 static void test_crop_depends_on_sample_draw_and_seed_alone(void **state) {
     (void)state;
-    static const geometry g = {2, 6, 7, 5, 6, 2, true};
+    static const geometry g = {6, 7, 2, 5, 6, 2, true};
     enum { SIZE = 60, N = 40 };
     const int before = sw_threads();
     pictures s, t;
@@ -374,7 +375,7 @@ static void test_crop_depends_on_sample_draw_and_seed_alone(void **state) {
 
 static void test_vectors_are_taken_as_pictures(void **state) {
     (void)state;
-    static const geometry g = {3, 4, 5, 3, 6, 1, true};
+    static const geometry g = {4, 5, 3, 3, 6, 1, true};
     pictures s, v;
     sw_source *source = open_augmented(&s, &g, 3);
     init(&v, 40, 1, (const int64_t[]){60});
@@ -489,13 +490,13 @@ static void test_refuses_wrong_arguments(void **state) {
             "in a picture [4,5] padded by 2");
     refused(AUGMENT(.width = -1), SW_ERR_SHAPE, "augment: a window [4,-1]", NULL);
     refused(AUGMENT(.from_height = 4, .from_width = 5), SW_ERR_SHAPE, "augment: a sample [4,5] cannot",
-            "be read as [1,4,5]");
+            "be read as [4,5,1]");
     refused(AUGMENT(.height = 9, .owns_source = true), SW_ERR_SHAPE, "augment: a window", NULL);
     assert_int_equal(s.freed, 1);
     refused(sw_augment(&v.source, NULL), SW_ERR_SHAPE, "augment: a sample [20] is neither",
             "set from_height and from_width");
     const sw_augment_options six = {.size = sizeof six, .from_height = 4, .from_width = 6};
-    refused(sw_augment(&v.source, &six), SW_ERR_SHAPE, "augment: a sample [20] cannot", "[1,4,6]");
+    refused(sw_augment(&v.source, &six), SW_ERR_SHAPE, "augment: a sample [20] cannot", "[4,6,1]");
     const sw_augment_options huge = {
         .size = sizeof huge, .from_channels = INT64_MAX, .from_height = INT64_MAX, .from_width = INT64_MAX};
     refused(sw_augment(&v.source, &huge), SW_ERR_SHAPE, "augment: a sample [20] cannot", NULL);

@@ -53,8 +53,8 @@ static void remove_tree(void) {
     remove_class(".hidden");
 }
 
-/* Classes and pictures in order of bytes: "B" before "a", "10" before "2"; planes one after
- * another. */
+/* Classes and pictures in order of bytes: "B" before "a", "10" before "2"; pixels one after
+ * another, each with its channels. */
 static void test_pictures_are_read_in_byte_order(void **state) {
     static const int32_t class[5] = {0, 0, 1, 1, 1};
     (void)state;
@@ -75,15 +75,14 @@ static void test_pictures_are_read_in_byte_order(void **state) {
         if (flat)
             assert_int_equal(s->x_shape[0], 36);
         else
-            assert_true(s->x_shape[0] == 3 && s->x_shape[1] == 3 && s->x_shape[2] == 4);
+            assert_true(s->x_shape[0] == 3 && s->x_shape[1] == 4 && s->x_shape[2] == 3);
         for (int64_t i = 0; i < 5; i++) {
             float x[36];
             int32_t y;
             assert_int_equal(sw_source_gather(s, SW_F32, 0, &i, 1, x, &y), SW_OK);
             assert_int_equal(y, class[i]);
-            for (size_t c = 0; c < 3; c++)
-                for (size_t p = 0; p < 12; p++)
-                    assert_true(x[12 * c + p] == (float)noise(100 * (size_t)i + 3 * p + c) * 0.5f - 1);
+            for (size_t p = 0; p < 36; p++)
+                assert_true(x[p] == (float)noise(100 * (size_t)i + p) * 0.5f - 1);
         }
         sw_source_free(s);
         check_memory();
@@ -100,17 +99,17 @@ static void test_gray_pictures_and_defaults_are_read(void **state) {
     const int64_t id = 0;
     sw_source *s = sw_image_folder(folder, &o);
     assert_non_null(s);
-    assert_true(s->x_shape[0] == 1 && s->x_shape[1] == 2 && s->x_shape[2] == 2);
+    assert_true(s->x_shape[0] == 2 && s->x_shape[1] == 2 && s->x_shape[2] == 1);
     assert_int_equal(sw_source_gather(s, SW_F64, 0, &id, 1, x, NULL), SW_OK);
     for (size_t i = 0; i < 4; i++)
         assert_true(x[i] == noise(i) * (1.0 / 255));
     sw_source_free(s);
     s = sw_image_folder(folder, NULL);
     assert_non_null(s);
-    assert_int_equal(s->x_shape[0], 3);
+    assert_int_equal(s->x_shape[2], 3);
     assert_int_equal(sw_source_gather(s, SW_F64, 0, &id, 1, x, NULL), SW_OK);
     for (size_t i = 0; i < 12; i++)
-        assert_true(x[i] == noise(i % 4) * (1.0 / 255));
+        assert_true(x[i] == noise(i / 3) * (1.0 / 255));
     sw_source_free(s);
     remove_file(path_of("only/x.png"));
     remove_class("only");
@@ -139,7 +138,7 @@ static void test_resizing_keeps_a_uniform_color(void **state) {
         float x[147];
         assert_int_equal(sw_source_gather(s, SW_F32, 0, &i, 1, x, NULL), SW_OK);
         for (size_t p = 0; p < 147; p++)
-            assert_true(x[p] == (float)(i == 4 ? noise(9 + 3 * (p % 49) + p / 49) : 50 + 70 * (p / 49)));
+            assert_true(x[p] == (float)(i == 4 ? noise(9 + p) : 50 + 70 * (p % 3)));
     }
     sw_source_free(s);
     for (int k = 0; k < 5; k++)
