@@ -81,6 +81,9 @@ SW_API sw_tensor sw_forward(sw_module *module, sw_tensor x);
 SW_API sw_tensor sw_forward_many(sw_module *module, int count, const sw_tensor *x);
 
 /* ---- Layers ---------------------------------------------------------------------------------- */
+/* Layers that combine the features or channels of a sample act on the last axis, and treat all axes before it as the
+ * batch (see "The layout" in source.h): vectors [batch, features], sequences [batch, time, features], pictures
+ * [batch, height, width, channels]. */
 
 /* x Wᵀ + b over the last axis of x [batch, ..., inputs] → [batch, ..., outputs], with the parameters NAME.weight, W
  * [outputs, inputs], and NAME.bias, b [outputs]. inputs ≥ 1, or 0: the length of the last axis; outputs ≥ 1. W has
@@ -107,7 +110,8 @@ SW_API sw_module *sw_nn_silu(sw_model *model);
 SW_API sw_module *sw_nn_softplus(sw_model *model);
 SW_API sw_module *sw_nn_gelu(sw_model *model);
 SW_API sw_module *sw_nn_gelu_tanh(sw_model *model);
-/* Softmax, or its logarithm, along an axis. Axis 0 is the batch; negative axes count from the end. */
+/* Softmax, or its logarithm, along an axis. Axis 0 is the batch; negative axes count from the end: -1 are the features
+ * or channels. */
 SW_API sw_module *sw_nn_softmax(sw_model *model, int axis);
 SW_API sw_module *sw_nn_log_softmax(sw_model *model, int axis);
 /* One of these layers by its name, "gelu" for example, with slope 0.01, alpha 1 and axis -1. */

@@ -13,6 +13,18 @@ typedef struct linear {
     sw_param *weight, *bias;
 } linear;
 
+static sw_status linear_fail_inputs(const sw_module *m, const sw_sample_shape *shape) {
+    const long long inputs = ((const linear *)m->data)->inputs, features = shape->length[shape->rank - 1];
+    const char *hint =
+        shape->length[0] == inputs ? "move the channels to the last axis?" : "flatten them with sw_nn_flatten?";
+    if (shape->rank == 1)
+        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but its input has %lld features", m->name, inputs,
+                       features);
+    return sw_fail(SW_ERR_SHAPE,
+                   "layer %s: takes %lld inputs, but its input has %lld features, the last axis of samples %s (%s)",
+                   m->name, inputs, features, sw_shape_text(shape->rank, shape->length), hint);
+}
+
 /* The number of inputs is the length of the last axis. */
 static sw_status linear_set_inputs(sw_module *m, const sw_sample_shape *shape) {
     linear *l = m->data;
@@ -27,13 +39,7 @@ static sw_status linear_set_inputs(sw_module *m, const sw_sample_shape *shape) {
                        m->name);
     if (l->inputs == 0)
         l->inputs = shape->length[shape->rank - 1];
-    if (known && shape->length[shape->rank - 1] != l->inputs)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but its input has %lld features%s%s%s", m->name,
-                       (long long)l->inputs, (long long)shape->length[shape->rank - 1],
-                       shape->rank > 1 ? ", the last axis of samples " : "",
-                       shape->rank > 1 ? sw_shape_text(shape->rank, shape->length) : "",
-                       shape->rank > 1 ? " (flatten them with sw_nn_flatten?)" : "");
-    return SW_OK;
+    return known && shape->length[shape->rank - 1] != l->inputs ? linear_fail_inputs(m, shape) : SW_OK;
 }
 
 static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
