@@ -203,7 +203,7 @@ EXPRESSIONS = {
     "split": split_in_three,
     "split lengths": lambda x: torch.cat(x.split([1, 0, 3], -1)[::-1], -1),
     "pad": lambda x: F.pad(x, (0, 3, 1, 2), value=0.5),
-    "pad pictures": lambda x: F.pad(x, (1, 2, 2, 1)),
+    "pad inner axes": lambda x: F.pad(x, (1, 2, 2, 1)),
     "expand": lambda x: x.expand(4, -1, 3),
     "expand middle": lambda x: x.expand(-1, 200, -1),
     "gather_rows": lambda table, ids: table[ids],

@@ -13,7 +13,7 @@ BUILD(concat_first, sw_concat(SW_TENSORS(in[0], in[1]), 0))
 BUILD(stack, sw_stack(SW_TENSORS(in[0], in[1], in[0]), 0))
 BUILD(stack_last, sw_stack(SW_TENSORS(in[0], in[1]), -1))
 BUILD(pad, sw_pad(in[0], 2, (const int64_t[]){1, 0}, (const int64_t[]){2, 3}, 0.5))
-BUILD(pad_pictures, sw_pad(in[0], 4, (const int64_t[]){0, 0, 2, 1}, (const int64_t[]){0, 0, 1, 2}, 0))
+BUILD(pad_inner_axes, sw_pad(in[0], 4, (const int64_t[]){0, 0, 2, 1}, (const int64_t[]){0, 0, 1, 2}, 0))
 BUILD(expand, sw_expand(in[0], SW_SHAPE(4, -1, 3)))
 BUILD(expand_middle, sw_expand(in[0], SW_SHAPE(-1, 200, -1)))
 BUILD(gather_rows, sw_gather_rows(in[0], in[1]))
@@ -104,7 +104,7 @@ static const op_entry ops_shape[] = {
       {"[2,3]", SW_ERR_SHAPE, "split: 3 lengths add up to more than axis 1 of [2,3], which is 3"}}},
     {"pad", "pad", build_pad, 1, {REAL}, "[4,3] [1,1] [0,2] [2,0] [3,33]", "[200,300]", 0,
      {{"[3]", SW_ERR_SHAPE, "pad: lengths for 2 axes; [3] has 1"}}},
-    {"pad", "pad pictures", build_pad_pictures, 1, {REAL}, "[2,1,3,4] [1,2,1,1] [0,1,2,2] [2,0,3,3]",
+    {"pad", "pad inner axes", build_pad_inner_axes, 1, {REAL}, "[2,1,3,4] [1,2,1,1] [0,1,2,2] [2,0,3,3]",
      "[10,3,32,32]", 0, {{0}}},
     {"expand", "expand", build_expand, 1, {REAL}, "[2,3] [1,1] [1,5,1] [4,2,3] [1,0,1] [4,1,3] [33,3]",
      "[10000,3]", 0,
