@@ -316,6 +316,61 @@ static void test_line_search_reports_its_vectors(void **state) {
     test_array_free(&y);
 }
 
+/* ---- Nothing large without an account ---- */
+
+enum { LARGE_ROWS = 200, LARGE_COLUMNS = 150, LARGE = LARGE_ROWS * LARGE_COLUMNS };
+
+/* f_i(x) = ½ Σ a_j x_j², a = 1, 2, 3, 1, 2, 3, … */
+static sw_status square_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
+                                 double *value, void *g) {
+    (void)user, (void)ids, (void)count, (void)draw;
+    const float *from = x;
+    *value = 0;
+    for (int j = 0; j < LARGE; j++) {
+        const float a = (float)(1 + j % 3);
+        *value += 0.5 * (double)(a * from[j] * from[j]);
+        if (g)
+            ((float *)g)[j] = a * from[j];
+    }
+    return SW_OK;
+}
+
+/* Whatever has the size of x is in another account than OTHER, at every time. */
+static void check_large(const sw_optim_options *how, const char *name) {
+    sw_params *p = sw_params_new(SW_F32, 1);
+    const sw_init init = sw_init_uniform(-1, 1);
+    const sw_param_options weight = {.size = sizeof weight, .role = SW_ROLE_WEIGHT, .init = init};
+    assert_non_null(sw_params_add(p, "w", SW_SHAPE(LARGE_ROWS, LARGE_COLUMNS), &weight));
+    assert_ok(sw_params_build(p));
+    const sw_objective f = {.size = sizeof f, .n = 4, .params = p, .gradient = square_gradient};
+    sw_memory_reset_peaks();
+    sw_optim *o = new_optim(p, how);
+    assert_ok(sw_optim_record_norms(o, true));
+    for (int step = 0; step < 12; step++) {
+        assert_ok(sw_optim_minimize(o, &f, NULL));
+        assert_non_null(sw_optim_point(o));
+    }
+    const size_t other = sw_memory_peak(SW_ACCOUNT_OTHER);
+    if (other >= LARGE * sizeof(float))
+        fail_msg("%s: up to %zu bytes are in no account", name, other);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+static void test_no_vector_is_without_an_account(void **state) {
+    (void)state;
+    for (int i = 0; sw_rule_at(i); i++)
+        check_large(&SW_OPTIONS(sw_optim_options, .rule = sw_rule_at(i)->name), sw_rule_at(i)->name);
+    for (int i = 0; sw_estimator_at(i); i++)
+        check_large(&SW_OPTIONS(sw_optim_options, .rule = "sgd lr=0.01", .estimator = sw_estimator_at(i)->name),
+                    sw_estimator_at(i)->name);
+    for (int i = 0; sw_average_at(i); i++)
+        check_large(
+            &SW_OPTIONS(sw_optim_options, .rule = "sgd lr=0.01", .average = sw_average_at(i)->name, .total_steps = 12),
+            sw_average_at(i)->name);
+    check_large(&SW_OPTIONS(sw_optim_options, .rule = "sgd", .estimator = "full", .schedule = "armijo"), "armijo");
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -326,6 +381,7 @@ int main(void) {
         TEST(test_every_average_reports_its_slots),
         TEST(test_every_estimator_reports_its_slots),
         TEST(test_line_search_reports_its_vectors),
+        TEST(test_no_vector_is_without_an_account),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
