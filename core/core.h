@@ -19,6 +19,7 @@
 #include <swale/array.h>
 #include <swale/error.h>
 #include <swale/glm.h>
+#include <swale/gradient_tree.h>
 #include <swale/inspect.h>
 #include <swale/library.h>
 #include <swale/loss_mean.h>

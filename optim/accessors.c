@@ -70,6 +70,7 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
             m.work += (size_t)e->room[i] * size;
         for (int i = 0; i < SWO_MEMORIES; i++)
             m.work += e->memory_bytes[i];
+        m.work += (size_t)e->shard_work_count * size;
     }
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         if (o->average_slot[i])

@@ -68,6 +68,17 @@ static sw_status binding_make_sampler(sw_optim *o, swo_estimate *e) {
     return e->e.sampler ? SW_OK : SW_ERR_MEMORY;
 }
 
+/* For evaluations in shards, if the estimator has the option. */
+static sw_status binding_make_shards(swo_estimate *e) {
+    const int at = swo_option_index(e->e.method->options, "shards");
+    e->shards = at >= 0 ? (int64_t)e->e.option[at] : 0;
+    if (e->shards < 2)
+        return SW_OK;
+    e->shard_work_count = sw_shard_levels(e->shards) * e->e.dim;
+    e->shard_work = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, e->shard_work_count, sw_dtype_size(e->e.type));
+    return e->shard_work ? SW_OK : SW_ERR_MEMORY;
+}
+
 static bool binding_any_auto(const sw_optim *o) {
     for (int i = 0; i < o->groups; i++) {
         int lr = swo_option_index(o->group[i].rule->options, "lr");
@@ -122,6 +133,7 @@ static sw_status binding_start(sw_optim *o, swo_estimate *e, const sw_objective 
     o->per_epoch = e->e.per_epoch;
     SW_TRY(binding_first_options(o, e));
     SW_TRY(binding_make_slots(e));
+    SW_TRY(binding_make_shards(e));
     if (e->e.method->start)
         SW_TRY(swo_method_status("estimator", e->e.method->name, "start", false, e->e.method->start(&e->e)));
     o->per_epoch = e->e.per_epoch;
@@ -137,6 +149,9 @@ static void binding_undo_start(swo_estimate *e) {
         e->memory[i] = NULL;
         e->memory_bytes[i] = 0;
     }
+    sw_free(e->shard_work);
+    e->shard_work = NULL;
+    e->shard_work_count = 0;
     e->e.own = e->e.x_low = NULL;
     e->e.runs = false;
     memset(e->scalar, 0, sizeof e->scalar);

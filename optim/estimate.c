@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { ALL_IN_CHUNKS = 1000 }; /* samples that are evaluated at once, where an estimator takes all */
+
 void swo_estimate_free(swo_estimate *e) {
     while (e) {
         swo_estimate *inner = e->inner;
@@ -16,6 +18,7 @@ void swo_estimate_free(swo_estimate *e) {
             sw_free(e->scratch[i]);
         for (int i = 0; i < SWO_MEMORIES; i++)
             sw_free(e->memory[i]);
+        sw_free(e->shard_work);
         sw_free(e->ids);
         if (!inner) /* a wrapper uses the sampler of its inner one */
             sw_sampler_free(e->e.sampler);
@@ -34,6 +37,24 @@ static bool estimate_is_first(const sw_estimate *e, const int64_t *ids, int64_t 
     return e->ids ? ids == e->ids + before : !ids && before == 0;
 }
 
+/* The shards of an estimator, which a wrapper takes from the estimator inside it. False: there is one shard. */
+static bool estimate_shards(sw_estimate *e, const int64_t *ids, sw_shard_options *how) {
+    const swo_estimate *s = swo_estimate_of(e);
+    while (s->shards == 0 && s->inner)
+        s = s->inner;
+    *how = SW_OPTIONS(sw_shard_options, .shards = s->shards, .chunk = ids ? 0 : ALL_IN_CHUNKS, .work = s->shard_work);
+    return s->shards > 1;
+}
+
+static sw_status estimate_gradient_of(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
+                                      sw_gradient *g) {
+    sw_shard_options how;
+    if (estimate_shards(e, ids, &how))
+        return sw_objective_gradient_sharded(e->objective, e->tape, x, ids, count, &how, e->draw, value, g);
+    return ids ? sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, g)
+               : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, ALL_IN_CHUNKS, e->draw, value, g);
+}
+
 sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                void *g) {
     sw_optim *o = e->optim;
@@ -43,9 +64,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
         value = &ignored;
     const bool update = estimate_is_first(e, ids, count);
     sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, update);
-    sw_status status =
-        ids ? sw_objective_gradient(e->objective, e->tape, x, ids, count, e->draw, value, o->view)
-            : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, 0, e->draw, value, o->view);
+    sw_status status = estimate_gradient_of(e, x, ids, count, value, o->view);
     sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
     if (update) { /* the view drops its own with the next gradient */
@@ -59,7 +78,11 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
 }
 
 sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value) {
-    return sw_objective_value(e->objective, e->tape, x, ids, count, e->draw, value);
+    sw_shard_options how;
+    if (estimate_shards(e, ids, &how))
+        return sw_objective_value_sharded(e->objective, e->tape, x, ids, count, &how, e->draw, value);
+    return ids ? sw_objective_value(e->objective, e->tape, x, ids, count, e->draw, value)
+               : sw_objective_value_chunked(e->objective, e->tape, x, NULL, count, ALL_IN_CHUNKS, e->draw, value);
 }
 
 sw_status sw_estimate_glm_derivatives(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,

@@ -20,6 +20,9 @@ typedef struct swo_estimate {
     int64_t *ids, ids_room;
     struct swo_estimate *inner;
     bool chose_batch; /* batch=0 was replaced when the objective was bound */
+    int64_t shards;   /* of the option; 0: the estimator has none */
+    void *shard_work; /* [shard_work_count], for more than one shard */
+    int64_t shard_work_count;
     void *memory[SWO_MEMORIES];
     size_t memory_bytes[SWO_MEMORIES];
 } swo_estimate;

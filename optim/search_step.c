@@ -100,9 +100,8 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
     if (slope)
         *slope = NAN;
     sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
-    if (!slope) /* in the same chunks as in sw_estimate_gradient */
-        return sw_objective_value_chunked(e->objective, e->tape, o->trial, e->ids, e->count, e->ids ? e->count : 0,
-                                          e->draw, value);
+    if (!slope)
+        return sw_estimate_value(e, o->trial, e->ids, e->count, value);
     sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;

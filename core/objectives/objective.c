@@ -7,6 +7,7 @@
 #include "core/base/error_state.h"
 #include "core/kernels/axpy.h"
 #include "core/objectives/glm_evaluate.h"
+#include "core/objectives/objective_part.h"
 #include "core/ops/shared.h"
 #include "core/params/gradient.h"
 #include "core/tape/node.h"
@@ -14,6 +15,9 @@
 
 #include <string.h>
 #include <math.h>
+
+/* The size of the struct before the member `weight` was added: such an objective is accepted. */
+static const size_t FIRST_SIZE = offsetof(sw_objective, weight);
 
 static sw_status objective_check_glm(const sw_objective *f) {
     if (!sw_objective_is_glm(f))
@@ -34,10 +38,10 @@ static bool objective_is_glm_in_memory(const sw_objective *f) {
     return f->glm && !f->loss;
 }
 
-static sw_status objective_check_call(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
-    if (!f || !f->params || (!f->loss && !f->gradient && !f->head && !(f->size >= sizeof *f && f->glm)))
+sw_status swi_objective_check_call(const sw_objective *f, const sw_tape *tape, const sw_gradient *g) {
+    if (!f || !f->params || (!f->loss && !f->gradient && !f->head && !(f->size >= FIRST_SIZE && f->glm)))
         return sw_fail(SW_ERR_ARGUMENT, "objective: parameters and a loss, or a gradient, are needed");
-    if (f->size < sizeof *f)
+    if (f->size < FIRST_SIZE)
         return sw_fail(SW_ERR_ARGUMENT, "objective: its size must be sizeof(sw_objective)");
     if (!sw_params_built(f->params))
         return sw_fail(SW_ERR_STATE, "objective: the parameters are not built");
@@ -56,7 +60,7 @@ static sw_status objective_check_call(const sw_objective *f, const sw_tape *tape
 }
 
 sw_status sw_objective_check(const sw_objective *f) {
-    if (!f || !f->params || f->size < sizeof *f)
+    if (!f || !f->params || f->size < FIRST_SIZE)
         return sw_fail(SW_ERR_ARGUMENT, f && f->params ? "objective: its size must be sizeof(sw_objective)"
                                                        : "objective: it or its parameters are NULL");
     if (!f->loss && !f->gradient && !f->head && !f->glm)
@@ -70,7 +74,7 @@ sw_status sw_objective_check(const sw_objective *f) {
 }
 
 bool sw_objective_is_glm(const sw_objective *f) {
-    return f && f->size >= sizeof *f && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
+    return f && f->size >= FIRST_SIZE && (f->glm || (f->rows && f->head)) && f->features > 0 && f->outputs > 0;
 }
 
 /* Sets views of W and b of a generalized linear model in the parameter vector x. */
@@ -138,30 +142,39 @@ static const int64_t *objective_ids(const sw_objective *f, sw_tape *tape, const 
     return list;
 }
 
-/* Calls f->gradient for all samples. If ids is NULL, makes the list of ids, in memory of the tape or, without a tape,
- * on the heap. */
+/* The weight of the mean that f->gradient computes. */
+static sw_status objective_stated_weight(const sw_objective *f, const int64_t *ids, int64_t count, uint64_t draw,
+                                         double *weight) {
+    const bool stated = f->size >= offsetof(sw_objective, weight) + sizeof f->weight && f->weight;
+    *weight = stated ? f->weight(f->user, ids, count, draw) : (double)count;
+    return swi_weight_check("objective", *weight);
+}
+
+/* Calls f->gradient for `count` samples that begin at number `first`. If ids is NULL, makes the list of ids, in memory
+ * of the tape or, without a tape, on the heap. */
 static sw_status objective_call_gradient(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
-                                         int64_t count, uint64_t draw, double *value, void *g) {
-    double ignored;
+                                         int64_t first, int64_t count, uint64_t draw, sw_loss_mean *mean,
+                                         double *weight, void *g) {
+    double value = NAN;
     int64_t *heap_ids = NULL;
     const bool arena_ids = !ids && tape;
+    *weight = 0;
     if (arena_ids)
         sw_tape_reset(tape);
     if (!ids && !tape && (heap_ids = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, count, sizeof *heap_ids)))
         for (int64_t i = 0; i < count; i++)
-            heap_ids[i] = i;
-    ids = heap_ids ? heap_ids : arena_ids ? objective_ids(f, tape, NULL, 0, count) : ids;
+            heap_ids[i] = first + i;
+    ids = heap_ids ? heap_ids : ids || tape ? objective_ids(f, tape, ids, first, count) : NULL;
     if (!ids)
         return sw_last_failure();
-    sw_status status =
-        swi_returned("objective", NULL, "gradient",
-                     f->gradient(f->user, x ? x : f->params->x, ids, count, draw, value ? value : &ignored, g));
+    sw_status status = swi_returned("objective", NULL, "gradient",
+                                    f->gradient(f->user, x ? x : f->params->x, ids, count, draw, &value, g));
+    if (status == SW_OK)
+        status = objective_stated_weight(f, ids, count, draw, weight);
     sw_free(heap_ids);
     if (arena_ids)
         sw_tape_reset(tape);
-    if (tape)
-        tape->loss_weight = (double)count;
-    return status;
+    return status == SW_OK ? swi_mean_add(mean, "objective", value, swi_plain_weight(*weight)) : status;
 }
 
 /* An error if the loss is null or on another tape, from which no gradient would flow. `before` is sw_failure_count()
@@ -191,8 +204,9 @@ double sw_tape_loss_weight(const sw_tape *tape) {
     return tape ? tape->loss_weight : (double)NAN;
 }
 
-static void objective_store_weight(sw_tape *tape, const sw_loss_mean *mean) {
-    tape->loss_weight = mean->unit == SW_SUMMED ? SW_SUMMED : mean->weight * mean->unit;
+void swi_objective_store_weight(sw_tape *tape, double weight) {
+    if (tape)
+        tape->loss_weight = weight;
 }
 
 /* For samples in memory: adds the mean loss to `mean` and, unless s is NULL, sets the derivatives of the samples'
@@ -230,27 +244,34 @@ sw_status sw_objective_value(const sw_objective *f, sw_tape *tape, const void *x
 
 sw_status sw_objective_value_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                      int64_t count, int64_t chunk, uint64_t draw, double *value) {
-    if (chunk <= 0)
-        chunk = 1000;
-    SW_TRY(objective_check_call(f, tape, NULL));
-    if (!f->loss && f->gradient && !objective_is_glm_in_memory(f))
-        return objective_call_gradient(f, tape, x, ids, count, draw, value, NULL);
+    sw_loss_mean mean = {0};
+    SW_TRY(swi_objective_check_call(f, tape, NULL));
+    SW_TRY(swi_objective_value_part(f, tape, x, ids, 0, count, chunk > 0 ? chunk : 1000, draw, &mean));
+    *value = sw_loss_mean_value(&mean);
+    return SW_OK;
+}
+
+sw_status swi_objective_value_part(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                   int64_t first, int64_t count, int64_t chunk, uint64_t draw, sw_loss_mean *mean) {
+    if (!f->loss && f->gradient && !objective_is_glm_in_memory(f)) {
+        double weight;
+        SW_TRY(objective_call_gradient(f, tape, x, ids, first, count, draw, mean, &weight, NULL));
+        swi_objective_store_weight(tape, weight);
+        return SW_OK;
+    }
     saved_binding before;
     SW_TRY(binding_save(f, tape, &before));
     const unsigned switches = tape->switches;
     sw_tape_set_switch(tape, SW_RECORD | SW_UPDATE_BUFFERS, false);
-    sw_loss_mean mean = {0};
-    int64_t first = 0;
+    int64_t done = 0;
     sw_status status;
     do {
-        int64_t n = count - first < chunk ? count - first : chunk;
-        status = objective_value_on_tape(f, tape, x, ids, first, n, draw, &mean);
-        first += n;
-    } while (status == SW_OK && first < count);
-    if (status == SW_OK) {
-        *value = sw_loss_mean_value(&mean);
-        objective_store_weight(tape, &mean);
-    }
+        int64_t n = count - done < chunk ? count - done : chunk;
+        status = objective_value_on_tape(f, tape, x, ids, first + done, n, draw, mean);
+        done += n;
+    } while (status == SW_OK && done < count);
+    if (status == SW_OK)
+        swi_objective_store_weight(tape, swi_mean_weight(mean));
     tape->switches = switches;
     return binding_restore(f, tape, &before, status);
 }
@@ -331,44 +352,59 @@ sw_status sw_objective_gradient(const sw_objective *f, sw_tape *tape, const void
     return sw_objective_gradient_chunked(f, tape, x, ids, count, count > 0 ? count : 1, draw, value, g);
 }
 
-static sw_status objective_gradient_without_tape(const sw_objective *f, sw_tape *tape, const void *x,
-                                                 const int64_t *ids, int64_t count, uint64_t draw, double *value,
-                                                 sw_gradient *g) {
-    SW_TRY(objective_call_gradient(f, tape, x, ids, count, draw, value, g->data));
-    swi_gradient_filled(g, swi_plain_weight((double)count), count);
-    return SW_OK;
-}
-
 sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                         int64_t count, int64_t chunk, uint64_t draw, double *value, sw_gradient *g) {
-    if (chunk <= 0)
-        chunk = 1000;
-    SW_TRY(objective_check_call(f, tape, g));
+    SW_TRY(swi_objective_check_call(f, tape, g));
     if (!g)
         return sw_fail(SW_ERR_ARGUMENT, "objective: the gradient block is NULL");
     sw_gradient_make_fresh(g);
-    if (!f->loss && f->gradient &&
-        !objective_is_glm_in_memory(f)) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
-        return objective_gradient_without_tape(f, tape, x, ids, count, draw, value, g);
+    return swi_objective_gradient_part(f, tape, x, ids, 0, count, chunk > 0 ? chunk : 1000, draw, value, g);
+}
+
+static sw_status objective_gradient_without_tape(const sw_objective *f, sw_tape *tape, const void *x,
+                                                 const int64_t *ids, int64_t first, int64_t count, uint64_t draw,
+                                                 sw_loss_mean *mean, sw_gradient *g) {
+    double weight;
+    SW_TRY(objective_call_gradient(f, tape, x, ids, first, count, draw, mean, &weight, g->data));
+    swi_gradient_filled(g, swi_plain_weight(weight), count);
+    swi_objective_store_weight(tape, weight);
+    return SW_OK;
+}
+
+static sw_status objective_gradient_in_chunks(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                              int64_t first, int64_t count, int64_t chunk, uint64_t draw,
+                                              sw_loss_mean *mean, sw_gradient *g) {
     saved_binding before;
     SW_TRY(binding_save(f, tape, &before));
-    sw_loss_mean mean = {0};
     sw_status status;
-    int64_t first = 0;
+    int64_t done = 0;
     do {
-        int64_t n = count - first < chunk ? count - first : chunk;
-        status = objective_gradient_on_tape(f, tape, x, ids, first, n, draw, &mean, g);
-        first += n;
-    } while (status == SW_OK && first < count);
+        int64_t n = count - done < chunk ? count - done : chunk;
+        status = objective_gradient_on_tape(f, tape, x, ids, first + done, n, draw, mean, g);
+        done += n;
+    } while (status == SW_OK && done < count);
     if (status == SW_OK) {
-        if (value)
-            *value = sw_loss_mean_value(&mean);
-        objective_store_weight(tape, &mean);
+        swi_objective_store_weight(tape, swi_mean_weight(mean));
         swi_gradient_close(g);
     } else {
         sw_gradient_make_fresh(g); /* the gradient is incomplete */
     }
     return binding_restore(f, tape, &before, status);
+}
+
+sw_status swi_objective_gradient_part(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
+                                      int64_t first, int64_t count, int64_t chunk, uint64_t draw, double *value,
+                                      sw_gradient *g) {
+    swi_gradient_restart(g);
+    sw_loss_mean mean = {0};
+    if (!f->loss && f->gradient &&
+        !objective_is_glm_in_memory(f)) // NOLINT(clang-analyzer-core.NullDereference): check refuses NULL
+        SW_TRY(objective_gradient_without_tape(f, tape, x, ids, first, count, draw, &mean, g));
+    else
+        SW_TRY(objective_gradient_in_chunks(f, tape, x, ids, first, count, chunk, draw, &mean, g));
+    if (value)
+        *value = sw_loss_mean_value(&mean);
+    return SW_OK;
 }
 
 static sw_status glm_derivatives_on_tape(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
@@ -380,7 +416,7 @@ static sw_status glm_derivatives_on_tape(const sw_objective *f, sw_tape *tape, c
     sw_loss_mean mean = {0};
     if (f->glm) {
         SW_TRY(glm_value(f, tape, x, ids, count, s, &mean));
-        objective_store_weight(tape, &mean);
+        swi_objective_store_weight(tape, swi_mean_weight(&mean));
         if (value)
             *value = sw_loss_mean_value(&mean);
         return SW_OK;
@@ -391,7 +427,7 @@ static sw_status glm_derivatives_on_tape(const sw_objective *f, sw_tape *tape, c
     sw_tensor loss = f->head(f->user, tape, z, ids, count);
     SW_TRY(objective_check_loss(loss, tape, failures));
     SW_TRY(objective_add_loss(loss, &mean));
-    objective_store_weight(tape, &mean);
+    swi_objective_store_weight(tape, swi_mean_weight(&mean));
     const double weight = tape->loss_weight == SW_SUMMED ? 1 : tape->loss_weight;
     SW_TRY(sw_backward(sw_scale(loss, weight))); /* the sum instead of the mean, whose gradient by z_i is s_i */
     if (value)
@@ -405,7 +441,7 @@ static sw_status glm_derivatives_on_tape(const sw_objective *f, sw_tape *tape, c
 
 sw_status sw_objective_glm_derivatives(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                        int64_t count, uint64_t draw, double *value, void *s) {
-    SW_TRY(objective_check_call(f, tape, NULL));
+    SW_TRY(swi_objective_check_call(f, tape, NULL));
     SW_TRY(objective_check_glm(f));
     saved_binding before;
     SW_TRY(binding_save(f, tape, &before));
@@ -442,7 +478,7 @@ static sw_status glm_combine_on_tape(const sw_objective *f, sw_tape *tape, const
 
 sw_status sw_objective_glm_combine(const sw_objective *f, sw_tape *tape, const int64_t *ids, int64_t count,
                                    const void *c, double beta, void *g) {
-    SW_TRY(objective_check_call(f, tape, NULL));
+    SW_TRY(swi_objective_check_call(f, tape, NULL));
     SW_TRY(objective_check_glm(f));
     sw_status status = glm_combine_on_tape(f, tape, ids, count, c, beta, g);
     sw_tape_reset(tape);

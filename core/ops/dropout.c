@@ -1,5 +1,5 @@
-/* Dropout. The mask is a function of seed, draw, site, call and sample id. It is not stored: a pass with the same draw
- * computes the same mask again. */
+/* Dropout. The mask is a function of seed, draw, site, call and sample id, and of the position of an element within the
+ * sample. It is not stored: a pass with the same draw computes the same mask again. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
@@ -8,8 +8,9 @@ enum { GROUP = 16, BLOCK = 4 * GROUP }; /* Philox blocks that are computed toget
 typedef struct dropout_args {
     const void *x;
     void *out;
-    const int64_t *ids; /* the sample ids of the rows, or NULL */
-    int64_t row_length;
+    const int64_t *ids;    /* of the samples, or NULL for 0, 1, 2, … */
+    int64_t sample_length; /* elements of a sample: of all rows that belong to it */
+    int64_t from, to;      /* the elements of each sample that a call computes; `from` is a multiple of BLOCK */
     uint64_t key;
     uint32_t threshold; /* p·2^32: an element with a smaller random number is dropped */
     double scale;
@@ -46,15 +47,15 @@ static void SW_K(dropout_mask)(void *args, int64_t begin, int64_t end, double *s
     const dropout_args *s = args;
     const real scale = (real)s->scale;
     (void)sums;
-    for (int64_t row = begin; row < end; row++) {
-        uint64_t sample = (uint64_t)(s->ids ? s->ids[row] : row);
-        const stored *x = (const stored *)s->x + row * s->row_length;
-        stored *out = (stored *)s->out + row * s->row_length;
-        for (int64_t at = 0; at < s->row_length; at += BLOCK) {
+    for (int64_t k = begin; k < end; k++) {
+        uint64_t sample = (uint64_t)(s->ids ? s->ids[k] : k);
+        const stored *x = (const stored *)s->x + k * s->sample_length;
+        stored *out = (stored *)s->out + k * s->sample_length;
+        for (int64_t at = s->from; at < s->to; at += BLOCK) {
             uint32_t bits[4][GROUP];
             SW_K(dropout_philox_group)(s->key, (uint32_t)(at / 4), sample, bits);
             const uint32_t *flat = &bits[0][0];
-            int64_t n = s->row_length - at < BLOCK ? s->row_length - at : BLOCK;
+            int64_t n = s->to - at < BLOCK ? s->to - at : BLOCK;
             for (int64_t i = 0; i < n; i++) {
                 real kept = SW_LOAD(x, at + i) * scale;
                 SW_STORE(out, at + i, flat[i] < s->threshold ? 0 : kept);
@@ -75,40 +76,50 @@ typedef struct dropout_attributes {
 typedef struct dropout_saved {
     uint64_t key;
     const int64_t *ids;
+    int64_t samples;
 } dropout_saved;
 
 static const sw_kernels dropout_kernels = SW_KERNEL_TABLE(dropout_mask);
 
+/* A tile is several samples, or, of samples that are longer than SW_TILE, a piece of one. */
 typedef struct dropout_job {
     dropout_args args;
     sw_kernel *kernel;
-    int64_t rows, per_tile;
+    int64_t samples, per_tile, pieces; /* samples of a tile, pieces of a sample: one of the two is 1 */
 } dropout_job;
+_Static_assert(SW_TILE % BLOCK == 0, "a piece begins with a block");
 
 static void dropout_tile(void *args, int64_t tile) {
-    dropout_job *j = args;
-    int64_t begin = tile * j->per_tile, end = begin + j->per_tile;
-    j->kernel(&j->args, begin, end < j->rows ? end : j->rows, NULL);
+    const dropout_job *j = args;
+    const int64_t begin = tile / j->pieces * j->per_tile, end = begin + j->per_tile;
+    dropout_args part = j->args;
+    if (j->pieces > 1) {
+        part.from = tile % j->pieces * SW_TILE;
+        part.to = part.from + SW_TILE < part.sample_length ? part.from + SW_TILE : part.sample_length;
+    }
+    j->kernel(&part, begin, end < j->samples ? end : j->samples, NULL);
 }
 
 static void dropout_run(const sw_call *c, const void *x, void *out) {
     const dropout_attributes *a = c->attributes;
     const sw_view *v = c->out;
-    int64_t rows = v->rank ? v->shape[0] : 1;
     if (v->count == 0)
         return;
     const dropout_saved *saved = c->saved;
+    const int64_t length = v->count / saved->samples;
     dropout_job job = {.args = {.x = x,
                                 .out = out,
                                 .ids = saved->ids,
-                                .row_length = v->count / rows,
+                                .sample_length = length,
+                                .to = length,
                                 .key = saved->key,
                                 .threshold = (uint32_t)(a->p * 4294967296.0),
                                 .scale = 1 / (1 - a->p)},
                        .kernel = dropout_kernels[v->type][sw_cpu_level()],
-                       .rows = rows};
-    job.per_tile = 1 + (SW_TILE - 1) / job.args.row_length;
-    sw_parallel(dropout_tile, &job, (rows + job.per_tile - 1) / job.per_tile);
+                       .samples = saved->samples,
+                       .per_tile = 1 + (SW_TILE - 1) / length,
+                       .pieces = (length + SW_TILE - 1) / SW_TILE};
+    sw_parallel(dropout_tile, &job, (job.samples + job.per_tile - 1) / job.per_tile * job.pieces);
 }
 
 static sw_status dropout_shape(sw_call *c) {
@@ -121,7 +132,10 @@ static sw_status dropout_forward(sw_call *c) {
     if (!saved)
         return SW_ERR_MEMORY;
     saved->key = sw_tape_random_key(c->tape, ((const dropout_attributes *)c->attributes)->site);
-    saved->ids = sw_tape_sample_ids(c->tape, c->out->rank ? c->out->shape[0] : 1);
+    const int64_t rows = c->out->rank ? c->out->shape[0] : 1;
+    int64_t per_sample;
+    saved->ids = sw_tape_row_samples(c->tape, rows, &per_sample);
+    saved->samples = rows / per_sample;
     dropout_run(c, c->in[0]->data, c->out->data);
     return SW_OK;
 }

@@ -168,12 +168,16 @@ void *sw_gradient_data(sw_gradient *g) {
     return g->data;
 }
 
+void swi_gradient_restart(sw_gradient *g) {
+    g->fresh = true;
+    g->summed = false;
+    g->samples = 0;
+    g->weight = swi_plain_weight(0);
+}
+
 void sw_gradient_make_fresh(sw_gradient *g) {
     if (g) {
-        g->fresh = true;
-        g->summed = false;
-        g->samples = 0;
-        g->weight = swi_plain_weight(0);
+        swi_gradient_restart(g);
         sw_gradient_drop_statistics(g);
     }
 }

@@ -33,6 +33,8 @@ void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_d
                       bool store);
 /* Converts the sum to the mean. */
 void swi_gradient_close(sw_gradient *g);
+/* Makes the block fresh, but keeps the running statistics that are pending. */
+void swi_gradient_restart(sw_gradient *g);
 /* Declares that the caller has written the mean gradient of one part to the whole vector. Later passes add to it. */
 void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples);
 

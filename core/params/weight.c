@@ -77,6 +77,10 @@ sw_status swi_mean_add(sw_loss_mean *m, const char *who, double value, swi_weigh
     return SW_OK;
 }
 
+double swi_mean_weight(const sw_loss_mean *m) {
+    return m->unit == SW_SUMMED ? SW_SUMMED : m->weight * m->unit;
+}
+
 sw_status sw_loss_mean_add_part(sw_loss_mean *mean, double value, double weight) {
     if (!mean)
         return sw_fail(SW_ERR_ARGUMENT, "loss_mean: the mean is NULL");

@@ -23,5 +23,7 @@ sw_status swi_weight_refuse(const char *who, swi_weight a, swi_weight b);
 sw_status swi_weight_check(const char *who, double weight);
 /* Adds a part to a mean; an error if the mean is not defined. */
 sw_status swi_mean_add(sw_loss_mean *mean, const char *who, double value, swi_weight weight);
+/* The weight of all parts of a mean together: 0 without parts, or SW_SUMMED. */
+double swi_mean_weight(const sw_loss_mean *mean);
 
 #endif

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* A mean over samples that are processed in parts (micro-batches, chunks, batches of an evaluation) is
+/* A mean over samples that are processed in parts (micro-batches, chunks, shards, batches of an evaluation) is
  * Σ weight·loss / Σ weight, where the weight of a part is the divisor of its mean. Each loss tensor has a weight:
  *   - the mean cross-entropy of ids has the number of rows that are not ignored, or the sum of their class weights;
  *   - another mean loss has the number of rows: the product of the lengths of all axes but the last. The length of the
@@ -18,7 +18,21 @@ extern "C" {
  *   - a tensor that is computed from losses has their weight, so that a program may add a penalty or scale a loss;
  *   - any other tensor has the number of ids given to sw_tape_set_sample_ids, or 1 if there are none.
  * If a tensor combines losses with different weights, its parts can be averaged only if the ratio of these weights is
- * the same in all parts. Otherwise adding a part is an error. */
+ * the same in all parts. Otherwise adding a part is an error.
+ *
+ * The contract of a custom loss with weights (class weights, ignored rows, padding). It computes
+ *     loss = Σ_i w_i l_i / W,    W = Σ_i w_i,
+ * over the rows of the part that it was given, and states W:
+ *   - an operation that is a loss calls sw_call_set_weight(call, W) in `forward` (op.h);
+ *   - a loss that is composed of operations is the result of sw_loss_with_weight(loss, W) (ops.h);
+ *   - an objective that is evaluated by `gradient` has the member `weight`, which returns W (objective.h).
+ * A loss that is the sum Σ_i w_i l_i states SW_SUMMED. W is finite and not negative. If it is 0, no row counts: the value
+ * of the part (which may be NaN) and its gradient are ignored as soon as another part has a weight. If W depends on
+ * random numbers (masked tokens), it must depend on those of the samples' ids and the draw.
+ * Then sw_backward over several passes, sw_loss_mean, the functions of objective.h with any chunks and shards,
+ * sw_model_evaluate and the estimators compute the same mean, up to rounding, however the samples are divided. A loss that
+ * states no weight while it divides by another number than that of the samples gives a mean that depends on the division.
+ */
 #define SW_SUMMED (-1.0)
 /* The weight of a loss; NaN and an error for a null or stale tensor. */
 SW_API double sw_loss_weight(sw_tensor loss);

@@ -107,9 +107,19 @@ SW_API void sw_call_pass_grad(sw_call *call, int input);
 SW_API const sw_view *sw_tensor_view(sw_tensor x, const char *who, int input);
 
 /* For operations that draw random numbers: the key of this call, which depends on the seed, the draw, the site and the
- * number of earlier random operations of the pass; and the ids of the samples in axis 0 (`rows` of them), or NULL for
- * 0, 1, 2, … */
+ * number of earlier random operations of the pass; and the ids of the samples.
+ *
+ * The numbers that an element of a tensor draws must depend on the key, on the id of its sample and on its position
+ * within the sample, and on nothing else: not on the batch, the shard or the chunk in which the sample is. A reshape may
+ * have merged other axes into axis 0, [batch, time, features] into [batch·time, features]. sw_tape_row_samples says how
+ * to find the sample: with k = *rows_per_sample, row r (0 to rows-1) is row r % k of sample ids[r / k], or of sample
+ * number r / k if the function returns NULL. k is rows over the number of ids of the tape, if that is a whole number
+ * (the k rows of a sample follow one another, as after a reshape; after an operation that puts another axis first, the
+ * rows are not those of one sample, and the program should transpose back before it draws). Otherwise the rows do not
+ * belong to the samples: NULL, and k = 1. The ids are valid until the reset. */
 SW_API uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site);
+SW_API const int64_t *sw_tape_row_samples(const sw_tape *tape, int64_t rows, int64_t *rows_per_sample);
+/* The ids given to sw_tape_set_sample_ids if there are `rows` of them, otherwise NULL. */
 SW_API const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows);
 
 /* For layers, and `forward` of operations, that keep running statistics in buffers: reports a statistic of this batch. See

@@ -107,6 +107,12 @@ const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows) {
     return tape->samples && tape->sample_count == rows ? tape->samples : NULL;
 }
 
+const int64_t *sw_tape_row_samples(const sw_tape *tape, int64_t rows, int64_t *rows_per_sample) {
+    const bool whole = tape->samples && tape->sample_count > 0 && rows > 0 && rows % tape->sample_count == 0;
+    *rows_per_sample = whole ? rows / tape->sample_count : 1;
+    return whole ? tape->samples : NULL;
+}
+
 const char *sw_tape_set_layer(sw_tape *tape, const char *name) {
     if (!tape)
         return NULL;

@@ -63,7 +63,8 @@ SW_API sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, s
 SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
 
 /* Sets the ids of the samples in axis 0 of the tensors that follow, until the next reset. They are copied. The random
- * numbers of a sample depend on its id. The number of ids is the weight of a loss that does not state one. */
+ * numbers of a sample depend on its id, also if a reshape has merged axes of the samples into axis 0. The number of ids is
+ * the weight of a loss that does not state one. */
 SW_API sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count);
 /* Selects the random numbers of this pass: they are a function of seed, draw, site (a layer) and sample id. */
 SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);

@@ -50,7 +50,7 @@ static void SW_K(full_secant)(void *args, int64_t begin, int64_t end, double *su
 static const sw_kernels secant_kernels = SW_KERNEL_TABLE(full_secant);
 
 typedef struct full_options {
-    double lipschitz, l2;
+    double lipschitz, l2, shards;
 } full_options;
 typedef struct full_slots {
     void *last_x, *last_gradient; /* of the last step; `commit` copies the new ones from scratch 0 and 1 */
@@ -71,6 +71,7 @@ static const sw_option full_option_table[] = {
      .help = "L, the Lipschitz constant of the gradient; 0: measured if lr=auto"},
     {.name = "l2", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300,
      .help = "the rule's weight_decay; not needed, and a different number is an error"},
+    SHARDS_ROW,
     {0}};
 /* clang-format on */
 

@@ -1,7 +1,7 @@
 /* Mini-batch gradient: g = 1/|B| Σ_{i in B} ∇f_i(x), where B is the next batch of the sampler. */
 #include "optim/estimators/estimators.h"
 
-static const sw_option minibatch_options[] = {BATCH_ROWS, {0}};
+static const sw_option minibatch_options[] = {BATCH_ROWS, SHARDS_ROW, {0}};
 
 static sw_status minibatch_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);

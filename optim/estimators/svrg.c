@@ -78,6 +78,7 @@ static const sw_option svrg_options[] = {
     {.name = "lipschitz", .kind = SW_OPTION_REAL, .value = 0, .low = 0, .high = 1e300, .open = SW_OPTION_AUTO,
      .help = "L of a batch's gradient; auto: from the rows of a generalized linear model with a known loss; 0: "
              "measured if lr=auto"},
+    SHARDS_ROW,
     {0}};
 /* clang-format on */
 SW_MATCH_OPTIONS(swo_svrg_options, svrg_options);
@@ -142,7 +143,13 @@ static sw_status svrg_sample(sw_estimate *e) {
 }
 
 static sw_status svrg_start(sw_estimate *e) {
-    const double lipschitz = swo_svrg_options_of(e)->lipschitz;
+    const double lipschitz = swo_svrg_options_of(e)->lipschitz, shards = swo_svrg_options_of(e)->shards;
+    if (shards > 1 && svrg_is_glm(e))
+        return sw_fail(
+            SW_ERR_ARGUMENT,
+            "svrg: shards=%g for a generalized linear model, whose batches are combined from derivatives and "
+            "not from gradients; leave shards out",
+            shards);
     e->own = sw_estimate_memory(e, GLM_MEMORY_OWN, sizeof(swo_glm_own));
     if (!e->own)
         return SW_ERR_MEMORY;

@@ -6,7 +6,7 @@
 #include "optim/estimators/glm_loop.h"
 
 typedef struct swo_svrg_options {
-    double batch, order, period, snapshot, alpha, over, replay, step, lipschitz;
+    double batch, order, period, snapshot, alpha, over, replay, step, lipschitz, shards;
 } swo_svrg_options;
 enum { LAST, RANDOM, MEAN };            /* snapshot */
 enum { REPLAY_PERIOD, REPLAY_STEP };    /* replay */

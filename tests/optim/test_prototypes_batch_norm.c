@@ -16,6 +16,11 @@ typedef struct entry {
 static const entry entries[] = {
     {"minibatch batch=8", "adam lr=0.02", NULL, NULL, FEW},
     {"minibatch batch=7", "sgd lr=0.1 momentum=0.9 weight_decay=0.3", "cosine", "ema decay=0.9", FEW},
+    {"minibatch batch=8 shards=3", "adam lr=0.02", NULL, NULL, FEW}, /* of 3, 3 and 2 samples */
+    {"full shards=4", "adam lr=0.02", NULL, NULL, MANY},
+    {"full shards=3", "sgd lr=1", "armijo", NULL, FEW},
+    {"svrg batch=4 period=3 shards=2", "sgd lr=0.05", NULL, NULL, FEW},
+    {"sam rho=0.5 of=minibatch batch=8 shards=2", "adam lr=0.02", NULL, NULL, FEW},
     {"full", "adamw lr=0.05 weight_decay=0.5", NULL, "polyak", FEW},
     {"full", "sgd lr=auto", NULL, NULL, FEW},
     {"full", "adam lr=0.02", NULL, NULL, MANY}, /* in chunks of 1000 */

@@ -288,7 +288,7 @@ static void test_wrapper_specs_are_read(void **state) {
     REFUSED("estimator wrapper has no option rho, which is an option of sam: write rho before of=, because all options "
             "after of= belong to wrapper",
             .estimator = "sam of=wrapper rho=1 of=minibatch");
-    REFUSED("estimator minibatch has no option wrong; it has batch, order",
+    REFUSED("estimator minibatch has no option wrong; it has batch, order, shards",
             .estimator = "wrapper of=minibatch wrong=1");
     REFUSED("wrapper: of needs a value: of=…", .estimator = "wrapper of");
     REFUSED("estimator: wrappers inside wrappers, more than 4 deep",

@@ -312,6 +312,114 @@ static void test_dropout_mask_is_philox(void **state) {
     sw_tape_free(tape);
 }
 
+/* ---- Dropout after a reshape ---- */
+
+enum { BATCH = 3, TIME = 5 };
+
+/* The values and the gradient of dropout of ones [shape], with the ids of samples. Returns the number of elements. */
+static int64_t dropout_of_ones(sw_dtype type, int rank, const int64_t *shape, int64_t samples, const int64_t *ids,
+                               double *values, double *gradient) {
+    sw_tape *tape = sw_tape_new();
+    sw_array ones = test_array(type, rank, shape);
+    const int64_t n = sw_array_count(&ones);
+    for (int64_t i = 0; i < n; i++)
+        test_set(&ones, i, 1);
+    sw_tape_set_seed(tape, 4);
+    sw_tape_set_draw(tape, 6);
+    if (samples)
+        assert_int_equal(sw_tape_set_sample_ids(tape, ids, samples), SW_OK);
+    sw_tensor x = sw_variable(tape, ones), y = sw_dropout(x, 0.4, 2);
+    assert_int_equal(sw_backward(sw_sum(y)), SW_OK);
+    sw_array a = sw_value(y), g = sw_grad(x);
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = test_get(&a, i);
+        gradient[i] = test_get(&g, i);
+    }
+    sw_tape_free(tape);
+    test_array_free(&ones);
+    return n;
+}
+
+/* [batch, time, features] → [batch·time, features]: the tokens of a sample have the same mask before the reshape and after
+ * it, alone and in the batch, in a batch in another order, and in a shorter sequence. Lengths around a block of 64 random
+ * numbers and around a tile of 4096 elements. */
+static void test_dropout_after_a_reshape_draws_by_token(void **state) {
+    (void)state;
+    static const int64_t ids[BATCH] = {70, 3, ((int64_t)1 << 40) + 11}, turned[BATCH] = {ids[2], ids[0], ids[1]};
+    static const int64_t lengths[] = {1, 7, 64, 70, 1000, 5000};
+    for (int k = 0; k < 12; k++) {
+        const int64_t width = lengths[k / 2], sample = TIME * width;
+        const sw_dtype type = k % 2 ? SW_F64 : SW_F32;
+        double *v[5], *g[5];
+        for (int i = 0; i < 5; i++) {
+            v[i] = calloc((size_t)(BATCH * sample), sizeof(double));
+            g[i] = calloc((size_t)(BATCH * sample), sizeof(double));
+            assert_true(v[i] && g[i]);
+        }
+        const size_t bytes = (size_t)sample * sizeof(double);
+        dropout_of_ones(type, SW_SHAPE(BATCH, TIME, width), BATCH, ids, v[0], g[0]);
+        dropout_of_ones(type, SW_SHAPE(BATCH * TIME, width), BATCH, ids, v[1], g[1]);
+        assert_memory_equal(v[0], v[1], BATCH * bytes);
+        assert_memory_equal(g[0], g[1], BATCH * bytes);
+        assert_memory_equal(g[0], v[0], BATCH * bytes); /* of ones: both are the scaled mask */
+        dropout_of_ones(type, SW_SHAPE(BATCH * TIME, width), BATCH, turned, v[2], g[2]);
+        for (int i = 0; i < BATCH; i++) {
+            assert_memory_equal(v[2] + i * sample, v[1] + (i + BATCH - 1) % BATCH * sample, bytes);
+            dropout_of_ones(type, SW_SHAPE(TIME, width), 1, &ids[i], v[3], g[3]);
+            assert_memory_equal(v[3], v[1] + i * sample, bytes);
+            assert_memory_equal(g[3], g[1] + i * sample, bytes);
+            dropout_of_ones(type, SW_SHAPE(2, width), 1, &ids[i], v[4], g[4]);
+            assert_memory_equal(v[4], v[1] + i * sample, (size_t)(2 * width) * sizeof(double));
+        }
+        for (int64_t t = 0; width > 64 && t + 1 < BATCH * TIME; t++) /* equal by chance: 0.52^70 */
+            assert_true(memcmp(v[1] + t * width, v[1] + (t + 1) * width, (size_t)width * sizeof(double)) != 0);
+        for (int i = 0; i < 5; i++) {
+            free(v[i]);
+            free(g[i]);
+        }
+    }
+}
+
+/* Rows that are no multiple of the samples belong to none: they are numbered, as without ids. */
+static void test_dropout_of_other_rows_draws_by_row(void **state) {
+    (void)state;
+    static const int64_t ids[BATCH] = {70, 3, 11};
+    double with[7 * 9], without[7 * 9], g[7 * 9];
+    dropout_of_ones(SW_F32, SW_SHAPE(7, 9), BATCH, ids, with, g);
+    dropout_of_ones(SW_F32, SW_SHAPE(7, 9), 0, NULL, without, g);
+    assert_memory_equal(with, without, sizeof with);
+    sw_tape *tape = sw_tape_new();
+    int64_t per_sample;
+    assert_null(sw_tape_row_samples(tape, 7, &per_sample)); /* no ids at all */
+    assert_int_equal(per_sample, 1);
+    assert_int_equal(sw_tape_set_sample_ids(tape, ids, BATCH), SW_OK);
+    static const int64_t rows[] = {0, 1, 2, 3, 4, 6, 9, 300}, expected[] = {0, 0, 0, 1, 0, 2, 3, 100};
+    for (int i = 0; i < 8; i++) {
+        const int64_t *found = sw_tape_row_samples(tape, rows[i], &per_sample);
+        assert_int_equal(per_sample, expected[i] ? expected[i] : 1);
+        assert_int_equal(found != NULL, expected[i] > 0);
+        assert_true(!found || memcmp(found, ids, sizeof ids) == 0);
+    }
+    sw_tape_free(tape);
+}
+
+/* Long samples are divided among threads. */
+static void test_dropout_of_long_samples_has_equal_bits_on_every_number_of_threads(void **state) {
+    (void)state;
+    enum { LONG = 9 * 4096 + 77 };
+    static double one[2 * LONG], many[2 * LONG], g[2 * LONG];
+    static const int64_t ids[2] = {5, 9};
+    const int before = sw_threads();
+    assert_int_equal(sw_set_threads(1), SW_OK);
+    dropout_of_ones(SW_F32, SW_SHAPE(2, LONG), 2, ids, one, g);
+    for (int threads = 2; threads <= 8; threads *= 4) {
+        assert_int_equal(sw_set_threads(threads), SW_OK);
+        dropout_of_ones(SW_F32, SW_SHAPE(2 * LONG), 2, ids, many, g);
+        assert_memory_equal(one, many, sizeof one);
+    }
+    assert_int_equal(sw_set_threads(before), SW_OK);
+}
+
 static void test_dropout_mask_is_replayed(void **state) {
     (void)state;
     static float ones[4 * 100];
@@ -371,6 +479,9 @@ int main(void) {
         cmocka_unit_test_setup(test_dropout_mask_follows_the_sample, test_clear),
         cmocka_unit_test_setup(test_dropout_keeps_the_stated_fraction, test_clear),
         cmocka_unit_test_setup(test_dropout_mask_is_philox, test_clear),
+        cmocka_unit_test_setup(test_dropout_after_a_reshape_draws_by_token, test_clear),
+        cmocka_unit_test_setup(test_dropout_of_other_rows_draws_by_row, test_clear),
+        cmocka_unit_test_setup(test_dropout_of_long_samples_has_equal_bits_on_every_number_of_threads, test_clear),
         cmocka_unit_test_setup(test_dropout_mask_is_replayed, test_clear),
         cmocka_unit_test_setup(test_dropout_does_nothing_in_evaluation, test_clear),
     };
