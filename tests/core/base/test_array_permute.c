@@ -6,7 +6,7 @@
 
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
 
-static const sw_dtype types[] = {SW_F32, SW_F64, SW_I32, SW_U8, SW_I64};
+static const sw_dtype types[] = {SW_F32, SW_F64, SW_F16, SW_BF16, SW_I32, SW_U8, SW_I64};
 
 /* Fills an array with bytes that identify the place of each element up to 251 of them. */
 static sw_array numbered(sw_dtype type, int rank, const int64_t *shape) {
