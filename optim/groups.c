@@ -140,6 +140,8 @@ sw_status swo_groups_fill(sw_optim *o) {
         swo_group *group = &o->group[i];
         SW_TRY(group_fill(o, i));
         o->rules_point |= group->rule->point != NULL;
+        o->rules_parts |= group->parts > 0;
+        o->rules_accepted |= SWO_RULE_HAS(group->rule, accepted);
         for (int k = 0; group->rule->workspace && k < group->params; k++) {
             size_t bytes = group->rule->workspace(group->param[k], o->type);
             workspace = bytes > workspace ? bytes : workspace;

@@ -96,6 +96,7 @@ struct sw_optim {
     void *workspace;
     size_t workspace_bytes;
     bool rules_point;
+    bool rules_parts, rules_accepted; /* a rule has these hooks */
     /* step size */
     swo_schedule schedule[SWO_SCHEDULES];
     int schedules;

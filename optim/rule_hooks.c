@@ -77,13 +77,6 @@ static sw_status hooks_call(sw_optim *o, swo_group *group, sw_status (*hook)(sw_
 
 /* ---- A step that was kept ---- */
 
-bool swo_rules_have_accepted(const sw_optim *o) {
-    for (int i = 0; i < o->groups; i++)
-        if (SWO_RULE_HAS(o->group[i].rule, accepted))
-            return true;
-    return false;
-}
-
 sw_status swo_rules_accepted(sw_optim *o, const void *g) {
     for (int i = 0; i < o->groups; i++) {
         const sw_rule *rule = o->group[i].rule;

@@ -4,8 +4,6 @@
 
 #include <swale/optim.h>
 
-/* Whether a rule has to know of each step that was kept. */
-bool swo_rules_have_accepted(const sw_optim *o);
 /* `accepted` of all groups, at the end of a step, whose gradient was g. */
 sw_status swo_rules_accepted(sw_optim *o, const void *g);
 /* `adopted` of all groups: x is now this vector. After an error x, slots and scalars are as before. */

@@ -82,7 +82,7 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
     return swo_parts_run(o, group, g);
 }
 
-sw_status swo_rules_check_scalars(const swo_group *group) {
+static sw_status rules_check_scalars(const swo_group *group) {
     for (int i = swo_scalar_count(group->rule->scalars); i < SW_MAX_SCALARS; i++)
         if (group->scalar[i] != 0)
             return sw_fail(SW_ERR_STATE,
@@ -90,6 +90,10 @@ sw_status swo_rules_check_scalars(const swo_group *group) {
                            "saved",
                            group->rule->name, i);
     return SW_OK;
+}
+
+sw_status swo_rules_check_scalars(const swo_group *group) {
+    return rules_check_scalars(group);
 }
 
 static sw_status rules_run_flushed(sw_optim *o, const void *g) {
@@ -102,7 +106,7 @@ static sw_status rules_run_flushed(sw_optim *o, const void *g) {
     }
     SW_TRY(rules_measure(o, g));
     for (int i = 0; i < o->groups; i++)
-        SW_TRY(swo_rules_check_scalars(&o->group[i]));
+        SW_TRY(rules_check_scalars(&o->group[i]));
     SW_TRY(swo_guard_before(o, g));
     sw_status status = SW_OK;
     for (int i = 0; i < o->groups && status == SW_OK; i++)
@@ -111,7 +115,8 @@ static sw_status rules_run_flushed(sw_optim *o, const void *g) {
 }
 
 sw_status swo_run_rules(sw_optim *o, const void *g) {
-    SW_TRY(swo_parts_room(o));
+    if (o->rules_parts)
+        SW_TRY(swo_parts_room(o));
     unsigned mode = sw_subnormals_flush(); /* decaying moments would become subnormal numbers, which are slow */
     sw_status status = rules_run_flushed(o, g);
     sw_subnormals_restore(mode);

@@ -166,7 +166,8 @@ static sw_status step_update(sw_optim *o, void *g) {
         SW_TRY(step_commit(o->estimate));
         SW_TRY(swo_check_estimates(o));
     }
-    SW_TRY(swo_rules_accepted(o, g));
+    if (o->rules_accepted)
+        SW_TRY(swo_rules_accepted(o, g));
     o->steps++;
     return SW_OK;
 }

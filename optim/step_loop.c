@@ -5,7 +5,6 @@
 #include "optim/convergence.h"
 #include "optim/optimizer.h"
 #include "optim/plain_sgd.h"
-#include "optim/rule_hooks.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -19,8 +18,8 @@ static bool loop_average_is_running(const sw_optim *o) {
 
 static bool loop_is_possible(const sw_optim *o) {
     return o->estimate->e.runs && SWO_ESTIMATOR_HAS(o->estimate->e.method, run) && !o->estimate->inner &&
-           !(o->clip > 0) && !o->search && !o->schedules && !o->norms && !o->rules_point &&
-           !swo_rules_have_accepted(o) && (!o->average || loop_average_is_running(o)) && swo_rules_are_plain(o);
+           !(o->clip > 0) && !o->search && !o->schedules && !o->norms && !o->rules_point && !o->rules_accepted &&
+           (!o->average || loop_average_is_running(o)) && swo_rules_are_plain(o);
 }
 
 /* ---- Functions that the loop calls ---- */
