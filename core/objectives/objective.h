@@ -129,8 +129,7 @@ SW_API sw_status sw_objective_gradient_sharded(const sw_objective *f, sw_tape *t
  * node->gradient must be set. `view` is a block of sw_gradient_view, which the function uses and leaves fresh. A node
  * without samples has the weight 0 and the gradient 0. Adding the nodes by sw_gradient_node_add as in the tree, and
  * sw_gradient_node_close, give the bits of sw_objective_gradient_sharded. The running statistics of the node's shards are
- * pending in `view` afterwards, pooled in the order of the shards: add them by sw_gradient_add_statistics. For equal bits,
- * pool those of single shards (level 0) in their order. */
+ * pending in `view` afterwards, pooled in the same tree: add those of a node's two halves by sw_gradient_add_statistics. */
 SW_API sw_status sw_objective_gradient_node(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                             int64_t count, const sw_shard_options *how, int level, int64_t index,
                                             uint64_t draw, sw_gradient *view, sw_gradient_node *node);

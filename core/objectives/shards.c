@@ -9,6 +9,7 @@
 #include "core/base/element.h"
 #include "core/objectives/objective_part.h"
 #include "core/params/gradient.h"
+#include "core/params/statistics.h"
 #include "core/params/vector.h"
 
 #include <string.h>
@@ -65,8 +66,13 @@ static sw_status shard_node(const shard_pass *p, int level, int64_t index, sw_gr
     sw_gradient_node right = {.size = sizeof right};
     const size_t bytes = (size_t)p->f->params->dim * swi_size(p->f->params->type);
     right.gradient = p->block ? p->work + (size_t)(level - 1) * bytes : NULL;
-    SW_TRY(shard_node(p, level - 1, 2 * index + 1, &right));
-    return sw_gradient_node_add(p->f->params, node, &right);
+    const bool aside = p->block && swi_statistics_set_aside(p->block);
+    sw_status status = shard_node(p, level - 1, 2 * index + 1, &right);
+    if (aside) { /* after an error too */
+        const sw_status added = swi_statistics_add_to_aside(p->block);
+        status = status == SW_OK ? added : status;
+    }
+    return status == SW_OK ? sw_gradient_node_add(p->f->params, node, &right) : status;
 }
 
 static sw_status shards_check(const sw_objective *f, const sw_tape *tape, int64_t count, const sw_shard_options *how,

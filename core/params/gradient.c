@@ -60,6 +60,8 @@ void sw_gradient_free(sw_gradient *g) {
     sw_free(g->low);
     sw_free(g->written);
     swi_statistics_free(g->statistics);
+    swi_statistics_free(g->aside);
+    swi_statistics_free(g->spare);
     sw_free(g);
 }
 

@@ -19,7 +19,9 @@ struct sw_gradient {
     bool mixed_weights;     /* one pass had several backward runs, from losses with different weights */
     float *low;             /* [dim], NULL before it is needed */
     unsigned char *written; /* [count]: whether the parameter's gradient was written since the block was fresh */
-    struct swi_statistics *statistics; /* pending (statistics.c); NULL before the first report */
+    struct swi_statistics *statistics; /* pending (statistics.c); NULL: none were reported */
+    /* Lists: statistics of shards that wait for their neighbors in the tree; those that are not in use. */
+    struct swi_statistics *aside, *spare;
 };
 
 /* Begins another part with this weight and number of samples; call it before adding the gradients of the part. After an

@@ -25,6 +25,7 @@ typedef struct statistic {
 } statistic;
 
 struct swi_statistics {
+    struct swi_statistics *next; /* of a list: those that are set aside, or spare ones */
     bool any;
     statistic *of;  /* [parameters] */
     double *pooled; /* [buffer_dim], in the order of the vector */
@@ -33,17 +34,25 @@ struct swi_statistics {
 /* ---- Memory ---- */
 
 void swi_statistics_free(struct swi_statistics *s) {
-    if (!s)
-        return;
-    sw_free(s->of);
-    sw_free(s->pooled);
-    sw_free(s);
+    while (s) {
+        struct swi_statistics *next = s->next;
+        sw_free(s->of);
+        sw_free(s->pooled);
+        sw_free(s);
+        s = next;
+    }
 }
 
 /* Those of the block, made if need be; NULL and an error. */
 static struct swi_statistics *statistics_of(sw_gradient *g) {
     if (g->statistics)
         return g->statistics;
+    if (g->spare) {
+        g->statistics = g->spare;
+        g->spare = g->spare->next;
+        g->statistics->next = NULL;
+        return g->statistics;
+    }
     struct swi_statistics *s = sw_alloc_for(SW_ACCOUNT_GRADIENTS, sizeof *s);
     if (!s)
         return NULL;
@@ -56,11 +65,14 @@ static struct swi_statistics *statistics_of(sw_gradient *g) {
     return g->statistics = s;
 }
 
+static void statistics_clear(struct swi_statistics *s, const sw_params *params) {
+    memset(s->of, 0, (size_t)params->count * sizeof *s->of);
+    s->any = false;
+}
+
 void sw_gradient_drop_statistics(sw_gradient *g) {
-    if (!g || !g->statistics || !g->statistics->any)
-        return;
-    memset(g->statistics->of, 0, (size_t)g->params->count * sizeof *g->statistics->of);
-    g->statistics->any = false;
+    if (g && g->statistics && g->statistics->any)
+        statistics_clear(g->statistics, g->params);
 }
 
 /* Element 0 of a buffer in `pooled`. */
@@ -171,26 +183,20 @@ sw_status swi_statistics_put(sw_gradient *g, const swi_report *given) {
     return SW_OK;
 }
 
-/* ---- From one block to another ---- */
+/* ---- Sums ---- */
 
-sw_status sw_gradient_add_statistics(sw_gradient *to, const sw_gradient *from) {
-    if (!to || !from)
-        return sw_fail(SW_ERR_ARGUMENT, "gradient_add_statistics: a gradient block is NULL");
-    if (to->params != from->params)
-        return sw_fail(SW_ERR_ARGUMENT, "gradient_add_statistics: the gradient blocks belong to different parameters");
-    if (to == from)
-        return sw_fail(SW_ERR_ARGUMENT, "gradient_add_statistics: a gradient block cannot be added to itself");
-    for (int i = 0; from->statistics && from->statistics->any && i < to->params->count; i++) {
+static sw_status statistics_add(const char *who, sw_gradient *to, const struct swi_statistics *from) {
+    for (int i = 0; from && from->any && i < to->params->count; i++) {
         sw_param *p = to->params->list[i];
-        const statistic *s = &from->statistics->of[i];
+        const statistic *s = &from->of[i];
         if (s->weight == 0 || s->is_variance)
             continue; /* a variance goes with its mean */
         sw_param *variance = s->partner;
-        const sw_array values = sw_array_view(statistics_pooled(from->statistics, p), SW_F64, p->rank, p->shape);
-        const sw_array variances = variance ? sw_array_view(statistics_pooled(from->statistics, variance), SW_F64,
-                                                            variance->rank, variance->shape)
-                                            : (sw_array){0};
-        const swi_report r = {.who = "gradient_add_statistics",
+        const sw_array values = sw_array_view(statistics_pooled(from, p), SW_F64, p->rank, p->shape);
+        const sw_array variances =
+            variance ? sw_array_view(statistics_pooled(from, variance), SW_F64, variance->rank, variance->shape)
+                     : (sw_array){0};
+        const swi_report r = {.who = who,
                               .buffer = p,
                               .variance = variance,
                               .values = &values,
@@ -201,6 +207,40 @@ sw_status sw_gradient_add_statistics(sw_gradient *to, const sw_gradient *from) {
         SW_TRY(swi_statistics_put(to, &r));
     }
     return SW_OK;
+}
+
+sw_status sw_gradient_add_statistics(sw_gradient *to, const sw_gradient *from) {
+    if (!to || !from)
+        return sw_fail(SW_ERR_ARGUMENT, "gradient_add_statistics: a gradient block is NULL");
+    if (to->params != from->params)
+        return sw_fail(SW_ERR_ARGUMENT, "gradient_add_statistics: the gradient blocks belong to different parameters");
+    if (to == from)
+        return sw_fail(SW_ERR_ARGUMENT, "gradient_add_statistics: a gradient block cannot be added to itself");
+    return statistics_add("gradient_add_statistics", to, from->statistics);
+}
+
+bool swi_statistics_set_aside(sw_gradient *g) {
+    struct swi_statistics *s = g->statistics;
+    if (!s || !s->any)
+        return false;
+    s->next = g->aside;
+    g->aside = s;
+    g->statistics = NULL;
+    return true;
+}
+
+sw_status swi_statistics_add_to_aside(sw_gradient *g) {
+    struct swi_statistics *right = g->statistics;
+    g->statistics = g->aside;
+    g->aside = g->aside->next;
+    g->statistics->next = NULL;
+    const sw_status status = statistics_add("shards", g, right);
+    if (right) {
+        statistics_clear(right, g->params);
+        right->next = g->spare;
+        g->spare = right;
+    }
+    return status;
 }
 
 /* ---- The commit ---- */
