@@ -188,4 +188,51 @@ static inline void *net_copy(const net *n) {
     return copy;
 }
 
+/* ---- Steps ---- */
+
+#define MOMENTUM 0.125 /* exact, and so is 1 - MOMENTUM */
+
+typedef struct entry {
+    const char *estimator, *rule, *schedule, *average;
+    int64_t samples;
+} entry;
+
+static inline sw_optim *make_optim(const entry *e, const net *n) {
+    sw_optim *o = sw_optim_new_with_options(n->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                           .estimator = e->estimator,
+                                                                           .rule = e->rule,
+                                                                           .schedule = e->schedule,
+                                                                           .average = e->average,
+                                                                           .seed = 3,
+                                                                           .total_steps = 7});
+    if (!o)
+        fail_msg("%s: %s", e->estimator, sw_error());
+    assert_int_equal(sw_optim_bind(o, &n->objective), SW_OK);
+    return o;
+}
+
+/* How many samples the step will have: a batch of the epoch, or all. */
+static inline int64_t batch_of(const entry *e, const net *n, const sw_optim *o) {
+    const char *at = strstr(e->estimator, "batch=");
+    if (!at)
+        return n->source.n;
+    const int64_t batch = strtol(at + 6, NULL, 10);
+    if (strstr(e->estimator, "sag") || strstr(e->estimator, "lipschitz"))
+        return batch;
+    const int64_t position = llround(sw_optim_epoch(o) * (double)n->source.n) % n->source.n;
+    return n->source.n - position < batch ? n->source.n - position : batch;
+}
+
+static inline sw_status one_step(const entry *e, net *n, sw_optim *o) {
+    n->expected = batch_of(e, n, o);
+    n->seen = 0;
+    n->last = strstr(e->estimator, "init=") != NULL;
+    return sw_optim_minimize(o, &n->objective, NULL);
+}
+
+static inline void take_steps(const entry *e, net *n, sw_optim *o, int steps) {
+    for (int i = 0; i < steps; i++)
+        assert_int_equal(one_step(e, n, o), SW_OK);
+}
+
 #endif

@@ -2,8 +2,6 @@
  * leaves alone, what it refuses. The layer is the batch normalization of tests/batch_norm.h. */
 #include "batch_norm_net.h"
 
-#define MOMENTUM 0.125
-
 static moments all_moments(const net *n, const void *vector, int64_t samples) {
     int64_t *ids = malloc((size_t)samples * sizeof *ids);
     assert_non_null(ids);

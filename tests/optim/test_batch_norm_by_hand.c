@@ -4,8 +4,6 @@
 
 #include <swale/inspect.h>
 
-#define MOMENTUM 0.125
-
 typedef struct loop {
     net *n;
     sw_optim *o;
@@ -217,9 +215,8 @@ static void test_second_pass_without_the_switch(void **state) {
     double *x = sw_params_x(l.n->params);
     for (int step = 0; step < 3; step++) {
         void *before = net_copy(l.n);
-        const double *g = sw_gradient_data(sw_params_gradient(l.n->params));
         assert_int_equal(sw_backward(forward(&l, 0, 12, false)), SW_OK);
-        g = sw_gradient_data(sw_params_gradient(l.n->params));
+        const double *g = sw_gradient_data(sw_params_gradient(l.n->params));
         for (int64_t i = 0; i < sw_params_dim(l.n->params); i++)
             x[i] += 0.5 * g[i];
         sw_params_mark_changed(l.n->params);

@@ -6,13 +6,6 @@
 
 #include "files.h"
 
-#define MOMENTUM 0.125 /* exact, and so is 1 - MOMENTUM */
-
-typedef struct entry {
-    const char *estimator, *rule, *schedule, *average;
-    int64_t samples;
-} entry;
-
 static const entry entries[] = {
     {"minibatch batch=8", "adam lr=0.02", NULL, NULL, FEW},
     {"minibatch batch=7", "sgd lr=0.1 momentum=0.9 weight_decay=0.3", "cosine", "ema decay=0.9", FEW},
@@ -28,6 +21,10 @@ static const entry entries[] = {
     {"full", "sgd lr=1", "armijo", NULL, MANY},
     {"full", "sgd lr=1", "wolfe", NULL, FEW},
     {"minibatch batch=8", "sgd lr=1", "wolfe", "ema decay=0.5", FEW},
+    {"minibatch batch=8 shards=3", "adam lr=0.02", NULL, "ema decay=0.5", FEW},
+    {"full shards=5", "sgd lr=1", "wolfe", NULL, MANY},
+    {"svrg batch=4 period=3 shards=2", "sgd lr=0.05", NULL, NULL, FEW},
+    {"sam rho=0.5 of=minibatch batch=8 shards=4", "adam lr=0.02", NULL, NULL, FEW},
     {"svrg batch=4 period=3", "sgd lr=0.05", NULL, NULL, FEW},
     {"svrg batch=4 period=3 replay=step", "adam lr=0.02", NULL, NULL, FEW},
     {"svrg batch=4 period=3 snapshot=mean", "sgd lr=0.05 weight_decay=0.1", NULL, NULL, FEW},
@@ -42,39 +39,6 @@ static const entry entries[] = {
     {"asam rho=0.5 scale=all of=minibatch batch=8", "sgd lr=0.1", NULL, NULL, FEW},
 };
 enum { ENTRIES = sizeof entries / sizeof *entries, STEPS = 7 };
-
-static sw_optim *make_optim(const entry *e, const net *n) {
-    sw_optim *o = sw_optim_new_with_options(n->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                           .estimator = e->estimator,
-                                                                           .rule = e->rule,
-                                                                           .schedule = e->schedule,
-                                                                           .average = e->average,
-                                                                           .seed = 3,
-                                                                           .total_steps = STEPS});
-    if (!o)
-        fail_msg("%s: %s", e->estimator, sw_error());
-    assert_int_equal(sw_optim_bind(o, &n->objective), SW_OK);
-    return o;
-}
-
-/* How many samples the step will have: a batch of the epoch, or all. */
-static int64_t batch_of(const entry *e, const net *n, const sw_optim *o) {
-    const char *at = strstr(e->estimator, "batch=");
-    if (!at)
-        return n->source.n;
-    const int64_t batch = atoi(at + 6);
-    if (strstr(e->estimator, "sag") || strstr(e->estimator, "lipschitz"))
-        return batch;
-    const int64_t position = llround(sw_optim_epoch(o) * (double)n->source.n) % n->source.n;
-    return n->source.n - position < batch ? n->source.n - position : batch;
-}
-
-static sw_status one_step(const entry *e, net *n, sw_optim *o) {
-    n->expected = batch_of(e, n, o);
-    n->seen = 0;
-    n->last = strstr(e->estimator, "init=") != NULL;
-    return sw_optim_minimize(o, &n->objective, NULL);
-}
 
 /* ---- One move for every step ---- */
 
@@ -248,8 +212,7 @@ static void test_frozen_layer_keeps_its_statistics(void **state) {
     assert_int_equal(one_step(&e, n, o), SW_OK);
     void *before = net_copy(n);
     sw_module_freeze(n->norm, true);
-    for (int step = 0; step < 3; step++)
-        assert_int_equal(one_step(&e, n, o), SW_OK);
+    take_steps(&e, n, o, 3);
     assert_buffers_equal(n, before);
     assert_memory_not_equal(sw_params_x(n->params), before, net_bytes(n));
     free(before);
@@ -309,8 +272,7 @@ static void test_resumed_run_has_equal_bits(void **state) {
         assert_int_equal(one_step(e, resumed, other), SW_OK); /* another point */
         if (sw_optim_load(other, path) != SW_OK)
             fail_msg("%s: %s", e->estimator, sw_error());
-        for (int step = 4; step <= STEPS; step++)
-            assert_int_equal(one_step(e, resumed, other), SW_OK);
+        take_steps(e, resumed, other, STEPS - 3);
         assert_memory_equal(sw_params_x(resumed->params), sw_params_x(n->params), net_bytes(n));
         assert_memory_equal(sw_optim_point(other), sw_optim_point(o), net_bytes(n));
         remove_file(path);
@@ -344,56 +306,6 @@ static void test_plain_average_counts_steps(void **state) {
     net_free(n);
 }
 
-/* ---- Estimators that evaluate their samples in parts ---- */
-
-static sw_status parts_estimate(sw_estimate *e, const void *x, void *g) {
-    void *part = sw_estimate_scratch(e, 0, 0), *far = sw_estimate_scratch(e, 1, 0);
-    double value = 0;
-    if (!part || !far)
-        return SW_ERR_MEMORY;
-    memset(g, 0, (size_t)e->dim * sw_dtype_size(e->type));
-    sw_vector_axpby(e->type, e->dim, 2, x, 0, NULL, far);
-    for (int64_t k = 0; k < e->count; k += 3) { /* of three; each is followed by one elsewhere, of the same samples */
-        const int64_t n = e->count - k < 3 ? e->count - k : 3;
-        double of_part;
-        SW_TRY(sw_estimate_gradient(e, x, e->ids + k, n, &of_part, part));
-        sw_vector_axpby(e->type, e->dim, 1, g, (double)n / (double)e->count, part, g);
-        value += of_part * (double)n / (double)e->count;
-        SW_TRY(sw_estimate_gradient(e, far, e->ids + k, n, NULL, part));
-    }
-    e->value = value;
-    return SW_OK;
-}
-
-static const sw_option parts_options[] = {
-    {.name = "batch", .kind = SW_OPTION_INTEGER, .value = 8, .low = 1, .high = 100, .help = "samples"}, {0}};
-static const sw_estimator parts_estimator = {.size = sizeof(sw_estimator),
-                                             .name = "proto_parts",
-                                             .summary = "the gradient of a batch in parts of three",
-                                             .options = parts_options,
-                                             .flags = SW_ESTIMATOR_OBJECTIVE,
-                                             .estimate = parts_estimate};
-
-static void test_parts_of_an_estimate_are_pooled(void **state) {
-    (void)state;
-    const entry e[] = {{"proto_parts batch=8", "sgd lr=0.1", NULL, NULL, FEW},
-                       {"sam rho=0.5 of=proto_parts batch=8", "sgd lr=0.1", NULL, NULL, FEW}};
-    for (int i = 0; i < 2; i++) {
-        net *n = net_new(SW_F64, FEW, MOMENTUM);
-        sw_optim *o = make_optim(&e[i], n);
-        for (int step = 1; step <= STEPS; step++) {
-            void *before = net_copy(n);
-            assert_int_equal(one_step(&e[i], n, o), SW_OK);
-            assert_int_equal(n->seen, 8);
-            const moments m = net_moments(n, before, n->ids, n->seen);
-            assert_moved(n, e[i].estimator, step, before, &m, MOMENTUM);
-            free(before);
-        }
-        sw_optim_free(o);
-        net_free(n);
-    }
-}
-
 /* ---- Threads ---- */
 
 static void test_bits_are_equal_for_every_number_of_threads(void **state) {
@@ -407,8 +319,7 @@ static void test_bits_are_equal_for_every_number_of_threads(void **state) {
             assert_int_equal(sw_set_threads(threads), SW_OK);
             net *n = net_new(SW_F32, MANY, MOMENTUM);
             sw_optim *o = make_optim(&entries[i], n);
-            for (int step = 0; step < 3; step++)
-                assert_int_equal(one_step(&entries[i], n, o), SW_OK);
+            take_steps(&entries[i], n, o, 3);
             if (!first)
                 first = net_copy(n);
             assert_memory_equal(sw_params_x(n->params), first, net_bytes(n));
@@ -418,67 +329,6 @@ static void test_bits_are_equal_for_every_number_of_threads(void **state) {
         free(first);
     }
     assert_int_equal(sw_set_threads(before), SW_OK);
-}
-
-/* ---- Memory ---- */
-
-static void test_steps_allocate_nothing(void **state) {
-    (void)state;
-    test_allocator a;
-    test_allocator_install(&a);
-    const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, "ema decay=0.9", FEW};
-    net *n = net_new(SW_F32, FEW, MOMENTUM);
-    sw_optim *o = make_optim(&e, n);
-    for (int step = 0; step < 3; step++)
-        assert_int_equal(one_step(&e, n, o), SW_OK);
-    test_allocator_fail(&a, 0, false); /* counts from here */
-    for (int step = 0; step < 12; step++)
-        assert_int_equal(one_step(&e, n, o), SW_OK);
-    assert_int_equal(atomic_load(&a.calls), 0);
-    sw_optim_free(o);
-    net_free(n);
-    assert_int_equal(atomic_load(&a.live), 0);
-    sw_set_allocator(NULL);
-}
-
-static bool whole_life(const entry *e, net *n) {
-    sw_optim *o = sw_optim_new_with_options(
-        n->params, &(sw_optim_options){.size = sizeof(sw_optim_options), .estimator = e->estimator, .rule = e->rule});
-    bool good = o != NULL;
-    for (int k = 0; k < 2 && good; k++)
-        good = sw_optim_minimize(o, &n->objective, NULL) == SW_OK;
-    sw_optim_free(o);
-    return good;
-}
-
-/* Every allocation fails in turn: an error each time, and no buffer moves in the step that fails. */
-static void test_failed_allocations(void **state) {
-    (void)state;
-    test_allocator a;
-    test_allocator_install(&a);
-    const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, NULL, FEW};
-    net *n = net_new(SW_F64, FEW, MOMENTUM);
-    test_allocator_fail(&a, 0, false);
-    assert_true(whole_life(&e, n));
-    const long long requests = atomic_load(&a.calls);
-    net_free(n);
-    for (long long k = 1; k <= requests; k++) {
-        n = net_new(SW_F64, FEW, MOMENTUM);
-        test_allocator_fail(&a, k, false);
-        const bool good = whole_life(&e, n);
-        test_allocator_fail(&a, 0, false);
-        if (good)
-            fail_msg("request %lld of %lld failed unnoticed", k, requests);
-        assert_int_equal(sw_error_status(), SW_ERR_MEMORY);
-        sw_clear_error();
-        net_free(n);
-        assert_int_equal(atomic_load(&a.live), 0);
-    }
-    sw_set_allocator(NULL);
-}
-
-static int set_up(void **state) {
-    return sw_estimator_register(&parts_estimator) || make_folder(state);
 }
 
 int main(void) {
@@ -493,10 +343,7 @@ int main(void) {
         cmocka_unit_test(test_averages_include_buffers),
         cmocka_unit_test(test_resumed_run_has_equal_bits),
         cmocka_unit_test(test_plain_average_counts_steps),
-        cmocka_unit_test(test_parts_of_an_estimate_are_pooled),
         cmocka_unit_test(test_bits_are_equal_for_every_number_of_threads),
-        cmocka_unit_test(test_steps_allocate_nothing),
-        cmocka_unit_test(test_failed_allocations),
     };
-    return cmocka_run_group_tests(tests, set_up, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
