@@ -32,7 +32,7 @@ typedef struct permutation {
 } permutation;
 
 static void permute_init(permutation *p, const sw_array *array, const int *order) {
-    int64_t stride[SW_MAX_RANK], bytes = (int64_t)p->size;
+    int64_t stride[SW_MAX_RANK] = {0}, bytes = (int64_t)p->size;
     for (int i = array->rank - 1; i >= 0; i--) {
         stride[i] = bytes;
         bytes *= array->shape[i];
