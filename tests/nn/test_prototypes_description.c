@@ -1,9 +1,10 @@
 /* Networks that a file holds as a whole, with layer types from outside the library, against the public headers alone: a
- * layer with settings, a container, and a layer composed by a function. A program saves and forgets the model; the file
+ * layer with settings, one with running statistics, a container, and a layer composed by a function. A program saves and forgets the model; the file
  * alone gives it back, with equal outputs, equal dropout masks and equal further training, bit for bit. */
 #define _GNU_SOURCE
 #include "helpers.h"
 
+#include "batch_norm.h"
 #include "cloud.h"
 #include "files.h"
 
@@ -134,9 +135,34 @@ static sw_module *gated_restore(sw_model *model, const sw_description *from) {
 static const sw_module_type gated_type = {
     .size = sizeof(sw_module_type), .name = "gated", .save = gated_save, .restore = gated_restore};
 
+/* ---- A layer with running statistics, which are in the file like other parameters ---- */
+
+static sw_module *norm_new(sw_model *model, double momentum);
+static sw_status norm_save(const sw_module *m, sw_description *to) {
+    return sw_description_set_number(to, "momentum", ((const batch_norm *)m->data)->momentum);
+}
+static sw_module *norm_restore(sw_model *model, const sw_description *from) {
+    double momentum;
+    if (sw_description_number(from, "momentum", 0, 1, &momentum) != SW_OK)
+        return sw_module_fail(model);
+    return norm_new(model, momentum);
+}
+static const sw_module_type norm_type = {.size = sizeof(sw_module_type),
+                                         .name = "norm",
+                                         .build = batch_norm_build,
+                                         .forward = batch_norm_module_forward,
+                                         .save = norm_save,
+                                         .restore = norm_restore};
+static sw_module *norm_new(sw_model *model, double momentum) {
+    sw_module *m = sw_module_new(model, &norm_type, sizeof(batch_norm));
+    if (sw_module_is(m, &norm_type))
+        ((batch_norm *)m->data)->momentum = momentum;
+    return m;
+}
+
 static int register_types(void **state) {
     if (sw_module_type_register(&gain_type) != SW_OK || sw_module_type_register(&mean_type) != SW_OK ||
-        sw_module_type_register(&gated_type) != SW_OK)
+        sw_module_type_register(&gated_type) != SW_OK || sw_module_type_register(&norm_type) != SW_OK)
         return -1;
     return make_folder(state);
 }
@@ -161,8 +187,9 @@ static sw_model *network(sw_dtype type) {
     sw_module *front = mean_new(model, 2, (sw_module *[]){first, twin});
     sw_model_set_init(model, sw_init_orthogonal(1.5));
     sw_module_freeze(sw_module_child(both[1], 1), true);
-    built(model, sw_nn_sequential(model, front, sw_nn_leaky_relu(model, 0.125), sw_nn_dropout(model, 0.3),
-                                  sw_nn_residual(model, mean), sw_module_set_name(last, "scores")));
+    built(model,
+          sw_nn_sequential(model, front, sw_nn_leaky_relu(model, 0.125), sw_nn_dropout(model, 0.3),
+                           norm_new(model, 0.125), sw_nn_residual(model, mean), sw_module_set_name(last, "scores")));
     return model;
 }
 
@@ -237,13 +264,14 @@ static void test_restored_network_has_names_ties_and_frozen_layers(void **state)
     for (int i = 0; i < sw_params_count(a); i++) {
         const sw_param *p = sw_params_at(a, i), *q = sw_params_at(b, i);
         assert_string_equal(p->name, q->name);
-        assert_true(p->role == q->role && p->frozen == q->frozen && p->offset == q->offset && !p->tied == !q->tied);
+        assert_true(p->role == q->role && p->frozen == q->frozen && p->offset == q->offset && !p->tied == !q->tied &&
+                    p->buffer == q->buffer);
         ties += q->tied != NULL;
-        frozen += q->frozen;
+        frozen += q->frozen && !q->buffer;
     }
     assert_true(ties == 1 && frozen == 2);
     assert_true(sw_model_seed(restored) == 0xFEDCBA9876543210u && sw_model_type(restored) == SW_F64);
-    assert_string_equal(sw_model_root(restored)->child[4]->name, "scores");
+    assert_string_equal(sw_model_root(restored)->child[5]->name, "scores");
     char *one = sw_model_description(model), *two = sw_model_description(restored);
     assert_string_equal(one, two);
     sw_free(one);
