@@ -16,15 +16,19 @@ static void apply_name_layer(const sw_tape *tape) {
     }
 }
 
-/* Parameters that the forward of an operation uses itself. Nested operations use theirs for the outer one too. */
+/* The forward of an operation with reads_params. Notes which parameters it uses, those of nested operations included,
+ * and that the output needs a gradient. All of it is here, apart from other operations, which need not pay for it. */
 static sw_status apply_forward_with_params(swi_node *node, sw_call *call) {
     sw_tape *tape = call->tape;
     const swi_params_used outer = tape->used;
+    if (!node->op->vjp)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: an operation with reads_params needs a vjp", node->op->name);
     tape->used = (swi_params_used){0};
     const sw_status status = node->op->forward(call);
     const swi_params_used used = tape->used;
-    if (!used.sets || (used.flags & SWI_NEEDS_GRAD))
-        node->flags |= SWI_TRAINS;
+    node->flags |= SWI_USES_PARAMS;
+    if ((!used.sets || (used.flags & SWI_NEEDS_GRAD)) && (tape->switches & SW_RECORD))
+        node->flags |= SWI_NEEDS_GRAD;
     node->sets = used.sets;
     node->version = swi_sum_versions(tape, used.sets);
     tape->used = (swi_params_used){outer.flags | used.flags, outer.sets | used.sets};
@@ -39,6 +43,8 @@ static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     if (!node->view.shape)
         return sw_fail(SW_ERR_STATE, "%s: its shape function did not set the output", op->name);
     if (op->is_view) {
+        if (swi_reads_params(op))
+            return sw_fail(SW_ERR_ARGUMENT, "%s: an operation with reads_params cannot be a view", op->name);
         node->root = engine->input[0]->root;
         node->root->readers++;
         node->view.data = call->in[0]->data;
@@ -88,10 +94,6 @@ static bool apply_check(const sw_op *op, const void *attributes, size_t bytes, i
                 "%s: an operation needs its size, a shape rule and a forward "
                 "function, and its attributes must not be NULL",
                 op && op->name ? op->name : "apply");
-        return false;
-    }
-    if (swi_reads_params(op) && (!op->vjp || op->is_view)) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: an operation with reads_params needs a vjp, and cannot be a view", op->name);
         return false;
     }
     if (count < 1 || count > SWI_MOST || !inputs || !inputs[0].tape) {
@@ -147,10 +149,9 @@ static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int co
  * of the values in vjp_reads. */
 static void apply_record(sw_tape *tape, swi_node *node, unsigned needs) {
     const sw_op *op = node->op;
+    needs |= node->flags; /* SWI_NEEDS_GRAD of apply_forward_with_params */
     if (needs & SWI_WEIGHTED)
         swi_inherit_weight(node);
-    if (node->flags & SWI_TRAINS)
-        needs |= SWI_NEEDS_GRAD;
     if ((needs & SWI_NEEDS_GRAD) && !op->vjp && !op->is_view)
         node->flags |= SWI_CUT;
     if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {

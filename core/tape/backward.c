@@ -272,10 +272,6 @@ static sw_status call_poison_unread(sw_tape *tape, const swi_node *node, const s
 }
 
 static sw_status node_input_views(const sw_tape *tape, const swi_node *node, const sw_view **in) {
-    if (swi_reads_params(node->op) && node->version != swi_sum_versions(tape, node->sets))
-        return sw_fail(SW_ERR_STATE,
-                       "backward: parameters that %s uses have moved since its forward; reset the tape and record anew",
-                       node->op->name);
     for (int i = 0; i < node->inputs; i++) {
         const swi_node *input = swi_inputs(node)[i];
         in[i] = &input->view;
@@ -288,9 +284,20 @@ static sw_status node_input_views(const sw_tape *tape, const swi_node *node, con
     return SW_OK;
 }
 
+/* For a node whose vjp has run before, or uses parameters that are not among the inputs. */
+static sw_status node_check_special(const sw_tape *tape, const swi_node *node) {
+    if ((node->flags & SWI_USES_PARAMS) && node->version != swi_sum_versions(tape, node->sets))
+        return sw_fail(
+            SW_ERR_STATE,
+            "backward: parameters that %s uses have changed since its forward; reset the tape and record the "
+            "loss again",
+            node->op->name);
+    return node->flags & SWI_RETIRED ? node_check_values(node) : SW_OK;
+}
+
 static sw_status node_backward(sw_tape *tape, swi_node *node) {
-    if (node->flags & SWI_RETIRED)
-        SW_TRY(node_check_values(node));
+    if (node->flags & (SWI_RETIRED | SWI_USES_PARAMS))
+        SW_TRY(node_check_special(tape, node));
     const sw_view *few[SWI_FEW], **in = few;
     unsigned char few_states[SWI_FEW] = {0};
     void *few_targets[SWI_FEW], *many = NULL;

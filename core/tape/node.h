@@ -16,11 +16,11 @@ enum {
     SWI_OWNS = 8,       /* its data are a block of the arena */
     SWI_FREED = 16,     /* that block was released */
     SWI_LEAF = 32,
-    SWI_RETIRED = 64,   /* its vjp has run */
-    SWI_PARAM = 256,    /* the leaf of a parameter */
-    SWI_CUT = 128,      /* an input needs a gradient, but the operation has no vjp */
-    SWI_WEIGHTED = 512, /* a loss, or computed from one: `weight` is set */
-    SWI_TRAINS = 1024   /* an operation with reads_params that uses parameters which are not frozen */
+    SWI_RETIRED = 64,      /* its vjp has run */
+    SWI_PARAM = 256,       /* the leaf of a parameter */
+    SWI_CUT = 128,         /* an input needs a gradient, but the operation has no vjp */
+    SWI_WEIGHTED = 512,    /* a loss, or computed from one: `weight` is set */
+    SWI_USES_PARAMS = 1024 /* an operation with reads_params: `sets` and `version` are set */
 };
 
 /* The number of inputs that fit in the node; the largest number of inputs; the largest number of scratch blocks; the

@@ -150,8 +150,8 @@ static void test_parameters_that_have_moved_are_refused(void **state) {
         } else {
             assert_int_equal(sw_backward(y), SW_ERR_STATE);
             expect_error(SW_ERR_STATE,
-                         "backward: parameters that recompute uses have moved since its forward; reset the "
-                         "tape and record anew");
+                         "backward: parameters that recompute uses have changed since its forward; reset the tape and "
+                         "record the loss again");
         }
         sw_tape_reset(f->tape);
         assert_ok(sw_tape_bind(f->tape, p, NULL, NULL));
@@ -220,9 +220,9 @@ static void test_operation_with_parameters_needs_a_vjp(void **state) {
                        view = OP("view", .vjp = late_vjp, .is_view = true, .reads_params = true);
     sw_tensor in = sw_input(f->tape, f->x);
     assert_true(sw_is_null(sw_apply(&one_way, NULL, 0, 1, &in)));
-    expect_error(SW_ERR_ARGUMENT, "one_way: an operation with reads_params needs a vjp, and cannot be a view");
+    expect_error(SW_ERR_ARGUMENT, "one_way: an operation with reads_params needs a vjp");
     assert_true(sw_is_null(sw_apply(&view, NULL, 0, 1, &in)));
-    expect_error(SW_ERR_ARGUMENT, "view: an operation with reads_params needs a vjp, and cannot be a view");
+    expect_error(SW_ERR_ARGUMENT, "view: an operation with reads_params cannot be a view");
 }
 
 int main(void) {
