@@ -1,6 +1,7 @@
 /* A description that makes a network is written again, and makes an equal one. */
 #include "fuzz.h"
 
+#include <swale/memory.h>
 #include <swale/nn.h>
 
 enum { MOST_AT_ONCE = 1 << 24 }; /* a text may ask for more memory than there is */
