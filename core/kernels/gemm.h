@@ -26,6 +26,25 @@ SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, in
                          double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C,
                          int64_t ldc);
 
+/* A product C = alpha·op(A)·op(B) + beta·C whose operands have storage types of their own, with the lengths of
+ * sw_gemm. */
+typedef struct sw_product {
+    size_t size;                     /* sizeof(sw_product) */
+    sw_dtype a_type, b_type, c_type; /* all f64; or each f32, f16 or bf16 */
+    bool a_transposed, b_transposed;
+    int64_t M, N, K;
+    double alpha, beta;
+    const void *A, *B;
+    void *C;
+    int64_t lda, ldb, ldc;
+} sw_product;
+/* Computes a product in the compute type of its operands. The result is that of sw_gemm for the same numbers in this type;
+ * C is rounded once. Operands in f16 and bf16 are converted as a whole, in memory of SW_ACCOUNT_TEMPORARIES.
+ *
+ * Errors: SW_ERR_TYPE for other types; SW_ERR_MEMORY as in sw_gemm, also if there is no memory for the converted
+ * operands. C is unchanged then. */
+SW_API sw_status sw_product_run(const sw_product *product);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,206 @@
+/* Products of operands in several storage types: the bits of sw_gemm for the same numbers in the compute type, and one
+ * rounding of C; every combination of types, transpositions, gaps between rows, alpha and beta; errors. */
+#include "support.h"
+
+#include <swale/extend.h>
+
+static const sw_dtype small_types[3] = {SW_F32, SW_F16, SW_BF16};
+static const double gap = 0.125; /* what lies between the rows of C: every type holds it */
+
+typedef struct sizes {
+    int64_t M, N, K, extra;
+} sizes;
+
+static sw_array matrix(sw_dtype type, int64_t rows, int64_t width, int64_t extra, uint64_t seed) {
+    sw_array a = test_filled(type, SW_SHAPE(rows, width + extra), -1, 1, seed);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = width; k < width + extra; k++)
+            test_set(&a, r * (width + extra) + k, (double)NAN); /* must not be read */
+    return a;
+}
+
+static sw_array widened(const sw_array *a) {
+    sw_array w = test_array(sw_dtype_compute(a->type), a->rank, a->shape);
+    for (int64_t i = 0; i < sw_array_count(a); i++)
+        test_set(&w, i, test_get(a, i));
+    return w;
+}
+
+static void check(sizes s, const sw_dtype types[3], bool ta, bool tb, double alpha, double beta) {
+    const int64_t lda = (ta ? s.M : s.K) + s.extra, ldb = (tb ? s.K : s.N) + s.extra, ldc = s.N + s.extra;
+    sw_array a = matrix(types[0], ta ? s.K : s.M, lda - s.extra, s.extra, 1),
+             b = matrix(types[1], tb ? s.N : s.K, ldb - s.extra, s.extra, 2),
+             c = matrix(types[2], s.M, s.N, s.extra, 3);
+    for (int64_t i = 0; i < s.M; i++)
+        for (int64_t j = 0; j < ldc; j++)
+            if (j >= s.N || beta == 0) /* with beta = 0, C is not read */
+                test_set(&c, i * ldc + j, j >= s.N ? gap : (double)NAN);
+    sw_array wa = widened(&a), wb = widened(&b), wc = widened(&c);
+    const sw_product p = {.size = sizeof p,
+                          .a_type = types[0],
+                          .b_type = types[1],
+                          .c_type = types[2],
+                          .a_transposed = ta,
+                          .b_transposed = tb,
+                          .M = s.M,
+                          .N = s.N,
+                          .K = s.K,
+                          .alpha = alpha,
+                          .beta = beta,
+                          .A = a.data,
+                          .B = b.data,
+                          .C = c.data,
+                          .lda = lda,
+                          .ldb = ldb,
+                          .ldc = ldc};
+    assert_int_equal(sw_product_run(&p), SW_OK);
+    /* Converted operands have no gaps between their rows. The reference has the same distances of rows, because OpenBLAS may
+     * choose its loops by them. */
+    const int64_t tight_a = types[0] == wa.type ? lda : lda - s.extra,
+                  tight_b = types[1] == wb.type ? ldb : ldb - s.extra;
+    sw_array ta_copy = test_array(wa.type, SW_SHAPE(ta ? s.K : s.M, tight_a)),
+             tb_copy = test_array(wb.type, SW_SHAPE(tb ? s.N : s.K, tight_b));
+    for (int64_t i = 0; i < ta_copy.shape[0]; i++)
+        for (int64_t j = 0; j < tight_a; j++)
+            test_set(&ta_copy, i * tight_a + j, test_get(&wa, i * lda + j));
+    for (int64_t i = 0; i < tb_copy.shape[0]; i++)
+        for (int64_t j = 0; j < tight_b; j++)
+            test_set(&tb_copy, i * tight_b + j, test_get(&wb, i * ldb + j));
+    assert_int_equal(sw_gemm(wa.type, ta, tb, s.M, s.N, s.K, alpha, ta_copy.data, tight_a, tb_copy.data, tight_b, beta,
+                             wc.data, ldc),
+                     SW_OK);
+    for (int64_t i = 0; i < s.M; i++)
+        for (int64_t j = 0; j < ldc; j++) {
+            uint64_t element = 0;
+            sw_store_element(types[2], &element, 0, test_get(&wc, i * ldc + j));
+            assert_true(test_get(&c, i * ldc + j) == sw_load_element(types[2], &element, 0));
+        }
+    free(a.data), free(b.data), free(c.data), free(wa.data), free(wb.data), free(wc.data);
+    free(ta_copy.data), free(tb_copy.data);
+}
+
+static void test_products_of_stored_types(void **state) {
+    (void)state;
+    static const sizes all[] = {{1, 9, 5, 0}, {7, 1, 13, 2}, {5, 6, 7, 3}, {33, 65, 40, 0}, {4, 3, 0, 1}, {0, 3, 2, 0}};
+    for (int k = 0; k < 27; k++) {
+        const sw_dtype types[3] = {small_types[k / 9], small_types[k / 3 % 3], small_types[k % 3]};
+        for (size_t s = 0; s < sizeof all / sizeof *all; s++)
+            for (int form = 0; form < 4; form++) {
+                check(all[s], types, form & 1, form & 2, 1, 0);
+                check(all[s], types, form & 1, form & 2, -0.75, 0.5);
+            }
+    }
+    for (int form = 0; form < 4; form++)
+        check((sizes){9, 17, 11, 2}, (const sw_dtype[]){SW_F64, SW_F64, SW_F64}, form & 1, form & 2, 2, -1);
+    expect_no_error();
+}
+
+/* Sums in f32: in 16 bits 1 + 1 + … would stop at 256 (bf16) and 2048 (f16). */
+static void test_sums_are_computed_in_f32(void **state) {
+    (void)state;
+    enum { TERMS = 20001 };
+    for (int k = 1; k < 3; k++) {
+        sw_array ones = test_array(small_types[k], SW_SHAPE(TERMS));
+        float c = 0;
+        for (int i = 0; i < TERMS; i++)
+            test_set(&ones, i, 1);
+        assert_int_equal(sw_product_run(&(sw_product){.size = sizeof(sw_product),
+                                                      .a_type = small_types[k],
+                                                      .b_type = small_types[k],
+                                                      .c_type = SW_F32,
+                                                      .M = 1,
+                                                      .N = 1,
+                                                      .K = TERMS,
+                                                      .alpha = 1,
+                                                      .A = ones.data,
+                                                      .B = ones.data,
+                                                      .C = &c,
+                                                      .lda = TERMS,
+                                                      .ldb = 1,
+                                                      .ldc = 1}),
+                         SW_OK);
+        assert_true(c == TERMS);
+        free(ones.data);
+    }
+}
+
+static void test_threads_do_not_change_bits(void **state) {
+    (void)state;
+    enum { SIDE = 150 };
+    sw_array a = matrix(SW_BF16, SIDE, SIDE, 0, 4), b = matrix(SW_F16, SIDE, SIDE, 0, 5);
+    uint16_t c[2][SIDE * SIDE];
+    const int before = sw_threads();
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(sw_set_threads(k ? 4 : 1), SW_OK);
+        assert_int_equal(sw_product_run(&(sw_product){.size = sizeof(sw_product),
+                                                      .a_type = SW_BF16,
+                                                      .b_type = SW_F16,
+                                                      .c_type = SW_BF16,
+                                                      .M = SIDE,
+                                                      .N = SIDE,
+                                                      .K = SIDE,
+                                                      .alpha = 1,
+                                                      .A = a.data,
+                                                      .B = b.data,
+                                                      .C = c[k],
+                                                      .lda = SIDE,
+                                                      .ldb = SIDE,
+                                                      .ldc = SIDE}),
+                         SW_OK);
+    }
+    assert_int_equal(sw_set_threads(before), SW_OK);
+    assert_memory_equal(c[0], c[1], sizeof c[0]);
+    free(a.data), free(b.data);
+}
+
+static void test_wrong_products_are_refused(void **state) {
+    (void)state;
+    uint16_t m[4] = {0x3C00, 0x3C00, 0x3C00, 0x3C00}, c[4] = {1, 2, 3, 4};
+    const sw_product right = {.size = sizeof right,
+                              .a_type = SW_F16,
+                              .b_type = SW_F16,
+                              .c_type = SW_F16,
+                              .M = 2,
+                              .N = 2,
+                              .K = 2,
+                              .alpha = 1,
+                              .beta = 1,
+                              .A = m,
+                              .B = m,
+                              .C = c,
+                              .lda = 2,
+                              .ldb = 2,
+                              .ldc = 2};
+    sw_product wrong = right;
+    assert_int_equal(sw_product_run(NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "product: it is NULL");
+    wrong.size = 8;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "product: its size must be sizeof(sw_product)");
+    wrong = right;
+    wrong.b_type = SW_F64;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_TYPE);
+    expect_error(SW_ERR_TYPE, "product: A is f16 and B is f64; all three must be f64, or none");
+    wrong = right;
+    wrong.c_type = SW_I32;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_TYPE);
+    expect_error(SW_ERR_TYPE, "product: C is i32; f32, f64, f16 or bf16 is needed");
+    test_allocator allocator;
+    test_allocator_install(&allocator);
+    for (int k = 1; k <= 3; k++) {
+        test_allocator_fail(&allocator, k, false);
+        assert_int_equal(sw_product_run(&right), SW_ERR_MEMORY);
+        test_allocator_fail(&allocator, 0, false);
+        assert_true(c[0] == 1 && c[3] == 4);
+        assert_true(atomic_load(&allocator.live) == 0);
+        sw_clear_error();
+    }
+    sw_set_allocator(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_products_of_stored_types), cmocka_unit_test(test_sums_are_computed_in_f32),
+        cmocka_unit_test(test_threads_do_not_change_bits), cmocka_unit_test(test_wrong_products_are_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
