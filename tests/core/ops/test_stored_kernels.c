@@ -1,0 +1,182 @@
+/* The kernels of the library's operations for f16 and bf16: the same files, compiled for every storage type outside the
+ * library. A kernel loads elements, computes in f32 and rounds what it stores. Its result is therefore that of the kernel
+ * for f32 on the same numbers, rounded once, for every element and on every level. Softmax, cross-entropy and sums of
+ * powers are not among them: they keep intermediate results in their output and take f32. */
+#define SW_KERNEL_16_BIT
+#include <swale/kernel.h>
+
+#include "core/ops/activation.c"
+#include "core/ops/argmax.c"
+#include "core/ops/arithmetic.c"
+#include "core/ops/dropout.c"
+#include "core/ops/gather.c"
+#include "core/ops/loss.c"
+#include "core/ops/pointwise.c"
+#include "core/ops/reduce.c"
+
+#if !SW_KERNEL_PASS
+
+#include "support.h"
+
+#include "stored_vectors.h"
+
+/* ---- Elementwise operations ---- */
+
+typedef struct named_kernels {
+    const char *name;
+    const sw_kernels *kernels;
+    double a, b;
+} named_kernels;
+#define NAMED(name, a, b)                       \
+    {#name, &name##_kernels, a, b}, {           \
+#name "_vjp", &name##_vjp_kernels, a, b \
+    }
+
+static void test_unary_operations(void **state) {
+    (void)state;
+    const named_kernels all[] = {
+        NAMED(neg, 0, 0),      NAMED(exp, 0, 0),           NAMED(log, 0, 0),      NAMED(sqrt, 0, 0),
+        NAMED(abs, 0, 0),      NAMED(sin, 0, 0),           NAMED(cos, 0, 0),      NAMED(clamp, -0.5, 2),
+        NAMED(pow, 3, 1),      NAMED(pow, 2, 2),           NAMED(pow, 0.5, 0),    NAMED(pow, 0, 2),
+        NAMED(pow, -2, 2),     NAMED(scale, 1.7, 0),       NAMED(relu, 0, 0),     NAMED(tanh, 0, 0),
+        NAMED(sigmoid, 0, 0),  NAMED(leaky_relu, 0.01, 0), NAMED(elu, 1.3, 0),    NAMED(silu, 0, 0),
+        NAMED(softplus, 0, 0), NAMED(gelu, 0, 0),          NAMED(gelu_tanh, 0, 0)};
+    for (int k = 0; k < 2; k++) {
+        vectors *v = vectors_new(halves[k]);
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            for (int level = 0; level <= sw_cpu_level(); level++) {
+                sw_unary_args args = {.x = v->x, .dy = v->y, .out = v->out, .factor = all[i].a, .second = all[i].b};
+                assert_true(sw_kernels_take(all[i].kernels, halves[k]));
+                (*all[i].kernels)[halves[k]][level](&args, 0, PATTERNS, NULL);
+                args.x = v->wide_x;
+                args.dy = v->wide_y;
+                args.out = v->wide_out;
+                (*all[i].kernels)[SW_F32][level](&args, 0, PATTERNS, NULL);
+                expect_rounded(all[i].name, halves[k], level, v->wide_out, v->out, PATTERNS);
+            }
+        free(v);
+    }
+}
+
+static void test_binary_operations(void **state) {
+    (void)state;
+    const named_kernels all[] = {{"add", &swi_add_kernels, 0, 0},         {"sub", &sub_kernels, 0, 0},
+                                 {"mul", &swi_mul_kernels, 0, 0},         {"div", &div_kernels, 0, 0},
+                                 {"minus_div", &minus_div_kernels, 0, 0}, {"maximum", &maximum_kernels, 0, 0},
+                                 {"minimum", &minimum_kernels, 0, 0},     {"greater", &greater_kernels, 0, 0}};
+    for (int k = 0; k < 2; k++) {
+        vectors *v = vectors_new(halves[k]);
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            for (int level = 0; level <= sw_cpu_level(); level++)
+                for (int repeats = 0; repeats < 4; repeats++) {
+                    sw_binary_args args = {
+                        .a = v->x, .b = v->y, .out = v->out, .a_repeats = repeats & 1, .b_repeats = repeats & 2};
+                    (*all[i].kernels)[halves[k]][level](&args, 0, PATTERNS, NULL);
+                    args.a = v->wide_x;
+                    args.b = v->wide_y;
+                    args.out = v->wide_out;
+                    (*all[i].kernels)[SW_F32][level](&args, 0, PATTERNS, NULL);
+                    expect_rounded(all[i].name, halves[k], level, v->wide_out, v->out, PATTERNS);
+                }
+        free(v);
+    }
+}
+
+/* ---- Losses ---- */
+
+#define LOSS_NAMED(name)                                                       \
+    {#name, &name##_kernels, 0, 0}, {#name "_dp", &name##_dp_kernels, 0, 0}, { \
+#name "_dt", &name##_dt_kernels, 0, 0                                  \
+    }
+
+static void test_losses(void **state) {
+    (void)state;
+    const named_kernels all[] = {LOSS_NAMED(mse), LOSS_NAMED(l1), LOSS_NAMED(huber), LOSS_NAMED(hinge),
+                                 LOSS_NAMED(bce)};
+    for (int k = 0; k < 2; k++) {
+        vectors *v = vectors_new(halves[k]);
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            for (int level = 0; level <= sw_cpu_level(); level++)
+                for (int with_dy = 0; with_dy < 2; with_dy++) {
+                    loss_args args = {
+                        .p = v->x, .t = v->y, .dy = with_dy ? v->z : NULL, .out = v->out, .factor = 0.3, .delta = 0.7};
+                    (*all[i].kernels)[halves[k]][level](&args, 0, PATTERNS, NULL);
+                    args = (loss_args){.p = v->wide_x,
+                                       .t = v->wide_y,
+                                       .dy = with_dy ? v->wide_z : NULL,
+                                       .out = v->wide_out,
+                                       .factor = 0.3,
+                                       .delta = 0.7};
+                    (*all[i].kernels)[SW_F32][level](&args, 0, PATTERNS, NULL);
+                    expect_rounded(all[i].name, halves[k], level, v->wide_out, v->out, PATTERNS);
+                }
+        for (int level = 0; level <= sw_cpu_level(); level++) { /* sums are not rounded to 16 bits */
+            double sum[2] = {0};
+            loss_args args = {.p = v->y, .t = v->z};
+            mse_kernels[halves[k]][level](&args, 0, 1001, &sum[0]);
+            args = (loss_args){.p = v->wide_y, .t = v->wide_z};
+            mse_kernels[SW_F32][level](&args, 0, 1001, &sum[1]);
+            assert_true(sum[0] > 0 && sum[0] == sum[1]);
+        }
+        free(v);
+    }
+}
+
+/* ---- Rows ---- */
+
+static void test_dropout_argmax_and_gather(void **state) {
+    (void)state;
+    enum { ROWS = 64, WIDTH = PATTERNS / ROWS };
+    static int32_t ids[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        ids[i] = i * 7 % 5; /* repeated: sums of 12 or 13 rows */
+    for (int k = 0; k < 2; k++) {
+        vectors *v = vectors_new(halves[k]);
+        for (int level = 0; level <= sw_cpu_level(); level++) {
+            dropout_args mask = {
+                .x = v->x, .out = v->out, .row_length = WIDTH, .key = 5, .threshold = 1u << 30, .scale = 1 / 0.75};
+            dropout_kernels[halves[k]][level](&mask, 0, ROWS, NULL);
+            mask.x = v->wide_x;
+            mask.out = v->wide_out;
+            dropout_kernels[SW_F32][level](&mask, 0, ROWS, NULL);
+            expect_rounded("dropout", halves[k], level, v->wide_out, v->out, PATTERNS);
+
+            int32_t at[2][PATTERNS];
+            argmax_args most = {.x = v->y, .out = at[0], .n = WIDTH, .inner = 1};
+            rows_kernels[halves[k]][level](&most, 0, ROWS, NULL);
+            most.x = v->wide_y;
+            most.out = at[1];
+            rows_kernels[SW_F32][level](&most, 0, ROWS, NULL);
+            assert_memory_equal(at[0], at[1], ROWS * sizeof **at);
+            most = (argmax_args){.x = v->x, .out = at[0], .n = ROWS, .inner = WIDTH};
+            columns_kernels[halves[k]][level](&most, 0, (WIDTH + STRIP - 1) / STRIP, NULL);
+            most.x = v->wide_x;
+            most.out = at[1];
+            columns_kernels[SW_F32][level](&most, 0, (WIDTH + STRIP - 1) / STRIP, NULL);
+            assert_memory_equal(at[0], at[1], WIDTH * sizeof **at);
+
+            /* A table is added to in its own type: each addition is rounded. */
+            index_args add = {.from = v->y, .to = v->out, .ids = ids, .n = 5, .m = ROWS, .inner = WIDTH};
+            memset(v->out, 0, 5 * WIDTH * sizeof *v->out);
+            add_rows_kernels[halves[k]][level](&add, 0, WIDTH, NULL);
+            for (int j = 0; j < 5 * WIDTH; j++) {
+                uint16_t sum = 0;
+                for (int i = 0; i < ROWS; i++)
+                    if (ids[i] == j / WIDTH)
+                        sw_store_element(
+                            halves[k], &sum, 0,
+                            (double)((float)sw_load_element(halves[k], &sum, 0) + v->wide_y[i * WIDTH + j % WIDTH]));
+                assert_int_equal(v->out[j], sum);
+            }
+        }
+        free(v);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_unary_operations),
+                                       cmocka_unit_test(test_binary_operations), cmocka_unit_test(test_losses),
+                                       cmocka_unit_test(test_dropout_argmax_and_gather)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif
