@@ -133,8 +133,13 @@ static void test_dropout_argmax_and_gather(void **state) {
     for (int k = 0; k < 2; k++) {
         vectors *v = vectors_new(halves[k]);
         for (int level = 0; level <= sw_cpu_level(); level++) {
-            dropout_args mask = {
-                .x = v->x, .out = v->out, .row_length = WIDTH, .key = 5, .threshold = 1u << 30, .scale = 1 / 0.75};
+            dropout_args mask = {.x = v->x,
+                                 .out = v->out,
+                                 .sample_length = WIDTH,
+                                 .to = WIDTH,
+                                 .key = 5,
+                                 .threshold = 1u << 30,
+                                 .scale = 1 / 0.75};
             dropout_kernels[halves[k]][level](&mask, 0, ROWS, NULL);
             mask.x = v->wide_x;
             mask.out = v->wide_out;
