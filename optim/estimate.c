@@ -55,6 +55,18 @@ static sw_status estimate_gradient_of(sw_estimate *e, const void *x, const int64
                : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, ALL_IN_CHUNKS, e->draw, value, g);
 }
 
+/* For the slope of a line search, if the rules get another gradient than that of the loss: a wrapper changes it. */
+static void estimate_keep_gradient(sw_optim *o, const void *x, const int64_t *ids, int64_t count, double value,
+                                   const void *g) {
+    const swo_estimate *outer = o->estimate;
+    if (!o->search || o->true_known || (outer->flags & SW_ESTIMATOR_DIRECT) || x != sw_params_x(o->params) ||
+        ids != outer->e.ids || count != outer->e.count)
+        return;
+    memcpy(o->trial_gradient, g, (size_t)o->dim * swo_size(o));
+    o->true_value = value;
+    o->true_known = true;
+}
+
 sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                void *g) {
     sw_optim *o = e->optim;
@@ -74,7 +86,9 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     if (value == &e->value)
         e->weight = sw_gradient_weight(o->view);
     swo_zero_frozen(o, g); /* objectives without a tape also write the elements of frozen parameters */
-    return sw_vector_norm(o->type, o->dim, g, &e->gradient_norm);
+    SW_TRY(sw_vector_norm(o->type, o->dim, g, &e->gradient_norm));
+    estimate_keep_gradient(o, x, ids, count, *value, g);
+    return SW_OK;
 }
 
 sw_status sw_estimate_value(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value) {
@@ -99,10 +113,22 @@ sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t co
     return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
 }
 
+sw_status swo_estimate_compute(sw_estimate *e, const void *x, void *g) {
+    return swo_method_status("estimator", e->method->name, "estimate", true,
+                             e->method->estimate ? e->method->estimate(e, x, g) : sw_estimate_inner(e, x, g));
+}
+
 sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {
     sw_estimate *inner = e->inner;
-    SW_TRY(swo_method_status("estimator", inner->method->name, "estimate", true, inner->method->estimate(inner, x, g)));
+    if (!inner)
+        return sw_fail(SW_ERR_STATE,
+                       "estimate_inner: estimator %s is not a wrapper: its flags need SW_ESTIMATOR_WRAPPER",
+                       e->method->name);
+    SW_TRY(swo_estimate_compute(inner, x, g));
     swo_zero_frozen(e->optim, g); /* tables and snapshots may hold gradients of parameters that were frozen later */
+    double *norm = &swo_estimate_of(inner)->norm;
+    if (SWO_ESTIMATOR_HAS(inner->method, fits) && sw_vector_norm(e->type, e->dim, g, norm) != SW_OK)
+        *norm = INFINITY;
     e->gradient_norm = inner->gradient_norm;
     if (isnan(e->value)) {
         e->value = inner->value;

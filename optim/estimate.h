@@ -19,6 +19,8 @@ typedef struct swo_estimate {
     int64_t room[SWO_SCRATCH], slot_count[SW_MAX_SLOTS];
     int64_t *ids, ids_room;
     struct swo_estimate *inner;
+    unsigned flags;   /* of the method; DIRECT and EXACT only if the inner estimators have them too */
+    double norm;      /* of its estimate in this step, if it is inside a wrapper and the method has `fits` */
     bool chose_batch; /* batch=0 was replaced when the objective was bound */
     int64_t shards;   /* of the option; 0: the estimator has none */
     void *shard_work; /* [shard_work_count], for more than one shard */
@@ -49,6 +51,9 @@ static inline double swo_scalar(const double *values, uint32_t whole, int i) {
     memcpy(&number, &values[i], sizeof number);
     return (double)number;
 }
+
+/* Computes the estimate at x: that of the method, or of the inner estimator of a wrapper without `estimate`. */
+sw_status swo_estimate_compute(sw_estimate *e, const void *x, void *g);
 
 /* Frees an estimate and its inner ones. */
 void swo_estimate_free(swo_estimate *e);

@@ -12,14 +12,22 @@ extern "C" {
 enum {
     SW_ESTIMATOR_OBJECTIVE = 1, /* it evaluates the objective itself, and cannot be used with sw_optim_step */
     SW_ESTIMATOR_WRAPPER = 2,   /* it calls an inner estimator, which its SPEC option names */
-    SW_ESTIMATOR_DIRECT = 4,    /* g is the unchanged result of sw_estimate_gradient. A line search requires this,
-                                 * because its trials use the same samples */
+    SW_ESTIMATOR_DIRECT = 4,    /* g is the unchanged result of sw_estimate_gradient. A line search requires this of the
+                                 * innermost estimator, because its trials use the same samples */
     SW_ESTIMATOR_ONCE = 8,      /* `estimate` may be called only once per step, because `commit` stores the results of
                                  * this call in tables */
     SW_ESTIMATOR_AGAIN = 16,    /* a wrapper that calls the inner `estimate` more than once per step */
     SW_ESTIMATOR_OWN_IDS = 32,  /* `sample` chooses its ids without a sampler */
     SW_ESTIMATOR_EXACT = 64     /* g is the gradient of f at x, the mean over all samples */
 };
+
+/* Why a step was skipped. */
+typedef enum sw_skip_cause {
+    SW_SKIP_GRADIENT = 0, /* Inf or NaN in a gradient, or `estimate` of an estimator returned SW_SKIPPED */
+    SW_SKIP_SEARCH,       /* the line search found no step */
+    SW_SKIP_RULE,         /* `begin` or `decide` of a rule returned SW_SKIPPED */
+    SW_SKIP_SAMPLE        /* `sample` of an estimator returned SW_SKIPPED */
+} sw_skip_cause;
 
 typedef struct sw_estimator sw_estimator;
 
@@ -62,6 +70,8 @@ struct sw_estimate {
     void *x_low; /* in f32, a slot of dim elements: the low-order part of x, so that x + x_low is the compensated sum of
                   * all changes of x. The rule sgd without momentum updates it together with x */
     bool runs;   /* `run` can take steps of this objective */
+    /* For `skipped`. */
+    sw_skip_cause skip_cause; /* why the step was skipped */
 };
 
 /* ---- Many steps in one loop ----
@@ -137,8 +147,9 @@ struct sw_estimator {
      * curvature of a parameter is the sum of those of the loss and of its own penalty, so that an intercept without
      * penalty may take larger steps than the weights. NULL: e->lr. */
     double (*lr_with)(const sw_estimate *e, double penalty);
-    /* Called before the rules update x, with the norm of the gradient of the step; returns an error, which refuses the
-     * step, if the tables would become infinite. NULL: they cannot. */
+    /* Called before the rules update x, with the norm of the gradient of the step, or inside a wrapper of this
+     * estimator's own estimate; returns an error, which refuses the step, if the tables would become infinite. NULL:
+     * they cannot. */
     sw_status (*fits)(sw_estimate *e, double norm);
     /* If e->runs: takes up to run->most steps in one loop, with the results of single steps up to rounding. It may end
      * before any step; the pipeline then takes that step, or refuses it. NULL: the method has no such loop. */
@@ -146,7 +157,32 @@ struct sw_estimator {
     /* A bit (SW_WHOLE_SCALAR) for each scalar that is an integer. Its element of `scalar` contains an int64_t, below
      * 2^53 in absolute value. In files and in sw_optim_scalar it is a double. */
     uint32_t whole_scalars;
+    /* Called once after a step of this objective that was skipped, when all scalars and step sizes are again those
+     * before the step; e->skip_cause says why. What it writes to its scalars and to e->lr stays, so that a loss scale
+     * can back off; nothing else may change. The innermost estimator is called first. It is not called after an error.
+     * If it calls sw_fail, or if a scalar becomes Inf or NaN, the step ends with that error. NULL: a skipped step
+     * changes nothing. */
+    void (*skipped)(sw_estimate *e);
 };
+
+/* ---- Wrappers ----
+ *
+ * A wrapper (SW_ESTIMATOR_WRAPPER) defines what it changes and has the rest from its inner estimator, which may be a
+ * wrapper too:
+ *   estimate       NULL: g is the inner estimate. SW_ESTIMATOR_DIRECT and SW_ESTIMATOR_EXACT are then those of the inner
+ *                  estimator. A wrapper with `estimate` that hands the inner estimate on unchanged sets these flags;
+ *                  they hold if the inner estimator has them too.
+ *   sample         NULL: ids, count and draw are those of the inner estimator. It samples first in any case.
+ *   start, commit, fits, skipped   each estimator has its own; that of the inner estimator is called first.
+ *   option batch, choose_batch, sampler, per_epoch   those of the inner estimator.
+ *   lr, lr_with    unless the wrapper sets e->lr to another value or has lr_with, those of the inner estimator.
+ *   value, weight, gradient_norm   sw_estimate_inner sets them from the inner estimator.
+ *   SW_ESTIMATOR_ONCE   an inner estimator with it is refused if the wrapper has SW_ESTIMATOR_AGAIN, at any depth.
+ *   tol, slots and scalars   of all estimators are found by name; the outermost comes first.
+ * A wrapper takes its steps one by one (`run` is not used), and x_low is not kept. A line search works with a wrapper
+ * if the innermost estimator has SW_ESTIMATOR_DIRECT: the direction follows the estimate of the wrapper, and values and
+ * slopes are those of the objective. */
+
 /* The bit of a field in a struct of scalars whose fields are double or int64_t. */
 #define SW_WHOLE_SCALAR(type, field) ((uint32_t)1 << (offsetof(type, field) / sizeof(double)))
 /* An estimator with a test of convergence sets a scalar named "converged" to 1 if x passes the test and to 0 if it

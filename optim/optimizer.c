@@ -121,6 +121,13 @@ static sw_status schedules_parse(sw_optim *o, const char *spec) {
 
 /* ---- Estimators ---- */
 
+/* What a wrapper's gradient is depends on the inner estimator, too. */
+static unsigned estimator_wrapper_flags(const sw_estimator *wrapper, unsigned inner) {
+    const unsigned of_gradient = SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT,
+                   claimed = wrapper->estimate ? wrapper->flags & of_gradient : of_gradient;
+    return (wrapper->flags & ~of_gradient) | (claimed & inner);
+}
+
 static sw_status estimator_parse(const char *spec, swo_estimate **made, int depth, const swo_wrapper *outer) {
     char name[64];
     const char *options = swo_spec_word(spec, name);
@@ -139,10 +146,12 @@ static sw_status estimator_parse(const char *spec, swo_estimate **made, int dept
     e->e.option = e->resolved;
     e->e.scalar = e->scalar;
     e->e.lr = e->e.value = e->e.weight = NAN;
+    e->flags = method->flags;
     if (method->flags & SW_ESTIMATOR_WRAPPER) {
         const swo_wrapper wrapper = {name, method->options, outer};
         SW_TRY(estimator_parse(e->values.spec[0] ? e->values.spec : "minibatch", &e->inner, depth + 1, &wrapper));
         e->e.inner = &e->inner->e;
+        e->flags = estimator_wrapper_flags(method, e->inner->flags);
         for (const swo_estimate *in = e->inner; in && (method->flags & SW_ESTIMATOR_AGAIN); in = in->inner)
             if (in->e.method->flags & SW_ESTIMATOR_ONCE)
                 return sw_fail(SW_ERR_ARGUMENT,
@@ -161,12 +170,26 @@ static sw_status estimator_parse_outer(sw_optim *o, const char *spec) {
             exact = o->group[i].rule;
     SW_TRY(estimator_parse(spec ? spec : exact ? "full" : "minibatch", &o->estimate, 0, NULL));
     const sw_estimator *method = o->estimate->e.method;
-    if (exact && !(method->flags & SW_ESTIMATOR_EXACT))
+    if (exact && !(o->estimate->flags & SW_ESTIMATOR_EXACT))
         return sw_fail(SW_ERR_ARGUMENT,
                        "rule %s: its momentum accumulates errors of gradients, and the gradients of estimator %s are "
                        "not exact; use estimator full, or another rule",
                        exact->name, method->name);
     return SW_OK;
+}
+
+/* Its trials evaluate the samples of the step. So these must be all that the gradient depends on; a wrapper may change
+ * the direction. */
+static sw_status search_check_estimator(const sw_optim *o) {
+    const swo_estimate *e = o->estimate;
+    while (e->inner)
+        e = e->inner;
+    if (e->flags & SW_ESTIMATOR_DIRECT)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "line search %s: the gradient of estimator %s is not that of the "
+                   "loss which the search would evaluate",
+                   o->search->name, e->e.method->name);
 }
 
 /* ---- Averages ---- */
@@ -220,20 +243,14 @@ static sw_status optim_fill(sw_optim *o, const sw_optim_options *options) {
     if (options->schedule)
         SW_TRY(schedules_parse(o, options->schedule));
     SW_TRY(estimator_parse_outer(o, options->estimator));
-    if (o->search && !(o->estimate->e.method->flags & SW_ESTIMATOR_DIRECT))
-        return sw_fail(SW_ERR_ARGUMENT,
-                       "line search %s: the gradient of estimator %s is not that of the "
-                       "loss which the search would evaluate",
-                       o->search->name, o->estimate->e.method->name);
+    if (o->search)
+        SW_TRY(search_check_estimator(o));
     SW_TRY(average_parse(o, options->average ? options->average : "none"));
     if (!(options->clip >= 0) || isinf(options->clip))
         return sw_fail(SW_ERR_ARGUMENT, "clip = %g; 0 (none) or more is needed", options->clip);
     if (options->total_steps < 0)
         return sw_fail(SW_ERR_ARGUMENT, "total_steps = %lld; 0 (not known) or more is needed",
                        (long long)options->total_steps);
-    if (o->search && options->clip > 0)
-        return sw_fail(SW_ERR_ARGUMENT, "line search %s: it needs the gradient without clipping; set clip to 0",
-                       o->search->name);
     o->clip = options->clip;
     o->seed = options->seed;
     o->total = options->total_steps;

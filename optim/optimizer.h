@@ -68,10 +68,6 @@ enum { SWO_SCHEDULES = 4, SWO_GROUPS = 64 };
 
 /* ---- The optimizer ---- */
 
-/* The cause of a skipped step: Inf or NaN in the gradient; a line search that found no step; SW_SKIPPED from a rule or
- * from `sample` of an estimator. */
-typedef enum swo_skip_cause { SWO_SKIP_GRADIENT = 0, SWO_SKIP_SEARCH, SWO_SKIP_RULE, SWO_SKIP_SAMPLE } swo_skip_cause;
-
 /* The source of the length of the run. sw_train replaces a length that it set itself or that was read from a file, but
  * not one that the program set. */
 typedef enum swo_length { SWO_LENGTH_NONE = 0, SWO_LENGTH_TRAIN, SWO_LENGTH_FILE, SWO_LENGTH_PROGRAM } swo_length;
@@ -105,12 +101,16 @@ struct sw_optim {
     double search_option[SW_MAX_OPTIONS];
     double search_scalar[SW_MAX_SCALARS], search_saved[SW_MAX_SCALARS];
     void *direction, *trial, *trial_gradient;
+    /* trial_gradient holds, until the first trial, the gradient of the loss at x, and true_value is its value: kept if
+     * the rules get another gradient. */
+    bool true_known;
+    double true_value;
     /* copies that undo a step (rollback.c) */
     void *x_before;
     char **slot_before; /* [groups × SW_MAX_SLOTS] */
     bool has_copies;    /* the copies contain the values before this step */
-    uint64_t seen;      /* the version of x after the last step */
-    void *x_low;        /* for the coming step: see swo_x_low */
+    uint64_t seen;    /* the version of x after the last step */
+    void *x_low;      /* for the coming step: see swo_x_low */
     /* estimator */
     swo_estimate *estimate;
     const sw_objective *objective; /* bound by the first sw_optim_minimize */
@@ -135,10 +135,10 @@ struct sw_optim {
     int64_t steps, skipped, samples, total, per_epoch;
     /* skipped_steps.c; not saved: in a resumed run the count begins at 0 */
     int64_t skipped_in_a_row;
-    int64_t most_skipped;      /* the number of skipped steps in a row that is an error; 0: 100. sw_train sets it */
-    swo_skip_cause skip_cause; /* of the last skipped step */
-    const char *skip_name;     /* the name of the search, rule or estimator that skipped it */
-    swo_length length;         /* the source of `total` */
+    int64_t most_skipped;     /* the number of skipped steps in a row that is an error; 0: 100. sw_train sets it */
+    sw_skip_cause skip_cause; /* of the last skipped step */
+    const char *skip_name;    /* the name of the search, rule or estimator that skipped it */
+    swo_length length;        /* the source of `total` */
     double norm, saved_norm;
     bool wants_penalized;  /* steps compute penalized_norm */
     double penalized_norm; /* of the last step taken: the norm of the gradient including the penalties of the rules */

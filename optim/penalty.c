@@ -51,9 +51,28 @@ double swo_penalty_in_step(const sw_optim *o) {
 
 double swo_lr_for(const sw_optim *o, double penalty) {
     const sw_estimate *e = &o->estimate->e;
+    while (e->inner && !SWO_ESTIMATOR_HAS(e->method, lr_with) && e->lr == e->inner->lr)
+        e = e->inner; /* a wrapper hands on the step size of the inner estimator */
     return o->objective && SWO_ESTIMATOR_HAS(e->method, lr_with) && penalty != e->penalty
                ? e->method->lr_with(e, penalty)
                : e->lr;
+}
+
+double swo_penalty_at(const sw_optim *o, const void *x, const void *d, double *slope) {
+    double value = 0;
+    for (int i = 0; i < o->groups; i++) {
+        const swo_group *group = &o->group[i];
+        const double decay = swo_group_penalty_in_step(group);
+        for (int k = 0; decay > 0 && k < group->stretches; k++) {
+            const int64_t count = group->stretch[k].count;
+            const size_t at = (size_t)group->stretch[k].offset * swo_size(o);
+            const char *here = (const char *)x + at;
+            value += decay / 2 * sw_vector_dot(o->type, count, here, here);
+            if (slope)
+                *slope += decay * sw_vector_dot(o->type, count, here, (const char *)d + at);
+        }
+    }
+    return value;
 }
 
 /* ---- l1 and bounds ---- */

@@ -13,6 +13,8 @@ double swo_penalty_in_step(const sw_optim *o);
 double swo_group_penalty_in_step(const swo_group *group);
 /* The value of lr=auto for parameters with this penalty. */
 double swo_lr_for(const sw_optim *o, double penalty);
+/* The penalty λ/2 ‖x‖² of this step, frozen parameters excluded. Unless slope is NULL, adds its derivative along d. */
+double swo_penalty_at(const sw_optim *o, const void *x, const void *d, double *slope);
 bool swo_adds_to_objective(const sw_optim *o); /* a penalty, l1 or bounds */
 /* As sw_estimate_penalized_norm (estimator.h). */
 sw_status swo_penalized_norm(sw_optim *o, const void *x, void *g, double *norm);

@@ -199,7 +199,7 @@ sw_status sw_rule_register(const sw_rule *r) {
 }
 
 sw_status sw_estimator_register(const sw_estimator *e) {
-    if (e && !e->estimate)
+    if (e && !e->estimate && !(e->flags & SW_ESTIMATOR_WRAPPER))
         return sw_fail(SW_ERR_ARGUMENT, "register: estimator %s has no estimate", e->name);
     if (e)
         SW_TRY(registry_check_tables(SWO_ESTIMATOR, e->name, e->options, e->slots, e->scalars));

@@ -12,7 +12,7 @@
 
 /* The status of begin or decide, which may skip the step. */
 static sw_status rules_status(sw_optim *o, const sw_rule *rule, const char *function, sw_status status) {
-    return swo_skipped_by(o, SWO_SKIP_RULE, rule->name, swo_method_status("rule", rule->name, function, true, status));
+    return swo_skipped_by(o, SW_SKIP_RULE, rule->name, swo_method_status("rule", rule->name, function, true, status));
 }
 
 static sw_status rules_measure(sw_optim *o, const void *g) {

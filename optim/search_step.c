@@ -6,6 +6,7 @@
 #include "optim/method_status.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
+#include "optim/penalty.h"
 #include "optim/rollback.h"
 #include "optim/run_rules.h"
 #include "optim/skipped_steps.h"
@@ -51,11 +52,39 @@ static sw_status search_find_direction(sw_optim *o, const void *g, double *large
     return status;
 }
 
+/* ---- The objective along the direction ---- */
+
+void swo_search_keep_gradient(sw_optim *o, const void *g) {
+    if (o->true_known || !(o->estimate->flags & SW_ESTIMATOR_DIRECT))
+        return;
+    memcpy(o->trial_gradient, g, (size_t)o->dim * swo_size(o));
+    o->true_value = o->estimate->e.value;
+    o->true_known = true;
+}
+
+/* Value and slope at x. g: the gradient that the rules received. */
+static sw_status search_start(sw_optim *o, const void *g, double *value, double *slope) {
+    sw_estimate *e = &o->estimate->e;
+    const void *gradient = g;
+    *value = e->value;
+    if (!o->true_known && !(o->estimate->flags & SW_ESTIMATOR_DIRECT)) { /* a wrapper that did not evaluate at x */
+        SW_TRY(sw_estimate_gradient(e, o->x_before, e->ids, e->count, &o->true_value, o->trial_gradient));
+        o->true_known = true;
+    }
+    if (o->true_known) {
+        gradient = o->trial_gradient;
+        *value = o->true_value;
+    }
+    *slope = sw_vector_dot(o->type, o->dim, gradient, o->direction);
+    *value += swo_penalty_at(o, o->x_before, o->direction, slope);
+    return SW_OK;
+}
+
 /* Chooses the step size along the direction; 0 at a stationary point. */
-static sw_status search_choose(sw_optim *o, double slope, double initial, double *alpha) {
+static sw_status search_choose(sw_optim *o, double value, double slope, double initial, double *alpha) {
     sw_search s = {.option = o->search_option,
                    .scalar = o->search_scalar,
-                   .value = o->estimate->e.value,
+                   .value = value,
                    .slope = slope,
                    .initial = initial,
                    .optim = o};
@@ -65,23 +94,24 @@ static sw_status search_choose(sw_optim *o, double slope, double initial, double
                        "%g)",
                        o->search->name, slope);
     return swo_skipped_by(
-        o, SWO_SKIP_SEARCH, o->search->name,
+        o, SW_SKIP_SEARCH, o->search->name,
         swo_method_status("line search", o->search->name, "search", true, o->search->search(&s, alpha)));
 }
 
 sw_status swo_search_step(sw_optim *o, const void *g) {
     size_t bytes = (size_t)o->dim * swo_size(o);
     void *x = sw_params_x(o->params);
-    double largest, alpha = 0;
+    double largest, value = NAN, slope = NAN, alpha = 0;
     memcpy(o->x_before, x, bytes);
     swo_rollback_slots(o, false);
     sw_status status = search_find_direction(o, g, &largest);
-    const double slope = sw_vector_dot(o->type, o->dim, g, o->direction);
     swo_bounds_forget(o);
+    if (status == SW_OK)
+        status = search_start(o, g, &value, &slope);
     if (status == SW_OK && slope == 0)
         return SW_OK; /* at a stationary point, x does not change */
     if (status == SW_OK)
-        status = search_choose(o, slope, largest, &alpha);
+        status = search_choose(o, value, slope, largest, &alpha);
     if (status == SW_OK) {
         sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, x);
         status = swo_guard_search(o);
@@ -100,11 +130,13 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
     if (slope)
         *slope = NAN;
     sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
-    if (!slope)
-        return sw_estimate_value(e, o->trial, e->ids, e->count, value);
-    sw_status status = sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient);
+    const sw_status status = slope
+                                 ? sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient)
+                                 : sw_estimate_value(e, o->trial, e->ids, e->count, value);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;
-    *slope = sw_vector_dot(o->type, o->dim, o->trial_gradient, o->direction);
+    if (slope)
+        *slope = sw_vector_dot(o->type, o->dim, o->trial_gradient, o->direction);
+    *value += swo_penalty_at(o, o->trial, o->direction, slope);
     return SW_OK;
 }

@@ -2,7 +2,7 @@
 #include "optim/skipped_steps.h"
 #include "optim/optimizer.h"
 
-sw_status swo_skipped_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status) {
+sw_status swo_skipped_by(sw_optim *o, sw_skip_cause cause, const char *name, sw_status status) {
     if (status == SW_SKIPPED) {
         o->skip_cause = cause;
         o->skip_name = name;
@@ -12,16 +12,16 @@ sw_status swo_skipped_by(sw_optim *o, swo_skip_cause cause, const char *name, sw
 
 sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which) {
     switch (o->skip_cause) {
-    case SWO_SKIP_SEARCH:
+    case SW_SKIP_SEARCH:
         return sw_fail(SW_ERR_NONFINITE,
                        "%s: %s were skipped, because line search %s found no step: the loss may be at a minimum up to "
                        "the rounding of %s (then end the run at the first skipped step), or its gradient may be wrong "
                        "(sw_gradcheck)",
                        who, which, o->skip_name, sw_dtype_name(o->type));
-    case SWO_SKIP_RULE:
+    case SW_SKIP_RULE:
         return sw_fail(SW_ERR_NONFINITE, "%s: %s were skipped by rule %s, whose begin or decide returned SW_SKIPPED",
                        who, which, o->skip_name);
-    case SWO_SKIP_SAMPLE:
+    case SW_SKIP_SAMPLE:
         return sw_fail(SW_ERR_NONFINITE, "%s: %s were skipped by estimator %s, whose sample returned SW_SKIPPED", who,
                        which, o->skip_name);
     default:

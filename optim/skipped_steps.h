@@ -5,7 +5,7 @@
 #include "optim/optimizer.h"
 
 /* Records the cause if the status is SW_SKIPPED. Returns the status. */
-sw_status swo_skipped_by(sw_optim *o, swo_skip_cause cause, const char *name, sw_status status);
+sw_status swo_skipped_by(sw_optim *o, sw_skip_cause cause, const char *name, sw_status status);
 /* Counts a step that ended with this status. Returns the status, or SW_ERR_NONFINITE if too many steps in a row were
  * skipped. */
 sw_status swo_count_skipped(sw_optim *o, sw_status status);

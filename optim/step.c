@@ -30,11 +30,11 @@ static sw_status step_sample(sw_optim *o, swo_estimate *e) {
     s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
     s->draws = o->draws;
     s->x_written = o->seen != sw_params_version(o->params);
-    s->value = s->weight = NAN;
+    s->value = s->weight = e->norm = NAN;
     if (e->inner)
         s->lr = NAN; /* that of the inner estimator, which may change from step to step */
     if (s->method->sample)
-        return swo_skipped_by(o, SWO_SKIP_SAMPLE, s->method->name,
+        return swo_skipped_by(o, SW_SKIP_SAMPLE, s->method->name,
                               swo_method_status("estimator", s->method->name, "sample", true, s->method->sample(s)));
     if (e->inner) {
         s->ids = s->inner->ids;
@@ -65,6 +65,35 @@ static sw_status step_commit(swo_estimate *e) {
                                           "was taken",
                                           e->e.method->name)
                                 : swo_method_status("estimator", e->e.method->name, "commit", false, status);
+}
+
+/* Inside a wrapper the gradient of the step is not what the tables have computed. */
+static sw_status step_fits(const sw_optim *o, swo_estimate *e) {
+    if (e->inner)
+        SW_TRY(step_fits(o, e->inner));
+    if (!SWO_ESTIMATOR_HAS(e->e.method, fits))
+        return SW_OK;
+    const double norm = e == o->estimate ? o->norm : isnan(e->norm) ? INFINITY : e->norm;
+    return swo_method_status("estimator", e->e.method->name, "fits", false, e->e.method->fits(&e->e, norm));
+}
+
+static void step_tell_skipped(sw_optim *o, swo_estimate *e) {
+    if (e->inner)
+        step_tell_skipped(o, e->inner);
+    e->e.skip_cause = o->skip_cause;
+    if (SWO_ESTIMATOR_HAS(e->e.method, skipped))
+        e->e.method->skipped(&e->e);
+}
+
+/* Scalars are those before the step. Returns SW_SKIPPED, or an error of a method's `skipped`. */
+static sw_status step_skipped(sw_optim *o) {
+    const uint64_t failures = sw_failure_count();
+    step_tell_skipped(o, o->estimate);
+    sw_status status = sw_failure_count() != failures ? sw_last_failure() : swo_check_estimates(o);
+    if (status == SW_OK)
+        return SW_SKIPPED;
+    swo_rollback_scalars(o, true);
+    return status;
 }
 
 /* ---- From the final gradient on ---- */
@@ -144,14 +173,16 @@ static sw_status step_update(sw_optim *o, void *g) {
     SW_TRY(swo_step_options(o));
     if (o->wants_penalized)
         SW_TRY(step_penalized_norm(o, g));
-    if (o->clip > 0 && o->norm > o->clip)
+    if (o->clip > 0 && o->norm > o->clip) {
+        if (o->search)
+            swo_search_keep_gradient(o, g);
         SW_TRY(step_clip(o, g));
+    }
     SW_TRY(swo_prepare_average(o)); /* reports wrong options before x changes */
     SW_TRY(sw_gradient_check_buffers(sw_params_gradient(o->params), NULL, NAN, o->average ? &o->buffer_norm : NULL));
     swo_start_slots(o, false);
-    for (swo_estimate *e = o->estimate; e; e = e->inner)
-        if (o->objective && SWO_ESTIMATOR_HAS(e->e.method, fits))
-            SW_TRY(swo_method_status("estimator", e->e.method->name, "fits", false, e->e.method->fits(&e->e, o->norm)));
+    if (o->objective)
+        SW_TRY(step_fits(o, o->estimate));
     o->x_low = swo_x_low(o);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
         swo_bounds_forget(o); /* the program has written to x, or swo_start_slots to the states */
@@ -180,6 +211,8 @@ static sw_status step_finish(sw_optim *o, sw_status status) {
         swo_bounds_forget(o);
         swo_start_slots(o, true);
     }
+    if (status == SW_SKIPPED && o->objective)
+        status = step_skipped(o);
     return swo_count_skipped(o, status);
 }
 
@@ -210,7 +243,7 @@ sw_status sw_optim_step(sw_optim *o) {
         return status == SW_OK ? SW_ERR_MEMORY : status;
     }
     swo_rollback_scalars(o, false);
-    o->skip_cause = SWO_SKIP_GRADIENT;   /* unless another one is noted */
+    o->skip_cause = SW_SKIP_GRADIENT;    /* unless another one is noted */
     swo_zero_frozen_of(o, o->g_type, g); /* a parameter may have been frozen after sw_backward */
     status = sw_vector_norm(o->g_type, o->dim, g, &o->norm);
     if (status == SW_OK)
@@ -237,7 +270,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         SW_TRY(swo_options_in_steps(o, o->search->name, o->search->options, &o->search_values, 0, o->search_option));
     SW_TRY(swo_step_options_before_estimate(o));
     swo_rollback_scalars(o, false);
-    o->skip_cause = SWO_SKIP_GRADIENT; /* unless another one is noted */
+    o->skip_cause = SW_SKIP_GRADIENT; /* unless another one is noted */
     o->draws++;
     sw_status status = step_sample(o, o->estimate);
     if (status != SW_OK)
@@ -246,15 +279,15 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     o->norm = NAN;
     sw_gradient_drop_statistics(gradient); /* of passes that the program ran by itself */
     o->statistics_of = 0;
-    status = swo_method_status("estimator", e->method->name, "estimate", true,
-                               e->method->estimate(e, sw_params_x(o->params), g));
+    o->true_known = false;
+    status = swo_estimate_compute(e, sw_params_x(o->params), g);
     if (value)
         *value = e->value;
     o->loss_weight = isnan(e->weight) ? (double)e->count : e->weight;
     if (status == SW_OK)
         status = swo_check_estimates(o);
     if (status == SW_OK) {
-        if (e->method->flags & SW_ESTIMATOR_DIRECT)
+        if (o->estimate->flags & SW_ESTIMATOR_DIRECT)
             o->norm = e->gradient_norm;
         else /* tables and snapshots may contain gradients of parameters that were frozen later */
             swo_zero_frozen(o, g);

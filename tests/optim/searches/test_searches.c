@@ -518,8 +518,6 @@ static void test_searches_refuse_wrong_options(void **state) {
             "evaluate");
     refused(p, (sw_optim_options){.schedule = "armijo", .rule = "crooked"},
             "line search armijo: the step of rule crooked is not its learning rate times a direction");
-    refused(p, (sw_optim_options){.schedule = "armijo", .clip = 1},
-            "line search armijo: it needs the gradient without clipping; set clip to 0");
     const sw_optim_options how = {.size = sizeof how, .schedule = "wolfe"};
     sw_optim *o = sw_optim_new_with_options(p->params, &how);
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);

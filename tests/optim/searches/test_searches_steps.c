@@ -1,5 +1,5 @@
-/* Steps with a line search: no search from a stationary point, no search with clip, and every slot is restored if the
- * search finds no step. */
+/* Steps with a line search: no search from a stationary point, and every slot is restored if the search finds no
+ * step. */
 #include "shaped_rule.h"
 
 static int searched;
@@ -14,14 +14,6 @@ static const sw_line_search eager = {.size = sizeof(sw_line_search), .name = "ea
 static int register_all(void **state) {
     (void)state;
     return sw_line_search_register(&eager) != SW_OK || sw_rule_register(&shaped) != SW_OK;
-}
-
-static void test_search_refuses_clipping(void **state) {
-    (void)state;
-    sw_params *p = small_params(SW_F64);
-    options_refused(p, (sw_optim_options){.rule = "sgd", .schedule = "eager", .clip = 1},
-                    "line search eager: it needs the gradient without clipping; set clip to 0");
-    sw_params_free(p);
 }
 
 static void test_stationary_point_is_not_searched(void **state) {
@@ -97,7 +89,6 @@ static void test_search_that_gives_up_restores_every_slot(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_search_refuses_clipping),
         TEST(test_stationary_point_is_not_searched),
         TEST(test_search_that_gives_up_restores_every_slot),
     };
