@@ -18,7 +18,7 @@ static double bounds_limit(sw_dtype type) {
 }
 
 bool swo_rule_has_reach(const sw_rule *r) {
-    return SWO_RULE_HAS(r, reach);
+    return r->unit != SW_UNIT_VECTOR && SWO_RULE_HAS(r, reach);
 }
 
 static bool bounds_average_has_reach(const sw_average *a) {

@@ -174,9 +174,13 @@ static sw_status walk_group(swo_walk *v, const sw_optim *o, int index) {
     snprintf(where, sizeof where, "group%d", index);
     for (int k = 0; k < g->params; k++)
         for (int s = 0; slots && slots[s].name; s++)
-            if (g->slot[s])
+            if (g->slot[s] && !g->whole[s])
                 SW_TRY(walk_vector(v, swo_param_slot(o, g, k, s), &slots[s], "optim.slot.%s.%s", g->param[k]->name,
                                    slots[s].name));
+    for (int s = 0; slots && slots[s].name; s++)
+        if (g->slot[s] && g->whole[s])
+            SW_TRY(walk_vector(v, swo_slot_vector(o, &slots[s], g->slot[s], g->slot_count[s]), &slots[s],
+                               "optim.%s.slot.%s", where, slots[s].name));
     SW_TRY(walk_scalars(v, where, g->rule->scalars, g->scalar, 0, 0));
     SW_TRY(walk_options(v, where, g->rule->options, g->effective, &g->base));
     if (g->rule->point) /* `point` may read the coefficients of the last step */
@@ -219,12 +223,24 @@ static sw_status walk_average(swo_walk *v, sw_optim *o) {
     return SW_OK;
 }
 
+/* Whether the program has written to x since the last step that was taken: rules of unit VECTOR then forget what they
+ * remember of x and g, and a resumed run must do the same. Other rules do not read it. */
+static sw_status walk_x_written(swo_walk *v, sw_optim *o) {
+    static const double none = 0;
+    double written = o->x_written != 0 || (o->steps > 0 && o->seen != sw_params_version(o->params));
+    bool any = false;
+    for (int i = 0; i < o->groups; i++)
+        any |= o->group[i].rule->unit == SW_UNIT_VECTOR;
+    return any ? walk_number(v, v->out ? &written : &o->x_written, &none, "optim.x_written") : SW_OK;
+}
+
 sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
     static const double none = 0;
     for (int i = 0; i < o->groups; i++)
         SW_TRY(walk_group(v, o, i));
     SW_TRY(walk_estimator(v, o));
     SW_TRY(walk_average(v, o));
+    SW_TRY(walk_x_written(v, o));
     if (o->search)
         SW_TRY(walk_scalars(v, "search", o->search->scalars, o->search_scalar, 0, 0));
     /* The losses since the last evaluation of sw_train; files of earlier versions do not have them. */

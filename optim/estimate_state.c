@@ -25,11 +25,10 @@ void sw_estimate_zero_frozen(const sw_estimate *e, void *g) {
 }
 
 int64_t sw_estimate_frozen_set(const sw_estimate *e) {
-    const int64_t prime = 9007199254740881; /* the largest prime below 2^53 */
-    int64_t bits = 0;
+    int64_t set = 0;
     for (int i = 0; i < sw_params_count(e->params); i++)
-        bits = (2 * bits + sw_params_at(e->params, i)->frozen) % prime;
-    return bits;
+        set = swo_frozen_set_add(set, sw_params_at(e->params, i)->frozen);
+    return set;
 }
 
 double sw_estimate_penalty_now(const sw_estimate *e) {

@@ -9,6 +9,11 @@ void swo_zero_frozen(const sw_optim *o, void *g);
 /* The same for a vector of another type than that of x. */
 void swo_zero_frozen_of(const sw_optim *o, sw_dtype type, void *g);
 
+/* A set of frozen parameters as an integer below 2^53, parameter by parameter from 0 on (sw_estimate_frozen_set). */
+static inline int64_t swo_frozen_set_add(int64_t set, bool frozen) {
+    return (2 * set + frozen) % 9007199254740881; /* the largest prime below 2^53 */
+}
+
 /* Finds the frozen parameters with Inf or NaN, and a bound of the norm of the finite elements of frozen parameters. */
 void swo_frozen_read(sw_optim *o);
 /* For the elements of frozen parameters that are not finite: sets the states of the average to 0, or the point to x. */

@@ -9,6 +9,7 @@
 #include "optim/selector.h"
 #include "optim/spec.h"
 #include "optim/stretches.h"
+#include "optim/vector_step.h"
 
 #include <string.h>
 
@@ -79,7 +80,14 @@ static int group_index_of(const sw_optim *o, const sw_param *p) {
 static sw_status group_make_slot(sw_optim *o, swo_group *group, int i) {
     const sw_slot *slot = &group->rule->slots[i];
     group->slot_count[i] = group->dim;
-    if (slot->count) {
+    if (slot->count && swo_vector_is(group)) {
+        const sw_slot_sizes sizes = {.dim = group->dim, .option = group->base.value, .type = o->type};
+        group->slot_count[i] = slot->count(&sizes);
+        group->whole[i] = true;
+        if (group->slot_count[i] < 0)
+            return sw_fail(SW_ERR_ARGUMENT, "rule %s: slot %s has no size: its count returned %lld", group->rule->name,
+                           slot->name, (long long)group->slot_count[i]);
+    } else if (slot->count) {
         int64_t *bound = group->sized[i] = sw_alloc_array(group->params + 1, sizeof *bound);
         if (!bound)
             return SW_ERR_MEMORY;
@@ -128,6 +136,17 @@ static sw_status group_fill(sw_optim *o, int index) {
     return swo_parts_list(o, group);
 }
 
+/* The most that a call of the rule needs. */
+static size_t group_workspace(const sw_optim *o, const swo_group *group) {
+    size_t most = 0, sum = 0;
+    for (int k = 0; group->rule->workspace && k < group->params; k++) {
+        const size_t bytes = group->rule->workspace(group->param[k], o->type);
+        most = bytes > most ? bytes : most;
+        sum += bytes;
+    }
+    return swo_vector_is(group) ? sum : most;
+}
+
 sw_status swo_groups_fill(sw_optim *o) {
     size_t workspace = 0;
     for (int i = 0; i < sw_params_count(o->params); i++) {
@@ -142,10 +161,10 @@ sw_status swo_groups_fill(sw_optim *o) {
         o->rules_point |= group->rule->point != NULL;
         o->rules_parts |= group->parts > 0;
         o->rules_accepted |= SWO_RULE_HAS(group->rule, accepted);
-        for (int k = 0; group->rule->workspace && k < group->params; k++) {
-            size_t bytes = group->rule->workspace(group->param[k], o->type);
-            workspace = bytes > workspace ? bytes : workspace;
-        }
+        const size_t bytes = group_workspace(o, group);
+        workspace = bytes > workspace ? bytes : workspace;
+        if (swo_vector_is(group))
+            SW_TRY(swo_vector_alloc(o, group));
     }
     if (workspace && !(o->workspace = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, workspace)))
         return SW_ERR_MEMORY;
@@ -164,6 +183,7 @@ void swo_groups_free(sw_optim *o) {
         swo_group *group = &o->group[i];
         for (int s = 0; s < SW_MAX_SLOTS; s++)
             sw_free(group->slot[s]), sw_free(group->sized[s]);
+        swo_vector_free(group);
         sw_free(group->stretch);
         sw_free(group->part);
         sw_free(group->param);

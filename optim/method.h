@@ -71,10 +71,11 @@ typedef struct sw_slot {
     const char *name;
     sw_slot_start start;
     sw_slot_type type;
-    /* Returns the number of elements; NULL: dim. Estimators, averages and rules of unit TENSOR may have it; a rule is
-     * asked for each parameter (a Shampoo-like rule returns rows²). Rules of unit ELEMENT have one element for each
-     * element of x. A rule with `count` cannot have `measure` or `point`, because these functions process many
-     * parameters in one call. A slot that starts as x has dim elements. If the count of an average is 0, the slot is
+    /* Returns the number of elements; NULL: dim. Estimators, averages and rules of unit TENSOR or VECTOR may have it. A
+     * rule of unit TENSOR is asked for each parameter (a Shampoo-like rule returns rows²), a rule of unit VECTOR once,
+     * with the dim of its group (L-BFGS returns pairs·dim). Rules of unit ELEMENT have one element for each element of
+     * x. A rule with `count` cannot have `measure` or `point`, because these functions process stretches of x, to which
+     * such a slot has no parts. A slot that starts as x has dim elements. If the count of an average is 0, the slot is
      * NULL. */
     int64_t (*count)(const sw_slot_sizes *sizes);
     /* Whether the slot is made; if false, it is NULL (`start` of an estimator may still make it: see
@@ -88,8 +89,8 @@ typedef struct sw_slot {
 /* ---- A step ---- */
 
 /* The argument of the functions of a rule or an average. A call processes either contiguous elements of x that share
- * all options, or one parameter; x, g and slot point to the first of these elements. Kernels (kernel.h) receive this
- * struct as `args`, and add their index to these pointers. */
+ * all options, or one parameter, or all parameters of a group (SW_UNIT_VECTOR); x, g and slot point to the first of
+ * these elements. Kernels (kernel.h) receive this struct as `args`, and add their index to these pointers. */
 typedef struct sw_step {
     int64_t step;         /* the number of this step, from 1; it counts the steps of the optimizer, including those in
                            * which a parameter was frozen */
@@ -102,12 +103,17 @@ typedef struct sw_step {
     void *x;
     const void *g;
     void *slot[SW_MAX_SLOTS];
-    void *out;             /* the output of `point` */
+    void *out;             /* the output of `point`, and of `vector`: the direction */
     const sw_param *param; /* SW_UNIT_TENSOR: the parameter to process; else NULL */
-    void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes; in `part` the worker's scratch */
+    void *workspace;       /* SW_UNIT_TENSOR: workspace(param, type) bytes; in `part` the worker's scratch;
+                            * SW_UNIT_VECTOR: the sum of workspace(param, type) over the parameters of the group */
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
     void *group;           /* private, for sw_step_run */
     sw_dtype g_type;       /* of g: `type`, or f16 or bf16 if the rule reads them (SW_RULE_16_BIT in rule.h) */
+    /* In `vector`; otherwise 0. What the rule remembers of x and g does not belong to this step if the program has
+     * written to x, or if frozen_set differs from its value in the last step. */
+    int64_t frozen_set; /* the set of frozen parameters of the group, as an integer below 2^53: keep it in a scalar */
+    bool x_written;     /* the program has written to x since the last step that was taken */
 } sw_step;
 
 /* Runs a kernel over the elements of all parameters of a group that are not frozen. Only `accepted` and `adopted` of a

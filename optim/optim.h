@@ -157,6 +157,8 @@ SW_API sw_optim_memory sw_optim_bytes(const sw_optim *optim);
  * is no such name, data is NULL, or the number is NaN, without an error. */
 /* The part of a rule's slot ("m") for a parameter, in the shape of the parameter. */
 SW_API sw_array sw_optim_param_slot(const sw_optim *optim, const sw_param *param, const char *slot);
+/* A slot of a rule of unit VECTOR whose size the rule determines (a history), as a vector; groups are counted from 0. */
+SW_API sw_array sw_optim_group_slot(const sw_optim *optim, int group, const char *slot);
 /* A slot of the estimator, of its inner estimators, or of the average ("ema"), as a vector. */
 SW_API sw_array sw_optim_slot(const sw_optim *optim, const char *slot);
 /* A scalar of the rule of a group ("d"); with group -1, of the estimator, the line search or the average. */

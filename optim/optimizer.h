@@ -34,6 +34,7 @@ typedef struct swo_group {
     int64_t dim; /* the number of elements of its parameters */
     char *slot[SW_MAX_SLOTS];
     int64_t slot_count[SW_MAX_SLOTS];
+    bool whole[SW_MAX_SLOTS]; /* unit VECTOR: the rule gives the size of the slot, which has no parts */
     int64_t
         *sized[SW_MAX_SLOTS]; /* [params + 1]: for slots with `count`, the offsets of the parts of the parameters and
                                    * the end; NULL: the offsets are slot_at */
@@ -50,6 +51,8 @@ typedef struct swo_group {
     double parts_cost;
     size_t part_bytes; /* scratch of a worker */
     sw_optim *optim;   /* whose group it is, for sw_step_run */
+    char *direction;           /* unit VECTOR: [dim], of the coming step */
+    char *packed_x, *packed_g; /* [dim]: copies for a group that is not one stretch; NULL until they are needed */
 } swo_group;
 
 /* Whether a rule has the member, which may be NULL: those of earlier versions end before it. */
@@ -109,6 +112,7 @@ struct sw_optim {
     void *x_before;
     char **slot_before; /* [groups × SW_MAX_SLOTS] */
     bool has_copies;    /* the copies contain the values before this step */
+    double x_written; /* 1: the program has written to x since the last step that was taken; of steps after the first */
     uint64_t seen;    /* the version of x after the last step */
     void *x_low;      /* for the coming step: see swo_x_low */
     /* estimator */

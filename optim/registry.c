@@ -162,18 +162,22 @@ static sw_status registry_check_tables(swo_kind kind, const char *name, const sw
     return SW_OK;
 }
 
-/* What updates a parameter: a kernel, or a function of the parameter or of its parts. */
+/* What updates a parameter: a kernel, or a function of the parameter, of its parts or of the whole group. */
 static sw_status registry_check_update(const sw_rule *r) {
     const bool part = SWO_RULE_HAS(r, part), parts = SWO_RULE_HAS(r, parts);
     if (part != parts)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %s; the update in parts needs parts and part", r->name,
                        part ? "part and no parts" : "parts and no part");
-    if (part && r->unit == SW_UNIT_ELEMENT)
+    if (part && r->unit != SW_UNIT_TENSOR)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has parts, which need unit TENSOR", r->name);
-    if (r->unit == SW_UNIT_ELEMENT ? !r->update : !r->tensor && !part)
-        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has no %s", r->name,
-                       r->unit == SW_UNIT_ELEMENT ? "update" : "tensor or part");
-    return SW_OK;
+    const char *missing = NULL;
+    switch (r->unit) {
+    case SW_UNIT_ELEMENT: missing = r->update ? NULL : "update"; break;
+    case SW_UNIT_TENSOR: missing = r->tensor || part ? NULL : "tensor or part"; break;
+    case SW_UNIT_VECTOR: missing = SWO_RULE_HAS(r, vector) ? NULL : "vector"; break;
+    default: missing = "unit of sw_unit"; break;
+    }
+    return missing ? sw_fail(SW_ERR_ARGUMENT, "register: rule %s has no %s", r->name, missing) : SW_OK;
 }
 
 sw_status sw_rule_register(const sw_rule *r) {
@@ -181,7 +185,7 @@ sw_status sw_rule_register(const sw_rule *r) {
         SW_TRY(registry_check_update(r));
     for (int i = 0; r && r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
-            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: count requires unit TENSOR",
+            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: count requires unit TENSOR or VECTOR",
                            r->slots[i].name, r->name);
     for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
         if (r->slots[i]

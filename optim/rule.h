@@ -10,7 +10,8 @@ extern "C" {
 
 typedef enum sw_unit {
     SW_UNIT_ELEMENT = 0, /* elementwise: the kernel `update` processes contiguous ranges of x */
-    SW_UNIT_TENSOR       /* `tensor` processes one parameter per call, `part` one part of a parameter */
+    SW_UNIT_TENSOR,      /* `tensor` processes one parameter per call, `part` one part of a parameter */
+    SW_UNIT_VECTOR       /* `vector` computes a direction for all parameters of a group in one call */
 } sw_unit;
 
 enum {
@@ -56,8 +57,8 @@ typedef struct sw_rule {
     sw_unit unit;
     unsigned flags;
     /* The following functions are called for each group in each step, in this order. All except `update`, or
-     * `tensor` or `part`, may be NULL. Only `begin` and `decide` may return SW_SKIPPED. The hooks at the end of the
-     * struct are called before and after them. */
+     * `tensor` or `part`, or `vector`, whichever the unit names, may be NULL. Only `begin` and `decide` may return
+     * SW_SKIPPED. The hooks at the end of the struct are called before and after them. */
     sw_status (*begin)(sw_step *step);
     const sw_kernels *measure; /* adds to its sums, from x, g and slots, which it does not change */
     int sums;                  /* the number of these sums: 0 to SW_MAX_SUMS */
@@ -133,7 +134,34 @@ typedef struct sw_rule {
      * process elements. It may write scalars and slots, but not x. If it fails, or if a scalar or a slot is Inf or NaN
      * afterwards, x, the slots and the scalars are restored. It must not return SW_SKIPPED. */
     sw_status (*adopted)(sw_step *step);
+
+    /* SW_UNIT_VECTOR: computes a direction d from the gradient of all parameters of the group. step->x, step->g and
+     * step->out are vectors of step->count elements: all parameters of the group, without gaps, in the order of the
+     * parameter vector. Slots without `count` have the same layout. x and g must not be changed. The elements of frozen
+     * parameters are 0 in x and g, and are ignored in d. The function writes d to `out`, and the pipeline then computes
+     *     x ← x + lr d
+     * with the rule's option lr (1 if it has none), or with the factor that a line search chooses: set SW_RULE_LINEAR.
+     * The slots are state, and are restored if the step is not taken. For this purpose every step copies x and the
+     * slots, so that `reach` is not needed and is not called. With SW_RULE_PENALTY, d is a direction for the gradient
+     * g + λx, which the function computes itself. It must not return SW_SKIPPED. */
+    sw_status (*vector)(sw_step *step);
 } sw_rule;
+
+/* ---- Vectors of a step ----
+ *
+ * For rules of unit VECTOR, whose code reads like the equation with them. a, b, x and y are vectors of step->count
+ * elements of the parameters' type: x, g, out, slots without `count`, rows of slots. Threads share long vectors; the
+ * results have the same bits for every number of threads. */
+
+/* The inner product ⟨a, b⟩, computed in f64 and added in the order of tiles. */
+SW_API double sw_step_dot(const sw_step *step, const void *a, const void *b);
+/* y ← y + alpha x */
+SW_API void sw_step_axpy(const sw_step *step, double alpha, const void *x, void *y);
+/* y ← alpha x; y may be x. With alpha = 1 it is a copy. */
+SW_API void sw_step_scale(const sw_step *step, double alpha, const void *x, void *y);
+/* Row i of a slot of the parameters' type that holds several vectors, one after the other: its `count` returns a
+ * multiple of dim. */
+SW_API void *sw_step_row(const sw_step *step, void *slot, int64_t i);
 
 /* Registers a rule; finds one by name or by index: see Registration in method.h. */
 SW_API sw_status sw_rule_register(const sw_rule *rule);

@@ -12,11 +12,15 @@ void *swo_slot_at(const sw_optim *o, const swo_group *group, int i, int64_t at) 
 }
 
 int swo_slot_parts(const swo_group *group, int i) {
-    return !group->slot[i] ? 0 : group->sized[i] ? group->params : group->stretches;
+    return !group->slot[i] ? 0 : group->whole[i] ? 1 : group->sized[i] ? group->params : group->stretches;
 }
 
 const char *swo_slot_part(const sw_optim *o, const swo_group *group, int i, int part, int64_t *count) {
     const size_t size = swo_slot_size(&group->rule->slots[i], o->type);
+    if (group->whole[i]) {
+        *count = group->slot_count[i];
+        return group->slot[i];
+    }
     if (!group->sized[i]) {
         *count = group->stretch[part].count;
         return group->slot[i] + (size_t)group->stretch[part].slot * size;
@@ -48,6 +52,8 @@ void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, cons
     s->out = o->point ? (char *)o->point + from : NULL;
     s->param = NULL;
     s->workspace = o->workspace;
+    s->frozen_set = 0;
+    s->x_written = false;
     s->x_low = o->x_low ? (char *)o->x_low + from : NULL;
     s->group = NULL;
 }

@@ -7,6 +7,7 @@
 #include "optim/rule_parts.h"
 #include "optim/rule_step.h"
 #include "optim/skipped_steps.h"
+#include "optim/vector_step.h"
 
 #include <string.h>
 
@@ -61,6 +62,12 @@ bool swo_rules_read(const sw_optim *o, sw_dtype type) {
 
 static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g) {
     const sw_rule *rule = group->rule;
+    if (rule->unit == SW_UNIT_VECTOR) {
+        SW_TRY(swo_vector_find_direction(o, group, g));
+        if (!o->search) /* which moves x itself */
+            swo_vector_move(o, group, sw_params_x(o->params));
+        return SW_OK;
+    }
     if (rule->unit == SW_UNIT_ELEMENT) {
         for (int k = 0; k < group->stretches; k++) {
             sw_step s;

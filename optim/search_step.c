@@ -10,6 +10,7 @@
 #include "optim/rollback.h"
 #include "optim/run_rules.h"
 #include "optim/skipped_steps.h"
+#include "optim/vector_step.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,6 +47,9 @@ static sw_status search_find_direction(sw_optim *o, const void *g, double *large
     sw_vector_axpby(o->type, o->dim, 1, x, -1, o->x_before, o->direction);
     swo_zero_frozen(o, o->direction); /* if they contain Inf, the difference is NaN */
     memcpy(x, o->x_before, (size_t)o->dim * swo_size(o));
+    for (int i = 0; i < o->groups && status == SW_OK; i++)
+        if (swo_vector_is(&o->group[i])) /* exact: where x has not moved, the difference is 0 */
+            swo_vector_move(o, &o->group[i], o->direction);
     for (int i = 0; i < o->groups; i++)
         if ((of = search_lr_of(&o->group[i])))
             *of = lr[i];

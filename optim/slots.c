@@ -27,7 +27,7 @@ sw_array sw_optim_param_slot(const sw_optim *o, const sw_param *param, const cha
         for (int k = 0; k < g->params; k++) {
             const sw_slot *slots = g->rule->slots;
             for (int s = 0; g->param[k] == param && slots && slots[s].name; s++)
-                if (strcmp(slots[s].name, slot) == 0 && g->slot[s])
+                if (strcmp(slots[s].name, slot) == 0 && g->slot[s] && !g->whole[s])
                     return swo_param_slot(o, g, k, s);
         }
     }
@@ -53,6 +53,14 @@ sw_array sw_optim_slot(const sw_optim *o, const char *slot) {
     }
     int i = o && slot && o->average ? slot_index(o->average->slots, slot) : -1;
     return i >= 0 ? swo_slot_vector(o, &o->average->slots[i], o->average_slot[i], o->average_count[i]) : (sw_array){0};
+}
+
+sw_array sw_optim_group_slot(const sw_optim *o, int group, const char *slot) {
+    if (!o || !slot || group < 0 || group >= o->groups)
+        return (sw_array){0};
+    const swo_group *g = &o->group[group];
+    const int i = slot_index(g->rule->slots, slot);
+    return i >= 0 && g->whole[i] ? swo_slot_vector(o, &g->rule->slots[i], g->slot[i], g->slot_count[i]) : (sw_array){0};
 }
 
 static bool scalar_find(const char *const *names, const double *values, uint32_t whole, const char *name, double *out) {

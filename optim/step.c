@@ -186,6 +186,8 @@ static sw_status step_update(sw_optim *o, void *g) {
     o->x_low = swo_x_low(o);
     if (o->seen != sw_params_version(o->params) || o->steps == 0)
         swo_bounds_forget(o); /* the program has written to x, or swo_start_slots to the states */
+    if (o->seen != sw_params_version(o->params) && o->steps > 0)
+        o->x_written = 1;
     sw_params_mark_changed(o->params);
     o->seen = sw_params_version(o->params);
     swo_norms_before(o);
@@ -199,6 +201,7 @@ static sw_status step_update(sw_optim *o, void *g) {
     }
     if (o->rules_accepted)
         SW_TRY(swo_rules_accepted(o, g));
+    o->x_written = 0;
     o->steps++;
     return SW_OK;
 }
