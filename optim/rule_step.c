@@ -48,7 +48,7 @@ void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, cons
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         s->slot[i] = NULL;
     for (int i = 0; slots && slots[i].name; i++)
-        s->slot[i] = swo_slot_at(o, group, i, at->slot);
+        s->slot[i] = swo_slot_at(o, group, i, group->whole[i] ? 0 : at->slot);
     s->out = o->point ? (char *)o->point + from : NULL;
     s->param = NULL;
     s->workspace = o->workspace;

@@ -14,8 +14,12 @@
 
 /* ---- Memory ---- */
 
+static char *vector_new(const sw_optim *o, const swo_group *group, const char *name) {
+    return sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, group->rule->name, name, group->dim, swo_size(o));
+}
+
 sw_status swo_vector_alloc(const sw_optim *o, swo_group *group) {
-    group->direction = sw_alloc_array(group->dim, swo_size(o));
+    group->direction = vector_new(o, group, "direction");
     return group->direction ? SW_OK : SW_ERR_MEMORY;
 }
 
@@ -43,9 +47,9 @@ static void vector_pack(const sw_optim *o, const swo_group *group, const void *f
 }
 
 static sw_status vector_pack_both(sw_optim *o, swo_group *group, const void *g, sw_step *s) {
-    if (!group->packed_x && !(group->packed_x = sw_alloc_array(group->dim, swo_size(o))))
+    if (!group->packed_x && !(group->packed_x = vector_new(o, group, "x")))
         return SW_ERR_MEMORY;
-    if (!group->packed_g && !(group->packed_g = sw_alloc_array(group->dim, swo_size(o))))
+    if (!group->packed_g && !(group->packed_g = vector_new(o, group, "g")))
         return SW_ERR_MEMORY;
     vector_pack(o, group, sw_params_x(o->params), group->packed_x);
     vector_pack(o, group, g, group->packed_g);

@@ -1,5 +1,9 @@
 /* Strong Wolfe conditions (J. Nocedal, S. Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6):
  *     f(x + α d) ≤ f(x) + c1 α ⟨g, d⟩   and   |⟨∇f(x + α d), d⟩| ≤ c2 |⟨g, d⟩|
+ * Where the rounding of f hides the descent, near a minimum, the option noise lets slopes decide: the approximate Wolfe
+ * conditions of W. Hager, H. Zhang, A new conjugate gradient method with guaranteed descent and an efficient line
+ * search, SIAM Journal on Optimization 16, 2005.
+ *
  * Trials grow until an interval between two of them contains an acceptable step. Then the interval shrinks: the next
  * trial is the minimizer of the cubic through the values and slopes at its ends. */
 #include <swale/line_search.h>
@@ -7,7 +11,7 @@
 #include <math.h>
 
 typedef struct wolfe_options {
-    double c1, c2, guess, trials;
+    double c1, c2, guess, trials, noise;
 } wolfe_options;
 typedef struct wolfe_scalars {
     double last, slope; /* α and ⟨g, d⟩ of the previous step */
@@ -24,6 +28,8 @@ static const sw_option wolfe_option_table[] = {
              "(for Newton directions)"},
     {.name = "trials", .kind = SW_OPTION_INTEGER, .value = 50, .low = 1, .high = 1e6,
      .help = "largest number of trials; after that the step is skipped"},
+    {.name = "noise", .value = 0, .low = 0, .high = 1e-2,
+     .help = "rounding error of f relative to |f|, for example 1e-15: where it hides the descent, slopes alone decide"},
     {0}};
 /* clang-format on */
 static const char *const wolfe_scalar_names[] = {"last", "slope", NULL};
@@ -52,9 +58,24 @@ static bool wolfe_finite(const wolfe_trial *t) {
     return isfinite(t->value) && isfinite(t->slope);
 }
 
-/* Whether the first condition is violated. */
+/* Whether the rounding of f hides which of the values is lower. */
+static bool wolfe_within_noise(const wolfe_work *w, double a, double b) {
+    return w->o->noise > 0 && fabs(a - b) <= w->o->noise * fabs(w->s->value);
+}
+
+/* Whether the first condition is violated. For a quadratic it is equivalent to f'(α) ≤ (2 c1 - 1) f'(0), which needs no
+ * value. */
 static bool wolfe_too_long(const wolfe_work *w, const wolfe_trial *t) {
-    return !wolfe_finite(t) || !(t->value <= w->s->value + w->o->c1 * t->alpha * w->s->slope);
+    const sw_search *s = w->s;
+    if (!wolfe_finite(t))
+        return true;
+    if (t->value <= s->value + w->o->c1 * t->alpha * s->slope)
+        return false;
+    return !(wolfe_within_noise(w, t->value, s->value) && t->slope <= (2 * w->o->c1 - 1) * s->slope);
+}
+
+static bool wolfe_higher(const wolfe_work *w, const wolfe_trial *t, const wolfe_trial *than) {
+    return t->value >= than->value && !wolfe_within_noise(w, t->value, than->value);
 }
 
 /* Whether the second condition holds. */
@@ -74,12 +95,15 @@ static double wolfe_between(const wolfe_trial *a, const wolfe_trial *b, double p
     return a->alpha + part * (b->alpha - a->alpha);
 }
 
-/* The next trial inside an interval: the minimizer of the cubic, at some distance from the ends; the middle, if the
- * previous trial has not halved the interval; close to `low`, if the values at `high` are not finite. */
-static double wolfe_inside(const wolfe_trial *low, const wolfe_trial *high, double before) {
+/* The next trial inside an interval: the minimizer of the cubic, at some distance from the ends; where its values are
+ * noise, the zero of the slopes; the middle, if the previous trial has not halved the interval; close to `low`, if the
+ * values at `high` are not finite. */
+static double wolfe_inside(const wolfe_work *w, const wolfe_trial *low, const wolfe_trial *high, double before) {
     if (!wolfe_finite(high))
         return wolfe_between(low, high, 0.1);
-    double part = (wolfe_cubic(low, high) - low->alpha) / (high->alpha - low->alpha);
+    double part = wolfe_within_noise(w, low->value, high->value)
+                      ? low->slope / (low->slope - high->slope)
+                      : (wolfe_cubic(low, high) - low->alpha) / (high->alpha - low->alpha);
     if (!(part > 0 && part < 1) || fabs(high->alpha - low->alpha) > 0.5 * before)
         part = 0.5;
     return wolfe_between(low, high, part < 0.1 ? 0.1 : part > 0.9 ? 0.9 : part);
@@ -90,16 +114,19 @@ static double wolfe_inside(const wolfe_trial *low, const wolfe_trial *high, doub
 static sw_status wolfe_zoom(wolfe_work *w, wolfe_trial low, wolfe_trial high, double *alpha) {
     for (double before = INFINITY;;) {
         wolfe_trial t;
-        const double width = fabs(high.alpha - low.alpha), at = wolfe_inside(&low, &high, before);
+        const double width = fabs(high.alpha - low.alpha), at = wolfe_inside(w, &low, &high, before);
         if (at == low.alpha || at == high.alpha)
             return SW_SKIPPED; /* there is no number between the ends */
         before = width;
         SW_TRY(wolfe_try(w, at, &t));
-        if (wolfe_too_long(w, &t) || t.value >= low.value) {
-            high = t;
-        } else if (wolfe_flat(w, &t)) {
+        if (!wolfe_too_long(w, &t) && !wolfe_higher(w, &t, &low) && wolfe_flat(w, &t)) {
             *alpha = t.alpha;
             return SW_OK;
+        }
+        if (wolfe_finite(&t) && wolfe_within_noise(w, t.value, w->s->value)) { /* slopes say which end it replaces */
+            *((t.slope < 0) == (low.alpha < high.alpha) ? &low : &high) = t;
+        } else if (wolfe_too_long(w, &t) || wolfe_higher(w, &t, &low)) {
+            high = t;
         } else {
             if (t.slope * (high.alpha - low.alpha) >= 0)
                 high = low;
@@ -113,7 +140,7 @@ static sw_status wolfe_bracket(wolfe_work *w, double first, double *alpha) {
     wolfe_trial before = {0, w->s->value, w->s->slope}, t;
     for (double at = first;;) {
         SW_TRY(wolfe_try(w, at, &t));
-        if (wolfe_too_long(w, &t) || (before.alpha > 0 && t.value >= before.value))
+        if (wolfe_too_long(w, &t) || (before.alpha > 0 && wolfe_higher(w, &t, &before)))
             return wolfe_zoom(w, before, t, alpha);
         if (wolfe_flat(w, &t)) {
             *alpha = t.alpha;

@@ -350,6 +350,56 @@ static void test_wolfe_finds_the_minimizer_of_a_quadratic(void **state) {
     }
 }
 
+/* ---- Where the rounding of f hides the descent ---- */
+
+/* Σ (log(1 + e^(hx)) + log(1 + e^(-hx)))/h, whose minimum is 0, with values of about 13 and their rounding. */
+static double bowls(const double *x, double *g, int64_t dim) {
+    double f = 0;
+    for (int64_t i = 0; i < dim; i++) {
+        const double h = (double)(1 + i % 3);
+        f += (log(1 + exp(h * x[i])) + log(1 + exp(-h * x[i]))) / h;
+        g[i] = tanh(h * x[i] / 2);
+    }
+    return f;
+}
+
+/* The steps until ‖g‖ ≤ `goal`, or until the search finds none. */
+static double bowls_norm(const char *search, double goal, int *steps) {
+    double x[SMALL_DIM], norm = 1;
+    for (int i = 0; i < SMALL_DIM; i++)
+        x[i] = 0.3 + 0.02 * i;
+    problem *p = plain_problem(bowls, SMALL_DIM, x);
+    sw_optim *o = make(p, NULL, "sgd lr=0.5", search);
+    for (*steps = 0; norm > goal && *steps < 300; ++*steps) {
+        if (sw_optim_minimize(o, &p->f, NULL) != SW_OK)
+            break;
+        const spot at = look(p, true);
+        norm = 0;
+        for (int i = 0; i < SMALL_DIM; i++)
+            norm = fmax(norm, fabs(at.g[i]));
+    }
+    expect_no_error();
+    sw_optim_free(o);
+    problem_free(p);
+    return norm;
+}
+
+/* f rises by h x²/4: below x = 1e-8 its values differ by rounding alone, and the search finds no step. Slopes have no
+ * such limit. */
+static void test_wolfe_lets_slopes_decide_within_the_noise(void **state) {
+    (void)state;
+    int steps, plain_steps;
+    const double plain = bowls_norm("wolfe guess=lr", 1e-14, &plain_steps),
+                 noisy = bowls_norm("wolfe guess=lr noise=1e-14", 1e-14, &steps);
+    print_message("bowls: |g| = %.1e after %d steps, with noise=1e-14 %.1e after %d\n", plain, plain_steps, noisy,
+                  steps);
+    assert_true(plain > 1e-12 && noisy <= 1e-14);
+    /* Far from the minimum the option has no effect. */
+    int far, again;
+    assert_true(bowls_norm("wolfe guess=lr", 1e-3, &far) == bowls_norm("wolfe guess=lr noise=1e-14", 1e-3, &again));
+    assert_int_equal(far, again);
+}
+
 /* ---- Inf and NaN are too long a step ---- */
 
 static void test_nonfinite_trials_are_survived(void **state) {
@@ -534,11 +584,17 @@ static int set_up(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_conditions_hold_at_every_step), TEST(test_every_search_is_in_the_table),
-        TEST(test_armijo_shortens_the_step),      TEST(test_wolfe_finds_the_minimizer_of_a_quadratic),
-        TEST(test_nonfinite_trials_are_survived), TEST(test_search_gives_up_after_its_trials),
-        TEST(test_search_in_f32_agrees_with_f64), TEST(test_nonfinite_gradient_leaves_the_search_alone),
-        TEST(test_search_evaluates_all_samples),  TEST(test_searches_refuse_wrong_options),
+        TEST(test_conditions_hold_at_every_step),
+        TEST(test_every_search_is_in_the_table),
+        TEST(test_armijo_shortens_the_step),
+        TEST(test_wolfe_finds_the_minimizer_of_a_quadratic),
+        TEST(test_wolfe_lets_slopes_decide_within_the_noise),
+        TEST(test_nonfinite_trials_are_survived),
+        TEST(test_search_gives_up_after_its_trials),
+        TEST(test_search_in_f32_agrees_with_f64),
+        TEST(test_nonfinite_gradient_leaves_the_search_alone),
+        TEST(test_search_evaluates_all_samples),
+        TEST(test_searches_refuse_wrong_options),
     };
     return cmocka_run_group_tests_name("searches", tests, set_up, NULL);
 }
