@@ -44,13 +44,13 @@ static void list_print_options(FILE *to, const sw_option *table) {
 
 /* ---- State and memory traffic, in bytes per parameter ---- */
 
-/* For slots with `count`, the size for this matrix is printed. */
+/* For slots with `count`, the size for this matrix is printed; for rules of unit VECTOR, that for a group as large. */
 enum { SIDE = 1000 };
 static const sw_param matrix = {
     .name = "matrix", .rank = 2, .shape = {SIDE, SIDE}, .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};
 
-static double list_slot_bytes(const sw_slot *slot, const double *option) {
-    const sw_slot_sizes sizes = {.dim = matrix.count, .param = &matrix, .option = option, .type = SW_F32};
+static double list_slot_bytes(const sw_slot *slot, const double *option, const sw_param *param) {
+    const sw_slot_sizes sizes = {.dim = matrix.count, .param = param, .option = option, .type = SW_F32};
     const int64_t count = slot->count ? slot->count(&sizes) : matrix.count;
     return count < 0 ? 0 : (double)count * (double)swo_slot_size(slot, SW_F32) / (double)matrix.count;
 }
@@ -62,19 +62,22 @@ static bool list_is_table(swo_kind kind, const sw_slot *slot) {
 }
 
 /* The bytes of the slot that this one replaces, as v_f64 replaces v (second_moments.h); 0 if it replaces none. */
-static double list_replaced_bytes(const sw_slot *slots, const sw_slot *slot, const double *option) {
+static double list_replaced_bytes(const sw_slot *slots, const sw_slot *slot, const double *option,
+                                  const sw_param *param) {
     const size_t length = strlen(slot->name);
     if (length < 4 || strcmp(slot->name + length - 4, "_f64") != 0)
         return 0;
     for (int i = 0; slots[i].name; i++)
         if (strlen(slots[i].name) == length - 4 && strncmp(slots[i].name, slot->name, length - 4) == 0)
-            return list_slot_bytes(&slots[i], option);
+            return list_slot_bytes(&slots[i], option, param);
     return 0;
 }
 
 /* Prints "state 4 to 12 bytes a parameter: v, mean, momentum; a step moves 20". The range is from the slots that the
  * default options need to all slots. */
-static void list_print_state(FILE *to, swo_kind kind, const sw_option *options, const sw_slot *slots, double cost) {
+static void list_print_state(FILE *to, swo_kind kind, const sw_option *options, const sw_slot *slots, double cost,
+                             sw_unit unit) {
+    const sw_param *param = unit == SW_UNIT_VECTOR ? NULL : &matrix;
     double value[SW_MAX_OPTIONS] = {0}, least = 0, most = 0;
     bool sized = false;
     for (int i = 0; i < swo_option_count(options) && i < SW_MAX_OPTIONS; i++)
@@ -82,15 +85,18 @@ static void list_print_state(FILE *to, swo_kind kind, const sw_option *options, 
     for (int i = 0; slots && slots[i].name; i++) {
         if (list_is_table(kind, &slots[i]))
             continue;
-        const double bytes = list_slot_bytes(&slots[i], value);
-        most += bytes - list_replaced_bytes(slots, &slots[i], value);
+        const double bytes = list_slot_bytes(&slots[i], value, param);
+        most += bytes - list_replaced_bytes(slots, &slots[i], value, param);
         least += swo_slot_needed(&slots[i], value, SW_F32) ? bytes : 0;
         sized |= slots[i].count && (kind == SWO_RULE || bytes != (double)swo_slot_size(&slots[i], SW_F32));
     }
     fprintf(to, "      state %.3g", least);
     if (most > least)
         fprintf(to, " to %.3g", most);
-    fprintf(to, " bytes a parameter%s", sized && kind == SWO_RULE ? " of a 1000 x 1000 matrix" : "");
+    fprintf(to, " bytes a parameter%s",
+            !sized || kind != SWO_RULE ? ""
+            : param                    ? " of a 1000 x 1000 matrix"
+                                       : " of a group of 1000000");
     for (int i = 0; slots && slots[i].name; i++)
         fprintf(to, "%s%s%s", i ? ", " : ": ", slots[i].name, list_is_table(kind, &slots[i]) ? " (a table)" : "");
     const double x = kind == SWO_RULE ? 3 * sizeof(float) : sizeof(float); /* an average only reads x */
@@ -107,6 +113,7 @@ typedef struct heading {
     const char *name, *summary, *source;
     const sw_option *options;
     const sw_slot *slots; /* NULL for kinds without slots */
+    sw_unit unit;         /* of rules */
     double moves;         /* for rules: sw_rule.cost */
     const char *cost;     /* as text */
 } heading;
@@ -121,7 +128,7 @@ static heading list_heading(swo_kind kind, const void *method) {
                          .cost = ((const sw_estimator *)method)->cost};
     case SWO_RULE:
         return (heading){HEADING(sw_rule), .slots = ((const sw_rule *)method)->slots,
-                         .moves = ((const sw_rule *)method)->cost};
+                         .unit = ((const sw_rule *)method)->unit, .moves = ((const sw_rule *)method)->cost};
     case SWO_SCHEDULE: return (heading){HEADING(sw_schedule)};
     case SWO_SEARCH: return (heading){HEADING(sw_line_search), .cost = ((const sw_line_search *)method)->cost};
     default: return (heading){HEADING(sw_average), .slots = ((const sw_average *)method)->slots};
@@ -158,7 +165,7 @@ void sw_optim_list(FILE *to) {
                 fprintf(to, "  [%s]", h.source);
             fputc('\n', to);
             if (kind == SWO_RULE || kind == SWO_ESTIMATOR || kind == SWO_AVERAGE)
-                list_print_state(to, kind, h.options, h.slots, h.moves);
+                list_print_state(to, kind, h.options, h.slots, h.moves, h.unit);
             if (h.cost)
                 fprintf(to, "      cost: %s\n", h.cost);
             list_print_options(to, h.options);

@@ -1,5 +1,6 @@
 /* Runs the rules of a step: begin, measure, decide, update. */
 #include "optim/run_rules.h"
+#include "optim/finite.h"
 #include "optim/guard.h"
 #include "optim/method_status.h"
 #include "optim/optimizer.h"
@@ -64,6 +65,8 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
     const sw_rule *rule = group->rule;
     if (rule->unit == SW_UNIT_VECTOR) {
         SW_TRY(swo_vector_find_direction(o, group, g));
+        SW_TRY(swo_check_scalars(o, "rule", rule->name, rule->scalars, group->scalar));
+        SW_TRY(swo_rules_check_scalars(group));
         if (!o->search) /* which moves x itself */
             swo_vector_move(o, group, sw_params_x(o->params));
         return SW_OK;

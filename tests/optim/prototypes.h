@@ -397,7 +397,7 @@ static inline void prove_threads(const claim *c, sw_dtype type) {
     problem_free(p);
     assert_ok(sw_set_threads(1));
     void *one = run_path(c, type, 0, false, &calls);
-    for (int threads = 2; threads <= 4; threads += 2) {
+    for (int threads = 2; threads <= 8; threads *= 4) {
         assert_ok(sw_set_threads(threads));
         void *many = run_path(c, type, 0, false, &calls);
         assert_memory_equal(many, one, size);

@@ -32,8 +32,7 @@ static void plain_init(plain_problem *p, double (*function)(const double *, doub
     *p = (plain_problem){.params = sw_params_new(SW_F64, 1), .function = function};
     assert_non_null(sw_params_add(p->params, "x", 1, &dim, NULL));
     assert_ok(sw_params_build(p->params));
-    p->f =
-        (sw_objective){.size = sizeof p->f, .n = 1, .params = p->params, .user = p, .gradient = plain_gradient};
+    p->f = (sw_objective){.size = sizeof p->f, .n = 1, .params = p->params, .user = p, .gradient = plain_gradient};
     memcpy(sw_params_x(p->params), x0, (size_t)dim * sizeof *x0);
 }
 
@@ -65,48 +64,48 @@ static double wells(const double *x, double *g, int64_t dim) {
 
 /* H from γ I by H ← (I - s yᵀ/⟨s,y⟩) H (I - y sᵀ/⟨s,y⟩) + s sᵀ/⟨s,y⟩ over the last `history` pairs, and d = -H g: the
  * formula of which the two loops are an application (Nocedal, Wright 2006, 7.16), in the type `real`. */
-#define DEFINE_MATRIX(name, real)                                                                     \
-    static void name(int pairs, int history, const double (*s)[CHAIN], const double (*y)[CHAIN],      \
-                     const double *g, double *d) {                                                    \
-        static real h[CHAIN][CHAIN], left[CHAIN][CHAIN];                                              \
-        memset(h, 0, sizeof h);                                                                       \
-        for (int k = pairs > history ? pairs - history : 0; k < pairs || pairs == 0; k++) {           \
-            real sy = 0, yy = 0, gamma = 1;                                                           \
-            if (pairs > 0) {                                                                          \
-                const int last = pairs - 1;                                                           \
-                for (int i = 0; i < CHAIN; i++)                                                       \
-                    sy += (real)s[last][i] * (real)y[last][i], yy += (real)y[last][i] * (real)y[last][i]; \
-                gamma = sy / yy;                                                                      \
-            }                                                                                         \
-            if (k == (pairs > history ? pairs - history : 0))                                         \
-                for (int i = 0; i < CHAIN; i++)                                                       \
-                    h[i][i] = gamma;                                                                  \
-            if (pairs == 0)                                                                           \
-                break;                                                                                \
-            sy = 0;                                                                                   \
-            for (int i = 0; i < CHAIN; i++)                                                           \
-                sy += (real)s[k][i] * (real)y[k][i];                                                  \
-            for (int i = 0; i < CHAIN; i++) /* H - s (yᵀH)/sy */                                      \
-                for (int j = 0; j < CHAIN; j++) {                                                     \
-                    real yh = 0;                                                                      \
-                    for (int l = 0; l < CHAIN; l++)                                                   \
-                        yh += (real)y[k][l] * h[l][j];                                                \
-                    left[i][j] = h[i][j] - (real)s[k][i] * yh / sy;                                   \
-                }                                                                                     \
-            for (int i = 0; i < CHAIN; i++) /* … times I - y sᵀ/sy, and s sᵀ/sy */                    \
-                for (int j = 0; j < CHAIN; j++) {                                                     \
-                    real hy = 0;                                                                      \
-                    for (int l = 0; l < CHAIN; l++)                                                   \
-                        hy += left[i][l] * (real)y[k][l];                                             \
-                    h[i][j] = left[i][j] - hy * (real)s[k][j] / sy + (real)s[k][i] * (real)s[k][j] / sy; \
-                }                                                                                     \
-        }                                                                                             \
-        for (int i = 0; i < CHAIN; i++) {                                                             \
-            real sum = 0;                                                                             \
-            for (int j = 0; j < CHAIN; j++)                                                           \
-                sum += h[i][j] * (real)g[j];                                                          \
-            d[i] = (double)-sum;                                                                      \
-        }                                                                                             \
+#define DEFINE_MATRIX(name, real)                                                                               \
+    static void name(int pairs, int history, const double(*s)[CHAIN], const double(*y)[CHAIN], const double *g, \
+                     double *d) {                                                                               \
+        static real h[CHAIN][CHAIN], left[CHAIN][CHAIN];                                                        \
+        memset(h, 0, sizeof h);                                                                                 \
+        for (int k = pairs > history ? pairs - history : 0; k < pairs || pairs == 0; k++) {                     \
+            real sy = 0, yy = 0, gamma = 1;                                                                     \
+            if (pairs > 0) {                                                                                    \
+                const int last = pairs - 1;                                                                     \
+                for (int i = 0; i < CHAIN; i++)                                                                 \
+                    sy += (real)s[last][i] * (real)y[last][i], yy += (real)y[last][i] * (real)y[last][i];       \
+                gamma = sy / yy;                                                                                \
+            }                                                                                                   \
+            if (k == (pairs > history ? pairs - history : 0))                                                   \
+                for (int i = 0; i < CHAIN; i++)                                                                 \
+                    h[i][i] = gamma;                                                                            \
+            if (pairs == 0)                                                                                     \
+                break;                                                                                          \
+            sy = 0;                                                                                             \
+            for (int i = 0; i < CHAIN; i++)                                                                     \
+                sy += (real)s[k][i] * (real)y[k][i];                                                            \
+            for (int i = 0; i < CHAIN; i++) /* H - s (yᵀH)/sy */                                              \
+                for (int j = 0; j < CHAIN; j++) {                                                               \
+                    real yh = 0;                                                                                \
+                    for (int l = 0; l < CHAIN; l++)                                                             \
+                        yh += (real)y[k][l] * h[l][j];                                                          \
+                    left[i][j] = h[i][j] - (real)s[k][i] * yh / sy;                                             \
+                }                                                                                               \
+            for (int i = 0; i < CHAIN; i++) /* … times I - y sᵀ/sy, and s sᵀ/sy */                        \
+                for (int j = 0; j < CHAIN; j++) {                                                               \
+                    real hy = 0;                                                                                \
+                    for (int l = 0; l < CHAIN; l++)                                                             \
+                        hy += left[i][l] * (real)y[k][l];                                                       \
+                    h[i][j] = left[i][j] - hy * (real)s[k][j] / sy + (real)s[k][i] * (real)s[k][j] / sy;        \
+                }                                                                                               \
+        }                                                                                                       \
+        for (int i = 0; i < CHAIN; i++) {                                                                       \
+            real sum = 0;                                                                                       \
+            for (int j = 0; j < CHAIN; j++)                                                                     \
+                sum += h[i][j] * (real)g[j];                                                                    \
+            d[i] = (double)-sum;                                                                                \
+        }                                                                                                       \
     }
 DEFINE_MATRIX(matrix_direction, double)
 DEFINE_MATRIX(matrix_direction_long, long double)
@@ -153,8 +152,8 @@ static void test_lbfgs_directions_are_those_of_the_matrix(void **state) {
             pairs += k > 0 && sy > 1e-10 * sqrt(ss) * sqrt(yy);
             memcpy(before, x, sizeof before);
             memcpy(g_before, g, sizeof g);
-            matrix_direction(pairs, cases[c].history, (const double (*)[CHAIN])s, (const double (*)[CHAIN])y, g, d);
-            matrix_direction_long(pairs, cases[c].history, (const double (*)[CHAIN])s, (const double (*)[CHAIN])y, g,
+            matrix_direction(pairs, cases[c].history, (const double(*)[CHAIN])s, (const double(*)[CHAIN])y, g, d);
+            matrix_direction_long(pairs, cases[c].history, (const double(*)[CHAIN])s, (const double(*)[CHAIN])y, g,
                                   exact);
             assert_ok(sw_optim_minimize(o, &p.f, NULL));
             assert_true(sw_optim_scalar(o, 0, "pairs") == fmin(pairs, cases[c].history));

@@ -57,10 +57,10 @@ static sw_status half_gradient(void *user, const void *x, const int64_t *ids, in
 }
 
 static void half_init(half_problem *p, sw_params *params, double unit) {
-    *p = (half_problem){
-        .f = {.size = sizeof p->f, .n = SAMPLES, .params = params, .user = p, .gradient = half_gradient},
-        .scale = 1,
-        .unit = unit};
+    *p =
+        (half_problem){.f = {.size = sizeof p->f, .n = SAMPLES, .params = params, .user = p, .gradient = half_gradient},
+                       .scale = 1,
+                       .unit = unit};
 }
 
 /* ---- The wrapper ---- */
@@ -75,7 +75,11 @@ typedef struct scale_scalars {
 
 static const sw_option scale_option_table[] = {
     {.name = "initial", .value = 65536, .low = 1, .high = 0x1p100, .help = "the first scale, a power of 2"},
-    {.name = "interval", .kind = SW_OPTION_INTEGER, .value = 2000, .low = 1, .high = 1e9,
+    {.name = "interval",
+     .kind = SW_OPTION_INTEGER,
+     .value = 2000,
+     .low = 1,
+     .high = 1e9,
      .help = "clean steps after which the scale is doubled"},
     {.name = "of", .kind = SW_OPTION_SPEC, .help = "the estimator of the gradient"},
     {0}};
@@ -293,7 +297,8 @@ static void test_loss_scale_stays_when_a_search_gives_up(void **state) {
     sw_params *p = small_params(SW_F64);
     half_problem f;
     half_init(&f, p, 1);
-    sw_optim *o = NEW_OPTIM(p, .rule = "sgd", .estimator = "proto_loss_scale initial=16 of=full", .schedule = "quitter");
+    sw_optim *o =
+        NEW_OPTIM(p, .rule = "sgd", .estimator = "proto_loss_scale initial=16 of=full", .schedule = "quitter");
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
     assert_true(sw_optim_scalar(o, -1, "scale") == 16);
     f.bad = 1;

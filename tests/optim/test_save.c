@@ -2,6 +2,8 @@
  * registered rule, estimator, schedule, line search and average, and for every option that changes the saved state. */
 #include "saved_runs.h"
 
+#include "lbfgs_rule.h"
+
 /* ---- Every method ---- */
 
 /* " name=value" with which an option differs from its default; "" if there is no such. */
@@ -64,6 +66,11 @@ static void test_every_rule_resumes(void **state) {
     assert_true(rule_resumes(SW_F64, "sgd momentum=0.9 nesterov"));
     assert_true(rule_resumes(SW_F32, "sgd lr=0.1 momentum=0.9 l1=0.01 low=-0.5"));
     assert_true(rule_resumes(SW_F64, "fista lr=auto l1=0.01 nonnegative"));
+    assert_true(rule_resumes(SW_F32, "proto_lbfgs lr=0.5 history=2 weight_decay=0.01"));
+    assert_true(resumes(SW_F64, true, 0, HOW(.rule = "proto_lbfgs", .estimator = "full", .schedule = "wolfe")));
+    assert_true(
+        resumes(SW_F64, true, 3,
+                HOW(.rule = "role=bias: proto_lbfgs lr=0.5; proto_lbfgs lr=0.5 history=2", .estimator = "full")));
     assert_true(resumes(
         SW_F32, true, 0,
         HOW(.rule = "role=bias: sgd momentum=0.5; adamw lr=0.01", .estimator = "minibatch batch=5", .clip = 0.1)));
@@ -419,6 +426,11 @@ static void test_run_may_resume_with_other_numbers(void **state) {
     expect_no_error();
 }
 
+/* A rule of unit VECTOR is among the registered ones. */
+static int set_up(void **state) {
+    return make_folder(state) != 0 || sw_rule_register(&proto_lbfgs) != SW_OK;
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, test_clear)
     const struct CMUnitTest tests[] = {
@@ -431,5 +443,5 @@ int main(void) {
         TEST(test_optimizer_returns_to_a_checkpoint),
         TEST(test_run_may_resume_with_other_numbers),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

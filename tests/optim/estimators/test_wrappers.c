@@ -117,11 +117,8 @@ static sw_status moody_sample(sw_estimate *e) {
     e->count = e->n;
     return skip_sample ? SW_SKIPPED : SW_OK;
 }
-static const sw_estimator sampling = {.size = sizeof(sw_estimator),
-                                      .name = "sampling",
-                                      .scalars = inner_scalars,
-                                      .sample = moody_sample,
-                                      WATCHED};
+static const sw_estimator sampling = {
+    .size = sizeof(sw_estimator), .name = "sampling", .scalars = inner_scalars, .sample = moody_sample, WATCHED};
 static sw_status giving_up(sw_search *search, double *alpha) {
     (void)search, (void)alpha;
     return SW_SKIPPED;
@@ -130,7 +127,7 @@ static const sw_line_search quitter = {.size = sizeof(sw_line_search), .name = "
 
 static int register_all(void **state) {
     (void)state;
-    static const sw_estimator *const estimators[] = {&bare,     &same,     &silent,        &tiny,    &own_lr,
+    static const sw_estimator *const estimators[] = {&bare,       &same,     &silent,        &tiny,    &own_lr,
                                                      &no_wrapper, &measured, &watched_inner, &watched, &sampling};
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
         if (sw_estimator_register(estimators[i]) != SW_OK)
@@ -170,7 +167,8 @@ static void test_wrapper_without_functions_is_its_inner_estimator(void **state) 
         {"asam of=full", "sgd lr=0.1", false},
         {"sam of=svrg batch=5", "adam lr=0.01", false},
     };
-    static const char *const wrappers[] = {"%s", "bare of=%s", "bare of=bare of=%s", "same of=%s", "bare of=silent of=%s"};
+    static const char *const wrappers[] = {"%s", "bare of=%s", "bare of=bare of=%s", "same of=%s",
+                                           "bare of=silent of=%s"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double first[LOGISTIC_MOST];
         for (int w = 0; w < 5; w++) {
@@ -205,8 +203,8 @@ static void test_step_sizes_by_penalty_come_from_the_inner_estimator(void **stat
         sw_params *p = small_params(SW_F64);
         constant_problem f;
         constant_problem_init(&f, p, 4, 1, 1);
-        sw_optim *o = NEW_OPTIM(p, .estimator = specs[k],
-                                .rule = "role=weight: sgd lr=auto weight_decay=0.5; sgd lr=auto");
+        sw_optim *o =
+            NEW_OPTIM(p, .estimator = specs[k], .rule = "role=weight: sgd lr=auto weight_decay=0.5; sgd lr=auto");
         assert_ok(sw_optim_minimize(o, &f.f, NULL));
         for (int group = 0; group < 2; group++) /* a quotient of numbers near 3: one rounding each */
             if (!(fabs(sw_optim_option(o, group, "lr") - expected[k][group]) <= 0x1p-52))

@@ -195,7 +195,8 @@ static void test_schedule_of_the_penalty_is_in_the_slope(void **state) {
 static void test_searches_find_the_minimum_of_loss_and_penalty(void **state) {
     (void)state;
     static const char *const searches[] = {"armijo", "wolfe", "wolfe c2=0.1"};
-    static const char *const rules[] = {"sgd lr=0.1 weight_decay=5", "role=weight: sgd lr=0.1 weight_decay=5; sgd lr=0.1"};
+    static const char *const rules[] = {"sgd lr=0.1 weight_decay=5",
+                                        "role=weight: sgd lr=0.1 weight_decay=5; sgd lr=0.1"};
     for (int k = 0; k < 3; k++)
         for (int r = 0; r < 2; r++) {
             sw_params *p = small_params(SW_F64);
@@ -210,7 +211,8 @@ static void test_searches_find_the_minimum_of_loss_and_penalty(void **state) {
                              sw_error() ? sw_error() : "skipped");
                 worst = 0;
                 for (int i = 0; i < SMALL_DIM; i++) {
-                    const double decay = r == 0 || i < 12 ? 5 : 0, minimum = bowl_h(i) * bowl_t(i) / (bowl_h(i) + decay);
+                    const double decay = r == 0 || i < 12 ? 5 : 0,
+                                 minimum = bowl_h(i) * bowl_t(i) / (bowl_h(i) + decay);
                     worst = fmax(worst, fabs(vec_get(SW_F64, sw_params_x(p), i) - minimum));
                 }
             }
@@ -227,8 +229,9 @@ static const double no_decay[SMALL_DIM];
 
 static void test_wrapped_gradient_has_the_true_slope(void **state) {
     (void)state;
-    static const char *const estimators[] = {"scaled of=full", "scaled of=scaled of=full", "scaled of=minibatch batch=4",
-                                             "sam rho=0.01 of=full", "elsewhere of=full"};
+    static const char *const estimators[] = {"scaled of=full", "scaled of=scaled of=full",
+                                             "scaled of=minibatch batch=4", "sam rho=0.01 of=full",
+                                             "elsewhere of=full"};
     step_length = 0x1p-7;
     for (int k = 0; k < 5; k++) {
         sw_params *p = small_params(SW_F64);
@@ -260,8 +263,7 @@ static void test_clipped_gradient_has_the_true_slope(void **state) {
         double x[SMALL_DIM], y[SMALL_DIM], square = 0;
         all_move(moves);
         bowl_init(&b, p);
-        sw_optim *o =
-            NEW_OPTIM(p, .rule = "sgd lr=1", .estimator = estimators[k], .schedule = "recorder", .clip = 1);
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .estimator = estimators[k], .schedule = "recorder", .clip = 1);
         read_x(p, x);
         check_step(o, &b, no_decay, moves);
         read_x(p, y);
@@ -296,12 +298,9 @@ static void test_searches_refuse_gradients_of_other_samples(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_values_and_slopes_include_the_penalty),
-        TEST(test_schedule_of_the_penalty_is_in_the_slope),
-        TEST(test_searches_find_the_minimum_of_loss_and_penalty),
-        TEST(test_wrapped_gradient_has_the_true_slope),
-        TEST(test_clipped_gradient_has_the_true_slope),
-        TEST(test_searches_refuse_gradients_of_other_samples),
+        TEST(test_values_and_slopes_include_the_penalty),         TEST(test_schedule_of_the_penalty_is_in_the_slope),
+        TEST(test_searches_find_the_minimum_of_loss_and_penalty), TEST(test_wrapped_gradient_has_the_true_slope),
+        TEST(test_clipped_gradient_has_the_true_slope),           TEST(test_searches_refuse_gradients_of_other_samples),
     };
     return cmocka_run_group_tests_name("searches_slopes", tests, register_all, NULL);
 }

@@ -1,0 +1,611 @@
+/* Rules of unit VECTOR: what they see of a group, whatever its parameters, and what the pipeline does with their
+ * directions; slots of any size; refused directions, skipped steps, memory. The method for which they are made is in
+ * test_prototypes_lbfgs.c. */
+#include "helpers.h"
+
+/* ---- Gradient descent, which must be sgd bit for bit ---- */
+
+static const sw_option lr_options[] = {{.name = "lr", .value = 1, .low = 0, .high = 1e6}, {0}};
+
+static sw_status descent_vector(sw_step *s) {
+    sw_step_scale(s, -1, s->g, s->out);
+    return SW_OK;
+}
+static const sw_rule descent = {.size = sizeof(sw_rule),
+                                .name = "descent",
+                                .options = lr_options,
+                                .unit = SW_UNIT_VECTOR,
+                                .flags = SW_RULE_LINEAR,
+                                .vector = descent_vector};
+/* The same without an lr: the length of the step is 1. */
+static const sw_rule unit_descent = {
+    .size = sizeof(sw_rule), .name = "unit_descent", .unit = SW_UNIT_VECTOR, .vector = descent_vector};
+
+/* ---- A rule that records what it sees, with slots of every kind ---- */
+
+static sw_step seen;
+static int vector_calls, seen_sizes;
+static int64_t asked_dim;
+static enum { WELL, SKIP, MUTE, NAN_DIRECTION, NAN_SLOT, NAN_SCALAR, NEW_SCALAR } misdeed;
+
+static int64_t three_rows(const sw_slot_sizes *sizes) {
+    seen_sizes++;
+    asked_dim = sizes->dim;
+    assert_null(sizes->param);
+    assert_true(sizes->option[0] >= 0);
+    return 3 * sizes->dim;
+}
+static int64_t five(const sw_slot_sizes *sizes) {
+    (void)sizes;
+    return 5;
+}
+typedef struct spy_slots {
+    void *sum, *rows, *notes, *start;
+} spy_slots;
+static const sw_slot spy_slot_table[] = {{.name = "sum"},
+                                         {.name = "rows", .count = three_rows},
+                                         {.name = "notes", .type = SW_SLOT_I32, .count = five},
+                                         {.name = "start", .start = SW_START_X},
+                                         {0}};
+SW_MATCH_SLOTS(spy_slots, spy_slot_table);
+static const char *const spy_scalars[] = {"count", NULL};
+static size_t spy_workspace(const sw_param *param, sw_dtype type) {
+    return (size_t)param->count * sw_dtype_size(type);
+}
+
+static sw_status spy_vector(sw_step *s) {
+    const spy_slots *slots = SW_STEP_SLOTS(s, spy_slots);
+    vector_calls++;
+    seen = *s;
+    s->scalar[0]++;
+    sw_step_axpy(s, 1, s->g, slots->sum);
+    sw_step_scale(s, 1, s->x, sw_step_row(s, slots->rows, (s->step - 1) % 3));
+    ((int32_t *)slots->notes)[4]++;
+    memset(s->workspace, 0x77, (size_t)s->count * sw_dtype_size(s->type)); /* all of it is ours */
+    sw_step_scale(s, -1, s->g, s->out);
+    switch (misdeed) {
+    case SKIP: return SW_SKIPPED;
+    case MUTE: return SW_ERR_USER;
+    case NAN_DIRECTION: vec_set(s->type, s->out, 0, NAN); break;
+    case NAN_SLOT: vec_set(s->type, slots->rows, 1, INFINITY); break;
+    case NAN_SCALAR: s->scalar[0] = NAN; break;
+    case NEW_SCALAR: s->scalar[1] = 1; break;
+    case WELL: break;
+    }
+    return SW_OK;
+}
+static const sw_rule spy = {.size = sizeof(sw_rule),
+                            .name = "spy",
+                            .options = lr_options,
+                            .slots = spy_slot_table,
+                            .scalars = spy_scalars,
+                            .unit = SW_UNIT_VECTOR,
+                            .flags = SW_RULE_LINEAR,
+                            .workspace = spy_workspace,
+                            .vector = spy_vector};
+
+/* ---- Searches ---- */
+
+static double seen_slope;
+static sw_status full_step_search(sw_search *s, double *alpha) {
+    seen_slope = s->slope;
+    *alpha = 1;
+    return SW_OK;
+}
+static const sw_line_search full_step = {.size = sizeof(sw_line_search), .name = "full_step", .search = full_step_search};
+static sw_status giving_up(sw_search *search, double *alpha) {
+    (void)search, (void)alpha;
+    return SW_SKIPPED;
+}
+static const sw_line_search quitter = {.size = sizeof(sw_line_search), .name = "quitter", .search = giving_up};
+
+static int register_all(void **state) {
+    (void)state;
+    return sw_rule_register(&descent) != SW_OK || sw_rule_register(&unit_descent) != SW_OK ||
+           sw_rule_register(&spy) != SW_OK || sw_line_search_register(&full_step) != SW_OK ||
+           sw_line_search_register(&quitter) != SW_OK;
+}
+
+static int set_up(void **state) {
+    (void)state;
+    misdeed = WELL;
+    vector_calls = seen_sizes = 0;
+    return 0;
+}
+
+/* ---- Groups ---- */
+
+/* Groups of neighbors, groups with gaps, frozen parameters that come and go, schedules: x ← x + lr (-g) is x ← x - lr g
+ * in every bit. */
+static void test_vector_descent_is_sgd(void **state) {
+    (void)state;
+    static const struct {
+        const char *vector, *sgd, *schedule;
+    } cases[] = {
+        {"descent lr=0.3", "sgd lr=0.3", NULL},
+        {"descent lr=0.3", "sgd lr=0.3", "exponential factor=0.7"},
+        {"unit_descent", "sgd lr=1", NULL},
+        {"name=b: descent lr=0.1; descent lr=0.3", "name=b: sgd lr=0.1; sgd lr=0.3", NULL},
+        {"role=weight: descent lr=0.1; sgd lr=0.3", "role=weight: sgd lr=0.1; sgd lr=0.3", NULL},
+        {"name=b: adam; descent lr=0.3", "name=b: adam; sgd lr=0.3", NULL},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (int t = 0; t < 2; t++)
+            for (int set = 0; set < 8; set++) { /* which parameters are frozen in steps 2 and 3 */
+                sw_params *p = small_params(both_types[t]), *q = small_params(both_types[t]);
+                sw_optim *o = NEW_OPTIM(p, .rule = cases[k].vector, .schedule = cases[k].schedule),
+                         *sgd = NEW_OPTIM(q, .rule = cases[k].sgd, .schedule = cases[k].schedule);
+                for (int step = 0; step < 6; step++) {
+                    double c[SMALL_DIM];
+                    for (int i = 0; i < SMALL_DIM; i++)
+                        c[i] = some_gradient[(i + step) % SMALL_DIM];
+                    for (int i = 0; i < 3; i++) {
+                        sw_param_freeze(sw_params_at(p, i), (step == 2 || step == 3) && (set >> i & 1));
+                        sw_param_freeze(sw_params_at(q, i), (step == 2 || step == 3) && (set >> i & 1));
+                    }
+                    if (set == 7 && (step == 2 || step == 3))
+                        continue; /* nothing has a gradient */
+                    assert_ok(step_with(o, p, c));
+                    assert_ok(step_with(sgd, q, c));
+                    if (memcmp(sw_params_x(p), sw_params_x(q), params_bytes(p)) != 0)
+                        fail_msg("%s, frozen set %d, step %d: not the bits of %s", cases[k].vector, set, step,
+                                 cases[k].sgd);
+                }
+                sw_optim_free(o);
+                sw_optim_free(sgd);
+                sw_params_free(p);
+                sw_params_free(q);
+            }
+}
+
+/* x, g, slots without `count` and rows have one layout: all parameters of the group in the order of the vector, frozen
+ * ones as zeros. */
+static void test_vector_sees_its_group_without_gaps(void **state) {
+    (void)state;
+    for (int t = 0; t < 2; t++)
+        for (int frozen = -1; frozen < 3; frozen++) {
+            sw_params *p = small_params(both_types[t]);
+            sw_optim *o = NEW_OPTIM(p, .rule = "name=b: sgd; spy"); /* "a" and "c" */
+            assert_int_equal(seen_sizes, 1);
+            assert_int_equal(asked_dim, 13);
+            seen_sizes = 0;
+            double before[SMALL_DIM];
+            for (int i = 0; i < SMALL_DIM; i++)
+                before[i] = vec_get(both_types[t], sw_params_x(p), i);
+            if (frozen >= 0)
+                sw_param_freeze(sw_params_at(p, frozen), true);
+            assert_ok(step_with(o, p, some_gradient));
+            assert_int_equal(seen.count, 13);
+            assert_null(seen.param);
+            assert_null(seen.x_low);
+            const sw_array rows = sw_optim_group_slot(o, 1, "rows"), notes = sw_optim_group_slot(o, 1, "notes");
+            assert_int_equal(sw_array_count(&rows), 3 * 13);
+            assert_int_equal(rows.type, both_types[t]);
+            assert_int_equal(notes.type, SW_I32);
+            for (int i = 0; i < 5; i++)
+                assert_true(test_get(&notes, i) == (i == 4));
+            for (int k = 0; k < 13; k++) {
+                const int i = k < 12 ? k : 17;
+                const bool moves = frozen < 0 || (i < 12 ? frozen != 0 : frozen != 2);
+                assert_true(vec_get(both_types[t], seen.g, k) == (moves ? some_gradient[i] : 0));
+                assert_true(test_get(&rows, k) == (moves ? before[i] : 0));
+            }
+            for (int64_t k = 13; k < 39; k++)
+                assert_true(test_get(&rows, k) == 0);
+            const sw_array sum = sw_optim_param_slot(o, sw_params_at(p, 2), "sum"),
+                           whole = sw_optim_param_slot(o, sw_params_at(p, 2), "rows"),
+                           other = sw_optim_group_slot(o, 1, "sum"), none = sw_optim_group_slot(o, 0, "rows");
+            assert_true(test_get(&sum, 0) == (frozen == 2 ? 0 : some_gradient[17]));
+            assert_true(!whole.data && !other.data && !none.data && !sw_optim_group_slot(o, 2, "rows").data);
+            const sw_array start = sw_optim_param_slot(o, sw_params_at(p, 0), "start");
+            for (int i = 0; i < 12; i++)
+                assert_true(test_get(&start, i) == before[i]);
+            sw_optim_free(o);
+            sw_params_free(p);
+        }
+}
+
+/* An infinite frozen parameter, as an attention mask, is not seen and not changed. */
+static void test_infinite_frozen_parameter_is_zero_in_x(void **state) {
+    (void)state;
+    sw_params *p = small_params(SW_F64);
+    double *x = sw_params_x(p);
+    x[13] = -INFINITY;
+    sw_param_freeze(sw_params_at(p, 1), true);
+    sw_optim *o = NEW_OPTIM(p, .rule = "spy");
+    assert_ok(step_with(o, p, some_gradient));
+    for (int i = 12; i < 17; i++)
+        assert_true(vec_get(SW_F64, seen.x, i) == 0 && vec_get(SW_F64, seen.g, i) == 0);
+    assert_true(x[13] == -INFINITY && x[12] == 0.125 * 5);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+static void test_all_frozen_group_is_not_called(void **state) {
+    (void)state;
+    sw_params *p = small_params(SW_F64);
+    sw_optim *o = NEW_OPTIM(p, .rule = "name=b: spy; sgd");
+    sw_param_freeze(sw_params_at(p, 1), true);
+    assert_ok(step_with(o, p, some_gradient));
+    assert_int_equal(vector_calls, 0);
+    sw_param_freeze(sw_params_at(p, 1), false);
+    assert_ok(step_with(o, p, some_gradient));
+    assert_int_equal(vector_calls, 1);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+/* ---- What a rule may remember ---- */
+
+static void check_written(sw_optim *o, constant_problem *f, bool written, const char *when) {
+    assert_ok(sw_optim_minimize(o, &f->f, NULL));
+    if (seen.x_written != written)
+        fail_msg("%s: x_written is %d", when, seen.x_written);
+}
+
+/* A change of x from outside is told in the next step that is taken, also if steps are skipped in between, and if the
+ * run is saved and resumed in between. */
+static void test_vector_knows_when_x_was_written(void **state) {
+    (void)state;
+    sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
+    constant_problem f, h;
+    constant_problem_init(&f, p, 1, 1, 1);
+    constant_problem_init(&h, q, 1, 1, 1);
+    sw_optim *o = NEW_OPTIM(p, .rule = "spy lr=0.1"), *resumed = NEW_OPTIM(q, .rule = "spy lr=0.1");
+    check_written(o, &f, false, "first step");
+    check_written(o, &f, false, "second step");
+    sw_params_mark_changed(p);
+    check_written(o, &f, true, "after a change");
+    check_written(o, &f, false, "after the step that followed it");
+    sw_params_mark_changed(p);
+    misdeed = NAN_SLOT; /* the step is refused, and the rule's scalars and slots are as before */
+    assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_NONFINITE);
+    sw_clear_error();
+    misdeed = WELL;
+    f.g[0] = INFINITY;
+    assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
+    f.g[0] = 1;
+    for (int again = 0; again < 2; again++) {
+        sw_archive *a = sw_archive_new();
+        assert_ok(sw_optim_pack(o, a));
+        if (!again)
+            assert_ok(sw_optim_bind(resumed, &h.f));
+        assert_ok(sw_optim_unpack(resumed, a));
+        sw_archive_free(a);
+        check_written(resumed, &h, again == 0, "resumed");
+        check_written(o, &f, again == 0, "the uninterrupted run");
+    }
+    sw_optim_free(o);
+    sw_optim_free(resumed);
+    sw_params_free(p);
+    sw_params_free(q);
+}
+
+static void test_vector_knows_the_set_of_frozen_parameters(void **state) {
+    (void)state;
+    sw_params *p = small_params(SW_F64);
+    sw_optim *o = NEW_OPTIM(p, .rule = "name=b: sgd; spy");
+    int64_t sets[7];
+    for (int set = 0; set < 7; set++) {
+        for (int i = 0; i < 3; i++)
+            sw_param_freeze(sw_params_at(p, i), set >> i & 1);
+        seen.frozen_set = -1;
+        assert_ok(step_with(o, p, some_gradient));
+        sets[set] = seen.frozen_set;
+        if (set == 5) { /* all of the group: not called */
+            assert_int_equal(sets[set], -1);
+            continue;
+        }
+        assert_true(sets[set] >= 0 && sets[set] < INT64_C(1) << 53);
+        for (int before = 0; before < set; before++) /* "b", the second, is of another group */
+            if (before != 5)
+                assert_true((sets[before] == sets[set]) == ((before & 5) == (set & 5)));
+    }
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+/* ---- Steps that are not taken ---- */
+
+typedef struct state_bytes {
+    unsigned char x[SMALL_DIM * 8], rows[3 * SMALL_DIM * 8], sum[SMALL_DIM * 8];
+    int32_t notes[5];
+    double count;
+} state_bytes;
+
+static state_bytes state_of(sw_optim *o, sw_params *p) {
+    state_bytes s;
+    memset(&s, 0, sizeof s);
+    memcpy(s.x, sw_params_x(p), params_bytes(p));
+    memcpy(s.rows, sw_optim_group_slot(o, 0, "rows").data, 3 * params_bytes(p));
+    memcpy(s.sum, sw_optim_param_slot(o, sw_params_at(p, 0), "sum").data, params_bytes(p)); /* one block */
+    memcpy(s.notes, sw_optim_group_slot(o, 0, "notes").data, sizeof s.notes);
+    s.count = sw_optim_scalar(o, 0, "count");
+    return s;
+}
+
+static void test_refused_directions_change_nothing(void **state) {
+    (void)state;
+    static const struct {
+        int misdeed;
+        sw_status status;
+        const char *message;
+    } cases[] = {
+        {SKIP, SW_ERR_STATE, "rule spy: vector returned SW_SKIPPED"},
+        {MUTE, SW_ERR_USER, "rule spy: vector returned status"},
+        {NAN_DIRECTION, SW_ERR_NONFINITE, "rule spy: step 3 would make its direction Inf or NaN"},
+        {NAN_SLOT, SW_ERR_NONFINITE, "rule spy: step 3 would make its state rows Inf or NaN"},
+        {NAN_SCALAR, SW_ERR_NONFINITE, "rule spy: count is nan in step 3"},
+        {NEW_SCALAR, SW_ERR_STATE, "rule spy writes scalar 1, which its table does not name"},
+    };
+    static const char *const searches[] = {NULL, "full_step"};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (int s = 0; s < 2; s++)
+            for (int t = 0; t < 2; t++) {
+                sw_params *p = small_params(both_types[t]);
+                constant_problem f;
+                constant_problem_init(&f, p, 1, 1, 0x1p-10);
+                sw_optim *o = NEW_OPTIM(p, .rule = "spy lr=0.125", .schedule = searches[s]);
+                for (int step = 0; step < 2; step++)
+                    assert_ok(sw_optim_minimize(o, &f.f, NULL));
+                const state_bytes before = state_of(o, p);
+                misdeed = (int)cases[k].misdeed;
+                assert_int_equal(sw_optim_minimize(o, &f.f, NULL), cases[k].status);
+                if (!sw_error() || strncmp(sw_error(), cases[k].message, strlen(cases[k].message)) != 0)
+                    fail_msg("%s, \"%s\" expected", sw_error() ? sw_error() : "no error", cases[k].message);
+                sw_clear_error();
+                const state_bytes after = state_of(o, p);
+                assert_memory_equal(&before, &after, sizeof before);
+                misdeed = WELL;
+                assert_ok(sw_optim_minimize(o, &f.f, NULL)); /* the run goes on */
+                assert_true(sw_optim_scalar(o, 0, "count") == 3);
+                sw_optim_free(o);
+                sw_params_free(p);
+            }
+}
+
+static void test_search_that_gives_up_restores_the_history(void **state) {
+    (void)state;
+    sw_params *p = small_params(SW_F64);
+    constant_problem f;
+    constant_problem_init(&f, p, 1, 1, 1);
+    sw_optim *o = NEW_OPTIM(p, .rule = "spy", .schedule = "quitter");
+    const state_bytes before = state_of(o, p);
+    assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
+    assert_int_equal(vector_calls, 1);
+    const state_bytes after = state_of(o, p);
+    assert_memory_equal(&before, &after, sizeof before);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+/* x + d would be infinite, but the direction is not, and the search may take a short step along it. */
+static sw_status short_step_search(sw_search *s, double *alpha) {
+    (void)s;
+    *alpha = 1e-30;
+    return SW_OK;
+}
+static const sw_line_search short_step = {
+    .size = sizeof(sw_line_search), .name = "short_step", .search = short_step_search};
+
+static void test_search_needs_only_a_finite_direction(void **state) {
+    (void)state;
+    assert_ok(sw_line_search_register(&short_step));
+    sw_params *p = small_params(SW_F32);
+    constant_problem f;
+    constant_problem_init(&f, p, 1, 1, 0);
+    vec_set(SW_F32, sw_params_x(p), 0, -3e38);
+    f.g[0] = 3e38;
+    sw_optim *o = NEW_OPTIM(p, .rule = "descent", .schedule = "short_step");
+    assert_ok(sw_optim_minimize(o, &f.f, NULL));
+    sw_optim_free(o);
+    o = NEW_OPTIM(p, .rule = "descent");
+    assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_NONFINITE);
+    assert_non_null(strstr(sw_error(), "rule descent: step 1 would make x of parameter a Inf or NaN"));
+    sw_clear_error();
+    assert_true(vec_get(SW_F32, sw_params_x(p), 0) == (double)-3e38f);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+/* In f32 x = 4096 has steps of 2^-11, so that x + d - x is 0 for a d of 2^-20. The direction is that of the rule itself,
+ * and so is the slope. */
+static void test_search_has_the_exact_direction(void **state) {
+    (void)state;
+    static const char *const rules[] = {"descent", "name=b: descent; descent", "sgd lr=1"};
+    for (int k = 0; k < 3; k++) {
+        sw_params *p = small_params(SW_F32);
+        constant_problem f;
+        constant_problem_init(&f, p, 1, 1, 0x1p-20);
+        for (int i = 0; i < SMALL_DIM; i++)
+            vec_set(SW_F32, sw_params_x(p), i, 4096);
+        seen_slope = 1;
+        sw_optim *o = NEW_OPTIM(p, .rule = rules[k], .schedule = "full_step");
+        assert_ok(sw_optim_minimize(o, &f.f, NULL));
+        assert_true(seen_slope == (k < 2 ? -SMALL_DIM * 0x1p-40 : 1)); /* sgd: a slope of 0, and no search */
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
+}
+
+/* ---- Functions for rules ---- */
+
+static void test_step_functions_compute_what_they_say(void **state) {
+    (void)state;
+    enum { COUNT = 100003 }; /* several tiles, and a part of one */
+    const int before = sw_threads();
+    for (int t = 0; t < 2; t++) {
+        const sw_dtype type = both_types[t];
+        const size_t size = sw_dtype_size(type);
+        char *a = calloc(2 * COUNT, size), *b = calloc(COUNT, size), *c = calloc(COUNT, size);
+        assert_true(a && b && c);
+        const sw_step s = {.type = type, .count = COUNT};
+        uint64_t random = 3;
+        double dot[3] = {0}, sum = 0;
+        char *row = sw_step_row(&s, a, 1);
+        assert_true(row == a + COUNT * size && sw_step_row(&s, a, 0) == a);
+        for (int64_t i = 0; i < COUNT; i++) {
+            vec_set(type, row, i, floor(test_uniform(&random, -8, 8)));
+            vec_set(type, b, i, floor(test_uniform(&random, -8, 8)));
+            sum += vec_get(type, row, i) * vec_get(type, b, i);
+        }
+        for (int k = 0; k < 3; k++) {
+            static const int threads[] = {1, 2, 8};
+            assert_ok(sw_set_threads(threads[k]));
+            dot[k] = sw_step_dot(&s, row, b);
+            sw_step_scale(&s, 0.5, row, c);
+            sw_step_axpy(&s, -2, b, c);
+            for (int64_t i = 0; i < COUNT; i++)
+                assert_true(vec_get(type, c, i) == 0.5 * vec_get(type, row, i) - 2 * vec_get(type, b, i));
+        }
+        assert_true(dot[0] == sum && dot[1] == sum && dot[2] == sum); /* integers below 2^53: exact in any order */
+        free(a), free(b), free(c);
+    }
+    assert_ok(sw_set_threads(before));
+}
+
+/* ---- Refused rules, memory ---- */
+
+static int64_t negative(const sw_slot_sizes *sizes) {
+    (void)sizes;
+    return -3;
+}
+
+static void test_incomplete_vector_rules_are_refused(void **state) {
+    (void)state;
+    static const sw_slot few[] = {{.name = "z", .count = five}, {0}}, minus[] = {{.name = "z", .count = negative}, {0}},
+                         copy[] = {{.name = "z", .start = SW_START_X, .count = five}, {0}};
+    static const sw_rule none = {.size = sizeof(sw_rule), .name = "none", .unit = SW_UNIT_VECTOR, .update = &no_kernels},
+                         old = {.size = offsetof(sw_rule, vector),
+                                .name = "old",
+                                .unit = SW_UNIT_VECTOR,
+                                .vector = descent_vector},
+                         strange = {.size = sizeof(sw_rule), .name = "strange", .unit = (sw_unit)3, .update = &no_kernels},
+                         measured = {.size = sizeof(sw_rule),
+                                     .name = "measured",
+                                     .unit = SW_UNIT_VECTOR,
+                                     .vector = descent_vector,
+                                     .slots = few,
+                                     .measure = &no_kernels},
+                         copied = {.size = sizeof(sw_rule),
+                                   .name = "copied",
+                                   .unit = SW_UNIT_VECTOR,
+                                   .vector = descent_vector,
+                                   .slots = copy},
+                         minus_three = {.size = sizeof(sw_rule),
+                                        .name = "minus_three",
+                                        .unit = SW_UNIT_VECTOR,
+                                        .vector = descent_vector,
+                                        .slots = minus};
+    static const struct {
+        const sw_rule *rule;
+        const char *message;
+    } cases[] = {
+        {&none, "register: rule none has no vector"},
+        {&old, "register: rule old has no vector"},
+        {&strange, "register: rule strange has no unit of sw_unit"},
+        {&measured, "register: slot z of rule measured: its count cannot be combined with measure and point, which "
+                    "process many parameters per call; tensor processes one"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        assert_int_equal(sw_rule_register(cases[k].rule), SW_ERR_ARGUMENT);
+        expect_error(SW_ERR_ARGUMENT, cases[k].message);
+    }
+    assert_int_equal(sw_rule_register(&copied), SW_ERR_ARGUMENT);
+    assert_non_null(strstr(sw_error(), "slot z of rule copied starts as a copy of x"));
+    sw_clear_error();
+    assert_ok(sw_rule_register(&minus_three));
+    sw_params *p = small_params(SW_F64);
+    options_refused(p, (sw_optim_options){.rule = "minus_three"},
+                    "rule minus_three: slot z has no size: its count returned -3");
+    sw_params_free(p);
+}
+
+/* Groups of one stretch need a direction; others copies of x and g from the first step on. */
+static void test_vector_memory_is_counted(void **state) {
+    (void)state;
+    static const struct {
+        const char *rule;
+        size_t made, stepped; /* elements */
+    } cases[] = {{"descent", 18, 18 + 18 /* x, to undo the step */}, {"name=b: sgd; descent", 13, 3 * 13 + 18}};
+    for (int k = 0; k < 2; k++) {
+        sw_params *p = small_params(SW_F64);
+        sw_optim *o = NEW_OPTIM(p, .rule = cases[k].rule);
+        assert_int_equal(sw_optim_bytes(o).work, cases[k].made * 8);
+        assert_ok(step_with(o, p, some_gradient));
+        assert_int_equal(sw_optim_bytes(o).work, cases[k].stepped * 8);
+        assert_ok(step_with(o, p, some_gradient));
+        assert_int_equal(sw_optim_bytes(o).work, cases[k].stepped * 8);
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
+}
+
+/* Every allocation fails once: an error, no leak, and x is unchanged by the step that fails. */
+static void test_vector_survives_failing_allocations(void **state) {
+    (void)state;
+    static test_allocator a;
+    test_allocator_install(&a);
+    for (int s = 0; s < 2; s++) {
+        bool failed = true;
+        for (int k = 1; failed; k++) {
+            sw_params *p = small_params(SW_F64);
+            constant_problem f;
+            constant_problem_init(&f, p, 1, 1, 0x1p-10);
+            char x[SMALL_DIM * 8];
+            memcpy(x, sw_params_x(p), sizeof x);
+            test_allocator_fail(&a, k, false);
+            const sw_optim_options how = {
+                .size = sizeof how, .rule = "name=b: sgd; spy lr=0.5", .schedule = s ? "full_step" : NULL};
+            sw_optim *o = sw_optim_new_with_options(p, &how);
+            const sw_status status = o ? sw_optim_minimize(o, &f.f, NULL) : SW_ERR_MEMORY;
+            failed = atomic_load(&a.failed) > 0;
+            test_allocator_fail(&a, 0, false);
+            assert_int_equal(status, failed ? SW_ERR_MEMORY : SW_OK);
+            assert_int_equal(sw_error() != NULL, failed);
+            if (failed)
+                assert_memory_equal(x, sw_params_x(p), sizeof x);
+            sw_clear_error();
+            sw_optim_free(o);
+            sw_params_free(p);
+            assert_true(k < 200);
+        }
+    }
+    assert_int_equal(atomic_load(&a.live), 0);
+    sw_set_allocator(NULL);
+}
+
+static void test_list_has_vector_rules(void **state) {
+    (void)state;
+    char *text = calloc(1, 200000);
+    FILE *to = tmpfile();
+    assert_true(text && to);
+    sw_optim_list(to);
+    rewind(to);
+    assert_true(fread(text, 1, 199999, to) > 0);
+    fclose(to);
+    assert_non_null(strstr(text, "state 20 bytes a parameter of a group of 1000000: sum, rows, notes, start;"));
+    free(text);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, test_clear)
+    const struct CMUnitTest tests[] = {
+        TEST(test_vector_descent_is_sgd),
+        TEST(test_vector_sees_its_group_without_gaps),
+        TEST(test_infinite_frozen_parameter_is_zero_in_x),
+        TEST(test_all_frozen_group_is_not_called),
+        TEST(test_vector_knows_when_x_was_written),
+        TEST(test_vector_knows_the_set_of_frozen_parameters),
+        TEST(test_refused_directions_change_nothing),
+        TEST(test_search_that_gives_up_restores_the_history),
+        TEST(test_search_needs_only_a_finite_direction),
+        TEST(test_search_has_the_exact_direction),
+        TEST(test_step_functions_compute_what_they_say),
+        TEST(test_incomplete_vector_rules_are_refused),
+        TEST(test_vector_memory_is_counted),
+        TEST(test_vector_survives_failing_allocations),
+        TEST(test_list_has_vector_rules),
+    };
+    return cmocka_run_group_tests_name("vector_rules", tests, register_all, NULL);
+}
