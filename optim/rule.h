@@ -136,9 +136,10 @@ typedef struct sw_rule {
     sw_status (*adopted)(sw_step *step);
 
     /* SW_UNIT_VECTOR: computes a direction d from the gradient of all parameters of the group. step->x, step->g and
-     * step->out are vectors of step->count elements: all parameters of the group, without gaps, in the order of the
-     * parameter vector. Slots without `count` have the same layout. x and g must not be changed. The elements of frozen
-     * parameters are 0 in x and g, and are ignored in d. The function writes d to `out`, and the pipeline then computes
+     * step->out are vectors of step->count elements of the type of x: all parameters of the group, without gaps, in the
+     * order of the parameter vector. Slots without `count` have the same layout. x and g must not be changed. The
+     * elements of frozen parameters are 0 in x and g, and are ignored in d. The function writes d to `out`, and the
+     * pipeline then computes
      *     x ← x + lr d
      * with the rule's option lr (1 if it has none), or with the factor that a line search chooses: set SW_RULE_LINEAR.
      * The slots are state, and are restored if the step is not taken. For this purpose every step copies x and the

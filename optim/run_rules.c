@@ -52,9 +52,10 @@ static sw_status rules_measure(sw_optim *o, const void *g) {
 bool swo_rules_read(const sw_optim *o, sw_dtype type) {
     for (int i = 0; i < o->groups; i++) {
         const sw_rule *rule = o->group[i].rule;
-        const bool reads = rule->unit == SW_UNIT_ELEMENT ? sw_kernels_take(rule->update, type) &&
-                                                               (!rule->measure || sw_kernels_take(rule->measure, type))
-                                                         : (rule->flags & SW_RULE_16_BIT) != 0;
+        const bool reads =
+            rule->unit == SW_UNIT_ELEMENT
+                ? sw_kernels_take(rule->update, type) && (!rule->measure || sw_kernels_take(rule->measure, type))
+                : rule->unit == SW_UNIT_TENSOR && (rule->flags & SW_RULE_16_BIT);
         if (!reads)
             return false;
     }

@@ -134,9 +134,8 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
     if (slope)
         *slope = NAN;
     sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
-    const sw_status status = slope
-                                 ? sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient)
-                                 : sw_estimate_value(e, o->trial, e->ids, e->count, value);
+    const sw_status status = slope ? sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient)
+                                   : sw_estimate_value(e, o->trial, e->ids, e->count, value);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;
     if (slope)

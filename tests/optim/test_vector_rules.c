@@ -92,7 +92,8 @@ static sw_status full_step_search(sw_search *s, double *alpha) {
     *alpha = 1;
     return SW_OK;
 }
-static const sw_line_search full_step = {.size = sizeof(sw_line_search), .name = "full_step", .search = full_step_search};
+static const sw_line_search full_step = {
+    .size = sizeof(sw_line_search), .name = "full_step", .search = full_step_search};
 static sw_status giving_up(sw_search *search, double *alpha) {
     (void)search, (void)alpha;
     return SW_SKIPPED;
@@ -475,28 +476,26 @@ static void test_incomplete_vector_rules_are_refused(void **state) {
     (void)state;
     static const sw_slot few[] = {{.name = "z", .count = five}, {0}}, minus[] = {{.name = "z", .count = negative}, {0}},
                          copy[] = {{.name = "z", .start = SW_START_X, .count = five}, {0}};
-    static const sw_rule none = {.size = sizeof(sw_rule), .name = "none", .unit = SW_UNIT_VECTOR, .update = &no_kernels},
-                         old = {.size = offsetof(sw_rule, vector),
-                                .name = "old",
-                                .unit = SW_UNIT_VECTOR,
-                                .vector = descent_vector},
-                         strange = {.size = sizeof(sw_rule), .name = "strange", .unit = (sw_unit)3, .update = &no_kernels},
-                         measured = {.size = sizeof(sw_rule),
-                                     .name = "measured",
-                                     .unit = SW_UNIT_VECTOR,
-                                     .vector = descent_vector,
-                                     .slots = few,
-                                     .measure = &no_kernels},
-                         copied = {.size = sizeof(sw_rule),
-                                   .name = "copied",
-                                   .unit = SW_UNIT_VECTOR,
-                                   .vector = descent_vector,
-                                   .slots = copy},
-                         minus_three = {.size = sizeof(sw_rule),
-                                        .name = "minus_three",
-                                        .unit = SW_UNIT_VECTOR,
-                                        .vector = descent_vector,
-                                        .slots = minus};
+    static const sw_rule
+        none = {.size = sizeof(sw_rule), .name = "none", .unit = SW_UNIT_VECTOR, .update = &no_kernels},
+        old = {.size = offsetof(sw_rule, vector), .name = "old", .unit = SW_UNIT_VECTOR, .vector = descent_vector},
+        strange = {.size = sizeof(sw_rule), .name = "strange", .unit = (sw_unit)3, .update = &no_kernels},
+        measured = {.size = sizeof(sw_rule),
+                    .name = "measured",
+                    .unit = SW_UNIT_VECTOR,
+                    .vector = descent_vector,
+                    .slots = few,
+                    .measure = &no_kernels},
+        copied = {.size = sizeof(sw_rule),
+                  .name = "copied",
+                  .unit = SW_UNIT_VECTOR,
+                  .vector = descent_vector,
+                  .slots = copy},
+        minus_three = {.size = sizeof(sw_rule),
+                       .name = "minus_three",
+                       .unit = SW_UNIT_VECTOR,
+                       .vector = descent_vector,
+                       .slots = minus};
     static const struct {
         const sw_rule *rule;
         const char *message;
