@@ -36,7 +36,8 @@ static inline sw_tensor problem_loss(void *user, sw_tape *tape, const int64_t *i
         test_set(&b, i, p->ignore_all ? -1 : p->label[ids[i]]);
     }
     p->evaluations++;
-    sw_tensor z = sw_linear(sw_dropout(x, 0.4, 3), sw_param_use(tape, sw_params_at(p->params, 0)),
+    x = sw_dropout(sw_reshape(x, SW_SHAPE(3 * count, FEATURES / 3)), 0.4, 3); /* three tokens of a sample */
+    sw_tensor z = sw_linear(sw_reshape(x, SW_SHAPE(count, FEATURES)), sw_param_use(tape, sw_params_at(p->params, 0)),
                             sw_param_use(tape, sw_params_at(p->params, 1)));
     const bool sum = p->kind == SUMMED || (p->kind == MEAN_OR_SUM && ids[0] != 0);
     sw_tensor loss = sw_cross_entropy_with_options(
