@@ -142,6 +142,9 @@ void *sw_alloc_array(int64_t count, size_t size) {
 sw_status sw_resize_array_for(sw_account account, void *array, int64_t used, int64_t count, size_t size) {
     void *from;
     memcpy(&from, array, sizeof from);
+    if (count >= 0 && used > count)
+        return sw_fail(SW_ERR_ARGUMENT, "resize_array: %lld elements are used; there is room for %lld", (long long)used,
+                       (long long)count);
     const int entry = from ? (int)block_header_of(from).entry : swi_account_entry(account, NULL, NULL);
     void *to = alloc_array(entry, count, size);
     if (!to)

@@ -36,8 +36,8 @@ SW_API void *sw_alloc_array(int64_t count, size_t size);
 SW_API void sw_free(void *memory);
 /* Replaces an array from sw_alloc_array by one of `count` elements of `size` bytes. The first `used` elements are
  * copied, the others are zero. `array` is the address of the pointer to the array (a T **); the pointer may be NULL,
- * for an array that is not allocated yet. After an error the pointer and the array are unchanged.
- * The array stays in its account. */
+ * for an array that is not allocated yet. `used` above `count` is an error (SW_ERR_ARGUMENT). After an error the pointer
+ * and the array are unchanged. The array stays in its account. */
 SW_API sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size);
 /* Makes room for one more element in an array that holds `used` elements. If the array is full, its capacity doubles,
  * or becomes `first` if it was 0. */

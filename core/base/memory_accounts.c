@@ -29,7 +29,7 @@ static counter accounts[SW_ACCOUNTS], total;
 /* ---- Counting ---- */
 
 static void counter_add(counter *c, size_t bytes) {
-    const size_t live = atomic_fetch_add_explicit(&c->live, bytes, memory_order_relaxed) + bytes;
+    const size_t live = atomic_fetch_add_explicit(&c->live, bytes, memory_order_acq_rel) + bytes;
     size_t peak = atomic_load_explicit(&c->peak, memory_order_relaxed);
     while (live > peak &&
            !atomic_compare_exchange_weak_explicit(&c->peak, &peak, live, memory_order_relaxed, memory_order_relaxed))
@@ -139,6 +139,7 @@ size_t sw_memory_peak_total(void) {
 
 static void counter_reset_peak(counter *c) {
     atomic_store(&c->peak, atomic_load(&c->live));
+    counter_add(c, 0); /* what another thread has added between the two */
 }
 
 void sw_memory_reset_peaks(void) {

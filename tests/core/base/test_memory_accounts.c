@@ -78,6 +78,21 @@ static void test_memory_is_aligned_zeroed_and_its_own(void **state) {
         sw_free(block[i]);
 }
 
+static void test_arrays_shrink_to_what_they_hold(void **state) {
+    (void)state;
+    int *data = NULL;
+    assert_ok(sw_resize_array(&data, 0, 100, sizeof *data));
+    data[1] = 7;
+    int *const before = data;
+    assert_int_equal(sw_resize_array(&data, 100, 2, sizeof *data), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "resize_array: 100 elements are used; there is room for 2");
+    assert_true(data == before && data[1] == 7);
+    assert_ok(sw_resize_array(&data, 2, 2, sizeof *data));
+    assert_true(data != before && data[1] == 7);
+    check_bytes(&counter, "shrunk");
+    sw_free(data);
+}
+
 static void test_arrays_keep_their_account_as_they_grow(void **state) {
     (void)state;
     int *data = NULL, *state_array = sw_alloc_array_named(SW_ACCOUNT_OPTIMIZER, "rule", "slot", 2, sizeof(int)),
@@ -287,6 +302,7 @@ int main(void) {
         TEST(test_each_function_counts_in_its_account),
         TEST(test_memory_is_aligned_zeroed_and_its_own),
         TEST(test_arrays_keep_their_account_as_they_grow),
+        TEST(test_arrays_shrink_to_what_they_hold),
         TEST(test_failed_allocation_counts_nothing),
         TEST(test_unknown_account_is_refused),
         TEST(test_peaks_are_of_one_time_and_can_be_reset),
