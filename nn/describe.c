@@ -90,6 +90,8 @@ static sw_status describe_put(json_t *json, const char *key, json_t *value) {
     const uint64_t failures = sw_failure_count();
     if (json_object_set_new(json, key, value) == 0)
         return SW_OK;
+    json_t *key_text = swn_json_text(key); /* an error if it is not UTF-8 */
+    json_decref(key_text);
     return sw_fail_unless_since(failures, SW_ERR_MEMORY, "out of memory: a description cannot be made");
 }
 

@@ -432,6 +432,19 @@ static void test_wrong_calls_are_refused(void **state) {
     remove_file(path);
 }
 
+/* A name that no file can have: not for lack of memory. */
+static void test_names_that_are_not_text_are_refused(void **state) {
+    (void)state;
+    for (int inside = 0; inside < 2; inside++) {
+        sw_model *model = sw_model_new(SW_F32, 1);
+        sw_module *layer = inside ? sw_nn_relu(model) : sw_nn_linear(model, 2, 2); /* of a layer, of parameters */
+        built(model, sw_module_set_name(layer, "a\xFF"));
+        assert_null(sw_model_description(model));
+        expect_error(SW_ERR_ARGUMENT, inside ? "\"a\xFF\" is not UTF-8" : "\"a\xFF.weight\" is not UTF-8");
+        sw_model_free(model);
+    }
+}
+
 static void test_registration_refuses_incomplete_types(void **state) {
     (void)state;
     static const sw_module_type no_name = {.size = sizeof(sw_module_type), .save = scaled_save},
@@ -539,6 +552,7 @@ int main(void) {
         TEST(test_settings_survive_and_mistakes_are_named),
         TEST(test_network_that_cannot_be_described_is_named),
         TEST(test_wrong_calls_are_refused),
+        TEST(test_names_that_are_not_text_are_refused),
         TEST(test_registration_refuses_incomplete_types),
         TEST(test_description_is_the_same_in_every_locale),
         TEST(test_saving_and_restoring_survive_every_failed_allocation),
