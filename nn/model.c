@@ -13,6 +13,7 @@ sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
         sw_free(model);
         return NULL;
     }
+    model->most_params = -1;
     model->placeholder = (sw_module){.type = &swn_placeholder_type, .model = model, .name = "?", .named = true};
     for (int i = 0; i < SW_MAX_INPUTS; i++)
         model->input[i].rank = -1;
@@ -33,9 +34,14 @@ void sw_model_free(sw_model *model) {
     sw_free(model);
 }
 
+static sw_status model_check_open(const sw_model *model, const char *what) {
+    return model->root ? sw_fail(SW_ERR_STATE, "%s: the model is built already", what) : SW_OK;
+}
+
 sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape) {
     if (!model)
         return sw_fail(SW_ERR_ARGUMENT, "model_set_input_shape: the model is NULL");
+    SW_TRY(model_check_open(model, "model_set_input_shape"));
     sw_array check = sw_array_view(model, SW_F32, rank, shape);
     if (!check.data)
         return sw_last_failure();
@@ -49,6 +55,7 @@ sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *sha
 sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_sample_shape *shapes) {
     if (!model || !shapes)
         return sw_fail(SW_ERR_ARGUMENT, "model_set_input_shapes: the %s NULL", model ? "shapes are" : "model is");
+    SW_TRY(model_check_open(model, "model_set_input_shapes"));
     if (count < 1 || count > SW_MAX_INPUTS)
         return sw_fail(SW_ERR_ARGUMENT, "model_set_input_shapes: %d inputs; 1 to %d are possible", count,
                        SW_MAX_INPUTS);
@@ -66,8 +73,7 @@ sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init) {
         return sw_fail(SW_ERR_ARGUMENT, "model_set_init: the model is NULL");
     if ((unsigned)role >= SWN_ROLES)
         return sw_fail(SW_ERR_ARGUMENT, "model_set_init: %d is not a role", (int)role);
-    if (model->root)
-        return sw_fail(SW_ERR_STATE, "model_set_init: the model is built already");
+    SW_TRY(model_check_open(model, "model_set_init"));
     if (!init.fill)
         return sw_fail(SW_ERR_ARGUMENT, "model_set_init: the initial values have no fill function");
     model->init[role] = init;

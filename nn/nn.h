@@ -33,7 +33,7 @@ extern "C" {
 SW_API sw_model *sw_model_new(sw_dtype type, uint64_t seed);
 /* Frees the model with its layers, parameters and objectives. Accepts NULL. */
 SW_API void sw_model_free(sw_model *model);
-/* Sets the shape of one sample of the input, without the batch axis. It is required only if a layer takes its number of
+/* Sets the shape of one sample of the input, without the batch axis, before the build. It is required only if a layer takes its number of
  * inputs from its input (0), or a composed layer needs the shape. */
 SW_API sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape);
 /* The same for a root of several inputs (sw_forward_many): the shape of a sample of each of 1 to SW_MAX_INPUTS inputs. A

@@ -84,10 +84,7 @@ sw_tensor swn_traced_forward(sw_module *m, int count, const sw_tensor *x) {
 /* ---- The run of a forward on zeros ---- */
 
 static sw_dtype trace_input_type(const sw_module *m, int input) {
-    const bool many = SWN_TYPE_MEMBER(m->type, forward_many) != NULL,
-               ids = many ? (m->type->id_inputs >> input & 1) != 0 : SWN_TYPE_MEMBER(m->type, takes_ids),
-               mask = many && (m->type->mask_inputs >> input & 1) != 0;
-    return ids ? SW_I32 : mask ? SW_U8 : sw_params_type(m->model->params);
+    return swn_input_is_ids(m, input) ? SW_I32 : swn_input_is_mask(m, input) ? SW_U8 : sw_params_type(m->model->params);
 }
 
 /* Runs forward on two samples of zeros. */

@@ -280,6 +280,42 @@ static void test_input_shapes_are_checked(void **state) {
     sw_module *root = sw_nn_linear(m, 0, 2);
     built(m, root);
     assert_int_equal(root->in.length[0], 3);
+    /* After the build they would not be those of the network any more. */
+    assert_int_equal(sw_model_set_input_shapes(m, 1, &good), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "model_set_input_shapes: the model is built already");
+    assert_int_equal(sw_model_set_input_shape(m, SW_SHAPE(4)), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "model_set_input_shape: the model is built already");
+    sw_model_free(m);
+}
+
+/* sw_predict leaves ids as they are, also for a layer whose other inputs are left out: an f32 does not hold each id. */
+static sw_dtype type_of_ids;
+static sw_tensor ids_forward(sw_module *self, int count, const sw_tensor *x) {
+    (void)count;
+    type_of_ids = sw_value(x[0]).type;
+    return sw_forward(sw_module_child(self, 0), x[0]);
+}
+
+static void test_predict_keeps_ids(void **state) {
+    (void)state;
+    const int32_t numbers[3] = {1, 2, 299};
+    const uint8_t bytes[3] = {4, 0, 255};
+    const sw_array x[2] = {sw_array_view(numbers, SW_I32, SW_SHAPE(1, 3)), sw_array_view(bytes, SW_U8, SW_SHAPE(1, 3))};
+    sw_model *m = sw_model_new(SW_F32, 1);
+    sw_model_set_input_shape(m, SW_SHAPE(3));
+    sw_module *table = sw_nn_embedding(m, 300, 1);
+    built(m, sw_nn_compose_many(m, "rows", 2, ids_forward, 1, &table,
+                                &SW_OPTIONS(sw_compose_options, .optional_inputs = 1, .id_inputs = 1)));
+    for (int i = 0; i < 2; i++) {
+        sw_array y = {0};
+        assert_ok(sw_predict(m, &x[i], &y));
+        assert_int_equal(type_of_ids, SW_I32);
+        for (int64_t k = 0; k < 3; k++)
+            assert_true(test_get(&y, k) ==
+                        test_get(&(sw_array){.data = sw_param_value(table->param[0]).data, .type = SW_F32},
+                                 i ? bytes[k] : numbers[k]));
+        sw_array_free(&y);
+    }
     sw_model_free(m);
 }
 
@@ -359,6 +395,7 @@ int main(void) {
         TEST(test_ids_are_ids_in_the_run_at_the_build),
         TEST(test_layers_of_several_inputs_refuse_mistakes),
         TEST(test_input_shapes_are_checked),
+        TEST(test_predict_keeps_ids),
         TEST(test_given_output_builds_layers_of_unknown_inputs),
         TEST(test_building_survives_every_failed_allocation),
     };
