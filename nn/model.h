@@ -20,6 +20,7 @@ struct sw_model {
     int inputs;                           /* the number of them; 0: not given */
     sw_init init[SWN_ROLES];              /* for each role; fill NULL: the layers' defaults */
     bool failed;
+    int64_t most_params; /* restore.c: elements that parameters may have together; -1: any number */
     struct swn_objective *objectives;
     /* evaluate.c */
     atomic_flag evaluating; /* set while an evaluation uses tape and ids */

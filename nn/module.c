@@ -1,6 +1,7 @@
 /* Layers: creating, adding to another layer, building, freeing. */
 #include <swale/extend.h>
 
+#include "core/base/error_state.h"
 #include "nn/model.h"
 #include "nn/module_build.h"
 #include "nn/module_settings.h"
@@ -119,6 +120,19 @@ static sw_status module_run_build(sw_module *m, int count, const sw_sample_shape
                : sw_fail(status, "layer %s: build returned status %d without a message", m->name, (int)status);
 }
 
+/* Layers compute with the lengths of their input, whose product must not overflow. */
+static sw_status module_check_output(const sw_module *m, const sw_sample_shape *out) {
+    char prefix[256];
+    int64_t elements;
+    const bool had_error = sw_error() != NULL;
+    if (out->rank < 0 || sw_shape_count(out->rank, out->length, &elements) == SW_OK)
+        return SW_OK;
+    sw_format(prefix, sizeof prefix, "layer %s: samples of its output: ", m->name);
+    if (!had_error)
+        swi_error_prefix(prefix);
+    return sw_last_failure();
+}
+
 sw_status sw_module_build_many(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out) {
     if (!module || !in || !out)
         return sw_fail(SW_ERR_ARGUMENT, "module_build: the %s is NULL", module ? "shape" : "layer");
@@ -127,6 +141,7 @@ sw_status sw_module_build_many(sw_module *module, int count, const sw_sample_sha
     SW_TRY(module_set_inputs(module, count, in));
     sw_sample_shape result;
     SW_TRY(module_run_build(module, count, in, &result));
+    SW_TRY(module_check_output(module, &result));
     SW_TRY(swn_settle_frozen(module));
     SW_TRY(swn_check_settings_used(module));
     *out = module->out = result;

@@ -2,6 +2,7 @@
 #include <swale/extend.h>
 
 #include "nn/model.h"
+#include "nn/module_build.h"
 #include "nn/module_settings.h"
 
 #include <stdio.h>
@@ -40,6 +41,22 @@ static sw_param *module_tie_param(sw_module *m, const char *name, const sw_modul
     return sw_params_tie(m->model->params, name, target);
 }
 
+sw_status swn_check_size(const sw_model *model, const char *name, int rank, const int64_t *shape) {
+    int64_t left = model->most_params, count;
+    if (left < 0)
+        return SW_OK;
+    SW_TRY(sw_shape_count(rank, shape, &count));
+    for (int i = 0; i < sw_params_count(model->params) && left >= 0; i++) {
+        const sw_param *p = sw_params_at(model->params, i);
+        left -= p->tied ? 0 : p->count;
+    }
+    return count <= left ? SW_OK
+                         : sw_fail(SW_ERR_FORMAT,
+                                   "the network has more parameters than the file has numbers, %lld; the first too "
+                                   "many is %s %s",
+                                   (long long)model->most_params, name, sw_shape_text(rank, shape));
+}
+
 static sw_param *module_declare_param(sw_module *m, const char *name, const sw_module_setting *s, int rank,
                                       const int64_t *shape, const sw_param_options *given) {
     sw_param_options options = {.size = sizeof options, .role = SW_ROLE_OTHER};
@@ -51,7 +68,10 @@ static sw_param *module_declare_param(sw_module *m, const char *name, const sw_m
         options.init = s->init;
     else if (!options.buffer && (unsigned)options.role < SWN_ROLES && m->model->init[options.role].fill)
         options.init = m->model->init[options.role];
-    return sw_params_add(m->model->params, name, rank, shape, &options);
+    /* Now, because the run of a composed layer allocates as many outputs as the next parameter may have rows. */
+    return swn_check_size(m->model, name, rank, shape) == SW_OK
+               ? sw_params_add(m->model->params, name, rank, shape, &options)
+               : NULL;
 }
 
 sw_param *sw_module_add_param(sw_module *module, const char *suffix, int rank, const int64_t *shape,

@@ -304,26 +304,13 @@ static sw_status restore_parameters(sw_params *params, const json_t *json) {
 
 /* ---- The whole ---- */
 
-static sw_status restore_check_size(const sw_params *params, int64_t most) {
-    int64_t left = most;
-    for (int i = 0; i < sw_params_count(params) && most >= 0; i++) {
-        const sw_param *p = sw_params_at(params, i);
-        if (!p->tied && p->count > left)
-            return FAIL("the network has more parameters than the file has numbers, %lld; the first too many is %s %s",
-                        (long long)most, p->name, sw_shape_text(p->rank, p->shape));
-        left -= p->tied ? 0 : p->count;
-    }
-    return SW_OK;
-}
-
-static sw_status restore_build(restoring *r, const json_t *json, int64_t most) {
+static sw_status restore_build(restoring *r, const json_t *json) {
     SW_TRY(restore_inputs(r->model, json_object_get(json, "inputs")));
     sw_module *root = restore_layer(r, json_object_get(json, "root"), 1);
     if (!root)
         return sw_last_failure();
     SW_TRY(restore_ties(r));
     SW_TRY(swn_model_declare(r->model, root));
-    SW_TRY(restore_check_size(r->model->params, most));
     if (!swn_model_finish(r->model))
         return sw_last_failure();
     return restore_parameters(r->model->params, json_object_get(json, "parameters"));
@@ -344,7 +331,9 @@ static sw_model *restore_network(const json_t *json, int64_t most) {
         restore_seed(json, &seed) != SW_OK)
         return NULL;
     r.model = sw_model_new(type, seed);
-    if (r.model && restore_build(&r, json, most) != SW_OK) {
+    if (r.model)
+        r.model->most_params = most;
+    if (r.model && restore_build(&r, json) != SW_OK) {
         sw_model_free(r.model);
         r.model = NULL;
     }

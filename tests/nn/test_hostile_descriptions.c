@@ -38,6 +38,7 @@ static int free_memory(void **state) {
 #define GOOD LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":2")
 #define CHAIN(layers) "{\"layers\":[" layers "],\"name\":\"s\",\"type\":\"sequential\"}"
 #define RELU(name, more) "{\"name\":\"" name "\"," more "\"type\":\"relu\"}"
+#define EMBEDDING(name) "{\"name\":\"" name "\",\"settings\":{\"dim\":2147483647,\"rows\":1},\"type\":\"embedding\"}"
 #define TIED(tie) \
     "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":2},\"tied\":{" tie "},\"type\":\"linear\"}"
 #define PARAMETER(text) NETWORK("[[3]]", text, GOOD)
@@ -117,6 +118,8 @@ static const struct {
      "layer r: [4611686018427387904,4] has too many elements…"},
     {ROOT("{\"name\":\"m\",\"settings\":{\"dim\":0,\"rows\":2},\"type\":\"embedding\"}"),
      "layer m: setting dim is 0; 1 to 2147483647 are possible"},
+    {ROOT(CHAIN(EMBEDDING("m") "," EMBEDDING("n") ",{\"name\":\"f\",\"type\":\"flatten\"}")),
+     "layer n: samples of its output: [3,2147483647,2147483647] has too many elements"},
     /* Ties. */
     {ROOT(CHAIN(
          GOOD ","
@@ -290,6 +293,47 @@ static void test_sizes_are_limited_by_the_file(void **state) {
     remove_file(path);
 }
 
+/* Inside a composed layer, whose build runs it, the outputs of a layer would be allocated before all parameters are
+ * declared. */
+static sw_tensor block_forward(sw_module *self, sw_tensor x) {
+    return sw_forward(sw_module_child(self, 0), x);
+}
+static sw_status block_save(const sw_module *m, sw_description *to) {
+    (void)m, (void)to;
+    return SW_OK;
+}
+static sw_module *block_restore(sw_model *model, const sw_description *from) {
+    int count;
+    sw_module *const *layers = sw_description_layers(from, &count);
+    return sw_nn_compose_with_options(model, "hostile_block", block_forward, count, layers,
+                                      &SW_OPTIONS(sw_compose_options, .save = block_save));
+}
+static const sw_module_type block_type = {
+    .size = sizeof(sw_module_type), .name = "hostile_block", .save = block_save, .restore = block_restore};
+
+static void test_sizes_inside_composed_layers_are_limited_by_the_file(void **state) {
+    (void)state;
+    assert_ok(sw_module_type_register(&block_type));
+    char text[PATH_SIZE + 300];
+    for (int good = 0; good < 2; good++) {
+        const char *path = file_with(
+            good ? ROOT("{\"layers\":[" LINEAR("\"bias\":0,\"inputs\":3,\"outputs\":1") "],\"name\":\"c\",\"type\":"
+                                                                                        "\"hostile_block\"}")
+                 : ROOT("{\"layers\":[" LINEAR(
+                       "\"bias\":0,\"inputs\":3,\"outputs\":2147483647") "],\"name\":\"c\","
+                                                                         "\"type\":\"hostile_block\"}"));
+        largest = 0;
+        assert_null(sw_model_new_from_file(path));
+        assert_true(largest < 1 << 20);
+        snprintf(text, sizeof text, "%s: %s", path,
+                 good ? "does not fit the parameters: c.a.weight is missing; x is not expected"
+                      : "the network has more parameters than the file has numbers, 3; the first too many is "
+                        "c.a.weight [2147483647,3]");
+        expect_error(SW_ERR_FORMAT, text);
+        remove_file(path);
+    }
+}
+
 /* ---- Damage ---- */
 
 static const char small[] = NETWORK(
@@ -381,6 +425,7 @@ int main(void) {
         TEST(test_nesting_is_limited),
         TEST(test_number_of_layers_is_limited),
         TEST(test_sizes_are_limited_by_the_file),
+        TEST(test_sizes_inside_composed_layers_are_limited_by_the_file),
         TEST(test_damage_at_every_byte_is_survived),
         TEST(test_random_damage_is_survived),
     };
