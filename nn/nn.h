@@ -36,8 +36,8 @@ SW_API void sw_model_free(sw_model *model);
 /* Sets the shape of one sample of the input, without the batch axis, before the build. It is required only if a layer takes its number of
  * inputs from its input (0), or a composed layer needs the shape. */
 SW_API sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape);
-/* The same for a root of several inputs (sw_forward_many): the shape of a sample of each of 1 to SW_MAX_INPUTS inputs. A
- * shape that is not known has rank -1. */
+/* The same for a root of several inputs (sw_forward_many): the shape of a sample of each of 1 to SW_MAX_INPUTS inputs.
+ * A shape that is not known has rank -1. */
 SW_API sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_sample_shape *shapes);
 /* Determines all shapes, and declares and initializes the parameters. The weight of the last layer that has one gets
  * the role SW_ROLE_HEAD, unless it is tied. Returns the parameters, which the model owns. Call it once. NULL and an
@@ -45,9 +45,9 @@ SW_API sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_
 SW_API sw_params *sw_model_build(sw_model *model, sw_module *root);
 SW_API sw_params *sw_model_params(const sw_model *model); /* NULL before the build */
 SW_API sw_module *sw_model_root(const sw_model *model);   /* the layer given to sw_model_build; NULL before */
-/* Saves all parameters to a file by name (see sw_params_save, archive.h), and beside them the description of the network,
- * as the text "network". If a layer cannot be described, the file has the parameters and, as the text "no_network", the
- * reason; sw_model_description returns it as an error. */
+/* Saves all parameters to a file by name (see sw_params_save, archive.h), and beside them the description of the
+ * network, as the text "network". If a layer cannot be described, the file has the parameters and, as the text
+ * "no_network", the reason; sw_model_description returns it as an error. */
 SW_API sw_status sw_model_save(const sw_model *model, const char *path);
 /* Loads the parameters of a file of sw_model_save or sw_params_save into a model that has the same ones: see
  * sw_params_load (archive.h). It does not read the description. */
@@ -59,12 +59,13 @@ SW_API sw_status sw_model_load(sw_model *model, const char *path);
  *
  * Names, ties, frozen parameters, roles, element type and seed are those of the saved model. Settings of initial values
  * are not in the file: sw_params_reinitialize uses the default ones of the layers. A damaged or hostile file ends in an
- * error: a network that has more parameters than the file has numbers is refused before memory is allocated for them. NULL
- * after an error, also if a layer was not described, or its type is not registered (description.h). */
+ * error: a network that has more parameters than the file has numbers is refused before memory is allocated for them.
+ * NULL after an error, also if a layer was not described, or its type is not registered (description.h). */
 SW_API sw_model *sw_model_new_from_file(const char *path);
-/* The description of a built model as text (JSON, see description.h), which the caller frees by sw_free. NULL and an error
- * that names the layer if one cannot be described: its type has no `save`, as that of a layer composed by a function
- * (sw_compose_options.save gives it one), or is not registered. At most 10000 layers, nested at most 64 deep. */
+/* The description of a built model as text (JSON, see description.h), which the caller frees by sw_free. NULL and an
+ * error that names the layer if one cannot be described: its type has no `save`, as that of a layer composed by a
+ * function (sw_compose_options.save gives it one), or is not registered. At most 10000 layers, nested at
+ * most 64 deep. */
 SW_API char *sw_model_description(const sw_model *model);
 /* Makes and builds a network by its description, with initial values. Text from a stranger may ask for more memory than
  * there is. NULL after an error. */
@@ -171,8 +172,8 @@ SW_API sw_module *sw_module_set_param_init(sw_module *module, const char *suffix
 /* Sets the initial values of all parameters with the role SW_ROLE_WEIGHT (which embeddings and norms do not have),
  * except those set by sw_module_set_init. Before the build. */
 SW_API sw_status sw_model_set_init(sw_model *model, sw_init init);
-/* As sw_model_set_init, for all parameters that are declared with another role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, … Neither
- * changes the initial values of buffers. */
+/* As sw_model_set_init, for all parameters that are declared with another role: SW_ROLE_BIAS, SW_ROLE_EMBEDDING, …
+ * Neither changes the initial values of buffers. */
 SW_API sw_status sw_model_set_role_init(sw_model *model, sw_role role, sw_init init);
 
 /* Tie a parameter (sw_module_tie: the weight) of a layer to one of another layer. The two share their elements, which
@@ -225,19 +226,20 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
 /* Options of sw_model_recalibrate. */
 typedef struct sw_recalibrate_options {
     size_t size;     /* sizeof(sw_recalibrate_options) */
-    int64_t batch;   /* the most samples of a batch: choose that of the training; 0: 64 */
-    int64_t batches; /* 0: as many as all samples make */
+    int64_t batch;   /* the largest number of samples in a batch, best that of the training; 0: 64 */
+    int64_t batches; /* 0: one epoch */
     uint64_t seed;   /* of the order of the samples */
 } sw_recalibrate_options;
-/* Sets the buffers (running statistics; "Buffers" in params.h) in the parameter vector x (NULL: the model's) to those of the
- * data at x: for a point at which no step was taken, as an average of iterates (SWA, EMA), the point that a rule evaluates at
- * (Schedule-Free), a point between two models. Without it such a point has the averages of the iterates' statistics, which
- * are not the statistics of the average. (P. Izmailov et al., Averaging weights leads to wider optima, UAI 2018, section 3.2.)
+/* Sets the buffers (running statistics; "Buffers" in params.h) in the parameter vector x (NULL: the model's) to the
+ * statistics of the data at x. Call it for a point that training did not go through: an average of iterates (SWA,
+ * EMA), the point at which a rule evaluates (Schedule-Free), a point between two models. Such a point has averages of
+ * the statistics of other points (P. Izmailov et al., Averaging weights leads to wider optima, UAI 2018, section 3.2).
  *
- * Runs the model forward as in training (SW_TRAIN on, with dropout), without recording, on batches of the source in random
- * order, and then sets each buffer to the statistics of all batches together, pooled by their weights, whatever its momentum
- * and its old value. Each epoch is cut into equal batches. Equal arguments give equal bits. Buffers that no layer reports to
- * are not changed, nor is anything else of x. options NULL: the defaults. After an error x is as before.
+ * The function runs the model on batches of the source in random order, as in training (with dropout, without
+ * recording). Then it sets each buffer to the statistics of all batches together, pooled by weight; its old value and
+ * its momentum do not matter. An epoch is cut into batches of equal size, up to 1. Equal arguments give equal bits.
+ * The rest of x does not change, nor does a buffer for which no layer reports. options NULL: the defaults. After an
+ * error x is unchanged. About threads see sw_predict.
  *
  *     memcpy(copy, sw_optim_point(optim), bytes);        // or sw_optim_adopt_point(optim), and NULL for copy
  *     sw_model_recalibrate(model, copy, train, NULL);
@@ -256,8 +258,8 @@ SW_API sw_status sw_model_recalibrate(sw_model *model, void *x, const sw_source 
  * third faster.
  *
  * Only one of sw_predict, sw_predict_source, sw_model_evaluate and sw_model_recalibrate may run on a model at a time,
- * because they use its tape. A second call, from another thread or from a user's function that the first one calls, is an
- * error. To share a model between threads, give each thread a tape and call sw_forward. */
+ * because they use its tape. A second call, from another thread or from a user's function that the first one calls, is
+ * an error. To share a model between threads, give each thread a tape and call sw_forward. */
 SW_API sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y);
 /* As sw_predict, for all samples of a source, in order. Random samples are those of draw 0. */
 SW_API sw_status sw_predict_source(sw_model *model, const sw_source *source, sw_array *y);

@@ -193,13 +193,14 @@ struct sw_estimator {
 
 /* For `estimate`: computes the gradient of the mean loss of some samples at x, and checks it. SW_SKIPPED if it contains
  * Inf or NaN. value may be NULL. ids NULL with count n: all samples, in chunks.
- * If the estimator, or for a wrapper the inner one, has an integer option "shards" with a value above 1, the gradient and
- * the loss are those of so many shards, added in a fixed tree (sw_objective_gradient_sharded), and sw_estimate_value does
- * the same. For a custom estimator it is enough to list the option.
- * Running statistics ("Buffers" in params.h) are those of one evaluation of each of the step's samples: of the first call of
- * this function with ids equal to e->ids. An estimator that evaluates its samples in several parts passes the parts in the
- * order of e->ids, as e->ids + k, where k is the number of samples in the earlier parts; the statistics of all parts are
- * pooled. All other calls (at other points, of other samples, of the same samples again) do not move running statistics. */
+ * If the estimator, or for a wrapper the inner one, has an integer option "shards" with a value above 1, the gradient
+ * and the loss are those of so many shards, added in a fixed tree (sw_objective_gradient_sharded), and
+ * sw_estimate_value does the same. For a custom estimator it is enough to list the option.
+ * Running statistics ("Buffers" in params.h) are those of one evaluation of each of the step's samples: of the first
+ * call of this function with ids equal to e->ids. An estimator that evaluates its samples in several parts passes the
+ * parts in the order of e->ids, as e->ids + k, where k is the number of samples in the earlier parts; the statistics
+ * of all parts are pooled. All other calls (at other points, of other samples, of the same samples again) do not move
+ * running statistics. */
 SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                       void *g);
 /* Computes only the mean loss, which may be Inf or NaN. */

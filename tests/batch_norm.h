@@ -1,9 +1,9 @@
-/* Batch normalization as a program outside the library writes it, against the public headers alone: S. Ioffe, C. Szegedy,
- * Batch normalization, ICML 2015. In training y = γ (x - m)/√(v + ε) + β with the mean m and the variance v of the batch,
- * over all axes but the last; in evaluation, and where the layer is frozen, with the running ones.
+/* Batch normalization as a program outside the library writes it, against the public headers alone: S. Ioffe, C.
+ * Szegedy, Batch normalization, ICML 2015. In training y = γ (x - m)/√(v + ε) + β with the mean m and the variance v
+ * of the batch, over all axes but the last; in evaluation, and where the layer is frozen, with the running ones.
  *
- * The running statistics are buffers "mean" and "variance" (unbiased, as PyTorch's). momentum 0: their plain average over
- * the steps, with a third buffer that counts them. Included after support.h. */
+ * The running statistics are buffers "mean" and "variance" (unbiased, as PyTorch's). momentum 0: their plain average
+ * over the steps, with a third buffer that counts them. Included after support.h. */
 #ifndef TEST_BATCH_NORM_H
 #define TEST_BATCH_NORM_H
 
@@ -74,7 +74,8 @@ static inline sw_status batch_norm_forward(sw_call *c) {
         const double value = sw_load_element(x->type, x->data, i);
         sw_store_element(x->type, c->out->data, i, gamma * (value - s.mean[k]) * s.inverse[k] + beta);
     }
-    const sw_batch_moments moments = {.mean = sw_array_view(s.mean, SW_F64, 1, &channels),
+    const sw_batch_moments moments = {.size = sizeof(sw_batch_moments),
+                                      .mean = sw_array_view(s.mean, SW_F64, 1, &channels),
                                       .variance = sw_array_view(variance, SW_F64, 1, &channels),
                                       .weight = (double)rows,
                                       .unbiased = true};

@@ -1,5 +1,5 @@
-/* A network with batch normalization after its first layer, so that the running statistics depend on the parameters, and
- * what these statistics must be, in plain C and f64. Included first. */
+/* A network with batch normalization after its first layer, so that the running statistics depend on the parameters,
+ * and what these statistics must be, in plain C and f64. Included first. */
 #ifndef TEST_BATCH_NORM_NET_H
 #define TEST_BATCH_NORM_NET_H
 
@@ -23,7 +23,8 @@ typedef struct net {
     const sw_objective *plain; /* nn's */
     sw_objective objective;    /* the same, watched */
     double x[MANY][FEATURES];
-    /* The samples of the step's own evaluation at x: the first `expected` that were evaluated at x, in calls of no more. */
+    /* The samples of the step's own evaluation at x: the first `expected` that were evaluated at x, in calls of no
+     * more. */
     int64_t expected, seen, ids[MANY];
     bool last;               /* the last ones instead: a table was filled before */
     int64_t calls, spoil_at; /* evaluations; the one that gives `spoil`, or fails where that is 0; 0: none */
@@ -147,8 +148,8 @@ static inline moments net_moments(const net *n, const void *vector, const int64_
     return m;
 }
 
-/* Outputs of the first layer are below 4, and each is the sum of 5 terms, so that it is off by 5·4 u, u the unit roundoff;
- * a variance by 2·4 times that. A mean over many adds no error of that size (it is computed in f64). */
+/* Outputs of the first layer are below 4, and each is the sum of 5 terms, so that it is off by 5·4 u, u the unit
+ * roundoff; a variance by 2·4 times that. A mean over many adds no error of that size (it is computed in f64). */
 static inline double net_tolerance(sw_dtype type) {
     return (type == SW_F32 ? 0x1p-24 : MANY * 0x1p-53) * 2 * 4 * 5 * 4;
 }

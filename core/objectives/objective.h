@@ -79,17 +79,17 @@ typedef struct sw_objective {
     /* For a generalized linear model without a tape, with features, outputs and bias as above. It takes precedence over
      * `rows` and `head`. If `loss` is given too, values and gradients are computed by `loss`. */
     const sw_glm_data *glm;
-    /* Optional, for an objective that is evaluated by `gradient`: returns what the mean over the samples was divided by,
-     * in the same draw: the sum of their weights (class weights; 0 for a sample that does not count), finite and at least
-     * 0, or SW_SUMMED if value and g are sums. Then means over batches, shards and evaluations are averaged by it
-     * (loss_mean.h). NULL: the weight is `count`. With `loss`, the loss tensor has the weight. */
+    /* Optional, for an objective that is evaluated by `gradient`: returns what the mean over the samples was divided
+     * by, in the same draw: the sum of their weights (class weights; 0 for a sample that does not count), finite and
+     * at least 0, or SW_SUMMED if value and g are sums. Then means over batches, shards and evaluations are averaged
+     * by it (loss_mean.h). NULL: the weight is `count`. With `loss`, the loss tensor has the weight. */
     double (*weight)(void *user, const int64_t *ids, int64_t count, uint64_t draw);
 } sw_objective;
 
 /* ---- Evaluation ---- */
 /* A function that takes a tape resets the tape before and after it computes, keeps its switches and bindings, and uses
- * the random numbers of `draw`. A function that computes a gradient lets layers report running statistics to the block g
- * if SW_UPDATE_BUFFERS is on, pooled over all chunks. x is a parameter vector; NULL stands for the vector of the
+ * the random numbers of `draw`. A function that computes a gradient lets layers report running statistics to the block
+ * g if SW_UPDATE_BUFFERS is on, pooled over all chunks. x is a parameter vector; NULL stands for the vector of the
  * parameters. ids NULL stands for the samples 0 to count - 1. */
 
 /* Computes the mean loss of the samples at x, without recording and without updating running statistics. */
@@ -116,10 +116,10 @@ typedef struct sw_shard_options {
                      * elements are enough); NULL: allocated in the call */
 } sw_shard_options;
 /* As sw_objective_value and sw_objective_gradient, in shards (gradient_tree.h), of which each is evaluated by itself:
- * losses and gradients are averaged by weight, in a fixed binary tree. The functions evaluate one shard after the other,
- * so that the tape holds one shard at a time. Random numbers and data are those of the samples' ids, so that the result
- * equals that of the whole batch up to rounding, unless an operation combines several samples (batch normalization).
- * how NULL: one shard. */
+ * losses and gradients are averaged by weight, in a fixed binary tree. The functions evaluate one shard after the
+ * other, so that the tape holds one shard at a time. Random numbers and data are those of the samples' ids, so that
+ * the result equals that of the whole batch up to rounding, unless an operation combines several samples (batch
+ * normalization). how NULL: one shard. */
 SW_API sw_status sw_objective_value_sharded(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                             int64_t count, const sw_shard_options *how, uint64_t draw, double *value);
 SW_API sw_status sw_objective_gradient_sharded(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
@@ -128,14 +128,15 @@ SW_API sw_status sw_objective_gradient_sharded(const sw_objective *f, sw_tape *t
 /* Computes one node of the tree, so that several processes can share the shards of a batch. node->size and
  * node->gradient must be set. `view` is a block of sw_gradient_view, which the function uses and leaves fresh. A node
  * without samples has the weight 0 and the gradient 0. Adding the nodes by sw_gradient_node_add as in the tree, and
- * sw_gradient_node_close, give the bits of sw_objective_gradient_sharded. The running statistics of the node's shards are
- * pending in `view` afterwards, pooled in the same tree: add those of a node's two halves by sw_gradient_add_statistics. */
+ * sw_gradient_node_close, give the bits of sw_objective_gradient_sharded. The running statistics of the node's shards
+ * are pending in `view` afterwards, pooled in the same tree: add those of a node's two halves by
+ * sw_gradient_add_statistics. */
 SW_API sw_status sw_objective_gradient_node(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                             int64_t count, const sw_shard_options *how, int level, int64_t index,
                                             uint64_t draw, sw_gradient *view, sw_gradient_node *node);
 /* The weight of the loss that one of these functions evaluated most recently on the tape, for all chunks together:
- * Σ weight, or SW_SUMMED; for an objective that is evaluated by `gradient`, what its `weight` returned, or the number of
- * samples. NaN before the first evaluation. */
+ * Σ weight, or SW_SUMMED; for an objective that is evaluated by `gradient`, what its `weight` returned, or the number
+ * of samples. NaN before the first evaluation. */
 SW_API double sw_tape_loss_weight(const sw_tape *tape);
 /* Whether the objective is a generalized linear model: it has `glm`, or `rows` and `head`, and features and outputs. */
 SW_API bool sw_objective_is_glm(const sw_objective *f);

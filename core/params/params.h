@@ -98,9 +98,9 @@ SW_API sw_param *sw_params_add(sw_params *params, const char *name, int rank, co
 /* Declares another name for the elements of `target`, with the same shape. The elements are stored and saved once. NULL
  * after an error. */
 SW_API sw_param *sw_params_tie(sw_params *params, const char *name, sw_param *target);
-/* Assigns the offsets, in the order of declaration with all buffers at the end, and allocates the vector with the initial
- * values and the gradient. Call it once; a second call is an error (SW_ERR_STATE). After any other error the set is not
- * built. */
+/* Assigns the offsets, in the order of declaration with all buffers at the end, and allocates the vector with the
+ * initial values and the gradient. Call it once; a second call is an error (SW_ERR_STATE). After any other error the
+ * set is not built. */
 SW_API sw_status sw_params_build(sw_params *params);
 /* Sets all parameters to their initial values again, the same as after the build. After an error some parameters may
  * still have their old values. */
@@ -127,8 +127,8 @@ SW_API sw_array sw_param_value(const sw_param *param);           /* a view of th
  * step; if the step clipped the gradient, it is the clipped one. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Freezes a parameter, so that it has no gradient and no update, or (false) makes it trainable again. A tied parameter
- * is frozen under all of its names. A buffer is always frozen: the call has no effect on it. NULL is an error, so that a
- * wrong name, for which sw_params_find returns NULL, does not go unnoticed. */
+ * is frozen under all of its names. A buffer is always frozen: the call has no effect on it. NULL is an error, so that
+ * a wrong name, for which sw_params_find returns NULL, does not go unnoticed. */
 SW_API void sw_param_freeze(sw_param *param, bool frozen);
 /* Changes the role of a parameter. NULL is an error, as in sw_param_freeze. */
 SW_API void sw_param_set_role(sw_param *param, sw_role role);
@@ -164,42 +164,42 @@ SW_API double sw_gradient_weight(const sw_gradient *gradient);
 
 /* ---- Buffers ---- */
 
-/* A buffer is a parameter that holds statistics of the data, as the running mean of a batch normalization. It lies in the
- * vector like any other, is bound, saved, loaded and averaged by its name, and copied with x. But it has no gradient (it is
- * frozen, and stays so whatever sw_param_freeze is called with), no optimizer state and no decay, and no rule moves it.
+/* A buffer is a parameter that holds running statistics, for example the running mean of batch normalization. It is
+ * part of the vector x, after all other parameters. It is bound, saved, loaded, tied and averaged as they are, and a
+ * copy of x includes it. It has no gradient, no optimizer state and no decay, and rules do not change it: it is always
+ * frozen, and sw_param_freeze has no effect on it. Its leaves read x itself, in f32 or f64, even if the leaves of
+ * other parameters are f16 or bf16.
  *
- * It is read and kept in the type of the vector, f32 or f64, also where the leaves of other parameters are f16 or bf16.
+ * A layer does not write to a buffer. In each forward pass of the training it reports the statistics of its batch
+ * (sw_tape_put_statistic, sw_tape_put_moments; op.h). The reports are pending in the gradient block that is bound to
+ * the tape, until the step commits or drops them. So no pass of a step sees what another one has reported.
+ *   - Several reports for a buffer are pooled by their weights: those of micro-batches, chunks and shards, and of
+ *     several calls of a layer. The pooled mean and variance are those of all samples together, however these were
+ *     divided.
+ *   - The step commits after the rules and before the average: buffer ← (1 - momentum)·buffer + momentum·pooled,
+ *     computed in f64 and rounded once.
+ *   - A step that is skipped or fails drops the reports, and so does whatever makes the block fresh.
+ * A layer whose output in training depends on its buffers gets those of the last step, in all parts of the batch. For
+ * plain averages over all steps, a second buffer counts them: a layer reports count + 1 with momentum 1, and its
+ * statistics with momentum 1/(count + 1).
  *
- * It moves once a step. While a layer computes the statistics of a batch, it reports them (sw_tape_put_statistic and
- * sw_tape_put_moments, op.h). A report changes no value, and therefore no other pass of the step. It goes to the gradient
- * block that is bound to the tape, and is pending there:
- *   - Reports for one buffer are pooled, each with its weight: those of several forward passes (micro-batches), chunks,
- *     shards, or calls of one layer. So the pooled mean and variance are those of all samples together, however they were
- *     divided into parts.
- *   - The step commits them, after the rules and before the average: buffer ← (1 - momentum)·buffer + momentum·pooled. They
- *     are pooled in f64 and rounded once, to the type of the parameters.
- *   - A step that is skipped or fails, and whatever makes the block fresh, drops them.
- * An operation that normalizes by the statistics of its batch does not read the buffer in training, so that the parts of a
- * step do not depend on one another. A buffer that is a number of steps, for averages with momentum 1/(count + 1), is
- * reported as count + 1 with momentum 1.
- *
- * An optimizer does all this by itself (optim.h). A program with a rule of its own calls sw_gradient_commit_buffers after
- * it has moved x. */
+ * An optimizer commits by itself (optim.h). A program that updates x itself calls sw_gradient_commit_buffers
+ * afterwards. */
 
-/* An error (SW_ERR_NONFINITE, SW_ERR_ARGUMENT) if the commit of what is pending would fail. x, momentum: as for
- * sw_gradient_commit_buffers. *norm (may be NULL): a bound of the 2-norm of the buffers in x after the commit. */
+/* Checks, with the arguments of sw_gradient_commit_buffers, whether the commit would succeed, and returns its error if
+ * not. *norm (unless norm is NULL) becomes a bound of the 2-norm of the buffers after the commit. */
 SW_API sw_status sw_gradient_check_buffers(const sw_gradient *gradient, const void *x, double momentum, double *norm);
-/* Moves the buffers in the vector x (dim elements) by what is pending, each with the momentum of its reports, or with
- * `momentum` unless that is NaN: 1 sets them to the pooled statistics. Nothing is pending afterwards. x NULL: the vector of
- * the parameters, which are then marked as changed (sw_params_mark_changed). An error, after which x and what is pending
- * are as before: a buffer would become Inf or NaN (SW_ERR_NONFINITE; one that already is may stay so), or an unbiased
- * variance is that of a single value (SW_ERR_ARGUMENT). */
+/* Moves the buffers in the vector x (dim elements) by the pending reports, which are then gone. momentum NaN: each
+ * buffer moves by the momentum of its reports; other values replace it, and 1 sets the buffers to the pooled
+ * statistics. x NULL: the vector of the parameters, which are then marked as changed (sw_params_mark_changed). Two
+ * errors leave x and the reports as they are: a buffer would become Inf or NaN (SW_ERR_NONFINITE; one that is Inf
+ * already may stay so), or an unbiased variance is that of one value (SW_ERR_ARGUMENT). */
 SW_API sw_status sw_gradient_commit_buffers(sw_gradient *gradient, void *x, double momentum);
-/* Adds what is pending in `from`, a block for another part of the batch, to what is pending in `to`. `from` does not
- * change. An error if the blocks belong to different parameters, or as in sw_tape_put_statistic; `to` may then have some of
- * the reports, and is to be dropped. */
+/* Adds the reports that are pending in `from`, the block of another part of the batch, to those in `to`. `from` does
+ * not change. An error if the blocks belong to different parameters, or if reports disagree as in
+ * sw_tape_put_statistic; drop those in `to` then, because some may have been added. */
 SW_API sw_status sw_gradient_add_statistics(sw_gradient *to, const sw_gradient *from);
-/* Drops what is pending, and leaves the gradient as it is. */
+/* Drops the pending reports. The gradient does not change. */
 SW_API void sw_gradient_drop_statistics(sw_gradient *gradient);
 
 #ifdef __cplusplus

@@ -2,8 +2,8 @@
  *
  * With N the weight so far and n that of a report, a mean m and a variance v of the population become
  *     δ = m' - m,    v ← v + (n/(N+n)) ((v' - v) + (N/(N+n)) δ²),    m ← m + (n/(N+n)) δ,    N ← N + n
- * (T. F. Chan, G. H. Golub, R. J. LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979).
- * A single report is kept as it is, bit for bit. */
+ * (T. F. Chan, G. H. Golub, R. J. LeVeque, Updating formulae and a pairwise algorithm for computing sample variances,
+ * 1979). A single report is kept as it is, bit for bit. */
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/text.h>

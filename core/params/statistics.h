@@ -19,8 +19,8 @@ typedef struct swi_report {
 /* Pools it with what is pending. After an error nothing of it is. */
 sw_status swi_statistics_put(sw_gradient *g, const swi_report *report);
 
-/* For sums in a tree: sets aside what is pending, so that nothing is; false: nothing was. Adds what is pending then to what
- * was set aside last, which is pending again. */
+/* For sums in a tree: sets aside what is pending, so that nothing is; false: nothing was. Adds what is pending then to
+ * what was set aside last, which is pending again. */
 bool swi_statistics_set_aside(sw_gradient *g);
 sw_status swi_statistics_add_to_aside(sw_gradient *g);
 

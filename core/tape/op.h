@@ -53,9 +53,9 @@ struct sw_op {
     bool broadcasts;    /* inputs are broadcast to the shape of the output */
     bool is_view;       /* out shares the elements of input 0; forward is NULL */
     /* The operation uses parameters that are not among its inputs: forward and vjp call sw_param_use, as a segment does
-     * that is computed again in the vjp. While SW_RECORD is on, out then needs a gradient although no input may need one,
-     * unless every parameter that forward used is frozen (on this tape, by sw_tape_freeze, or everywhere). A forward that
-     * used none leaves that open: out needs a gradient. The vjp runs backward into the parameters itself
+     * that is computed again in the vjp. While SW_RECORD is on, out then needs a gradient although no input may need
+     * one, unless every parameter that forward used is frozen (on this tape, by sw_tape_freeze, or everywhere). A
+     * forward that used none leaves that open: out needs a gradient. The vjp runs backward into the parameters itself
      * (sw_backward_from); sw_backward refuses it, as it refuses other operations, if these have changed since forward.
      * Needs a vjp. */
     SW_ADDED bool reads_params;
@@ -110,42 +110,42 @@ SW_API const sw_view *sw_tensor_view(sw_tensor x, const char *who, int input);
  * number of earlier random operations of the pass; and the ids of the samples.
  *
  * The numbers that an element of a tensor draws must depend on the key, on the id of its sample and on its position
- * within the sample, and on nothing else: not on the batch, the shard or the chunk in which the sample is. A reshape may
- * have merged other axes into axis 0, [batch, time, features] into [batch·time, features]. sw_tape_row_samples says how
- * to find the sample: with k = *rows_per_sample, row r (0 to rows-1) is row r % k of sample ids[r / k], or of sample
- * number r / k if the function returns NULL. k is rows over the number of ids of the tape, if that is a whole number
- * (the k rows of a sample follow one another, as after a reshape; after an operation that puts another axis first, the
- * rows are not those of one sample, and the program should transpose back before it draws). Otherwise the rows do not
- * belong to the samples: NULL, and k = 1. The ids are valid until the reset. */
+ * within the sample, and on nothing else: not on the batch, the shard or the chunk in which the sample is. A reshape
+ * may have merged other axes into axis 0, [batch, time, features] into [batch·time, features]. sw_tape_row_samples
+ * says how to find the sample: with k = *rows_per_sample, row r (0 to rows-1) is row r % k of sample ids[r / k], or of
+ * sample number r / k if the function returns NULL. k is rows over the number of ids of the tape, if that is a whole
+ * number (the k rows of a sample follow one another, as after a reshape; after an operation that puts another axis
+ * first, the rows are not those of one sample, and the program should transpose back before it draws). Otherwise the
+ * rows do not belong to the samples: NULL, and k = 1. The ids are valid until the reset. */
 SW_API uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site);
 SW_API const int64_t *sw_tape_row_samples(const sw_tape *tape, int64_t rows, int64_t *rows_per_sample);
 /* The ids given to sw_tape_set_sample_ids if there are `rows` of them, otherwise NULL. */
 SW_API const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows);
 
-/* For layers, and `forward` of operations, that keep running statistics in buffers: reports a statistic of this batch. See
- * "Buffers" in params.h for what becomes of it. values: of the buffer's shape, f32 or f64 in any model. `weight` (finite, ≥ 0;
- * 0: no report) is the number of values that went into each element, samples or samples times pixels; several reports of
- * a step are averaged by it. momentum: 0 to 1, the same in all reports of a step. No effect, without an error, where
+/* For layers with running statistics, and the `forward` of their operations: reports a statistic of this batch for a
+ * buffer. See "Buffers" in params.h. values: of the buffer's shape, f32 or f64, whatever the type of the parameters.
+ * weight: the number of values behind each element, for example samples times pixels; finite, ≥ 0; 0 is no report.
+ * momentum: from 0 to 1, equal in all reports of a step for this buffer. Does nothing, and is no error, where
  * sw_tape_wants_statistics is false. */
 SW_API sw_status sw_tape_put_statistic(sw_tape *tape, sw_param *buffer, sw_array values, double weight,
                                        double momentum);
-/* The mean and the variance of the `weight` values of each element: the variance of the population, Σ (value - mean)² /
- * weight. */
+/* A mean and a variance of `weight` values for each element. The variance is that of the population:
+ * Σ (value - mean)² / weight. */
 typedef struct sw_batch_moments {
+    size_t size; /* sizeof(sw_batch_moments) */
     sw_array mean, variance;
     double weight;
-    /* The buffer gets the pooled variance times weight/(weight - 1), with the pooled weight (as in PyTorch). False: as it is
-     * (as in JAX). */
+    /* true: the buffer gets the pooled variance times N/(N - 1), where N is the sum of all weights (as in PyTorch);
+     * false: the pooled variance itself (as in JAX). */
     bool unbiased;
 } sw_batch_moments;
-/* Reports both together, for buffers of one shape. Several reports of a step give the mean and the variance of all values
- * together: the variance within the parts and that between their means. (Frameworks that train replicas of a network keep
- * the statistics of one replica, or the mean of the replicas' variances.) */
+/* As sw_tape_put_statistic, for a mean and its variance, two buffers of equal shape. Several reports of a step give
+ * the mean and the variance of all values together: the variance within the parts and that of their means. */
 SW_API sw_status sw_tape_put_moments(sw_tape *tape, sw_param *mean, sw_param *variance, const sw_batch_moments *moments,
                                      double momentum);
-/* Whether reports for this buffer have an effect now, so that a layer need not compute statistics for nothing: SW_TRAIN and
- * SW_UPDATE_BUFFERS are on, no backward pass is under way (a segment is being recomputed), the parameters are built and not
- * frozen on the tape (sw_tape_freeze). */
+/* Whether a report for this buffer has an effect now. If not, a layer need not compute statistics that it does not use
+ * itself. True while SW_TRAIN and SW_UPDATE_BUFFERS are on, the parameters are built and not frozen on the tape
+ * (sw_tape_freeze), and no backward pass is under way, which may recompute a segment. */
 SW_API bool sw_tape_wants_statistics(const sw_tape *tape, const sw_param *buffer);
 
 /* Makes the tape call release(user) once, when the tape is reset or freed, in the thread that does so. Use it to free

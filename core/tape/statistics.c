@@ -38,6 +38,8 @@ sw_status sw_tape_put_moments(sw_tape *tape, sw_param *mean, sw_param *variance,
                               double momentum) {
     if (!variance || !moments)
         return sw_fail(SW_ERR_ARGUMENT, "put_moments: the %s", variance ? "moments are NULL" : "variance is NULL");
+    if (moments->size < sizeof *moments)
+        return sw_fail(SW_ERR_ARGUMENT, "put_moments: the size of the moments must be sizeof(sw_batch_moments)");
     const swi_report r = {.who = "put_moments",
                           .buffer = mean,
                           .variance = variance,

@@ -37,9 +37,9 @@ SW_API void sw_tape_reset(sw_tape *tape);
 typedef enum sw_switch {
     SW_RECORD = 1, /* operations keep what backward needs */
     SW_TRAIN = 2,  /* dropout is active */
-    /* While SW_TRAIN is on too, layers report the statistics of their batch for running statistics ("Buffers" in params.h).
-     * Turn the switch off for a forward pass of the training that must not move them, for example at another point. Inside
-     * a vjp, which may recompute a segment, reports never have an effect. */
+    /* While SW_TRAIN is on too, layers report the statistics of their batch for running statistics ("Buffers" in
+     * params.h). Turn the switch off for a forward pass of the training that must not move them, for example at
+     * another point. Inside a vjp, which may recompute a segment, reports never have an effect. */
     SW_UPDATE_BUFFERS = 4,
     /* Every result and every gradient is checked. The first NaN, or the first Inf that no input contained, is an error
      * (SW_ERR_NONFINITE) that names the layer, the operation, the element and a summary of the inputs. An input or a
@@ -63,8 +63,8 @@ SW_API sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, s
 SW_API sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen);
 
 /* Sets the ids of the samples in axis 0 of the tensors that follow, until the next reset. They are copied. The random
- * numbers of a sample depend on its id, also if a reshape has merged axes of the samples into axis 0. The number of ids is
- * the weight of a loss that does not state one. */
+ * numbers of a sample depend on its id, also if a reshape has merged axes of the samples into axis 0. The number of
+ * ids is the weight of a loss that does not state one. */
 SW_API sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count);
 /* Selects the random numbers of this pass: they are a function of seed, draw, site (a layer) and sample id. */
 SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);

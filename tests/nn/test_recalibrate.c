@@ -1,5 +1,5 @@
-/* sw_model_recalibrate: the running statistics of the data at any point, against statistics that are computed here; what it
- * leaves alone, what it refuses. The layer is the batch normalization of tests/batch_norm.h. */
+/* sw_model_recalibrate: the running statistics of the data at any point, against statistics that are computed here;
+ * what it leaves alone, what it refuses. The layer is the batch normalization of tests/batch_norm.h. */
 #include "batch_norm_net.h"
 
 static moments all_moments(const net *n, const void *vector, int64_t samples) {
@@ -48,8 +48,8 @@ static void test_buffers_become_those_of_the_data(void **state) {
             }
 }
 
-/* Batches as in the options, each sample at most once in an epoch: with all of them the buffers are the same to rounding,
- * with a few of them those of as many samples. */
+/* Batches as in the options, each sample at most once in an epoch: with all of them the buffers are the same to
+ * rounding, with a few of them those of as many samples. */
 static struct {
     int batches;
     int64_t rows, most, least;

@@ -180,8 +180,8 @@ static void test_evaluation_uses_running_statistics(void **state) {
     loop_free(&l);
 }
 
-/* A step with Inf in its gradient is skipped; one with an error pending, or without a gradient, is refused. Then what was
- * reported is gone: the next step moves by its own. */
+/* A step with Inf in its gradient is skipped; one with an error pending, or without a gradient, is refused. Then what
+ * was reported is gone: the next step moves by its own. */
 static void test_refused_steps_drop_what_was_reported(void **state) {
     (void)state;
     for (int kind = 0; kind < 3; kind++) {

@@ -1,4 +1,5 @@
-/* Running statistics of estimators that evaluate their samples in parts, and the memory that running statistics need. */
+/* Running statistics of estimators that evaluate their samples in parts, and the memory that running
+ * statistics need. */
 #include "batch_norm_net.h"
 
 enum { STEPS = 7 };

@@ -1,6 +1,6 @@
-/* Batch normalization, written outside the library (tests/batch_norm.h), under every kind of step. The running statistics
- * are buffers: after each step they have moved once, by the statistics of the step's own samples at the x before it, which
- * are computed here in plain C. A step that is skipped or fails has not moved them. */
+/* Batch normalization, written outside the library (tests/batch_norm.h), under every kind of step. The running
+ * statistics are buffers: after each step they have moved once, by the statistics of the step's own samples at the x
+ * before it, which are computed here in plain C. A step that is skipped or fails has not moved them. */
 #define _GNU_SOURCE
 #include "batch_norm_net.h"
 
@@ -65,8 +65,8 @@ static void test_statistics_move_once_in_each_step(void **state) {
         }
 }
 
-/* Each evaluation in turn gives Inf or NaN, or fails: then nothing has moved, and what was reported is gone, so that the
- * next step moves by its own statistics alone. A line search may take a shorter step instead. */
+/* Each evaluation in turn gives Inf or NaN, or fails: then nothing has moved, and what was reported is gone, so that
+ * the next step moves by its own statistics alone. A line search may take a shorter step instead. */
 static void run_spoiled(const entry *e, sw_dtype type, int64_t at, double what, int64_t *calls) {
     net *n = net_new(type, e->samples, MOMENTUM);
     sw_optim *o = make_optim(e, n);
@@ -138,7 +138,8 @@ static void test_step_out_of_range_moves_nothing(void **state) {
     net_free(n);
 }
 
-/* A statistic that f32 cannot hold, with a finite loss and gradient: the step is refused, with the name of the buffer. */
+/* A statistic that f32 cannot hold, with a finite loss and gradient: the step is refused, with the name of
+ * the buffer. */
 static void test_infinite_statistic_refuses_the_step(void **state) {
     (void)state;
     const entry e = {"full", "sgd lr=0.1", NULL, "ema decay=0.9", FEW};

@@ -1,5 +1,5 @@
-/* Running statistics of shards: pooled in the tree in which gradients are added, so that their bits do not depend on who
- * computes which node; equal up to rounding to those of the whole batch, which are computed in plain C. */
+/* Running statistics of shards: pooled in the tree in which gradients are added, so that their bits do not depend on
+ * who computes which node; equal up to rounding to those of the whole batch, which are computed in plain C. */
 #include "support.h"
 
 #include <swale/extend.h>
@@ -32,7 +32,8 @@ static sw_tensor problem_loss(void *user, sw_tape *tape, const int64_t *ids, int
     while (reported < count && ids[reported] < p->silent)
         reported++;
     moments_of(p, ids, reported, mean, variance);
-    const sw_batch_moments m = {.mean = sw_array_view(mean, SW_F64, SW_SHAPE(CHANNELS)),
+    const sw_batch_moments m = {.size = sizeof(sw_batch_moments),
+                                .mean = sw_array_view(mean, SW_F64, SW_SHAPE(CHANNELS)),
                                 .variance = sw_array_view(variance, SW_F64, SW_SHAPE(CHANNELS)),
                                 .weight = (double)reported};
     if (sw_tape_put_moments(tape, sw_params_at(p->params, 0), sw_params_at(p->params, 1), &m, 1) != SW_OK)
@@ -127,7 +128,8 @@ static void test_every_node_has_the_bits_of_its_halves(void **state) {
         }
 }
 
-/* Chunks within shards, values, and errors leave nothing behind; from the second evaluation on there are no requests. */
+/* Chunks within shards, values, and errors leave nothing behind; from the second evaluation on there are no
+ * requests. */
 static sw_tensor failing_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     if (ids[0] < 20)
         return problem_loss(user, tape, ids, count);

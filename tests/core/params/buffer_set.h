@@ -91,11 +91,10 @@ static inline sw_status put_rows(const set *s, sw_tape *tape, const data *d, int
                                  double momentum) {
     double mean[CHANNELS], variance[CHANNELS];
     moments_of(d, first, count, mean, variance);
-    return sw_tape_put_moments(
-        tape, s->mean, s->variance,
-        &(sw_batch_moments){
-            .mean = channels(mean), .variance = channels(variance), .weight = count, .unbiased = unbiased},
-        momentum);
+    return sw_tape_put_moments(tape, s->mean, s->variance,
+                               &SW_OPTIONS(sw_batch_moments, .mean = channels(mean), .variance = channels(variance),
+                                           .weight = count, .unbiased = unbiased),
+                               momentum);
 }
 
 static inline void assert_close(double value, double expected, double tolerance) {

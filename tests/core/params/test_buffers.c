@@ -206,10 +206,14 @@ static void test_reports_that_are_refused(void **state) {
             "put_statistic: the statistic for norm.mean is i32; f32 or f64 is needed");
     refused(sw_tape_put_statistic(t, s.mean, (sw_array){.type = SW_F64, .rank = 1, .shape = {CHANNELS}}, 1, 0.1),
             SW_ERR_ARGUMENT, "put_statistic: the statistic for norm.mean has no data");
-    sw_batch_moments m = {.mean = channels(v), .variance = channels(v), .weight = 3};
+    sw_batch_moments m = {.size = sizeof(sw_batch_moments), .mean = channels(v), .variance = channels(v), .weight = 3};
     refused(sw_tape_put_moments(t, s.mean, NULL, &m, 0.1), SW_ERR_ARGUMENT, "put_moments: the variance is NULL");
     refused(sw_tape_put_moments(t, s.mean, s.variance, NULL, 0.1), SW_ERR_ARGUMENT,
             "put_moments: the moments are NULL");
+    m.size = 8;
+    refused(sw_tape_put_moments(t, s.mean, s.variance, &m, 0.1), SW_ERR_ARGUMENT,
+            "put_moments: the size of the moments must be sizeof(sw_batch_moments)");
+    m.size = sizeof m;
     refused(sw_tape_put_moments(t, s.mean, s.mean, &m, 0.1), SW_ERR_SHAPE,
             "put_moments: norm.mean [4] cannot be the variance to the mean norm.mean [4]");
     refused(sw_tape_put_moments(t, s.mean, other.variance, &m, 0.1), SW_ERR_ARGUMENT,
@@ -228,7 +232,7 @@ static void test_reports_that_disagree(void **state) {
     (void)state;
     set s = set_new(SW_F64);
     double v[CHANNELS] = {1, 2, 3, 4}, x[DIM] = {0};
-    sw_batch_moments m = {.mean = channels(v), .variance = channels(v), .weight = 3};
+    sw_batch_moments m = {.size = sizeof(sw_batch_moments), .mean = channels(v), .variance = channels(v), .weight = 3};
     put_mean(&s);
     refused(sw_tape_put_statistic(s.tape, s.mean, channels(v), 1, 0.25), SW_ERR_ARGUMENT,
             "put_statistic: norm.mean was reported in this step with momentum 0.5, and now with 0.25");
@@ -269,7 +273,11 @@ static void test_commits_that_are_refused(void **state) {
         sw_gradient_commit_buffers(g, NULL, NAN), SW_ERR_NONFINITE,
         "buffer norm.mean: element 1 would become inf: the statistics of the batch are 1e+39; the step is not taken");
     sw_gradient_drop_statistics(g);
-    const sw_batch_moments one = {.mean = channels(large), .variance = channels(large), .weight = 1, .unbiased = true};
+    const sw_batch_moments one = {.size = sizeof(sw_batch_moments),
+                                  .mean = channels(large),
+                                  .variance = channels(large),
+                                  .weight = 1,
+                                  .unbiased = true};
     assert_int_equal(sw_tape_put_moments(s.tape, s.mean, s.variance, &one, 0.5), SW_OK);
     refused(
         sw_gradient_commit_buffers(g, NULL, NAN), SW_ERR_NONFINITE, /* of the mean, which comes first */

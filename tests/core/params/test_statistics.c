@@ -1,5 +1,5 @@
-/* Statistics that are pending in a gradient block: how reports are pooled, committed to a vector, and dropped. The expected
- * numbers are computed in plain C. */
+/* Statistics that are pending in a gradient block: how reports are pooled, committed to a vector, and dropped. The
+ * expected numbers are computed in plain C. */
 #include "support.h"
 
 #include "buffer_set.h"
@@ -53,8 +53,8 @@ static void test_commit_to_another_vector(void **state) {
     set_free(&s);
 }
 
-/* A count of steps, and an average with momentum 1/(count + 1): the plain mean of the steps' statistics. Both parts of a
- * step report the same count. */
+/* A count of steps, and an average with momentum 1/(count + 1): the plain mean of the steps' statistics. Both parts of
+ * a step report the same count. */
 static void test_plain_average_with_a_count(void **state) {
     (void)state;
     set s = set_new(SW_F64);
@@ -87,8 +87,8 @@ static void test_plain_average_with_a_count(void **state) {
 
 /* ---- Pooling ---- */
 
-/* However the rows are divided, mean and variance are those of all of them. Values below 350, and variances below 50: each
- * part adds about ten roundings of 2^-53 of these. */
+/* However the rows are divided, mean and variance are those of all of them. Values below 350, and variances below 50:
+ * each part adds about ten roundings of 2^-53 of these. */
 static void test_parts_pool_to_the_whole(void **state) {
     (void)state;
     static const int cuts[][8] = {{37}, {20, 17}, {1, 36}, {36, 1}, {5, 5, 5, 5, 5, 5, 7}, {1, 1, 1, 30, 2, 2}};
