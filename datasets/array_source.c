@@ -11,7 +11,7 @@
 static sw_status arrays_check_one(const char *name, const sw_array *a) {
     if (!a->data)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %s has no data", name);
-    if (a->type != SW_F32 && a->type != SW_F64 && a->type != SW_I32 && a->type != SW_U8)
+    if (!sw_dtype_is_computed(a->type) && a->type != SW_I32 && a->type != SW_U8)
         return a->type == SW_I64
                    ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; f32, f64, i32 or u8 is needed", name)
                    : sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is not an element type", name, (int)a->type);

@@ -80,7 +80,7 @@ static sw_status loader_check_options(sw_loader_options *o, const sw_loader_opti
     if (given)
         SW_TRY(
             sw_options_copy("loader", "sw_loader_options", o, sizeof *o, given, offsetof(sw_loader_options, prefetch)));
-    if (o->type != SW_F32 && o->type != SW_F64)
+    if (!sw_dtype_is_computed(o->type))
         return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
         return sw_fail(SW_ERR_ARGUMENT, "loader: order %d is not a value of sw_order", (int)o->order);

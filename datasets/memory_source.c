@@ -151,7 +151,7 @@ static int64_t memory_source_sample_shape(const sw_array *array, int *rank, int6
 void swd_memory_source_finish(swd_memory_source *s) {
     sw_source *source = &s->source;
     source->n = s->x.shape[0];
-    if (s->x.type == SW_F32 || s->x.type == SW_F64)
+    if (sw_dtype_is_computed(s->x.type))
         source->x_memory = &s->x;
     if (s->y.data)
         source->y_memory = &s->y;

@@ -133,7 +133,7 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
                        !x            ? "is NULL"
                        : x->rank < 1 ? "has no axis for the samples"
                                      : "has no data");
-    if (x->type != SW_F32 && x->type != SW_F64 && x->type != SW_I32 && x->type != SW_U8)
+    if (!sw_dtype_is_computed(x->type) && x->type != SW_I32 && x->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
     if (!sw_array_view(x, x->type, x->rank, x->shape).data) /* an impossible rank or length */
         return sw_last_failure();

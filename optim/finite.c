@@ -8,18 +8,18 @@
 
 double swo_vector_bound(sw_dtype type, const void *v, int64_t count) {
     double norm = 0;
-    if ((type == SW_F32 || type == SW_F64) && count > 0 && sw_vector_norm(type, count, v, &norm) != SW_OK)
+    if (sw_dtype_is_float(type) && count > 0 && sw_vector_norm(type, count, v, &norm) != SW_OK)
         return INFINITY;
     return norm * SWO_ROUNDING;
 }
 
 bool swo_vector_is_finite(sw_dtype type, const void *v, int64_t count) {
     double norm;
-    return (type != SW_F32 && type != SW_F64) || count == 0 || sw_vector_norm(type, count, v, &norm) == SW_OK;
+    return !sw_dtype_is_float(type) || count == 0 || sw_vector_norm(type, count, v, &norm) == SW_OK;
 }
 
 bool swo_element_is_finite(sw_dtype type, const void *v, int64_t i) {
-    return isfinite(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]);
+    return isfinite(sw_load_element(type, v, i));
 }
 
 bool swo_no_new_infinity(sw_dtype type, int64_t count, const void *before, const void *after) {

@@ -28,7 +28,7 @@ static double frozen_finite_norm(sw_dtype type, const void *v, int64_t count) {
     double largest = 0;
     for (int64_t i = 0; i < count; i++)
         if (swo_element_is_finite(type, v, i))
-            largest = fmax(largest, fabs(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]));
+            largest = fmax(largest, fabs(sw_load_element(type, v, i)));
     return largest * sqrt((double)count) * SWO_ROUNDING;
 }
 
@@ -52,13 +52,6 @@ void swo_frozen_read(sw_optim *o) {
     }
 }
 
-static void frozen_set_element(sw_dtype type, void *v, int64_t i, double value) {
-    if (type == SW_F32)
-        ((float *)v)[i] = (float)value;
-    else
-        ((double *)v)[i] = value;
-}
-
 /* v consists of rows of dim elements. For each frozen parameter with Inf or NaN, the elements of v at which x is not
  * finite become 0, or with x_there the value of x. */
 static void frozen_replace_infinite(const sw_optim *o, sw_dtype type, void *v, int64_t count, bool x_there) {
@@ -67,10 +60,7 @@ static void frozen_replace_infinite(const sw_optim *o, sw_dtype type, void *v, i
         const sw_param *p = sw_params_at(o->params, k);
         for (int64_t i = p->offset; o->infinite[k] && i < p->offset + p->count; i++)
             for (int64_t at = i; !swo_element_is_finite(o->type, x, i) && at < count; at += o->dim)
-                frozen_set_element(type, v, at,
-                                   !x_there            ? 0
-                                   : o->type == SW_F32 ? (double)((const float *)x)[i]
-                                                       : ((const double *)x)[i]);
+                sw_store_element(type, v, at, x_there ? sw_load_element(o->type, x, i) : 0);
     }
 }
 
@@ -78,7 +68,7 @@ void swo_frozen_clear_average(sw_optim *o) {
     const sw_slot *slots = o->average->slots;
     for (int i = 0; o->any_infinite && slots && slots[i].name; i++) {
         const sw_dtype type = swo_slot_type(&slots[i], o->type);
-        if (o->average_slot[i] && (type == SW_F32 || type == SW_F64) && o->average_count[i] % o->dim == 0)
+        if (o->average_slot[i] && sw_dtype_is_float(type) && o->average_count[i] % o->dim == 0)
             frozen_replace_infinite(o, type, o->average_slot[i], o->average_count[i], false);
     }
 }

@@ -113,15 +113,11 @@ static double penalty_subgradient(const penalty_box *b, double x, double g) {
 /* Adds the subgradients of one parameter. Returns false if x is outside the box. */
 static bool penalty_add_subgradients(sw_dtype type, const sw_param *p, const penalty_box *b, const void *x, void *g) {
     for (int64_t i = p->offset; i < p->offset + p->count; i++) {
-        const double at = type == SW_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i],
-                     slope = type == SW_F32 ? (double)((float *)g)[i] : ((double *)g)[i],
+        const double at = sw_load_element(type, x, i), slope = sw_load_element(type, g, i),
                      r = penalty_subgradient(b, at, slope);
         if (isinf(r) && isfinite(slope))
             return false;
-        if (type == SW_F32)
-            ((float *)g)[i] = (float)r;
-        else
-            ((double *)g)[i] = r;
+        sw_store_element(type, g, i, r);
     }
     return true;
 }

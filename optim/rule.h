@@ -23,8 +23,8 @@ enum {
     SW_RULE_EXACT_GRADIENT = 4, /* errors of gradients accumulate in its steps, so that it needs an estimator with
                                  * SW_ESTIMATOR_EXACT */
     /* g may be f16 or bf16 (sw_step.g_type), which is so if the parameters store gradients in such a type. A rule of
-     * SW_UNIT_ELEMENT needs no flag: it reads them if `update` and `measure` have kernels for them. The pipeline converts
-     * the gradient to the type of x if a rule does not read its type. */
+     * SW_UNIT_ELEMENT needs no flag: it reads them if `update` and `measure` have kernels for them. If a rule does not
+     * read the type of the gradient, the pipeline converts it to the type of x. */
     SW_RULE_16_BIT = 64,
     SW_RULE_PROXIMAL_SGD = 8 /* it has all options of sgd, with the same names and meanings. With momentum = 0 its step
                               * is θ ← prox(θ - lr (g + λθ)), where θ is x, or x + x_low if x_low is not NULL. The

@@ -104,8 +104,8 @@ static void *step_wide_gradient(sw_optim *o) {
     return o->wide_gradient;
 }
 
-/* The gradient that a step of a hand-written loop starts from: the block, if the rules read its type, else a copy in the
- * type of x. NULL and an error. */
+/* The gradient that a step of a hand-written loop starts from: the block, if the rules read its type, else a copy in
+ * the type of x. NULL and an error. */
 static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
     void *g = sw_gradient_data(gradient);
     o->g_type = sw_gradient_type(gradient);

@@ -76,7 +76,7 @@ static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, co
 
 /* The index of the first Inf or NaN; -1: none. Integers are always finite. */
 static int64_t trial_first_not_finite(sw_dtype type, const void *v, int64_t n) {
-    for (int64_t i = 0; i < n && (type == SW_F32 || type == SW_F64); i++)
+    for (int64_t i = 0; i < n && sw_dtype_is_float(type); i++)
         if (!swo_element_is_finite(type, v, i))
             return i;
     return -1;

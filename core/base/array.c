@@ -10,7 +10,7 @@ size_t sw_dtype_size(sw_dtype type) {
     switch (type) {
     case SW_F32: return 4;
     case SW_F64: return 8;
-    case SW_F16: return 2;
+    case SW_F16:
     case SW_BF16: return 2;
     case SW_I32: return 4;
     case SW_U8: return 1;
@@ -62,8 +62,8 @@ sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t 
     return a;
 }
 
-/* The f32 next to a number whose last bit is 1, unless the number is an f32: rounded again, to fewer bits, it gives what
- * the number itself would. */
+/* The f32 next to a number whose last bit is 1, unless the number is an f32: rounded again, to fewer bits, it gives
+ * what the number itself would. */
 static float number_to_odd(double value) {
     const float nearest = (float)value;
     const uint32_t u = sw_f32_bits(nearest);

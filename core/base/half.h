@@ -5,10 +5,9 @@
  *     f16       1, 5, 10                         65504      2^-14           2^-24            2^-10
  *     bf16      1, 8, 7                          3.39e38    2^-126          2^-133           2^-7
  *
- * Every f16 and bf16 is an f32, so that loading is exact. Storing rounds to the nearest number, and to the one whose last
- * bit is 0 if two are equally near; numbers beyond the largest become ±∞. A NaN stays a NaN with its sign; of its payload
- * the upper bits are kept. The functions have no branches, so that compilers can vectorize loops with them.
- */
+ * Every f16 and bf16 is an f32, so that loading is exact. Storing rounds to the nearest number, and to the one whose
+ * last bit is 0 if two are equally near; numbers beyond the largest become ±∞. A NaN stays a NaN with its sign; of its
+ * payload the upper bits are kept. The functions have no branches, so that compilers can vectorize loops with them. */
 #ifndef SWALE_HALF_H
 #define SWALE_HALF_H
 
@@ -32,8 +31,9 @@ SW_HALF_INLINE float sw_f32_from_bits(uint32_t u) {
 
 SW_HALF_INLINE float sw_f16_to_f32(uint16_t h) {
     const uint32_t sign = (uint32_t)(h & 0x8000u) << 16, rest = h & 0x7FFFu;
-    /* The exponents of f32 are larger by 112. Below 2^-14 the fraction counts multiples of 2^-24. Integers are converted
-     * there, because a product of subnormal numbers would be 0 between sw_subnormals_flush and sw_subnormals_restore. */
+    /* The exponents of f32 are larger by 112. Below 2^-14 the fraction counts multiples of 2^-24. Integers are
+     * converted there, because a product of subnormal numbers would be 0 between sw_subnormals_flush and
+     * sw_subnormals_restore. */
     const uint32_t normal = (rest << 13) + (112u << 23), small = sw_f32_bits((float)(int32_t)rest * 0x1p-24f);
     const uint32_t special = (rest << 13) | 0x7F800000u;
     return sw_f32_from_bits(sign | (rest >= 0x7C00u ? special : rest >= 0x0400u ? normal : small));

@@ -122,7 +122,7 @@ static void match_check_shape(match *m, const sw_param *p) {
 static void match_check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
     const double *x = entry->array.data;
-    if (!x || (entry->array.type != SW_F32 && entry->array.type != SW_F64)) {
+    if (!x || !sw_dtype_is_computed(entry->array.type)) {
         sw_error_list_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed", p->name,
                           entry->stored);
         return;

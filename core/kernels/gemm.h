@@ -38,8 +38,8 @@ typedef struct sw_product {
     void *C;
     int64_t lda, ldb, ldc;
 } sw_product;
-/* Computes a product in the compute type of its operands. The result is that of sw_gemm for the same numbers in this type;
- * C is rounded once. Operands in f16 and bf16 are converted as a whole, in memory of SW_ACCOUNT_TEMPORARIES.
+/* Computes a product in the compute type of its operands. The result is that of sw_gemm for the same numbers in this
+ * type; C is rounded once. Operands in f16 and bf16 are converted as a whole, in memory of SW_ACCOUNT_TEMPORARIES.
  *
  * Errors: SW_ERR_TYPE for other types; SW_ERR_MEMORY as in sw_gemm, also if there is no memory for the converted
  * operands. C is unchanged then. */

@@ -3,7 +3,6 @@
 #include <swale/reduce_kernels.h>
 
 #include "core/base/element.h"
-#include <swale/broadcast.h>
 #include "core/kernels/dispatch.h"
 
 #if SW_KERNEL_FIRST
@@ -257,37 +256,6 @@ SPREAD_TABLE(abs_chosen)
 SPREAD_TABLE(directions)
 SPREAD_TABLE(exponentials)
 
-/* ---- Axes ---- */
-
-sw_fold_axes sw_fold_axes_of(int rank, const int64_t *shape, int to_rank, const int64_t *to_shape) {
-    sw_fold_axes a = {.outputs = 1, .count = 1, .rows = 1, .length = 1, .blocks = 1, .folds = 1};
-    int64_t all = 1;
-    for (int i = 0; i < to_rank; i++)
-        a.outputs *= to_shape[i];
-    for (int i = 0; i < rank; i++)
-        all *= shape[i];
-    a.count = a.outputs ? all / a.outputs : 0;
-    if (all == 0)
-        return a;
-    sw_broadcast l = sw_broadcast_plan(rank, shape, to_rank, to_shape, to_rank, to_shape);
-    a.across = l.a_stride[0] != 0;
-    a.length = l.length[0];
-    if (l.axes > 1)
-        a.rows = l.length[1];
-    for (int i = 2; i < l.axes; i++) {
-        if (l.a_stride[i]) {
-            a.kept_length[a.kept] = l.length[i];
-            a.kept_stride[a.kept++] = l.out_stride[i];
-            a.blocks *= l.length[i];
-        } else {
-            a.folded_length[a.folded] = l.length[i];
-            a.folded_stride[a.folded++] = l.out_stride[i];
-            a.folds *= l.length[i];
-        }
-    }
-    return a;
-}
-
 /* The offset in x of the block or fold with this index. */
 static int64_t fold_offset(int64_t index, int axes, const int64_t *length, const int64_t *stride) {
     int64_t at = 0;
@@ -321,7 +289,22 @@ typedef struct fold_walk {
     double *partial;             /* [parts, outputs] */
 } fold_walk;
 
+/* Stores results of a fold in f16 or bf16, rounded once from f64. */
+static void fold_finish_half(const sw_fold_job *job, int64_t first, int64_t count, const double *to) {
+    for (int64_t i = 0; i < count; i++) {
+        const double value = to[i] * job->factor / job->divisor;
+        const double before = job->add ? sw_load_element(job->type, job->out, first + i) : 0;
+        sw_store_element(job->type, job->out, first + i, before + value);
+        if (job->rest)
+            sw_store_element(job->type, job->rest, first + i, value - sw_load_element(job->type, job->out, first + i));
+    }
+}
+
 static void fold_finish(const sw_fold_job *job, int64_t first, int64_t count, const double *to) {
+    if (!sw_dtype_is_computed(job->type)) {
+        fold_finish_half(job, first, count, to);
+        return;
+    }
     for (int64_t i = 0; i < count; i++) {
         const double value = to[i] * job->factor / job->divisor;
         if (job->type == SW_F32) {
@@ -330,11 +313,10 @@ static void fold_finish(const sw_fold_job *job, int64_t first, int64_t count, co
             if (job->rest)
                 ((float *)job->rest)[first + i] = (float)(value - (double)*out);
         } else {
-            const double more = job->add ? sw_load_element(job->type, job->out, first + i) + value : value;
-            sw_store_element(job->type, job->out, first + i, more);
-            if (job->rest) /* f64: 0, also where out is Inf */
-                sw_store_element(job->type, job->rest, first + i,
-                                 job->type == SW_F64 ? 0 : value - sw_load_element(job->type, job->out, first + i));
+            double *out = (double *)job->out + first + i;
+            *out = job->add ? *out + value : value;
+            if (job->rest)
+                ((double *)job->rest)[first + i] = 0;
         }
     }
 }

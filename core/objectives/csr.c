@@ -23,7 +23,7 @@ static sw_status csr_check_row(const sw_csr *m, int64_t row) {
 sw_status sw_csr_check(const sw_csr *m) {
     if (!m || !m->start || m->rows < 0 || m->columns < 0)
         return sw_fail(SW_ERR_ARGUMENT, "csr: rows, columns and start are needed");
-    if (m->type != SW_F32 && m->type != SW_F64)
+    if (!sw_dtype_is_computed(m->type))
         return sw_fail(SW_ERR_TYPE, "csr: values are f32 or f64");
     if (m->start[0] != 0)
         return sw_fail(SW_ERR_ARGUMENT, "csr: start[0] is %lld; it must be 0", (long long)m->start[0]);

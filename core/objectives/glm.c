@@ -154,7 +154,7 @@ static sw_status glm_check_array(const char *what, const sw_array *a, int least,
     for (int i = 0; i < a->rank; i++)
         if (a->shape[i] < 1)
             return sw_fail(SW_ERR_SHAPE, "glm: %s %s has no elements", what, sw_shape_text(a->rank, a->shape));
-    if (a->type != SW_F32 && a->type != SW_F64 && a->type != SW_I32 && a->type != SW_U8)
+    if (!sw_dtype_is_computed(a->type) && a->type != SW_I32 && a->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "glm: %s is %s; f32, f64, i32 or u8 is needed", what, sw_dtype_name(a->type));
     return SW_OK;
 }
@@ -259,7 +259,7 @@ static sw_status glm_fill(sw_glm *m, sw_dtype type, int64_t n, int64_t features,
 }
 
 static sw_status glm_options(sw_dtype type, const sw_glm_options *options, sw_glm_options *o) {
-    if (type != SW_F32 && type != SW_F64)
+    if (!sw_dtype_is_computed(type))
         return sw_fail(SW_ERR_TYPE, "glm: parameters are f32 or f64");
     if (!options)
         return sw_fail(SW_ERR_ARGUMENT, "glm: options with a head are needed");

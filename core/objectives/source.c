@@ -44,7 +44,7 @@ static sw_status source_check_request(const sw_source *source, sw_dtype type, co
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no gather function");
     if (count < 1 || !ids)
         return sw_fail(SW_ERR_ARGUMENT, "batch: %lld samples requested", (long long)count);
-    if (type != SW_F32 && type != SW_F64)
+    if (!sw_dtype_is_computed(type))
         return sw_fail(SW_ERR_TYPE, "batch: samples are gathered as f32 or f64, not %s", sw_dtype_name(type));
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= source->n)

@@ -148,7 +148,7 @@ sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim) {
 
 static sw_status accuracy_shape(sw_call *c) {
     const sw_view *z = c->in[0], *ids = c->in[1];
-    if (z->type != SW_F32 && z->type != SW_F64)
+    if (!sw_dtype_is_computed(z->type))
         return sw_fail(SW_ERR_TYPE, "accuracy: the scores are %s; f32 or f64 is needed", sw_dtype_name(z->type));
     if (ids->type != SW_I32)
         return sw_fail(SW_ERR_TYPE, "accuracy: the ids are %s; i32 is needed", sw_dtype_name(ids->type));

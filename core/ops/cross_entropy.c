@@ -269,7 +269,7 @@ static sw_status cross_entropy_check_options(const sw_call *c, const options *o,
 static sw_status cross_entropy_shape(sw_call *c) {
     const sw_view *z = c->in[0], *t = c->in[1];
     const options *o = cross_entropy_options_of(c);
-    if (z->type != SW_F32 && z->type != SW_F64)
+    if (!sw_dtype_is_computed(z->type))
         return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32 or f64 is needed", sw_dtype_name(z->type));
     if (t->type != SW_I32 && t->type != z->type)
         return sw_fail(SW_ERR_TYPE,

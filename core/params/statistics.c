@@ -85,7 +85,7 @@ static double *statistics_pooled(const struct swi_statistics *s, const sw_param 
 static sw_status report_check_array(const swi_report *r, const sw_param *buffer, const sw_array *a) {
     if (!a->data && buffer->count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "%s: the statistic for %s has no data", r->who, buffer->name);
-    if (a->type != SW_F32 && a->type != SW_F64)
+    if (!sw_dtype_is_computed(a->type))
         return sw_fail(SW_ERR_TYPE, "%s: the statistic for %s is %s; f32 or f64 is needed", r->who, buffer->name,
                        sw_dtype_name(a->type));
     if (!sw_shape_equal(a->rank, a->shape, buffer->rank, buffer->shape))

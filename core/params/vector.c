@@ -251,8 +251,10 @@ static sw_status params_fill(sw_params *p, int i, double *values) {
     }
     for (int64_t k = 0; k < param->count; k++) {
         const double value = init->fill ? values[k] : 0;
+        double element = 0; /* room for one of x */
+        sw_store_scalar(p->type, &element, value);
+        SW_TRY(params_check_value(p, param, init, k, value, sw_load_scalar(p->type, &element)));
         sw_store_element(p->type, p->x, param->offset + k, value);
-        SW_TRY(params_check_value(p, param, init, k, value, sw_load_element(p->type, p->x, param->offset + k)));
     }
     return SW_OK;
 }

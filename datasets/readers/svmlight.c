@@ -55,7 +55,7 @@ static sw_status svmlight_take_like(sw_svmlight_options *o) {
 static sw_status svmlight_check_options(sw_svmlight_options *o, const sw_svmlight_options *given) {
     if (given)
         SW_TRY(sw_options_copy("svmlight", "sw_svmlight_options", o, sizeof *o, given, sizeof *o));
-    if (o->type != SW_F32 && o->type != SW_F64)
+    if (!sw_dtype_is_computed(o->type))
         return sw_fail(SW_ERR_TYPE, "svmlight: type %d is not SW_F32 or SW_F64", (int)o->type);
     if ((int)o->base < SW_SVMLIGHT_BASE_AUTO || o->base > SW_SVMLIGHT_ONE_BASED)
         return sw_fail(SW_ERR_ARGUMENT, "svmlight: base %d is not a value of sw_svmlight_base", (int)o->base);

@@ -61,7 +61,7 @@ static const sw_kernels largest_kernels = SW_KERNEL_TABLE(ascent_largest),
                         square_kernels = SW_KERNEL_TABLE(ascent_square);
 
 static double ascent_size_at(sw_dtype type, const void *v, int64_t i) {
-    return fabs(type == SW_F32 ? (double)((const float *)v)[i] : ((const double *)v)[i]);
+    return fabs(sw_load_element(type, v, i));
 }
 
 sw_status swo_largest(sw_estimate *e, const void *v, double *largest, int64_t *index) {

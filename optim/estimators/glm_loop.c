@@ -204,8 +204,7 @@ static bool glm_loop_fits(swo_glm_loop *loop) {
     const int64_t numbers = loop->visit.count * loop->e->objective->outputs;
     double changes = 0, lr = 0, keep = 0;
     for (int64_t i = 0; i < numbers; i++)
-        changes += fabs(loop->e->type == SW_F32 ? (double)((const float *)loop->visit.c)[i]
-                                                : ((const double *)loop->visit.c)[i]);
+        changes += fabs(sw_load_element(loop->e->type, loop->visit.c, i));
     for (int i = 0; i < loop->move.segments; i++) {
         lr = fmax(lr, loop->segment[i].lr);
         keep = fmax(keep, fabs(1 - loop->segment[i].lr * loop->segment[i].decay));

@@ -77,8 +77,7 @@ double swo_expected_l(double n, double batch, double whole, double most) {
 /* e^z of one output of a sample, from its derivative s = factor·(e^z - y). */
 static double poisson_exp(const sw_estimate *e, const void *s, int64_t at, double factor) {
     const void *y = e->objective->glm->target;
-    return e->type == SW_F32 ? (double)((const float *)s)[at] / factor + (double)((const float *)y)[at]
-                             : ((const double *)s)[at] / factor + ((const double *)y)[at];
+    return sw_load_element(e->type, s, at) / factor + sw_load_element(e->type, y, at);
 }
 
 /* Computed from the curvatures at this point. The L of the mean loss is at least the trace of its Hessian divided by

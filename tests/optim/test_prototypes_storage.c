@@ -1,6 +1,6 @@
 /* Training with weights and gradients stored in 16 bits, written against the public headers alone: a custom linear
- * operation whose operands lie in f16 or bf16, and a custom rule whose kernel loads a gradient of 16 bits and moves x in
- * f32. The program keeps x in f32 and rounds it to the storage type before each pass. */
+ * operation whose operands lie in f16 or bf16, and a custom rule whose kernel loads a gradient of 16 bits and moves x
+ * in f32. The program keeps x in f32 and rounds it to the storage type before each pass. */
 #define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 #include <swale/rule.h>
@@ -161,9 +161,9 @@ static double step_stored(sw_tape *tape, const problem *p, sw_dtype type, float 
     return value;
 }
 
-/* The loss falls to what the rounding of the weights leaves: each of INPUTS products has an error of at most half a unit
- * of W, |W| ≤ 1, |x| ≤ 1, whose squares add up at worst to (INPUTS·u)². x itself comes closer: it is an f32 that was moved
- * by gradients of rounded weights, so that its error is that of a rounding, u. */
+/* The loss falls to what the rounding of the weights leaves: each of INPUTS products has an error of at most half a
+ * unit of W, |W| ≤ 1, |x| ≤ 1, whose squares add up at worst to (INPUTS·u)². x itself comes closer: it is an f32 that
+ * was moved by gradients of rounded weights, so that its error is that of a rounding, u. */
 static void test_linear_model_in_16_bits(void **state) {
     (void)state;
     static const sw_dtype halves[2] = {SW_F16, SW_BF16};

@@ -1,8 +1,8 @@
 /* Gradients in f16 and bf16, of parameters in f32. Every rule of elements is compiled here, outside the library, for
- * every storage type, and must move x as if the same numbers had been given in f32: bit for bit, because it loads, computes
- * in f32 and stores x and its slots in f32. Rules that were not compiled for 16 bits (the library's own) and estimators
- * get the gradient in f32, with the same result. The parameters are made by the internal constructor, since the library's
- * operations do not take these types yet. */
+ * every storage type, and must move x as if the same numbers had been given in f32: bit for bit, because it loads,
+ * computes in f32 and stores x and its slots in f32. Rules that were not compiled for 16 bits (the library's own) and
+ * estimators get the gradient in f32, with the same result. The parameters are made by the internal constructor, since
+ * the library's operations do not take these types yet. */
 #define SW_KERNEL_16_BIT
 #define main main_of_copies
 #include "test_custom_copies.c"
@@ -43,8 +43,8 @@ static void write_gradient(sw_params *p, sw_dtype type, int step) {
     swi_gradient_filled(g, (swi_weight){1, 1}, 1);
 }
 
-/* Steps of a hand-written loop; a rule that reads 16 bits needs no copy of the gradient. x is 2·WIDE_DIM numbers: x and the
- * point at which the optimizer evaluates. */
+/* Steps of a hand-written loop; a rule that reads 16 bits needs no copy of the gradient. x is 2·WIDE_DIM numbers: x and
+ * the point at which the optimizer evaluates. */
 static void step_by_hand(sw_dtype type, sw_dtype storage, const char *rule, bool converted, float *x) {
     sw_params *p = wide_params(storage);
     sw_optim *optim = NEW_OPTIM(p, .rule = rule);
@@ -101,8 +101,8 @@ static void test_rules_read_stored_gradients(void **state) {
     assert_true(elements >= 15);
 }
 
-/* ‖g‖ is of the stored numbers, and a clipped gradient is rounded to its type: its norm is the clip up to half a unit of
- * 8 or 11 bits, 2^-8 or 2^-11. Frozen parameters have no gradient. */
+/* ‖g‖ is of the stored numbers, and a clipped gradient is rounded to its type: its norm is the clip up to half a unit
+ * of 8 or 11 bits, 2^-8 or 2^-11. Frozen parameters have no gradient. */
 static void test_clip_and_frozen_parameters(void **state) {
     (void)state;
     static sw_rule copy;

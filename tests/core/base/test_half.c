@@ -88,8 +88,8 @@ static void check_rounding(const format *f, double v) {
     assert_int_equal(pattern, nearest_pattern(f, v));
 }
 
-/* Between each two neighbors: the middle, and the numbers of f32 and of f64 next to it. Rounded to f32 first, those of f64
- * would be the middle, and go to the even neighbor whatever side they are on. */
+/* Between each two neighbors: the middle, and the numbers of f32 and of f64 next to it. Rounded to f32 first, those of
+ * f64 would be the middle, and go to the even neighbor whatever side they are on. */
 static void test_rounding_goes_to_the_nearest(void **state) {
     (void)state;
     uint64_t seed = 1;

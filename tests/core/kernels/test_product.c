@@ -54,8 +54,8 @@ static void check(sizes s, const sw_dtype types[3], bool ta, bool tb, double alp
                           .ldb = ldb,
                           .ldc = ldc};
     assert_int_equal(sw_product_run(&p), SW_OK);
-    /* Converted operands have no gaps between their rows. The reference has the same distances of rows, because OpenBLAS may
-     * choose its loops by them. */
+    /* Converted operands have no gaps between their rows. The reference has the same distances of rows, because
+     * OpenBLAS may choose its loops by them. */
     const int64_t tight_a = types[0] == wa.type ? lda : lda - s.extra,
                   tight_b = types[1] == wb.type ? ldb : ldb - s.extra;
     sw_array ta_copy = test_array(wa.type, SW_SHAPE(ta ? s.K : s.M, tight_a)),

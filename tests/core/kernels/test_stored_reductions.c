@@ -1,5 +1,5 @@
-/* Folds and spreads of f16 and bf16 (reduce_kernels.h), compiled for every storage type outside the library: a fold adds in
- * f32 and f64 and rounds once, a spread computes in f32 and rounds each element once. */
+/* Folds and spreads of f16 and bf16 (reduce_kernels.h), compiled for every storage type outside the library: a fold
+ * adds in f32 and f64 and rounds once, a spread computes in f32 and rounds each element once. */
 #define SW_KERNEL_16_BIT
 #include "core/kernels/reduce_kernels.c"
 

@@ -1,7 +1,7 @@
 /* The kernels of the library's operations for f16 and bf16: the same files, compiled for every storage type outside the
- * library. A kernel loads elements, computes in f32 and rounds what it stores. Its result is therefore that of the kernel
- * for f32 on the same numbers, rounded once, for every element and on every level. Softmax, cross-entropy and sums of
- * powers are not among them: they keep intermediate results in their output and take f32. */
+ * library. A kernel loads elements, computes in f32 and rounds what it stores. Its result is therefore that of the
+ * kernel for f32 on the same numbers, rounded once, for every element and on every level. Softmax, cross-entropy and
+ * sums of powers are not among them: they keep intermediate results in their output and take f32. */
 #define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 

@@ -211,8 +211,8 @@ static void test_leaves_are_x_in_the_storage_type(void **state) {
     }
 }
 
-/* d/dw of ½ mean(dot(x, w)²) in the order of the operations: the scale, a product for each side of z·z, and the rounding
- * of each term of the vjp. */
+/* d/dw of ½ mean(dot(x, w)²) in the order of the operations: the scale, a product for each side of z·z, and the
+ * rounding of each term of the vjp. */
 static void expected_gradient(sw_dtype type, const sw_array *x, const sw_array *w, double *g) {
     const float scale = (float)(0.5 / ROWS);
     double sum[WIDTH] = {0};
