@@ -119,8 +119,8 @@ typedef struct sw_rule {
      * average is updated, and the estimator has committed its tables. It is not called for steps that are skipped or
      * refused, nor for the trials of a line search. A step of length 0 at a stationary point is kept.
      *
-     * Its argument is that of `begin`, with x after the step and the gradient g that the rule received; use sw_step_run
-     * to process elements. It may write scalars, and slots (within the bounds of `reach`), but not x. If it fails, or if
+     * Its argument is that of `begin`, or that of `vector` for SW_UNIT_VECTOR, with x after the step and the gradient g
+     * that the rule received; use sw_step_run to process elements. It may write scalars, and slots (within the bounds of `reach`), but not x. If it fails, or if
      * a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step may be partly done, as after a failed
      * `commit` of an estimator. It must not return SW_SKIPPED. With `accepted`, estimators do not take many steps in one
      * loop (sw_estimator.run), because such a loop calls no function of the rule. */
@@ -130,8 +130,8 @@ typedef struct sw_rule {
      * `point` of a rule computes, to x. It is not called if that point is x itself, or if a program or a file writes x.
      * A rule whose state depends on x adapts the state; Schedule-Free, for example, sets z = x.
      *
-     * It may read option, scalar, coefficient and step of the last step and the new x, but not g; use sw_step_run to
-     * process elements. It may write scalars and slots, but not x. If it fails, or if a scalar or a slot is Inf or NaN
+     * It may read option, scalar, coefficient and step of the last step and the new x (as `accepted` does), but not g;
+     * use sw_step_run to process elements. It may write scalars and slots, but not x. If it fails, or if a scalar or a slot is Inf or NaN
      * afterwards, x, the slots and the scalars are restored. It must not return SW_SKIPPED. */
     sw_status (*adopted)(sw_step *step);
 

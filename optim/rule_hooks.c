@@ -9,6 +9,7 @@
 #include "optim/rollback.h"
 #include "optim/rule_step.h"
 #include "optim/run_rules.h"
+#include "optim/vector_step.h"
 
 #include <math.h>
 #include <string.h>
@@ -64,7 +65,10 @@ static sw_status hooks_check_scalars(const swo_group *group, const char *functio
 static sw_status hooks_call(sw_optim *o, swo_group *group, sw_status (*hook)(sw_step *step), const char *function,
                             const void *g, int64_t step, bool reads_slots) {
     sw_step s;
-    swo_group_step(o, group, g, &s);
+    if (swo_vector_is(group))
+        SW_TRY(swo_vector_step(o, group, g, &s));
+    else
+        swo_group_step(o, group, g, &s);
     s.step = step;
     s.group = group;
     const unsigned mode = sw_subnormals_flush(); /* as in the step */

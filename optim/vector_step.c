@@ -46,14 +46,17 @@ static void vector_pack(const sw_optim *o, const swo_group *group, const void *f
     }
 }
 
+/* g NULL: there is none. */
 static sw_status vector_pack_both(sw_optim *o, swo_group *group, const void *g, sw_step *s) {
     if (!group->packed_x && !(group->packed_x = vector_new(o, group, "x")))
         return SW_ERR_MEMORY;
-    if (!group->packed_g && !(group->packed_g = vector_new(o, group, "g")))
+    if (g && !group->packed_g && !(group->packed_g = vector_new(o, group, "g")))
         return SW_ERR_MEMORY;
     vector_pack(o, group, sw_params_x(o->params), group->packed_x);
-    vector_pack(o, group, g, group->packed_g);
     s->x = group->packed_x;
+    if (!g)
+        return SW_OK;
+    vector_pack(o, group, g, group->packed_g);
     s->g = group->packed_g;
     return SW_OK;
 }
@@ -66,14 +69,14 @@ static int64_t vector_frozen_set(const swo_group *group) {
     return set;
 }
 
-static sw_status vector_step(sw_optim *o, swo_group *group, const void *g, sw_step *s) {
-    const swo_stretch whole = {group->stretch[0].offset, group->dim, 0};
+sw_status swo_vector_step(sw_optim *o, swo_group *group, const void *g, sw_step *s) {
+    const swo_stretch whole = {group->stretches > 0 ? group->stretch[0].offset : 0, group->dim, 0};
     swo_stretch_step(o, group, &whole, g, s);
     s->out = group->direction;
     s->x_low = NULL;
     s->frozen_set = vector_frozen_set(group);
     s->x_written = o->x_written != 0;
-    return group->stretch[0].count == group->dim ? SW_OK : vector_pack_both(o, group, g, s);
+    return group->stretches > 0 && group->stretch[0].count == group->dim ? SW_OK : vector_pack_both(o, group, g, s);
 }
 
 /* ---- A step ---- */
@@ -84,7 +87,7 @@ sw_status swo_vector_find_direction(sw_optim *o, swo_group *group, const void *g
     sw_step s;
     if (group->stretches == 0) /* all frozen */
         return SW_OK;
-    SW_TRY(vector_step(o, group, g, &s));
+    SW_TRY(swo_vector_step(o, group, g, &s));
     SW_TRY(swo_method_status("rule", rule->name, "vector", false, rule->vector(&s)));
     for (int k = 0; k < group->stretches; k++)
         if (!swo_vector_is_finite(o->type, group->direction + (size_t)group->stretch[k].slot * size,

@@ -15,6 +15,8 @@ void swo_vector_free(swo_group *group);
 /* Bytes of the direction and of copies. */
 size_t swo_vector_bytes(const sw_optim *o, const swo_group *group);
 
+/* The step at all parameters of the group, without gaps: what the rule's functions see of vectors. g may be NULL. */
+sw_status swo_vector_step(sw_optim *o, swo_group *group, const void *g, sw_step *step);
 /* Runs the rule: the group's direction, and its slots. x does not change. An error if the direction contains Inf or
  * NaN. */
 sw_status swo_vector_find_direction(sw_optim *o, swo_group *group, const void *g);

@@ -101,6 +101,55 @@ static const sw_rule tensor_writer = {.size = sizeof(sw_rule),
                                       .accepted = writer_accepted,
                                       .adopted = writer_adopted};
 
+/* ---- A rule for whole vectors, whose hooks see the parameters of the group without gaps ---- */
+
+enum { PAIRS = 2 };
+static double vector_x[SMALL_DIM], vector_g[SMALL_DIM];
+static int64_t vector_count;
+
+static int64_t pairs_count(const sw_slot_sizes *sizes) {
+    return PAIRS * sizes->dim;
+}
+
+static sw_status vector_direction(sw_step *s) {
+    sw_step_scale(s, -1, s->g, s->out);
+    return SW_OK;
+}
+
+/* The moves of the last steps: x - last, in turn in the rows of a slot; g is that of the step. */
+static sw_status vector_accepted(sw_step *s) {
+    accepted++;
+    vector_count = s->count;
+    void *row = sw_step_row(s, s->slot[1], s->step % PAIRS);
+    sw_step_scale(s, 1, s->x, row);
+    sw_step_axpy(s, -1, s->slot[0], row);
+    sw_step_scale(s, 1, s->x, s->slot[0]);
+    for (int64_t i = 0; i < s->count; i++) {
+        vector_x[i] = vec_get(s->type, s->x, i);
+        vector_g[i] = vec_get(s->type, s->g, i);
+    }
+    return SW_OK;
+}
+
+static sw_status vector_adopted(sw_step *s) {
+    adopted++;
+    if (s->g)
+        return sw_fail(SW_ERR_USER, "adopted has a gradient");
+    sw_step_scale(s, 1, s->x, s->slot[0]);
+    return SW_OK;
+}
+
+static const sw_slot vector_slots[] = {{.name = "last"}, {.name = "moves", .count = pairs_count}, {0}};
+static const sw_rule vector_writer = {.size = sizeof(sw_rule),
+                                      .name = "vector_writer",
+                                      .options = lr_options,
+                                      .slots = vector_slots,
+                                      .unit = SW_UNIT_VECTOR,
+                                      .flags = SW_RULE_LINEAR,
+                                      .vector = vector_direction,
+                                      .accepted = vector_accepted,
+                                      .adopted = vector_adopted};
+
 /* Asks for elements where that is not possible. */
 static sw_status hasty_begin(sw_step *s) {
     return sw_step_run(s, &seen_kernels);
@@ -163,8 +212,8 @@ static int register_all(void **state) {
     counting.accepted = hook_accepted;
     counting.adopted = hook_adopted;
     return sw_rule_register(&counting) || sw_rule_register(&writer) || sw_rule_register(&tensor_writer) ||
-           sw_rule_register(&hasty) || sw_rule_register(&careless) || sw_estimator_register(&late) ||
-           sw_average_register(&refusing) || sw_line_search_register(&trials);
+           sw_rule_register(&vector_writer) || sw_rule_register(&hasty) || sw_rule_register(&careless) ||
+           sw_estimator_register(&late) || sw_average_register(&refusing) || sw_line_search_register(&trials);
 }
 
 static int set_up(void **state) {
@@ -402,6 +451,86 @@ static void test_accepted_sees_the_new_x(void **state) {
         }
 }
 
+/* Groups that are one range of x, that have a gap, and with a frozen parameter, whose elements are 0. */
+static void test_hooks_of_unit_vector_see_all_parameters(void **state) {
+    (void)state;
+    static const struct {
+        const char *rule;
+        int frozen; /* -1: none */
+        int64_t count;
+        int first[2], end[2]; /* the elements of x in the group: two ranges */
+    } cases[] = {
+        {"vector_writer lr=0.5", -1, 18, {0, 12}, {12, 18}},
+        {"name=b: sgd; vector_writer lr=0.5", -1, 13, {0, 17}, {12, 18}},
+        {"name=b: sgd; vector_writer lr=0.5", 2, 13, {0, 17}, {12, 18}},
+        {"name=c: sgd; vector_writer lr=0.5", 0, 17, {0, 12}, {12, 17}},
+        {"rank=1: vector_writer; sgd", 1, 5, {12, 17}, {17, 17}}, /* all of it */
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (int t = 0; t < 2; t++) {
+            const sw_dtype type = both_types[t];
+            sw_params *p = small_params(type);
+            sw_optim *o = NEW_OPTIM(p, .rule = cases[k].rule, .average = "ema decay=0.5");
+            const int group = strncmp(cases[k].rule, "name", 4) == 0; /* the number of the vector's group */
+            double before[SMALL_DIM];
+            if (cases[k].frozen >= 0)
+                sw_param_freeze(sw_params_at(p, cases[k].frozen), true);
+            accepted = adopted = 0;
+            for (int step = 1; step <= 3; step++) {
+                for (int i = 0; i < SMALL_DIM; i++)
+                    before[i] = vec_get(type, sw_params_x(p), i);
+                assert_ok(step_with(o, p, some_gradient));
+                assert_int_equal(accepted, step);
+                assert_int_equal(vector_count, cases[k].count);
+                const sw_array moves = sw_optim_group_slot(o, group, "moves");
+                assert_int_equal(sw_array_count(&moves), PAIRS * cases[k].count);
+                int at = 0;
+                for (int r = 0; r < 2; r++)
+                    for (int i = cases[k].first[r]; i < cases[k].end[r]; i++, at++) {
+                        const int param = i < 12 ? 0 : i < 17 ? 1 : 2;
+                        const bool frozen = param == cases[k].frozen;
+                        const double x = vec_get(type, sw_params_x(p), i);
+                        assert_true(vector_x[at] == (frozen ? 0 : x));
+                        assert_true(vector_g[at] == (frozen ? 0 : some_gradient[i]));
+                        if (step > 1) /* numbers with few digits: exact */
+                            assert_true(test_get(&moves, step % PAIRS * cases[k].count + at) ==
+                                        (frozen ? 0 : x - before[i]));
+                    }
+                assert_int_equal(at, cases[k].count);
+            }
+            assert_ok(sw_optim_adopt_point(o));
+            assert_int_equal(adopted, 1);
+            for (int i = 0; i < 3; i++) {
+                const sw_param *param = sw_params_at(p, i);
+                const sw_array last = sw_optim_param_slot(o, param, "last"), x = sw_param_value(param);
+                for (int64_t j = 0; last.data && j < sw_array_count(&x); j++)
+                    assert_true(test_get(&last, j) == (param->frozen ? 0 : test_get(&x, j)));
+            }
+            sw_optim_free(o);
+            sw_params_free(p);
+        }
+}
+
+/* The whole step of a line search along the direction, and nothing for a search that gives up. */
+static void test_accepted_of_unit_vector_follows_a_line_search(void **state) {
+    (void)state;
+    problem *p = problem_new(1);
+    sw_glm *m = glm_of(p, SW_HEAD_SQUARED, SW_F64, false);
+    sw_optim *o =
+        NEW_OPTIM(sw_glm_params(m), .estimator = "full", .rule = "vector_writer lr=0.1", .schedule = "trials");
+    for (int i = 0; i < 9; i++) {
+        search_gives_up = i % 3 == 2;
+        assert_int_equal(sw_optim_minimize(o, sw_glm_objective(m), NULL), search_gives_up ? SW_SKIPPED : SW_OK);
+        const double *x = sw_params_x(sw_glm_params(m));
+        for (int j = 0; j < D + 1; j++)
+            assert_true(vector_x[j] == x[j]);
+    }
+    assert_int_equal(accepted, 6);
+    sw_optim_free(o);
+    sw_glm_free(m);
+    free(p);
+}
+
 static void test_failing_accepted_has_a_message(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
@@ -558,6 +687,8 @@ int main(void) {
         TEST(test_accepted_is_not_called_for_refused_steps),
         TEST(test_accepted_is_called_once_for_a_line_search),
         TEST(test_accepted_sees_the_new_x),
+        TEST(test_hooks_of_unit_vector_see_all_parameters),
+        TEST(test_accepted_of_unit_vector_follows_a_line_search),
         TEST(test_failing_accepted_has_a_message),
         TEST(test_adopted_is_called_when_the_point_becomes_x),
         TEST(test_failing_adopted_changes_nothing),
