@@ -23,7 +23,8 @@
  *
  * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states,
  * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it),
- * so that the next step gets other samples. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the
+ * so that the next step gets other samples; and `skipped` of an estimator may have changed the scalars of the estimator,
+ * as a loss scale does. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the
  * message gives the cause; after sw_clear_error the count starts again.
  *
  * After SW_OK, x and the states, scalars and step sizes of all methods are finite. A step that would make one of them

@@ -308,7 +308,7 @@ static void test_lbfgs_solves_logistic_regression(void **state) {
 static void test_lbfgs_solution_is_that_of_scikit_learn(void **state) {
     (void)state;
     for (int k = 0; k < 2; k++) {
-        double away, x[LOGISTIC_MOST], worst = 0;
+        double away, x[LOGISTIC_MOST] = {0}, worst = 0;
         logistic_evaluations(1, optimum_mu[k], "proto_lbfgs", "wolfe guess=lr noise=1e-14", 1000, &away, x);
         assert_true(away <= 1e-10);
         for (int i = 0; i < OPTIMUM_N; i++)

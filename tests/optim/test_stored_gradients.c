@@ -217,11 +217,39 @@ static void test_allocation_of_the_copy_fails(void **state) {
     sw_set_allocator(NULL);
 }
 
+/* A rule of unit VECTOR gets the gradient in the type of x, whatever its flags say: its slots and sums are of that type. */
+static sw_status stored_vector(sw_step *s) {
+    assert_int_equal(s->g_type, s->type);
+    sw_step_scale(s, -1, s->g, s->out);
+    return SW_OK;
+}
+static const sw_option stored_options[] = {{.name = "lr", .value = 1, .low = 0, .high = 10}, {0}};
+static const sw_rule stored_descent = {.size = sizeof(sw_rule),
+                                       .name = "stored_descent",
+                                       .options = stored_options,
+                                       .unit = SW_UNIT_VECTOR,
+                                       .flags = SW_RULE_LINEAR | SW_RULE_16_BIT,
+                                       .vector = stored_vector};
+
+static void test_vector_rules_get_the_gradient_in_the_type_of_x(void **state) {
+    (void)state;
+    float *x = calloc(4 * WIDE_DIM, sizeof *x);
+    assert_non_null(x);
+    assert_ok(sw_rule_register(&stored_descent));
+    for (int k = 0; k < 2; k++) {
+        step_by_hand(halves[k], SW_F32, "sgd lr=0.1", true, x);
+        step_by_hand(halves[k], halves[k], "stored_descent lr=0.1", true, x + 2 * WIDE_DIM);
+        assert_memory_equal(x, x + 2 * WIDE_DIM, 2 * WIDE_DIM * sizeof *x);
+    }
+    free(x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rules_read_stored_gradients),
                                        cmocka_unit_test(test_clip_and_frozen_parameters),
                                        cmocka_unit_test(test_infinite_stored_gradient_is_skipped),
                                        cmocka_unit_test(test_estimators_compute_in_the_type_of_x),
+                                       cmocka_unit_test(test_vector_rules_get_the_gradient_in_the_type_of_x),
                                        cmocka_unit_test(test_allocation_of_the_copy_fails)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,6 +222,34 @@ static void test_infinite_frozen_parameter_is_zero_in_x(void **state) {
     sw_params_free(p);
 }
 
+/* Buffers belong to no group. */
+static void test_vector_does_not_see_buffers(void **state) {
+    (void)state;
+    sw_params *p = sw_params_new(SW_F64, 1);
+    const sw_param_options statistics = {.size = sizeof statistics, .buffer = true};
+    assert_non_null(sw_params_add(p, "a", 1, (const int64_t[]){3}, NULL));
+    assert_non_null(sw_params_add(p, "mean", 1, (const int64_t[]){4}, &statistics));
+    assert_non_null(sw_params_add(p, "b", 1, (const int64_t[]){2}, NULL));
+    assert_ok(sw_params_build(p));
+    double *x = sw_params_x(p), g[9] = {1, 2, 3, 4, 5};
+    for (int i = 0; i < 9; i++)
+        x[i] = 10 + i;
+    sw_optim *o = NEW_OPTIM(p, .rule = "spy");
+    assert_int_equal(asked_dim, 5);
+    sw_tape *tape = sw_tape_new();
+    const sw_tensor of_a = sw_input_copy(tape, sw_array_view(g, SW_F64, SW_SHAPE(3))),
+                    of_b = sw_input_copy(tape, sw_array_view(g + 3, SW_F64, SW_SHAPE(2)));
+    assert_ok(sw_backward(sw_add(sw_sum(sw_mul(sw_param_use(tape, sw_params_find(p, "a")), of_a)),
+                                 sw_sum(sw_mul(sw_param_use(tape, sw_params_find(p, "b")), of_b)))));
+    assert_ok(sw_optim_step(o));
+    assert_int_equal(seen.count, 5);
+    for (int i = 0; i < 9; i++)
+        assert_true(x[i] == 10 + i - g[i]);
+    sw_tape_free(tape);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
 static void test_all_frozen_group_is_not_called(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
@@ -593,6 +621,7 @@ int main(void) {
         TEST(test_vector_descent_is_sgd),
         TEST(test_vector_sees_its_group_without_gaps),
         TEST(test_infinite_frozen_parameter_is_zero_in_x),
+        TEST(test_vector_does_not_see_buffers),
         TEST(test_all_frozen_group_is_not_called),
         TEST(test_vector_knows_when_x_was_written),
         TEST(test_vector_knows_the_set_of_frozen_parameters),
