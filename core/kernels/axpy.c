@@ -50,7 +50,7 @@ static void SW_K(axpy_add)(void *args, int64_t begin, int64_t end, double *sums)
         SW_STORE(y, i, SW_LOAD(y, i) + a * SW_LOAD(x, i));
 }
 
-#if !SW_KERNEL_HALF
+#if SW_KERNEL_F32 && !SW_KERNEL_HALF
 
 /* Neumaier's compensated summation: y becomes sum = y + v, and the rounding error of this addition is added to low. */
 static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -66,24 +66,19 @@ static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, d
     }
 }
 
-#else
-
-/* y + low is the sum in f32, of which y is what 16 bits hold: the difference is an f32, so that no bit of it is lost. */
-static void SW_K(axpy_add_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
+static void SW_K(axpy_close_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
     const compensated_args *s = args;
-    const stored *restrict x = s->x;
-    stored *restrict y = s->y;
-    real *restrict low = s->low;
+    const real *restrict low = s->low;
+    real *restrict y = s->y;
     const real a = (real)s->factor;
     (void)sums;
-    for (int64_t i = begin; i < end; i++) {
-        const real sum = (SW_LOAD(y, i) + low[i]) + a * SW_LOAD(x, i);
-        SW_STORE(y, i, sum);
-        low[i] = sum - SW_LOAD(y, i);
-    }
+    for (int64_t i = begin; i < end; i++)
+        y[i] = a * (y[i] + low[i]);
 }
 
-/* The same sums with y in f32. */
+#elif SW_KERNEL_HALF
+
+/* Sums with y in f32. */
 static void SW_K(axpy_scale_wide)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const stored *restrict x = s->x;
@@ -128,23 +123,13 @@ static void SW_K(axpy_narrow)(void *args, int64_t begin, int64_t end, double *su
 
 #endif
 
-static void SW_K(axpy_close_compensated)(void *args, int64_t begin, int64_t end, double *sums) {
-    const compensated_args *s = args;
-    const real *restrict low = s->low;
-    stored *restrict y = s->y;
-    const real a = (real)s->factor;
-    (void)sums;
-    for (int64_t i = begin; i < end; i++)
-        SW_STORE(y, i, a * (SW_LOAD(y, i) + low[i]));
-}
-
 #else /* ---- once ---- */
 
 static const sw_kernels scale_kernels = SW_KERNEL_TABLE(axpy_scale),
                         scale_in_place_kernels = SW_KERNEL_TABLE(axpy_scale_in_place),
                         axpy_kernels = SW_KERNEL_TABLE(axpy_add),
-                        axpy_compensated_kernels = SW_KERNEL_TABLE(axpy_add_compensated),
-                        close_compensated_kernels = SW_KERNEL_TABLE(axpy_close_compensated);
+                        axpy_compensated_kernels = {SW_KERNEL_ROW(axpy_add_compensated, f32)},
+                        close_compensated_kernels = {SW_KERNEL_ROW(axpy_close_compensated, f32)};
 
 /* From 16 bits to f32, by the type that is read; and the other way, by the type that is written. */
 #define HALF_TABLE(name) \
@@ -176,14 +161,14 @@ void swi_axpy_wide(sw_dtype type, int64_t n, double a, const void *x, float *y, 
     swi_run(store ? &scale_wide_kernels : &axpy_wide_kernels, type, &args, n);
 }
 
-void swi_axpy_compensated(sw_dtype type, int64_t n, double a, const void *x, sw_dtype y_type, void *y, float *low) {
+void swi_axpy_compensated(sw_dtype type, int64_t n, double a, const void *x, float *y, float *low) {
     compensated_args args = {.x = x, .y = y, .low = low, .factor = a};
-    swi_run(type == y_type ? &axpy_compensated_kernels : &axpy_compensated_wide_kernels, type, &args, n);
+    swi_run(type == SW_F32 ? &axpy_compensated_kernels : &axpy_compensated_wide_kernels, type, &args, n);
 }
 
-void swi_close_compensated(sw_dtype type, int64_t n, double a, void *y, const float *low) {
+void swi_close_compensated(int64_t n, double a, float *y, const float *low) {
     compensated_args args = {.y = y, .low = (float *)(uintptr_t)low, .factor = a};
-    swi_run(&close_compensated_kernels, type, &args, n);
+    swi_run(&close_compensated_kernels, SW_F32, &args, n);
 }
 
 void swi_narrow(sw_dtype type, int64_t n, const float *x, void *y) {

@@ -8,11 +8,10 @@
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store);
 /* The same for x in f16 or bf16. */
 void swi_axpy_wide(sw_dtype type, int64_t n, double a, const void *x, float *y, bool store);
-/* y + low ← y + low + a·x, where low holds the sum of the rounding errors of y. y has the type of x, which is not f64,
- * or is f32. */
-void swi_axpy_compensated(sw_dtype type, int64_t n, double a, const void *x, sw_dtype y_type, void *y, float *low);
+/* y + low ← y + low + a·x, where low holds the sum of the rounding errors of y. x has the type, which is not f64. */
+void swi_axpy_compensated(sw_dtype type, int64_t n, double a, const void *x, float *y, float *low);
 /* y ← a·(y + low) */
-void swi_close_compensated(sw_dtype type, int64_t n, double a, void *y, const float *low);
+void swi_close_compensated(int64_t n, double a, float *y, const float *low);
 /* y ← x, rounded to f16 or bf16 */
 void swi_narrow(sw_dtype type, int64_t n, const float *x, void *y);
 

@@ -81,7 +81,10 @@ static sw_status gradient_begin_sum(sw_gradient *g) {
     if (g->type != SW_F64) {
         if (!g->low && !(g->low = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, g->params->dim, sizeof *g->low)))
             return SW_ERR_MEMORY;
-        memset(g->low, 0, dim * sizeof *g->low);
+        if (g->type == SW_F32)
+            memset(g->low, 0, dim * sizeof *g->low);
+        else
+            swi_axpy_wide(g->type, g->params->dim, 1, g->data, g->low, true);
     }
     g->unit = g->weight.value;
     g->summed = true;
@@ -133,8 +136,10 @@ void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_d
             sw_vector_fill(g->type, n, 0, to);
         return;
     }
-    if (g->summed && type != SW_F64)
-        swi_axpy_compensated(type, n, factor, from, g->type, to, g->low + at);
+    if (g->summed && !sw_dtype_is_computed(g->type))
+        swi_axpy_wide(type, n, factor, from, g->low + at, false);
+    else if (g->summed && type != SW_F64)
+        swi_axpy_compensated(type, n, factor, from, to, g->low + at);
     else if (type == g->type)
         swi_axpy(type, n, factor, from, to, store);
     else
@@ -146,10 +151,14 @@ void swi_gradient_close(sw_gradient *g) {
         return;
     g->summed = false;
     const double scale = g->weight.value > 0 ? g->unit / g->weight.value : 1;
-    if (g->type != SW_F64)
-        swi_close_compensated(g->type, g->params->dim, scale, g->data, g->low);
-    else
+    if (g->type == SW_F32) {
+        swi_close_compensated(g->params->dim, scale, g->data, g->low);
+    } else if (g->type == SW_F64) {
         swi_axpy(g->type, g->params->dim, scale, g->data, g->data, true);
+    } else {
+        swi_axpy(SW_F32, g->params->dim, scale, g->low, g->low, true);
+        swi_narrow(g->type, g->params->dim, g->low, g->data);
+    }
 }
 
 void swi_gradient_filled(sw_gradient *g, swi_weight weight, int64_t samples) {

@@ -5,7 +5,8 @@
 #include "core/params/weight.h"
 
 /* A gradient block. `data` holds the mean gradient, or, if `summed`, Σ weight/unit · gradient, with the sum of the
- * rounding errors in `low` (unless it is f64). Each pass of a tape is counted once: see swi_binding. */
+ * rounding errors in `low` (unless it is f64). Of f16 and bf16 the whole sum is in `low`, because it may exceed their
+ * numbers. Each pass of a tape is counted once: see swi_binding. */
 struct sw_gradient {
     sw_params *params;
     sw_dtype type;      /* of data */

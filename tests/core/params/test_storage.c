@@ -307,6 +307,42 @@ static void test_sums_of_many_passes_lose_nothing(void **state) {
     }
 }
 
+/* The sum of the passes is larger than the largest f16, 65504; the mean is not. */
+static void test_sums_may_exceed_the_type(void **state) {
+    (void)state;
+    enum { PASSES = 20 };
+    const double scale = 16384;
+    for (int k = 0; k < 2; k++) {
+        const sw_dtype type = halves[k];
+        sw_params *p = params_of(type);
+        sw_param *w = sw_params_find(p, "w");
+        sw_tape *tape = sw_tape_new();
+        const sw_array x = rows_of(type, 8);
+        sw_array one = {0}, g;
+        double first[WIDTH];
+        for (int pass = 0; pass < PASSES; pass++) {
+            assert_int_equal(
+                sw_backward(sw_scale(sw_mean(apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, w))), scale)),
+                SW_OK);
+            sw_tape_reset(tape);
+            one = pass == 0 ? sw_param_grad(w) : one;
+            for (int64_t j = 0; pass == 0 && j < WIDTH; j++)
+                first[j] = test_get(&one, j);
+        }
+        g = sw_param_grad(w);
+        double largest = 0;
+        for (int64_t j = 0; j < WIDTH; j++) {
+            largest = fmax(largest, fabs(first[j]));
+            assert_true(test_get(&g, j) == first[j]); /* the sums of 20 numbers of 11 bits are f32 */
+        }
+        assert_true(largest * PASSES > 65536 && largest < 65504);
+        expect_no_error();
+        sw_tape_free(tape);
+        sw_params_free(p);
+        free(x.data);
+    }
+}
+
 /* A view is in the type of x: methods that combine several gradients compute in f32. It receives the same numbers. */
 static void test_views_are_in_the_type_of_x(void **state) {
     (void)state;
@@ -510,6 +546,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaves_are_x_in_the_storage_type),
                                        cmocka_unit_test(test_gradients_are_in_the_storage_type),
                                        cmocka_unit_test(test_sums_of_many_passes_lose_nothing),
+                                       cmocka_unit_test(test_sums_may_exceed_the_type),
                                        cmocka_unit_test(test_views_are_in_the_type_of_x),
                                        cmocka_unit_test(test_engine_accumulates_in_16_bits),
                                        cmocka_unit_test(test_operations_refuse_what_they_were_not_compiled_for),
