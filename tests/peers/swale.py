@@ -45,7 +45,7 @@ Param._fields_ = [("name", ctypes.c_char_p), ("role", ctypes.c_int), ("rank", ct
                   ("shape", ctypes.c_int64 * MAX_RANK), ("count", ctypes.c_int64),
                   ("offset", ctypes.c_int64), ("fan_in", ctypes.c_int64), ("fan_out", ctypes.c_int64),
                   ("frozen", ctypes.c_bool), ("index", ctypes.c_int), ("owner", ctypes.c_void_p),
-                  ("tied", ctypes.POINTER(Param))]
+                  ("tied", ctypes.POINTER(Param)), ("buffer", ctypes.c_bool)]
 
 
 class CrossEntropyOptions(ctypes.Structure):

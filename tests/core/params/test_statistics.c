@@ -4,6 +4,8 @@
 
 #include "buffer_set.h"
 
+#include "core/params/vector.h"
+
 /* ---- The commit ---- */
 
 /* A single report is kept as it is: the commit is the formula, rounded once. */
@@ -212,6 +214,32 @@ static void test_backward_keeps_what_is_pending(void **state) {
     set_free(&s);
 }
 
+/* ---- Storage in 16 bits ---- */
+
+/* Leaves of buffers are x itself, in its type; and using one first does not keep those of other parameters from being
+ * made anew in the next pass. The parameters are made by the internal constructor, because the public one refuses 16
+ * bits. */
+static void test_buffers_are_not_stored_in_16_bits(void **state) {
+    (void)state;
+    sw_params *p = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = SW_F16});
+    sw_param *mean = add(p, "mean", SW_SHAPE(2), true), *w = add(p, "w", SW_SHAPE(2), false);
+    assert_int_equal(sw_params_build(p), SW_OK);
+    sw_tape *tape = sw_tape_new();
+    double values[] = {0.1, -3.3};
+    assert_int_equal(sw_tape_put_statistic(tape, mean, sw_array_view(values, SW_F64, SW_SHAPE(2)), 1, 1), SW_OK);
+    assert_int_equal(sw_gradient_commit_buffers(sw_params_gradient(p), NULL, NAN), SW_OK);
+    for (int pass = 0; pass < 2; pass++) {
+        fill(w, 1 + pass);
+        const sw_array m = sw_value(sw_param_use(tape, mean)), v = sw_value(sw_param_use(tape, w));
+        assert_true(m.type == SW_F32 && v.type == SW_F16 && m.data == sw_param_value(mean).data);
+        assert_true(test_get(&m, 0) == (double)0.1f && test_get(&m, 1) == (double)-3.3f);
+        assert_int_equal(((const uint16_t *)v.data)[1], pass == 0 ? 0x3C00 : 0x4000); /* 1 and 2 */
+        sw_tape_reset(tape);
+    }
+    sw_tape_free(tape);
+    sw_params_free(p);
+}
+
 /* ---- Memory ---- */
 
 static void test_reports_survive_failed_allocations(void **state) {
@@ -249,6 +277,7 @@ int main(void) {
         cmocka_unit_test(test_blocks_add_up),
         cmocka_unit_test(test_whatever_makes_the_block_fresh_drops),
         cmocka_unit_test(test_backward_keeps_what_is_pending),
+        cmocka_unit_test(test_buffers_are_not_stored_in_16_bits),
         cmocka_unit_test(test_reports_survive_failed_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
