@@ -41,14 +41,27 @@ size_t swo_selector_length(const char *text) {
 
 /* ---- Matching ---- */
 
-/* The pattern, with * and ?, ends at `end`. */
+/* The pattern, with * and ?, ends at `end`. Only the last * needs another length if what follows does not fit: the time
+ * is at most the product of the two lengths. */
 static bool selector_pattern_fits(const char *pattern, const char *end, const char *text) {
-    if (pattern == end)
-        return *text == 0;
-    if (*pattern == '*')
-        return selector_pattern_fits(pattern + 1, end, text) ||
-               (*text && selector_pattern_fits(pattern, end, text + 1));
-    return *text && (*pattern == '?' || *pattern == *text) && selector_pattern_fits(pattern + 1, end, text + 1);
+    const char *after_star = NULL, *retry = NULL;
+    while (*text) {
+        if (pattern < end && *pattern == '*') {
+            after_star = ++pattern;
+            retry = text;
+        } else if (pattern < end && (*pattern == '?' || *pattern == *text)) {
+            pattern++;
+            text++;
+        } else if (after_star) {
+            pattern = after_star;
+            text = ++retry;
+        } else {
+            return false;
+        }
+    }
+    while (pattern < end && *pattern == '*')
+        pattern++;
+    return pattern == end;
 }
 
 static bool selector_word_is(const selector_word *word, const char *text) {

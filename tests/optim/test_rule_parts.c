@@ -187,19 +187,6 @@ static const sw_rule meeting_rule = {.size = sizeof(sw_rule),
                                      .part_workspace = meeting_workspace,
                                      .part_cost = meeting_cost};
 
-static int register_all(void **state) {
-    (void)state;
-    reaching_rule = endless_rule = negative_rule = rows_rule;
-    reaching_rule.name = "reaching";
-    reaching_rule.reach = rows_reach;
-    endless_rule.name = "endless";
-    endless_rule.parts = endless_parts;
-    negative_rule.name = "negative";
-    negative_rule.parts = negative_parts;
-    return sw_rule_register(&rows_rule) || sw_rule_register(&reaching_rule) || sw_rule_register(&diary_rule) ||
-           sw_rule_register(&endless_rule) || sw_rule_register(&negative_rule) || sw_rule_register(&meeting_rule);
-}
-
 static int set_up(void **state) {
     (void)state;
     calls[0] = 0;
@@ -299,6 +286,43 @@ static void test_parts_run_at_the_same_time(void **state) {
     assert_true(meeting_scratch[0] && meeting_scratch[1] && meeting_scratch[0] != meeting_scratch[1]);
     sw_optim_free(o);
     sw_params_free(p);
+    assert_ok(sw_set_threads(before));
+}
+
+/* ---- Line searches ---- */
+
+/* Twice the length, or none: then x and the slots are as before. */
+static bool search_gives_up;
+static sw_status twice_search(sw_search *s, double *alpha) {
+    *alpha = 2 * s->initial;
+    return search_gives_up ? SW_SKIPPED : SW_OK;
+}
+static const sw_line_search twice = {.size = sizeof(sw_line_search), .name = "twice", .search = twice_search};
+static sw_rule linear_rule;
+
+static void test_line_search_follows_the_parts(void **state) {
+    (void)state;
+    const int threads[] = {1, 2, 8}, before = sw_threads();
+    for (int k = 0; k < 3; k++) {
+        sw_params *p = small_params(SW_F64);
+        constant_problem f;
+        constant_problem_init(&f, p, 1, 1, 0.5);
+        assert_ok(sw_set_threads(threads[k]));
+        sw_optim *o = NEW_OPTIM(p, .rule = "linear lr=0.25 cost=100000", .estimator = "full", .schedule = "twice");
+        double x[SMALL_DIM];
+        const sw_array done = sw_optim_param_slot(o, sw_params_at(p, 0), "done");
+        for (int step = 1; step <= 6; step++) {
+            memcpy(x, sw_params_x(p), sizeof x);
+            search_gives_up = step % 2 == 0;
+            assert_int_equal(sw_optim_minimize(o, &f.f, NULL), search_gives_up ? SW_SKIPPED : SW_OK);
+            for (int i = 0; i < SMALL_DIM; i++)
+                assert_true(vec_get(SW_F64, sw_params_x(p), i) == x[i] - (search_gives_up ? 0 : 0.25));
+            for (int row = 0; row < 3; row++)
+                assert_true(test_get(&done, row) == (step + 1) / 2);
+        }
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
     assert_ok(sw_set_threads(before));
 }
 
@@ -474,14 +498,30 @@ static void test_failing_allocations_are_errors(void **state) {
     assert_ok(sw_set_threads(before));
 }
 
+static int register_all(void **state) {
+    (void)state;
+    reaching_rule = endless_rule = negative_rule = linear_rule = rows_rule;
+    linear_rule.name = "linear";
+    linear_rule.flags = SW_RULE_LINEAR;
+    reaching_rule.name = "reaching";
+    reaching_rule.reach = rows_reach;
+    endless_rule.name = "endless";
+    endless_rule.parts = endless_parts;
+    negative_rule.name = "negative";
+    negative_rule.parts = negative_parts;
+    return sw_rule_register(&rows_rule) || sw_rule_register(&linear_rule) || sw_line_search_register(&twice) ||
+           sw_rule_register(&reaching_rule) || sw_rule_register(&diary_rule) || sw_rule_register(&endless_rule) ||
+           sw_rule_register(&negative_rule) || sw_rule_register(&meeting_rule);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_each_part_runs_once_a_step),         TEST(test_parts_follow_tensor_by_cost),
-        TEST(test_parts_run_at_the_same_time),         TEST(test_error_of_a_part_ends_the_step),
-        TEST(test_first_failing_part_counts),          TEST(test_part_may_not_write_numbers),
-        TEST(test_wrong_numbers_of_parts_are_refused), TEST(test_overflow_in_a_part_is_refused),
-        TEST(test_failing_allocations_are_errors),
+        TEST(test_each_part_runs_once_a_step),    TEST(test_parts_follow_tensor_by_cost),
+        TEST(test_parts_run_at_the_same_time),    TEST(test_line_search_follows_the_parts),
+        TEST(test_error_of_a_part_ends_the_step), TEST(test_first_failing_part_counts),
+        TEST(test_part_may_not_write_numbers),    TEST(test_wrong_numbers_of_parts_are_refused),
+        TEST(test_overflow_in_a_part_is_refused), TEST(test_failing_allocations_are_errors),
     };
     return cmocka_run_group_tests_name("rule_parts", tests, register_all, NULL);
 }

@@ -434,6 +434,36 @@ static void test_selectors_choose_parameters(void **state) {
     takes("name=?* name=*b name=b*", false, true, false);
 }
 
+/* With a search by recursion this would take years; 63 characters are not the end of a pattern. */
+static void test_patterns_take_little_time(void **state) {
+    (void)state;
+    static const struct {
+        const char *pattern;
+        bool fits;
+    } cases[] = {{"*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", false},
+                 {"*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*", true},
+                 {"*a?a?a*c", true},
+                 {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac", false},
+                 {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac", true},
+                 {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaca*", false}};
+    char name[73];
+    memset(name, 'a', sizeof name);
+    memcpy(name + 71, "c", 2); /* 71 times a, then c */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char rule[200];
+        sw_params *p = sw_params_new(SW_F32, 1);
+        assert_non_null(sw_params_add(p, name, 0, NULL, NULL));
+        assert_ok(sw_params_build(p));
+        snprintf(rule, sizeof rule, "name=%s: sgd", cases[i].pattern);
+        sw_optim *o = sw_optim_new(p, rule);
+        if ((o != NULL) != cases[i].fits)
+            fail_msg("%s: %s", cases[i].pattern, o ? "it fits" : sw_error());
+        sw_clear_error();
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
+}
+
 /* Files and messages have selectors in one order and spacing, so that an optimizer with the same choice loads the file. */
 static void test_equal_selectors_have_equal_texts(void **state) {
     (void)state;
@@ -776,6 +806,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_option_values_are_read, test_clear),
         cmocka_unit_test_teardown(test_options_are_read_by_group, test_clear),
         cmocka_unit_test_teardown(test_selectors_choose_parameters, test_clear),
+        cmocka_unit_test_teardown(test_patterns_take_little_time, test_clear),
         cmocka_unit_test_teardown(test_equal_selectors_have_equal_texts, test_clear),
         cmocka_unit_test_teardown(test_durations_become_steps, test_clear),
         cmocka_unit_test_teardown(test_durations_need_a_known_length, test_clear),
