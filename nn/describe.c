@@ -157,6 +157,8 @@ static sw_status describe_settings(json_t *json, const sw_module *m) {
 static sw_status describe_layer(json_t *json, const sw_module *m, const layer_list *list) {
     SW_TRY(describe_put_text(json, "type", m->type->name));
     SW_TRY(describe_put_text(json, "name", swn_local_name(m)));
+    if (m->frozen)
+        SW_TRY(describe_put(json, "frozen", json_true()));
     SW_TRY(describe_settings(json, m));
     SW_TRY(describe_ties(json, m, list));
     if (m->children == 0)

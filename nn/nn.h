@@ -57,8 +57,8 @@ SW_API sw_status sw_model_load(sw_model *model, const char *path);
  *     sw_model_save(net, "net.safetensors");
  *     sw_model *again = sw_model_new_from_file("net.safetensors");  // its root: sw_model_root(again)
  *
- * Names, ties, frozen parameters, roles, element type and seed are those of the saved model. Settings of initial values
- * are not in the file: sw_params_reinitialize uses the default ones of the layers. A damaged or hostile file ends in an
+ * Names, ties, frozen layers and parameters, roles, element type and seed are those of the saved model. Settings of
+ * initial values are not in the file: sw_params_reinitialize uses the default ones of the layers. A damaged or hostile file ends in an
  * error: a network that has more parameters than the file has numbers is refused before memory is allocated for them.
  * NULL after an error, also if a layer was not described, or its type is not registered (description.h). */
 SW_API sw_model *sw_model_new_from_file(const char *path);

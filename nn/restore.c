@@ -185,6 +185,8 @@ static sw_module *restore_one(const restoring *r, const json_t *json, const sw_m
     }
     if (status == SW_OK && sw_module_set_name(m, name) != m)
         status = sw_last_failure();
+    if (status == SW_OK)
+        m->frozen = json_is_true(json_object_get(json, "frozen")); /* not those inside it: each has its own */
     json_decref(d.settings);
     json_decref(d.read);
     return status == SW_OK ? m : restore_fail_layer(r, name);
@@ -192,7 +194,7 @@ static sw_module *restore_one(const restoring *r, const json_t *json, const sw_m
 
 /* The type of a layer, whose object is as it should be; NULL and an error. */
 static const sw_module_type *restore_layer_type(const restoring *r, const json_t *json, int depth) {
-    static const char *const members[] = {"type", "name", "settings", "layers", "tied", NULL};
+    static const char *const members[] = {"type", "name", "settings", "layers", "tied", "frozen", NULL};
     char what[32];
     sw_format(what, sizeof what, "layer %d", r->layers);
     if (depth > SWN_MOST_DEPTH) {
@@ -205,6 +207,11 @@ static const sw_module_type *restore_layer_type(const restoring *r, const json_t
     }
     if (restore_check_object(json, what, members) != SW_OK || !restore_text(json, what, "name"))
         return NULL;
+    const json_t *frozen = json_object_get(json, "frozen");
+    if (frozen && !json_is_boolean(frozen)) {
+        FAIL("%s: frozen is not true or false", what);
+        return NULL;
+    }
     const char *name = restore_text(json, what, "type");
     const sw_module_type *type = name ? sw_module_type_find(name) : NULL;
     if (name && !type)

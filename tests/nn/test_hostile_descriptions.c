@@ -82,6 +82,7 @@ static const struct {
     {ROOT(RELU("a", "\"weights\":[],")), "layer 0 has the member weights, which is not known here"},
     {ROOT("{\"name\":\"a\",\"type\":\"system\"}"),
      "layer 0: there is no layer type system; a custom one must be registered (sw_module_type_register)"},
+    {ROOT(RELU("a", "\"frozen\":1,")), "layer 0: frozen is not true or false"},
     {ROOT(RELU("a", "\"settings\":[],")), "layer a: its settings are not an object"},
     {ROOT(RELU("a", "\"settings\":{\"slope\":1},")), "layer a: layers of type relu have no setting slope"},
     {ROOT(RELU("a", "\"layers\":{},")), "layer 0: its layers are not a list of at most 10000"},

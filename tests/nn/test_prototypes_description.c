@@ -248,6 +248,36 @@ static void test_file_alone_gives_the_network_back(void **state) {
     remove_file(again);
 }
 
+/* Frozen layers, of which batch normalization uses its running statistics in training too, and layers inside them that
+ * were thawed. */
+static void test_frozen_layers_stay_frozen(void **state) {
+    (void)state;
+    const char *path = path_of("frozen.safetensors");
+    sw_model *model = network(SW_F32);
+    train(model, 2);
+    sw_module *norm = sw_model_root(model)->child[3], *residual = sw_model_root(model)->child[4];
+    const uint64_t moving = hash_of(model);
+    sw_module_freeze(norm, true);
+    sw_module_freeze(residual, true);
+    sw_module_freeze(sw_module_child(residual->child[0], 0), false);
+    const uint64_t saved = hash_of(model);
+    assert_true(saved != moving);
+    assert_ok(sw_model_save(model, path));
+    train(model, 1);
+    const uint64_t further = hash_of(model);
+    sw_model_free(model);
+    model = sw_model_new_from_file(path);
+    expect_no_error();
+    norm = sw_model_root(model)->child[3], residual = sw_model_root(model)->child[4];
+    assert_true(norm->frozen && residual->frozen && residual->child[0]->frozen && !sw_model_root(model)->frozen);
+    assert_false(sw_module_child(residual->child[0], 0)->frozen);
+    assert_true(hash_of(model) == saved);
+    train(model, 1);
+    assert_true(hash_of(model) == further);
+    sw_model_free(model);
+    remove_file(path);
+}
+
 /* What is not in the numbers. */
 static void test_restored_network_has_names_ties_and_frozen_layers(void **state) {
     (void)state;
@@ -334,6 +364,7 @@ static void test_network_of_two_inputs_is_restored(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_file_alone_gives_the_network_back),
+        TEST(test_frozen_layers_stay_frozen),
         TEST(test_restored_network_has_names_ties_and_frozen_layers),
         TEST(test_network_of_two_inputs_is_restored),
     };
