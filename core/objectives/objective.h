@@ -112,8 +112,9 @@ typedef struct sw_shard_options {
     size_t size;    /* sizeof(sw_shard_options) */
     int64_t shards; /* into which the samples are cut; 0: 1. Shards beyond the number of samples are empty */
     int64_t chunk;  /* the most samples of a shard that are evaluated at once; 0: all */
-    void *work; /* for gradients: sw_shard_levels(shards)·dim elements of the parameters' type (for a node, level·dim
-                     * elements are enough); NULL: allocated in the call */
+    /* For gradients: memory of sw_shard_levels(shards)·dim elements of the parameters' type; for a node of level l, l·dim
+     * are enough. NULL: allocated in the call. */
+    void *work;
 } sw_shard_options;
 /* As sw_objective_value and sw_objective_gradient, in shards (gradient_tree.h), of which each is evaluated by itself:
  * losses and gradients are averaged by weight, in a fixed binary tree. The functions evaluate one shard after the
