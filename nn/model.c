@@ -5,10 +5,14 @@
 #include "nn/model_objective.h"
 
 sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
+    return sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .type = type, .seed = seed));
+}
+
+sw_model *sw_model_new_with_options(const sw_params_options *options) {
     sw_model *model = sw_alloc(sizeof *model);
     if (!model)
         return NULL;
-    model->params = sw_params_new(type, seed);
+    model->params = sw_params_new_with_options(options);
     if (!model->params) {
         sw_free(model);
         return NULL;

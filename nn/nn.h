@@ -31,6 +31,8 @@ extern "C" {
 /* Makes an empty model whose parameters and activations are of type f32 or f64. Equal seeds and names give equal
  * initial values. NULL after an error. */
 SW_API sw_model *sw_model_new(sw_dtype type, uint64_t seed);
+/* The same with the options of its parameters (params.h), among them their storage type. */
+SW_API sw_model *sw_model_new_with_options(const sw_params_options *options);
 /* Frees the model with its layers, parameters and objectives. Accepts NULL. */
 SW_API void sw_model_free(sw_model *model);
 /* Sets the shape of one sample of the input, without the batch axis, before the build. It is required only if a layer takes its number of

@@ -14,6 +14,23 @@ static void test_open_inputs_are_inferred(void **state) {
     sw_model_free(model);
 }
 
+/* The options are those of the parameters; a storage type that these do not take is an error of the model too. */
+static void test_model_has_the_options_of_its_parameters(void **state) {
+    (void)state;
+    sw_model *model = sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .type = SW_F64, .seed = 5));
+    const sw_params *p = built(model, sw_nn_linear(model, 2, 3));
+    assert_true(sw_params_type(p) == SW_F64 && sw_params_storage(p) == SW_F64 && sw_params_seed(p) == 5);
+    sw_model *same = sw_model_new(SW_F64, 5);
+    const sw_params *q = built(same, sw_nn_linear(same, 2, 3));
+    assert_memory_equal(sw_params_x(p), sw_params_x(q), (size_t)sw_params_dim(p) * sizeof(double));
+    sw_model_free(model);
+    sw_model_free(same);
+    assert_null(sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .storage = SW_BF16)));
+    expect_error(SW_ERR_TYPE, "parameters: storage bf16 is not supported yet; 0 or their own type, f32, is needed");
+    assert_null(sw_model_new(SW_F16, 1));
+    expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not f16");
+}
+
 static void test_parameters_have_names_and_roles(void **state) {
     (void)state;
     sw_model *model = sw_model_new(SW_F32, 1);
@@ -326,6 +343,7 @@ static void test_forward_of_an_unbuilt_layer_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_open_inputs_are_inferred),
+        TEST(test_model_has_the_options_of_its_parameters),
         TEST(test_parameters_have_names_and_roles),
         TEST(test_names_of_many_kinds_of_layers_are_unique),
         TEST(test_model_is_printed),
