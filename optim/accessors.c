@@ -56,6 +56,20 @@ double sw_optim_option(const sw_optim *o, int group, const char *name) {
     return g->effective[i];
 }
 
+static size_t accessor_slot_bytes(const swo_group *group, int i, sw_dtype type) {
+    return group->slot[i] ? (size_t)group->slot_count[i] * swo_slot_size(&group->rule->slots[i], type) : 0;
+}
+
+/* The slots of rules that are copied to undo a step. */
+static size_t accessor_copied_bytes(const sw_optim *o) {
+    size_t bytes = 0;
+    for (int i = 0; i < o->groups; i++)
+        for (int s = 0; s < SW_MAX_SLOTS; s++)
+            if (o->group[i].slot[s] && !o->group[i].rule->slots[s].valid_by_scalars)
+                bytes += accessor_slot_bytes(&o->group[i], s, o->type);
+    return bytes;
+}
+
 sw_optim_memory sw_optim_bytes(const sw_optim *o) {
     sw_optim_memory m = {0};
     if (!o)
@@ -64,7 +78,7 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
     for (int i = 0; i < o->groups; i++)
         for (int s = 0; s < SW_MAX_SLOTS; s++)
             if (o->group[i].slot[s])
-                m.rule += (size_t)o->group[i].slot_count[s] * swo_slot_size(&o->group[i].rule->slots[s], o->type);
+                m.rule += accessor_slot_bytes(&o->group[i], s, o->type);
     for (const swo_estimate *e = o->estimate; e; e = e->inner) {
         m.estimator += e->bytes;
         for (int i = 0; i < SWO_SCRATCH; i++)
@@ -77,9 +91,10 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
         if (o->average_slot[i])
             m.average += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
     if (o->search)
-        m.work += 4 * vector + m.rule; /* copies of x and the slots; direction; trial point and its gradient */
+        m.work += 4 * vector +
+                  accessor_copied_bytes(o); /* copies of x and the slots; direction; trial point and its gradient */
     else if (o->x_before)
-        m.work += vector + m.rule; /* copies of x and the slots for the guard */
+        m.work += vector + accessor_copied_bytes(o); /* copies of x and the slots for the guard */
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         if (o->average_before[i])
             m.work += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);

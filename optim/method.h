@@ -84,6 +84,10 @@ typedef struct sw_slot {
     bool added; /* the slot was added in a later version: a file without it can be loaded, and the slot is zero then */
     /* As `needed`, if the decision also depends on the type of the parameters. If both are given, both must be true. */
     bool (*needed_by)(const double *option, sw_dtype type);
+    /* For rules of unit VECTOR: scalars, which are restored if a step is not taken, say which elements are valid, so that
+     * elements need not be restored. An example is a ring of vectors with a spare one, into which a step writes. The slot
+     * is then not copied in every step, and not checked for Inf and NaN, which it may hold where it is not valid. */
+    bool valid_by_scalars;
 } sw_slot;
 
 /* ---- A step ---- */

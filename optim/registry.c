@@ -187,6 +187,10 @@ sw_status sw_rule_register(const sw_rule *r) {
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
             return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: count requires unit TENSOR or VECTOR",
                            r->slots[i].name, r->name);
+    for (int i = 0; r && r->unit != SW_UNIT_VECTOR && r->slots && r->slots[i].name; i++)
+        if (r->slots[i].valid_by_scalars)
+            return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: valid_by_scalars requires unit VECTOR",
+                           r->slots[i].name, r->name);
     for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
         if (r->slots[i]
                 .count) /* a stretch contains many parameters, and the offsets in such a slot differ from those in x */

@@ -56,6 +56,8 @@ sw_status swo_rollback_alloc_slots(sw_optim *o) {
         if (!group->slot[i % SW_MAX_SLOTS] || o->slot_before[i])
             continue;
         const sw_slot *slot = &group->rule->slots[i % SW_MAX_SLOTS];
+        if (slot->valid_by_scalars)
+            continue;
         o->slot_before[i] = sw_alloc_array_named(SW_ACCOUNT_TEMPORARIES, "undo", slot->name,
                                                  group->slot_count[i % SW_MAX_SLOTS], swo_slot_size(slot, o->type));
         if (!o->slot_before[i])
@@ -68,7 +70,7 @@ void swo_rollback_slots(sw_optim *o, bool restore) {
     for (int i = 0; i < o->groups; i++)
         for (int s = 0; s < SW_MAX_SLOTS; s++) {
             char *slot = o->group[i].slot[s], *aside = o->slot_before[i * SW_MAX_SLOTS + s];
-            if (slot)
+            if (slot && aside)
                 memcpy(restore ? slot : aside, restore ? aside : slot,
                        (size_t)o->group[i].slot_count[s] * swo_slot_size(&o->group[i].rule->slots[s], o->type));
         }

@@ -143,7 +143,7 @@ typedef struct sw_rule {
      *     x ← x + lr d
      * with the rule's option lr (1 if it has none), or with the factor that a line search chooses: set SW_RULE_LINEAR.
      * The slots are state, and are restored if the step is not taken. For this purpose every step copies x and the
-     * slots, so that `reach` is not needed and is not called. With SW_RULE_PENALTY, d is a direction for the gradient
+     * slots (except those with sw_slot.valid_by_scalars), so that `reach` is not needed and is not called. With SW_RULE_PENALTY, d is a direction for the gradient
      * g + λx, which the function computes itself. It may write scalars. It must not return SW_SKIPPED. */
     sw_status (*vector)(sw_step *step);
 } sw_rule;

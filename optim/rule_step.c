@@ -12,7 +12,9 @@ void *swo_slot_at(const sw_optim *o, const swo_group *group, int i, int64_t at) 
 }
 
 int swo_slot_parts(const swo_group *group, int i) {
-    return !group->slot[i] ? 0 : group->whole[i] ? 1 : group->sized[i] ? group->params : group->stretches;
+    if (!group->slot[i] || group->rule->slots[i].valid_by_scalars)
+        return 0;
+    return group->whole[i] ? 1 : group->sized[i] ? group->params : group->stretches;
 }
 
 const char *swo_slot_part(const sw_optim *o, const swo_group *group, int i, int part, int64_t *count) {

@@ -9,7 +9,7 @@
  *     d = -q
  *
  * g includes the decay, λx. The pairs are rows of a ring with one spare row, in which the next pair is computed, so that
- * a pair that is not kept takes the place of none. */
+ * a pair that is not kept takes the place of none, and a step that is not taken leaves all valid rows as they were. */
 #ifndef TEST_LBFGS_RULE_H
 #define TEST_LBFGS_RULE_H
 
@@ -44,12 +44,13 @@ static inline int64_t lbfgs_rows(const sw_slot_sizes *sizes) {
 static inline int64_t lbfgs_ring(const sw_slot_sizes *sizes) {
     return lbfgs_rows(sizes) * sizes->dim;
 }
-static const sw_slot lbfgs_slot_table[] = {{.name = "x_last"},
-                                           {.name = "g_last"},
-                                           {.name = "s", .count = lbfgs_ring},
-                                           {.name = "y", .count = lbfgs_ring},
-                                           {.name = "sy", .type = SW_SLOT_F64, .count = lbfgs_rows},
-                                           {0}};
+static const sw_slot lbfgs_slot_table[] = {
+    {.name = "x_last"},
+    {.name = "g_last"},
+    {.name = "s", .count = lbfgs_ring, .valid_by_scalars = true},
+    {.name = "y", .count = lbfgs_ring, .valid_by_scalars = true},
+    {.name = "sy", .type = SW_SLOT_F64, .count = lbfgs_rows, .valid_by_scalars = true},
+    {0}};
 SW_MATCH_OPTIONS(lbfgs_options, lbfgs_option_table);
 SW_MATCH_SCALARS(lbfgs_scalars, lbfgs_scalar_names);
 SW_MATCH_SLOTS(lbfgs_slots, lbfgs_slot_table);

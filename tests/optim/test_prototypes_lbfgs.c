@@ -365,6 +365,60 @@ static void test_lbfgs_leaves_out_pairs_of_negative_curvature(void **state) {
     }
 }
 
+/* ---- Steps that are not taken after the rule has run ---- */
+
+static int searches_run, refuse_every; /* 0: none */
+static sw_status stubborn_search(sw_search *s, double *alpha) {
+    *alpha = 1;
+    return refuse_every && ++searches_run % refuse_every == 0 ? SW_SKIPPED : s->slope < 0 ? SW_OK : SW_SKIPPED;
+}
+static const sw_line_search stubborn = {.size = sizeof(sw_line_search), .name = "stubborn", .search = stubborn_search};
+
+/* The pair that a refused step has written stays in the spare row, and the next step writes it again. */
+static void test_lbfgs_forgets_steps_that_a_search_refuses(void **state) {
+    (void)state;
+    enum { TAKEN = 40 };
+    static double x[3][TAKEN][CHAIN];
+    assert_ok(sw_line_search_register(&stubborn));
+    for (int run = 0; run < 3; run++) {
+        double x0[CHAIN];
+        for (int i = 0; i < CHAIN; i++)
+            x0[i] = 0.9 + 0.01 * i;
+        plain_problem p;
+        plain_init(&p, wells, CHAIN, x0);
+        searches_run = 0;
+        refuse_every = run == 0 ? 0 : run + 1;
+        sw_optim *o = NEW_OPTIM(p.params, .rule = "proto_lbfgs lr=0.5 history=3", .schedule = "stubborn");
+        for (int k = 0; k < TAKEN;) {
+            const sw_status status = sw_optim_minimize(o, &p.f, NULL);
+            assert_true(status == SW_OK || status == SW_SKIPPED);
+            if (status == SW_OK)
+                memcpy(x[run][k++], sw_params_x(p.params), sizeof x0);
+        }
+        assert_true(run == 0 || sw_optim_steps_skipped(o) >= TAKEN / (refuse_every + 1));
+        assert_memory_equal(x[0], x[run], sizeof x[0]);
+        sw_optim_free(o);
+        sw_params_free(p.params);
+    }
+}
+
+/* The history is not copied: to undo a step takes x and two vectors, a line search four vectors and these two. */
+static void test_lbfgs_does_not_copy_its_history(void **state) {
+    (void)state;
+    for (int searched = 0; searched < 2; searched++) {
+        plain_problem p;
+        double x0[CHAIN] = {0.5};
+        plain_init(&p, wells, CHAIN, x0);
+        sw_optim *o = NEW_OPTIM(p.params, .rule = "proto_lbfgs lr=0.1", .schedule = searched ? "wolfe" : NULL);
+        assert_ok(sw_optim_minimize(o, &p.f, NULL));
+        const sw_optim_memory memory = sw_optim_bytes(o);
+        assert_int_equal(memory.rule, 8 * (2 * CHAIN + 2 * 11 * CHAIN + 11));
+        assert_int_equal(memory.work, 8 * CHAIN * (1 /* direction */ + 2 + (searched ? 4 : 1)));
+        sw_optim_free(o);
+        sw_params_free(p.params);
+    }
+}
+
 /* ---- Networks: skipped steps and threads ---- */
 
 static const claim lbfgs = {.name = "L-BFGS",
@@ -405,6 +459,8 @@ int main(void) {
         TEST(test_lbfgs_solves_logistic_regression),
         TEST(test_lbfgs_solution_is_that_of_scikit_learn),
         TEST(test_lbfgs_leaves_out_pairs_of_negative_curvature),
+        TEST(test_lbfgs_forgets_steps_that_a_search_refuses),
+        TEST(test_lbfgs_does_not_copy_its_history),
         TEST(test_lbfgs_survives_skipped_steps),
         TEST(test_lbfgs_has_equal_bits_on_threads),
     };

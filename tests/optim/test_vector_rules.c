@@ -524,10 +524,14 @@ static void test_incomplete_vector_rules_are_refused(void **state) {
                        .unit = SW_UNIT_VECTOR,
                        .vector = descent_vector,
                        .slots = minus};
+    static const sw_slot ring[] = {{.name = "z", .valid_by_scalars = true}, {0}};
+    static const sw_rule elementwise = {
+        .size = sizeof(sw_rule), .name = "elementwise", .slots = ring, .update = &no_kernels};
     static const struct {
         const sw_rule *rule;
         const char *message;
     } cases[] = {
+        {&elementwise, "register: slot z of rule elementwise: valid_by_scalars requires unit VECTOR"},
         {&none, "register: rule none has no vector"},
         {&old, "register: rule old has no vector"},
         {&strange, "register: rule strange has no unit of sw_unit"},
