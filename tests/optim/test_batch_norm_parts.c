@@ -111,7 +111,7 @@ static void test_failed_allocations(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    return sw_estimator_register(&parts_estimator);
+    return sw_estimator_register(&parts_estimator) == SW_OK ? 0 : -1;
 }
 
 int main(void) {
