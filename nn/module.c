@@ -90,17 +90,19 @@ sw_status swn_check_inputs(const sw_module *m, int count) {
     return sw_fail(SW_ERR_ARGUMENT, "layer %s: takes %d to %d inputs, not %d", m->name, least, most, count);
 }
 
+/* `in` may be those that the layer has. */
 static sw_status module_set_inputs(sw_module *m, int count, const sw_sample_shape *in) {
+    sw_sample_shape *copy = NULL;
     if (count > 1) {
-        sw_sample_shape *copy = sw_alloc_array(count, sizeof *copy);
+        copy = sw_alloc_array(count, sizeof *copy);
         if (!copy)
             return SW_ERR_MEMORY;
         memcpy(copy, in, (size_t)count * sizeof *copy);
-        sw_free(m->every_in);
-        m->every_in = copy;
     }
     m->in = in[0];
     m->inputs = count;
+    sw_free(m->every_in);
+    m->every_in = copy;
     return SW_OK;
 }
 
@@ -140,7 +142,7 @@ sw_status sw_module_build_many(sw_module *module, int count, const sw_sample_sha
     SW_TRY(swn_settle_name(module));
     SW_TRY(module_set_inputs(module, count, in));
     sw_sample_shape result;
-    SW_TRY(module_run_build(module, count, in, &result));
+    SW_TRY(module_run_build(module, count, module->every_in ? module->every_in : &module->in, &result));
     SW_TRY(module_check_output(module, &result));
     SW_TRY(swn_settle_frozen(module));
     SW_TRY(swn_check_settings_used(module));

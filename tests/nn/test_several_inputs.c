@@ -101,6 +101,22 @@ static void test_type_without_limits_takes_any_number(void **state) {
     sw_model_free(m);
 }
 
+/* A layer without parameters may be built again: for other numbers of inputs, and for those that it has. */
+static void test_layers_can_be_built_again(void **state) {
+    (void)state;
+    sw_model *m = sw_model_new(SW_F64, 1);
+    sw_module *layer = sw_module_new(m, &any_type, 0);
+    const sw_sample_shape shapes[3] = {{1, {2}}, {1, {3}}, {2, {1, 4}}};
+    sw_sample_shape out, one = shapes[2];
+    assert_ok(sw_module_build_many(layer, 3, shapes, &out));
+    assert_true(layer->inputs == 3 && layer->every_in[2].rank == 2 && layer->in.length[0] == 2);
+    assert_ok(sw_module_build_many(layer, 2, layer->every_in, &out));
+    assert_true(layer->inputs == 2 && layer->every_in[1].length[0] == 3 && out.length[0] == 2);
+    assert_ok(sw_module_build(layer, &one));
+    assert_true(layer->inputs == 1 && !layer->every_in && layer->in.rank == 2 && one.length[1] == 4);
+    sw_model_free(m);
+}
+
 /* ---- Ids among the inputs ---- */
 
 static sw_tensor label_forward(sw_module *self, int count, const sw_tensor *x) {
@@ -390,6 +406,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_number_of_inputs_is_checked),
         TEST(test_type_without_limits_takes_any_number),
+        TEST(test_layers_can_be_built_again),
         TEST(test_inputs_can_be_ids),
         TEST(test_inputs_can_be_masks),
         TEST(test_ids_are_ids_in_the_run_at_the_build),
