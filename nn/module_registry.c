@@ -6,6 +6,7 @@
 #include "nn/module_type.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static const sw_module_type *const built_in[] = {&swn_linear_type,  &swn_embedding_type, &swn_dropout_type,
@@ -14,10 +15,12 @@ static const sw_module_type *const built_in[] = {&swn_linear_type,  &swn_embeddi
 
 enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 256 };
 static const sw_module_type *registered[MOST_REGISTERED];
-static int registered_count;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Grows with the mutex, after the entry is written. Lookups need no mutex, so that they work in a child of fork, which may
+ * inherit it locked. */
+static atomic_int registered_count;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of registrations */
 
-static const sw_module_type *registry_at_locked(int index) {
+const sw_module_type *sw_module_type_at(int index) {
     if (index < 0)
         return NULL;
     if (index < BUILT_IN)
@@ -26,29 +29,15 @@ static const sw_module_type *registry_at_locked(int index) {
     if (index < swn_activation_count)
         return &swn_activation_types[index];
     index -= swn_activation_count;
-    return index < registered_count ? registered[index] : NULL;
-}
-
-static const sw_module_type *registry_find_locked(const char *name) {
-    const sw_module_type *type;
-    for (int i = 0; (type = registry_at_locked(i)) != NULL; i++)
-        if (strcmp(type->name, name) == 0)
-            return type;
-    return NULL;
-}
-
-const sw_module_type *sw_module_type_at(int index) {
-    pthread_mutex_lock(&mutex);
-    const sw_module_type *type = registry_at_locked(index);
-    pthread_mutex_unlock(&mutex);
-    return type;
+    return index < atomic_load_explicit(&registered_count, memory_order_acquire) ? registered[index] : NULL;
 }
 
 const sw_module_type *sw_module_type_find(const char *name) {
-    pthread_mutex_lock(&mutex);
-    const sw_module_type *type = name ? registry_find_locked(name) : NULL;
-    pthread_mutex_unlock(&mutex);
-    return type;
+    const sw_module_type *type;
+    for (int i = 0; name && (type = sw_module_type_at(i)) != NULL; i++)
+        if (strcmp(type->name, name) == 0)
+            return type;
+    return NULL;
 }
 
 sw_status sw_module_type_register(const sw_module_type *type) {
@@ -59,13 +48,16 @@ sw_status sw_module_type_register(const sw_module_type *type) {
                        "register: layer type %.100s needs the functions save and restore, and its size", type->name);
     bool full = false, taken = false;
     pthread_mutex_lock(&mutex);
-    const sw_module_type *other = registry_find_locked(type->name);
-    if (other)
+    const sw_module_type *other = sw_module_type_find(type->name);
+    const int count = atomic_load_explicit(&registered_count, memory_order_relaxed);
+    if (other) {
         taken = other != type;
-    else if (registered_count < MOST_REGISTERED)
-        registered[registered_count++] = type;
-    else
+    } else if (count < MOST_REGISTERED) {
+        registered[count] = type;
+        atomic_store_explicit(&registered_count, count + 1, memory_order_release);
+    } else {
         full = true;
+    }
     pthread_mutex_unlock(&mutex);
     if (taken)
         return sw_fail(SW_ERR_ARGUMENT, "register: the name %.100s is taken by another layer type", type->name);

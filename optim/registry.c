@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search", "average"};
@@ -30,27 +31,23 @@ static const void *const built_in[SWO_KINDS][SWO_METHODS / 2] = {
 
 enum { REGISTERED = SWO_METHODS / 2 };
 static const void *registered[SWO_KINDS][REGISTERED];
-static int registered_count[SWO_KINDS];
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Grows with the mutex, after the entry is written. Lookups need no mutex, so that they work in a child of fork, which may
+ * inherit it locked. */
+static atomic_int registered_count[SWO_KINDS];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of registrations */
 
 /* The structs of all kinds of methods begin with the same members: size, name. */
 static const char *registry_name(const void *method) {
     return ((const sw_rule *)method)->name;
 }
 
-static int registry_list_locked(swo_kind kind, const void *list[], int capacity) {
+int swo_method_list(swo_kind kind, const void *list[], int capacity) {
+    const int count = atomic_load_explicit(&registered_count[kind], memory_order_acquire);
     int n = 0;
     for (int i = 0; built_in[kind][i] && n < capacity; i++)
         list[n++] = built_in[kind][i];
-    for (int i = 0; i < registered_count[kind] && n < capacity; i++)
+    for (int i = 0; i < count && n < capacity; i++)
         list[n++] = registered[kind][i];
-    return n;
-}
-
-int swo_method_list(swo_kind kind, const void *list[], int capacity) {
-    pthread_mutex_lock(&mutex);
-    int n = registry_list_locked(kind, list, capacity);
-    pthread_mutex_unlock(&mutex);
     return n;
 }
 
@@ -103,17 +100,20 @@ static sw_status registry_add(swo_kind kind, const void *method) {
     sw_status status = SW_OK;
     bool again = false;
     pthread_mutex_lock(&mutex);
-    int n = registry_list_locked(kind, list, SWO_METHODS);
+    int n = swo_method_list(kind, list, SWO_METHODS);
     for (int i = 0; i < n && status == SW_OK; i++) {
         again |= list[i] == method; /* to register a method twice is allowed */
         if (list[i] != method && strcmp(registry_name(list[i]), registry_name(method)) == 0)
             status = sw_fail(SW_ERR_ARGUMENT, "register: the name %s is taken by another %s", registry_name(method),
                              swo_kind_names[kind]);
     }
-    if (status == SW_OK && !again && registered_count[kind] == REGISTERED)
+    const int count = atomic_load_explicit(&registered_count[kind], memory_order_relaxed);
+    if (status == SW_OK && !again && count == REGISTERED) {
         status = sw_fail(SW_ERR_ARGUMENT, "register: at most %d methods of a kind", REGISTERED);
-    else if (status == SW_OK && !again)
-        registered[kind][registered_count[kind]++] = method;
+    } else if (status == SW_OK && !again) {
+        registered[kind][count] = method;
+        atomic_store_explicit(&registered_count[kind], count + 1, memory_order_release);
+    }
     pthread_mutex_unlock(&mutex);
     return status;
 }

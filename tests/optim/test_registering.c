@@ -3,8 +3,13 @@
 #define _GNU_SOURCE /* barriers */
 #include "helpers.h"
 
+#include <swale/description.h>
+
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const sw_rule kinds = {.size = sizeof(sw_rule), .name = "kinds", .update = &no_kernels};
 static const sw_option wrapper_options[] = {{.name = "of", .kind = SW_OPTION_SPEC}, {0}};
@@ -207,12 +212,42 @@ static void test_name_is_registered_by_one_thread_only(void **state) {
     pthread_barrier_destroy(&barrier);
 }
 
+/* A child of fork looks methods and layer types up, also if another thread was doing so at the fork. */
+static void *look_up(void *args) {
+    const atomic_bool *end = args;
+    while (!atomic_load(end))
+        if (!sw_rule_find("adam") || !sw_module_type_find("linear"))
+            return args;
+    return NULL;
+}
+
+static void test_lookups_work_in_a_child_of_fork(void **state) {
+    (void)state;
+    atomic_bool end = false;
+    pthread_t thread;
+    void *failed;
+    bool found = true;
+    assert_int_equal(pthread_create(&thread, NULL, look_up, &end), 0);
+    for (int i = 0; i < 200 && found; i++) {
+        int status;
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(5); /* ends a child that waits forever */
+            _exit(sw_rule_find("kinds") == &kinds && sw_module_type_find("relu") ? 0 : 1);
+        }
+        found = child > 0 && waitpid(child, &status, 0) == child && status == 0;
+    }
+    atomic_store(&end, true);
+    pthread_join(thread, &failed);
+    assert_true(found && !failed);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
         TEST(test_incomplete_rule_is_not_registered),     TEST(test_incomplete_methods_are_not_registered),
         TEST(test_incomplete_parts_are_not_registered),   TEST(test_misleading_tables_are_not_registered),
-        TEST(test_name_is_registered_by_one_thread_only),
+        TEST(test_name_is_registered_by_one_thread_only), TEST(test_lookups_work_in_a_child_of_fork),
     };
     return cmocka_run_group_tests_name("registering", tests, register_all, NULL);
 }
