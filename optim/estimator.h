@@ -165,22 +165,24 @@ struct sw_estimator {
     void (*skipped)(sw_estimate *e);
 };
 
-/* ---- Wrappers ----
- *
- * A wrapper (SW_ESTIMATOR_WRAPPER) defines what it changes and has the rest from its inner estimator, which may be a
+/* ---- Wrappers ---- */
+
+/* A wrapper (SW_ESTIMATOR_WRAPPER) defines what it changes and has the rest from its inner estimator, which may be a
  * wrapper too:
- *   estimate       NULL: g is the inner estimate. SW_ESTIMATOR_DIRECT and SW_ESTIMATOR_EXACT are then those of the inner
- *                  estimator. A wrapper with `estimate` that hands the inner estimate on unchanged sets these flags;
- *                  they hold if the inner estimator has them too.
- *   sample         NULL: ids, count and draw are those of the inner estimator. It samples first in any case.
- *   start, commit, fits, skipped   each estimator has its own; that of the inner estimator is called first.
- *   option batch, choose_batch, sampler, per_epoch   those of the inner estimator.
- *   lr, lr_with    unless the wrapper sets e->lr to another value or has lr_with, those of the inner estimator.
- *   value, weight, gradient_norm   sw_estimate_inner sets them from the inner estimator.
- *   SW_ESTIMATOR_ONCE   an inner estimator with it is refused if the wrapper has SW_ESTIMATOR_AGAIN, at any depth.
- *   tol, slots and scalars   of all estimators are found by name; the outermost comes first.
- * A wrapper takes its steps one by one (`run` is not used), and x_low is not kept. A line search works with a wrapper
- * if the innermost estimator has SW_ESTIMATOR_DIRECT: the direction follows the estimate of the wrapper, and values and
+ *
+ * - `estimate`: if it is NULL, g is the inner estimate, and SW_ESTIMATOR_DIRECT and SW_ESTIMATOR_EXACT are those of the
+ *   inner estimator. A wrapper with `estimate` that hands the inner estimate on unchanged sets these flags; they hold if
+ *   the inner estimator has them too.
+ * - `sample`: if it is NULL, ids, count and draw are those of the inner estimator, which samples first in any case.
+ * - `start`, `commit`, `fits`, `skipped`: each estimator has its own; that of the inner estimator is called first.
+ * - The option batch, `choose_batch`, sampler, per_epoch, shards: those of the inner estimator.
+ * - e->lr and `lr_with`: those of the inner estimator, unless the wrapper sets e->lr to another value or has `lr_with`.
+ * - e->value, e->weight, e->gradient_norm: sw_estimate_inner sets them from the inner estimator.
+ * - SW_ESTIMATOR_ONCE: such an estimator is refused inside a wrapper with SW_ESTIMATOR_AGAIN, at any depth.
+ * - Slots and scalars of all estimators are found by name; the outermost comes first.
+ *
+ * A wrapper takes its steps one by one (`run` is not used), and x_low is not kept. A line search works with a wrapper if
+ * the innermost estimator has SW_ESTIMATOR_DIRECT: the direction follows the estimate of the wrapper, and values and
  * slopes are those of the objective. */
 
 /* The bit of a field in a struct of scalars whose fields are double or int64_t. */

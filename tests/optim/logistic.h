@@ -148,7 +148,7 @@ static inline void logistic_x(const logistic *p, double *x) {
 
 /* ‖∇f‖ at the parameters. */
 static inline double logistic_gradient_norm(const logistic *p, double mu) {
-    double x[LOGISTIC_MOST], g[LOGISTIC_MOST], square = 0;
+    double x[LOGISTIC_MOST] = {0}, g[LOGISTIC_MOST] = {0}, square = 0;
     logistic_x(p, x);
     logistic_part(p, mu, x, 0, p->m, g);
     for (int64_t j = 0; j < p->n; j++)
