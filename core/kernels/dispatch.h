@@ -21,6 +21,18 @@ static inline int swi_cpu_level(void) {
     int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
     return level >= 0 ? level : sw_cpu_level();
 }
+/* Instructions beyond the level. They do not change results. */
+enum {
+    SWI_CPU_F16C = 1, /* conversions of f16; at level avx2 or higher */
+    SWI_CPU_BF16 = 2  /* products of bf16; at level avx512 */
+};
+int swi_cpu_instructions(void);     /* a sum of those of this processor, independent of SW_CPU */
+extern atomic_int swi_instructions; /* of those in use; valid after the first call of sw_cpu_level */
+static inline bool swi_cpu_has(int instruction) {
+    const int level = swi_cpu_level();
+    atomic_thread_fence(memory_order_acquire);
+    return level >= instruction && (atomic_load_explicit(&swi_instructions, memory_order_relaxed) & instruction);
+}
 /* As sw_kernel_run. Below SW_SERIAL elements it calls the kernel directly. */
 static inline void swi_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
     if (n < SW_SERIAL)

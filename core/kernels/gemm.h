@@ -38,11 +38,34 @@ typedef struct sw_product {
     void *C;
     int64_t lda, ldb, ldc;
 } sw_product;
-/* Computes a product in the compute type of its operands. The result is that of sw_gemm for the same numbers in this
- * type; C is rounded once. Operands in f16 and bf16 are converted as a whole, in memory of SW_ACCOUNT_TEMPORARIES.
+/* Computes a product in the compute type of its operands. If all three have one compute type, it is sw_gemm. Else A and
+ * B are converted to f32 block by block, and the sums are added in f32 in a fixed order, so that C has the same bits
+ * for every number of threads and on every instruction set (of a NaN, it is not determined which). Nothing is
+ * allocated; each thread that computes uses less than 256 KiB of its stack. One element of C is computed as follows,
+ * where round() is to the nearest f32:
  *
- * Errors: SW_ERR_TYPE for other types; SW_ERR_MEMORY as in sw_gemm, also if there is no memory for the converted
- * operands. C is unchanged then. */
+ *     for every 256 terms, in order:                            the last part may be shorter
+ *         part = 0
+ *         for every two terms (k, k + 1), in order:             a missing last term is 0
+ *             part = round(part + op(A)[m,k+1] op(B)[k+1,n])    the second of the two first
+ *             part = round(part + op(A)[m,k] op(B)[k,n])
+ *         sum = part for the first part, else round(sum + part)
+ *     C[m,n] = round(alpha sum), or round(round(alpha sum) + round(beta C[m,n])), rounded to the type of C
+ *
+ * With more than 16384 terms, `sum` is an f64, and is rounded to f32 at the end. alpha and beta are rounded to f32.
+ * With alpha = 0, A and B are not read.
+ *
+ * Products of two 16-bit numbers are not rounded before they are added: they have at most 22 digits, so that only those
+ * beyond the range of f32 would change. In the loop, subnormal operands and results are 0, of which f16 has none: an
+ * f16 that is subnormal is a normal f32. This is what the instructions of AVX512-BF16 do. On processors other than
+ * x86-64 and AArch64 subnormal numbers are kept, and on AArch64 a result just below 2^-126 may be 0 there and 2^-126
+ * here. If A or B is f32, each product is rounded to f32 before it is added, and subnormal numbers are kept. Such
+ * products take up to twice the time, because they cannot use fused multiply-additions.
+ *
+ * Accuracy: |error of sum| <= (256 + K/256) 2^-24 Σ|a||b|, and 257 · 2^-24 Σ|a||b| for more than 16384 terms; rounded
+ * products add 2^-24 Σ|a||b|.
+ *
+ * Errors: SW_ERR_TYPE for other types; SW_ERR_MEMORY as in sw_gemm, only if sw_gemm computes. C is unchanged then. */
 SW_API sw_status sw_product_run(const sw_product *product);
 
 #ifdef __cplusplus

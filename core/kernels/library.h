@@ -13,9 +13,10 @@ SW_API const char *sw_version(void);
 /* One line with the version, the compiler, the kernel level, and the OpenBLAS library with its core. The text is valid
  * until the next call by this thread. */
 SW_API const char *sw_build_info(void);
-/* The kernel level in use: "baseline", "avx2" or "avx512". The default is the best level of the processor; the
- * environment variable SW_CPU=<level> selects a lower one. If SW_CPU has another value, sw_params_new and sw_tape_new
- * fail. */
+/* The kernel level in use: "baseline", "avx2", "avx512", or "avx512bf16", which is avx512 with the instructions for
+ * products of bf16. They do not change results. The default is the fastest level of the processor, which is not
+ * avx512bf16 on processors of Intel; the environment variable SW_CPU=<level> selects another one that the processor
+ * has, or else the best. If SW_CPU has another value, sw_params_new and sw_tape_new fail. */
 SW_API const char *sw_cpu_name(void);
 /* The processor type whose kernels OpenBLAS uses: "SkylakeX", for example. An OpenBLAS that is older than the processor
  * may choose the slower kernels of a processor without AVX2. In this case swale makes OpenBLAS choose again before

@@ -1,0 +1,192 @@
+/* Products of operands in f16 and bf16: tiles of C, which threads share. A tile is computed part by part of the reduced
+ * dimension: its block of op(B) is copied into a panel, then op(A) a few rows at a time, and the kernels add their
+ * products to sums in f32. At the end the sums become C.
+ *
+ * The panels and the sums of a tile are on the stack of the thread that computes it: less than 256 KiB, which stay in
+ * the second-level cache. So a product allocates nothing and cannot fail.
+ *
+ * If C is narrow, the transposed product is computed, because the kernels compute 16 columns at a time. The order of
+ * the additions is the same. */
+#include <swale/memory.h>
+
+#include "core/kernels/half_product.h"
+#include "core/base/element.h"
+#include "core/kernels/dispatch.h"
+
+#include <string.h>
+
+enum { TILE_ROWS = 256, LONG_ROWS = 64 /* for sums in f64 */, TILE_COLUMNS = 128 }; /* at most */
+enum { TILES = 8, LEAST_ROWS = 2 * SWI_MICRO_ROWS }; /* fewer tiles than 8 are halved, down to this height */
+static const double least_work = 2e6;                /* M·N·K of a tile that is worth a thread */
+
+typedef struct half_job {
+    sw_product p;
+    bool fused;     /* no operand is f32: products are added without a rounding of their own */
+    bool c_swapped; /* C is stored with the columns of p as rows */
+    swi_half_kernels kernels;
+    int64_t rows, columns; /* of a tile */
+    int64_t row_tiles;
+} half_job;
+
+typedef struct half_scratch {
+    _Alignas(SW_ALIGNMENT) char a[SWI_A_BYTES];
+    _Alignas(SW_ALIGNMENT) char b[SWI_B_BYTES];
+    union { /* of a tile, [rows, TILE_COLUMNS] */
+        _Alignas(SW_ALIGNMENT) float sums[TILE_ROWS * TILE_COLUMNS];
+        struct {
+            float part[LONG_ROWS * TILE_COLUMNS]; /* overlaps sums */
+            double total[LONG_ROWS * TILE_COLUMNS];
+        } in_f64;
+    };
+} half_scratch;
+_Static_assert(sizeof(half_scratch) <= 256 << 10, "gemm.h states it");
+
+static int64_t half_ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+static int64_t half_least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t half_even(int64_t terms) {
+    return terms + terms % 2;
+}
+
+static bool half_is_long(const half_job *j) {
+    return j->p.K > SWI_LONG_SUM;
+}
+
+/* Every operand and C transposed. */
+static void half_swap(half_job *j) {
+    const sw_product p = j->p;
+    j->p.M = p.N, j->p.N = p.M;
+    j->p.A = p.B, j->p.B = p.A;
+    j->p.a_type = p.b_type, j->p.b_type = p.a_type;
+    j->p.lda = p.ldb, j->p.ldb = p.lda;
+    j->p.a_transposed = !p.b_transposed, j->p.b_transposed = !p.a_transposed;
+    j->c_swapped = true;
+}
+
+/* Columns are computed in groups of 16: whether fewer are computed in excess if the rows become columns. */
+static bool half_swap_is_better(const sw_product *p) {
+    const int64_t as_is = p->M * (half_ceil_div(p->N, SWI_GROUP) * SWI_GROUP),
+                  swapped = p->N * (half_ceil_div(p->M, SWI_GROUP) * SWI_GROUP);
+    return swapped < as_is;
+}
+
+/* Tiles as large as the scratch, or smaller if there would be few of them. They depend on M, N, K and the kernels. */
+static void half_choose_tiles(half_job *j) {
+    const int64_t most_rows = half_is_long(j) ? LONG_ROWS : TILE_ROWS;
+    const double work = (double)j->p.M * (double)j->p.N * (double)j->p.K;
+    const int64_t terms = half_even(half_least(j->p.K, SWI_PART));
+    const int64_t fit = terms ? SWI_B_BYTES / (terms * j->kernels.term_bytes) : TILE_COLUMNS; /* columns of a panel */
+    j->columns = half_least(half_ceil_div(j->p.N, SWI_STRIP), half_least(fit, TILE_COLUMNS) / SWI_STRIP) * SWI_STRIP;
+    j->rows = half_ceil_div(j->p.M, half_ceil_div(j->p.M, most_rows));
+    for (;;) {
+        const int64_t tiles = half_ceil_div(j->p.M, j->rows) * half_ceil_div(j->p.N, j->columns);
+        if (tiles >= TILES || work < 2 * least_work * (double)tiles)
+            break;
+        if (j->columns > SWI_STRIP)
+            j->columns = half_ceil_div(j->columns / 2, SWI_STRIP) * SWI_STRIP;
+        else if (j->rows > LEAST_ROWS)
+            j->rows = half_ceil_div(j->rows, 2);
+        else
+            break;
+    }
+    j->row_tiles = half_ceil_div(j->p.M, j->rows);
+}
+
+static const char *half_at(const void *data, sw_dtype type, int64_t index) {
+    return (const char *)data + (size_t)index * swi_size(type);
+}
+
+/* The sums of the part that begins with term k, for rows [m0, m0 + m) and columns [n0, n0 + n). */
+static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n, int64_t k,
+                      bool add) {
+    const sw_product *p = &j->p;
+    const int64_t terms = half_least(SWI_PART, p->K - k), even = half_even(terms);
+    j->kernels.b(half_at(p->B, p->b_type, p->b_transposed ? n0 * p->ldb + k : k * p->ldb + n0), p->ldb, terms, n, s->b);
+    const int64_t blocks = half_ceil_div(m, SWI_MICRO_ROWS);
+    /* Blocks of 10 and 12 rows, and one smaller one: a short last block would take as long as a full one. */
+    const int64_t pairs = half_ceil_div(m, 2);
+    for (int64_t i = 0; i < blocks; i++) {
+        const int64_t begin = 2 * sw_part_begin(pairs, blocks, i), end = 2 * sw_part_begin(pairs, blocks, i + 1);
+        const int64_t row = m0 + begin, rows = half_least(end, m) - begin;
+        j->kernels.a(half_at(p->A, p->a_type, p->a_transposed ? k * p->lda + row : row * p->lda + k), p->lda, terms,
+                     rows, s->a);
+        for (int64_t c = 0; c < n; c += SWI_STRIP) {
+            const int groups = n - c > SWI_GROUP ? 2 : 1;
+            j->kernels.micro(s->a, s->b + (size_t)(c * even * j->kernels.term_bytes), even, (int)(end - begin), groups,
+                             s->sums + begin * TILE_COLUMNS + c, TILE_COLUMNS, add);
+        }
+    }
+}
+
+/* Sums with many terms: each part is added to f64. Afterwards the sums are rounded to f32. */
+static void half_long_parts(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n) {
+    double *total = s->in_f64.total;
+    for (int64_t k = 0; k < j->p.K; k += SWI_PART) {
+        half_part(j, s, m0, m, n0, n, k, false);
+        for (int64_t i = 0; i < m; i++) {
+            const float *part = s->sums + i * TILE_COLUMNS;
+            double *t = total + i * TILE_COLUMNS;
+            for (int64_t c = 0; c < n; c++)
+                t[c] = k == 0 ? (double)part[c] : t[c] + (double)part[c];
+        }
+    }
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t c = 0; c < n; c++)
+            s->sums[i * TILE_COLUMNS + c] = (float)total[i * TILE_COLUMNS + c];
+}
+
+static void half_store(const half_job *j, const float *sums, int64_t m0, int64_t m, int64_t n0, int64_t n) {
+    const sw_product *p = &j->p;
+    const float alpha = (float)p->alpha, beta = (float)p->beta;
+    if (!j->c_swapped) {
+        for (int64_t i = 0; i < m; i++)
+            j->kernels.output(sums + i * TILE_COLUMNS, n, alpha, beta,
+                              (char *)p->C + (size_t)((m0 + i) * p->ldc + n0) * swi_size(p->c_type));
+        return;
+    }
+    for (int64_t c = 0; c < n; c++) {
+        float line[TILE_ROWS];
+        for (int64_t i = 0; i < m; i++)
+            line[i] = sums[i * TILE_COLUMNS + c];
+        j->kernels.output(line, m, alpha, beta, (char *)p->C + (size_t)((n0 + c) * p->ldc + m0) * swi_size(p->c_type));
+    }
+}
+
+static void half_tile(void *args, int64_t index) {
+    const half_job *j = args;
+    const int64_t m0 = index % j->row_tiles * j->rows, n0 = index / j->row_tiles * j->columns;
+    const int64_t m = half_least(j->rows, j->p.M - m0), n = half_least(j->columns, j->p.N - n0);
+    half_scratch s;
+    if (j->p.K < 1) {
+        memset(s.sums, 0, sizeof s.sums);
+    } else {
+        /* The instructions for bf16 treat subnormal numbers as 0, so everything does. */
+        const unsigned mode = j->fused ? sw_subnormals_flush() : 0;
+        if (half_is_long(j))
+            half_long_parts(j, &s, m0, m, n0, n);
+        else
+            for (int64_t k = 0; k < j->p.K; k += SWI_PART)
+                half_part(j, &s, m0, m, n0, n, k, k > 0);
+        if (j->fused)
+            sw_subnormals_restore(mode);
+    }
+    half_store(j, s.sums, m0, m, n0, n);
+}
+
+void swi_half_product(const sw_product *p) {
+    half_job j = {.p = *p, .fused = p->a_type != SW_F32 && p->b_type != SW_F32};
+    if (p->alpha == 0) /* A and B are not read */
+        j.p.K = 0;
+    if (half_swap_is_better(&j.p))
+        half_swap(&j);
+    swi_half_wide_kernels(&j.p, j.fused, &j.kernels);
+    if (p->a_type == SW_BF16 && p->b_type == SW_BF16 && swi_cpu_has(SWI_CPU_BF16))
+        swi_half_bf16_kernels(&j.p, &j.kernels);
+    half_choose_tiles(&j);
+    sw_parallel(half_tile, &j, j.row_tiles * half_ceil_div(j.p.N, j.columns));
+}

@@ -1,0 +1,61 @@
+/* Matrix products of operands in f16 and bf16: what the driver (half_product.c) and the kernels of each instruction set
+ * (half_wide.c, half_bf16.c) agree on. gemm.h defines the order of the additions.
+ *
+ * The reduced dimension is cut into parts of SWI_PART terms. For one part, a block of op(A) and a block of op(B) are
+ * copied into panels:
+ *
+ *     A, at most SWI_MICRO_ROWS rows    as rows: element (row, k) is at row * step + k; for an A that is not transposed
+ *                                       as lines: it is at k * SWI_GROUP + row; for a transposed A
+ *     B, strips of SWI_STRIP columns    strip after strip, without gaps; in a strip element (k, column) is at
+ *                                       k * SWI_STRIP + column
+ *
+ * An element of a panel is a float (half_wide.c), or a pair of bf16 with the terms 2k (lower half) and 2k + 1 of the
+ * part (half_bf16.c). Panels end with an even number of terms, of which the last is 0 if the part has an odd number.
+ * Columns beyond the last one are 0. */
+#ifndef SWALE_KERNELS_HALF_PRODUCT_H
+#define SWALE_KERNELS_HALF_PRODUCT_H
+
+#include <swale/gemm.h>
+
+enum {
+    SWI_PART = 256,       /* terms that are added in one chain; gemm.h states it */
+    SWI_LONG_SUM = 16384, /* sums of more terms add their parts in f64; gemm.h states it */
+    SWI_MICRO_ROWS = 12,  /* rows of C that are computed at a time; an even number */
+    SWI_GROUP = 16,       /* columns of one vector of AVX-512 */
+    SWI_STRIP = 2 * SWI_GROUP,
+    /* From one row of A to the next, in panels of floats and of pairs. No powers of 2, so that the rows lie in different
+     * sets of the cache. */
+    SWI_WIDE_STEP = SWI_PART + SWI_GROUP,
+    SWI_PAIR_STEP = SWI_PART / 2 + SWI_GROUP,
+    SWI_A_BYTES = SWI_GROUP * SWI_PART * 4, /* of a panel of A, in either form */
+    SWI_B_BYTES = 64 << 10                  /* of a panel of B */
+};
+_Static_assert(SWI_A_BYTES >= SWI_MICRO_ROWS * SWI_WIDE_STEP * 4, "a panel of A has room for rows");
+
+/* Copies `count` vectors of `terms` <= SWI_PART numbers, the rows of a block of A or the columns of a block of B.
+ * Number k of vector i is from[i * ld + k] for a copy from rows, and from[k * ld + i] for a copy from lines. */
+typedef void swi_half_pack(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel);
+/* Computes sums of one part, [rows, groups * SWI_GROUP], from one panel of A and one strip of B. `terms` and `rows` are
+ * even. Stores them at sums, whose rows are `ld` apart, or adds them if `add`. */
+typedef void swi_half_micro(const void *a, const void *b, int64_t terms, int rows, int groups, float *sums, int64_t ld,
+                            bool add);
+/* c[j] ← alpha sums[j] + beta c[j], rounded to the type of C */
+typedef void swi_half_output(const float *sums, int64_t count, float alpha, float beta, void *c);
+
+/* The kernels for one product. */
+typedef struct swi_half_kernels {
+    swi_half_pack *a, *b;
+    swi_half_micro *micro;
+    swi_half_output *output;
+    int64_t term_bytes; /* of a term of one column in a panel of B */
+} swi_half_kernels;
+
+/* Panels of floats, for every level. `fused`: a product is not rounded before it is added. */
+void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *kernels);
+/* The instructions for bf16: replaces a, b, micro and term_bytes. False if they are not compiled in. */
+bool swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels);
+
+/* Computes a checked product with M, N >= 1 of which not all operands have a compute type. */
+void swi_half_product(const sw_product *p);
+
+#endif

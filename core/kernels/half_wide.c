@@ -1,0 +1,350 @@
+/* Products of operands in f16, bf16 and f32 by panels of floats, for every level. half_product.h describes the panels.
+ * */
+#define SW_KERNEL_16_BIT
+#if defined(__x86_64__)
+#include "core/kernels/half_transpose.h"
+#endif
+#include <swale/kernel.h>
+
+#include "core/kernels/half_product.h"
+
+/* The level of this pass: 0, 1, 2. */
+#define WIDE_JOIN(a, b) a##b
+#define WIDE_NUMBER(level) WIDE_JOIN(WIDE_, level)
+#define WIDE_baseline 0
+#define WIDE_avx2 1
+#define WIDE_avx512 2
+#define WIDE_LEVEL WIDE_NUMBER(SW_KERNEL_LEVEL)
+#define WIDE_f16 1 /* f32, f64 and bf16 are not defined, which counts as 0 */
+#define WIDE_IS_F16 WIDE_NUMBER(SW_KERNEL_TYPE)
+
+/* With constant bounds, so that the sums are in registers. */
+#if defined(__clang__)
+#define WIDE_UNROLL _Pragma("unroll")
+#else
+#define WIDE_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if SW_KERNEL_PASS
+
+/* ---- Panels, by the type of the operand ---- */
+
+#if SW_KERNEL_AVX512 && SW_KERNEL_HALF
+
+/* As SW_LOAD, but a signaling NaN of f16 becomes quiet, which no product shows; and as SW_STORE. */
+#if WIDE_IS_F16
+SW_K_INLINE __m512 SW_K(wide_load)(__m256i x) {
+    return _mm512_cvtph_ps(x);
+}
+SW_K_INLINE __m256i SW_K(wide_narrow)(__m512 x) {
+    return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+#else
+SW_K_INLINE __m512 SW_K(wide_load)(__m256i x) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+SW_K_INLINE __m256i SW_K(wide_narrow)(__m512 x) { /* sw_bf16_from_f32 */
+    const __m512i u = _mm512_castps_si512(x), upper = _mm512_srli_epi32(u, 16);
+    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    const __m512i nearest = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd);
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    return _mm512_cvtepi32_epi16(
+        _mm512_mask_or_epi32(_mm512_srli_epi32(nearest, 16), nan, upper, _mm512_set1_epi32(0x40)));
+}
+#endif
+
+#endif
+
+#if SW_KERNEL_F32
+
+/* The first `lines` columns of a block, SWI_STRIP apart. */
+SW_K_INLINE void SW_K(wide_transpose)(float block[SWI_GROUP][SWI_GROUP], int64_t lines, float *restrict to) {
+#if SW_KERNEL_AVX512
+    __m512i r[SWI_GROUP];
+    WIDE_UNROLL
+    for (int i = 0; i < SWI_GROUP; i++)
+        r[i] = _mm512_load_si512(block[i]);
+    swi_half_transpose(r);
+    WIDE_UNROLL
+    for (int j = 0; j < SWI_GROUP; j++)
+        if (j < lines)
+            _mm512_storeu_si512(to + j * SWI_STRIP, r[j]);
+#else
+    for (int64_t j = 0; j < lines; j++)
+        for (int i = 0; i < SWI_GROUP; i++)
+            to[j * SWI_STRIP + i] = block[i][j];
+#endif
+}
+
+/* Converts `count` <= 16 numbers; the rest of the 16 becomes 0. */
+SW_K_INLINE void SW_K(wide_group)(const stored *restrict from, int64_t count, float *restrict to) {
+#if SW_KERNEL_AVX512
+    const __mmask16 mask = (__mmask16)((1u << count) - 1);
+#if SW_KERNEL_HALF
+    const __m256i x = _mm256_maskz_loadu_epi16(mask, from);
+    _mm512_storeu_ps(to, SW_K(wide_load)(x));
+#else
+    _mm512_storeu_ps(to, _mm512_maskz_loadu_ps(mask, from));
+#endif
+#else
+    stored x[SWI_GROUP] = {0};
+    if (count < SWI_GROUP) {
+        for (int64_t j = 0; j < count; j++)
+            x[j] = from[j];
+        from = x;
+    }
+    for (int j = 0; j < SWI_GROUP; j++)
+        to[j] = SW_LOAD(from, j);
+#endif
+}
+
+/* From rows to rows. The panel has room for whole groups; what follows the last term is 0. */
+static void SW_K(wide_a_rows)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t k = 0; k < terms + terms % 2; k += SWI_GROUP)
+            SW_K(wide_group)
+    ((const stored *)from + i * ld + k, terms - k < SWI_GROUP ? terms - k : SWI_GROUP,
+     (float *)panel + i * SWI_WIDE_STEP + k);
+    if (count % 2)
+        memset((float *)panel + count * SWI_WIDE_STEP, 0, sizeof(float) * SWI_WIDE_STEP);
+}
+
+/* From lines to lines that are `width` apart. */
+SW_K_INLINE void SW_K(wide_lines)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to, int width) {
+    for (int64_t k = 0; k < terms; k++)
+        SW_K(wide_group)(from + k * ld, count, to + k * width);
+    if (terms % 2)
+        memset(to + terms * width, 0, sizeof(float) * SWI_GROUP);
+}
+
+static void SW_K(wide_a_lines)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
+    SW_K(wide_lines)(from, ld, terms, count, panel, SWI_GROUP);
+}
+
+static void SW_K(wide_b_lines)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
+    float *to = panel;
+    for (int64_t c = 0; c < count; c += SWI_GROUP)
+        SW_K(wide_lines)
+    ((const stored *)from + c, ld, terms, count - c < SWI_GROUP ? count - c : SWI_GROUP,
+     to + c / SWI_STRIP * SWI_STRIP * (terms + terms % 2) + c % SWI_STRIP, SWI_STRIP);
+}
+
+/* `count` rows become the columns of one group. */
+SW_K_INLINE void SW_K(wide_turn)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to) {
+    float block[SWI_GROUP][SWI_GROUP] __attribute__((aligned(SW_ALIGNMENT))) = {{0}};
+    for (int64_t k = 0; k < terms + terms % 2; k += SWI_GROUP) {
+        const int64_t some = terms - k < SWI_GROUP ? terms - k : SWI_GROUP;
+        for (int64_t i = 0; i < count; i++)
+            SW_K(wide_group)(from + i * ld + k, some, block[i]);
+        SW_K(wide_transpose)(block, some + some % 2, to + k * SWI_STRIP);
+    }
+}
+
+static void SW_K(wide_b_rows)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
+    float *to = panel;
+    for (int64_t c = 0; c < count; c += SWI_GROUP)
+        SW_K(wide_turn)
+    ((const stored *)from + c * ld, ld, terms, count - c < SWI_GROUP ? count - c : SWI_GROUP,
+     to + c / SWI_STRIP * SWI_STRIP * (terms + terms % 2) + c % SWI_STRIP);
+}
+
+static void SW_K(wide_output)(const float *sums, int64_t count, float alpha, float beta, void *c) {
+    stored *restrict out = c;
+#if SW_KERNEL_AVX512 && SW_KERNEL_HALF
+    const __m512 by = _mm512_set1_ps(alpha), old_by = _mm512_set1_ps(beta);
+    for (int64_t j = 0; j < count; j += SWI_GROUP) {
+        const __mmask16 mask = (__mmask16)(count - j < SWI_GROUP ? (1u << (count - j)) - 1 : 0xFFFF);
+        __m512 x = _mm512_mul_ps(by, _mm512_maskz_loadu_ps(mask, sums + j));
+        if (beta != 0)
+            x = _mm512_add_ps(x, _mm512_mul_ps(old_by, SW_K(wide_load)(_mm256_maskz_loadu_epi16(mask, out + j))));
+        _mm256_mask_storeu_epi16(out + j, mask, SW_K(wide_narrow)(x));
+    }
+#else
+    if (beta == 0)
+        for (int64_t j = 0; j < count; j++)
+            SW_STORE(out, j, alpha * sums[j]);
+    else
+        for (int64_t j = 0; j < count; j++)
+            SW_STORE(out, j, alpha * sums[j] + beta * SW_LOAD(out, j));
+#endif
+}
+
+#endif
+
+/* ---- Sums ---- */
+
+#if SW_KERNEL_F32 && !SW_KERNEL_HALF
+
+#if WIDE_LEVEL == 2
+#define WIDE_VECTOR __m512
+#define WIDE_WIDTH 16
+#define WIDE_ROWS 12
+#define WIDE_SET1 _mm512_set1_ps
+#define WIDE_ZERO _mm512_setzero_ps
+#define WIDE_READ _mm512_loadu_ps
+#define WIDE_WRITE _mm512_storeu_ps
+#define WIDE_ADD _mm512_add_ps
+#define WIDE_MUL _mm512_mul_ps
+#define WIDE_FMA _mm512_fmadd_ps
+#elif WIDE_LEVEL == 1
+#define WIDE_VECTOR __m256
+#define WIDE_WIDTH 8
+#define WIDE_ROWS 6
+#define WIDE_SET1 _mm256_set1_ps
+#define WIDE_ZERO _mm256_setzero_ps
+#define WIDE_READ _mm256_loadu_ps
+#define WIDE_WRITE _mm256_storeu_ps
+#define WIDE_ADD _mm256_add_ps
+#define WIDE_MUL _mm256_mul_ps
+#define WIDE_FMA _mm256_fmadd_ps
+#endif
+
+#if WIDE_LEVEL > 0
+
+/* [rows, vectors] sums in registers. Element (row, k) of A is at row * row_step + k * k_step. The second term of a pair
+ * comes first. */
+SW_K_INLINE void SW_K(wide_block)(const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t terms,
+                                  int rows, int vectors, bool fused, float *sums, int64_t ld, bool add) {
+    WIDE_VECTOR sum[WIDE_ROWS][2];
+    WIDE_UNROLL
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < 2; v++)
+            sum[r][v] = WIDE_ZERO();
+    for (int64_t k = 0; k < terms; k += 2) {
+        WIDE_UNROLL
+        for (int odd = 1; odd >= 0; odd--) {
+            const float *line = b + (k + odd) * SWI_STRIP, *column = a + (k + odd) * k_step;
+            const WIDE_VECTOR b0 = WIDE_READ(line), b1 = vectors == 2 ? WIDE_READ(line + WIDE_WIDTH) : b0;
+            WIDE_UNROLL
+            for (int r = 0; r < rows; r++) {
+                const WIDE_VECTOR x = WIDE_SET1(column[r * row_step]);
+                sum[r][0] = fused ? WIDE_FMA(x, b0, sum[r][0]) : WIDE_ADD(sum[r][0], WIDE_MUL(x, b0));
+                if (vectors == 2)
+                    sum[r][1] = fused ? WIDE_FMA(x, b1, sum[r][1]) : WIDE_ADD(sum[r][1], WIDE_MUL(x, b1));
+            }
+        }
+    }
+    WIDE_UNROLL
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            float *s = sums + r * ld + v * WIDE_WIDTH;
+            WIDE_WRITE(s, add ? WIDE_ADD(WIDE_READ(s), sum[r][v]) : sum[r][v]);
+        }
+}
+
+SW_K_INLINE void SW_K(wide_rows)(const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t terms,
+                                 int rows, int vectors, bool fused, float *sums, int64_t ld, bool add) {
+    switch (rows) {
+#if WIDE_ROWS == 12
+    case 12: SW_K(wide_block)(a, row_step, k_step, b, terms, 12, vectors, fused, sums, ld, add); break;
+    case 10: SW_K(wide_block)(a, row_step, k_step, b, terms, 10, vectors, fused, sums, ld, add); break;
+    case 8: SW_K(wide_block)(a, row_step, k_step, b, terms, 8, vectors, fused, sums, ld, add); break;
+#endif
+    case 6: SW_K(wide_block)(a, row_step, k_step, b, terms, 6, vectors, fused, sums, ld, add); break;
+    case 4: SW_K(wide_block)(a, row_step, k_step, b, terms, 4, vectors, fused, sums, ld, add); break;
+    default: SW_K(wide_block)(a, row_step, k_step, b, terms, 2, vectors, fused, sums, ld, add); break;
+    }
+}
+
+/* A strip of 32 columns in blocks of two vectors; with AVX-512 a single group is one vector. */
+SW_K_INLINE void SW_K(wide_micro)(const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t terms,
+                                  int rows, int groups, bool fused, float *sums, int64_t ld, bool add) {
+    for (int r = 0; r < rows; r += WIDE_ROWS) {
+        const int some = rows - r < WIDE_ROWS ? rows - r : WIDE_ROWS;
+        const float *x = a + r * row_step;
+        float *s = sums + r * ld;
+#if WIDE_WIDTH == 16
+        if (groups == 1)
+            SW_K(wide_rows)(x, row_step, k_step, b, terms, some, 1, fused, s, ld, add);
+        else
+            SW_K(wide_rows)(x, row_step, k_step, b, terms, some, 2, fused, s, ld, add);
+#else
+        for (int c = 0; c < groups * SWI_GROUP; c += 2 * WIDE_WIDTH)
+            SW_K(wide_rows)(x, row_step, k_step, b + c, terms, some, 2, fused, s + c, ld, add);
+#endif
+    }
+}
+
+#undef WIDE_VECTOR
+#undef WIDE_WIDTH
+#undef WIDE_ROWS
+#undef WIDE_SET1
+#undef WIDE_ZERO
+#undef WIDE_READ
+#undef WIDE_WRITE
+#undef WIDE_ADD
+#undef WIDE_MUL
+#undef WIDE_FMA
+
+#else
+
+/* sum + a b with one rounding. The product of two numbers of at most 11 digits is exact in f64, and so the sum of it
+ * and an f32, rounded to f64 and then to f32, is the nearest f32, because 53 >= 2 · 24 + 2 (Figueroa, When is double
+ * rounding innocuous?, 1995). */
+SW_K_INLINE float SW_K(wide_fused)(float a, float b, float sum) {
+#if defined(__FP_FAST_FMAF)
+    return __builtin_fmaf(a, b, sum);
+#else
+    return (float)((double)sum + (double)a * (double)b);
+#endif
+}
+
+SW_K_INLINE void SW_K(wide_micro)(const float *a, int64_t row_step, int64_t k_step, const float *b, int64_t terms,
+                                  int rows, int groups, bool fused, float *sums, int64_t ld, bool add) {
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < groups * SWI_GROUP; c += SWI_GROUP) {
+            float sum[SWI_GROUP] = {0};
+            for (int64_t i = 0; i < terms; i++) {
+                const int64_t k = i ^ 1;
+                const float x = a[r * row_step + k * k_step], *line = b + k * SWI_STRIP + c;
+                for (int j = 0; j < SWI_GROUP; j++)
+                    sum[j] = fused ? SW_K(wide_fused)(x, line[j], sum[j]) : sum[j] + x * line[j];
+            }
+            for (int j = 0; j < SWI_GROUP; j++) {
+                float *s = sums + r * ld + c + j;
+                *s = add ? *s + sum[j] : sum[j];
+            }
+        }
+}
+
+#endif
+
+#define WIDE_MICRO(name, row_step, k_step, fused)                                                                      \
+    static void SW_K(name)(const void *a, const void *b, int64_t terms, int rows, int groups, float *sums, int64_t ld, \
+                           bool add) {                                                                                 \
+        SW_K(wide_micro)(a, row_step, k_step, b, terms, rows, groups, fused, sums, ld, add);                           \
+    }
+WIDE_MICRO(wide_rows_fused, SWI_WIDE_STEP, 1, true)
+WIDE_MICRO(wide_lines_fused, 1, SWI_GROUP, true)
+WIDE_MICRO(wide_rows_rounded, SWI_WIDE_STEP, 1, false)
+WIDE_MICRO(wide_lines_rounded, 1, SWI_GROUP, false)
+#undef WIDE_MICRO
+
+#endif
+
+#else /* ---- once ---- */
+
+#include "core/kernels/dispatch.h"
+
+/* [type][level], for f32, f16 and bf16 */
+#define WIDE_TABLE(name) \
+    { [SW_F32] = SW_KERNEL_ROW(name, f32), [SW_F16] = SW_KERNEL_ROW(name, f16), [SW_BF16] = SW_KERNEL_ROW(name, bf16) }
+typedef swi_half_pack *pack_table[SW_FLOAT_TYPES][SW_LEVELS];
+static const pack_table a_rows = WIDE_TABLE(wide_a_rows), a_lines = WIDE_TABLE(wide_a_lines),
+                        b_rows = WIDE_TABLE(wide_b_rows), b_lines = WIDE_TABLE(wide_b_lines);
+static swi_half_output *const outputs[SW_FLOAT_TYPES][SW_LEVELS] = WIDE_TABLE(wide_output);
+/* [A is in lines][fused][level] */
+static swi_half_micro *const micros[2][2][SW_LEVELS] = {
+    {SW_KERNEL_ROW(wide_rows_rounded, f32), SW_KERNEL_ROW(wide_rows_fused, f32)},
+    {SW_KERNEL_ROW(wide_lines_rounded, f32), SW_KERNEL_ROW(wide_lines_fused, f32)}};
+
+void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *kernels) {
+    const int level = swi_cpu_level();
+    *kernels = (swi_half_kernels){.a = (p->a_transposed ? a_lines : a_rows)[p->a_type][level],
+                                  .b = (p->b_transposed ? b_rows : b_lines)[p->b_type][level],
+                                  .micro = micros[p->a_transposed][fused][level],
+                                  .output = outputs[p->c_type][level],
+                                  .term_bytes = sizeof(float)};
+}
+
+#endif

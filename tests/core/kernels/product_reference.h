@@ -1,0 +1,84 @@
+/* A product of stored types in plain C: the order of the additions, and the roundings, that gemm.h states. The fused
+ * multiply-add is libm's, and numbers that the processor would flush to 0 are set to 0 here, so that nothing is shared
+ * with the kernels. */
+#ifndef TEST_PRODUCT_REFERENCE_H
+#define TEST_PRODUCT_REFERENCE_H
+
+#include "support.h"
+
+#include <swale/extend.h>
+
+static inline float reference_load(sw_dtype type, const void *data, int64_t i) {
+    if (type == SW_F32)
+        return ((const float *)data)[i];
+    const uint16_t bits = ((const uint16_t *)data)[i];
+    return type == SW_F16 ? sw_f16_to_f32(bits) : sw_bf16_to_f32(bits);
+}
+
+/* A number as the processor delivers it if subnormal results are 0. `exact` is the result before its rounding to f32,
+ * with at least 50 digits: it is subnormal if, rounded to 24 digits, it is below 2^-126. */
+static inline float reference_flush(float rounded, double exact) {
+    return fabsf((float)(exact * 0x1p64)) < 0x1p-62f ? copysignf(0, rounded) : rounded;
+}
+
+static inline float reference_flushed(float x) {
+    return reference_flush(x, (double)x);
+}
+
+/* sum + a b */
+static inline float reference_term(float sum, float a, float b, bool fused) {
+    if (!fused) {
+        const volatile float product = a * b; /* rounded before it is added */
+        return sum + product;
+    }
+    a = reference_flushed(a), b = reference_flushed(b);
+    return reference_flush(fmaf(a, b, sum), (double)sum + (double)a * (double)b);
+}
+
+/* op(A)[m, k] op(B)[k, n] summed over k */
+static inline float reference_sum(const sw_product *p, int64_t m, int64_t n) {
+    enum { PART = 256, LONG_SUM = 16384 };
+    const bool fused = p->a_type != SW_F32 && p->b_type != SW_F32;
+    float sum = 0;
+    double wide = 0;
+    for (int64_t from = 0; from < p->K; from += PART) {
+        float part = 0;
+        for (int64_t i = from; i < from + PART && i < p->K + p->K % 2; i++) {
+            const int64_t k = i ^ 1; /* the second term of a pair comes first */
+            const float a =
+                k < p->K ? reference_load(p->a_type, p->A, p->a_transposed ? k * p->lda + m : m * p->lda + k) : 0;
+            const float b =
+                k < p->K ? reference_load(p->b_type, p->B, p->b_transposed ? n * p->ldb + k : k * p->ldb + n) : 0;
+            part = reference_term(part, a, b, fused);
+        }
+        if (p->K > LONG_SUM) {
+            wide = from == 0 ? (double)part : wide + (double)part;
+        } else {
+            const float more = from == 0 ? part : sum + part;
+            sum = fused ? reference_flushed(more) : more;
+        }
+    }
+    if (p->K <= LONG_SUM)
+        return sum;
+    return fused ? reference_flush((float)wide, wide) : (float)wide;
+}
+
+/* What C[m, n] becomes; `before` is a copy of C. */
+static inline void reference_element(const sw_product *p, const void *before, int64_t m, int64_t n, void *element) {
+    const float alpha = (float)p->alpha, beta = (float)p->beta;
+    volatile float result = alpha * (alpha == 0 ? 0 : reference_sum(p, m, n));
+    if (beta != 0) {
+        const volatile float old = beta * reference_load(p->c_type, before, m * p->ldc + n);
+        result = result + old;
+    }
+    if (p->c_type == SW_F32)
+        *(float *)element = result;
+    else
+        *(uint16_t *)element = p->c_type == SW_F16 ? sw_f16_from_f32(result) : sw_bf16_from_f32(result);
+}
+
+static inline bool reference_is_nan(sw_dtype type, const void *element) {
+    return isnan(reference_load(type, element, 0));
+}
+
+#endif

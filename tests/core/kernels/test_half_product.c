@@ -1,0 +1,285 @@
+/* The bits of products of f16 and bf16 on every level and with the instructions for bf16, against a reference in plain
+ * C: sizes at which blocks, panels, tiles and parts end; transpositions; numbers near and beyond the ends of the range.
+ * */
+#include "product_reference.h"
+
+#include "core/kernels/dispatch.h"
+#include "core/kernels/half_product.h"
+
+static const sw_dtype types[3] = {SW_F32, SW_F16, SW_BF16};
+
+/* The kernels of this processor, one after the other: each level, and the last one again with the instructions that are
+ * not part of a level. */
+static bool use_kernels(int index) {
+    static int best = -1;
+    if (best < 0)
+        best = sw_cpu_level();
+    atomic_store(&swi_level, index < best ? index : best);
+    atomic_store(&swi_instructions, index > best ? swi_cpu_instructions() : 0);
+    return index <= best + 1;
+}
+
+/* ---- Numbers ---- */
+
+typedef enum numbers { ORDINARY, ANY_BITS, SMALL_PRODUCTS, LARGE_PRODUCTS } numbers;
+
+/* Fills n elements. ANY_BITS: all patterns, among them Inf, NaN and subnormal numbers. SMALL_PRODUCTS: products and
+ * sums around 2^-126. LARGE_PRODUCTS: around 2^128, of both signs. */
+static void fill(sw_dtype type, void *data, int64_t n, numbers kind, uint64_t *seed) {
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t bits = test_random(seed);
+        double x = (double)(int64_t)(bits % 512) / 256 - 1;
+        if (kind == SMALL_PRODUCTS || kind == LARGE_PRODUCTS) {
+            const int exponent = (int)(bits >> 40 & 7) - 4 + (kind == SMALL_PRODUCTS ? -62 : 64);
+            x = ldexp(x, type == SW_F16 ? (int)(bits >> 40 & 7) : exponent);
+        } else if (kind == ANY_BITS && type != SW_F32) {
+            ((uint16_t *)data)[i] = (uint16_t)(bits >> 20);
+            continue;
+        } else if (kind == ORDINARY) {
+            x = test_uniform(seed, -1, 1);
+        }
+        sw_number_to_float(type, data, i, x);
+    }
+}
+
+typedef struct matrices {
+    sw_product p;
+    sw_array a, b, c, before;
+} matrices;
+
+static matrices matrices_new(sw_dtype a_type, sw_dtype b_type, sw_dtype c_type, int form, int64_t M, int64_t N,
+                             int64_t K, numbers kind, uint64_t seed) {
+    const bool ta = form & 1, tb = form & 2;
+    matrices m = {.a = test_array(a_type, SW_SHAPE(ta ? K : M, (ta ? M : K) + 1)),
+                  .b = test_array(b_type, SW_SHAPE(tb ? N : K, (tb ? K : N) + 2)),
+                  .c = test_array(c_type, SW_SHAPE(M, N + 3)),
+                  .before = test_array(c_type, SW_SHAPE(M, N + 3))};
+    fill(a_type, m.a.data, sw_array_count(&m.a), kind, &seed);
+    fill(b_type, m.b.data, sw_array_count(&m.b), kind, &seed);
+    fill(c_type, m.c.data, sw_array_count(&m.c), ORDINARY, &seed);
+    memcpy(m.before.data, m.c.data, (size_t)sw_array_count(&m.c) * sw_dtype_size(c_type));
+    m.p = (sw_product){.size = sizeof m.p,
+                       .a_type = a_type,
+                       .b_type = b_type,
+                       .c_type = c_type,
+                       .a_transposed = ta,
+                       .b_transposed = tb,
+                       .M = M,
+                       .N = N,
+                       .K = K,
+                       .alpha = 1,
+                       .A = m.a.data,
+                       .B = m.b.data,
+                       .C = m.c.data,
+                       .lda = m.a.shape[1],
+                       .ldb = m.b.shape[1],
+                       .ldc = m.c.shape[1]};
+    return m;
+}
+
+static void matrices_free(matrices *m) {
+    free(m->a.data), free(m->b.data), free(m->c.data), free(m->before.data);
+}
+
+static void check_element(const matrices *m, int64_t i, int64_t j, const void *expected) {
+    const size_t size = sw_dtype_size(m->p.c_type);
+    const char *got = (const char *)m->c.data + (size_t)(i * m->p.ldc + j) * size;
+    if (memcmp(got, expected, size) == 0 ||
+        (reference_is_nan(m->p.c_type, got) && reference_is_nan(m->p.c_type, expected)))
+        return;
+    fail_msg("%s%s x %s%s to %s, %lld x %lld x %lld, %s: C[%lld,%lld] is %.9g, not %.9g", sw_dtype_name(m->p.a_type),
+             m->p.a_transposed ? "'" : "", sw_dtype_name(m->p.b_type), m->p.b_transposed ? "'" : "",
+             sw_dtype_name(m->p.c_type), (long long)m->p.M, (long long)m->p.N, (long long)m->p.K, sw_cpu_name(),
+             (long long)i, (long long)j, sw_element_to_number(m->p.c_type, got, 0),
+             sw_element_to_number(m->p.c_type, expected, 0));
+}
+
+/* On every level: all elements of small products; of large ones an element of each row and of each column; and what
+ * lies between the rows. */
+static void check(matrices *m) {
+    const int64_t M = m->p.M, N = m->p.N, longest = M > N ? M : N;
+    const bool all = (double)M * (double)N * (double)m->p.K < 12000;
+    const int64_t count = all ? M * N : longest;
+    const size_t size = sw_dtype_size(m->p.c_type), bytes = (size_t)sw_array_count(&m->c) * size;
+    char *expected = calloc((size_t)count, size);
+    assert_non_null(expected);
+    for (int kernels = 0; use_kernels(kernels); kernels++) {
+        memcpy(m->c.data, m->before.data, bytes);
+        assert_int_equal(sw_product_run(&m->p), SW_OK);
+        for (int64_t e = 0; e < count; e++) {
+            const int64_t i = all ? e / N : e % M, j = all ? e % N : (e * 7 + e / M) % N;
+            if (kernels == 0)
+                reference_element(&m->p, m->before.data, i, j, expected + (size_t)e * size);
+            check_element(m, i, j, expected + (size_t)e * size);
+        }
+        for (int64_t i = 0; i < M; i++) {
+            const size_t gap = (size_t)(i * m->p.ldc + N) * size;
+            assert_memory_equal((char *)m->c.data + gap, (char *)m->before.data + gap, 3 * size);
+        }
+    }
+    free(expected);
+}
+
+static void check_all_types(int64_t M, int64_t N, int64_t K, numbers kind) {
+    for (int k = 1; k < 9; k++)
+        for (int form = 0; form < 4; form++) {
+            matrices m =
+                matrices_new(types[k / 3], types[k % 3], SW_F32, form, M, N, K, kind, (uint64_t)(97 * k + form));
+            check(&m);
+            matrices_free(&m);
+        }
+}
+
+/* ---- Tests ---- */
+
+static void test_small_sizes(void **state) {
+    (void)state;
+    static const int64_t lengths[] = {1, 2, 3, 13, 17, 33};
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 6; j++)
+            check_all_types(lengths[i], lengths[j], lengths[(i + 3 * j) % 5], ORDINARY);
+}
+
+/* Parts of 256 terms, groups of 16 and strips of 32 columns, panels of 64 and 128, blocks of 12 rows, tiles of 256, and
+ * tiles that are cut smaller because there are few. */
+static void test_large_sizes(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{5, 40, 255},   {5, 40, 256},   {6, 40, 257},   {25, 65, 512},  {24, 64, 513},
+                                       {23, 129, 30},  {37, 127, 31},  {257, 20, 40},  {256, 128, 64}, {40, 300, 31},
+                                       {64, 100, 784}, {100, 784, 64}, {513, 33, 258}, {1, 300, 300},  {300, 1, 300}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        check_all_types(sizes[i][0], sizes[i][1], sizes[i][2], ORDINARY);
+}
+
+static void test_long_sums(void **state) {
+    (void)state;
+    check_all_types(3, 18, 16384, ORDINARY);
+    check_all_types(3, 18, 16385, ORDINARY);
+    matrices m = matrices_new(SW_BF16, SW_BF16, SW_BF16, 2, 130, 40, 17001, ORDINARY, 4); /* more than one tile */
+    check(&m);
+    matrices_free(&m);
+}
+
+static void test_extreme_numbers(void **state) {
+    (void)state;
+    for (int kind = ANY_BITS; kind <= LARGE_PRODUCTS; kind++) {
+        check_all_types(40, 64, 2, (numbers)kind);
+        check_all_types(13, 33, 9, (numbers)kind);
+        check_all_types(12, 32, 300, (numbers)kind);
+    }
+}
+
+/* Every rounding to the type of C, with alpha and beta, and results whose 16-bit form is subnormal. */
+static void test_stored_results(void **state) {
+    (void)state;
+    static const double factors[][2] = {{1, 0}, {0, 1}, {0, 0}, {-0.75, 0.5}, {1e-5, 1}, {1e-6, 0}, {3, -1}};
+    for (int k = 0; k < 27; k++)
+        for (int f = 0; f < 7; f++)
+            for (int narrow = 0; narrow < 2; narrow++) {
+                if (k == 0)
+                    continue;
+                matrices m = matrices_new(types[k / 9], types[k / 3 % 3], types[k % 3], k % 4, 20, narrow ? 3 : 21, 15,
+                                          ORDINARY, (uint64_t)k);
+                m.p.alpha = factors[f][0], m.p.beta = factors[f][1];
+                check(&m);
+                matrices_free(&m);
+            }
+}
+
+/* Sums that can be derived by hand: they depend on the order within a pair, on products without a rounding of their
+ * own, and on subnormal numbers being 0. */
+static void test_order_of_a_pair(void **state) {
+    (void)state;
+    static const struct {
+        double a[4], b[4];
+        float sum;
+    } cases[] = {
+        {{0x1p-30, 1, 0, 0}, {1, 1, 0, 0}, 1},                         /* 1, then 1 + 2^-30 = 1 */
+        {{0x1p-30, 1, 0, -1}, {1, 1, 0, 1}, 0},                        /* … - 1 */
+        {{1, 0x1p-30, 0, -1}, {1, 1, 0, 1}, 0},                        /* 2^-30, then 1 */
+        {{0x1p-30, 0, 1, -1}, {1, 0, 1, 1}, 0},                        /* 2^-30 - 1 = -1, + 1 */
+        {{1, -1, 0x1p-30, 0}, {1, 1, 1, 0}, 0x1p-30f},                 /* -1 + 1 + 2^-30 */
+        {{0x1p100, -0x1p100, 0, 0}, {0x1p28, 0x1p27, 0, 0}, 0x1p127f}, /* -2^127 + 2^128, whose product alone is Inf */
+        {{0x1p-70, 0x1p-70, 0, 0}, {0x1p-70, 0x1p-70, 0, 0}, 0},       /* below 2^-126 */
+        {{0x1p-63, 0, -0x1.8p-63, 0}, {0x1p-63, 0, 0x1p-63, 0}, 0},    /* 2^-126 - 1.5 · 2^-126 */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        matrices m = matrices_new(SW_BF16, SW_BF16, SW_F32, 0, 1, 1, 4, ORDINARY, 1);
+        m.p.ldb = 1;
+        for (int k = 0; k < 4; k++) {
+            test_set(&m.a, k, cases[i].a[k]);
+            test_set(&m.b, k, cases[i].b[k]);
+        }
+        check(&m);
+        assert_true(*(float *)m.c.data == cases[i].sum);
+        matrices_free(&m);
+    }
+}
+
+/* One part of 256 terms of one sign has an error of at most 256 · 2^-24, the sum of parts one of 64 · 2^-24 more in
+ * f32, or 2^-24 in f64. */
+static void test_accuracy_of_sums(void **state) {
+    (void)state;
+    for (int long_sum = 0; long_sum < 2; long_sum++) {
+        const int64_t K = long_sum ? 300000 : 16384;
+        matrices m = matrices_new(SW_BF16, SW_F16, SW_F32, 2, 2, 2, K, ORDINARY, 9);
+        for (int64_t i = 0; i < sw_array_count(&m.a); i++)
+            test_set(&m.a, i, fabs(test_get(&m.a, i)));
+        for (int64_t i = 0; i < sw_array_count(&m.b); i++)
+            test_set(&m.b, i, fabs(test_get(&m.b, i)));
+        assert_int_equal(sw_product_run(&m.p), SW_OK);
+        double sum = 0;
+        for (int64_t k = 0; k < K; k++)
+            sum += test_get(&m.a, k) * test_get(&m.b, k);
+        assert_true(fabs((double)*(float *)m.c.data - sum) <= (long_sum ? 257 : 320) * 0x1p-24 * sum);
+        matrices_free(&m);
+    }
+}
+
+static void test_threads_do_not_change_bits(void **state) {
+    (void)state;
+    const int before = sw_threads();
+    for (int k = 1; k < 9; k++)
+        for (int form = 0; form < 4; form++) {
+            matrices one = matrices_new(types[k / 3], types[k % 3], SW_BF16, form, 200, 170, 300, ORDINARY, 5);
+            assert_int_equal(sw_set_threads(1), SW_OK);
+            assert_int_equal(sw_product_run(&one.p), SW_OK);
+            for (int threads = 2; threads <= 8; threads *= 2) {
+                matrices many = matrices_new(types[k / 3], types[k % 3], SW_BF16, form, 200, 170, 300, ORDINARY, 5);
+                assert_int_equal(sw_set_threads(threads), SW_OK);
+                assert_int_equal(sw_product_run(&many.p), SW_OK);
+                assert_memory_equal(one.c.data, many.c.data, (size_t)sw_array_count(&one.c) * 2);
+                matrices_free(&many);
+            }
+            matrices_free(&one);
+        }
+    assert_int_equal(sw_set_threads(before), SW_OK);
+}
+
+/* The mode of the caller is the same afterwards, and does not change the bits of sums. */
+static void test_mode_of_arithmetic_is_kept(void **state) {
+    (void)state;
+    const unsigned before = sw_subnormals_flush();
+    sw_subnormals_restore(before);
+    matrices m = matrices_new(SW_BF16, SW_BF16, SW_F32, 1, 30, 40, 50, SMALL_PRODUCTS, 3);
+    check(&m);
+    const unsigned again = sw_subnormals_flush();
+    sw_subnormals_restore(again);
+    assert_int_equal(before, again);
+    volatile float tiny = 0x1p-126f;
+    assert_true(tiny / 2 > 0);
+    matrices_free(&m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_sizes),
+                                       cmocka_unit_test(test_large_sizes),
+                                       cmocka_unit_test(test_long_sums),
+                                       cmocka_unit_test(test_extreme_numbers),
+                                       cmocka_unit_test(test_stored_results),
+                                       cmocka_unit_test(test_order_of_a_pair),
+                                       cmocka_unit_test(test_accuracy_of_sums),
+                                       cmocka_unit_test(test_threads_do_not_change_bits),
+                                       cmocka_unit_test(test_mode_of_arithmetic_is_kept)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
