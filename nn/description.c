@@ -82,7 +82,7 @@ static json_t *description_get(const sw_description *from, const char *key) {
     json_t *value = json_object_get(from->settings, key);
     if (!value)
         sw_fail(SW_ERR_FORMAT, "setting %.100s is missing", key);
-    else if (json_object_set_new(from->read, key, json_true()) != 0) {
+    else if (from->read && json_object_set_new(from->read, key, json_true()) != 0) {
         sw_fail(SW_ERR_MEMORY, "out of memory: a description cannot be read");
         value = NULL;
     }

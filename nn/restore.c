@@ -1,5 +1,5 @@
 /* A network made by its description. The text may come from a stranger: every value is checked, nesting and numbers of
- * layers are limited, and nothing is allocated by a number that the text states. */
+ * layers are limited, and a parameter is declared only if the file has as many numbers. */
 #include "nn/restore.h"
 
 #include <swale/extend.h>

@@ -79,8 +79,9 @@ SW_API void *sw_alloc_array_named(sw_account account, const char *owner, const c
  * therefore exactly the bytes that the functions of sw_set_allocator have handed out and not got back. While other
  * threads allocate, totals and accounts may be read at different times.
  *
- * Not included: what jansson allocates while the header of an archive is parsed, the buffers of OpenBLAS (see
- * sw_blas_ready), stacks of threads, and arrays of the program. */
+ * Not included: what jansson allocates for the headers of archives and for descriptions of networks, the buffers of
+ * OpenBLAS (see sw_blas_ready), what the C library allocates itself (to sort, to list a folder), stacks of threads, and
+ * arrays of the program. */
 SW_API size_t sw_memory_live(sw_account account);
 SW_API size_t sw_memory_peak(sw_account account);
 SW_API size_t sw_memory_live_total(void);

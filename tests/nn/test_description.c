@@ -208,6 +208,9 @@ static sw_status scaled_save(const sw_module *m, sw_description *to) {
     default: break;
     }
     SW_TRY(sw_description_set_number(to, "factor", *(const double *)m->data));
+    double factor; /* what is written can be read */
+    SW_TRY(sw_description_number(to, "factor", -1e9, 1e9, &factor));
+    assert_true(factor == *(const double *)m->data);
     SW_TRY(sw_description_set_integer(to, "whole", INT64_MAX));
     SW_TRY(sw_description_set_text(to, "text", "größe \"1\"\n"));
     SW_TRY(sw_description_set_integers(to, "none", 0, NULL));
