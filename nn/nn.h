@@ -240,8 +240,8 @@ typedef struct sw_recalibrate_options {
  * The function runs the model on batches of the source in random order, as in training (with dropout, without
  * recording). Then it sets each buffer to the statistics of all batches together, pooled by weight; its old value and
  * its momentum do not matter. An epoch is cut into batches of equal size, up to 1. Equal arguments give equal bits.
- * The rest of x does not change, nor does a buffer for which no layer reports. options NULL: the defaults. After an
- * error x is unchanged. About threads see sw_predict.
+ * The rest of x does not change, nor does a buffer for which no layer reports; one that counts the steps of a plain
+ * average counts one more. options NULL: the defaults. After an error x is unchanged. About threads see sw_predict.
  *
  *     memcpy(copy, sw_optim_point(optim), bytes);        // or sw_optim_adopt_point(optim), and NULL for copy
  *     sw_model_recalibrate(model, copy, train, NULL);

@@ -122,6 +122,15 @@ static void test_momentum_and_history_do_not_matter(void **state) {
     assert_int_equal(sw_model_recalibrate(plain->model, NULL, &plain->source, NULL), SW_OK);
     assert_memory_equal(sw_param_value(n->mean).data, sw_param_value(plain->mean).data, HIDDEN * sizeof(float));
     assert_memory_equal(sw_param_value(n->variance).data, sw_param_value(plain->variance).data, HIDDEN * sizeof(float));
+    /* The number of steps of the plain average: all batches together count as one. */
+    const sw_param *steps = NULL;
+    for (int i = 0; i < sw_params_count(plain->params); i++)
+        steps = sw_params_at(plain->params, i)->rank == 0 ? sw_params_at(plain->params, i) : steps;
+    assert_non_null(steps);
+    for (int calls = 1; calls <= 2; calls++) {
+        assert_true(*(const float *)sw_param_value(steps).data == (float)calls);
+        assert_int_equal(sw_model_recalibrate(plain->model, NULL, &plain->source, NULL), SW_OK);
+    }
     void *before = net_copy(n);
     assert_int_equal(sw_model_recalibrate(n->model, NULL, &n->source, NULL), SW_OK);
     assert_memory_equal(sw_params_x(n->params), before, net_bytes(n));
