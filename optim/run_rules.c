@@ -69,7 +69,7 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
         SW_TRY(swo_check_scalars(o, "rule", rule->name, rule->scalars, group->scalar));
         SW_TRY(swo_rules_check_scalars(group));
         if (!o->search) /* which moves x itself */
-            swo_vector_move(o, group, sw_params_x(o->params));
+            swo_vector_move(o, group, group->lr >= 0 ? group->effective[group->lr] : 1, sw_params_x(o->params));
         return SW_OK;
     }
     if (rule->unit == SW_UNIT_ELEMENT) {

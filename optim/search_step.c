@@ -49,7 +49,7 @@ static sw_status search_find_direction(sw_optim *o, const void *g, double *large
     memcpy(x, o->x_before, (size_t)o->dim * swo_size(o));
     for (int i = 0; i < o->groups && status == SW_OK; i++)
         if (swo_vector_is(&o->group[i])) /* exact: where x has not moved, the difference is 0 */
-            swo_vector_move(o, &o->group[i], o->direction);
+            swo_vector_move(o, &o->group[i], *largest > 0 ? lr[i] / *largest : 1, o->direction);
     for (int i = 0; i < o->groups; i++)
         if ((of = search_lr_of(&o->group[i])))
             *of = lr[i];

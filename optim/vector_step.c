@@ -96,9 +96,8 @@ sw_status swo_vector_find_direction(sw_optim *o, swo_group *group, const void *g
     return SW_OK;
 }
 
-void swo_vector_move(const sw_optim *o, const swo_group *group, void *to) {
+void swo_vector_move(const sw_optim *o, const swo_group *group, double lr, void *to) {
     const size_t size = swo_size(o);
-    const double lr = group->lr >= 0 ? group->effective[group->lr] : 1;
     for (int k = 0; k < group->stretches; k++) {
         const swo_stretch *s = &group->stretch[k];
         char *at = (char *)to + (size_t)s->offset * size;

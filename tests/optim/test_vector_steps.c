@@ -195,12 +195,44 @@ static void test_search_has_the_exact_direction(void **state) {
     }
 }
 
+/* The first guess is the largest lr, so that a step of that length is the step without a search: for each group, also for
+ * one without an lr. Powers of 2: no rounding. */
+static sw_status initial_search(sw_search *s, double *alpha) {
+    *alpha = s->initial;
+    return SW_OK;
+}
+static const sw_line_search initial_step = {
+    .size = sizeof(sw_line_search), .name = "initial_step", .search = initial_search};
+
+static void test_search_keeps_the_ratios_of_groups(void **state) {
+    (void)state;
+    assert_ok(sw_line_search_register(&initial_step));
+    static const char *const rules[] = {"name=b: unit_descent; sgd lr=4", "name=b: unit_descent; sgd lr=0.25",
+                                        "name=b: unit_descent; descent lr=4", "name=b: descent lr=2; sgd lr=0.5"};
+    for (int k = 0; k < 4; k++) {
+        sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
+        constant_problem f, h;
+        constant_problem_init(&f, p, 1, 1, 0.125);
+        constant_problem_init(&h, q, 1, 1, 0.125);
+        sw_optim *o = NEW_OPTIM(p, .rule = rules[k], .schedule = "initial_step"),
+                 *plain = NEW_OPTIM(q, .rule = rules[k]);
+        assert_ok(sw_optim_minimize(o, &f.f, NULL));
+        assert_ok(sw_optim_minimize(plain, &h.f, NULL));
+        assert_memory_equal(sw_params_x(p), sw_params_x(q), params_bytes(p));
+        sw_optim_free(o);
+        sw_optim_free(plain);
+        sw_params_free(p);
+        sw_params_free(q);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, vector_set_up, test_clear)
     const struct CMUnitTest tests[] = {
         TEST(test_vector_knows_when_x_was_written),      TEST(test_vector_knows_the_set_of_frozen_parameters),
         TEST(test_refused_directions_change_nothing),    TEST(test_search_that_gives_up_restores_the_history),
         TEST(test_search_needs_only_a_finite_direction), TEST(test_search_has_the_exact_direction),
+        TEST(test_search_keeps_the_ratios_of_groups),
     };
     return cmocka_run_group_tests_name("vector_steps", tests, register_vector_rules, NULL);
 }

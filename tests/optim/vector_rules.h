@@ -20,8 +20,11 @@ static const sw_rule descent = {.size = sizeof(sw_rule),
                                 .flags = SW_RULE_LINEAR,
                                 .vector = descent_vector};
 /* The same without an lr: the length of the step is 1. */
-static const sw_rule unit_descent = {
-    .size = sizeof(sw_rule), .name = "unit_descent", .unit = SW_UNIT_VECTOR, .vector = descent_vector};
+static const sw_rule unit_descent = {.size = sizeof(sw_rule),
+                                     .name = "unit_descent",
+                                     .unit = SW_UNIT_VECTOR,
+                                     .flags = SW_RULE_LINEAR,
+                                     .vector = descent_vector};
 
 /* ---- A rule that records what it sees, with slots of every kind ---- */
 
