@@ -7,10 +7,18 @@
 /* What `fits` said of the parameters of a group. */
 typedef struct fits_answers {
     int refused[SW_MAX_RANK + 1], taken[SW_MAX_RANK + 1]; /* parameters by rank */
-    const sw_param *first;                                /* that is refused */
+    char names[400];                                      /* "name=a: adamw; " for each that is refused */
+    bool more;                                            /* names has no room for others */
     sw_error_list reasons;
     int count;
 } fits_answers;
+
+static void fits_add_name(fits_answers *a, const char *name) {
+    const size_t used = strlen(a->names), room = sizeof a->names - used;
+    a->more |= (size_t)snprintf(a->names + used, room, "name=%s: adamw; ", name) >= room;
+    if (a->more)
+        a->names[used] = 0;
+}
 
 static void fits_ask(const sw_optim *o, const swo_group *group, fits_answers *a) {
     for (int k = 0; k < group->params; k++) {
@@ -21,15 +29,26 @@ static void fits_ask(const sw_optim *o, const swo_group *group, fits_answers *a)
             continue;
         }
         a->refused[p->rank]++;
-        a->first = a->count++ ? a->first : p;
+        a->count++;
+        fits_add_name(a, p->name);
         sw_error_list_add(&a->reasons, "%.100s %s: %s", p->name, sw_shape_text(p->rank, p->shape),
                           *reason ? reason : "the rule gives no reason");
     }
 }
 
+/* "rank=0: adamw; " for each rank that is refused, in the group. */
+static void fits_print_ranks(const fits_answers *a, const char *selector, char *text, size_t size) {
+    size_t used = 0;
+    for (int r = 0; r <= SW_MAX_RANK && used < size; r++)
+        if (a->refused[r])
+            used +=
+                (size_t)snprintf(text + used, size - used, "%s%srank=%d: adamw; ", selector, *selector ? " " : "", r);
+}
+
 /* A spec that gives the refused parameters to another rule: by rank if that tells them from the others, else by name. */
 static void fits_print_remedy(const swo_group *group, const fits_answers *a, char *text, size_t size) {
     const char *name = group->rule->name, *selector = group->selector ? group->selector : "";
+    char others[600] = "";
     int ranks = 0, rank = 0;
     bool apart = true;
     for (int r = 0; r <= SW_MAX_RANK; r++)
@@ -38,14 +57,21 @@ static void fits_print_remedy(const swo_group *group, const fits_answers *a, cha
             rank = r;
             apart &= a->refused[r] == 0;
         }
-    if (ranks == 0)
+    if (ranks == 0) {
         snprintf(text, size, "choose another rule");
-    else if (ranks == 1 && apart)
-        snprintf(text, size, "give %s to another rule: \"%s%srank=%d: %s; adamw\"", a->count > 1 ? "them" : "it",
-                 selector, *selector ? " " : "", rank, name);
+        return;
+    }
+    const char *them = a->count > 1 ? "them" : "it";
+    if (ranks == 1 && apart) {
+        snprintf(text, size, "give %s to another rule: \"%s%srank=%d: %s; adamw\"", them, selector,
+                 *selector ? " " : "", rank, name);
+        return;
+    }
+    if (apart && a->count > 1)
+        fits_print_ranks(a, selector, others, sizeof others);
     else
-        snprintf(text, size, "give %s to another rule: \"name=%.100s: adamw; %s%s%s\"", a->count > 1 ? "them" : "it",
-                 a->first->name, selector, *selector ? ": " : "", name);
+        snprintf(others, sizeof others, "%s%s", a->names, a->more ? "…; " : "");
+    snprintf(text, size, "give %s to another rule: \"%s%s%s%s\"", them, others, selector, *selector ? ": " : "", name);
 }
 
 sw_status swo_rule_fits(const sw_optim *o, const swo_group *group) {

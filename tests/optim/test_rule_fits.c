@@ -125,6 +125,45 @@ static void test_refused_parameter_is_proposed_by_name(void **state) {
     sw_params_free(p);
 }
 
+/* Several of them are all proposed: by ranks that no parameter which fits has, else by their names. */
+static void test_remedy_is_for_all_refused_parameters(void **state) {
+    (void)state;
+    sw_params *p = sw_params_new(SW_F32, 1);
+    assert_non_null(sw_params_add(p, "small", 2, (const int64_t[]){2, 3}, NULL));
+    assert_non_null(sw_params_add(p, "large", 2, (const int64_t[]){200, 3}, NULL));
+    assert_non_null(sw_params_add(p, "larger", 2, (const int64_t[]){300, 3}, NULL));
+    assert_ok(sw_params_build(p));
+    refused(p, "matrices",
+            "rule matrices does not fit 2 of its 3 parameters: large [200,3]: it has 200 rows, and at most 100 are "
+            "possible; larger [300,3]: it has 300 rows, and at most 100 are possible; give them to another rule: "
+            "\"name=large: adamw; name=larger: adamw; matrices\"");
+    sw_params_free(p);
+    p = sw_params_new(SW_F32, 1);
+    assert_non_null(sw_params_add(p, "scale", 0, NULL, NULL));
+    assert_non_null(sw_params_add(p, "offset", 0, NULL, NULL));
+    assert_non_null(sw_params_add(p, "bias", 1, (const int64_t[]){3}, NULL));
+    assert_non_null(sw_params_add(p, "weight", 2, (const int64_t[]){2, 3}, NULL));
+    assert_ok(sw_params_build(p));
+    refused(p, "silent",
+            "rule silent does not fit 2 of its 4 parameters: scale []: the rule gives no reason; offset []: the rule "
+            "gives no reason; give them to another rule: \"rank=0: adamw; silent\"");
+    sw_params_free(p);
+    p = sw_params_new(SW_F32, 1); /* the message has room for some */
+    for (int i = 0; i < 60; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "block%d.weight", i);
+        assert_non_null(sw_params_add(p, name, 2, (const int64_t[]){i ? 200 : 20, 1}, NULL));
+    }
+    assert_ok(sw_params_build(p));
+    assert_null(sw_optim_new(p, "rank=2: matrices; sgd"));
+    const char *proposed = sw_error() ? strchr(sw_error(), '"') : NULL;
+    assert_non_null(proposed);
+    assert_memory_equal(proposed, "\"name=block1.weight: adamw; name=block2.weight: adamw; ", 54);
+    assert_non_null(strstr(proposed, ".weight: adamw; …; rank=2: matrices\""));
+    sw_clear_error();
+    sw_params_free(p);
+}
+
 /* Frozen parameters may be thawed later; tied names are asked once, under the first. */
 static void test_every_parameter_is_asked_once(void **state) {
     (void)state;
@@ -178,9 +217,8 @@ static void test_many_refused_parameters_are_counted(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_parameter_is_named),
-        TEST(test_refused_parameter_is_proposed_by_name),
-        TEST(test_every_parameter_is_asked_once),
+        TEST(test_refused_parameter_is_named),           TEST(test_refused_parameter_is_proposed_by_name),
+        TEST(test_remedy_is_for_all_refused_parameters), TEST(test_every_parameter_is_asked_once),
         TEST(test_many_refused_parameters_are_counted),
     };
     return cmocka_run_group_tests_name("rule_fits", tests, register_all, NULL);
