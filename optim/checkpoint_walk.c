@@ -183,7 +183,7 @@ static sw_status walk_group(swo_walk *v, const sw_optim *o, int index) {
                                "optim.%s.slot.%s", where, slots[s].name));
     SW_TRY(walk_scalars(v, where, g->rule->scalars, g->scalar, 0, 0));
     SW_TRY(walk_options(v, where, g->rule->options, g->effective, &g->base));
-    if (g->rule->point) /* `point` may read the coefficients of the last step */
+    if (swo_reads_last_step(g)) /* with its coefficients */
         SW_TRY(walk_vector(v, walk_coefficients(g->coefficient), NULL, "optim.%s.coefficients", where));
     return SW_OK;
 }

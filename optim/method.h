@@ -114,8 +114,9 @@ typedef struct sw_step {
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
     void *group;           /* private, for sw_step_run */
     sw_dtype g_type;       /* of g: `type`, or f16 or bf16 if the rule reads them (SW_RULE_16_BIT in rule.h) */
-    /* In `vector`, and in `accepted` and `adopted` of rules of SW_UNIT_VECTOR; otherwise 0. What the rule remembers of x and g does not belong to this step if the program has
-     * written to x, or if frozen_set differs from its value in the last step. */
+    /* In `vector`, and in `accepted` and `adopted` of rules of SW_UNIT_VECTOR; otherwise 0. What the rule remembers of x
+     * and g does not belong to this step if the program has written to x, or if frozen_set differs from its value in the
+     * last step. */
     int64_t frozen_set; /* the set of frozen parameters of the group, as an integer below 2^53: keep it in a scalar */
     bool x_written;     /* the program has written to x since the last step that was taken */
 } sw_step;

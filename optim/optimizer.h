@@ -31,6 +31,9 @@ typedef struct swo_group {
     double penalty; /* weight_decay in the coming step, if the rule adds it to the gradient; else 0 */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
+    /* Those of the last step, if swo_reads_last_step, for a step that is skipped. */
+    double last_effective[SW_MAX_OPTIONS], last_coefficient[SW_MAX_COEFFICIENTS];
+    bool last_computed;
     int64_t dim; /* the number of elements of its parameters */
     char *slot[SW_MAX_SLOTS];
     int64_t slot_count[SW_MAX_SLOTS];
@@ -57,6 +60,11 @@ typedef struct swo_group {
 
 /* Whether a rule has the member, which may be NULL: those of earlier versions end before it. */
 #define SWO_RULE_HAS(r, member) ((r)->size >= offsetof(sw_rule, member) + sizeof((r)->member) && (r)->member)
+
+/* Whether the rule has functions that run between the steps, and read the options and coefficients of the last one. */
+static inline bool swo_reads_last_step(const swo_group *group) {
+    return group->rule->point || SWO_RULE_HAS(group->rule, adopted);
+}
 
 /* ---- Schedules ---- */
 

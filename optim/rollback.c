@@ -7,11 +7,27 @@
 
 /* ---- Numbers ---- */
 
+/* Functions that run between the steps read what the last step had. */
+static void rollback_last_step(const sw_optim *o, swo_group *g, bool restore) {
+    if (!restore) {
+        memcpy(g->last_effective, g->effective, sizeof g->effective);
+        memcpy(g->last_coefficient, g->coefficient, sizeof g->coefficient);
+        g->last_computed = g->computed;
+    } else if (o->steps > 0) {
+        memcpy(g->effective, g->last_effective, sizeof g->effective);
+        memcpy(g->coefficient, g->last_coefficient, sizeof g->coefficient);
+        g->computed = g->last_computed;
+        g->settled = false; /* the next step computes its own */
+    }
+}
+
 void swo_rollback_scalars(sw_optim *o, bool restore) {
     *(restore ? &o->norm : &o->saved_norm) = restore ? o->saved_norm : o->norm;
     for (int i = 0; i < o->groups; i++) {
         swo_group *g = &o->group[i];
         memcpy(restore ? g->scalar : g->saved, restore ? g->saved : g->scalar, sizeof g->scalar);
+        if (swo_reads_last_step(g))
+            rollback_last_step(o, g, restore);
     }
     for (swo_estimate *e = o->estimate; e; e = e->inner) {
         memcpy(restore ? e->scalar : e->saved, restore ? e->saved : e->scalar, sizeof e->scalar);

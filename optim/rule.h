@@ -68,7 +68,7 @@ typedef struct sw_rule {
     sw_status (*tensor)(sw_step *step);                        /* SW_UNIT_TENSOR */
     size_t (*workspace)(const sw_param *param, sw_dtype type); /* bytes of step->workspace in `tensor` */
     /* Writes to `out` the vector at which the model should be evaluated, if it is not x; x does not change. It may read
-     * option, scalar, slot and step of the last step, but not g. NULL: the vector is x. */
+     * option, scalar, coefficient, slot and step of the last step that was taken, but not g. NULL: the vector is x. */
     const sw_kernels *point;
     double cost; /* the number of passes over memory of the size of x in a step, for the list; 0: x, g and the slots are
                   * read once, x and the slots written once */
@@ -120,9 +120,9 @@ typedef struct sw_rule {
      * refused, nor for the trials of a line search. A step of length 0 at a stationary point is kept.
      *
      * Its argument is that of `begin`, or that of `vector` for SW_UNIT_VECTOR, with x after the step and the gradient g
-     * that the rule received; use sw_step_run to process elements. It may write scalars, and slots (within the bounds of `reach`), but not x. If it fails, or if
-     * a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step may be partly done, as after a failed
-     * `commit` of an estimator. It must not return SW_SKIPPED. With `accepted`, estimators do not take many steps in one
+     * that the rule received; use sw_step_run to process elements. It may write scalars, and slots (within the bounds of
+     * `reach`), but not x. If it fails, or if a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step
+     * may be partly done, as after a failed `commit` of an estimator. It must not return SW_SKIPPED. With `accepted`, estimators do not take many steps in one
      * loop (sw_estimator.run), because such a loop calls no function of the rule. */
     sw_status (*accepted)(sw_step *step);
 
@@ -130,9 +130,10 @@ typedef struct sw_rule {
      * `point` of a rule computes, to x. It is not called if that point is x itself, or if a program or a file writes x.
      * A rule whose state depends on x adapts the state; Schedule-Free, for example, sets z = x.
      *
-     * It may read option, scalar, coefficient and step of the last step and the new x (as `accepted` does), but not g;
-     * use sw_step_run to process elements. It may write scalars and slots, but not x. If it fails, or if a scalar or a slot is Inf or NaN
-     * afterwards, x, the slots and the scalars are restored. It must not return SW_SKIPPED. */
+     * It may read option, scalar, coefficient and step of the last step that was taken, also after skipped steps and
+     * after loading, and the new x (as `accepted` does), but not g; use sw_step_run to process elements. It may write
+     * scalars and slots, but not x. If it fails, or if a scalar or a slot is Inf or NaN afterwards, x, the slots and
+     * the scalars are restored. It must not return SW_SKIPPED. */
     sw_status (*adopted)(sw_step *step);
 
     /* SW_UNIT_VECTOR: computes a direction d from the gradient of all parameters of the group. step->x, step->g and

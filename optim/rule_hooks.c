@@ -9,6 +9,7 @@
 #include "optim/rollback.h"
 #include "optim/rule_step.h"
 #include "optim/run_rules.h"
+#include "optim/stretches.h"
 #include "optim/vector_step.h"
 
 #include <math.h>
@@ -106,6 +107,7 @@ sw_status swo_rules_adopt(sw_optim *o, const void *point) {
     for (int i = 0; i < o->groups; i++)
         any |= SWO_RULE_HAS(o->group[i].rule, adopted);
     if (any) {
+        swo_update_stretches(o); /* a parameter may have been frozen after the last step */
         swo_rollback_scalars(o, false);
         SW_TRY(swo_rollback_save(o));
     }

@@ -271,8 +271,8 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         SW_TRY(swo_options_in_steps(o, s->e.method->name, s->e.method->options, &s->values, 0, s->resolved));
     if (o->search)
         SW_TRY(swo_options_in_steps(o, o->search->name, o->search->options, &o->search_values, 0, o->search_option));
-    SW_TRY(swo_step_options_before_estimate(o));
     swo_rollback_scalars(o, false);
+    SW_TRY(swo_step_options_before_estimate(o));
     o->skip_cause = SW_SKIP_GRADIENT; /* unless another one is noted */
     o->draws++;
     sw_status status = step_sample(o, o->estimate);

@@ -150,6 +150,26 @@ static const sw_rule vector_writer = {.size = sizeof(sw_rule),
                                       .accepted = vector_accepted,
                                       .adopted = vector_adopted};
 
+/* Its hook reads what the last step had: an option that a schedule scales, and a coefficient. */
+static double last_option, last_coefficient;
+static bool last_begin_skips;
+static sw_status last_begin(sw_step *s) {
+    s->coefficient[0] = 100 * (double)s->step;
+    return last_begin_skips ? SW_SKIPPED : SW_OK;
+}
+static sw_status last_adopted(sw_step *s) {
+    last_option = s->option[0];
+    last_coefficient = s->coefficient[0];
+    return SW_OK;
+}
+static const sw_option rate_options[] = {{.name = "rate", .value = 1, .low = 0, .high = 10, .help = "a rate"}, {0}};
+static const sw_rule last_step = {.size = sizeof(sw_rule),
+                                  .name = "last",
+                                  .options = rate_options,
+                                  .begin = last_begin,
+                                  .update = &writer_kernels,
+                                  .adopted = last_adopted};
+
 /* Asks for elements where that is not possible. */
 static sw_status hasty_begin(sw_step *s) {
     return sw_step_run(s, &seen_kernels);
@@ -212,8 +232,9 @@ static int register_all(void **state) {
     counting.accepted = hook_accepted;
     counting.adopted = hook_adopted;
     return sw_rule_register(&counting) || sw_rule_register(&writer) || sw_rule_register(&tensor_writer) ||
-           sw_rule_register(&vector_writer) || sw_rule_register(&hasty) || sw_rule_register(&careless) ||
-           sw_estimator_register(&late) || sw_average_register(&refusing) || sw_line_search_register(&trials);
+           sw_rule_register(&vector_writer) || sw_rule_register(&hasty) || sw_rule_register(&last_step) ||
+           sw_rule_register(&careless) || sw_estimator_register(&late) || sw_average_register(&refusing) ||
+           sw_line_search_register(&trials);
 }
 
 static int set_up(void **state) {
@@ -642,6 +663,70 @@ static void test_failing_adopted_changes_nothing(void **state) {
     }
 }
 
+/* A parameter that the program has frozen after the last step is frozen for the hook. */
+static void test_adopted_leaves_out_what_was_frozen_since(void **state) {
+    (void)state;
+    static const char *const rules[3] = {"writer", "tensor_writer", "vector_writer"};
+    for (int k = 0; k < 3; k++) {
+        sw_params *p = small_params(SW_F64);
+        sw_optim *o = NEW_OPTIM(p, .rule = rules[k], .average = "ema decay=0.5");
+        const char *slot = k == 2 ? "last" : "seen";
+        for (int i = 0; i < 2; i++)
+            assert_ok(step_with(o, p, some_gradient));
+        double before[5];
+        const sw_array frozen = sw_optim_param_slot(o, sw_params_at(p, 1), slot),
+                       moves = sw_optim_param_slot(o, sw_params_at(p, 0), slot);
+        memcpy(before, frozen.data, sizeof before);
+        sw_param_freeze(sw_params_at(p, 1), true);
+        assert_ok(sw_optim_adopt_point(o));
+        assert_memory_equal(moves.data, sw_params_x(p), 12 * sizeof *before);
+        for (int i = 0; i < 5; i++) /* a rule for whole vectors copies zeros */
+            assert_true(test_get(&frozen, i) == (k == 2 ? 0 : before[i]));
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
+}
+
+/* Also after skipped steps, whose options and coefficients were other ones, and after loading. */
+static void test_adopted_reads_the_last_step(void **state) {
+    (void)state;
+    sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
+    const sw_optim_options how = {.size = sizeof how,
+                                  .rule = "last rate=1",
+                                  .schedule = "exponential factor=0.5 per=1 on=rate",
+                                  .average = "ema decay=0.5"};
+    sw_optim *o = new_optim(p, &how), *resumed = new_optim(q, &how);
+    for (int i = 0; i < 3; i++)
+        assert_ok(step_with(o, p, some_gradient));
+    sw_archive *a = sw_archive_new();
+    assert_ok(sw_optim_pack(o, a));
+    assert_ok(sw_optim_unpack(resumed, a));
+    sw_archive_free(a);
+    for (int k = 0; k < 3; k++) {
+        last_begin_skips = k == 1;
+        if (k == 1) {
+            assert_int_equal(step_with(o, p, some_gradient), SW_SKIPPED);
+            assert_int_equal(step_with(resumed, q, some_gradient), SW_SKIPPED);
+        }
+        last_begin_skips = false;
+        if (k == 2) {
+            assert_ok(step_with(o, p, some_gradient));
+            assert_ok(step_with(resumed, q, some_gradient));
+        }
+        for (int r = 0; r < 2; r++) {
+            last_option = last_coefficient = -1;
+            assert_ok(sw_optim_adopt_point(r ? resumed : o));
+            assert_true(last_option == (k < 2 ? 0.25 : 0.125));
+            assert_true(last_coefficient == (k < 2 ? 300 : 400));
+        }
+        assert_memory_equal(sw_params_x(p), sw_params_x(q), params_bytes(p));
+    }
+    sw_optim_free(o);
+    sw_optim_free(resumed);
+    sw_params_free(p);
+    sw_params_free(q);
+}
+
 /* ---- Memory ---- */
 
 /* Copies that undo the hook are made by adopt_point: if they cannot be, nothing is changed. */
@@ -692,6 +777,8 @@ int main(void) {
         TEST(test_failing_accepted_has_a_message),
         TEST(test_adopted_is_called_when_the_point_becomes_x),
         TEST(test_failing_adopted_changes_nothing),
+        TEST(test_adopted_leaves_out_what_was_frozen_since),
+        TEST(test_adopted_reads_the_last_step),
         TEST(test_failing_allocations_of_adopt_are_errors),
     };
     return cmocka_run_group_tests_name("rule_hooks", tests, register_all, NULL);

@@ -219,6 +219,71 @@ static int register_methods(void **state) {
     return register_spies(state) || sw_estimator_register(&hundredfold) != SW_OK;
 }
 
+/* A rule whose point depends on an option, which a schedule scales from step to step, and on a coefficient. */
+static sw_status pointing_begin(sw_step *s) {
+    s->coefficient[0] = (double)s->step;
+    return SW_OK;
+}
+static sw_status pointing_decide(sw_step *s, const double *sums) {
+    (void)s, (void)sums;
+    return skip_decide ? SW_SKIPPED : SW_OK;
+}
+static void pointing_point(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        vec_set(s->type, s->out, i, s->option[0] * s->coefficient[0]);
+}
+static const sw_kernels pointing_kernels = ALL_LEVELS(pointing_point);
+static const sw_option pointing_options[] = {{.name = "scale", .value = 1, .low = 0, .high = 10}, {0}};
+static const sw_rule pointing = {.size = sizeof(sw_rule),
+                                 .name = "pointing",
+                                 .options = pointing_options,
+                                 .begin = pointing_begin,
+                                 .decide = pointing_decide,
+                                 .update = &no_kernels,
+                                 .point = &pointing_kernels};
+
+static void assert_point(sw_optim *o, sw_dtype type, double value) {
+    for (int i = 0; i < SMALL_DIM; i++)
+        assert_true(vec_get(type, sw_optim_point(o), i) == value);
+}
+
+static void test_skipped_step_leaves_the_point(void **state) {
+    (void)state;
+    assert_ok(sw_rule_register(&pointing));
+    for (int t = 0; t < 2; t++)
+        for (int resumed = 0; resumed < 2; resumed++) {
+            sw_params *p = small_params(both_types[t]);
+            constant_problem f;
+            constant_problem_init(&f, p, 4, 1, 0.5);
+            sw_optim *o = NEW_OPTIM(p, .rule = "pointing", .schedule = "exponential factor=0.5 per=1 on=scale");
+            for (int i = 0; i < 3; i++)
+                assert_ok(sw_optim_minimize(o, &f.f, NULL));
+            assert_point(o, both_types[t], 0.75);
+            if (resumed) {
+                sw_archive *a = sw_archive_new();
+                assert_ok(sw_optim_pack(o, a));
+                assert_ok(sw_optim_unpack(o, a));
+                sw_archive_free(a);
+            }
+            f.g[3] = (double)NAN;
+            assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
+            assert_point(o, both_types[t], 0.75);
+            f.g[3] = 0.5;
+            skip_decide = true;
+            assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_SKIPPED);
+            assert_point(o, both_types[t], 0.75);
+            assert_int_equal(step_with(o, p, some_gradient), SW_SKIPPED);
+            assert_point(o, both_types[t], 0.75);
+            skip_decide = false;
+            assert_ok(sw_optim_minimize(o, &f.f, NULL));
+            assert_point(o, both_types[t], 0.5);
+            sw_optim_free(o);
+            sw_params_free(p);
+        }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, spies_setup, test_clear)
     const struct CMUnitTest tests[] = {
@@ -228,6 +293,7 @@ int main(void) {
         TEST(test_begin_and_decide_may_skip),
         TEST(test_nonfinite_combined_gradient_skips_the_step),
         TEST(test_skipped_step_reports_its_value),
+        TEST(test_skipped_step_leaves_the_point),
     };
     return cmocka_run_group_tests_name("skipped_steps", tests, register_methods, NULL);
 }
