@@ -136,6 +136,11 @@ static void augmenter_free(sw_source *source) {
     sw_free(s);
 }
 
+/* Whether a vector of `count` numbers can be pictures of this height and width with some number of channels. */
+static bool augment_divides(const augmenter *s, int64_t count) {
+    return count > 0 && s->height >= 1 && s->width >= 1 && count % s->height == 0 && count / s->height % s->width == 0;
+}
+
 /* Sets the shape of a picture from the options, for samples that are vectors. */
 static sw_status augment_set_shape(augmenter *s, const sw_source *source, const sw_augment_options *o) {
     const int64_t count = source->x_rank == 1 ? source->x_shape[0] : 0;
@@ -146,9 +151,10 @@ static sw_status augment_set_shape(augmenter *s, const sw_source *source, const 
         s->height > count || /* therefore no product overflows */
         s->channels * s->height > count || s->width > count / (s->channels * s->height) ||
         s->channels * s->height * s->width != count)
-        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]",
+        return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]%s",
                        sw_shape_text(source->x_rank, source->x_shape), (long long)s->height, (long long)s->width,
-                       (long long)s->channels);
+                       (long long)s->channels,
+                       !o->from_channels && augment_divides(s, count) ? " (set from_channels?)" : "");
     return SW_OK;
 }
 

@@ -10,8 +10,8 @@
 #include <string.h>
 
 sw_module *sw_module_new(sw_model *model, const sw_module_type *type, size_t bytes) {
-    if (!type || !type->name || (!type->forward && !SWN_TYPE_MEMBER(type, forward_many))) {
-        sw_fail(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
+    if (!type || !type->size || !type->name || (!type->forward && !SWN_TYPE_MEMBER(type, forward_many))) {
+        sw_fail(SW_ERR_ARGUMENT, "a layer needs a type with a size, a name and a forward function");
         return sw_module_fail(model);
     }
     if (!model) {

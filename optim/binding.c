@@ -165,7 +165,7 @@ sw_status swo_bind_objective(sw_optim *o, const sw_objective *f) {
         return SW_OK;
     if (o->objective)
         return sw_fail(SW_ERR_STATE, "minimize: the optimizer is bound to another objective");
-    if (f->params != o->params)
+    if (f->params && f->params != o->params) /* sw_objective_check reports NULL */
         return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
     if (f->n < 1)
         return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective has %lld samples", (long long)f->n);

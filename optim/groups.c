@@ -127,7 +127,10 @@ static sw_status group_fill(sw_optim *o, int index) {
     if (group->params == 0)
         return sw_fail(SW_ERR_ARGUMENT, "rule: %s%s%s has no parameters: %s", group->selector ? group->selector : "",
                        group->selector ? ": " : "", group->rule->name,
-                       group->selector ? "no remaining parameter matches" : "earlier groups contain all of them");
+                       group->selector                  ? "no remaining parameter matches"
+                       : index > 0                      ? "earlier groups contain all of them"
+                       : sw_params_count(o->params) > 0 ? "all of them are buffers"
+                                                        : "none was declared");
     SW_TRY(swo_rule_fits(o, group)); /* before sizes of slots, which may need the shape that fits */
     const sw_slot *slots = group->rule->slots;
     for (int i = 0; slots && slots[i].name; i++)

@@ -172,7 +172,7 @@ static sw_status estimator_parse_outer(sw_optim *o, const char *spec) {
     const sw_estimator *method = o->estimate->e.method;
     if (exact && !(o->estimate->flags & SW_ESTIMATOR_EXACT))
         return sw_fail(SW_ERR_ARGUMENT,
-                       "rule %s: its momentum accumulates errors of gradients, and the gradients of estimator %s are "
+                       "rule %s: errors of gradients accumulate in its steps, and the gradients of estimator %s are "
                        "not exact; use estimator full, or another rule",
                        exact->name, method->name);
     return SW_OK;

@@ -90,12 +90,19 @@ const void *swo_method_find(swo_kind kind, const char *name) {
     return method;
 }
 
-static sw_status registry_add(swo_kind kind, const void *method) {
+/* Comes before all other checks: without a size no member counts, so that they would report a missing function. */
+static sw_status registry_check_head(swo_kind kind, const void *method) {
+    static const char *const type[SWO_KINDS] = {"sw_estimator", "sw_rule", "sw_schedule", "sw_line_search",
+                                                "sw_average"};
     if (!method || !registry_name(method) || !*registry_name(method))
         return sw_fail(SW_ERR_ARGUMENT, "register: the %s has no name", swo_kind_names[kind]);
     if (*(const size_t *)method == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "register: %s %s: its size must be sizeof of its type", swo_kind_names[kind],
-                       registry_name(method));
+        return sw_fail(SW_ERR_ARGUMENT, "register: %s %s: its size is 0; it must be sizeof(%s)", swo_kind_names[kind],
+                       registry_name(method), type[kind]);
+    return SW_OK;
+}
+
+static sw_status registry_add(swo_kind kind, const void *method) {
     const void *list[SWO_METHODS];
     sw_status status = SW_OK;
     bool again = false;
@@ -181,58 +188,57 @@ static sw_status registry_check_update(const sw_rule *r) {
 }
 
 sw_status sw_rule_register(const sw_rule *r) {
-    if (r)
-        SW_TRY(registry_check_update(r));
-    for (int i = 0; r && r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
+    SW_TRY(registry_check_head(SWO_RULE, r));
+    SW_TRY(registry_check_update(r));
+    for (int i = 0; r->unit == SW_UNIT_ELEMENT && r->slots && r->slots[i].name; i++)
         if (r->slots[i].count || (r->slots[i].type && r->slots[i].start == SW_START_X))
             return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: count requires unit TENSOR or VECTOR",
                            r->slots[i].name, r->name);
-    for (int i = 0; r && r->unit != SW_UNIT_VECTOR && r->slots && r->slots[i].name; i++)
+    for (int i = 0; r->unit != SW_UNIT_VECTOR && r->slots && r->slots[i].name; i++)
         if (r->slots[i].valid_by_scalars)
             return sw_fail(SW_ERR_ARGUMENT, "register: slot %s of rule %s: valid_by_scalars requires unit VECTOR",
                            r->slots[i].name, r->name);
-    for (int i = 0; r && (r->measure || r->point) && r->slots && r->slots[i].name; i++)
+    for (int i = 0; (r->measure || r->point) && r->slots && r->slots[i].name; i++)
         if (r->slots[i]
                 .count) /* a stretch contains many parameters, and the offsets in such a slot differ from those in x */
             return sw_fail(SW_ERR_ARGUMENT,
                            "register: slot %s of rule %s: its count cannot be combined with measure and point, which "
                            "process many parameters per call; tensor processes one",
                            r->slots[i].name, r->name);
-    if (r && (r->sums < 0 || r->sums > SW_MAX_SUMS))
+    if (r->sums < 0 || r->sums > SW_MAX_SUMS)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %d sums; 0 to %d are possible", r->name, r->sums,
                        SW_MAX_SUMS);
-    if (r)
-        SW_TRY(registry_check_tables(SWO_RULE, r->name, r->options, r->slots, r->scalars));
+    SW_TRY(registry_check_tables(SWO_RULE, r->name, r->options, r->slots, r->scalars));
     return registry_add(SWO_RULE, r);
 }
 
 sw_status sw_estimator_register(const sw_estimator *e) {
-    if (e && !e->estimate && !(e->flags & SW_ESTIMATOR_WRAPPER))
+    SW_TRY(registry_check_head(SWO_ESTIMATOR, e));
+    if (!e->estimate && !(e->flags & SW_ESTIMATOR_WRAPPER))
         return sw_fail(SW_ERR_ARGUMENT, "register: estimator %s has no estimate", e->name);
-    if (e)
-        SW_TRY(registry_check_tables(SWO_ESTIMATOR, e->name, e->options, e->slots, e->scalars));
+    SW_TRY(registry_check_tables(SWO_ESTIMATOR, e->name, e->options, e->slots, e->scalars));
     return registry_add(SWO_ESTIMATOR, e);
 }
 
 sw_status sw_schedule_register(const sw_schedule *s) {
-    if (s && !s->factor)
+    SW_TRY(registry_check_head(SWO_SCHEDULE, s));
+    if (!s->factor)
         return sw_fail(SW_ERR_ARGUMENT, "register: schedule %s has no factor", s->name);
-    if (s)
-        SW_TRY(registry_check_tables(SWO_SCHEDULE, s->name, s->options, NULL, NULL));
+    SW_TRY(registry_check_tables(SWO_SCHEDULE, s->name, s->options, NULL, NULL));
     return registry_add(SWO_SCHEDULE, s);
 }
 
 sw_status sw_line_search_register(const sw_line_search *s) {
-    if (s && !s->search)
+    SW_TRY(registry_check_head(SWO_SEARCH, s));
+    if (!s->search)
         return sw_fail(SW_ERR_ARGUMENT, "register: line search %s has no search", s->name);
-    if (s)
-        SW_TRY(registry_check_tables(SWO_SEARCH, s->name, s->options, NULL, s->scalars));
+    SW_TRY(registry_check_tables(SWO_SEARCH, s->name, s->options, NULL, s->scalars));
     return registry_add(SWO_SEARCH, s);
 }
 
 sw_status sw_average_register(const sw_average *a) {
-    if (a)
-        SW_TRY(registry_check_tables(SWO_AVERAGE, a->name, a->options, a->slots, a->scalars));
+    SW_TRY(registry_check_head(SWO_AVERAGE, a));
+    SW_TRY(registry_check_tables(SWO_AVERAGE, a->name, a->options, a->slots, a->scalars));
     return registry_add(SWO_AVERAGE, a);
 }
 

@@ -257,6 +257,11 @@ static int64_t linear_rows(const sw_view *x) {
     return rows;
 }
 
+/* Whether samples that are reshaped to vectors have the length that the weight expects: [batch,28,28] for 784. */
+static bool linear_fits_if_flat(const sw_view *x, const sw_view *w) {
+    return x->rank > 2 && x->shape[0] > 0 && x->count / x->shape[0] == w->shape[1];
+}
+
 static sw_status linear_check_shapes(const sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     const int last = x->rank - 1;
@@ -269,7 +274,8 @@ static sw_status linear_check_shapes(const sw_call *c) {
                        "(%lld)%s",
                        sw_shape_text(x->rank, x->shape), sw_shape_text(2, w->shape), last, (long long)x->shape[last],
                        (long long)w->shape[1],
-                       x->rank > 2 ? " (flatten the input: sw_nn_flatten in a model, else sw_reshape?)" : "");
+                       linear_fits_if_flat(x, w) ? " (flatten the input: sw_nn_flatten in a model, else sw_reshape?)"
+                                                 : "");
     if (c->inputs == 3 && (c->in[2]->rank != 1 || c->in[2]->shape[0] != w->shape[0]))
         return sw_fail(SW_ERR_SHAPE, "linear: weight %s and bias %s; the bias must be [%lld]",
                        sw_shape_text(2, w->shape), sw_shape_text(c->in[2]->rank, c->in[2]->shape),

@@ -497,6 +497,9 @@ static void test_refuses_wrong_arguments(void **state) {
             "set from_height and from_width");
     const sw_augment_options six = {.size = sizeof six, .from_height = 4, .from_width = 6};
     refused(sw_augment(&v.source, &six), SW_ERR_SHAPE, "augment: a sample [20] cannot", "[4,6,1]");
+    const sw_augment_options rgb = {.size = sizeof rgb, .from_height = 2, .from_width = 5}; /* 2 channels are not set */
+    refused(sw_augment(&v.source, &rgb), SW_ERR_SHAPE, "augment: a sample [20] cannot be read as [2,5,1]",
+            "(set from_channels?)");
     const sw_augment_options huge = {
         .size = sizeof huge, .from_channels = INT64_MAX, .from_height = INT64_MAX, .from_width = INT64_MAX};
     refused(sw_augment(&v.source, &huge), SW_ERR_SHAPE, "augment: a sample [20] cannot", NULL);

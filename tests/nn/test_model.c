@@ -316,12 +316,13 @@ static void test_layer_cannot_contain_itself(void **state) {
 static void test_incomplete_layer_type_is_refused(void **state) {
     (void)state;
     static const sw_module_type no_forward = {.size = sizeof(sw_module_type), .name = "odd"},
-                                no_name = {.size = sizeof(sw_module_type), .forward = as_it_is};
-    const sw_module_type *const types[] = {NULL, &no_forward, &no_name};
+                                no_name = {.size = sizeof(sw_module_type), .forward = as_it_is},
+                                no_size = {.name = "odd", .forward = as_it_is};
+    const sw_module_type *const types[] = {NULL, &no_forward, &no_name, &no_size};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         sw_model *model = sw_model_new(SW_F32, 1);
         sw_module *layer = sw_module_new(model, types[i], 0);
-        expect_error(SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
+        expect_error(SW_ERR_ARGUMENT, "a layer needs a type with a size, a name and a forward function");
         assert_null(sw_model_build(model, layer));
         expect_error(SW_ERR_STATE, "model_build: creating a layer failed earlier");
         sw_model_free(model);

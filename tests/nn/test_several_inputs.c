@@ -273,7 +273,7 @@ static void test_layers_of_several_inputs_refuse_mistakes(void **state) {
             "compose: 0 inputs, of which 0 are optional; 1 to 16, one of them not optional, are possible");
     refused(all_optional, SW_ERR_ARGUMENT,
             "compose: 2 inputs, of which 2 are optional; 1 to 16, one of them not optional, are possible");
-    refused(no_forward_at_all, SW_ERR_ARGUMENT, "a layer needs a type with a name and a forward function");
+    refused(no_forward_at_all, SW_ERR_ARGUMENT, "a layer needs a type with a size, a name and a forward function");
     refused(silent_failure, SW_ERR_USER, "layer odd1: build returned status 11 without a message");
     refused(silent_inside, SW_ERR_SHAPE, "layer around1.odd1: its build function does not set the shape of the output");
 }

@@ -85,6 +85,10 @@ static void test_step_refuses_wrong_calls(void **state) {
     expect_error(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
     assert_int_equal(sw_optim_minimize(o, &other.f, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
+    f.f.params = NULL;
+    assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "objective: it or its parameters are NULL");
+    f.f.params = p;
     f.f.n = 0;
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "minimize: the objective has 0 samples");

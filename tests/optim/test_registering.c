@@ -42,6 +42,7 @@ static void test_incomplete_rule_is_not_registered(void **state) {
                          no_name = {.size = sizeof(sw_rule), .update = &no_kernels},
                          empty_name = {.size = sizeof(sw_rule), .name = "", .update = &no_kernels},
                          no_size = {.name = "no_size", .update = &no_kernels},
+                         no_size_vector = {.name = "no_size_vector", .unit = SW_UNIT_VECTOR},
                          sums = {.size = sizeof(sw_rule),
                                  .name = "sums",
                                  .update = &no_kernels,
@@ -63,7 +64,9 @@ static void test_incomplete_rule_is_not_registered(void **state) {
     assert_int_equal(sw_rule_register(NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: the rule has no name");
     assert_int_equal(sw_rule_register(&no_size), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "register: rule no_size: its size must be sizeof of its type");
+    expect_error(SW_ERR_ARGUMENT, "register: rule no_size: its size is 0; it must be sizeof(sw_rule)");
+    assert_int_equal(sw_rule_register(&no_size_vector), SW_ERR_ARGUMENT); /* it does not report a missing `vector` */
+    expect_error(SW_ERR_ARGUMENT, "register: rule no_size_vector: its size is 0; it must be sizeof(sw_rule)");
     assert_int_equal(sw_rule_register(&sums), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule sums has 9 sums; 0 to 8 are possible");
     assert_ptr_equal(sw_rule_find("kinds"), &kinds);
@@ -85,10 +88,13 @@ static void test_incomplete_methods_are_not_registered(void **state) {
                                            .name = "crowded",
                                            .scalars = many,
                                            .search = search_none};
+    static const sw_estimator no_size = {.name = "no_size"};
     static const sw_average ema = {.size = sizeof(sw_average), .name = "ema"};
     static const sw_rule heavy = {.size = sizeof(sw_rule), .name = "heavy", .scalars = many, .update = &no_kernels};
     assert_int_equal(sw_estimator_register(&lame), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: estimator lame has no estimate");
+    assert_int_equal(sw_estimator_register(&no_size), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "register: estimator no_size: its size is 0; it must be sizeof(sw_estimator)");
     assert_int_equal(sw_schedule_register(&flat), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: schedule flat has no factor");
     assert_int_equal(sw_line_search_register(&blind), SW_ERR_ARGUMENT);

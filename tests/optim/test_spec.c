@@ -327,7 +327,13 @@ static void test_null_and_unbuilt_params_are_refused(void **state) {
     p = sw_params_new(SW_F32, 1); /* nothing in it */
     assert_ok(sw_params_build(p));
     assert_null(sw_optim_new(p, "sgd"));
-    expect_error(SW_ERR_ARGUMENT, "rule: sgd has no parameters: earlier groups contain all of them");
+    expect_error(SW_ERR_ARGUMENT, "rule: sgd has no parameters: none was declared");
+    sw_params_free(p);
+    p = sw_params_new(SW_F32, 1);
+    sw_params_add(p, "mean", SW_SHAPE(2), &SW_OPTIONS(sw_param_options, .buffer = true));
+    assert_ok(sw_params_build(p));
+    assert_null(sw_optim_new(p, "sgd"));
+    expect_error(SW_ERR_ARGUMENT, "rule: sgd has no parameters: all of them are buffers");
     sw_params_free(p);
 }
 

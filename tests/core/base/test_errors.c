@@ -68,7 +68,9 @@ static void test_product_refuses_wrong_shapes(void **state) {
     expect_null(sw_linear(a, cube, none), SW_ERR_SHAPE,
                 "linear: input [2,3] and weight [2,3,4]; [batch,...,in] and [out,in] are needed");
     expect_null(sw_linear(cube, b, none), SW_ERR_SHAPE,
-                "linear: input [2,3,4] and weight [4,5]; axis 2 of the input (4) must equal axis 1 of the weight (5) "
+                "linear: input [2,3,4] and weight [4,5]; axis 2 of the input (4) must equal axis 1 of the weight (5)");
+    expect_null(sw_linear(cube, leaf(f, SW_SHAPE(4, 12)), none), SW_ERR_SHAPE,
+                "linear: input [2,3,4] and weight [4,12]; axis 2 of the input (4) must equal axis 1 of the weight (12) "
                 "(flatten the input: sw_nn_flatten in a model, else sw_reshape?)");
     expect_null(sw_linear(a, a, v), SW_ERR_SHAPE, "linear: weight [2,3] and bias [3]; the bias must be [2]");
     expect_null(sw_linear(a, a, leaf(f, SW_SHAPE(1, 2))), SW_ERR_SHAPE,

@@ -357,16 +357,16 @@ static void refused(const sw_optim_options *how, const char *message) {
 static void test_fista_refuses_wrong_combinations(void **state) {
     (void)state;
 #define REFUSED(message, ...) refused(&(sw_optim_options){.size = sizeof(sw_optim_options), __VA_ARGS__}, message)
-    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator minibatch are "
+    REFUSED("rule fista: errors of gradients accumulate in its steps, and the gradients of estimator minibatch are "
             "not exact; use estimator full, or another rule",
             .rule = "fista", .estimator = "minibatch");
-    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator saga are not "
+    REFUSED("rule fista: errors of gradients accumulate in its steps, and the gradients of estimator saga are not "
             "exact; use estimator full, or another rule",
             .rule = "fista", .estimator = "saga");
-    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator sam are not "
+    REFUSED("rule fista: errors of gradients accumulate in its steps, and the gradients of estimator sam are not "
             "exact; use estimator full, or another rule",
             .rule = "fista", .estimator = "sam of=full");
-    REFUSED("rule fista: its momentum accumulates errors of gradients, and the gradients of estimator svrg are not "
+    REFUSED("rule fista: errors of gradients accumulate in its steps, and the gradients of estimator svrg are not "
             "exact; use estimator full, or another rule",
             .estimator = "svrg", .rule = "role=bias: sgd; fista");
     REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction", .rule = "fista",
