@@ -55,7 +55,7 @@ typedef struct sw_image_folder_options {
     int64_t height, width;
     int channels;        /* 1 or 3; 0: 3 */
     bool flat;           /* x is one vector of height·width·channels numbers */
-    double scale, shift; /* as in sw_images_options (mnist.h) */
+    double scale, shift; /* a number is byte·scale + shift; both 0: 1/255 and 0, so that numbers lie in [0, 1] */
 } sw_image_folder_options;
 /* Makes a source from a folder that contains one folder per class. The classes are ordered by the bytes of their names,
  * and so are the pictures of a class, files that end in .png, .jpg or .jpeg (upper or lower case): sample 0 is the

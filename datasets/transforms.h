@@ -83,7 +83,7 @@ SW_API sw_source *sw_normalize(sw_source *source, const sw_normalize_options *op
 /* Options of sw_augment. */
 typedef struct sw_augment_options {
     size_t size;           /* sizeof(sw_augment_options) */
-    int64_t padding;       /* zeros added on each side, ≥ 0 */
+    int64_t padding;       /* zeros added on each side, ≥ 0; around sw_normalize, 0 is the mean */
     int64_t height, width; /* of the window; 0: that of the picture */
     bool flip;             /* exchange left and right with probability ½ */
     /* For samples that are vectors: their shape as pictures [height, width, channels], where channels 0 means 1; the

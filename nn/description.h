@@ -17,8 +17,9 @@
  *     sw_module_type_register(&scale_type);                        // once, before a file is read
  *
  * The library saves and restores the rest: the layers inside, names, ties, frozen layers and parameters, roles, the
- * shapes of the inputs, the element type and the seed. Settings of initial values are not saved, because they are functions: a
- * restored model has the values of the file, and sw_params_reinitialize gives it the default ones of its layers.
+ * shapes of the inputs, the element type and the seed. Settings of initial values are not saved, because they are
+ * functions: a restored model has the values of the file, and sw_params_reinitialize gives it the default ones of its
+ * layers.
  *
  * The text is JSON; the file has it as the text "network" of the archive (archive.h):
  *

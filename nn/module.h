@@ -83,7 +83,7 @@ struct sw_module {
     bool built;
     bool named;       /* by sw_module_set_name, or by the build; before that, `name` is the name of the type */
     bool settled;     /* its name is final */
-    bool frozen;      /* the last argument of sw_module_freeze */
+    bool frozen;      /* the last argument of sw_module_freeze, for this layer or for one around it */
     int number;       /* the number in its name, 0 if it has none */
     sw_param **param; /* the parameters of this layer, in the order of declaration */
     int params;

@@ -35,8 +35,8 @@ SW_API sw_model *sw_model_new(sw_dtype type, uint64_t seed);
 SW_API sw_model *sw_model_new_with_options(const sw_params_options *options);
 /* Frees the model with its layers, parameters and objectives. Accepts NULL. */
 SW_API void sw_model_free(sw_model *model);
-/* Sets the shape of one sample of the input, without the batch axis, before the build. It is required only if a layer takes its number of
- * inputs from its input (0), or a composed layer needs the shape. */
+/* Sets the shape of one sample of the input, without the batch axis, before the build. It is required only if a layer
+ * takes its number of inputs from its input (0), or a composed layer needs the shape. */
 SW_API sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *shape);
 /* The same for a root of several inputs (sw_forward_many): the shape of a sample of each of 1 to SW_MAX_INPUTS inputs.
  * A shape that is not known has rank -1. */
@@ -60,9 +60,9 @@ SW_API sw_status sw_model_load(sw_model *model, const char *path);
  *     sw_model *again = sw_model_new_from_file("net.safetensors");  // its root: sw_model_root(again)
  *
  * Names, ties, frozen layers and parameters, roles, element type and seed are those of the saved model. Settings of
- * initial values are not in the file: sw_params_reinitialize uses the default ones of the layers. A damaged or hostile file ends in an
- * error: a network that has more parameters than the file has numbers is refused before memory is allocated for them.
- * NULL after an error, also if a layer was not described, or its type is not registered (description.h). */
+ * initial values are not in the file: sw_params_reinitialize uses the default ones of the layers. A damaged or hostile
+ * file ends in an error: a network that has more parameters than the file has numbers is refused before memory is
+ * allocated for them. NULL after an error, also if a layer was not described, or its type is not registered (description.h). */
 SW_API sw_model *sw_model_new_from_file(const char *path);
 /* The description of a built model as text (JSON, see description.h), which the caller frees by sw_free. NULL and an
  * error that names the layer if one cannot be described: its type has no `save`, as that of a layer composed by a
@@ -200,7 +200,9 @@ SW_API sw_module *sw_module_child(const sw_module *module, int index);
 
 /* ---- Objectives and evaluation --------------------------------------------------------------- */
 
-/* A function that returns the mean loss of predictions for targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … */
+/* A function that returns the mean loss of predictions for targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … A
+ * custom one that ignores or weights rows states its weight (loss_mean.h); one that needs other data than predictions
+ * and targets is the `loss` of an objective that the program fills in (objective.h). */
 typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 
 /* The objective with f_i(x) = loss(model(x_i), y_i) over a data source. The model owns it, and returns the same

@@ -125,7 +125,8 @@ struct sw_estimator {
     const char *const *scalars;
     unsigned flags;
     /* Called once, before the first step with an objective; returns an error if the method cannot be used with this
-     * objective. May be NULL. */
+     * objective. It may write initial values to the scalars; those of a checkpoint, which is loaded later, replace them.
+     * May be NULL. */
     sw_status (*start)(sw_estimate *e);
     /* Chooses ids and count. NULL: the next batch of the sampler. */
     sw_status (*sample)(sw_estimate *e);

@@ -24,7 +24,8 @@ typedef enum sw_option_kind {
     SW_OPTION_CHOICE,   /* one of "a|b|c"; the value is its index from 0 */
     SW_OPTION_DURATION, /* steps ("500"; 0 or at least 1), a percentage of the run ("10%"), or epochs ("3ep"). The last
                          * two are converted to steps as in exact arithmetic: 7% of 100 steps is 7, 7% of 50 is 3.5 */
-    SW_OPTION_SPEC      /* the inner estimator of a wrapper; it must be the last option in the spec */
+    SW_OPTION_SPEC /* the inner estimator of a wrapper, "minibatch" by default. All of the text after it belongs to the
+                         * inner spec, so that it is the last option in a spec */
 } sw_option_kind;
 
 enum {

@@ -122,8 +122,9 @@ typedef struct sw_rule {
      * Its argument is that of `begin`, or that of `vector` for SW_UNIT_VECTOR, with x after the step and the gradient g
      * that the rule received; use sw_step_run to process elements. It may write scalars, and slots (within the bounds of
      * `reach`), but not x. If it fails, or if a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step
-     * may be partly done, as after a failed `commit` of an estimator. It must not return SW_SKIPPED. With `accepted`, estimators do not take many steps in one
-     * loop (sw_estimator.run), because such a loop calls no function of the rule. */
+     * may be partly done, as after a failed `commit` of an estimator. It must not return SW_SKIPPED. With `accepted`,
+     * estimators do not take many steps in one loop (sw_estimator.run), because such a loop calls no function of the
+     * rule. */
     sw_status (*accepted)(sw_step *step);
 
     /* Called once for each group after sw_optim_adopt_point has copied the point of evaluation, which an average or the
@@ -144,8 +145,8 @@ typedef struct sw_rule {
      *     x ← x + lr d
      * with the rule's option lr (1 if it has none), or with the factor that a line search chooses: set SW_RULE_LINEAR.
      * The slots are state, and are restored if the step is not taken. For this purpose every step copies x and the
-     * slots (except those with sw_slot.valid_by_scalars), so that `reach` is not needed and is not called. With SW_RULE_PENALTY, d is a direction for the gradient
-     * g + λx, which the function computes itself. It may write scalars. It must not return SW_SKIPPED. */
+     * slots (except those with sw_slot.valid_by_scalars), so that `reach` is not needed and is not called. With
+     * SW_RULE_PENALTY, d is a direction for the gradient g + λx, which the function computes itself. It may write scalars. It must not return SW_SKIPPED. */
     sw_status (*vector)(sw_step *step);
 } sw_rule;
 

@@ -27,7 +27,9 @@ extern "C" {
  *   - a loss that is composed of operations is the result of sw_loss_with_weight(loss, W) (ops.h);
  *   - an objective that is evaluated by `gradient` has the member `weight`, which returns W (objective.h).
  * A loss that is the sum Σ_i w_i l_i states SW_SUMMED. W is finite and not negative. If it is 0, no row counts: the value
- * of the part (which may be NaN) and its gradient are ignored as soon as another part has a weight. If W depends on
+ * of the part (which may be NaN) and its gradient are ignored as soon as another part has a weight. In a step in which no
+ * part has one, the value is NaN, and the gradient is what the loss gives: the NaN of 0/0 skips the step, and a loss that
+ * divides by 1 instead gives the gradient 0. If W depends on
  * random numbers (masked tokens), it must depend on those of the samples' ids and the draw.
  * Then sw_backward over several passes, sw_loss_mean, the functions of objective.h with any chunks and shards,
  * sw_model_evaluate and the estimators compute the same mean, up to rounding, however the samples are divided. A loss that

@@ -57,7 +57,13 @@ struct sw_op {
      * one, unless every parameter that forward used is frozen (on this tape, by sw_tape_freeze, or everywhere). A
      * forward that used none leaves that open: out needs a gradient. The vjp runs backward into the parameters itself
      * (sw_backward_from); sw_backward refuses it, as it refuses other operations, if these have changed since forward.
-     * Needs a vjp. */
+     * Without this flag such parameters do not train if no input needs a gradient. Needs a vjp.
+     *
+     * A segment: forward allocates a sw_mark by sw_call_save, sets it by sw_tape_mark, runs the layers with SW_RECORD off
+     * on sw_input of its input, copies their value to out, and rewinds. So that later layers do not draw the segment's
+     * random numbers again, it takes random_calls of a second mark before the rewind, and restores them afterwards by
+     * sw_tape_rewind_random. The vjp calls sw_call_grad, marks, calls sw_tape_rewind_random with the mark of forward,
+     * runs the layers again on a sw_variable, calls sw_backward_from, copies sw_grad, and rewinds. */
     SW_ADDED bool reads_params;
     /* Inputs may be f16 and bf16, for which the operation's kernels were compiled (SW_KERNEL_16_BIT in kernel.h).
      * Otherwise such an input is an error, and `shape` and `forward` are not called. Views always take them. */
