@@ -7,7 +7,8 @@
  *
  * Every f16 and bf16 is an f32, so that loading is exact. Storing rounds to the nearest number, and to the one whose
  * last bit is 0 if two are equally near; numbers beyond the largest become ±∞. A NaN stays a NaN with its sign; of its
- * payload the upper bits are kept. The functions have no branches, so that compilers can vectorize loops with them. */
+ * payload the upper bits are kept, and it becomes quiet, except when a bf16 is loaded. The functions have no branches,
+ * so that compilers can vectorize loops with them. */
 #ifndef SWALE_HALF_H
 #define SWALE_HALF_H
 
@@ -35,7 +36,7 @@ SW_HALF_INLINE float sw_f16_to_f32(uint16_t h) {
      * converted there, because a product of subnormal numbers would be 0 between sw_subnormals_flush and
      * sw_subnormals_restore. */
     const uint32_t normal = (rest << 13) + (112u << 23), small = sw_f32_bits((float)(int32_t)rest * 0x1p-24f);
-    const uint32_t special = (rest << 13) | 0x7F800000u;
+    const uint32_t special = (rest << 13) | (rest > 0x7C00u ? 0x7FC00000u : 0x7F800000u); /* NaN, ∞ */
     return sw_f32_from_bits(sign | (rest >= 0x7C00u ? special : rest >= 0x0400u ? normal : small));
 }
 

@@ -5,6 +5,7 @@
 #include "core/base/element.h"
 #include "core/kernels/dispatch.h"
 #include "core/kernels/axpy.h"
+#include "core/kernels/convert.h"
 
 #if SW_KERNEL_FIRST
 typedef struct vector_args {
@@ -112,15 +113,6 @@ static void SW_K(axpy_add_compensated_wide)(void *args, int64_t begin, int64_t e
     }
 }
 
-static void SW_K(axpy_narrow)(void *args, int64_t begin, int64_t end, double *sums) {
-    const vector_args *s = args;
-    const real *restrict x = s->x;
-    stored *restrict y = s->out;
-    (void)sums;
-    for (int64_t i = begin; i < end; i++)
-        SW_STORE(y, i, x[i]);
-}
-
 #endif
 
 #else /* ---- once ---- */
@@ -131,12 +123,11 @@ static const sw_kernels scale_kernels = SW_KERNEL_TABLE(axpy_scale),
                         axpy_compensated_kernels = {SW_KERNEL_ROW(axpy_add_compensated, f32)},
                         close_compensated_kernels = {SW_KERNEL_ROW(axpy_close_compensated, f32)};
 
-/* From 16 bits to f32, by the type that is read; and the other way, by the type that is written. */
+/* From 16 bits to f32, by the type that is read. */
 #define HALF_TABLE(name) \
     { [SW_F16] = SW_KERNEL_ROW(name, f16), [SW_BF16] = SW_KERNEL_ROW(name, bf16) }
 static const sw_kernels scale_wide_kernels = HALF_TABLE(axpy_scale_wide), axpy_wide_kernels = HALF_TABLE(axpy_add_wide),
-                        axpy_compensated_wide_kernels = HALF_TABLE(axpy_add_compensated_wide),
-                        narrow_kernels = HALF_TABLE(axpy_narrow);
+                        axpy_compensated_wide_kernels = HALF_TABLE(axpy_add_compensated_wide);
 
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store) {
     if (store && a == 1) {
@@ -157,6 +148,10 @@ void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool s
 }
 
 void swi_axpy_wide(sw_dtype type, int64_t n, double a, const void *x, float *y, bool store) {
+    if (store && a == 1) {
+        swi_convert_from_half(type, n, x, y);
+        return;
+    }
     vector_args args = {.x = x, .out = y, .factor = a};
     swi_run(store ? &scale_wide_kernels : &axpy_wide_kernels, type, &args, n);
 }
@@ -172,8 +167,7 @@ void swi_close_compensated(int64_t n, double a, float *y, const float *low) {
 }
 
 void swi_narrow(sw_dtype type, int64_t n, const float *x, void *y) {
-    vector_args args = {.x = x, .out = y};
-    swi_run(&narrow_kernels, type, &args, n);
+    swi_convert_to_half(type, n, x, y);
 }
 
 #endif

@@ -15,8 +15,6 @@
 #define WIDE_avx2 1
 #define WIDE_avx512 2
 #define WIDE_LEVEL WIDE_NUMBER(SW_KERNEL_LEVEL)
-#define WIDE_f16 1 /* f32, f64 and bf16 are not defined, which counts as 0 */
-#define WIDE_IS_F16 WIDE_NUMBER(SW_KERNEL_TYPE)
 
 /* With constant bounds, so that the sums are in registers. */
 #if defined(__clang__)
@@ -29,31 +27,7 @@
 
 /* ---- Panels, by the type of the operand ---- */
 
-#if SW_KERNEL_AVX512 && SW_KERNEL_HALF
-
-/* As SW_LOAD, but a signaling NaN of f16 becomes quiet, which no product shows; and as SW_STORE. */
-#if WIDE_IS_F16
-SW_K_INLINE __m512 SW_K(wide_load)(__m256i x) {
-    return _mm512_cvtph_ps(x);
-}
-SW_K_INLINE __m256i SW_K(wide_narrow)(__m512 x) {
-    return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-#else
-SW_K_INLINE __m512 SW_K(wide_load)(__m256i x) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
-}
-SW_K_INLINE __m256i SW_K(wide_narrow)(__m512 x) { /* sw_bf16_from_f32 */
-    const __m512i u = _mm512_castps_si512(x), upper = _mm512_srli_epi32(u, 16);
-    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
-    const __m512i nearest = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd);
-    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(
-        _mm512_mask_or_epi32(_mm512_srli_epi32(nearest, 16), nan, upper, _mm512_set1_epi32(0x40)));
-}
-#endif
-
-#endif
+#include "core/kernels/half_vectors.h"
 
 #if SW_KERNEL_F32
 
@@ -82,7 +56,7 @@ SW_K_INLINE void SW_K(wide_group)(const stored *restrict from, int64_t count, fl
     const __mmask16 mask = (__mmask16)((1u << count) - 1);
 #if SW_KERNEL_HALF
     const __m256i x = _mm256_maskz_loadu_epi16(mask, from);
-    _mm512_storeu_ps(to, SW_K(wide_load)(x));
+    _mm512_storeu_ps(to, SW_K(half_load16)(x));
 #else
     _mm512_storeu_ps(to, _mm512_maskz_loadu_ps(mask, from));
 #endif
@@ -156,8 +130,8 @@ static void SW_K(wide_output)(const float *sums, int64_t count, float alpha, flo
         const __mmask16 mask = (__mmask16)(count - j < SWI_GROUP ? (1u << (count - j)) - 1 : 0xFFFF);
         __m512 x = _mm512_mul_ps(by, _mm512_maskz_loadu_ps(mask, sums + j));
         if (beta != 0)
-            x = _mm512_add_ps(x, _mm512_mul_ps(old_by, SW_K(wide_load)(_mm256_maskz_loadu_epi16(mask, out + j))));
-        _mm256_mask_storeu_epi16(out + j, mask, SW_K(wide_narrow)(x));
+            x = _mm512_add_ps(x, _mm512_mul_ps(old_by, SW_K(half_load16)(_mm256_maskz_loadu_epi16(mask, out + j))));
+        _mm256_mask_storeu_epi16(out + j, mask, SW_K(half_store16)(x));
     }
 #else
     if (beta == 0)

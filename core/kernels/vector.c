@@ -3,7 +3,7 @@
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>
 
-#include "core/kernels/axpy.h"
+#include "core/kernels/convert.h"
 
 #if SW_KERNEL_FIRST
 enum { WIDE = 2 * SW_LANES };
@@ -155,9 +155,9 @@ void sw_vector_convert(sw_dtype from_type, int64_t n, const void *from, sw_dtype
         if (n > 0)
             memcpy(to, from, (size_t)n * sw_dtype_size(to_type));
     } else if (from_half && to_type == SW_F32) {
-        swi_axpy_wide(from_type, n, 1, from, to, true);
+        swi_convert_from_half(from_type, n, from, to);
     } else if (to_half && from_type == SW_F32) {
-        swi_narrow(to_type, n, from, to);
+        swi_convert_to_half(to_type, n, from, to);
     } else {
         for (int64_t i = 0; i < n; i++)
             sw_store_element(to_type, to, i, sw_load_element(from_type, from, i));
