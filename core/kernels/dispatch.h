@@ -29,8 +29,8 @@ enum {
 int swi_cpu_instructions(void);     /* a sum of those of this processor, independent of SW_CPU */
 extern atomic_int swi_instructions; /* of those in use; valid after the first call of sw_cpu_level */
 static inline bool swi_cpu_has(int instruction) {
-    const int level = swi_cpu_level();
-    atomic_thread_fence(memory_order_acquire);
+    int level = atomic_load_explicit(&swi_level, memory_order_acquire);
+    level = level >= 0 ? level : sw_cpu_level();
     return level >= instruction && (atomic_load_explicit(&swi_instructions, memory_order_relaxed) & instruction);
 }
 /* As sw_kernel_run. Below SW_SERIAL elements it calls the kernel directly. */

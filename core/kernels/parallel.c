@@ -72,7 +72,7 @@ static int level_detect(void) {
 }
 
 int sw_cpu_level(void) {
-    int level = atomic_load_explicit(&swi_level, memory_order_relaxed);
+    int level = atomic_load_explicit(&swi_level, memory_order_acquire);
     if (level < 0) {
         level = level_detect(); /* two simultaneous calls give the same result */
         atomic_store_explicit(&swi_level, level, memory_order_release);
