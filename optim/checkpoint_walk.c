@@ -223,12 +223,13 @@ static sw_status walk_average(swo_walk *v, sw_optim *o) {
     return SW_OK;
 }
 
-/* Whether the program has written to x since the last step that was taken: rules of unit VECTOR then forget what they
- * remember of x and g, and a resumed run must do the same. Other rules do not read it. */
+/* Whether the program has written to x since the last step that was taken: rules of unit VECTOR and estimators then forget
+ * what they remember of x and g, and a resumed run must do the same. Without such rules, a file has it only if it is
+ * so. */
 static sw_status walk_x_written(swo_walk *v, sw_optim *o) {
     static const double none = 0;
-    double written = o->x_written != 0 || (o->steps > 0 && o->seen != sw_params_version(o->params));
-    bool any = false;
+    double written = o->steps > 0 && swo_x_is_written(o);
+    bool any = v->in || written != 0;
     for (int i = 0; i < o->groups; i++)
         any |= o->group[i].rule->unit == SW_UNIT_VECTOR;
     return any ? walk_number(v, v->out ? &written : &o->x_written, &none, "optim.x_written") : SW_OK;

@@ -104,6 +104,7 @@ struct sw_optim {
     size_t workspace_bytes;
     bool rules_point;
     bool rules_parts, rules_accepted; /* a rule has these hooks */
+    const void *hook_gradient;        /* [dim] of g_type, for sw_step_run in the hook that is running; or NULL */
     /* step size */
     swo_schedule schedule[SWO_SCHEDULES];
     int schedules;
@@ -163,6 +164,12 @@ struct sw_optim {
 /* Bytes of an element of x. */
 static inline size_t swo_size(const sw_optim *o) {
     return sw_dtype_size(o->type);
+}
+
+/* Whether x is not the one that the last step that was taken has left: the program has written to it. Also in the first
+ * step. */
+static inline bool swo_x_is_written(const sw_optim *o) {
+    return o->steps == 0 || o->x_written != 0 || o->seen != sw_params_version(o->params);
 }
 
 /* Element `offset` of x. */

@@ -24,15 +24,16 @@ sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
                        "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
     sw_optim *o = group->optim;
     const bool tensors = group->rule->unit == SW_UNIT_TENSOR;
-    const sw_dtype type = step->g && sw_kernels_take(kernels, o->g_type) ? o->g_type : o->type;
+    const void *g = step->g ? o->hook_gradient : NULL;
+    const sw_dtype type = g && sw_kernels_take(kernels, o->g_type) ? o->g_type : o->type;
     for (int k = 0; k < (tensors ? group->params : group->stretches); k++) {
         sw_step s;
         if (tensors && group->param[k]->frozen)
             continue;
         if (tensors)
-            swo_param_step(o, group, k, step->g, &s);
+            swo_param_step(o, group, k, g, &s);
         else
-            swo_stretch_step(o, group, &group->stretch[k], step->g, &s);
+            swo_stretch_step(o, group, &group->stretch[k], g, &s);
         s.step = step->step;
         sw_kernel_run(kernels, type, &s, s.count);
     }
@@ -72,6 +73,7 @@ static sw_status hooks_call(sw_optim *o, swo_group *group, sw_status (*hook)(sw_
         swo_group_step(o, group, g, &s);
     s.step = step;
     s.group = group;
+    o->hook_gradient = g;
     const unsigned mode = sw_subnormals_flush(); /* as in the step */
     const sw_status status = hook(&s);
     sw_subnormals_restore(mode);

@@ -29,7 +29,7 @@ static sw_status step_sample(sw_optim *o, swo_estimate *e) {
     s->step = o->steps + 1;
     s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
     s->draws = o->draws;
-    s->x_written = o->seen != sw_params_version(o->params);
+    s->x_written = swo_x_is_written(o);
     s->value = s->weight = e->norm = NAN;
     if (e->inner)
         s->lr = NAN; /* that of the inner estimator, which may change from step to step */

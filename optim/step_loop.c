@@ -97,7 +97,7 @@ sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user,
         return SW_OK;
     swo_estimate *e = o->estimate;
     SW_TRY(swo_options_in_steps(o, e->e.method->name, e->e.method->options, &e->values, 0, e->resolved));
-    if (o->seen != sw_params_version(o->params))
+    if (swo_x_is_written(o))
         swo_estimator_reset_converged(o);
     swo_x_low(o);                           /* sets it to 0 if the program has written to x */
     const bool flushes = o->type == SW_F64; /* in f32, glm_loop.c does this for each update of x */
@@ -106,7 +106,7 @@ sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user,
         loop.run.mean = o->average_slot[0];
         loop.run.mean_low = o->average_slot[1];
     }
-    e->e.x_written = o->seen != sw_params_version(o->params);
+    e->e.x_written = swo_x_is_written(o);
     sw_status status = e->e.method->run(&e->e, &loop.run);
     *done = loop.run.done;
     if (flushes)
@@ -115,6 +115,7 @@ sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user,
         o->skipped_in_a_row = 0;
         sw_params_mark_changed(o->params);
         o->seen = sw_params_version(o->params);
+        o->x_written = 0;
         swo_bounds_forget(o);
         o->norm = NAN;
     }

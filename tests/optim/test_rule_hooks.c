@@ -150,6 +150,26 @@ static const sw_rule vector_writer = {.size = sizeof(sw_rule),
                                       .accepted = vector_accepted,
                                       .adopted = vector_adopted};
 
+/* A rule for whole vectors whose hooks process elements: g, and x without a gradient. */
+static void elements_kernel(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        vec_set(s->type, s->slot[0], i, vec_get(s->type, s->g ? s->g : s->x, i));
+}
+static const sw_kernels elements_kernels = ALL_LEVELS(elements_kernel);
+static sw_status elements_hook(sw_step *s) {
+    return sw_step_run(s, &elements_kernels);
+}
+static const sw_rule vector_elements = {.size = sizeof(sw_rule),
+                                        .name = "vector_elements",
+                                        .options = lr_options,
+                                        .slots = seen_slots,
+                                        .unit = SW_UNIT_VECTOR,
+                                        .vector = vector_direction,
+                                        .accepted = elements_hook,
+                                        .adopted = elements_hook};
+
 /* Its hook reads what the last step had: an option that a schedule scales, and a coefficient. */
 static double last_option, last_coefficient;
 static bool last_begin_skips;
@@ -233,8 +253,8 @@ static int register_all(void **state) {
     counting.adopted = hook_adopted;
     return sw_rule_register(&counting) || sw_rule_register(&writer) || sw_rule_register(&tensor_writer) ||
            sw_rule_register(&vector_writer) || sw_rule_register(&hasty) || sw_rule_register(&last_step) ||
-           sw_rule_register(&careless) || sw_estimator_register(&late) || sw_average_register(&refusing) ||
-           sw_line_search_register(&trials);
+           sw_rule_register(&vector_elements) || sw_rule_register(&careless) || sw_estimator_register(&late) ||
+           sw_average_register(&refusing) || sw_line_search_register(&trials);
 }
 
 static int set_up(void **state) {
@@ -532,6 +552,33 @@ static void test_hooks_of_unit_vector_see_all_parameters(void **state) {
         }
 }
 
+/* sw_step_run finds the elements of x and g wherever the group is, although the hook sees vectors without gaps. */
+static void test_hooks_of_unit_vector_process_elements(void **state) {
+    (void)state;
+    static const char *const rules[] = {"vector_elements", "name=b: vector_elements; sgd",
+                                        "name=c: vector_elements; sgd", "name=b: sgd; vector_elements"};
+    for (int k = 0; k < 4; k++)
+        for (int frozen = -1; frozen < 3; frozen++) {
+            sw_params *p = small_params(SW_F64);
+            sw_optim *o = NEW_OPTIM(p, .rule = rules[k], .average = "ema decay=0.5");
+            if (frozen >= 0)
+                sw_param_freeze(sw_params_at(p, frozen), true);
+            for (int pass = 0; pass < 2; pass++) {
+                assert_ok(pass ? sw_optim_adopt_point(o) : step_with(o, p, some_gradient));
+                for (int i = 0; i < 3; i++) {
+                    const sw_param *param = sw_params_at(p, i);
+                    const sw_array slot = sw_optim_param_slot(o, param, "seen"), x = sw_param_value(param);
+                    for (int64_t j = 0; slot.data && j < param->count; j++)
+                        assert_true(test_get(&slot, j) == (i == frozen ? 0
+                                                           : pass      ? test_get(&x, j)
+                                                                       : some_gradient[param->offset + j]));
+                }
+            }
+            sw_optim_free(o);
+            sw_params_free(p);
+        }
+}
+
 /* The whole step of a line search along the direction, and nothing for a search that gives up. */
 static void test_accepted_of_unit_vector_follows_a_line_search(void **state) {
     (void)state;
@@ -764,21 +811,14 @@ static void test_failing_allocations_of_adopt_are_errors(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_accepted_is_called_under_every_estimator),
-        TEST(test_accepted_needs_single_steps),
-        TEST(test_accepted_is_called_after_steps_by_hand),
-        TEST(test_accepted_is_called_for_each_group),
-        TEST(test_accepted_is_not_called_for_steps_not_kept),
-        TEST(test_accepted_is_not_called_for_refused_steps),
-        TEST(test_accepted_is_called_once_for_a_line_search),
-        TEST(test_accepted_sees_the_new_x),
-        TEST(test_hooks_of_unit_vector_see_all_parameters),
-        TEST(test_accepted_of_unit_vector_follows_a_line_search),
-        TEST(test_failing_accepted_has_a_message),
-        TEST(test_adopted_is_called_when_the_point_becomes_x),
-        TEST(test_failing_adopted_changes_nothing),
-        TEST(test_adopted_leaves_out_what_was_frozen_since),
-        TEST(test_adopted_reads_the_last_step),
+        TEST(test_accepted_is_called_under_every_estimator),      TEST(test_accepted_needs_single_steps),
+        TEST(test_accepted_is_called_after_steps_by_hand),        TEST(test_accepted_is_called_for_each_group),
+        TEST(test_accepted_is_not_called_for_steps_not_kept),     TEST(test_accepted_is_not_called_for_refused_steps),
+        TEST(test_accepted_is_called_once_for_a_line_search),     TEST(test_accepted_sees_the_new_x),
+        TEST(test_hooks_of_unit_vector_see_all_parameters),       TEST(test_hooks_of_unit_vector_process_elements),
+        TEST(test_accepted_of_unit_vector_follows_a_line_search), TEST(test_failing_accepted_has_a_message),
+        TEST(test_adopted_is_called_when_the_point_becomes_x),    TEST(test_failing_adopted_changes_nothing),
+        TEST(test_adopted_leaves_out_what_was_frozen_since),      TEST(test_adopted_reads_the_last_step),
         TEST(test_failing_allocations_of_adopt_are_errors),
     };
     return cmocka_run_group_tests_name("rule_hooks", tests, register_all, NULL);

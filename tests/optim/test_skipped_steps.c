@@ -284,6 +284,55 @@ static void test_skipped_step_leaves_the_point(void **state) {
         }
 }
 
+/* x_written stays true until a step is taken, also after a skipped one and in a resumed run: else an estimator would
+ * keep what it knows of the old x. */
+static bool told_written;
+static sw_status told_estimate(sw_estimate *e, const void *x, void *g) {
+    told_written = e->x_written;
+    return plain_estimate(e, x, g);
+}
+static const sw_estimator told = {.size = sizeof(sw_estimator), .name = "told", .estimate = told_estimate};
+
+static void expect_written(sw_optim *o, const constant_problem *f, sw_status status, bool written) {
+    told_written = !written;
+    assert_int_equal(sw_optim_minimize(o, &f->f, NULL), status);
+    assert_true(told_written == written);
+}
+
+static void test_estimator_is_told_of_a_written_x_until_a_step(void **state) {
+    (void)state;
+    assert_ok(sw_estimator_register(&told));
+    assert_ok(sw_rule_register(&pointing));
+    for (int resumed = 0; resumed < 2; resumed++) {
+        sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
+        constant_problem f, h;
+        constant_problem_init(&f, p, 4, 1, 0.5);
+        constant_problem_init(&h, q, 4, 1, 0.5);
+        sw_optim *o = NEW_OPTIM(p, .rule = "pointing", .estimator = "told"),
+                 *other = NEW_OPTIM(q, .rule = "pointing", .estimator = "told");
+        expect_written(o, &f, SW_OK, true); /* nothing is known of the first x */
+        expect_written(o, &f, SW_OK, false);
+        sw_params_mark_changed(p);
+        skip_decide = true;
+        expect_written(o, &f, SW_SKIPPED, true);
+        expect_written(o, &f, SW_SKIPPED, true);
+        skip_decide = false;
+        if (resumed) {
+            sw_archive *a = sw_archive_new();
+            assert_ok(sw_optim_bind(other, &h.f));
+            assert_ok(sw_optim_pack(o, a));
+            assert_ok(sw_optim_unpack(other, a));
+            sw_archive_free(a);
+        }
+        expect_written(resumed ? other : o, resumed ? &h : &f, SW_OK, true);
+        expect_written(resumed ? other : o, resumed ? &h : &f, SW_OK, false);
+        sw_optim_free(o);
+        sw_optim_free(other);
+        sw_params_free(p);
+        sw_params_free(q);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, spies_setup, test_clear)
     const struct CMUnitTest tests[] = {
@@ -294,6 +343,7 @@ int main(void) {
         TEST(test_nonfinite_combined_gradient_skips_the_step),
         TEST(test_skipped_step_reports_its_value),
         TEST(test_skipped_step_leaves_the_point),
+        TEST(test_estimator_is_told_of_a_written_x_until_a_step),
     };
     return cmocka_run_group_tests_name("skipped_steps", tests, register_methods, NULL);
 }
