@@ -17,15 +17,9 @@
 
 /* ---- Elements, for functions that see a group as a whole ---- */
 
-sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
-    swo_group *group = step ? step->group : NULL;
-    if (!group || !kernels)
-        return sw_fail(SW_ERR_STATE,
-                       "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
-    sw_optim *o = group->optim;
+/* With the gradient g, in o->g_type, which the kernels take; NULL: none. */
+static void hooks_run(sw_optim *o, swo_group *group, const sw_step *step, const sw_kernels *kernels, const void *g) {
     const bool tensors = group->rule->unit == SW_UNIT_TENSOR;
-    const void *g = step->g ? o->hook_gradient : NULL;
-    const sw_dtype type = g && sw_kernels_take(kernels, o->g_type) ? o->g_type : o->type;
     for (int k = 0; k < (tensors ? group->params : group->stretches); k++) {
         sw_step s;
         if (tensors && group->param[k]->frozen)
@@ -35,8 +29,28 @@ sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
         else
             swo_stretch_step(o, group, &group->stretch[k], g, &s);
         s.step = step->step;
-        sw_kernel_run(kernels, type, &s, s.count);
+        sw_kernel_run(kernels, g ? o->g_type : o->type, &s, s.count);
     }
+}
+
+sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
+    swo_group *group = step ? step->group : NULL;
+    if (!group || !kernels)
+        return sw_fail(SW_ERR_STATE,
+                       "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
+    sw_optim *o = group->optim;
+    const void *g = step->g ? o->hook_gradient : NULL;
+    const sw_dtype stored = o->g_type;
+    if (g && !sw_kernels_take(kernels, stored)) { /* the rule reads g of 16 bits, and these kernels do not */
+        void *wide = swo_wide_gradient(o);
+        if (!wide)
+            return SW_ERR_MEMORY;
+        sw_vector_convert(stored, o->dim, g, o->type, wide);
+        g = wide;
+        o->g_type = o->type;
+    }
+    hooks_run(o, group, step, kernels, g);
+    o->g_type = stored;
     return SW_OK;
 }
 

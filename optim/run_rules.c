@@ -62,6 +62,12 @@ bool swo_rules_read(const sw_optim *o, sw_dtype type) {
     return true;
 }
 
+void *swo_wide_gradient(sw_optim *o) {
+    if (!o->wide_gradient)
+        o->wide_gradient = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, o->dim, swo_size(o));
+    return o->wide_gradient;
+}
+
 static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g) {
     const sw_rule *rule = group->rule;
     if (rule->unit == SW_UNIT_VECTOR) {

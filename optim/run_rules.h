@@ -8,6 +8,8 @@
 sw_status swo_run_rules(sw_optim *o, const void *g);
 /* Whether all rules read gradients of a type. */
 bool swo_rules_read(const sw_optim *o, sw_dtype type);
+/* The vector for a gradient in the type of x, if the block has another type. NULL after an error. */
+void *swo_wide_gradient(sw_optim *o);
 /* Only scalars that the table names are saved. Writing to others is an error. */
 sw_status swo_rules_check_scalars(const swo_group *group);
 

@@ -98,12 +98,6 @@ static sw_status step_skipped(sw_optim *o) {
 
 /* ---- From the final gradient on ---- */
 
-static void *step_wide_gradient(sw_optim *o) {
-    if (!o->wide_gradient)
-        o->wide_gradient = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, o->dim, swo_size(o));
-    return o->wide_gradient;
-}
-
 /* The gradient that a step of a hand-written loop starts from: the block, if the rules read its type, else a copy in
  * the type of x. NULL and an error. */
 static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
@@ -111,7 +105,7 @@ static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
     o->g_type = sw_gradient_type(gradient);
     if (o->g_type == o->type || swo_rules_read(o, o->g_type))
         return g;
-    void *wide = step_wide_gradient(o);
+    void *wide = swo_wide_gradient(o);
     o->g_type = o->type;
     if (wide)
         sw_vector_convert(sw_gradient_type(gradient), o->dim, g, o->type, wide);
@@ -121,7 +115,7 @@ static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
 /* The gradient that an estimator writes, in the type of x. NULL and an error. */
 static void *step_gradient_of_estimator(sw_optim *o, sw_gradient *gradient) {
     o->g_type = o->type;
-    return sw_gradient_type(gradient) == o->type ? sw_gradient_data(gradient) : step_wide_gradient(o);
+    return sw_gradient_type(gradient) == o->type ? sw_gradient_data(gradient) : swo_wide_gradient(o);
 }
 
 /* g ← g·clip/‖g‖. For a very large g, or a small clip, the norm may overflow or the factor underflow: g is first

@@ -244,8 +244,52 @@ static void test_vector_rules_get_the_gradient_in_the_type_of_x(void **state) {
     free(x);
 }
 
+/* The hook of a rule that reads 16 bits runs a kernel that does not: it gets g in the type of x, and the hook itself
+ * still the stored one. */
+static float hook_gradient[WIDE_DIM];
+static void hook_kernel(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    (void)sums;
+    assert_int_equal(s->count, WIDE_DIM); /* one stretch */
+    for (int64_t i = begin; i < end; i++)
+        hook_gradient[i] = s->g_type == SW_F32 ? ((const float *)s->g)[i] : NAN;
+}
+static const sw_kernels hook_kernels = {{hook_kernel, hook_kernel, hook_kernel},
+                                        {hook_kernel, hook_kernel, hook_kernel}};
+static sw_dtype hook_type;
+static sw_status hook_accepted(sw_step *s) {
+    SW_TRY(sw_step_run(s, &hook_kernels));
+    hook_type = s->g_type;
+    return SW_OK;
+}
+
+static void test_kernels_of_hooks_get_a_gradient_that_they_read(void **state) {
+    (void)state;
+    static sw_rule copy;
+    copy = copy_lion;
+    copy.name = "hooked_lion";
+    copy.accepted = hook_accepted;
+    assert_ok(sw_rule_register(&copy));
+    for (int k = 0; k < 2; k++) {
+        sw_params *p = wide_params(halves[k]);
+        sw_optim *optim = NEW_OPTIM(p, .rule = "hooked_lion");
+        for (int step = 1; step <= 2; step++) {
+            write_gradient(p, halves[k], step);
+            memset(hook_gradient, 0, sizeof hook_gradient);
+            assert_ok(sw_optim_step(optim));
+            assert_int_equal(hook_type, halves[k]);
+            for (int64_t i = 0; i < WIDE_DIM; i++)
+                assert_true((double)hook_gradient[i] ==
+                            sw_load_element(halves[k], sw_gradient_data(sw_params_gradient(p)), i));
+        }
+        sw_optim_free(optim);
+        sw_params_free(p);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rules_read_stored_gradients),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernels_of_hooks_get_a_gradient_that_they_read),
+                                       cmocka_unit_test(test_rules_read_stored_gradients),
                                        cmocka_unit_test(test_clip_and_frozen_parameters),
                                        cmocka_unit_test(test_infinite_stored_gradient_is_skipped),
                                        cmocka_unit_test(test_estimators_compute_in_the_type_of_x),
