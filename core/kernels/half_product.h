@@ -23,8 +23,8 @@ enum {
     SWI_MICRO_ROWS = 12,  /* rows of C that are computed at a time; an even number */
     SWI_GROUP = 16,       /* columns of one vector of AVX-512 */
     SWI_STRIP = 2 * SWI_GROUP,
-    /* From one row of A to the next, in panels of floats and of pairs. No powers of 2, so that the rows lie in different
-     * sets of the cache. */
+    /* From one row of A to the next, in panels of floats and of pairs. No powers of 2, so that the rows lie in
+     * different sets of the cache. */
     SWI_WIDE_STEP = SWI_PART + SWI_GROUP,
     SWI_PAIR_STEP = SWI_PART / 2 + SWI_GROUP,
     SWI_A_BYTES = SWI_GROUP * SWI_PART * 4, /* of a panel of A, in either form */

@@ -1,6 +1,9 @@
-/* The transposition of a block of 16 × 16 elements of 32 bits, for AVX-512. Include it on x86-64 only. */
+/* The transposition of blocks of elements of 32 bits: 16 × 16 for AVX-512, 8 × 8 for AVX2. Include it on x86-64 only.
+ * */
 #ifndef SWALE_KERNELS_HALF_TRANSPOSE_H
 #define SWALE_KERNELS_HALF_TRANSPOSE_H
+
+#include "core/kernels/half_product.h"
 
 #include <immintrin.h>
 
@@ -40,6 +43,25 @@ static inline __attribute__((always_inline, target("avx512f"))) void swi_half_tr
     }
     for (int i = 0; i < 16; i++)
         r[i] = t[i];
+}
+
+/* Rows of `from` are SWI_GROUP apart, those of `to` SWI_STRIP. */
+static inline __attribute__((always_inline, target("avx2"))) void swi_half_transpose8(const float *from, float *to) {
+    __m256 r[8];
+    for (int i = 0; i < 8; i += 2) {
+        const __m256 even = _mm256_loadu_ps(from + i * SWI_GROUP), odd = _mm256_loadu_ps(from + (i + 1) * SWI_GROUP);
+        r[i] = _mm256_unpacklo_ps(even, odd);
+        r[i + 1] = _mm256_unpackhi_ps(even, odd);
+    }
+    for (int half = 0; half < 2; half++)
+        for (int j = 0; j < 2; j++) { /* columns 2 half + j and 4 + 2 half + j, of the first and the last four rows */
+            const __m256 a = r[half], b = r[2 + half], c = r[4 + half], d = r[6 + half];
+            const __m256 first = j ? _mm256_shuffle_ps(a, b, 0xEE) : _mm256_shuffle_ps(a, b, 0x44),
+                         last = j ? _mm256_shuffle_ps(c, d, 0xEE) : _mm256_shuffle_ps(c, d, 0x44);
+            float *column = to + (2 * half + j) * SWI_STRIP;
+            _mm256_storeu_ps(column, _mm256_permute2f128_ps(first, last, 0x20));
+            _mm256_storeu_ps(column + 4 * SWI_STRIP, _mm256_permute2f128_ps(first, last, 0x31));
+        }
 }
 
 #endif

@@ -50,3 +50,12 @@ SW_K_INLINE __m512i SW_K(half_store32)(__m512 low, __m512 high) {
 #undef HALF_PASS_JOIN
 #undef HALF_PASS
 #endif
+
+#if defined(HALF_F16C) /* in the pass of half_wide.c for F16C */
+SW_K_INLINE __m256 SW_K(half_load8)(const uint16_t *from) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from));
+}
+SW_K_INLINE void SW_K(half_store8)(uint16_t *to, __m256 x) {
+    _mm_storeu_si128((__m128i *)(void *)to, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+#endif

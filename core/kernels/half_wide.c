@@ -14,6 +14,7 @@
 #define WIDE_baseline 0
 #define WIDE_avx2 1
 #define WIDE_avx512 2
+#define WIDE_f16c 1 /* avx2 with F16C */
 #define WIDE_LEVEL WIDE_NUMBER(SW_KERNEL_LEVEL)
 
 /* With constant bounds, so that the sums are in registers. */
@@ -25,125 +26,7 @@
 
 #if SW_KERNEL_PASS
 
-/* ---- Panels, by the type of the operand ---- */
-
-#include "core/kernels/half_vectors.h"
-
-#if SW_KERNEL_F32
-
-/* The first `lines` columns of a block, SWI_STRIP apart. */
-SW_K_INLINE void SW_K(wide_transpose)(float block[SWI_GROUP][SWI_GROUP], int64_t lines, float *restrict to) {
-#if SW_KERNEL_AVX512
-    __m512i r[SWI_GROUP];
-    WIDE_UNROLL
-    for (int i = 0; i < SWI_GROUP; i++)
-        r[i] = _mm512_load_si512(block[i]);
-    swi_half_transpose(r);
-    WIDE_UNROLL
-    for (int j = 0; j < SWI_GROUP; j++)
-        if (j < lines)
-            _mm512_storeu_si512(to + j * SWI_STRIP, r[j]);
-#else
-    for (int64_t j = 0; j < lines; j++)
-        for (int i = 0; i < SWI_GROUP; i++)
-            to[j * SWI_STRIP + i] = block[i][j];
-#endif
-}
-
-/* Converts `count` <= 16 numbers; the rest of the 16 becomes 0. */
-SW_K_INLINE void SW_K(wide_group)(const stored *restrict from, int64_t count, float *restrict to) {
-#if SW_KERNEL_AVX512
-    const __mmask16 mask = (__mmask16)((1u << count) - 1);
-#if SW_KERNEL_HALF
-    const __m256i x = _mm256_maskz_loadu_epi16(mask, from);
-    _mm512_storeu_ps(to, SW_K(half_load16)(x));
-#else
-    _mm512_storeu_ps(to, _mm512_maskz_loadu_ps(mask, from));
-#endif
-#else
-    stored x[SWI_GROUP] = {0};
-    if (count < SWI_GROUP) {
-        for (int64_t j = 0; j < count; j++)
-            x[j] = from[j];
-        from = x;
-    }
-    for (int j = 0; j < SWI_GROUP; j++)
-        to[j] = SW_LOAD(from, j);
-#endif
-}
-
-/* From rows to rows. The panel has room for whole groups; what follows the last term is 0. */
-static void SW_K(wide_a_rows)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t k = 0; k < terms + terms % 2; k += SWI_GROUP)
-            SW_K(wide_group)
-    ((const stored *)from + i * ld + k, terms - k < SWI_GROUP ? terms - k : SWI_GROUP,
-     (float *)panel + i * SWI_WIDE_STEP + k);
-    if (count % 2)
-        memset((float *)panel + count * SWI_WIDE_STEP, 0, sizeof(float) * SWI_WIDE_STEP);
-}
-
-/* From lines to lines that are `width` apart. */
-SW_K_INLINE void SW_K(wide_lines)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to, int width) {
-    for (int64_t k = 0; k < terms; k++)
-        SW_K(wide_group)(from + k * ld, count, to + k * width);
-    if (terms % 2)
-        memset(to + terms * width, 0, sizeof(float) * SWI_GROUP);
-}
-
-static void SW_K(wide_a_lines)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
-    SW_K(wide_lines)(from, ld, terms, count, panel, SWI_GROUP);
-}
-
-static void SW_K(wide_b_lines)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
-    float *to = panel;
-    for (int64_t c = 0; c < count; c += SWI_GROUP)
-        SW_K(wide_lines)
-    ((const stored *)from + c, ld, terms, count - c < SWI_GROUP ? count - c : SWI_GROUP,
-     to + c / SWI_STRIP * SWI_STRIP * (terms + terms % 2) + c % SWI_STRIP, SWI_STRIP);
-}
-
-/* `count` rows become the columns of one group. */
-SW_K_INLINE void SW_K(wide_turn)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to) {
-    float block[SWI_GROUP][SWI_GROUP] __attribute__((aligned(SW_ALIGNMENT))) = {{0}};
-    for (int64_t k = 0; k < terms + terms % 2; k += SWI_GROUP) {
-        const int64_t some = terms - k < SWI_GROUP ? terms - k : SWI_GROUP;
-        for (int64_t i = 0; i < count; i++)
-            SW_K(wide_group)(from + i * ld + k, some, block[i]);
-        SW_K(wide_transpose)(block, some + some % 2, to + k * SWI_STRIP);
-    }
-}
-
-static void SW_K(wide_b_rows)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
-    float *to = panel;
-    for (int64_t c = 0; c < count; c += SWI_GROUP)
-        SW_K(wide_turn)
-    ((const stored *)from + c * ld, ld, terms, count - c < SWI_GROUP ? count - c : SWI_GROUP,
-     to + c / SWI_STRIP * SWI_STRIP * (terms + terms % 2) + c % SWI_STRIP);
-}
-
-static void SW_K(wide_output)(const float *sums, int64_t count, float alpha, float beta, void *c) {
-    stored *restrict out = c;
-#if SW_KERNEL_AVX512 && SW_KERNEL_HALF
-    const __m512 by = _mm512_set1_ps(alpha), old_by = _mm512_set1_ps(beta);
-    for (int64_t j = 0; j < count; j += SWI_GROUP) {
-        const __mmask16 mask = (__mmask16)(count - j < SWI_GROUP ? (1u << (count - j)) - 1 : 0xFFFF);
-        __m512 x = _mm512_mul_ps(by, _mm512_maskz_loadu_ps(mask, sums + j));
-        if (beta != 0)
-            x = _mm512_add_ps(x, _mm512_mul_ps(old_by, SW_K(half_load16)(_mm256_maskz_loadu_epi16(mask, out + j))));
-        _mm256_mask_storeu_epi16(out + j, mask, SW_K(half_store16)(x));
-    }
-#else
-    if (beta == 0)
-        for (int64_t j = 0; j < count; j++)
-            SW_STORE(out, j, alpha * sums[j]);
-    else
-        for (int64_t j = 0; j < count; j++)
-            SW_STORE(out, j, alpha * sums[j] + beta * SW_LOAD(out, j));
-#endif
-}
-
-#endif
+#include "core/kernels/half_panels.h"
 
 /* ---- Sums ---- */
 
@@ -300,6 +183,54 @@ WIDE_MICRO(wide_lines_rounded, 1, SWI_GROUP, false)
 
 #include "core/kernels/dispatch.h"
 
+/* ---- The panels of f16 again, for avx2 with F16C ---- */
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+#define SW_KERNEL_LEVEL f16c
+#define SW_KERNEL_TYPE f16
+#define SW_KERNEL_F32 1
+#define SW_KERNEL_HALF 1
+#define SW_KERNEL_AVX512 0
+#define stored uint16_t
+#define SW_LOAD(p, i) sw_f16_to_f32((p)[i])
+#define SW_STORE(p, i, value) ((p)[i] = sw_f16_from_f32(value))
+#define HALF_F16C 1
+#include "core/kernels/half_panels.h"
+#undef SW_KERNEL_LEVEL
+#undef SW_KERNEL_TYPE
+#undef SW_KERNEL_F32
+#undef SW_KERNEL_HALF
+#undef SW_KERNEL_AVX512
+#undef stored
+#undef SW_LOAD
+#undef SW_STORE
+#undef HALF_F16C
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+static void wide_use_f16c(const sw_product *p, swi_half_kernels *kernels) {
+    if (p->a_type == SW_F16)
+        kernels->a = p->a_transposed ? wide_a_lines_f16_f16c : wide_a_rows_f16_f16c;
+    if (p->b_type == SW_F16)
+        kernels->b = p->b_transposed ? wide_b_rows_f16_f16c : wide_b_lines_f16_f16c;
+    if (p->c_type == SW_F16)
+        kernels->output = wide_output_f16_f16c;
+}
+
+#endif
+
+/* ---- Tables ---- */
+
 /* [type][level], for f32, f16 and bf16 */
 #define WIDE_TABLE(name) \
     { [SW_F32] = SW_KERNEL_ROW(name, f32), [SW_F16] = SW_KERNEL_ROW(name, f16), [SW_BF16] = SW_KERNEL_ROW(name, bf16) }
@@ -319,6 +250,10 @@ void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *ke
                                   .micro = micros[p->a_transposed][fused][level],
                                   .output = outputs[p->c_type][level],
                                   .term_bytes = sizeof(float)};
+#if defined(__x86_64__)
+    if (level == 1 && swi_cpu_has(SWI_CPU_F16C))
+        wide_use_f16c(p, kernels);
+#endif
 }
 
 #endif
