@@ -10,7 +10,9 @@ extern "C" {
 #endif
 
 enum {
-    SW_ESTIMATOR_OBJECTIVE = 1, /* it evaluates the objective itself, and cannot be used with sw_optim_step */
+    SW_ESTIMATOR_OBJECTIVE = 1, /* it evaluates the objective itself, and cannot be used with sw_optim_step. A wrapper
+                                 * need not set it. Without the flag, sw_optim_step takes the gradient
+                                 * of the block in place of `estimate` */
     SW_ESTIMATOR_WRAPPER = 2,   /* it calls an inner estimator, which its SPEC option names */
     SW_ESTIMATOR_DIRECT = 4,    /* g is the unchanged result of sw_estimate_gradient. A line search requires this of the
                                  * innermost estimator, because its trials use the same samples */
@@ -178,7 +180,8 @@ struct sw_estimator {
  * - `start`, `commit`, `fits`, `skipped`: each estimator has its own; that of the inner estimator is called first.
  * - The option batch, `choose_batch`, sampler, per_epoch, shards: those of the inner estimator.
  * - e->lr and `lr_with`: those of the inner estimator, unless the wrapper sets e->lr to another value or has `lr_with`.
- * - e->value, e->weight, e->gradient_norm: sw_estimate_inner sets them from the inner estimator.
+ * - e->value, e->weight, e->gradient_norm: sw_estimate_inner sets them from the inner estimator. A wrapper that multiplies
+ *   g by a number multiplies gradient_norm too, and one that has made the objective scale its loss divides value.
  * - SW_ESTIMATOR_ONCE: such an estimator is refused inside a wrapper with SW_ESTIMATOR_AGAIN, at any depth.
  * - Slots and scalars of all estimators are found by name; the outermost comes first.
  *
