@@ -61,7 +61,8 @@ typedef struct sw_objective {
     int64_t n;   /* samples; 1 for a function without samples */
     sw_params *params;
     void *user; /* passed to the functions below */
-    /* Computes the mean loss of the given samples on the tape. If the mean was divided by another number than `count`,
+    /* Computes the mean loss of the given samples on the tape, on which their ids are set already
+     * (sw_tape_set_sample_ids), so that a sample draws the same random numbers in every batch. If the mean was divided by another number than `count`,
      * the result is that of sw_loss_with_weight (ops.h; the contract is in loss_mean.h). */
     sw_tensor (*loss)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
     /* Computes, without a tape, the value of the mean over the samples at x and, unless g is NULL, its gradient, with
