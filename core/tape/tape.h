@@ -121,8 +121,9 @@ SW_API sw_status sw_backward(sw_tensor loss);
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 
 /* A position on the tape. sw_tape_rewind discards everything that was recorded after it, and the gradients of earlier
- * tensors (not those of parameters). A vjp may use it to recompute a segment of the tape. Random operations after a
- * rewind, or after sw_tape_rewind_random, draw the same numbers as the operations that followed the mark. */
+ * tensors (not those of parameters). The forward function of an operation may use it to discard what it recorded, and a
+ * vjp to recompute a segment of the tape: see reads_params in op.h. Random operations after a rewind, or after
+ * sw_tape_rewind_random, draw the same numbers as the operations that followed the mark. */
 typedef struct sw_mark {
     uint32_t slot, random_calls;
     uint64_t pass;
