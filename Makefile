@@ -18,7 +18,8 @@ space := $(subst ,, )
 # Major, minor and patch version, as core/base/api.h defines them.
 version := $(shell sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$$/\1/p' core/base/api.h)
 VERSION := $(subst $(space),.,$(version))
-SONAME := libswale.so.$(word 1,$(version))
+# Before 1.0 a minor version may change the interface, so the loader must not take one for another.
+SONAME := libswale.so.$(if $(filter 0,$(word 1,$(version))),0.$(word 2,$(version)),$(word 1,$(version)))
 SANITIZE ?=
 variant := $(if $(filter-out cc gcc,$(notdir $(CC))),$(notdir $(CC)))$(if $(SANITIZE),$(if $(filter-out cc gcc,$(notdir $(CC))),-)$(subst $(comma),-,$(SANITIZE)))
 BUILD := build$(if $(variant),/$(variant))

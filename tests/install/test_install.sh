@@ -11,6 +11,7 @@ trap 'exit 1' INT TERM
 stage=$folder/stage
 warnings="-Wall -Wextra -pedantic -Werror"
 version=$(sed -n 's/.*SW_VERSION_[A-Z]* \([0-9][0-9]*\)$/\1/p' core/base/api.h | paste -sd. -)
+soname=libswale.so.${version%.*} # before 1.0: the minor version is part of it
 
 die() {
     echo "$*"
@@ -38,8 +39,8 @@ test_files() {
         echo "755 usr/local/bin/fashion_mnist"
         sed 's|.*/|644 usr/local/include/swale/|' .lint/public_headers.txt
         echo "644 usr/local/lib/libswale.a"
-        echo "777 usr/local/lib/libswale.so libswale.so.${version%%.*}"
-        echo "777 usr/local/lib/libswale.so.${version%%.*} libswale.so.$version"
+        echo "777 usr/local/lib/libswale.so $soname"
+        echo "777 usr/local/lib/$soname libswale.so.$version"
         echo "755 usr/local/lib/libswale.so.$version"
         echo "644 usr/local/lib/pkgconfig/swale-kernels.pc"
         echo "644 usr/local/lib/pkgconfig/swale.pc"
@@ -47,7 +48,7 @@ test_files() {
     } | LC_ALL=C sort -k 2 >"$folder/expected"
     find "$stage" ! -type d -printf '%m %P %l\n' | sed 's/ *$//' | LC_ALL=C sort -k 2 >"$folder/found"
     diff "$folder/expected" "$folder/found"
-    readelf -d "$stage/usr/local/lib/libswale.so" | grep -F "soname: [libswale.so.${version%%.*}]"
+    readelf -d "$stage/usr/local/lib/libswale.so" | grep -F "soname: [$soname]"
 }
 
 # Each header by itself, as a program includes it, with pkg-config's flags. Those with kernels are below.
@@ -93,7 +94,7 @@ test_shared() {
     static=''
     build_examples
     for program in hello extend; do
-        needed $program | grep -qx "libswale.so.${version%%.*}"
+        needed $program | grep -qx "$soname"
     done
     # What the library needs is the library's business.
     if needed hello | grep openblas; then die "hello is linked with OpenBLAS itself"; fi
