@@ -93,23 +93,23 @@ static inline bool sw_shape_equal(int rank_a, const int64_t *a, int rank_b, cons
         equal = a[i] == b[i];
     return equal;
 }
-/* Element i of `data`, which has elements of any type. An i64 is rounded to the nearest double. */
-SW_API double sw_element_to_number(sw_dtype type, const void *data, int64_t i);
-/* Stores a number as element i of `data`, elements of a floating-point type. It is rounded once. */
-SW_API void sw_number_to_float(sw_dtype type, void *data, int64_t i, double value);
+/* Returns element i of an array of any type. An i64 is rounded to the nearest double. */
+SW_API double sw_element_to_number(sw_dtype type, const void *elements, int64_t i);
+/* Stores a number as element i of an array of a floating-point type. It is rounded once. */
+SW_API void sw_number_to_float(sw_dtype type, void *elements, int64_t i, double value);
 /* The two above for floating-point types, in line for f32 and f64. */
-static inline double sw_load_element(sw_dtype type, const void *data, int64_t i) {
-    return type == SW_F32   ? (double)((const float *)data)[i]
-           : type == SW_F64 ? ((const double *)data)[i]
-                            : sw_element_to_number(type, data, i);
+static inline double sw_load_element(sw_dtype type, const void *elements, int64_t i) {
+    return type == SW_F32   ? (double)((const float *)elements)[i]
+           : type == SW_F64 ? ((const double *)elements)[i]
+                            : sw_element_to_number(type, elements, i);
 }
-static inline void sw_store_element(sw_dtype type, void *data, int64_t i, double value) {
+static inline void sw_store_element(sw_dtype type, void *elements, int64_t i, double value) {
     if (type == SW_F32)
-        ((float *)data)[i] = (float)value;
+        ((float *)elements)[i] = (float)value;
     else if (type == SW_F64)
-        ((double *)data)[i] = value;
+        ((double *)elements)[i] = value;
     else
-        sw_number_to_float(type, data, i, value);
+        sw_number_to_float(type, elements, i, value);
 }
 /* One element of a floating-point type. */
 static inline double sw_load_scalar(sw_dtype type, const void *element) {
