@@ -121,7 +121,7 @@ static sw_status apply_refuse_16_bit(const sw_op *op, int count, const sw_view *
 static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int count, const sw_tensor *inputs,
                                     const sw_view **in, swi_node **from, unsigned *needs) {
     const uint32_t slot = tape->count - 1; /* the slot of the node that reads the inputs */
-    unsigned flags = 0, types = 0;
+    unsigned flags = 0;
     for (int i = 0; i < count; i++) {
         sw_tensor t = inputs[i];
         swi_node *input = t.tape == tape && t.slot < slot ? swi_at(tape, t.slot) : NULL;
@@ -132,10 +132,9 @@ static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int co
         in[i] = &input->view;
         from[i] = input;
         flags |= input->flags;
-        types |= 1u << input->view.type;
     }
     *needs = flags;
-    if ((types & (1u << SW_F16 | 1u << SW_BF16)) && !swi_takes_16_bit(op)) {
+    if ((flags & SWI_16_BIT) && !swi_takes_16_bit(op)) {
         const bool had_error = swi_pending_status != SW_OK;
         apply_refuse_16_bit(op, count, in);
         if (!had_error)
@@ -145,13 +144,20 @@ static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int co
     return true;
 }
 
+/* What most nodes do not inherit: the weight of a loss, and 16-bit elements. */
+static void apply_inherit(swi_node *node, unsigned needs) {
+    if (needs & SWI_WEIGHTED)
+        swi_inherit_weight(node);
+    node->flags = (uint16_t)((node->flags & ~(unsigned)SWI_16_BIT) | swi_16_bit_flag(node->view.type));
+}
+
 /* After forward: sets the flags of the node, given the union of the flags of its inputs, and counts its vjp as a reader
  * of the values in vjp_reads. */
 static void apply_record(sw_tape *tape, swi_node *node, unsigned needs) {
     const sw_op *op = node->op;
     needs |= node->flags; /* SWI_NEEDS_GRAD of apply_forward_with_params */
-    if (needs & SWI_WEIGHTED)
-        swi_inherit_weight(node);
+    if (needs & (SWI_WEIGHTED | SWI_16_BIT))
+        apply_inherit(node, needs);
     if ((needs & SWI_NEEDS_GRAD) && !op->vjp && !op->is_view)
         node->flags |= SWI_CUT;
     if ((needs & SWI_NEEDS_GRAD) && op->vjp && (tape->switches & SW_RECORD)) {
@@ -230,6 +236,12 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
 
 /* ---- Functions that an operation calls ---- */
 
+/* Sets SWI_16_BIT of the output by its type. */
+static inline void call_note_type(sw_call *call, sw_dtype type) {
+    swi_engine *e = call->engine;
+    e->node->flags |= (uint16_t)swi_16_bit_flag(type);
+}
+
 sw_status sw_call_set_shape(sw_call *call, sw_dtype type, int rank, const int64_t *shape) {
     int64_t count;
     SW_TRY(sw_shape_count(rank, shape, &count));
@@ -239,6 +251,7 @@ sw_status sw_call_set_shape(sw_call *call, sw_dtype type, int rank, const int64_
     for (int i = 0; i < rank; i++)
         copy[i] = shape[i];
     *call->out = (sw_view){.shape = copy, .rank = rank, .type = type, .count = count};
+    call_note_type(call, type);
     return SW_OK;
 }
 
@@ -299,6 +312,7 @@ sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type) {
     if (same) {
         SW_TRY(sw_call_set_shape_like(call, 0));
         call->out->type = type;
+        call_note_type(call, type);
         return SW_OK;
     }
     int64_t shape[SW_MAX_RANK];

@@ -161,7 +161,8 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
                            .rank = param->rank,
                            .count = param->count,
                            .type = type};
-    node->flags = (uint16_t)(SWI_LEAF | SWI_PARAM | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD));
+    node->flags =
+        (uint16_t)(SWI_LEAF | SWI_PARAM | (param->frozen || b->frozen ? 0 : SWI_NEEDS_GRAD) | swi_16_bit_flag(type));
     node->param = param;
     node->binding = (uint32_t)(b - tape->binding);
     b->pass = tape->pass;

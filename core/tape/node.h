@@ -16,11 +16,12 @@ enum {
     SWI_OWNS = 8,       /* its data are a block of the arena */
     SWI_FREED = 16,     /* that block was released */
     SWI_LEAF = 32,
-    SWI_RETIRED = 64,      /* its vjp has run */
-    SWI_PARAM = 256,       /* the leaf of a parameter */
-    SWI_CUT = 128,         /* an input needs a gradient, but the operation has no vjp */
-    SWI_WEIGHTED = 512,    /* a loss, or computed from one: `weight` is set */
-    SWI_USES_PARAMS = 1024 /* an operation with reads_params: `sets` and `version` are set */
+    SWI_RETIRED = 64,       /* its vjp has run */
+    SWI_PARAM = 256,        /* the leaf of a parameter */
+    SWI_CUT = 128,          /* an input needs a gradient, but the operation has no vjp */
+    SWI_WEIGHTED = 512,     /* a loss, or computed from one: `weight` is set */
+    SWI_USES_PARAMS = 1024, /* an operation with reads_params: `sets` and `version` are set */
+    SWI_16_BIT = 2048       /* its elements are f16 or bf16 */
 };
 
 /* The number of inputs that fit in the node; the largest number of inputs; the largest number of scratch blocks; the
@@ -128,6 +129,10 @@ void swi_run_deferred(sw_tape *tape);
 #define SWI_LEAST_OP_SIZE offsetof(sw_op, reads_params)
 static inline bool swi_reads_params(const sw_op *op) {
     return op->size > SWI_LEAST_OP_SIZE && op->reads_params;
+}
+/* SWI_16_BIT if elements of the type are f16 or bf16, else 0. */
+static inline unsigned swi_16_bit_flag(sw_dtype type) {
+    return type == SW_F16 || type == SW_BF16 ? SWI_16_BIT : 0;
 }
 static inline bool swi_takes_16_bit(const sw_op *op) {
     return op->is_view || (op->size > offsetof(sw_op, takes_16_bit) && op->takes_16_bit);

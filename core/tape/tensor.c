@@ -52,7 +52,7 @@ static sw_tensor tape_leaf(sw_tape *tape, const sw_array *array, unsigned flags)
         shape[i] = array->shape[i];
     node->view = (sw_view){
         .data = array->data, .shape = shape, .rank = array->rank, .type = array->type, .count = sw_array_count(array)};
-    node->flags = (uint16_t)(SWI_LEAF | flags);
+    node->flags = (uint16_t)(SWI_LEAF | flags | swi_16_bit_flag(array->type));
     return (sw_tensor){tape, slot, node->generation};
 }
 
