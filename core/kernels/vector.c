@@ -149,8 +149,23 @@ void sw_vector_fill(sw_dtype type, int64_t n, double value, void *out) {
     sw_kernel_run(&fill_kernels, type, &args, n);
 }
 
+static void vector_convert_half(sw_dtype from_type, int64_t n, const uint16_t *from, sw_dtype to_type, void *to) {
+    enum { BLOCK = 512 };
+    float block[BLOCK];
+    for (int64_t i = 0; i < n; i += BLOCK) {
+        const int64_t some = n - i < BLOCK ? n - i : BLOCK;
+        swi_convert_from_half(from_type, some, from + i, block);
+        if (to_type == SW_F64)
+            for (int64_t j = 0; j < some; j++)
+                ((double *)to)[i + j] = (double)block[j];
+        else
+            swi_convert_to_half(to_type, some, block, (uint16_t *)to + i);
+    }
+}
+
 void sw_vector_convert(sw_dtype from_type, int64_t n, const void *from, sw_dtype to_type, void *to) {
-    const bool from_half = !sw_dtype_is_computed(from_type), to_half = !sw_dtype_is_computed(to_type);
+    const bool from_half = from_type == SW_F16 || from_type == SW_BF16,
+               to_half = to_type == SW_F16 || to_type == SW_BF16;
     if (from_type == to_type) {
         if (n > 0)
             memcpy(to, from, (size_t)n * sw_dtype_size(to_type));
@@ -158,6 +173,8 @@ void sw_vector_convert(sw_dtype from_type, int64_t n, const void *from, sw_dtype
         swi_convert_from_half(from_type, n, from, to);
     } else if (to_half && from_type == SW_F32) {
         swi_convert_to_half(to_type, n, from, to);
+    } else if (from_half) { /* to f64, or to the other 16-bit type: f32 holds the numbers exactly */
+        vector_convert_half(from_type, n, from, to_type, to);
     } else {
         for (int64_t i = 0; i < n; i++)
             sw_store_element(to_type, to, i, sw_load_element(from_type, from, i));

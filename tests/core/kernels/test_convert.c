@@ -86,6 +86,39 @@ static void test_bits_are_equal_on_every_level(void **state) {
             }
 }
 
+/* To and from f64, and between the 16-bit types: one rounding. An f64 just beside the middle of two numbers would be the
+ * middle if it were rounded to f32 first. */
+static void check_other_types(sw_dtype type) {
+    static uint16_t bits[PATTERNS], other_bits[PATTERNS], back[PATTERNS];
+    static double wide[PATTERNS];
+    const sw_dtype other = type == SW_F16 ? SW_BF16 : SW_F16;
+    for (unsigned i = 0; i < PATTERNS; i++)
+        bits[i] = (uint16_t)i;
+    sw_vector_convert(type, PATTERNS, bits, other, other_bits);
+    sw_vector_convert(type, PATTERNS, bits, SW_F64, wide);
+    for (unsigned i = 0; i < PATTERNS; i++) {
+        const float x = load(type, bits[i]);
+        assert_int_equal(other_bits[i], store(other, x));
+        assert_true(wide[i] == (double)x || (isnan(wide[i]) && isnan(x)));
+    }
+    for (unsigned i = 0; i + 1 < PATTERNS; i++)
+        wide[i] = nextafter((wide[i] + wide[i + 1]) / 2, i % 2 ? (double)INFINITY : -(double)INFINITY);
+    sw_vector_convert(SW_F64, PATTERNS, wide, type, back);
+    for (unsigned i = 0; i < PATTERNS; i++) {
+        uint16_t expected = 0;
+        sw_store_element(type, &expected, 0, wide[i]);
+        assert_int_equal(back[i], expected);
+    }
+}
+
+static void test_other_pairs_of_types(void **state) {
+    (void)state;
+    for (int kernels = 0; use_kernels(kernels); kernels++) {
+        check_other_types(SW_F16);
+        check_other_types(SW_BF16);
+    }
+}
+
 /* Every length up to some blocks, at every offset in a cache line; a NaN at each place, which takes another path. */
 static void test_lengths_and_offsets(void **state) {
     (void)state;
@@ -137,6 +170,7 @@ static void test_long_vectors(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_nan_is_kept),
                                        cmocka_unit_test(test_bits_are_equal_on_every_level),
+                                       cmocka_unit_test(test_other_pairs_of_types),
                                        cmocka_unit_test(test_lengths_and_offsets), cmocka_unit_test(test_long_vectors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
