@@ -57,10 +57,10 @@ typedef struct sw_product {
  *
  * Products of two 16-bit numbers are not rounded before they are added: they have at most 22 digits, so that only those
  * beyond the range of f32 would change. In the loop, subnormal operands and results are 0, of which f16 has none: an
- * f16 that is subnormal is a normal f32. This is what the instructions of AVX512-BF16 do. On processors other than
- * x86-64 and AArch64 subnormal numbers are kept, and on AArch64 a result just below 2^-126 may be 0 there and 2^-126
- * here. If A or B is f32, each product is rounded to f32 before it is added, and subnormal numbers are kept. Such
- * products take up to twice the time, because they cannot use fused multiply-additions.
+ * f16 that is subnormal is a normal f32. This is what the instructions of AVX512-BF16 do. On AArch64 a result that
+ * rounds up to 2^-126 may become 0 instead, and on other processors than it and x86-64 subnormal numbers are kept. If A
+ * or B is f32, each product is rounded to f32 before it is added, and subnormal numbers are kept. Such products take up
+ * to twice the time, because they cannot use fused multiply-additions.
  *
  * Accuracy: |error of sum| <= (256 + K/256) 2^-24 Σ|a||b|, and 257 · 2^-24 Σ|a||b| for more than 16384 terms; rounded
  * products add 2^-24 Σ|a||b|.

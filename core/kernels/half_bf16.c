@@ -9,9 +9,8 @@
 
 #if !defined(__x86_64__)
 
-bool swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels) {
+void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels) {
     (void)p, (void)kernels;
-    return false;
 }
 
 #else
@@ -146,12 +145,11 @@ BF16_TARGET static void bf16_micro_lines(const void *a, const void *b, int64_t t
         bf16_rows(a, 1, SWI_GROUP, b, terms / 2, rows, 1, sums, ld, add);
 }
 
-bool swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels) {
+void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels) {
     kernels->a = p->a_transposed ? bf16_a_lines : bf16_a_rows;
     kernels->b = p->b_transposed ? bf16_b_rows : bf16_b_lines;
     kernels->micro = p->a_transposed ? bf16_micro_lines : bf16_micro_rows;
     kernels->term_bytes = sizeof(uint16_t);
-    return true;
 }
 
 #endif

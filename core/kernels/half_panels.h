@@ -4,43 +4,22 @@
 
 #if SW_KERNEL_F32
 
-/* The first `lines` columns of a block, SWI_STRIP apart. */
-SW_K_INLINE void SW_K(wide_transpose)(float block[SWI_GROUP][SWI_GROUP], int64_t lines, float *restrict to) {
 #if WIDE_LEVEL == 2
-    __m512i r[SWI_GROUP];
-    WIDE_UNROLL
-    for (int i = 0; i < SWI_GROUP; i++)
-        r[i] = _mm512_load_si512(block[i]);
-    swi_half_transpose(r);
-    WIDE_UNROLL
-    for (int j = 0; j < SWI_GROUP; j++)
-        if (j < lines)
-            _mm512_storeu_si512(to + j * SWI_STRIP, r[j]);
+/* `count` <= 16 numbers as floats; the rest of the 16 is 0. */
+SW_K_INLINE __m512 SW_K(wide_read)(const stored *from, int64_t count) {
+    const __mmask16 mask = (__mmask16)((1u << count) - 1);
+#if SW_KERNEL_HALF
+    return SW_K(half_load16)(_mm256_maskz_loadu_epi16(mask, from));
 #else
-#if WIDE_LEVEL == 1
-    if (lines == SWI_GROUP) {
-        for (int i = 0; i < SWI_GROUP; i += 8)
-            for (int j = 0; j < SWI_GROUP; j += 8)
-                swi_half_transpose8(&block[i][j], to + j * SWI_STRIP + i);
-        return;
-    }
-#endif
-    for (int64_t j = 0; j < lines; j++)
-        for (int i = 0; i < SWI_GROUP; i++)
-            to[j * SWI_STRIP + i] = block[i][j];
+    return _mm512_maskz_loadu_ps(mask, from);
 #endif
 }
+#endif
 
 /* Converts `count` <= 16 numbers; the rest of the 16 becomes 0. */
 SW_K_INLINE void SW_K(wide_group)(const stored *restrict from, int64_t count, float *restrict to) {
 #if WIDE_LEVEL == 2
-    const __mmask16 mask = (__mmask16)((1u << count) - 1);
-#if SW_KERNEL_HALF
-    const __m256i x = _mm256_maskz_loadu_epi16(mask, from);
-    _mm512_storeu_ps(to, SW_K(half_load16)(x));
-#else
-    _mm512_storeu_ps(to, _mm512_maskz_loadu_ps(mask, from));
-#endif
+    _mm512_storeu_ps(to, SW_K(wide_read)(from, count));
 #else
     stored x[SWI_GROUP] = {0};
     if (count < SWI_GROUP) {
@@ -90,15 +69,41 @@ static void SW_K(wide_b_lines)(const void *from, int64_t ld, int64_t terms, int6
     }
 }
 
+/* `some` numbers of each of `count` rows become `lines` = some + some % 2 lines, SWI_STRIP apart, of one group. */
+SW_K_INLINE void SW_K(wide_turn_block)(const stored *from, int64_t ld, int64_t some, int64_t count, float *to) {
+    const int64_t lines = some + some % 2;
+#if WIDE_LEVEL == 2
+    __m512i r[SWI_GROUP];
+    WIDE_UNROLL
+    for (int i = 0; i < SWI_GROUP; i++)
+        r[i] = _mm512_castps_si512(SW_K(wide_read)(from + (i < count ? i : 0) * ld, i < count ? some : 0));
+    swi_half_transpose(r);
+    WIDE_UNROLL
+    for (int j = 0; j < SWI_GROUP; j++)
+        if (j < lines)
+            _mm512_storeu_si512(to + j * SWI_STRIP, r[j]);
+#else
+    float block[SWI_GROUP][SWI_GROUP] __attribute__((aligned(SW_ALIGNMENT))) = {{0}};
+    for (int64_t i = 0; i < count; i++)
+        SW_K(wide_group)(from + i * ld, some, block[i]);
+#if WIDE_LEVEL == 1
+    if (lines == SWI_GROUP) {
+        for (int i = 0; i < SWI_GROUP; i += 8)
+            for (int j = 0; j < SWI_GROUP; j += 8)
+                swi_half_transpose8(&block[i][j], to + j * SWI_STRIP + i);
+        return;
+    }
+#endif
+    for (int64_t j = 0; j < lines; j++)
+        for (int i = 0; i < SWI_GROUP; i++)
+            to[j * SWI_STRIP + i] = block[i][j];
+#endif
+}
+
 /* `count` rows become the columns of one group. */
 SW_K_INLINE void SW_K(wide_turn)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to) {
-    float block[SWI_GROUP][SWI_GROUP] __attribute__((aligned(SW_ALIGNMENT))) = {{0}};
-    for (int64_t k = 0; k < terms + terms % 2; k += SWI_GROUP) {
-        const int64_t some = terms - k < SWI_GROUP ? terms - k : SWI_GROUP;
-        for (int64_t i = 0; i < count; i++)
-            SW_K(wide_group)(from + i * ld + k, some, block[i]);
-        SW_K(wide_transpose)(block, some + some % 2, to + k * SWI_STRIP);
-    }
+    for (int64_t k = 0; k < terms; k += SWI_GROUP)
+        SW_K(wide_turn_block)(from + k, ld, terms - k < SWI_GROUP ? terms - k : SWI_GROUP, count, to + k * SWI_STRIP);
 }
 
 static void SW_K(wide_b_rows)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {

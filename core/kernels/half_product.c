@@ -16,16 +16,15 @@
 #include <string.h>
 
 enum { TILE_ROWS = 256, LONG_ROWS = 64 /* for sums in f64 */, TILE_COLUMNS = 128 }; /* at most */
-enum { TILES = 8, LEAST_ROWS = 2 * SWI_MICRO_ROWS }; /* fewer tiles than 8 are halved, down to this height */
-static const double least_work = 2e6;                /* M·N·K of a tile that is worth a thread */
+enum { TILES = 8, LEAST_ROWS = 2 * SWI_MICRO_ROWS, LEAST_GROUPS = 2 }; /* fewer tiles are halved, down to this size */
+static const double least_work = 2e6;                                  /* M·N·K of a tile that is worth a thread */
 
 typedef struct half_job {
     sw_product p;
     bool fused;     /* no operand is f32: products are added without a rounding of their own */
     bool c_swapped; /* C is stored with the columns of p as rows */
     swi_half_kernels kernels;
-    int64_t rows, columns; /* of a tile */
-    int64_t row_tiles;
+    int64_t row_tiles, column_tiles; /* pairs of rows and groups of columns are divided among them */
 } half_job;
 
 typedef struct half_scratch {
@@ -75,26 +74,29 @@ static bool half_swap_is_better(const sw_product *p) {
     return swapped < as_is;
 }
 
-/* Tiles as large as the scratch, or smaller if there would be few of them. They depend on M, N, K and the kernels. */
+/* Tiles as large as the scratch, or smaller if there would be few of them; then an even number, for two threads. They
+ * depend on M, N, K and the kernels. */
 static void half_choose_tiles(half_job *j) {
-    const int64_t most_rows = half_is_long(j) ? LONG_ROWS : TILE_ROWS;
-    const double work = (double)j->p.M * (double)j->p.N * (double)j->p.K;
-    const int64_t terms = half_even(half_least(j->p.K, SWI_PART));
+    const sw_product *p = &j->p;
+    const double work = (double)p->M * (double)p->N * (double)p->K;
+    const int64_t groups = half_ceil_div(p->N, SWI_GROUP), terms = half_even(half_least(p->K, SWI_PART));
     const int64_t fit = terms ? SWI_B_BYTES / (terms * j->kernels.term_bytes) : TILE_COLUMNS; /* columns of a panel */
-    j->columns = half_least(half_ceil_div(j->p.N, SWI_STRIP), half_least(fit, TILE_COLUMNS) / SWI_STRIP) * SWI_STRIP;
-    j->rows = half_ceil_div(j->p.M, half_ceil_div(j->p.M, most_rows));
-    for (;;) {
-        const int64_t tiles = half_ceil_div(j->p.M, j->rows) * half_ceil_div(j->p.N, j->columns);
-        if (tiles >= TILES || work < 2 * least_work * (double)tiles)
-            break;
-        if (j->columns > SWI_STRIP)
-            j->columns = half_ceil_div(j->columns / 2, SWI_STRIP) * SWI_STRIP;
-        else if (j->rows > LEAST_ROWS)
-            j->rows = half_ceil_div(j->rows, 2);
+    j->column_tiles = half_ceil_div(groups, half_least(fit / SWI_STRIP * SWI_STRIP, TILE_COLUMNS) / SWI_GROUP);
+    j->row_tiles = half_ceil_div(p->M, half_is_long(j) ? LONG_ROWS : TILE_ROWS);
+    for (int64_t tiles = j->row_tiles * j->column_tiles; tiles < TILES && work >= 2 * least_work * (double)tiles;
+         tiles *= 2)
+        if (groups >= 2 * LEAST_GROUPS * j->column_tiles)
+            j->column_tiles *= 2;
+        else if (p->M >= 2 * LEAST_ROWS * j->row_tiles)
+            j->row_tiles *= 2;
         else
             break;
+    if (j->row_tiles % 2 == 1 && j->column_tiles % 2 == 1) {
+        if (j->column_tiles > 1 && j->column_tiles < groups)
+            j->column_tiles++;
+        else if (j->row_tiles > 1)
+            j->row_tiles++;
     }
-    j->row_tiles = half_ceil_div(j->p.M, j->rows);
 }
 
 static const char *half_at(const void *data, sw_dtype type, int64_t index) {
@@ -108,7 +110,8 @@ static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m,
     const int64_t terms = half_least(SWI_PART, p->K - k), even = half_even(terms);
     j->kernels.b(half_at(p->B, p->b_type, p->b_transposed ? n0 * p->ldb + k : k * p->ldb + n0), p->ldb, terms, n, s->b);
     const int64_t blocks = half_ceil_div(m, SWI_MICRO_ROWS);
-    /* Blocks of 10 and 12 rows, and one smaller one: a short last block would take as long as a full one. */
+    /* Blocks of 12 and 10 rows rather than of 12 and a short one, which would have too few sums to hide the latency of an
+     * addition. */
     const int64_t pairs = half_ceil_div(m, 2);
     for (int64_t i = 0; i < blocks; i++) {
         const int64_t begin = 2 * sw_part_begin(pairs, blocks, i), end = 2 * sw_part_begin(pairs, blocks, i + 1);
@@ -159,8 +162,12 @@ static void half_store(const half_job *j, const float *sums, int64_t m0, int64_t
 
 static void half_tile(void *args, int64_t index) {
     const half_job *j = args;
-    const int64_t m0 = index % j->row_tiles * j->rows, n0 = index / j->row_tiles * j->columns;
-    const int64_t m = half_least(j->rows, j->p.M - m0), n = half_least(j->columns, j->p.N - n0);
+    const int64_t row = index % j->row_tiles, column = index / j->row_tiles;
+    const int64_t pairs = half_ceil_div(j->p.M, 2), groups = half_ceil_div(j->p.N, SWI_GROUP);
+    const int64_t m0 = 2 * sw_part_begin(pairs, j->row_tiles, row),
+                  n0 = SWI_GROUP * sw_part_begin(groups, j->column_tiles, column);
+    const int64_t m = half_least(2 * sw_part_begin(pairs, j->row_tiles, row + 1), j->p.M) - m0,
+                  n = half_least(SWI_GROUP * sw_part_begin(groups, j->column_tiles, column + 1), j->p.N) - n0;
     half_scratch s;
     if (j->p.K < 1) {
         memset(s.sums, 0, sizeof s.sums);
@@ -188,5 +195,5 @@ void swi_half_product(const sw_product *p) {
     if (p->a_type == SW_BF16 && p->b_type == SW_BF16 && swi_cpu_has(SWI_CPU_BF16))
         swi_half_bf16_kernels(&j.p, &j.kernels);
     half_choose_tiles(&j);
-    sw_parallel(half_tile, &j, j.row_tiles * half_ceil_div(j.p.N, j.columns));
+    sw_parallel(half_tile, &j, j.row_tiles * j.column_tiles);
 }

@@ -52,8 +52,8 @@ typedef struct swi_half_kernels {
 
 /* Panels of floats, for every level. `fused`: a product is not rounded before it is added. */
 void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *kernels);
-/* The instructions for bf16: replaces a, b, micro and term_bytes. False if they are not compiled in. */
-bool swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels);
+/* The instructions for bf16: replaces a, b, micro and term_bytes. Does nothing on processors other than x86-64. */
+void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels);
 
 /* Computes a checked product with M, N >= 1 of which not all operands have a compute type. */
 void swi_half_product(const sw_product *p);

@@ -1,5 +1,5 @@
-/* The transposition of blocks of elements of 32 bits: 16 × 16 for AVX-512, 8 × 8 for AVX2. Include it on x86-64 only.
- * */
+/* The transposition of blocks of elements of 32 bits: 16 × 16 for AVX-512, 8 × 8 for AVX2. Include it on x86-64
+ * only. */
 #ifndef SWALE_KERNELS_HALF_TRANSPOSE_H
 #define SWALE_KERNELS_HALF_TRANSPOSE_H
 

@@ -1,5 +1,5 @@
-/* Products of operands in f16, bf16 and f32 by panels of floats, for every level. half_product.h describes the panels.
- * */
+/* Products of operands in f16, bf16 and f32 by panels of floats, for every level. half_product.h describes the
+ * panels. */
 #define SW_KERNEL_16_BIT
 #if defined(__x86_64__)
 #include "core/kernels/half_transpose.h"
