@@ -40,7 +40,7 @@ static bool estimate_is_first(const sw_estimate *e, const int64_t *ids, int64_t 
 /* The shards of an estimator, which a wrapper takes from the estimator inside it. False: there is one shard. */
 static bool estimate_shards(sw_estimate *e, const int64_t *ids, sw_shard_options *how) {
     const swo_estimate *s = swo_estimate_of(e);
-    while (s->shards == 0 && s->inner)
+    while (s->shards < 2 && s->inner)
         s = s->inner;
     *how = SW_OPTIONS(sw_shard_options, .shards = s->shards, .chunk = ids ? 0 : ALL_IN_CHUNKS, .work = s->shard_work);
     return s->shards > 1;
@@ -113,9 +113,26 @@ sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t co
     return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
 }
 
+/* Inside another wrapper, a wrapper with SW_ESTIMATOR_DIRECT states the gradient of the loss: the estimator inside it may
+ * have computed in another scale. first: e->value is of this evaluation. */
+static void estimate_keep_direct(sw_estimate *e, const void *x, const void *g, bool first) {
+    sw_optim *o = e->optim;
+    const swo_estimate *s = swo_estimate_of(e), *outer = o->estimate;
+    if (!o->search || !o->true_known || !s->inner || !(s->flags & SW_ESTIMATOR_DIRECT) ||
+        (outer->flags & SW_ESTIMATOR_DIRECT) || x != sw_params_x(o->params) || e->ids != outer->e.ids ||
+        e->count != outer->e.count)
+        return;
+    memcpy(o->trial_gradient, g, (size_t)o->dim * swo_size(o));
+    if (first)
+        o->true_value = e->value;
+}
+
 sw_status swo_estimate_compute(sw_estimate *e, const void *x, void *g) {
-    return swo_method_status("estimator", e->method->name, "estimate", true,
-                             e->method->estimate ? e->method->estimate(e, x, g) : sw_estimate_inner(e, x, g));
+    const bool first = isnan(e->value) != 0;
+    SW_TRY(swo_method_status("estimator", e->method->name, "estimate", true,
+                             e->method->estimate ? e->method->estimate(e, x, g) : sw_estimate_inner(e, x, g)));
+    estimate_keep_direct(e, x, g, first);
+    return SW_OK;
 }
 
 sw_status sw_estimate_inner(sw_estimate *e, const void *x, void *g) {

@@ -162,7 +162,7 @@ struct sw_estimator {
     uint32_t whole_scalars;
     /* Called once after a step of this objective that was skipped, when all scalars and step sizes are again those
      * before the step; e->skip_cause says why. What it writes to its scalars and to e->lr stays, so that a loss scale
-     * can back off; nothing else may change. The innermost estimator is called first. It is not called after an error.
+     * can back off (e->lr of a wrapper until the next step: see Wrappers); nothing else may change. The innermost estimator is called first. It is not called after an error.
      * If it calls sw_fail, or if a scalar becomes Inf or NaN, the step ends with that error. NULL: a skipped step
      * changes nothing. */
     void (*skipped)(sw_estimate *e);
@@ -179,7 +179,8 @@ struct sw_estimator {
  * - `sample`: if it is NULL, ids, count and draw are those of the inner estimator, which samples first in any case.
  * - `start`, `commit`, `fits`, `skipped`: each estimator has its own; that of the inner estimator is called first.
  * - The option batch, `choose_batch`, sampler, per_epoch, shards: those of the inner estimator.
- * - e->lr and `lr_with`: those of the inner estimator, unless the wrapper sets e->lr to another value or has `lr_with`.
+ * - e->lr and `lr_with`: those of the inner estimator, unless the wrapper sets e->lr to another value in `estimate` (in
+ *   every step, because e->lr of a wrapper is NaN when a step begins) or has `lr_with`.
  * - e->value, e->weight, e->gradient_norm: sw_estimate_inner sets them from the inner estimator. A wrapper that multiplies
  *   g by a number multiplies gradient_norm too, and one that has made the objective scale its loss divides value.
  * - SW_ESTIMATOR_ONCE: such an estimator is refused inside a wrapper with SW_ESTIMATOR_AGAIN, at any depth.

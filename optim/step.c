@@ -23,16 +23,16 @@
 /* ---- The estimator ---- */
 
 static sw_status step_sample(sw_optim *o, swo_estimate *e) {
-    if (e->inner) // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
-        SW_TRY(step_sample(o, e->inner));
     sw_estimate *s = &e->e;
-    s->step = o->steps + 1;
+    s->step = o->steps + 1; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     s->draw = sw_rng_key(o->seed + 0x9E3779B97F4A7C15u * o->draws, "draw");
     s->draws = o->draws;
     s->x_written = swo_x_is_written(o);
     s->value = s->weight = e->norm = NAN;
-    if (e->inner)
+    if (e->inner) {
         s->lr = NAN; /* that of the inner estimator, which may change from step to step */
+        SW_TRY(step_sample(o, e->inner));
+    }
     if (s->method->sample)
         return swo_skipped_by(o, SW_SKIP_SAMPLE, s->method->name,
                               swo_method_status("estimator", s->method->name, "sample", true, s->method->sample(s)));
@@ -266,10 +266,14 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     if (o->search)
         SW_TRY(swo_options_in_steps(o, o->search->name, o->search->options, &o->search_values, 0, o->search_option));
     swo_rollback_scalars(o, false);
-    SW_TRY(swo_step_options_before_estimate(o));
+    sw_status status = swo_step_options_before_estimate(o);
+    if (status != SW_OK) {
+        swo_rollback_scalars(o, true);
+        return status;
+    }
     o->skip_cause = SW_SKIP_GRADIENT; /* unless another one is noted */
     o->draws++;
-    sw_status status = step_sample(o, o->estimate);
+    status = step_sample(o, o->estimate);
     if (status != SW_OK)
         return step_finish(o, status);
     o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL

@@ -48,6 +48,40 @@ static const sw_estimator own_lr = {.size = sizeof(sw_estimator),
                                     .flags = SW_ESTIMATOR_WRAPPER,
                                     .estimate = own_lr_estimate};
 
+/* Multiplies the objective during the evaluation, and divides the gradient: it hands on the gradient of the loss. */
+static void scaling_multiply(constant_problem *f, double factor) {
+    for (int i = 0; i < SMALL_DIM; i++)
+        f->g[i] *= factor;
+    f->value *= factor;
+}
+static sw_status scaling_estimate(sw_estimate *e, const void *x, void *g) {
+    const bool first = isnan(e->value) != 0;
+    scaling_multiply(e->objective->user, 16);
+    const sw_status status = sw_estimate_inner(e, x, g);
+    scaling_multiply(e->objective->user, 0.0625);
+    SW_TRY(status);
+    sw_vector_axpby(e->type, e->dim, 0.0625, g, 0, NULL, g);
+    e->gradient_norm /= 16;
+    e->value /= first ? 16 : 1;
+    return SW_OK;
+}
+static const sw_estimator scaling = {.size = sizeof(sw_estimator),
+                                     .name = "scaling",
+                                     .options = of_options,
+                                     .flags = SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT,
+                                     .estimate = scaling_estimate};
+
+/* Evaluates by itself, in shards that are one by default. */
+static const sw_option sharded_options[] = {
+    {.name = "shards", .kind = SW_OPTION_INTEGER, .value = 1, .low = 1, .high = 9},
+    {.name = "of", .kind = SW_OPTION_SPEC},
+    {0}};
+static const sw_estimator sharded = {.size = sizeof(sw_estimator),
+                                     .name = "sharded",
+                                     .options = sharded_options,
+                                     .flags = SW_ESTIMATOR_WRAPPER,
+                                     .estimate = plain_estimate};
+
 static const sw_estimator no_wrapper = {.size = sizeof(sw_estimator), .name = "no_wrapper", .estimate = same_estimate};
 
 /* An inner estimator that records the norm that `fits` receives. */
@@ -125,14 +159,25 @@ static sw_status giving_up(sw_search *search, double *alpha) {
 }
 static const sw_line_search quitter = {.size = sizeof(sw_line_search), .name = "quitter", .search = giving_up};
 
+static double seen_slope, seen_value;
+static sw_status slope_search(sw_search *s, double *alpha) {
+    seen_slope = s->slope;
+    seen_value = s->value;
+    *alpha = 0;
+    return SW_OK;
+}
+static const sw_line_search slope_spy = {.size = sizeof(sw_line_search), .name = "slope_spy", .search = slope_search};
+
 static int register_all(void **state) {
     (void)state;
-    static const sw_estimator *const estimators[] = {&bare,       &same,     &silent,        &tiny,    &own_lr,
-                                                     &no_wrapper, &measured, &watched_inner, &watched, &sampling};
+    static const sw_estimator *const estimators[] = {&bare,    &same,       &silent,   &tiny,
+                                                     &own_lr,  &no_wrapper, &measured, &watched_inner,
+                                                     &watched, &sampling,   &scaling,  &sharded};
     for (size_t i = 0; i < sizeof estimators / sizeof *estimators; i++)
         if (sw_estimator_register(estimators[i]) != SW_OK)
             return -1;
-    return sw_rule_register(&moody) != SW_OK || sw_line_search_register(&quitter) != SW_OK;
+    return sw_rule_register(&moody) != SW_OK || sw_line_search_register(&quitter) != SW_OK ||
+           sw_line_search_register(&slope_spy) != SW_OK;
 }
 
 static int set_up(void **state) {
@@ -294,6 +339,61 @@ static void test_wrappers_that_are_none_are_refused(void **state) {
     sw_params_free(p);
 }
 
+/* The slope has the gradient that the outermost wrapper with DIRECT hands on, not what an estimator inside it has
+ * computed of a multiple of the loss. Powers of 2: exact. */
+static void test_slopes_have_the_gradient_of_the_loss(void **state) {
+    (void)state;
+    static const char *const specs[] = {"full",
+                                        "scaling of=full",
+                                        "silent of=scaling of=full",
+                                        "sam of=full",
+                                        "sam of=scaling of=full",
+                                        "tiny of=full",
+                                        "tiny of=scaling of=bare of=scaling of=full"};
+    for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
+        for (int clip = 0; clip < 2; clip++) {
+            sw_params *p = small_params(SW_F64);
+            constant_problem f;
+            constant_problem_init(&f, p, 1, 1, 0);
+            f.g[2] = 2;
+            f.g[13] = -2;
+            sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .estimator = specs[k], .schedule = "slope_spy",
+                                    .clip = clip ? 0x1p-20 : 0);
+            assert_ok(sw_optim_minimize(o, &f.f, NULL));
+            /* ⟨g, d⟩, d = -g times the factors of clip and of the wrapper; x has 52 bits for d. */
+            const double factor = clip ? 0x1p-20 / sqrt(8) : strstr(specs[k], "tiny") ? 0x1p-10 : 1;
+            if (!(fabs(seen_slope + 8 * factor) <= 4 * 0x1p-52))
+                fail_msg("%s: slope %.17g, %.17g expected", specs[k], seen_slope, -8 * factor);
+            assert_true(seen_value == 1);
+            sw_optim_free(o);
+            sw_params_free(p);
+        }
+}
+
+static void test_wrapper_with_one_shard_has_those_of_the_inner_estimator(void **state) {
+    (void)state;
+    static const struct {
+        const char *estimator;
+        int calls;
+    } cases[] = {{"minibatch batch=8 shards=4", 4},
+                 {"bare of=minibatch batch=8 shards=4", 4},
+                 {"sharded of=minibatch batch=8 shards=4", 4},
+                 {"sharded shards=2 of=minibatch batch=8", 2},
+                 {"sharded of=bare of=minibatch batch=8 shards=3", 3},
+                 {"sharded of=minibatch batch=8", 1}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        sw_params *p = small_params(SW_F64);
+        linear_problem f;
+        linear_problem_init(&f, p, 8, some_gradient);
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.1", .estimator = cases[k].estimator);
+        assert_ok(sw_optim_minimize(o, &f.f, NULL));
+        if (f.calls != cases[k].calls)
+            fail_msg("%s: %lld evaluations", cases[k].estimator, (long long)f.calls);
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
+}
+
 /* ---- skipped ---- */
 
 static void test_skipped_is_called_once_with_the_cause(void **state) {
@@ -306,6 +406,7 @@ static void test_skipped_is_called_once_with_the_cause(void **state) {
         {"watched_inner", "moody", NULL, "watched_inner", SW_SKIP_RULE},
         {"bare of=watched of=watched_inner", "sgd", "quitter", "watched_inner watched", SW_SKIP_SEARCH},
         {"sampling", "sgd", NULL, "sampling", SW_SKIP_SAMPLE},
+        {"watched of=sampling", "sgd", NULL, "sampling watched", SW_SKIP_SAMPLE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sw_params *p = small_params(SW_F64);
@@ -433,6 +534,8 @@ int main(void) {
         TEST(test_wrapper_without_functions_is_its_inner_estimator),
         TEST(test_step_sizes_by_penalty_come_from_the_inner_estimator),
         TEST(test_flags_of_the_gradient_need_the_inner_estimator),
+        TEST(test_slopes_have_the_gradient_of_the_loss),
+        TEST(test_wrapper_with_one_shard_has_those_of_the_inner_estimator),
         TEST(test_fits_receives_the_norm_of_its_own_estimate),
         TEST(test_wrappers_that_are_none_are_refused),
         TEST(test_skipped_is_called_once_with_the_cause),
