@@ -13,6 +13,7 @@ static const char *const walk_counter_names[] = {"seed",  "n",     "steps",     
                                                  "draws", "total", "sampler_epoch", "sampler_position"};
 _Static_assert(sizeof walk_counter_names / sizeof *walk_counter_names == SWO_COUNTERS, "a name for each");
 
+static const double walk_none = 0;
 static const char walk_zeros = 0; /* a piece with this source is set to zero */
 
 /* ---- One piece ---- */
@@ -121,10 +122,9 @@ static sw_status walk_whole(swo_walk *v, double *place, const double *otherwise,
 /* The last `added` scalars are 0 if the file does not have them, because it is of an earlier version. */
 static sw_status walk_scalars(swo_walk *v, const char *where, const char *const *names, double *values, int added,
                               uint32_t whole) {
-    static const double none = 0;
     const int count = swo_scalar_count(names);
     for (int i = 0; i < count; i++) {
-        const double *otherwise = i >= count - added ? &none : NULL;
+        const double *otherwise = i >= count - added ? &walk_none : NULL;
         if (whole >> i & 1)
             SW_TRY(walk_whole(v, &values[i], otherwise, where, names[i]));
         else
@@ -182,6 +182,8 @@ static sw_status walk_group(swo_walk *v, const sw_optim *o, int index) {
             SW_TRY(walk_vector(v, swo_slot_vector(o, &slots[s], g->slot[s], g->slot_count[s]), &slots[s],
                                "optim.%s.slot.%s", where, slots[s].name));
     SW_TRY(walk_scalars(v, where, g->rule->scalars, g->scalar, 0, 0));
+    if (g->rule->unit == SW_UNIT_VECTOR && (v->in || g->missed != 0)) /* a file has it only if it is so */
+        SW_TRY(walk_number(v, &g->missed, &walk_none, "optim.%s.missed", where));
     SW_TRY(walk_options(v, where, g->rule->options, g->effective, &g->base));
     if (swo_reads_last_step(g)) /* with its coefficients */
         SW_TRY(walk_vector(v, walk_coefficients(g->coefficient), NULL, "optim.%s.coefficients", where));
@@ -227,16 +229,14 @@ static sw_status walk_average(swo_walk *v, sw_optim *o) {
  * what they remember of x and g, and a resumed run must do the same. Without such rules, a file has it only if it is
  * so. */
 static sw_status walk_x_written(swo_walk *v, sw_optim *o) {
-    static const double none = 0;
     double written = o->steps > 0 && swo_x_is_written(o);
     bool any = v->in || written != 0;
     for (int i = 0; i < o->groups; i++)
         any |= o->group[i].rule->unit == SW_UNIT_VECTOR;
-    return any ? walk_number(v, v->out ? &written : &o->x_written, &none, "optim.x_written") : SW_OK;
+    return any ? walk_number(v, v->out ? &written : &o->x_written, &walk_none, "optim.x_written") : SW_OK;
 }
 
 sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
-    static const double none = 0;
     for (int i = 0; i < o->groups; i++)
         SW_TRY(walk_group(v, o, i));
     SW_TRY(walk_estimator(v, o));
@@ -245,10 +245,10 @@ sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
     if (o->search)
         SW_TRY(walk_scalars(v, "search", o->search->scalars, o->search_scalar, 0, 0));
     /* The losses since the last evaluation of sw_train; files of earlier versions do not have them. */
-    SW_TRY(walk_number(v, &o->period.sum, &none, "optim.period.sum"));
-    SW_TRY(walk_number(v, &o->period.weight, &none, "optim.period.weight"));
-    SW_TRY(walk_number(v, &o->period.unit, &none, "optim.period.unit"));
-    SW_TRY(walk_number(v, &o->period.mix, &none, "optim.period.mix"));
+    SW_TRY(walk_number(v, &o->period.sum, &walk_none, "optim.period.sum"));
+    SW_TRY(walk_number(v, &o->period.weight, &walk_none, "optim.period.weight"));
+    SW_TRY(walk_number(v, &o->period.unit, &walk_none, "optim.period.unit"));
+    SW_TRY(walk_number(v, &o->period.mix, &walk_none, "optim.period.mix"));
     return walk_number(v, norm, NULL, "optim.gradient_norm");
 }
 

@@ -119,7 +119,8 @@ typedef struct sw_step {
      * and g does not belong to this step if the program has written to x, or if frozen_set differs from its value in the
      * last step. */
     int64_t frozen_set; /* the set of frozen parameters of the group, as an integer below 2^53: keep it in a scalar */
-    bool x_written;     /* the program has written to x since the last step that was taken */
+    bool x_written;     /* the program has written to x since the last step that was taken, or that step did not call
+                         * `vector`, because all parameters of the group were frozen */
 } sw_step;
 
 /* Runs a kernel over the elements of all parameters of a group that are not frozen. Only `accepted` and `adopted` of a

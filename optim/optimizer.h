@@ -52,9 +52,10 @@ typedef struct swo_group {
     swo_part *part; /* [parts], the most expensive ones first (rule_parts.c) */
     int64_t parts;
     double parts_cost;
-    size_t part_bytes;         /* scratch of a worker */
-    sw_optim *optim;           /* whose group it is, for sw_step_run */
-    char *direction;           /* unit VECTOR: [dim], of the coming step */
+    size_t part_bytes; /* scratch of a worker */
+    sw_optim *optim;   /* whose group it is, for sw_step_run */
+    char *direction;   /* unit VECTOR: [dim], of the coming step */
+    double missed;     /* 1: the last step that was taken did not call `vector`, because all parameters were frozen */
     char *packed_x, *packed_g; /* [dim]: copies for a group that is not one stretch; NULL until they are needed */
 } swo_group;
 

@@ -16,6 +16,7 @@
 #include "optim/skipped_steps.h"
 #include "optim/step_options.h"
 #include "optim/stretches.h"
+#include "optim/vector_step.h"
 
 #include <math.h>
 #include <string.h>
@@ -195,6 +196,7 @@ static sw_status step_update(sw_optim *o, void *g) {
     }
     if (o->rules_accepted)
         SW_TRY(swo_rules_accepted(o, g));
+    swo_vector_taken(o);
     o->x_written = 0;
     o->steps++;
     return SW_OK;

@@ -75,7 +75,7 @@ sw_status swo_vector_step(sw_optim *o, swo_group *group, const void *g, sw_step 
     s->out = group->direction;
     s->x_low = NULL;
     s->frozen_set = vector_frozen_set(group);
-    s->x_written = o->x_written != 0;
+    s->x_written = o->x_written != 0 || group->missed != 0;
     return group->stretches > 0 && group->stretch[0].count == group->dim ? SW_OK : vector_pack_both(o, group, g, s);
 }
 
@@ -103,6 +103,11 @@ void swo_vector_move(const sw_optim *o, const swo_group *group, double lr, void 
         char *at = (char *)to + (size_t)s->offset * size;
         sw_vector_axpby(o->type, s->count, 1, at, lr, group->direction + (size_t)s->slot * size, at);
     }
+}
+
+void swo_vector_taken(const sw_optim *o) {
+    for (int i = 0; i < o->groups; i++)
+        o->group[i].missed = swo_vector_is(&o->group[i]) && o->group[i].stretches == 0;
 }
 
 /* ---- For rules ---- */

@@ -22,5 +22,7 @@ sw_status swo_vector_step(sw_optim *o, swo_group *group, const void *g, sw_step 
 sw_status swo_vector_find_direction(sw_optim *o, swo_group *group, const void *g);
 /* to ← to + lr d, where `to` has the layout of x; frozen parameters are left out. */
 void swo_vector_move(const sw_optim *o, const swo_group *group, double lr, void *to);
+/* Notes which groups a step that was taken has left out. */
+void swo_vector_taken(const sw_optim *o);
 
 #endif

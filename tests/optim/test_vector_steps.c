@@ -48,6 +48,46 @@ static void test_vector_knows_when_x_was_written(void **state) {
     sw_params_free(q);
 }
 
+/* While all parameters of its group are frozen, a rule is not called: it cannot know of changes of x in these steps, nor
+ * that the set of frozen parameters was another one. It is told in the first step after them. */
+static void test_vector_knows_of_steps_without_it(void **state) {
+    (void)state;
+    for (int k = 0; k < 4; k++) { /* with a change of x, or without; resumed, or not */
+        sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
+        constant_problem f, h;
+        constant_problem_init(&f, p, 1, 1, 1);
+        constant_problem_init(&h, q, 1, 1, 1);
+        const sw_optim_options how = {.size = sizeof how, .rule = "name=b: spy lr=0.1; spy lr=0.1"};
+        sw_optim *o = new_optim(p, &how), *resumed = new_optim(q, &how);
+        sw_param_freeze(sw_params_at(p, 0), true); /* the other group is all frozen, and comes last */
+        sw_param_freeze(sw_params_at(p, 2), true);
+        check_written(o, &f, false, "first step");
+        sw_param_freeze(sw_params_at(p, 1), true);
+        sw_param_freeze(sw_params_at(p, 0), false);
+        check_written(o, &f, true, "the first step of the other group");
+        if (k & 1)
+            sw_params_mark_changed(p);
+        check_written(o, &f, k & 1, "its second step");
+        if (k & 2) {
+            sw_archive *a = sw_archive_new();
+            assert_ok(sw_optim_bind(resumed, &h.f));
+            assert_ok(sw_optim_pack(o, a));
+            assert_ok(sw_optim_unpack(resumed, a));
+            sw_archive_free(a);
+        }
+        sw_params *x = k & 2 ? q : p;
+        sw_param_freeze(sw_params_at(x, 0), true);
+        sw_param_freeze(sw_params_at(x, 2), true);
+        sw_param_freeze(sw_params_at(x, 1), false);
+        check_written(k & 2 ? resumed : o, k & 2 ? &h : &f, true, "the first step after those without it");
+        check_written(k & 2 ? resumed : o, k & 2 ? &h : &f, false, "the next one");
+        sw_optim_free(o);
+        sw_optim_free(resumed);
+        sw_params_free(p);
+        sw_params_free(q);
+    }
+}
+
 static void test_vector_knows_the_set_of_frozen_parameters(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
@@ -229,9 +269,13 @@ static void test_search_keeps_the_ratios_of_groups(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, vector_set_up, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_vector_knows_when_x_was_written),      TEST(test_vector_knows_the_set_of_frozen_parameters),
-        TEST(test_refused_directions_change_nothing),    TEST(test_search_that_gives_up_restores_the_history),
-        TEST(test_search_needs_only_a_finite_direction), TEST(test_search_has_the_exact_direction),
+        TEST(test_vector_knows_of_steps_without_it),
+        TEST(test_vector_knows_when_x_was_written),
+        TEST(test_vector_knows_the_set_of_frozen_parameters),
+        TEST(test_refused_directions_change_nothing),
+        TEST(test_search_that_gives_up_restores_the_history),
+        TEST(test_search_needs_only_a_finite_direction),
+        TEST(test_search_has_the_exact_direction),
         TEST(test_search_keeps_the_ratios_of_groups),
     };
     return cmocka_run_group_tests_name("vector_steps", tests, register_vector_rules, NULL);
