@@ -9,8 +9,9 @@ void *swi_alloc_raw(sw_account account, size_t bytes); /* not zeroed */
 /* Lines of the report: an account's line for everything without a name, or a named one. -1 and an error if there is no
  * such account. */
 int swi_account_entry(sw_account account, const char *owner, const char *name);
-void swi_account_add(int entry, size_t bytes);
-void swi_account_remove(int entry, size_t bytes);
+/* `bytes` of the allocator, `contents` of them without the header and the rounding. */
+void swi_account_add(int entry, size_t bytes, size_t contents);
+void swi_account_remove(int entry, size_t bytes, size_t contents);
 /* Declares that the memory at this address holds a new object, so that sw_may_free accepts the address again. */
 void swi_forget_freed(const void *object);
 uint64_t swi_mix(uint64_t bits); /* a bijection: every bit of the result depends on all bits */

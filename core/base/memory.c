@@ -53,7 +53,8 @@ void sw_set_allocator(const sw_allocator *allocator) {
 typedef struct block_header {
     size_t bytes;    /* that the allocator was asked for */
     uint32_t entry;  /* of the accounts */
-    uint32_t offset; /* of the memory in the block */
+    uint16_t offset; /* of the memory in the block */
+    uint16_t rest;   /* of the block behind the memory */
 } block_header;
 
 enum { STRING_OFFSET = sizeof(block_header) };
@@ -71,10 +72,13 @@ static void *block_new(int entry, size_t bytes, size_t offset) {
         sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested", bytes);
         return NULL;
     }
-    const block_header header = {.bytes = rounded, .entry = (uint32_t)entry, .offset = (uint32_t)offset};
+    const block_header header = {.bytes = rounded,
+                                 .entry = (uint32_t)entry,
+                                 .offset = (uint16_t)offset,
+                                 .rest = (uint16_t)(rounded - offset - bytes)};
     memcpy(block + offset - sizeof header, &header, sizeof header);
     SWI_POISON(block, offset);
-    swi_account_add(entry, rounded);
+    swi_account_add(entry, rounded, bytes);
     swi_forget_freed(block + offset);
     return block + offset;
 }
@@ -93,7 +97,7 @@ void sw_free(void *memory) {
     const block_header header = block_header_of(memory);
     char *block = (char *)memory - header.offset;
     SWI_UNPOISON(block, header.offset);
-    swi_account_remove((int)header.entry, header.bytes);
+    swi_account_remove((int)header.entry, header.bytes, header.bytes - header.offset - header.rest);
     active_allocator.release(active_allocator.user, block);
 }
 

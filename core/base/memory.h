@@ -50,12 +50,12 @@ SW_API char *sw_strdup(const char *string);
 /* What memory is for. Every allocation of the library belongs to one account. */
 typedef enum sw_account {
     SW_ACCOUNT_OTHER = 0,   /* objects, names, archives, and what a program allocates by sw_alloc */
-    SW_ACCOUNT_PARAMETERS,  /* vectors of parameters */
-    SW_ACCOUNT_GRADIENTS,   /* gradient blocks, with the rounding errors of their sums */
+    SW_ACCOUNT_PARAMETERS,  /* vectors of parameters; of 16-bit ones "masters.f32" and "leaves.bf16" */
+    SW_ACCOUNT_GRADIENTS,   /* gradient blocks, with the rounding errors of their sums, and statistics of batches */
     SW_ACCOUNT_OPTIMIZER,   /* what rules, estimators and averages keep between steps, by the name of the slot */
     SW_ACCOUNT_TAPE,        /* tapes: nodes, values, intermediate gradients, scratch of operations */
     SW_ACCOUNT_TEMPORARIES, /* memory without contents between two calls, even if it is kept: copies for undoing a step,
-                             * workspaces, scratch of workers */
+                             * workspaces, scratch of workers, and what stb_image allocates */
     SW_ACCOUNT_DATA,        /* sources, loaders, batches, arrays of sw_array_new */
     SW_ACCOUNTS             /* their number */
 } sw_account;
@@ -79,13 +79,19 @@ SW_API void *sw_alloc_array_named(sw_account account, const char *owner, const c
  * therefore exactly the bytes that the functions of sw_set_allocator have handed out and not got back. While other
  * threads allocate, totals and accounts may be read at different times.
  *
- * Not included: what jansson allocates for the headers of archives and for descriptions of networks, the buffers of
- * OpenBLAS (see sw_blas_ready), what the C library allocates itself (to sort, to list a folder), stacks of threads, and
- * arrays of the program. */
+ * Not included: what jansson allocates for the headers of archives and for descriptions of networks, what zlib allocates
+ * for a compressed file, the buffers of OpenBLAS (sw_blas_buffers), what the C library allocates itself (to sort, to list
+ * a folder), stacks of threads, and arrays of the program. */
 SW_API size_t sw_memory_live(sw_account account);
 SW_API size_t sw_memory_peak(sw_account account);
 SW_API size_t sw_memory_live_total(void);
 SW_API size_t sw_memory_peak_total(void); /* of the sum: at most the sum of the accounts' peaks */
+/* Those of the live bytes that were requested: without headers and rounding. */
+SW_API size_t sw_memory_contents(sw_account account);
+/* The contents of parameters, gradients and optimizer state together, in bytes per parameter: 16 for Adam in f32, which
+ * has x, g, m and v of 4 bytes each. `parameters` is how many parameters the process has (sw_params_dim); the result is
+ * 0 if that is below 1. Every model and optimizer of the process counts. */
+SW_API double sw_memory_per_parameter(int64_t parameters);
 /* The peaks become the bytes of now. */
 SW_API void sw_memory_reset_peaks(void);
 
@@ -94,10 +100,11 @@ typedef struct sw_memory_entry {
     sw_account account;
     const char *name;  /* valid for the life of the process; NULL: everything in the account that has no name */
     size_t live, peak; /* bytes */
+    size_t contents;   /* of `live`: see sw_memory_contents */
 } sw_memory_entry;
 /* Fills in at most `most` entries, in the order of the accounts, and returns how many there are (which may be more). An
  * entry is left out if its live and its peak are 0. The sum of `live` over all entries is sw_memory_live_total().
- * `entries` may be NULL if `most` is 0. */
+ * `entries` may be NULL if `most` is 0. sw_memory_print (inspect.h) prints the report. */
 SW_API int sw_memory_report(sw_memory_entry *entries, int most);
 
 /* ---- Lifetimes ---- */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct counter {
-    atomic_size_t live, peak;
+    atomic_size_t live, peak, contents;
 } counter;
 
 /* What has a name. An entry stays for the life of the process, since blocks refer to it by its index. */
@@ -28,7 +28,8 @@ static counter accounts[SW_ACCOUNTS], total;
 
 /* ---- Counting ---- */
 
-static void counter_add(counter *c, size_t bytes) {
+static void counter_add(counter *c, size_t bytes, size_t contents) {
+    atomic_fetch_add_explicit(&c->contents, contents, memory_order_relaxed);
     const size_t live = atomic_fetch_add_explicit(&c->live, bytes, memory_order_acq_rel) + bytes;
     size_t peak = atomic_load_explicit(&c->peak, memory_order_relaxed);
     while (live > peak &&
@@ -36,7 +37,8 @@ static void counter_add(counter *c, size_t bytes) {
         ;
 }
 
-static void counter_remove(counter *c, size_t bytes) {
+static void counter_remove(counter *c, size_t bytes, size_t contents) {
+    atomic_fetch_sub_explicit(&c->contents, contents, memory_order_relaxed);
     atomic_fetch_sub_explicit(&c->live, bytes, memory_order_relaxed);
 }
 
@@ -50,18 +52,18 @@ static counter *entry_counter(int entry, sw_account *account) {
     return &named[entry - SW_ACCOUNTS].bytes;
 }
 
-void swi_account_add(int entry, size_t bytes) {
+void swi_account_add(int entry, size_t bytes, size_t contents) {
     sw_account account;
-    counter_add(entry_counter(entry, &account), bytes);
-    counter_add(&accounts[account], bytes);
-    counter_add(&total, bytes);
+    counter_add(entry_counter(entry, &account), bytes, contents);
+    counter_add(&accounts[account], bytes, contents);
+    counter_add(&total, bytes, contents);
 }
 
-void swi_account_remove(int entry, size_t bytes) {
+void swi_account_remove(int entry, size_t bytes, size_t contents) {
     sw_account account;
-    counter_remove(entry_counter(entry, &account), bytes);
-    counter_remove(&accounts[account], bytes);
-    counter_remove(&total, bytes);
+    counter_remove(entry_counter(entry, &account), bytes, contents);
+    counter_remove(&accounts[account], bytes, contents);
+    counter_remove(&total, bytes, contents);
 }
 
 /* ---- Names ---- */
@@ -129,6 +131,16 @@ size_t sw_memory_peak(sw_account account) {
     return sw_account_name(account) ? atomic_load(&accounts[account].peak) : 0;
 }
 
+size_t sw_memory_contents(sw_account account) {
+    return sw_account_name(account) ? atomic_load(&accounts[account].contents) : 0;
+}
+
+double sw_memory_per_parameter(int64_t parameters) {
+    const size_t bytes = sw_memory_contents(SW_ACCOUNT_PARAMETERS) + sw_memory_contents(SW_ACCOUNT_GRADIENTS) +
+                         sw_memory_contents(SW_ACCOUNT_OPTIMIZER);
+    return parameters > 0 ? (double)bytes / (double)parameters : 0;
+}
+
 size_t sw_memory_live_total(void) {
     return atomic_load(&total.live);
 }
@@ -139,7 +151,7 @@ size_t sw_memory_peak_total(void) {
 
 static void counter_reset_peak(counter *c) {
     atomic_store(&c->peak, atomic_load(&c->live));
-    counter_add(c, 0); /* what another thread has added between the two */
+    counter_add(c, 0, 0); /* what another thread has added between the two */
 }
 
 void sw_memory_reset_peaks(void) {
@@ -159,7 +171,8 @@ typedef struct report {
 } report;
 
 static void report_add(report *r, sw_account account, const char *name, counter *bytes) {
-    const sw_memory_entry entry = {account, name, atomic_load(&bytes->live), atomic_load(&bytes->peak)};
+    const sw_memory_entry entry = {account, name, atomic_load(&bytes->live), atomic_load(&bytes->peak),
+                                   atomic_load(&bytes->contents)};
     if (entry.live == 0 && entry.peak == 0)
         return;
     if (r->count < r->most)

@@ -21,6 +21,8 @@ extern "C" {
  * is not enough memory for one call. (Without this function OpenBLAS would try forever to get the memory.) */
 SW_API int sw_blas_ready(int threads);
 
+/* How many such buffers swale has made OpenBLAS map so far. */
+SW_API int sw_blas_buffers(void);
 /* The address space that OpenBLAS maps for each simultaneous call on x86-64; less on other processors. */
 #define SW_BLAS_BUFFER ((size_t)128 << 20)
 

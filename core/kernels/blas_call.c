@@ -382,6 +382,10 @@ static void gate_wait_for_callers(int tries) {
         usleep(MICROSECONDS);
 }
 
+int sw_blas_buffers(void) {
+    return atomic_load(&buffers.held);
+}
+
 /* Called if the gate is closed or this thread has no reservation. The thread that ends the process needs none, because
  * no other thread may begin a call. */
 static void blas_enter_slowly(sw_blas_call *call) {

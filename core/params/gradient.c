@@ -19,13 +19,13 @@ sw_gradient *sw_gradient_view(sw_params *params) {
         sw_fail(SW_ERR_STATE, "gradient: the parameters are not built");
         return NULL;
     }
-    sw_gradient *g = sw_alloc_for(SW_ACCOUNT_GRADIENTS, sizeof *g);
+    sw_gradient *g = sw_alloc(sizeof *g);
     if (!g)
         return NULL;
     g->params = params;
     g->type = params->type;
     g->fresh = true;
-    g->written = sw_alloc_for(SW_ACCOUNT_GRADIENTS, (size_t)params->count);
+    g->written = sw_alloc((size_t)params->count);
     if (!g->written) {
         sw_free(g);
         return NULL;

@@ -31,7 +31,10 @@ static int arena_class(size_t lines, size_t *rounded) {
 }
 
 static void arena_enter_chunk(swi_arena *a, size_t chunk, size_t used) {
-    a->current = chunk;
+    for (; a->current < chunk; a->current++)
+        a->before += a->chunk[a->current].size;
+    for (; a->current > chunk; a->current--)
+        a->before -= a->chunk[a->current - 1].size;
     a->used = used;
     a->base = a->chunks ? a->chunk[chunk].memory : NULL;
     a->chunk_size = a->chunks ? a->chunk[chunk].size : 0;
@@ -118,7 +121,17 @@ static void arena_clear_lists(swi_arena *a) {
         }
 }
 
+size_t swi_arena_most_live(const swi_arena *a) {
+    return a->peak > a->most_live ? a->peak : a->most_live;
+}
+
+size_t swi_arena_most_used(const swi_arena *a) {
+    return a->before + a->used > a->most_used ? a->before + a->used : a->most_used;
+}
+
 void swi_arena_reset(swi_arena *a) {
+    a->most_live = swi_arena_most_live(a);
+    a->most_used = swi_arena_most_used(a);
     for (int i = 0; i < a->chunks; i++)
         SWI_POISON(a->chunk[i].memory, a->chunk[i].size);
     arena_clear_lists(a);
@@ -160,6 +173,7 @@ void swi_arena_restore(swi_arena *a, swi_mark_state *s, size_t current, size_t u
     memset(s->list, 0, sizeof s->list);
     memset(s->filled, 0, sizeof s->filled);
     a->live = s->live;
+    a->most_used = swi_arena_most_used(a);
     for (size_t i = current; i < (size_t)a->chunks; i++) {
         size_t from = i == current ? used : 0;
         SWI_POISON(a->chunk[i].memory + from, a->chunk[i].size - from);

@@ -22,6 +22,8 @@ typedef struct swi_arena {
     size_t chunk_size;                 /* the size of the current chunk */
     char *base;                        /* the memory of the current chunk */
     size_t live, peak;                 /* bytes allocated now, and the maximum in this pass */
+    size_t before;                     /* the size of the chunks in front of the current one */
+    size_t most_live, most_used;       /* maxima over earlier passes, and before the last rewind: see the functions */
     void *list[SWI_CLASSES];           /* released blocks, by size class; each block holds the pointer to the next */
     uint64_t filled[SWI_CLASSES / 64]; /* bit i: list i is not empty */
 } swi_arena;
@@ -67,6 +69,9 @@ static inline void swi_arena_release(swi_arena *a, void *block, size_t bytes) {
 void swi_arena_reset(swi_arena *arena);
 void swi_arena_free(swi_arena *arena);
 size_t swi_arena_held(const swi_arena *arena);
+/* Maxima over all passes: of `live`, and of the memory up to the bump pointer. */
+size_t swi_arena_most_live(const swi_arena *arena);
+size_t swi_arena_most_used(const swi_arena *arena);
 /* The state that a mark saves. After the mark, allocations do not use blocks that were released before it. A rewind
  * keeps the struct, so that a program can rewind to one mark many times. */
 typedef struct swi_mark_state {

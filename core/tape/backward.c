@@ -439,6 +439,7 @@ static sw_status backward_run(sw_tensor t, const void *cotangent, const char *wh
         tape->weight = swi_node_weight(tape, node);
         tape->weight_stated = (node->flags & SWI_WEIGHTED) != 0;
         tape->backward = swi_next_id();
+        SW_TRY(tape->switches & SW_MEASURE ? swi_measure_activations(tape) : SW_OK);
     }
     sw_status status = SW_OK;
     if (node->op) {

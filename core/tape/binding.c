@@ -124,7 +124,8 @@ static const void *binding_leaves(const sw_tape *tape, swi_binding *b) {
         return b->x;
     if (b->copy && b->pass == tape->pass && b->copy_version == p->version)
         return b->copy;
-    if (!b->copy && !(b->copy = sw_alloc_array_for(SW_ACCOUNT_PARAMETERS, p->dim, swi_size(p->storage))))
+    if (!b->copy && !(b->copy = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, "leaves", sw_dtype_name(p->storage), p->dim,
+                                                     swi_size(p->storage))))
         return NULL;
     swi_narrow(p->storage, p->dim, b->x, b->copy);
     b->copy_version = p->version;

@@ -1,4 +1,4 @@
-/* Inspection: arrays, tensors and parameters as text, the graph of a tape in the DOT language, and the gradient
+/* Inspection: arrays, tensors and parameters as text, the graph of a tape in the DOT language, memory, and the gradient
  * check. */
 #ifndef SWALE_INSPECT_H
 #define SWALE_INSPECT_H
@@ -23,6 +23,16 @@ SW_API void sw_param_print(const sw_param *param, FILE *to);
  * summaries of values and gradients, grouped by layer, and leaves with the names of their parameters. With the switch
  * SW_KEEP all values and gradients are still available after backward. `dot -Tsvg graph.dot` draws the file. */
 SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
+
+/* ---- Memory ---- */
+
+/* Prints the memory report (sw_memory_report): a line for each account and name with its bytes now and at most, such as
+ * "optimizer.adam.m 318144 318144", the total, and a line about memory that is not counted because it belongs to other
+ * libraries. */
+SW_API void sw_memory_print(FILE *to);
+/* Prints the memory of a tape in bytes: the capacity, the high-water mark and the live set of its arena; if SW_MEASURE
+ * was on, the activations of each layer ("activations.linear1 25600") and their sum. */
+SW_API void sw_tape_memory_print(const sw_tape *tape, FILE *to);
 
 /* ---- Gradient check ---- */
 

@@ -21,7 +21,8 @@ enum {
     SWI_CUT = 128,          /* an input needs a gradient, but the operation has no vjp */
     SWI_WEIGHTED = 512,     /* a loss, or computed from one: `weight` is set */
     SWI_USES_PARAMS = 1024, /* an operation with reads_params: `sets` and `version` are set */
-    SWI_16_BIT = 2048       /* its elements are f16 or bf16 */
+    SWI_16_BIT = 2048,      /* its elements are f16 or bf16 */
+    SWI_COUNTED = 4096      /* while activations are measured: a vjp reads its memory */
 };
 
 /* The number of inputs that fit in the node; the largest number of inputs; the largest number of scratch blocks; the
@@ -110,6 +111,7 @@ struct sw_tape {
     const char *layer;
     bool poison_unread;            /* for sw_gradcheck: values that are not in vjp_reads are NaN in the vjp */
     swi_mark_state *mark_state;    /* the newest mark that is still valid */
+    struct swi_activations *activations; /* of SW_MEASURE; NULL before the first */
     struct swi_deferred *deferred; /* [deferred_capacity]: functions that the reset calls (defer.c) */
     int deferred_count, deferred_capacity;
 };
@@ -124,6 +126,11 @@ swi_weight swi_node_weight(const sw_tape *tape, const swi_node *node);
 void swi_inherit_weight(swi_node *node);
 
 void swi_run_deferred(sw_tape *tape);
+
+/* For SW_MEASURE, when a backward begins: keeps the bytes of activations by layer if no earlier pass had more. */
+sw_status swi_measure_activations(sw_tape *tape);
+const sw_tape_layer *swi_activations_of(const sw_tape *tape, int *count); /* NULL if *count is 0 */
+void swi_free_activations(sw_tape *tape);
 
 /* The size of sw_op in earlier versions, and the member that was added since. */
 #define SWI_LEAST_OP_SIZE offsetof(sw_op, reads_params)

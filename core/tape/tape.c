@@ -36,6 +36,7 @@ void sw_tape_free(sw_tape *tape) {
     swi_arena_free(&tape->arena);
     swi_run_deferred(tape);
     sw_free(tape->deferred);
+    swi_free_activations(tape);
     sw_free(tape);
 }
 
@@ -127,6 +128,18 @@ size_t sw_tape_peak_bytes(const sw_tape *tape) {
 
 size_t sw_tape_held_bytes(const sw_tape *tape) {
     return tape ? swi_arena_held(&tape->arena) + (size_t)tape->blocks * SWI_NODES * sizeof(swi_node) : 0;
+}
+
+size_t sw_tape_capacity_bytes(const sw_tape *tape) {
+    return tape ? swi_arena_held(&tape->arena) : 0;
+}
+
+size_t sw_tape_high_water_bytes(const sw_tape *tape) {
+    return tape ? swi_arena_most_used(&tape->arena) : 0;
+}
+
+size_t sw_tape_live_set_bytes(const sw_tape *tape) {
+    return tape ? swi_arena_most_live(&tape->arena) : 0;
 }
 
 /* ---- Marks ---- */

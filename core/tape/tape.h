@@ -48,7 +48,10 @@ typedef enum sw_switch {
     SW_CHECK = 8,
     /* No memory is reused before the reset: sw_release has no effect, and every tensor keeps its gradient, as after
      * sw_retain_grad. Set it before recording. It is useful for sw_tape_dot. */
-    SW_KEEP = 16
+    SW_KEEP = 16,
+    /* Each sw_backward first measures what layers keep for it: see sw_tape_activations. It takes one pass over the
+     * nodes. */
+    SW_MEASURE = 32
 } sw_switch;
 /* Turns one or several switches (joined by |) on or off. */
 SW_API void sw_tape_set_switch(sw_tape *tape, unsigned switches, bool on);
@@ -72,9 +75,29 @@ SW_API uint64_t sw_tape_draw(const sw_tape *tape);
 SW_API void sw_tape_set_seed(sw_tape *tape, uint64_t seed);
 
 /* The memory of the tape in bytes: the largest amount in use at one time since the last reset, and the amount
- * allocated. */
+ * allocated, for the arena and for nodes. */
 SW_API size_t sw_tape_peak_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_held_bytes(const sw_tape *tape);
+/* The arena holds everything that a pass makes, except the nodes. Its capacity is what it has allocated. Its high-water
+ * mark is the largest part of the capacity that a pass has needed so far, including blocks that were released and not
+ * used again. The live set is the largest amount that was in use at one time in any pass. Therefore
+ * live set ≤ high-water mark ≤ capacity, and the difference of the first two is lost to fragmentation. */
+SW_API size_t sw_tape_capacity_bytes(const sw_tape *tape);
+SW_API size_t sw_tape_high_water_bytes(const sw_tape *tape);
+SW_API size_t sw_tape_live_set_bytes(const sw_tape *tape);
+
+/* The activations of a layer: what its operations keep in the arena for backward. */
+typedef struct sw_tape_layer {
+    const char *layer; /* the name (sw_tape_set_layer); NULL: everything outside of layers, a copied batch for example */
+    int64_t values;    /* how many values are kept */
+    size_t bytes;      /* their bytes, without rounding */
+} sw_tape_layer;
+/* What the tape measured while SW_MEASURE was on, at the beginning of the sw_backward that found the most bytes: the
+ * values in the arena that vjps will read, each once, in the layer that computed it, and what operations saved
+ * (sw_call_save). Parameters and arrays that the tape reads in place are not in the arena. Fills in at most `most`
+ * entries, in the order of the first value of each layer, and returns how many there are (which may be more). They are
+ * valid until the next sw_backward, and after a reset. `entries` may be NULL if `most` is 0. */
+SW_API int sw_tape_activations(const sw_tape *tape, sw_tape_layer *entries, int most);
 
 /* ---- Tensors ---- */
 
