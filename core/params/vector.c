@@ -198,8 +198,8 @@ sw_status sw_params_build(sw_params *p) {
     SW_TRY(params_lay_out(p, true, &dim)); /* last, so that they do not interrupt the loops of rules */
     p->dim = dim;
     p->buffer_dim = dim - trained;
-    p->x = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, p->storage == p->type ? NULL : "masters",
-                                sw_dtype_name(p->type), dim, swi_size(p->type));
+    p->x = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, p->storage == p->type ? NULL : "masters", sw_dtype_name(p->type),
+                                dim, swi_size(p->type));
     p->gradient = p->x ? sw_gradient_new(p) : NULL;
     if (!p->gradient) {
         sw_free(p->x);

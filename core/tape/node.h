@@ -109,10 +109,10 @@ struct sw_tape {
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;
-    bool poison_unread;            /* for sw_gradcheck: values that are not in vjp_reads are NaN in the vjp */
-    swi_mark_state *mark_state;    /* the newest mark that is still valid */
+    bool poison_unread;                  /* for sw_gradcheck: values that are not in vjp_reads are NaN in the vjp */
+    swi_mark_state *mark_state;          /* the newest mark that is still valid */
     struct swi_activations *activations; /* of SW_MEASURE; NULL before the first */
-    struct swi_deferred *deferred; /* [deferred_capacity]: functions that the reset calls (defer.c) */
+    struct swi_deferred *deferred;       /* [deferred_capacity]: functions that the reset calls (defer.c) */
     int deferred_count, deferred_capacity;
 };
 

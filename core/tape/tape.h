@@ -88,9 +88,10 @@ SW_API size_t sw_tape_live_set_bytes(const sw_tape *tape);
 
 /* The activations of a layer: what its operations keep in the arena for backward. */
 typedef struct sw_tape_layer {
-    const char *layer; /* the name (sw_tape_set_layer); NULL: everything outside of layers, a copied batch for example */
-    int64_t values;    /* how many values are kept */
-    size_t bytes;      /* their bytes, without rounding */
+    const char
+        *layer;     /* the name (sw_tape_set_layer); NULL: everything outside of layers, a copied batch for example */
+    int64_t values; /* how many values are kept */
+    size_t bytes;   /* their bytes, without rounding */
 } sw_tape_layer;
 /* What the tape measured while SW_MEASURE was on, at the beginning of the sw_backward that found the most bytes: the
  * values in the arena that vjps will read, each once, in the layer that computed it, and what operations saved
