@@ -10,7 +10,7 @@ typedef struct settings {
     const char *data, *hidden, *estimator, *rule, *schedule, *average, *dtype, *save, *load, *checkpoint, *predict;
     int64_t epochs, batch;
     double clip, dropout;
-    bool verify, check, norms, list;
+    bool verify, check, norms, memory, list;
 } settings;
 
 static settings asked = {
@@ -36,6 +36,8 @@ static const cli_option options[] = {
     {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "classify a PNG or JPEG of any size"},
     {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0,
      "with --out: write norms of weights, gradients and updates by layer"},
+    {"--memory", NULL, CLI_FLAG, &asked.memory, 0, 0,
+     "print the bytes of parameters, optimizer, activations by layer, data and so on"},
     {"--check", NULL, CLI_FLAG, &asked.check, 0, 0,
      "stop at the first NaN or Inf and name the operation that produced it"},
     {"--verify", NULL, CLI_FLAG, &asked.verify, 0, 0, "check the data by SHA-256 first"},
@@ -44,7 +46,8 @@ static const cli_option options[] = {
                "write metrics, run.json, curves and pictures to this folder")};
 
 static void print_notes(void) {
-    printf("\nThe results are lines \"name value\" on stdout. A spec is a name and options, name=value; "
+    printf("\nThe results are lines \"name value\" on stdout; --memory adds a table of bytes, now and at most. A spec "
+           "is a name and options, name=value; "
            "see --list.\n");
 }
 
@@ -190,6 +193,8 @@ static bool make_optimizer(run *r) {
     r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
     if (r->optim && asked.check)
         sw_tape_set_switch(sw_optim_tape(r->optim), SW_CHECK, true);
+    if (r->optim && asked.memory)
+        sw_tape_set_switch(sw_optim_tape(r->optim), SW_MEASURE, true);
     return r->optim && (!asked.norms || sw_optim_record_norms(r->optim, true) == SW_OK);
 }
 
@@ -310,6 +315,13 @@ static double epoch_seconds(const history *h) {
     return middle;
 }
 
+/* Prints where the memory of the run is. */
+static void print_memory(run *r) {
+    printf("bytes_per_parameter %.2f\n", sw_memory_per_parameter(sw_params_dim(sw_model_params(r->model))));
+    sw_tape_memory_print(sw_optim_tape(r->optim), stdout);
+    sw_memory_print(stdout);
+}
+
 /* Prints the results, and then writes the files of the end. */
 static bool finish(run *r) {
     sw_evaluation on_train;
@@ -327,6 +339,8 @@ static bool finish(run *r) {
                               {0}};
     for (const result *each = results; each->name; each++)
         printf("%s %.*f\n", each->name, each->digits, each->value);
+    if (asked.memory)
+        print_memory(r);
     cli_flush();
     if (asked.save && cli_tolerate(sw_model_save(r->model, asked.save), &r->lost.weights) != SW_OK)
         return false;
@@ -402,8 +416,8 @@ int main(int argc, char **argv) {
     cli_check_files();
     report_check_names();
     cli.threads = sw_threads();
-    const bool writes = asked.save || asked.checkpoint || cli.out;
-    const bool only_predict = asked.predict && asked.load && asked.epochs < 0 && !writes;
+    const bool reports = asked.save || asked.checkpoint || asked.memory || cli.out;
+    const bool only_predict = asked.predict && asked.load && asked.epochs < 0 && !reports;
     if (asked.epochs < 0)
         asked.epochs = asked.load ? 0 : 10;
     bool good = read_picture(&r) && make_model(&r) && (only_predict || learn(&r));

@@ -165,7 +165,7 @@ SW_API sw_array sw_optim_slot(const sw_optim *optim, const char *slot);
 /* A scalar of the rule of a group ("d"); with group -1, of the estimator, the line search or the average. */
 SW_API double sw_optim_scalar(const sw_optim *optim, int group, const char *name);
 
-/* The tape on which objectives are evaluated, for setting its switches (SW_CHECK). The optimizer owns it and makes it
+/* The tape on which objectives are evaluated, for its switches (SW_CHECK, SW_MEASURE). The optimizer owns it and makes it
  * on demand. NULL after an error. */
 SW_API sw_tape *sw_optim_tape(sw_optim *optim);
 

@@ -7,20 +7,19 @@
 
 #include <stdio.h>
 
-static void memory_print_line(FILE *to, const char *name, size_t live, size_t peak) {
-    fprintf(to, "%-36s %14zu %14zu\n", name, live, peak);
+/* "memory.optimizer.adam.m" for the account optimizer and the name adam.m. */
+static void memory_print_line(FILE *to, const char *account, const char *name, size_t live, size_t peak) {
+    char both[96];
+    snprintf(both, sizeof both, "memory.%s%s%s", account, name ? "." : "", name ? name : "");
+    fprintf(to, "%-36s %14zu %14zu\n", both, live, peak);
 }
 
 static void memory_print_entries(FILE *to) {
     enum { MOST = SW_ACCOUNTS + 512 }; /* as many as there can be */
     sw_memory_entry entry[MOST];
     const int count = sw_memory_report(entry, MOST);
-    for (int i = 0; i < count && i < MOST; i++) {
-        char name[96];
-        const char *account = sw_account_name(entry[i].account);
-        snprintf(name, sizeof name, "%s%s%s", account, entry[i].name ? "." : "", entry[i].name ? entry[i].name : "");
-        memory_print_line(to, name, entry[i].live, entry[i].peak);
-    }
+    for (int i = 0; i < count && i < MOST; i++)
+        memory_print_line(to, sw_account_name(entry[i].account), entry[i].name, entry[i].live, entry[i].peak);
 }
 
 void sw_memory_print(FILE *to) {
@@ -28,7 +27,7 @@ void sw_memory_print(FILE *to) {
         return;
     fprintf(to, "%-36s %14s %14s\n", "memory in bytes", "now", "most");
     memory_print_entries(to);
-    memory_print_line(to, "total", sw_memory_live_total(), sw_memory_peak_total());
+    memory_print_line(to, "total", NULL, sw_memory_live_total(), sw_memory_peak_total());
     fprintf(to,
             "not counted: OpenBLAS, which has mapped %d buffers of %zu bytes of address space; zlib and jansson, while "
             "files are read or written; stacks of threads; what the program allocates itself\n",

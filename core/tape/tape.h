@@ -80,18 +80,18 @@ SW_API size_t sw_tape_peak_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_held_bytes(const sw_tape *tape);
 /* The arena holds everything that a pass makes, except the nodes. Its capacity is what it has allocated. Its high-water
  * mark is the largest part of the capacity that a pass has needed so far, including blocks that were released and not
- * used again. The live set is the largest amount that was in use at one time in any pass. Therefore
- * live set ≤ high-water mark ≤ capacity, and the difference of the first two is lost to fragmentation. */
+ * used again. The live set is the largest amount that was in use at one time in any pass, with the rounding of blocks to
+ * lines of SW_ALIGNMENT bytes (from 8 lines up, to at most an eighth more). Therefore live set ≤ high-water mark ≤
+ * capacity, and the difference of the first two is lost to fragmentation. */
 SW_API size_t sw_tape_capacity_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_high_water_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_live_set_bytes(const sw_tape *tape);
 
 /* The activations of a layer: what its operations keep in the arena for backward. */
 typedef struct sw_tape_layer {
-    const char
-        *layer;     /* the name (sw_tape_set_layer); NULL: everything outside of layers, a copied batch for example */
-    int64_t values; /* how many values are kept */
-    size_t bytes;   /* their bytes, without rounding */
+    const char *layer; /* the name (sw_tape_set_layer); NULL: outside of layers, a copied batch for example */
+    int64_t values;    /* how many values are kept */
+    size_t bytes;      /* their bytes, without rounding */
 } sw_tape_layer;
 /* What the tape measured while SW_MEASURE was on, at the beginning of the sw_backward that found the most bytes: the
  * values in the arena that vjps will read, each once, in the layer that computed it, and what operations saved

@@ -25,11 +25,11 @@ static void test_help_version_and_lists_are_printed(void **state) {
     (void)state;
     output o = FASHION("--help");
     says(&o, 0, "--epochs", NULL);
-    static const char *const every[] = {"--data",     "--hidden",     "--batch",   "--estimator", "--rule",
-                                        "--schedule", "--average",    "--clip",    "--dropout",   "--dtype",
-                                        "--seed",     "--threads",    "--out",     "--verify",    "--quiet",
-                                        "--list",     "--help",       "--version", "example:",    "--save",
-                                        "--load",     "--checkpoint", "--predict", "--norms",     "--check"};
+    static const char *const every[] = {"--data",    "--hidden", "--batch",   "--estimator",  "--rule",    "--schedule",
+                                        "--average", "--clip",   "--dropout", "--dtype",      "--seed",    "--threads",
+                                        "--out",     "--verify", "--quiet",   "--list",       "--help",    "--version",
+                                        "example:",  "--save",   "--load",    "--checkpoint", "--predict", "--norms",
+                                        "--check",   "--memory"};
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         assert_non_null(strstr(o.out, every[i]));
     assert_string_equal(o.err, "");

@@ -230,12 +230,24 @@ static void test_no_memory_for_the_measure_is_an_error(void **state) {
 
 /* ---- The report as text ---- */
 
+/* Reads the whole numbers at the beginning of a text, at most two; returns how many there are. */
+static int read_numbers(const char *text, size_t number[2]) {
+    int count = 0;
+    for (char *end; count < 2; count++, text = end) {
+        text += strspn(text, " ");
+        number[count] = strtoull(text, &end, 10);
+        if (end == text)
+            break;
+    }
+    return count;
+}
+
 /* The numbers of the line that begins with `name`; at most two. */
 static int numbers_of(const char *text, const char *name, size_t number[2]) {
     const size_t length = strlen(name);
     for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         if (strncmp(line, name, length) == 0 && line[length] == ' ')
-            return sscanf(line + length, "%zu %zu", &number[0], &number[1]);
+            return read_numbers(line + length, number);
     return 0;
 }
 
@@ -246,6 +258,7 @@ static char *text_of(void (*print)(const sw_tape *tape, FILE *to), const sw_tape
     assert_non_null(to);
     print(tape, to);
     fclose(to);
+    assert_non_null(text);
     return text;
 }
 
@@ -261,19 +274,19 @@ static void test_report_is_printed_line_by_line(void **state) {
     void *slot = sw_alloc_array_named(SW_ACCOUNT_OPTIMIZER, "adam", "m", 1, 1000);
     sw_free(sw_alloc_for(SW_ACCOUNT_DATA, 6400));
     char *text = text_of(print_all, NULL);
-    size_t number[2], sum = 0, all = 0;
-    assert_int_equal(numbers_of(text, "optimizer.adam.m", number), 2);
+    size_t number[2] = {0}, sum = 0, all = 0;
+    assert_int_equal(numbers_of(text, "memory.optimizer.adam.m", number), 2);
     assert_true(number[0] == block_bytes(1000) && number[1] == block_bytes(1000));
-    assert_int_equal(numbers_of(text, "data", number), 2);
+    assert_int_equal(numbers_of(text, "memory.data", number), 2);
     assert_true(number[0] == 0 && number[1] == block_bytes(6400));
     int printed = 0;
-    for (char *line = strchr(text, '\n') + 1; strncmp(line, "total ", 6) != 0; line = strchr(line, '\n') + 1) {
-        assert_int_equal(sscanf(line, "%*s %zu %zu", &number[0], &number[1]), 2);
+    for (char *line = strchr(text, '\n') + 1; strncmp(line, "memory.total ", 13) != 0; line = strchr(line, '\n') + 1) {
+        assert_int_equal(read_numbers(line + strcspn(line, " "), number), 2);
         sum += number[0];
         printed++;
     }
     assert_int_equal(printed, sw_memory_report(NULL, 0));
-    assert_int_equal(numbers_of(text, "total", number), 2);
+    assert_int_equal(numbers_of(text, "memory.total", number), 2);
     assert_int_equal(number[0], sum);
     assert_int_equal(number[0], atomic_load(&counter.live));
     assert_int_equal(number[1], atomic_load(&counter.peak));
@@ -290,7 +303,7 @@ static void test_report_is_printed_line_by_line(void **state) {
 static void test_memory_of_a_tape_is_printed(void **state) {
     sw_tape *tape = *state;
     sw_array x = test_filled(SW_F64, SW_SHAPE(ROWS, COLUMNS), -1, 1, 3);
-    size_t number[2];
+    size_t number[2] = {0};
     assert_int_equal(sw_backward(record(tape, x)), SW_OK);
     char *text = text_of(sw_tape_memory_print, tape);
     assert_null(strstr(text, "activations"));
