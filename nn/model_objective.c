@@ -4,12 +4,21 @@
 #include "nn/model.h"
 #include "nn/model_objective.h"
 
+static bool objective_same_tensor(sw_tensor a, sw_tensor b) {
+    return a.tape == b.tape && a.slot == b.slot && a.generation == b.generation;
+}
+
 static sw_tensor objective_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const swn_objective *o = user;
     sw_batch batch;
     if (sw_source_batch(o->source, tape, sw_params_type(o->model->params), ids, count, &batch) != SW_OK)
         return (sw_tensor){0};
-    return o->loss(sw_forward(o->model->root, batch.x), batch.y);
+    const sw_tensor prediction = sw_forward(o->model->root, batch.x), loss = o->loss(prediction, batch.y);
+    /* No other handle exists, unless a function has returned what it received. */
+    if (sw_is_live(prediction) && !objective_same_tensor(prediction, batch.x) &&
+        !objective_same_tensor(prediction, loss))
+        sw_release(prediction);
+    return loss;
 }
 
 static void objective_prefetch(void *user, const int64_t *ids, int64_t count) {

@@ -131,6 +131,21 @@ SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape)
 SW_API sw_module *sw_nn_sequential(sw_model *model, ...) __attribute__((sentinel));
 /* As sw_nn_sequential, with an array of layers. */
 SW_API sw_module *sw_nn_sequential_array(sw_model *model, int count, sw_module *const *modules);
+/* Options of sw_nn_sequential_with_options. */
+typedef struct sw_sequential_options {
+    size_t size; /* sizeof(sw_sequential_options) */
+    /* k ≥ 1: every k layers are a segment (the last one may be shorter) of which only the output is kept, and which the
+     * backward computes again, as sw_nn_recompute does for one layer. The names of layers and parameters do not change.
+     * Memory is smallest for k near the square root of the number of layers. 0: no segments. */
+    int recompute;
+} sw_sequential_options;
+/* As sw_nn_sequential_array, with options (NULL: none). */
+SW_API sw_module *sw_nn_sequential_with_options(sw_model *model, int count, sw_module *const *modules,
+                                                const sw_sequential_options *options);
+/* A layer that does what `layer` does with less memory: the tape keeps its inputs and its output alone, and the backward
+ * runs `layer` again (sw_recompute in tape.h). Values, gradients, random numbers and running statistics are the same, bit
+ * for bit, for about a third more arithmetic in a step. `layer` may have several inputs, and may contain such layers. */
+SW_API sw_module *sw_nn_recompute(sw_model *model, sw_module *layer);
 /* A residual connection: x + f(x), for a layer f whose output has the shape of its input (He, Zhang, Ren, Sun, CVPR
  * 2016). */
 SW_API sw_module *sw_nn_residual(sw_model *model, sw_module *f);

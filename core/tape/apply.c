@@ -16,15 +16,18 @@ static void apply_name_layer(const sw_tape *tape) {
     }
 }
 
-/* The forward of an operation with reads_params. Notes which parameters it uses, those of nested operations included,
- * and that the output needs a gradient. All of it is here, apart from other operations, which need not pay for it. */
+/* The forward of an operation with reads_params, which may be a segment. Notes which parameters it uses, those of nested
+ * operations included, and that the output needs a gradient. All of it is here, apart from other operations, which need
+ * not pay for it. */
 static sw_status apply_forward_with_params(swi_node *node, sw_call *call) {
     sw_tape *tape = call->tape;
     const swi_params_used outer = tape->used;
     if (!node->op->vjp)
         return sw_fail(SW_ERR_ARGUMENT, "%s: an operation with reads_params needs a vjp", node->op->name);
     tape->used = (swi_params_used){0};
+    const swi_mark_state *mark_state = tape->mark_state;
     const sw_status status = node->op->forward(call);
+    swi_forget_marks(tape, mark_state);
     const swi_params_used used = tape->used;
     node->flags |= SWI_USES_PARAMS;
     if ((!used.sets || (used.flags & SWI_NEEDS_GRAD)) && (tape->switches & SW_RECORD))

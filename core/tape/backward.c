@@ -226,13 +226,13 @@ static sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call,
     return SW_OK;
 }
 
-/* An error if an earlier backward has released values that the vjp reads. */
+/* An error if an earlier backward has released values that the vjp reads, or what forward saved. */
 static sw_status node_check_values(const swi_node *node) {
     unsigned freed = node->root->flags & (node->op->vjp_reads & SW_READS_OUT ? ~0u : 0);
     for (int i = 0; i < node->inputs; i++)
         if (swi_reads(node->op, i))
             freed |= swi_inputs(node)[i]->root->flags;
-    if (freed & SWI_FREED)
+    if (freed & SWI_FREED || node->flags & SWI_UNSAVED)
         return sw_fail(SW_ERR_STATE,
                        "%s: an earlier backward has released its values; add the losses "
                        "and run backward once",
@@ -245,30 +245,6 @@ static sw_status node_check_values(const swi_node *node) {
 static bool parameter_has_changed(const sw_tape *tape, const swi_node *leaf) {
     const swi_binding *b = &tape->binding[leaf->binding];
     return b->x == b->params->x && leaf->version != b->params->version;
-}
-
-/* For sw_gradcheck: a view of NaN that replaces values which are not in vjp_reads, because in other passes their memory
- * may be released before the vjp runs (sw_release). The NaN are kept until the reset. */
-static const sw_view *view_of_nan(sw_tape *tape, const sw_view *view) {
-    sw_view *blank = swi_arena_alloc(&tape->arena, sizeof *blank);
-    void *data = swi_arena_alloc(&tape->arena, view_bytes(view));
-    if (!blank || !data)
-        return NULL;
-    *blank = *view;
-    blank->data = data;
-    sw_vector_fill(view->type, view->count, (double)NAN, data);
-    return blank;
-}
-
-static sw_status call_poison_unread(sw_tape *tape, const swi_node *node, const sw_view **in, sw_call *call) {
-    for (int i = 0; i < node->inputs; i++) {
-        const sw_view *view = &swi_inputs(node)[i]->view;
-        if (!swi_reads(call->op, i) && sw_dtype_is_float(view->type) && !(in[i] = view_of_nan(tape, view)))
-            return SW_ERR_MEMORY;
-    }
-    if (!(call->op->vjp_reads & SW_READS_OUT) && sw_dtype_is_float(call->out->type))
-        call->out = (sw_view *)(uintptr_t)view_of_nan(tape, call->out);
-    return call->out ? SW_OK : SW_ERR_MEMORY;
 }
 
 static sw_status node_input_views(const sw_tape *tape, const swi_node *node, const sw_view **in) {
@@ -331,7 +307,7 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
                     .cotangent = node->grad,
                     .engine = &e};
     if (tape->poison_unread)
-        SW_TRY(call_poison_unread(tape, node, in, &call));
+        SW_TRY(swi_poison_unread(tape, node, in, &call));
     const bool checking = (tape->switches & SW_CHECK) != 0;
     bool cotangent_has_inf = false;
     if (checking)
@@ -343,6 +319,8 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     sw_status status = swi_returned("operation", node->op->name, "vjp", node->op->vjp(&call));
     if (e.failure != SW_OK) /* the vjp may have returned another status */
         status = e.failure;
+    if (tape->mark_state != e.mark_state)
+        swi_forget_marks(tape, e.mark_state);
     if (status == SW_OK)
         status = gradients_collect(tape, node, &call, &e);
     if (status == SW_OK && checking)
@@ -355,7 +333,8 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     return status;
 }
 
-/* After the vjp of a node, releases its cotangent, and the values that only this vjp was going to read. */
+/* After the vjp of a node, releases its cotangent, what forward saved if the program has released the output, and the
+ * values that only this vjp was going to read. */
 static void node_retire(sw_tape *tape, swi_node *node) {
     if (node->grad) {
         if ((node->flags & SWI_RETAIN) && !node->kept) {
@@ -366,6 +345,12 @@ static void node_retire(sw_tape *tape, swi_node *node) {
             swi_arena_release(&tape->arena, node->grad, view_bytes(&node->view));
         }
         node->grad = NULL;
+    }
+    /* A few numbers are kept, so that a second backward remains possible where nothing else was released. */
+    if (node->saved && (node->flags & SWI_RELEASED) && node->saved_bytes > SW_ALIGNMENT) {
+        swi_arena_release(&tape->arena, node->saved, node->saved_bytes);
+        node->saved = NULL;
+        node->flags |= SWI_UNSAVED | (node->op->vjp_reads ? 0 : SWI_RETIRED);
     }
     if (node->op->vjp_reads && !(node->flags & SWI_RETIRED)) {
         node->flags |= SWI_RETIRED;
@@ -414,13 +399,38 @@ static sw_status node_check_inside(const swi_node *node, uint32_t floor, const c
         if (input->slot < floor && !(input->flags & SWI_PARAM) && (input->flags & SWI_NEEDS_GRAD))
             return sw_fail(SW_ERR_STATE,
                            "%s: inside a vjp, %s reads a tensor from before it that needs a gradient; "
-                           "the segment must take it as a sw_variable",
+                           "the segment must take it as a sw_variable, or as an input of sw_recompute",
                            what, node->op->name);
     }
     return SW_OK;
 }
 
 /* ---- Entry ---- */
+
+/* Runs the vjps from the last node, whose cotangent is set, down to the first that the current vjp has recorded (outside
+ * of a vjp, of the tape). With another status than SW_OK, discards gradients, because the next backward must not find
+ * incomplete ones. */
+static sw_status backward_nodes(sw_tape *tape, uint32_t last, sw_status status, const char *what) {
+    const uint32_t floor = tape->floor;
+    for (uint32_t slot = last + 1; slot-- > floor;) {
+        swi_node *node = swi_at(tape, slot);
+        if (!node->grad || !node->op)
+            continue;
+        if (status != SW_OK) {
+            node->grad = NULL;
+            continue;
+        }
+        if (floor)
+            status = node_check_inside(node, floor, what);
+        if (status == SW_OK)
+            status = node_backward(tape, node);
+        node_retire(tape, node);
+    }
+    for (uint32_t slot = floor; status != SW_OK && slot < last; slot++)
+        if (!swi_at(tape, slot)->op)
+            swi_at(tape, slot)->grad = NULL; /* the gradient of a variable is incomplete */
+    return status;
+}
 
 static sw_status backward_run(sw_tensor t, const void *cotangent, const char *what) {
     sw_tape *tape = t.tape;
@@ -441,33 +451,23 @@ static sw_status backward_run(sw_tensor t, const void *cotangent, const char *wh
         tape->backward = swi_next_id();
         SW_TRY(tape->switches & SW_MEASURE ? swi_measure_activations(tape) : SW_OK);
     }
-    sw_status status = SW_OK;
-    if (node->op) {
-        status = gradient_add(tape, node, &node->view, cotangent);
-        uint32_t floor = tape->floor;
-        for (uint32_t slot = t.slot + 1; slot-- > floor;) {
-            node = swi_at(tape, slot);
-            if (!node->grad || !node->op)
-                continue;
-            if (status != SW_OK) { /* the next backward must not find an incomplete gradient */
-                node->grad = NULL;
-                continue;
-            }
-            if (floor)
-                status = node_check_inside(node, floor, what);
-            if (status == SW_OK)
-                status = node_backward(tape, node);
-            node_retire(tape, node);
-        }
-    } else {
-        status = gradient_add(tape, node, &node->view, cotangent);
-    }
-    for (uint32_t slot = tape->floor; status != SW_OK && slot < t.slot; slot++)
-        if (!swi_at(tape, slot)->op)
-            swi_at(tape, slot)->grad = NULL; /* the gradient of a variable is incomplete */
+    sw_status status = gradient_add(tape, node, &node->view, cotangent);
+    if (node->op || status != SW_OK)
+        status = backward_nodes(tape, t.slot, status, what);
     if (top)
         gradients_finish(tape, status == SW_OK ? COMPLETE : FAILED);
     return status;
+}
+
+sw_status swi_backward_segment(sw_tape *tape, swi_node *result, void *cotangent) {
+    if (!(result->flags & SWI_NEEDS_GRAD))
+        return SW_OK;
+    if (!result->op)
+        return gradient_add(tape, result, &result->view, cotangent);
+    result->flags |= SWI_RETAIN; /* so that its memory is neither released nor passed on */
+    result->kept = NULL;
+    result->grad = cotangent;
+    return backward_nodes(tape, result->slot, SW_OK, "backward");
 }
 
 sw_status sw_backward(sw_tensor loss) {

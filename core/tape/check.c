@@ -4,10 +4,13 @@
 #include <swale/kernel.h>
 #include <swale/parallel.h>
 #include <swale/text.h>
+#include <swale/vector.h>
 
 #include "core/tape/check.h"
 #include "core/tape/describe.h"
 #include "core/params/gradient.h"
+
+#include <math.h>
 
 #if SW_KERNEL_PASS
 
@@ -151,6 +154,32 @@ sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool co
         return check_fail_backward(node, text);
     }
     return SW_OK;
+}
+
+/* ---- Values that a vjp must not read, for sw_gradcheck ---- */
+
+/* A view of NaN that replaces values which are not in vjp_reads, because in other passes their memory may be released
+ * before the vjp runs (sw_release). The NaN are kept until the reset. */
+static const sw_view *check_view_of_nan(sw_tape *tape, const sw_view *view) {
+    sw_view *blank = swi_arena_alloc(&tape->arena, sizeof *blank);
+    void *data = swi_arena_alloc(&tape->arena, (size_t)view->count * swi_size(view->type));
+    if (!blank || !data)
+        return NULL;
+    *blank = *view;
+    blank->data = data;
+    sw_vector_fill(view->type, view->count, (double)NAN, data);
+    return blank;
+}
+
+sw_status swi_poison_unread(sw_tape *tape, const swi_node *node, const sw_view **in, sw_call *call) {
+    for (int i = 0; i < node->inputs; i++) {
+        const sw_view *view = &swi_inputs(node)[i]->view;
+        if (!swi_reads(call->op, i) && sw_dtype_is_float(view->type) && !(in[i] = check_view_of_nan(tape, view)))
+            return SW_ERR_MEMORY;
+    }
+    if (!(call->op->vjp_reads & SW_READS_OUT) && sw_dtype_is_float(call->out->type))
+        call->out = (sw_view *)(uintptr_t)check_view_of_nan(tape, call->out);
+    return call->out ? SW_OK : SW_ERR_MEMORY;
 }
 
 #endif

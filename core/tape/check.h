@@ -10,5 +10,8 @@ sw_status swi_check_result(const swi_node *node);
  * it. */
 sw_status swi_check_cotangent(const swi_node *node, bool *has_inf);
 sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool cotangent_has_inf);
+/* For sw_gradcheck: for the vjp of a node, replaces values that are not in vjp_reads by views of NaN, in in[] and
+ * call->out. */
+sw_status swi_poison_unread(sw_tape *tape, const swi_node *node, const sw_view **in, sw_call *call);
 
 #endif

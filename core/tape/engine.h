@@ -30,6 +30,10 @@ static inline void swi_release_scratch(swi_engine *e) {
     e->scratches = 0;
 }
 
+/* Inside a vjp: runs the vjps of a segment that it has recorded, from its result down. Reads the cotangent in place. No
+ * effect if no gradient flows into the result. */
+sw_status swi_backward_segment(sw_tape *tape, swi_node *result, void *cotangent);
+
 /* The error for memory that is requested after a mark. */
 sw_status swi_refuse_after_mark(const sw_call *call);
 /* Whether a mark was taken since the call began, which is an error. */

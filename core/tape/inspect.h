@@ -36,9 +36,6 @@ SW_API void sw_tape_memory_print(const sw_tape *tape, FILE *to);
 
 /* ---- Gradient check ---- */
 
-/* A function whose derivatives are checked. It computes its result on the tape from the inputs. */
-typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inputs);
-
 /* Options of the gradient check. */
 typedef struct sw_gradcheck_options {
     size_t size;       /* sizeof(sw_gradcheck_options) */

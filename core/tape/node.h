@@ -22,7 +22,8 @@ enum {
     SWI_WEIGHTED = 512,     /* a loss, or computed from one: `weight` is set */
     SWI_USES_PARAMS = 1024, /* an operation with reads_params: `sets` and `version` are set */
     SWI_16_BIT = 2048,      /* its elements are f16 or bf16 */
-    SWI_COUNTED = 4096      /* while activations are measured: a vjp reads its memory */
+    SWI_COUNTED = 4096,     /* while activations are measured: a vjp reads its memory */
+    SWI_UNSAVED = 8192      /* `saved` was released after the vjp */
 };
 
 /* The number of inputs that fit in the node; the largest number of inputs; the largest number of scratch blocks; the
@@ -126,6 +127,8 @@ swi_weight swi_node_weight(const sw_tape *tape, const swi_node *node);
 void swi_inherit_weight(swi_node *node);
 
 void swi_run_deferred(sw_tape *tape);
+/* Ends the marks that are newer than the mark with the state `last` (NULL: all). */
+void swi_forget_marks(sw_tape *tape, const swi_mark_state *last);
 
 /* For SW_MEASURE, when a backward begins: keeps the bytes of activations by layer if no earlier pass had more. */
 sw_status swi_measure_activations(sw_tape *tape);

@@ -90,8 +90,9 @@ SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
 SW_API sw_status sw_call_check_real(sw_call *call); /* all inputs f32, or all f64 */
 /* All inputs of one floating-point type, for operations with takes_16_bit. */
 SW_API sw_status sw_call_check_float(sw_call *call);
-/* Allocates memory in which forward passes data to vjp (as call->saved). It is kept as long as out. Call it once, in
- * `shape` or `forward`. NULL and an error if there is not enough memory. */
+/* Allocates memory in which forward passes data to vjp (as call->saved). It is kept until the vjp has run, and if the program
+ * has not released out, as long as out. Call it once, in `shape` or `forward`. NULL and an error if there is not enough
+ * memory. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
 /* For `forward` of a loss: declares that out is a mean that was divided by `weight` (finite, ≥ 0), or a sum
  * (SW_SUMMED). If it is not called, out has the weight of its inputs (loss_mean.h). */
@@ -101,7 +102,8 @@ SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
 
 /* For `vjp`: whether the gradient of an input is needed, and the memory for it (NULL and an error if there is not
  * enough memory). A vjp that records operations itself (sw_tape_mark, …, sw_backward_from, sw_tape_rewind) calls
- * sw_call_grad and sw_call_scratch before the mark, because a rewind frees what was allocated after the mark. */
+ * sw_call_grad and sw_call_scratch before the mark, because a rewind frees what was allocated after the mark.
+ * (sw_recompute in tape.h does that for a function of tensors.) */
 SW_API bool sw_call_wants_grad(const sw_call *call, int input);
 SW_API void *sw_call_grad(sw_call *call, int input);
 /* Declares that the gradient of this input equals the cotangent. */

@@ -126,6 +126,10 @@ size_t sw_tape_peak_bytes(const sw_tape *tape) {
     return tape ? tape->arena.peak : 0;
 }
 
+size_t sw_tape_touched_bytes(const sw_tape *tape) {
+    return tape ? tape->arena.highest : 0;
+}
+
 size_t sw_tape_held_bytes(const sw_tape *tape) {
     return tape ? swi_arena_held(&tape->arena) + (size_t)tape->blocks * SWI_NODES * sizeof(swi_node) : 0;
 }
@@ -150,17 +154,16 @@ sw_mark sw_tape_mark(sw_tape *tape) {
         return mark;
     mark.slot = tape->count;
     mark.random_calls = tape->random_calls;
-    swi_mark_state *mark_state = swi_arena_save(&tape->arena);
-    if (!mark_state)
+    swi_mark_state *state = swi_arena_save(&tape->arena);
+    if (!state)
         return mark; /* its pass is 0, so that sw_tape_rewind fails */
-    mark_state->slot = tape->count;
-    mark_state->samples = tape->samples;
-    mark_state->sample_count = tape->sample_count;
-    mark_state->previous = tape->mark_state;
-    tape->mark_state = mark_state;
-    mark.lists = mark_state;
-    mark.chunk = tape->arena.current; /* after mark_state was allocated, so that a rewind keeps it */
-    mark.used = tape->arena.used;
+    state->slot = tape->count;
+    state->samples = tape->samples;
+    state->sample_count = tape->sample_count;
+    state->backward = tape->backward;
+    state->previous = tape->mark_state;
+    tape->mark_state = state;
+    mark.state = state;
     mark.pass = tape->pass;
     return mark;
 }
@@ -169,9 +172,24 @@ static bool mark_is_stale(const sw_tape *tape, const sw_mark *mark) {
     if (!tape || mark->pass != tape->pass || mark->slot > tape->count)
         return true;
     const swi_mark_state *s = tape->mark_state;
-    while (s && s != mark->lists)
+    while (s && s != mark->state)
         s = s->previous;
     return !s || s->slot != mark->slot;
+}
+
+/* The nodes from a slot on are no longer readers of older nodes. */
+static void tape_drop_readers(sw_tape *tape, uint32_t from) {
+    for (uint32_t slot = tape->count; slot-- > from;) {
+        swi_node *node = swi_at(tape, slot);
+        if ((node->flags & (SWI_NEEDS_GRAD | SWI_RETIRED)) == SWI_NEEDS_GRAD && node->op)
+            for (int i = 0; i < node->inputs; i++) {
+                swi_node *root = swi_inputs(node)[i]->root;
+                if (swi_reads(node->op, i) && root->slot < from)
+                    root->readers--;
+            }
+        if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) && node->root->slot < from)
+            node->root->readers--;
+    }
 }
 
 sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
@@ -179,36 +197,33 @@ sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
         return sw_fail(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
     if (mark.slot < tape->floor)
         return sw_fail(SW_ERR_STATE, "rewind: the mark is older than the backward that is under way");
-    /* The nodes of the segment are no longer readers of older nodes. */
-    for (uint32_t slot = tape->count; slot-- > mark.slot;) {
-        swi_node *node = swi_at(tape, slot);
-        if ((node->flags & (SWI_NEEDS_GRAD | SWI_RETIRED)) == SWI_NEEDS_GRAD && node->op)
-            for (int i = 0; i < node->inputs; i++) {
-                swi_node *root = swi_inputs(node)[i]->root;
-                if (swi_reads(node->op, i) && root->slot < mark.slot)
-                    root->readers--;
-            }
-        if (node->op && node->op->is_view && !(node->flags & SWI_RELEASED) && node->root->slot < mark.slot)
-            node->root->readers--;
-    }
-    /* Gradients of older tensors may be in memory that is freed now, so all of them are discarded. Inside a vjp there
-     * are none, because node_check_inside (backward.c) refuses them. */
-    for (uint32_t slot = 0; tape->floor == 0 && slot < mark.slot; slot++) {
+    const swi_mark_state *state = tape->mark_state = mark.state;
+    tape_drop_readers(tape, mark.slot);
+    /* A backward since the mark may have put gradients of older tensors in memory that is freed now, so all of them are
+     * discarded. Inside a vjp there are none, because node_check_inside (backward.c) refuses them. */
+    for (uint32_t slot = 0; tape->floor == 0 && state->backward != tape->backward && slot < mark.slot; slot++) {
         swi_node *node = swi_at(tape, slot);
         node->grad = NULL;
         node->kept = NULL;
     }
     tape->count = mark.slot;
     tape->random_calls = mark.random_calls;
-    tape->mark_state = mark.lists;
-    tape->samples = tape->mark_state->samples;
-    tape->sample_count = tape->mark_state->sample_count;
-    swi_arena_restore(&tape->arena, tape->mark_state, mark.chunk, mark.used);
+    tape->samples = state->samples;
+    tape->sample_count = state->sample_count;
+    swi_arena_restore(&tape->arena, state);
     return SW_OK;
 }
 
+void swi_forget_marks(sw_tape *tape, const swi_mark_state *last) {
+    while (tape->mark_state && tape->mark_state != last) {
+        swi_mark_state *state = tape->mark_state;
+        tape->mark_state = state->previous;
+        swi_arena_forget(&tape->arena, state);
+    }
+}
+
 void sw_tape_rewind_random(sw_tape *tape, sw_mark mark) {
-    if (!mark_is_stale(tape, &mark))
+    if (tape && mark.pass == tape->pass)
         tape->random_calls = mark.random_calls;
 }
 

@@ -72,6 +72,13 @@ static sw_module *make_scalar_reshape(sw_model *m) {
 static sw_module *make_residual(sw_model *m) {
     return sw_nn_residual(m, sw_nn_sequential(m, sw_nn_linear(m, 6, 6), sw_nn_sequential(m, NULL)));
 }
+static sw_module *make_recompute(sw_model *m) {
+    return sw_nn_recompute(m, sw_nn_sequential(m, sw_nn_linear(m, 6, 4), sw_nn_recompute(m, sw_nn_tanh(m))));
+}
+static sw_module *make_segments(sw_model *m) {
+    sw_module *list[3] = {sw_nn_linear(m, 6, 6), sw_nn_tanh(m), sw_nn_linear(m, 6, 2)};
+    return sw_nn_sequential_with_options(m, 3, list, &SW_OPTIONS(sw_sequential_options, .recompute = 2));
+}
 
 static const struct {
     const char *type;
@@ -86,7 +93,8 @@ static const struct {
     {"relu", sw_nn_relu},           {"tanh", sw_nn_tanh},
     {"sigmoid", sw_nn_sigmoid},     {"silu", sw_nn_silu},
     {"softplus", sw_nn_softplus},   {"gelu", sw_nn_gelu},
-    {"gelu_tanh", sw_nn_gelu_tanh},
+    {"gelu_tanh", sw_nn_gelu_tanh}, {"recompute", make_recompute},
+    {"sequential", make_segments},
 };
 enum { LAYERS = sizeof layers / sizeof *layers };
 

@@ -62,9 +62,9 @@ static const struct {
     ROW(compose),
 };
 
-/* Another way to write one. */
-static const char *const no_layers[] = {"sequential_array", "sequential_listed", "compose_with_options",
-                                        "compose_listed"};
+/* Another way to write one, or another way to compute it with the same bits (test_recompute.c). */
+static const char *const no_layers[] = {"sequential_array",     "sequential_listed", "sequential_with_options",
+                                        "compose_with_options", "compose_listed",    "recompute"};
 
 static void compare(const struct torch_layer *golden, const char *what, sw_dtype type, const double *own,
                     const double *expected, int count) {
