@@ -14,7 +14,7 @@ typedef struct window_args {
 
 #if SW_KERNEL_PASS
 
-/* Copies pixels in reverse order; the order of the channels remains. */
+/* Copies pixels in reverse order; the order of the channels does not change. */
 static inline void SW_K(augment_reverse)(const real *restrict in, real *restrict out, int64_t pixels,
                                          int64_t channels) {
     for (int64_t j = 0; j < pixels; j++)
@@ -22,7 +22,7 @@ static inline void SW_K(augment_reverse)(const real *restrict in, real *restrict
             out[j * channels + c] = in[(pixels - 1 - j) * channels + c];
 }
 
-/* With 1 and 3 as constants, the compiler vectorizes the loops for gray and for RGB. */
+/* The constants 1 and 3 let the compiler vectorize the loops for gray and RGB pictures. */
 static void SW_K(augment_reverse_row)(const real *in, real *out, int64_t pixels, int64_t channels) {
     if (channels == 1)
         SW_K(augment_reverse)(in, out, pixels, 1);

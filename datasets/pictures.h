@@ -2,8 +2,8 @@
  *
  *     sw_source *animals = sw_image_folder("animals", &SW_OPTIONS(sw_image_folder_options, .height = 32, .width = 32));
  *
- * Channels are the last axis: a picture is [height, width, channels], with its channels in the order gray, alpha or
- * red, green, blue, alpha. Every message about a file is "path: reason".
+ * Channels are the last axis: a picture is [height, width, channels], with its channels in the order gray, alpha, or in
+ * the order red, green, blue, alpha. Every message about a file is "path: reason".
  */
 #ifndef SWALE_PICTURES_H
 #define SWALE_PICTURES_H

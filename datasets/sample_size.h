@@ -6,8 +6,8 @@
 
 /* An error unless the source has samples and a gather function, and a sample has at most SW_MAX_RANK - 1 axes. */
 sw_status swd_check_source(const char *who, const sw_source *source);
-/* What a message adds for a picture [1 to 4, 8 or more, 8 or more], which is almost certainly [channels, height, width]
- * and not [height, width, channels]; "" for other shapes. */
+/* The hint that a message adds for a picture [1 to 4, 8 or more, 8 or more], which is almost certainly [channels,
+ * height, width] and not [height, width, channels]; "" for other shapes. */
 const char *swd_channels_first_hint(int rank, const int64_t *shape);
 /* An error for samples of such a shape. */
 sw_status swd_check_channels_last(const char *who, const sw_source *source);

@@ -56,8 +56,8 @@ SW_API sw_status sw_split_source(sw_source *source, int parts, const sw_split_op
  * SW_PER_CHANNEL: those of each channel, the last axis of samples [height, width, channels] and of samples with more
  * axes; in samples with fewer axes, all numbers share one.
  *
- * Samples [1 to 4, 8 or more, 8 or more] are refused (SW_ERR_SHAPE), because they almost certainly have their
- * channels first, and `mean` and `std` have as many elements as there are channels. */
+ * Samples whose first axis has length 1 to 4 and whose other two axes have length 8 or more are refused (SW_ERR_SHAPE):
+ * they almost certainly have their channels first, so that `mean` and `std` would be too short. */
 typedef enum sw_moments_axis { SW_PER_FEATURE = 0, SW_PER_CHANNEL } sw_moments_axis;
 /* The number of means: the numbers of a sample, or the channels. 0 and an error if the arguments are invalid. */
 SW_API int64_t sw_moments_count(const sw_source *source, sw_moments_axis which);
@@ -83,7 +83,7 @@ SW_API sw_source *sw_normalize(sw_source *source, const sw_normalize_options *op
 /* Options of sw_augment. */
 typedef struct sw_augment_options {
     size_t size;           /* sizeof(sw_augment_options) */
-    int64_t padding;       /* zeros added on each side, ≥ 0; around sw_normalize, 0 is the mean */
+    int64_t padding;       /* zeros added on each side, ≥ 0; in samples of sw_normalize, 0 is the mean */
     int64_t height, width; /* of the window; 0: that of the picture */
     bool flip;             /* exchange left and right with probability ½ */
     /* For samples that are vectors: their shape as pictures [height, width, channels], where channels 0 means 1; the

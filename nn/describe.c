@@ -1,4 +1,4 @@
-/* A network as text: layers with their settings, and what the model knows of its parameters. */
+/* A network as text: layers with their settings, and roles, ties and frozen state of parameters. */
 #include "nn/describe.h"
 
 #include <swale/extend.h>
@@ -14,7 +14,7 @@
 
 /* ---- What can be described ---- */
 
-/* All layers of a network, in the order of the text: each before those inside it. */
+/* All layers of a network, in the order of the text: each layer before its inner layers. */
 typedef struct layer_list {
     const sw_module **layer;
     int count, capacity;
@@ -85,7 +85,7 @@ static sw_status describe_no_memory(void) {
     return sw_fail(SW_ERR_MEMORY, "out of memory: a description cannot be made");
 }
 
-/* Takes the value over; NULL: an error is recorded already, or there was no memory. */
+/* Takes ownership of the value. NULL: an error is already recorded, or there was not enough memory. */
 static sw_status describe_put(json_t *json, const char *key, json_t *value) {
     const uint64_t failures = sw_failure_count();
     if (json_object_set_new(json, key, value) == 0)
@@ -108,7 +108,7 @@ static sw_status layers_list(layer_list *list, const sw_module *m) {
     return SW_OK;
 }
 
-/* {"weight": {"layer": 3, "parameter": "weight"}}, the layer by its place in the text. */
+/* {"weight": {"layer": 3, "parameter": "weight"}}, with the index of the layer in the order of the text. */
 static sw_status describe_ties(json_t *json, const sw_module *m, const layer_list *list) {
     json_t *ties = json_object();
     sw_status status = ties ? SW_OK : describe_no_memory();
@@ -133,7 +133,7 @@ static sw_status describe_ties(json_t *json, const sw_module *m, const layer_lis
     return status;
 }
 
-/* What the type says of the layer. */
+/* The settings that the type's `save` writes. */
 static sw_status describe_settings(json_t *json, const sw_module *m) {
     sw_description to = {.settings = json_object(), .type = m->type->name};
     if (!to.settings)
@@ -190,7 +190,7 @@ static sw_status describe_inputs(json_t *json, const sw_model *model) {
     return SW_OK;
 }
 
-/* Those that are not another's, by name. */
+/* All parameters that are not tied to another one, by name. */
 static sw_status describe_parameters(json_t *json, const sw_params *params) {
     json_t *list = json_object();
     SW_TRY(describe_put(json, "parameters", list));
@@ -223,7 +223,7 @@ static sw_status describe_network(json_t *json, const sw_model *model, const lay
     return describe_layer(root, model->root, list);
 }
 
-/* In memory of sw_alloc; NULL and an error. */
+/* Returns memory of sw_alloc; NULL and an error if there is not enough. */
 static char *describe_print(const json_t *json) {
     enum { HOW = JSON_COMPACT | JSON_SORT_KEYS };
     void *before = sw_locale_begin();

@@ -4,10 +4,12 @@
 
 #include <swale/description.h>
 
-/* The version of the text; layers in a network; how deep they are nested (the root is 1 deep). */
+/* The version of the text; the largest number of layers in a network; the largest depth of nesting (the root has depth
+ * 1). */
 enum { SWN_DESCRIPTION_FORMAT = 1, SWN_MOST_LAYERS = 10000, SWN_MOST_DEPTH = 64 };
 
-/* Whether all layers of a built model can be described; if not, a message that names the first that cannot. */
+/* Whether all layers of a built model can be described; if not, `reason` receives a message that names the first layer
+ * that cannot. */
 bool swn_can_describe(const sw_model *model, char *reason, size_t bytes);
 
 #endif

@@ -1,4 +1,4 @@
-/* Settings of layers in descriptions: what the save and restore functions of layer types call. */
+/* Settings of layers in descriptions: the functions that save and restore of layer types call. */
 #include <swale/description.h>
 #include <swale/status.h>
 
@@ -15,14 +15,14 @@ json_t *swn_json_text(const char *text) {
     json_t *again = json_string(text), *unchecked = json_string_nocheck(text);
     if (!again && unchecked)
         sw_fail(SW_ERR_ARGUMENT, "\"%.100s\" is not UTF-8", text);
-    else /* there was none at one time or other */
+    else /* at least one of the calls had too little memory */
         sw_fail(SW_ERR_MEMORY, "out of memory: a description cannot be made");
     json_decref(again);
     json_decref(unchecked);
     return NULL;
 }
 
-/* Takes the value over; NULL: there was no memory for it. */
+/* Takes ownership of the value. NULL: there was not enough memory for it. */
 static sw_status description_set(const sw_description *to, const char *key, json_t *value) {
     json_t *key_text = swn_json_text(key);
     sw_status status = key_text ? SW_OK : sw_last_failure();
@@ -77,7 +77,7 @@ sw_status sw_description_set_integers(sw_description *to, const char *key, int c
 
 /* ---- Reading ---- */
 
-/* The value of a setting, which counts as read; NULL and an error. */
+/* The value of a setting, which then counts as read; NULL and an error. */
 static json_t *description_get(const sw_description *from, const char *key) {
     json_t *value = json_object_get(from->settings, key);
     if (!value)

@@ -1,8 +1,8 @@
-/* Descriptions: networks as text, for the authors of layer types. sw_model_save (nn.h) writes the description of a network
- * beside its parameters, and sw_model_new_from_file makes the network by the file alone.
+/* Descriptions: networks as text, for the authors of layer types. sw_model_save (nn.h) writes the description of a
+ * network next to its parameters, and sw_model_new_from_file makes the network from the file alone.
  *
- * A custom layer takes part if its type has the functions `save` and `restore` (module.h), which write and read its
- * settings, and is registered:
+ * A custom layer can be described if its type has the functions `save` and `restore` (module.h), which write and read
+ * its settings, and is registered:
  *
  *     static sw_status scale_save(const sw_module *m, sw_description *to) {
  *         return sw_description_set_number(to, "factor", ((const scale *)m->data)->factor);
@@ -16,12 +16,11 @@
  *     ...
  *     sw_module_type_register(&scale_type);                        // once, before a file is read
  *
- * The library saves and restores the rest: the layers inside, names, ties, frozen layers and parameters, roles, the
- * shapes of the inputs, the element type and the seed. Settings of initial values are not saved, because they are
- * functions: a restored model has the values of the file, and sw_params_reinitialize gives it the default ones of its
- * layers.
+ * The library saves and restores the rest: inner layers, names, ties, frozen layers and parameters, roles, the shapes
+ * of the inputs, the element type and the seed. Methods for initial values are not saved, because they are functions. A
+ * restored model has the values of the file, and sw_params_reinitialize uses the default methods of its layers.
  *
- * The text is JSON; the file has it as the text "network" of the archive (archive.h):
+ * The text is JSON. The file contains it as the text "network" of the archive (archive.h):
  *
  *     {"format":1,"inputs":[[784]],"parameters":{"linear1.bias":{"role":"bias"},…},
  *      "root":{"layers":[{"name":"linear1","settings":{"bias":1,"inputs":784,"outputs":100},"type":"linear"},…],
@@ -38,7 +37,7 @@ extern "C" {
 
 /* ---- For the `save` of a layer type ---- */
 
-/* Write one setting of the layer. Keys are UTF-8, and each is written once; numbers must be finite. */
+/* Write one setting of the layer. Keys are UTF-8, and each key is written once; numbers must be finite. */
 SW_API sw_status sw_description_set_integer(sw_description *to, const char *key, int64_t value);
 SW_API sw_status sw_description_set_number(sw_description *to, const char *key, double value);
 SW_API sw_status sw_description_set_text(sw_description *to, const char *key, const char *text);
@@ -46,35 +45,35 @@ SW_API sw_status sw_description_set_integers(sw_description *to, const char *key
 
 /* ---- For the `restore` of a layer type ---- */
 
-/* Read one setting. An error (SW_ERR_FORMAT) if it is missing, has another kind of value, or lies outside of
- * least..most; *value does not change then. A setting that restore does not read is an error too. */
+/* Read one setting. An error (SW_ERR_FORMAT) if it is missing, has another kind of value, or is outside the range from
+ * least to most; *value does not change then. A setting that `restore` does not read is an error too. */
 SW_API sw_status sw_description_integer(const sw_description *from, const char *key, int64_t least, int64_t most,
                                         int64_t *value);
 SW_API sw_status sw_description_number(const sw_description *from, const char *key, double least, double most,
                                        double *value);
 /* Valid until restore returns; NULL after an error. */
 SW_API const char *sw_description_text(const sw_description *from, const char *key);
-/* Up to `capacity` integers into values[]; *count becomes their number. More are an error. */
+/* Reads at most `capacity` integers to values[]; *count receives their number. A longer list is an error. */
 SW_API sw_status sw_description_integers(const sw_description *from, const char *key, int64_t least, int64_t most,
                                          int capacity, int *count, int64_t *values);
-/* Whether the setting is there: for one that a later version of the type has added. */
+/* Whether the setting exists. Use it for a setting that a later version of the type has added. */
 SW_API bool sw_description_has(const sw_description *from, const char *key);
 /* The name of the type, for a function that several types share: "relu". */
 SW_API const char *sw_description_type(const sw_description *from);
-/* The layers that were inside the layer, restored and in their order. `restore` must put all of them inside the layer
- * that it makes, in this order (sw_module_add_child, or a function such as sw_nn_sequential_array). */
+/* The inner layers of the saved layer, restored, in their order. `restore` must add all of them to the layer that it
+ * makes, in this order (by sw_module_add_child, or a function such as sw_nn_sequential_array). */
 SW_API sw_module *const *sw_description_layers(const sw_description *from, int *count);
 
 /* ---- Registration ---- */
 
 /* Adds a type with the functions save and restore, for all models of the process; `type` must remain valid. An error if
- * another type has the name, also one of the library. Adding a type again does nothing. At most 256 types. For a layer
- * composed by a function: a type whose name is its kind, with the `save` of sw_compose_options and a restore, and no
- * other functions. */
+ * another type, registered or of the library, has the same name. Adding a type again does nothing. At most 256 types.
+ * For a layer of sw_nn_compose, register a type whose name is the `kind` of the layer, whose `save` is that of
+ * sw_compose_options, and whose only other function is `restore`. */
 SW_API sw_status sw_module_type_register(const sw_module_type *type);
 /* The type with a name, of the library or registered; NULL without an error if there is none. */
 SW_API const sw_module_type *sw_module_type_find(const char *name);
-/* All of them by index, from 0; NULL: no such index. */
+/* All these types by index, from 0; NULL: no such index. */
 SW_API const sw_module_type *sw_module_type_at(int index);
 
 #ifdef __cplusplus

@@ -20,7 +20,7 @@ struct sw_model {
     int inputs;                           /* the number of them; 0: not given */
     sw_init init[SWN_ROLES];              /* for each role; fill NULL: the layers' defaults */
     bool failed;
-    int64_t most_params; /* restore.c: elements that parameters may have together; -1: any number */
+    int64_t most_params; /* restore.c: the largest number of elements of all parameters together; -1: any number */
     struct swn_objective *objectives;
     /* evaluate.c */
     atomic_flag evaluating; /* set while an evaluation uses tape and ids */
@@ -31,10 +31,11 @@ struct sw_model {
     const sw_module *tracing;
 };
 
-/* The two halves of the build: declares the parameters; allocates them, with initial values (NULL and an error). */
+/* The two parts of the build. The first declares the parameters; the second allocates them, with initial values (NULL
+ * and an error). */
 sw_status swn_model_declare(sw_model *model, sw_module *root);
 sw_params *swn_model_finish(sw_model *model);
-/* An error unless the model is built, which begins with `what`. */
+/* An error unless the model is built. The message begins with `what`. */
 sw_status swn_check_built(const sw_model *model, const char *what);
 
 extern const sw_module_type swn_placeholder_type;

@@ -1,4 +1,4 @@
-/* Models in files: parameters, and the description of the network as a text beside them. */
+/* Models in files: the parameters, and the description of the network as a text. */
 #include <swale/archive.h>
 #include <swale/extend.h>
 
@@ -7,10 +7,11 @@
 #include "nn/model.h"
 #include "nn/restore.h"
 
-/* Texts of the archive. Names of parameters have a point in them, so that these cannot be taken for a tied one. */
+/* Texts of the archive. Names of parameters contain a point, so that these names cannot be mistaken for a tied
+ * parameter. */
 static const char network_key[] = "network", no_network_key[] = "no_network";
 
-/* The description, or why there is none. */
+/* Adds the description to the archive, or the reason why there is none. */
 static sw_status file_put_network(sw_archive *a, const sw_model *model) {
     char reason[700];
     if (!swn_can_describe(model, reason, sizeof reason))
@@ -38,7 +39,7 @@ sw_status sw_model_load(sw_model *model, const char *path) {
     return sw_params_load(model->params, path);
 }
 
-/* Of all arrays together; each is in memory. */
+/* The number of elements of all arrays in the archive that have data. */
 static int64_t file_numbers(const sw_archive *a) {
     int64_t total = 0;
     for (int i = 0; i < sw_archive_count(a); i++) {
@@ -52,7 +53,7 @@ static sw_model *file_restore(const sw_archive *a, const char *path) {
     const bool had_error = sw_error() != NULL;
     const char *text = sw_archive_text(a, network_key), *reason = sw_archive_text(a, no_network_key);
     if (!text) {
-        sw_fail(SW_ERR_FORMAT, "%.700s: holds no network, only parameters%s%.700s", path, reason ? ": " : "",
+        sw_fail(SW_ERR_FORMAT, "%.700s: contains no network, only parameters%s%.700s", path, reason ? ": " : "",
                 reason ? reason : "");
         return NULL;
     }

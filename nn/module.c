@@ -90,7 +90,7 @@ sw_status swn_check_inputs(const sw_module *m, int count) {
     return sw_fail(SW_ERR_ARGUMENT, "layer %s: takes %d to %d inputs, not %d", m->name, least, most, count);
 }
 
-/* `in` may be those that the layer has. */
+/* `in` may be the shapes that the layer already has. */
 static sw_status module_set_inputs(sw_module *m, int count, const sw_sample_shape *in) {
     sw_sample_shape *copy = NULL;
     if (count > 1) {

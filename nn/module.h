@@ -51,8 +51,8 @@ typedef struct sw_module_type {
     void (*linear_sizes)(const sw_module *module, int64_t *inputs, int64_t *outputs, bool *bias);
     bool is_chain;   /* forward calls the layers in it one after the other, and does nothing else */
     bool is_reshape; /* forward changes the shape of a sample alone, not its elements or their order */
-    /* For a layer of several inputs, in place of `build` and `forward`. Axis 0 of each input is the batch; it has length
-     * 1 for what is equal for all samples, a mask for example. */
+    /* For a layer of several inputs, in place of `build` and `forward`. Axis 0 of each input is the batch; it has
+     * length 1 if the input is the same for all samples, as a mask may be. */
     /* Receives the shapes of a sample of each input, and sets *out, which is unknown before (rank -1); declares the
      * parameters. NULL: the output has the shape of the first input, and there are no parameters. */
     sw_status (*build_many)(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out);
@@ -61,11 +61,12 @@ typedef struct sw_module_type {
     /* The number of inputs that forward_many takes: at least (0: 1) and at most (0: SW_MAX_INPUTS). Inputs that may be
      * left out are the last. */
     int least_inputs, most_inputs;
-    unsigned id_inputs;   /* bit i: input i is ids, as takes_ids says of the only input; i32 in sw_module_trace_many */
-    unsigned mask_inputs; /* bit i: input i is a mask, u8 in sw_module_trace_many */
-    /* For files that hold the network (description.h), with sw_module_type_register. `save` writes the settings of a
-     * built layer. `restore` makes a layer by them, with the layers inside that sw_description_layers gives; NULL or
-     * sw_module_fail(model) after an error. NULL: layers of this type cannot be described. */
+    unsigned id_inputs;   /* bit i: input i is ids (see takes_ids), and is i32 in sw_module_trace_many */
+    unsigned mask_inputs; /* bit i: input i is a mask, and is u8 in sw_module_trace_many */
+    /* For files that contain the network (description.h); the type must be registered by sw_module_type_register.
+     * `save` writes the settings of a built layer. `restore` makes a layer from these settings, with the inner layers
+     * that sw_description_layers returns; after an error it returns NULL or sw_module_fail(model). NULL: layers of this
+     * type cannot be described. */
     sw_status (*save)(const sw_module *module, sw_description *to);
     sw_module *(*restore)(sw_model *model, const sw_description *from);
 } sw_module_type;
@@ -83,7 +84,7 @@ struct sw_module {
     bool built;
     bool named;       /* by sw_module_set_name, or by the build; before that, `name` is the name of the type */
     bool settled;     /* its name is final */
-    bool frozen;      /* the last argument of sw_module_freeze, for this layer or for one around it */
+    bool frozen;      /* the last argument of sw_module_freeze, for this layer or for a layer that contains it */
     int number;       /* the number in its name, 0 if it has none */
     sw_param **param; /* the parameters of this layer, in the order of declaration */
     int params;
@@ -138,8 +139,8 @@ typedef struct sw_compose_options {
     SW_ADDED int optional_inputs; /* sw_nn_compose_many: how many of the last inputs may be left out */
     unsigned id_inputs;           /* sw_nn_compose_many: bit i: input i is ids, i32 in the run at the build */
     unsigned mask_inputs;         /* sw_nn_compose_many: bit i: input i is a mask, u8 in the run at the build */
-    /* Writes the settings of the layer, for files that hold the network; a registered type with the name `kind` restores
-     * it: see sw_module_type_register (description.h). NULL: the layer cannot be described. */
+    /* Writes the settings of the layer, for files that contain the network. A registered type with the name `kind`
+     * restores it: see sw_module_type_register (description.h). NULL: the layer cannot be described. */
     sw_status (*save)(const sw_module *module, sw_description *to);
 } sw_compose_options;
 /* As sw_nn_compose (nn.h), with an array of layers, and options, which are copied (NULL: none). */
@@ -147,9 +148,9 @@ SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,
                                              sw_tensor (*forward)(sw_module *self, sw_tensor x), int count,
                                              sw_module *const *modules, const sw_compose_options *options);
 /* Composes a layer of `inputs` inputs, 1 to SW_MAX_INPUTS: as sw_nn_compose_with_options, with a `forward` that gets
- * `count` tensors, all of `inputs` or without optional ones. Call it by sw_forward_many. The build runs it with the inputs
- * that the layer around it, or sw_model_set_input_shapes, gives: a layer inside that only an optional input reaches needs
- * its number of inputs. */
+ * `count` tensors, all of `inputs` or without optional ones. Call it by sw_forward_many. The build runs it with the
+ * inputs that the layer around it, or sw_model_set_input_shapes, gives: an inner layer that only an optional input
+ * reaches must be given its number of inputs. */
 SW_API sw_module *sw_nn_compose_many(sw_model *model, const char *kind, int inputs,
                                      sw_tensor (*forward)(sw_module *self, int count, const sw_tensor *x),
                                      int modules_count, sw_module *const *modules, const sw_compose_options *options);

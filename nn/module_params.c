@@ -68,7 +68,8 @@ static sw_param *module_declare_param(sw_module *m, const char *name, const sw_m
         options.init = s->init;
     else if (!options.buffer && (unsigned)options.role < SWN_ROLES && m->model->init[options.role].fill)
         options.init = m->model->init[options.role];
-    /* Now, because the run of a composed layer allocates as many outputs as the next parameter may have rows. */
+    /* Checked at the declaration, because the build of a composed layer runs it, and allocates outputs as long as a
+     * parameter has rows. */
     return swn_check_size(m->model, name, rank, shape) == SW_OK
                ? sw_params_add(m->model->params, name, rank, shape, &options)
                : NULL;

@@ -15,8 +15,8 @@ static const sw_module_type *const built_in[] = {&swn_linear_type,   &swn_embedd
 
 enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 256 };
 static const sw_module_type *registered[MOST_REGISTERED];
-/* Grows with the mutex, after the entry is written. Lookups need no mutex, so that they work in a child of fork, which may
- * inherit it locked. */
+/* Increased under the mutex, after the entry is written. Lookups need no mutex, so that they work in a child of fork,
+ * which may inherit a locked mutex. */
 static atomic_int registered_count;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of registrations */
 
@@ -61,5 +61,6 @@ sw_status sw_module_type_register(const sw_module_type *type) {
     pthread_mutex_unlock(&mutex);
     if (taken)
         return sw_fail(SW_ERR_ARGUMENT, "register: the name %.100s is taken by another layer type", type->name);
-    return full ? sw_fail(SW_ERR_ARGUMENT, "register: at most %d layer types", MOST_REGISTERED) : SW_OK;
+    return full ? sw_fail(SW_ERR_ARGUMENT, "register: at most %d layer types can be registered", MOST_REGISTERED)
+                : SW_OK;
 }

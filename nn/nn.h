@@ -31,7 +31,7 @@ extern "C" {
 /* Makes an empty model whose parameters and activations are of type f32 or f64. Equal seeds and names give equal
  * initial values. NULL after an error. */
 SW_API sw_model *sw_model_new(sw_dtype type, uint64_t seed);
-/* The same with the options of its parameters (params.h), among them their storage type. */
+/* As sw_model_new, with options of the parameters (params.h), which include their storage type. */
 SW_API sw_model *sw_model_new_with_options(const sw_params_options *options);
 /* Frees the model with its layers, parameters and objectives. Accepts NULL. */
 SW_API void sw_model_free(sw_model *model);
@@ -47,9 +47,9 @@ SW_API sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_
 SW_API sw_params *sw_model_build(sw_model *model, sw_module *root);
 SW_API sw_params *sw_model_params(const sw_model *model); /* NULL before the build */
 SW_API sw_module *sw_model_root(const sw_model *model);   /* the layer given to sw_model_build; NULL before */
-/* Saves all parameters to a file by name (see sw_params_save, archive.h), and beside them the description of the
- * network, as the text "network". If a layer cannot be described, the file has the parameters and, as the text
- * "no_network", the reason; sw_model_description returns it as an error. */
+/* Saves all parameters to a file by name (see sw_params_save, archive.h), together with the description of the network,
+ * as the text "network". If a layer cannot be described, the file has the parameters and, as the text "no_network", the
+ * reason, which is the error of sw_model_description. */
 SW_API sw_status sw_model_save(const sw_model *model, const char *path);
 /* Loads the parameters of a file of sw_model_save or sw_params_save into a model that has the same ones: see
  * sw_params_load (archive.h). It does not read the description. */
@@ -59,21 +59,21 @@ SW_API sw_status sw_model_load(sw_model *model, const char *path);
  *     sw_model_save(net, "net.safetensors");
  *     sw_model *again = sw_model_new_from_file("net.safetensors");  // its root: sw_model_root(again)
  *
- * Names, ties, frozen layers and parameters, roles, element type and seed are those of the saved model. Settings of
- * initial values are not in the file: sw_params_reinitialize uses the default ones of the layers. A damaged or hostile
- * file ends in an error: a network that has more parameters than the file has numbers is refused before memory is
- * allocated for them. NULL after an error, also if a layer was not described, or its type is not registered (description.h). */
+ * Names, ties, frozen layers and parameters, roles, element type and seed are those of the saved model. Methods for
+ * initial values are not in the file: sw_params_reinitialize uses the default methods of the layers. A damaged or
+ * hostile file is an error: for example, a network that has more parameters than the file has numbers is refused before
+ * memory is allocated for them. NULL after an error; it is an error, too, if the file has no description of the
+ * network, or if the type of a layer is not registered (description.h). */
 SW_API sw_model *sw_model_new_from_file(const char *path);
 /* The description of a built model as text (JSON, see description.h), which the caller frees by sw_free. NULL and an
- * error that names the layer if one cannot be described: its type has no `save`, as that of a layer composed by a
- * function (sw_compose_options.save gives it one), or is not registered. At most 10000 layers, nested at
- * most 64 deep. */
+ * error that names the layer if one cannot be described, because its type has no `save` or is not registered. A layer
+ * of sw_nn_compose has a `save` only if sw_compose_options.save is set. At most 10000 layers, 64 levels deep. */
 SW_API char *sw_model_description(const sw_model *model);
-/* Makes and builds a network by its description, with initial values. Text from a stranger may ask for more memory than
- * there is. NULL after an error. */
+/* Makes and builds a network from its description, with initial values. Do not use it for untrusted text, which may
+ * demand any amount of memory. NULL after an error. */
 SW_API sw_model *sw_model_new_from_description(const char *text);
-/* Prints a table of the layers: name, description, output shape, and number of parameters without buffers, which have a
- * line of their own at the end. */
+/* Prints a table of the layers: name, description, output shape, and number of parameters. Buffers are not included in
+ * these numbers; a line at the end has their number. */
 SW_API void sw_model_print(const sw_model *model, FILE *to);
 
 /* Computes the output of a layer, or of the root, for a batch x [batch, ...], on the tape of x. A null tensor after an
@@ -113,8 +113,8 @@ SW_API sw_module *sw_nn_silu(sw_model *model);
 SW_API sw_module *sw_nn_softplus(sw_model *model);
 SW_API sw_module *sw_nn_gelu(sw_model *model);
 SW_API sw_module *sw_nn_gelu_tanh(sw_model *model);
-/* Softmax, or its logarithm, along an axis. Axis 0 is the batch; negative axes count from the end: -1 are the features
- * or channels. */
+/* Softmax, or its logarithm, along an axis. Axis 0 is the batch; negative axes count from the end: -1 is the axis of
+ * the features or channels. */
 SW_API sw_module *sw_nn_softmax(sw_model *model, int axis);
 SW_API sw_module *sw_nn_log_softmax(sw_model *model, int axis);
 /* One of these layers by its name, "gelu" for example, with slope 0.01, alpha 1 and axis -1. */
@@ -204,8 +204,8 @@ SW_API sw_module *sw_module_tie_param(sw_module *module, const char *suffix, sw_
 /* Freezes the parameters of a layer and of all layers inside it, so that they have no gradient and no update; false
  * makes them trainable again. It may be called before or after the build; the last call counts. A tied parameter that
  * is frozen in one layer is frozen in the other. Parameters that the build function of a layer froze (by
- * sw_param_freeze, a fixed table for example) stay frozen. Buffers are not changed: a layer with running statistics may
- * look at `frozen` of sw_module, and use and keep those it has. Returns the layer. */
+ * sw_param_freeze, a fixed table for example) stay frozen. Buffers are not changed. A layer with running statistics may
+ * check `frozen` of sw_module, and then normalize by its buffers and report nothing. Returns the layer. */
 SW_API sw_module *sw_module_freeze(sw_module *module, bool frozen);
 
 /* The parameter NAME.suffix of the layer; NULL if the layer has no such parameter or is not built. */
@@ -216,8 +216,8 @@ SW_API sw_module *sw_module_child(const sw_module *module, int index);
 /* ---- Objectives and evaluation --------------------------------------------------------------- */
 
 /* A function that returns the mean loss of predictions for targets: sw_cross_entropy, sw_mse, sw_bce_with_logits, … A
- * custom one that ignores or weights rows states its weight (loss_mean.h); one that needs other data than predictions
- * and targets is the `loss` of an objective that the program fills in (objective.h). */
+ * custom loss that ignores or weights rows declares its weight (loss_mean.h). A loss that needs other data than
+ * predictions and targets is the member `loss` of an objective that the program fills in (objective.h). */
 typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
 
 /* The objective with f_i(x) = loss(model(x_i), y_i) over a data source. The model owns it, and returns the same
@@ -245,20 +245,22 @@ SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_sour
 /* Options of sw_model_recalibrate. */
 typedef struct sw_recalibrate_options {
     size_t size;     /* sizeof(sw_recalibrate_options) */
-    int64_t batch;   /* the largest number of samples in a batch, best that of the training; 0: 64 */
+    int64_t batch;   /* the largest number of samples in a batch, preferably the batch size of the training; 0: 64 */
     int64_t batches; /* 0: one epoch */
     uint64_t seed;   /* of the order of the samples */
 } sw_recalibrate_options;
 /* Sets the buffers (running statistics; "Buffers" in params.h) in the parameter vector x (NULL: the model's) to the
  * statistics of the data at x. Call it for a point that training did not go through: an average of iterates (SWA,
- * EMA), the point at which a rule evaluates (Schedule-Free), a point between two models. Such a point has averages of
- * the statistics of other points (P. Izmailov et al., Averaging weights leads to wider optima, UAI 2018, section 3.2).
+ * EMA), the point of evaluation of a rule (Schedule-Free), a point between two models. The buffers at such a point are
+ * averages of the statistics at other points (P. Izmailov et al., Averaging weights leads to wider optima, UAI 2018,
+ * section 3.2).
  *
  * The function runs the model on batches of the source in random order, as in training (with dropout, without
  * recording). Then it sets each buffer to the statistics of all batches together, pooled by weight; its old value and
- * its momentum do not matter. An epoch is cut into batches of equal size, up to 1. Equal arguments give equal bits.
- * The rest of x does not change, nor does a buffer for which no layer reports; one that counts the steps of a plain
- * average counts one more. options NULL: the defaults. After an error x is unchanged. About threads see sw_predict.
+ * its momentum do not matter. An epoch is divided into batches whose sizes differ by at most 1. Equal arguments give
+ * equal bits. The rest of x does not change, and neither does a buffer for which no layer reports. A buffer that counts
+ * the steps of a plain average is increased by 1. options NULL: the defaults. After an error x is unchanged. See
+ * sw_predict about threads.
  *
  *     memcpy(copy, sw_optim_point(optim), bytes);        // or sw_optim_adopt_point(optim), and NULL for copy
  *     sw_model_recalibrate(model, copy, train, NULL);
@@ -267,10 +269,11 @@ typedef struct sw_recalibrate_options {
 SW_API sw_status sw_model_recalibrate(sw_model *model, void *x, const sw_source *source,
                                       const sw_recalibrate_options *options);
 
-/* Computes the outputs for an array x [n, sample...], n ≥ 0 (one picture is [1, height, width, channels]), in batches of
- * 1000 rows, without dropout. x is f32, f64, i32 or u8 and is converted to the model's type; if the first layer takes ids
- * (an embedding), x holds ids. If y->data is NULL, *y becomes a new array, which the caller frees by sw_array_free; after
- * an error *y is unchanged. Else y must have the shape and type of the output, and the function fills it.
+/* Computes the outputs for an array x [n, sample...], n ≥ 0 (one picture is [1, height, width, channels]), in batches
+ * of 1000 rows, without dropout. x is f32, f64, i32 or u8 and is converted to the model's type; if the first layer
+ * takes ids (an embedding), x holds ids. If y->data is NULL, *y becomes a new array, which the caller frees by
+ * sw_array_free; after an error *y is unchanged. Else y must have the shape and type of the output, and the function
+ * fills it.
  *
  * The function does not scale x: if the training data were scaled or normalized (pictures: bytes divided by 255), scale
  * x in the same way. Arrays that begin at a multiple of 64 bytes, as those of sw_array_new do, are multiplied up to a

@@ -1,4 +1,4 @@
-/* Sets the buffers of a model to the statistics of its data at another point than that of the training. */
+/* Sets the buffers of a model to the statistics of the data at a point that training did not go through. */
 #include <swale/extend.h>
 #include <swale/sampler.h>
 
@@ -13,10 +13,10 @@ enum { RECALIBRATE_BATCH = 64 };
 typedef struct recalibration {
     sw_model *model;
     const sw_source *source;
-    sw_gradient *pool; /* statistics are pending there; nothing is recorded, so there is no gradient */
+    sw_gradient *pool; /* receives the statistics; nothing is recorded, so that it holds no gradient */
     sw_sampler *order; /* each of its batches is an epoch */
     const void *x;
-    int64_t parts; /* of an epoch, of equal sizes up to 1, so that there is no small one at the end */
+    int64_t parts; /* batches of an epoch; their sizes differ by at most 1, so that the last one is not small */
 } recalibration;
 
 static sw_status recalibrate_batch(const recalibration *r, const int64_t *ids, int64_t part, uint64_t epoch) {

@@ -1,4 +1,4 @@
-/* A network made by its description. The text may come from a stranger: every value is checked, nesting and numbers of
+/* Makes a network from its description. The text may be untrusted: every value is checked, the depth and the number of
  * layers are limited, and a parameter is declared only if the file has as many numbers. */
 #include "nn/restore.h"
 
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Elements of a sample of an input: a composed layer is built by running it on two of them. */
+/* The largest number of elements of a sample of an input. A composed layer is built by running it on two samples. */
 enum { MOST_INPUT_ELEMENTS = 1 << 28 };
 
 typedef struct restoring {
@@ -27,7 +27,7 @@ typedef struct restoring {
 
 /* ---- JSON ---- */
 
-/* Twice, for the same reason as in safetensors.c: where jansson finds no memory it may drop a byte. */
+/* Parses the text twice, for the same reason as in safetensors.c: jansson may drop a byte if it finds no memory. */
 static json_t *restore_parse(const char *text) {
     json_error_t error;
     void *before = sw_locale_begin();
@@ -42,11 +42,11 @@ static json_t *restore_parse(const char *text) {
     if (!alike || !error.text[0] || json_error_code(&error) == json_error_out_of_memory)
         sw_fail(SW_ERR_MEMORY, "out of memory: a description of %zu bytes", strlen(text));
     else
-        FAIL("the description is not JSON as it should be: %s, at byte %d", error.text, error.position);
+        FAIL("the description is not valid JSON: %s, at byte %d", error.text, error.position);
     return NULL;
 }
 
-/* An object with no other members than those listed, up to a NULL. */
+/* An error unless json is an object that has only the listed members. The list ends with NULL. */
 static sw_status restore_check_object(const json_t *json, const char *what, const char *const *members) {
     if (!json_is_object(json))
         return FAIL("%s is not an object", what);
@@ -57,12 +57,12 @@ static sw_status restore_check_object(const json_t *json, const char *what, cons
         while (members[i] && strcmp(members[i], key) != 0)
             i++;
         if (!members[i])
-            return FAIL("%s has the member %.100s, which is not known here", what, key);
+            return FAIL("%s has an unknown member %.100s", what, key);
     }
     return SW_OK;
 }
 
-/* The text of a member, which must be there; NULL and an error. */
+/* The text of a member; NULL and an error if the member is missing or not a text. */
 static const char *restore_text(const json_t *json, const char *what, const char *key) {
     const char *text = json_string_value(json_object_get(json, key));
     if (!text)
@@ -109,7 +109,7 @@ static sw_status restore_sample(const json_t *json, int input, sw_sample_shape *
     for (int i = 0; i < shape->rank; i++) {
         const json_t *length = json_array_get(json, (size_t)i);
         if (!json_is_integer(length) || json_integer_value(length) < 0)
-            return FAIL("input %d: axis %d of its shape is no length", input, i);
+            return FAIL("input %d: axis %d of its shape is not a length", input, i);
         shape->length[i] = json_integer_value(length);
         if (shape->length[i] > MOST_INPUT_ELEMENTS / elements)
             return FAIL("input %d: a sample has more than %d elements", input, MOST_INPUT_ELEMENTS);
@@ -132,7 +132,7 @@ static sw_status restore_inputs(sw_model *model, const json_t *inputs) {
 
 /* ---- Layers ---- */
 
-/* The message of a failure begins with the name of the layer, by its text. */
+/* Prefixes the message of a failure with the name of the layer in the text. */
 static sw_module *restore_fail_layer(const restoring *r, const char *name) {
     char prefix[128];
     sw_format(prefix, sizeof prefix, "layer %.100s: ", name);
@@ -148,7 +148,7 @@ static sw_status restore_check_read(const sw_description *d) {
     return SW_OK;
 }
 
-/* What a restore function must return. */
+/* Checks the layer that a restore function returned. */
 static sw_status restore_check_made(const restoring *r, const sw_description *d, const sw_module *m,
                                     uint64_t failures) {
     if (!m || m == &r->model->placeholder || r->model->failed)
@@ -160,11 +160,11 @@ static sw_status restore_check_made(const restoring *r, const sw_description *d,
     for (int i = 0; i < d->count && same; i++)
         same = m->child[i] == d->layers[i];
     if (!same)
-        return FAIL("layers of type %s cannot have these %d layers inside", d->type, d->count);
+        return FAIL("layers of type %s cannot contain these inner layers (%d)", d->type, d->count);
     return restore_check_read(d);
 }
 
-/* One layer, of which those inside are there. */
+/* Restores one layer whose inner layers are restored. */
 static sw_module *restore_one(const restoring *r, const json_t *json, const sw_module_type *type, sw_module **inside,
                               int count) {
     const char *name = json_string_value(json_object_get(json, "name"));
@@ -175,7 +175,8 @@ static sw_module *restore_one(const restoring *r, const json_t *json, const sw_m
                         .layers = inside,
                         .count = count};
     sw_module *m = NULL;
-    sw_status status = d.settings && d.read ? SW_OK : sw_fail(SW_ERR_MEMORY, "out of memory: a description is read");
+    sw_status status =
+        d.settings && d.read ? SW_OK : sw_fail(SW_ERR_MEMORY, "out of memory: a description cannot be read");
     if (status == SW_OK && !json_is_object(d.settings))
         status = FAIL("its settings are not an object");
     if (status == SW_OK) {
@@ -186,13 +187,13 @@ static sw_module *restore_one(const restoring *r, const json_t *json, const sw_m
     if (status == SW_OK && sw_module_set_name(m, name) != m)
         status = sw_last_failure();
     if (status == SW_OK)
-        m->frozen = json_is_true(json_object_get(json, "frozen")); /* not those inside it: each has its own */
+        m->frozen = json_is_true(json_object_get(json, "frozen")); /* each inner layer has this member too */
     json_decref(d.settings);
     json_decref(d.read);
     return status == SW_OK ? m : restore_fail_layer(r, name);
 }
 
-/* The type of a layer, whose object is as it should be; NULL and an error. */
+/* Checks the object of a layer and returns the type of the layer; NULL and an error. */
 static const sw_module_type *restore_layer_type(const restoring *r, const json_t *json, int depth) {
     static const char *const members[] = {"type", "name", "settings", "layers", "tied", "frozen", NULL};
     char what[32];
@@ -259,7 +260,7 @@ static sw_status restore_tie(const restoring *r, int place, const char *suffix, 
     if (!parameter)
         return sw_last_failure();
     if (!json_is_integer(other) || json_integer_value(other) < 0 || json_integer_value(other) >= r->layers)
-        return FAIL("layer %.100s: its %.100s is tied to a layer that is not there", name, suffix);
+        return FAIL("layer %.100s: its %.100s is tied to a layer that does not exist", name, suffix);
     sw_module *m = r->layer[place];
     return sw_module_tie_param(m, suffix, r->layer[json_integer_value(other)], parameter) == m ? SW_OK
                                                                                                : sw_last_failure();
@@ -288,7 +289,7 @@ static sw_status restore_parameter(sw_params *params, const char *name, const js
         return sw_last_failure();
     if (!p || p->tied || (frozen && !json_is_boolean(frozen)))
         return FAIL("%s: %s", what,
-                    p && !p->tied ? "frozen is not true or false" : "the network has none of this name");
+                    p && !p->tied ? "frozen is not true or false" : "the network has no parameter of this name");
     int i = 0;
     while (i < SWN_ROLES && strcmp(sw_role_name((sw_role)i), role) != 0)
         i++;

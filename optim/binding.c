@@ -68,7 +68,7 @@ static sw_status binding_make_sampler(sw_optim *o, swo_estimate *e) {
     return e->e.sampler ? SW_OK : SW_ERR_MEMORY;
 }
 
-/* For evaluations in shards, if the estimator has the option. */
+/* Allocates the memory for evaluations in shards, if the estimator has the option. */
 static sw_status binding_make_shards(swo_estimate *e) {
     const int at = swo_option_index(e->e.method->options, "shards");
     e->shards = at >= 0 ? (int64_t)e->e.option[at] : 0;
@@ -200,7 +200,7 @@ sw_tape *sw_optim_tape(sw_optim *o) {
         sw_fail(SW_ERR_ARGUMENT, "tape: the optimizer is NULL");
     else if (!o->tape && (o->tape = sw_tape_new()))
         sw_tape_set_switch(o->tape, SW_UPDATE_BUFFERS,
-                           false); /* on in one evaluation of a step: sw_estimate_gradient */
+                           false); /* sw_estimate_gradient turns it on for one evaluation of a step */
     return o ? o->tape : NULL;
 }
 

@@ -117,7 +117,7 @@ void swo_bounds_of_average(sw_optim *o, double x) {
     o->average_checked = false;
     if (!o->average)
         return;
-    x = hypot(x, hypot(o->frozen_norm, o->buffer_norm)); /* of the values before this step, and after it */
+    x = hypot(x, hypot(o->frozen_norm, o->buffer_norm)); /* frozen parameters before this step, buffers after it */
     sw_bounds after;
     bool safe = bounds_average_has_reach(o->average) && isfinite(x);
     if (safe && !(o->average_bounds_known && bounds_average_is_safe(o, x, &after))) {

@@ -225,9 +225,9 @@ static sw_status walk_average(swo_walk *v, sw_optim *o) {
     return SW_OK;
 }
 
-/* Whether the program has written to x since the last step that was taken: rules of unit VECTOR and estimators then forget
- * what they remember of x and g, and a resumed run must do the same. Without such rules, a file has it only if it is
- * so. */
+/* Whether the program has written to x since the last step that was taken. Rules of unit VECTOR and estimators then
+ * discard what they stored of x and g, and a resumed run must do the same. Without such rules, a file contains it only
+ * if it is true. */
 static sw_status walk_x_written(swo_walk *v, sw_optim *o) {
     double written = o->steps > 0 && swo_x_is_written(o);
     bool any = v->in || written != 0;

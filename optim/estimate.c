@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { ALL_IN_CHUNKS = 1000 }; /* samples that are evaluated at once, where an estimator takes all */
+/* The number of samples that are evaluated at once if an estimator evaluates all samples. */
+enum { ALL_IN_CHUNKS = 1000 };
 
 void swo_estimate_free(swo_estimate *e) {
     while (e) {
@@ -29,7 +30,8 @@ void swo_estimate_free(swo_estimate *e) {
 
 /* ---- Gradients and losses ---- */
 
-/* Whether the samples are the step's own, from where the call before ended, so that each is reported once. */
+/* Whether these are the samples of the step that follow those of the previous call, so that each sample is reported
+ * once. */
 static bool estimate_is_first(const sw_estimate *e, const int64_t *ids, int64_t count) {
     const int64_t before = ((const sw_optim *)e->optim)->statistics_of;
     if (before + count > e->count)
@@ -37,7 +39,7 @@ static bool estimate_is_first(const sw_estimate *e, const int64_t *ids, int64_t 
     return e->ids ? ids == e->ids + before : !ids && before == 0;
 }
 
-/* The shards of an estimator, which a wrapper takes from the estimator inside it. False: there is one shard. */
+/* The shards of an estimator; those of a wrapper are those of its inner estimator. False: there is one shard. */
 static bool estimate_shards(sw_estimate *e, const int64_t *ids, sw_shard_options *how) {
     const swo_estimate *s = swo_estimate_of(e);
     while (s->shards < 2 && s->inner)
@@ -55,7 +57,8 @@ static sw_status estimate_gradient_of(sw_estimate *e, const void *x, const int64
                : sw_objective_gradient_chunked(e->objective, e->tape, x, NULL, count, ALL_IN_CHUNKS, e->draw, value, g);
 }
 
-/* For the slope of a line search, if the rules get another gradient than that of the loss: a wrapper changes it. */
+/* Keeps the gradient of the loss for the slope of a line search, if a wrapper changes the gradient that the rules
+ * receive. */
 static void estimate_keep_gradient(sw_optim *o, const void *x, const int64_t *ids, int64_t count, double value,
                                    const void *g) {
     const swo_estimate *outer = o->estimate;
@@ -79,7 +82,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     sw_status status = estimate_gradient_of(e, x, ids, count, value, o->view);
     sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
-    if (update) { /* the view drops its own with the next gradient */
+    if (update) { /* the view drops its reports at the next gradient */
         o->statistics_of += count;
         SW_TRY(sw_gradient_add_statistics(sw_params_gradient(o->params), o->view));
     }
@@ -113,8 +116,8 @@ sw_status sw_estimate_glm_combine(sw_estimate *e, const int64_t *ids, int64_t co
     return sw_objective_glm_combine(e->objective, e->tape, ids, count, c, beta, g);
 }
 
-/* Inside another wrapper, a wrapper with SW_ESTIMATOR_DIRECT states the gradient of the loss: the estimator inside it may
- * have computed in another scale. first: e->value is of this evaluation. */
+/* Inside another wrapper, a wrapper with SW_ESTIMATOR_DIRECT states the gradient of the loss: the estimator inside it
+ * may have computed in another scale. first: e->value is of this evaluation. */
 static void estimate_keep_direct(sw_estimate *e, const void *x, const void *g, bool first) {
     sw_optim *o = e->optim;
     const swo_estimate *s = swo_estimate_of(e), *outer = o->estimate;

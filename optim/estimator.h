@@ -127,8 +127,8 @@ struct sw_estimator {
     const char *const *scalars;
     unsigned flags;
     /* Called once, before the first step with an objective; returns an error if the method cannot be used with this
-     * objective. It may write initial values to the scalars; those of a checkpoint, which is loaded later, replace them.
-     * May be NULL. */
+     * objective. It may write initial values to the scalars; those of a checkpoint, which is loaded later, replace
+     * them. May be NULL. */
     sw_status (*start)(sw_estimate *e);
     /* Chooses ids and count. NULL: the next batch of the sampler. */
     sw_status (*sample)(sw_estimate *e);
@@ -150,9 +150,9 @@ struct sw_estimator {
      * curvature of a parameter is the sum of those of the loss and of its own penalty, so that an intercept without
      * penalty may take larger steps than the weights. NULL: e->lr. */
     double (*lr_with)(const sw_estimate *e, double penalty);
-    /* Called before the rules update x, with the norm of the gradient of the step, or inside a wrapper of this
-     * estimator's own estimate; returns an error, which refuses the step, if the tables would become infinite. NULL:
-     * they cannot. */
+    /* Called before the rules update x, with the norm of the gradient of the step, or, inside a wrapper, with the norm
+     * of the estimate of this estimator. Returns an error, which refuses the step, if the tables would become infinite.
+     * NULL: they cannot. */
     sw_status (*fits)(sw_estimate *e, double norm);
     /* If e->runs: takes up to run->most steps in one loop, with the results of single steps up to rounding. It may end
      * before any step; the pipeline then takes that step, or refuses it. NULL: the method has no such loop. */
@@ -162,32 +162,33 @@ struct sw_estimator {
     uint32_t whole_scalars;
     /* Called once after a step of this objective that was skipped, when all scalars and step sizes are again those
      * before the step; e->skip_cause says why. What it writes to its scalars and to e->lr stays, so that a loss scale
-     * can back off (e->lr of a wrapper until the next step: see Wrappers); nothing else may change. The innermost estimator is called first. It is not called after an error.
-     * If it calls sw_fail, or if a scalar becomes Inf or NaN, the step ends with that error. NULL: a skipped step
-     * changes nothing. */
+     * can back off (e->lr of a wrapper until the next step: see Wrappers); nothing else may change. The innermost
+     * estimator is called first. It is not called after an error. If it calls sw_fail, or if a scalar becomes Inf or
+     * NaN, the step ends with that error. NULL: a skipped step changes nothing. */
     void (*skipped)(sw_estimate *e);
 };
 
 /* ---- Wrappers ---- */
 
-/* A wrapper (SW_ESTIMATOR_WRAPPER) defines what it changes and has the rest from its inner estimator, which may be a
- * wrapper too:
+/* A wrapper (SW_ESTIMATOR_WRAPPER) defines only what it changes. The rest is that of its inner estimator, which may be
+ * a wrapper too:
  *
  * - `estimate`: if it is NULL, g is the inner estimate, and SW_ESTIMATOR_DIRECT and SW_ESTIMATOR_EXACT are those of the
- *   inner estimator. A wrapper with `estimate` that hands the inner estimate on unchanged sets these flags; they hold if
- *   the inner estimator has them too.
+ *   inner estimator. A wrapper whose `estimate` returns the inner estimate unchanged sets these flags; they hold only
+ *   if the inner estimator has them too.
  * - `sample`: if it is NULL, ids, count and draw are those of the inner estimator, which samples first in any case.
- * - `start`, `commit`, `fits`, `skipped`: each estimator has its own; that of the inner estimator is called first.
+ * - `start`, `commit`, `fits`, `skipped`: those of both estimators are called, first that of the inner estimator.
  * - The option batch, `choose_batch`, sampler, per_epoch, shards: those of the inner estimator.
  * - e->lr and `lr_with`: those of the inner estimator, unless the wrapper sets e->lr to another value in `estimate` (in
  *   every step, because e->lr of a wrapper is NaN when a step begins) or has `lr_with`.
- * - e->value, e->weight, e->gradient_norm: sw_estimate_inner sets them from the inner estimator. A wrapper that multiplies
- *   g by a number multiplies gradient_norm too, and one that has made the objective scale its loss divides value.
+ * - e->value, e->weight, e->gradient_norm: sw_estimate_inner sets them from the inner estimator. A wrapper that
+ *   multiplies g by a number multiplies gradient_norm too, and one that has made the objective scale its loss divides
+ *   value.
  * - SW_ESTIMATOR_ONCE: such an estimator is refused inside a wrapper with SW_ESTIMATOR_AGAIN, at any depth.
  * - Slots and scalars of all estimators are found by name; the outermost comes first.
  *
- * A wrapper takes its steps one by one (`run` is not used), and x_low is not kept. A line search works with a wrapper if
- * the innermost estimator has SW_ESTIMATOR_DIRECT: the direction follows the estimate of the wrapper, and values and
+ * A wrapper takes its steps one by one (`run` is not used), and x_low is not kept. A line search works with a wrapper
+ * if the innermost estimator has SW_ESTIMATOR_DIRECT: the direction follows the estimate of the wrapper, and values and
  * slopes are those of the objective. */
 
 /* The bit of a field in a struct of scalars whose fields are double or int64_t. */
@@ -201,13 +202,12 @@ struct sw_estimator {
 /* For `estimate`: computes the gradient of the mean loss of some samples at x, and checks it. SW_SKIPPED if it contains
  * Inf or NaN. value may be NULL. ids NULL with count n: all samples, in chunks.
  * If the estimator, or for a wrapper the inner one, has an integer option "shards" with a value above 1, the gradient
- * and the loss are those of so many shards, added in a fixed tree (sw_objective_gradient_sharded), and
- * sw_estimate_value does the same. For a custom estimator it is enough to list the option.
- * Running statistics ("Buffers" in params.h) are those of one evaluation of each of the step's samples: of the first
- * call of this function with ids equal to e->ids. An estimator that evaluates its samples in several parts passes the
- * parts in the order of e->ids, as e->ids + k, where k is the number of samples in the earlier parts; the statistics
- * of all parts are pooled. All other calls (at other points, of other samples, of the same samples again) do not move
- * running statistics. */
+ * and the loss are computed in this number of shards, which are added in a fixed tree (sw_objective_gradient_sharded).
+ * The same holds for sw_estimate_value. A custom estimator only needs to list the option. Running statistics ("Buffers"
+ * in params.h) come from one evaluation of each of the step's samples: from the first call of this function with ids
+ * equal to e->ids. An estimator that evaluates its samples in several parts passes the parts in the order of e->ids, as
+ * e->ids + k, where k is the number of samples in the earlier parts; the statistics of all parts are pooled. All other
+ * calls (at other points, with other samples, or with the same samples again) do not change running statistics. */
 SW_API sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                       void *g);
 /* Computes only the mean loss, which may be Inf or NaN. */

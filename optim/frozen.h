@@ -6,10 +6,11 @@
 
 /* Sets the elements of frozen parameters in g to 0, so that norms exclude them. */
 void swo_zero_frozen(const sw_optim *o, void *g);
-/* The same for a vector of another type than that of x. */
+/* The same for a vector that may have another type than x. */
 void swo_zero_frozen_of(const sw_optim *o, sw_dtype type, void *g);
 
-/* A set of frozen parameters as an integer below 2^53, parameter by parameter from 0 on (sw_estimate_frozen_set). */
+/* Adds the next parameter to a set of frozen parameters, which is an integer below 2^53 and begins with 0
+ * (sw_estimate_frozen_set). */
 static inline int64_t swo_frozen_set_add(int64_t set, bool frozen) {
     return (2 * set + frozen) % 9007199254740881; /* the largest prime below 2^53 */
 }

@@ -15,7 +15,7 @@
 
 /* ---- Specs ---- */
 
-/* Options, or selectors without a colon, where the name of a rule is expected. */
+/* The error for text that is not the name of a rule: an option, or selectors without a colon. */
 static sw_status group_fail_name(const char *text, const char *word) {
     const size_t length = swo_selector_length(text), blanks = strspn(text, " \t\n");
     if (length == 0)
@@ -131,7 +131,7 @@ static sw_status group_fill(sw_optim *o, int index) {
                        : index > 0                      ? "earlier groups contain all of them"
                        : sw_params_count(o->params) > 0 ? "all of them are buffers"
                                                         : "none was declared");
-    SW_TRY(swo_rule_fits(o, group)); /* before sizes of slots, which may need the shape that fits */
+    SW_TRY(swo_rule_fits(o, group)); /* before the sizes of slots, which may depend on a shape that is checked here */
     const sw_slot *slots = group->rule->slots;
     for (int i = 0; slots && slots[i].name; i++)
         if (swo_slot_needed(&slots[i], group->base.value, o->type))
@@ -139,7 +139,7 @@ static sw_status group_fill(sw_optim *o, int index) {
     return swo_parts_list(o, group);
 }
 
-/* The most that a call of the rule needs. */
+/* The largest workspace that a call of the rule needs. */
 static size_t group_workspace(const sw_optim *o, const swo_group *group) {
     size_t most = 0, sum = 0;
     for (int k = 0; group->rule->workspace && k < group->params; k++) {
@@ -172,7 +172,7 @@ sw_status swo_groups_fill(sw_optim *o) {
     if (workspace && !(o->workspace = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, workspace)))
         return SW_ERR_MEMORY;
     o->workspace_bytes = workspace;
-    SW_TRY(swo_parts_room(o));
+    SW_TRY(swo_parts_reserve(o));
     o->frozen = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->frozen);
     o->infinite = sw_alloc((size_t)sw_params_count(o->params) * sizeof *o->infinite);
     if (!o->frozen || !o->infinite)

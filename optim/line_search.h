@@ -9,13 +9,13 @@ extern "C" {
 #endif
 
 /* A search from x along the direction d: f(α) = f(x + α d). f is the objective of the step: the mean loss of its
- * samples, and the penalty λ/2 ‖x‖² of the groups whose rules have SW_RULE_PENALTY, frozen parameters excluded. d is the
- * step of the rule with lr = 1; with several groups, the lr of each group is divided by the largest lr. For rules of
- * unit VECTOR d is exact; for other rules its precision is limited by the rounding of x, so that in f32 α must not be
- * much larger than 1.
+ * samples, and the penalty λ/2 ‖x‖² of the groups whose rules have SW_RULE_PENALTY, frozen parameters excluded. d is
+ * the step of the rule with lr = 1; with several groups, the lr of each group is divided by the largest lr. For rules
+ * of unit VECTOR d is exact; for other rules its precision is limited by the rounding of x, so that in f32 α must not
+ * be much larger than 1.
  *
- * Slopes are ⟨∇f, d⟩ with the true gradient of f, also if the rule gets another one: one that a wrapper has changed
- * (SAM), or a clipped one. If such a wrapper does not evaluate at x itself, a step costs one more gradient. */
+ * Slopes are ⟨∇f, d⟩ with the true gradient of f, even if the rule receives another gradient: one that a wrapper has
+ * changed (SAM), or a clipped one. If the wrapper does not evaluate it at x, a step costs one more gradient. */
 typedef struct sw_search sw_search;
 struct sw_search {
     const double *option;

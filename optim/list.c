@@ -44,7 +44,8 @@ static void list_print_options(FILE *to, const sw_option *table) {
 
 /* ---- State and memory traffic, in bytes per parameter ---- */
 
-/* For slots with `count`, the size for this matrix is printed; for rules of unit VECTOR, that for a group as large. */
+/* For slots with `count`, the size for this matrix is printed; for rules of unit VECTOR, the size for a group with as
+ * many elements. */
 enum { SIDE = 1000 };
 static const sw_param matrix = {
     .name = "matrix", .rank = 2, .shape = {SIDE, SIDE}, .count = (int64_t)SIDE * SIDE, .fan_in = SIDE, .fan_out = SIDE};

@@ -72,12 +72,12 @@ typedef struct sw_slot {
     const char *name;
     sw_slot_start start;
     sw_slot_type type;
-    /* Returns the number of elements; NULL: dim. Estimators, averages and rules of unit TENSOR or VECTOR may have it. A
-     * rule of unit TENSOR is asked for each parameter (a Shampoo-like rule returns rows²), a rule of unit VECTOR once,
-     * with the dim of its group (L-BFGS returns pairs·dim). Rules of unit ELEMENT have one element for each element of
-     * x. A rule with `count` cannot have `measure` or `point`, because these functions process stretches of x, to which
-     * such a slot has no parts. A slot that starts as x has dim elements. If the count of an average is 0, the slot is
-     * NULL. */
+    /* Returns the number of elements; NULL: dim. Estimators, averages and rules of unit TENSOR or VECTOR may have it.
+     * For a rule of unit TENSOR it is called for each parameter (a Shampoo-like rule returns rows²), for a rule of unit
+     * VECTOR once, with the dim of its group (L-BFGS returns pairs·dim). Rules of unit ELEMENT have one element for
+     * each element of x. A rule with `count` cannot have `measure` or `point`, because these functions process
+     * contiguous ranges of x, and such a slot has no ranges that correspond to them. A slot that starts as x has dim
+     * elements. If the count of an average is 0, the slot is NULL. */
     int64_t (*count)(const sw_slot_sizes *sizes);
     /* Whether the slot is made; if false, it is NULL (`start` of an estimator may still make it: see
      * sw_estimate_make_slot). NULL: always. */
@@ -85,9 +85,10 @@ typedef struct sw_slot {
     bool added; /* the slot was added in a later version: a file without it can be loaded, and the slot is zero then */
     /* As `needed`, if the decision also depends on the type of the parameters. If both are given, both must be true. */
     bool (*needed_by)(const double *option, sw_dtype type);
-    /* For rules of unit VECTOR: scalars, which are restored if a step is not taken, say which elements are valid, so that
-     * elements need not be restored. An example is a ring of vectors with a spare one, into which a step writes. The slot
-     * is then not copied in every step, and not checked for Inf and NaN, which it may hold where it is not valid. */
+    /* For rules of unit VECTOR: scalars state which elements of the slot are valid. Because scalars are restored if a
+     * step is not taken, the elements need not be restored. An example is a ring buffer of vectors with a spare vector,
+     * to which a step writes. The slot is then not copied in every step. It is not checked for Inf and NaN, which
+     * invalid elements may contain. */
     bool valid_by_scalars;
 } sw_slot;
 
@@ -114,18 +115,18 @@ typedef struct sw_step {
                             * SW_UNIT_VECTOR: the sum of workspace(param, type) over the parameters of the group */
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
     void *group;           /* private, for sw_step_run */
-    sw_dtype g_type;       /* of g: `type`, or f16 or bf16 if the rule reads them (SW_RULE_16_BIT in rule.h) */
-    /* In `vector`, and in `accepted` and `adopted` of rules of SW_UNIT_VECTOR; otherwise 0. What the rule remembers of x
-     * and g does not belong to this step if the program has written to x, or if frozen_set differs from its value in the
-     * last step. */
+    sw_dtype g_type;       /* of g: `type`, or f16 or bf16 if the rule accepts them (SW_RULE_16_BIT in rule.h) */
+    /* The next two are set in `vector`, and in `accepted` and `adopted` of rules of SW_UNIT_VECTOR; otherwise they are
+     * 0. A copy of x or g that the rule keeps from an earlier step does not belong to this step if the program has
+     * written to x, or if frozen_set differs from its value in the last step. */
     int64_t frozen_set; /* the set of frozen parameters of the group, as an integer below 2^53: keep it in a scalar */
     bool x_written;     /* the program has written to x since the last step that was taken, or that step did not call
                          * `vector`, because all parameters of the group were frozen */
 } sw_step;
 
 /* Runs a kernel over the elements of all parameters of a group that are not frozen. Only `accepted` and `adopted` of a
- * rule may call it, because they receive the step of a whole group; elsewhere it fails with SW_ERR_STATE. `args` of the
- * kernel is a step as for `update`: of contiguous elements of x, and for SW_UNIT_TENSOR of one parameter. */
+ * rule may call it, because they receive the step of a whole group; elsewhere it fails with SW_ERR_STATE. The kernel
+ * receives as `args` a step as in `update`: for contiguous elements of x, and with SW_UNIT_TENSOR for one parameter. */
 SW_API sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels);
 
 /* Bounds of the result of a step. Before the step, x, g and slot[i] are upper bounds of the 2-norms of these vectors

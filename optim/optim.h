@@ -16,23 +16,23 @@
  *
  * Every step has the same sequence: the estimator samples ids and evaluates gradients, each of which is checked for
  * Inf and NaN; the estimator combines them; the result is clipped; the rules update x; running statistics are
- * committed ("Buffers" in params.h); the average is updated; the estimator commits its tables; rules learn that the
- * step was kept (sw_rule.accepted). Rules treat subnormal numbers (below 1e-38 in f32) as zero: see
- * sw_subnormals_flush (parallel.h). If eps is so small that this would matter, a rule stores its second moments in
- * f64, which takes 4 more bytes for each of their elements.
+ * committed ("Buffers" in params.h); the average is updated; the estimator commits its tables; the `accepted` function
+ * of each rule is called (rule.h). Rules treat subnormal numbers (below 1e-38 in f32) as zero: see sw_subnormals_flush
+ * (parallel.h). If eps is so small that this would matter, a rule stores its second moments in f64, which takes 4 more
+ * bytes for each of their elements.
  *
  * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states,
- * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it),
- * so that the next step gets other samples; and `skipped` of an estimator may have changed the scalars of the estimator,
- * as a loss scale does. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the
- * message gives the cause; after sw_clear_error the count starts again.
+ * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it), so
+ * that the next step gets other samples, and `skipped` of an estimator may have changed its scalars, as in a loss
+ * scale. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the message gives the cause; after
+ * sw_clear_error the count starts again.
  *
  * After SW_OK, x and the states, scalars and step sizes of all methods are finite. A step that would make one of them
  * infinite or NaN is refused with SW_ERR_NONFINITE; the message names the method, the quantity and the step. x and the
  * states then keep their bits, and only the sampler has advanced. Values of frozen parameters are not checked: an
  * attention mask with -Inf may be one. If such a value is not finite, the states of averages are 0 (sw_optim_slot), and
- * sw_optim_point returns the value itself. After any other error, or if `commit` of an estimator or `accepted` of a rule
- * fails, the step may be partly done.
+ * sw_optim_point returns the value itself. After any other error, or if `commit` of an estimator or `accepted` of a
+ * rule fails, the step may be partly done.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H
@@ -60,10 +60,10 @@ typedef struct sw_optim_options {
      * estimator, which is given by of=: see sw_estimator (estimator.h). */
     const char *estimator;
     /* "adam lr=1e-3"; NULL: "sgd". Several groups: "role=weight rank=2: sgd lr=0.1; name=head.*: adam; sgd lr=0.01". A
-     * parameter belongs to the first group whose selectors all match it; a group without a selector matches all
-     * parameters. Selectors, separated by blanks, are role=R (sw_role_name), rank=N (the number of axes), and
-     * name=PATTERN, in which * stands for any characters and ? for one; several patterns must all match. A group without
-     * parameters is an error, and so is a parameter that a rule cannot update (sw_rule.fits). */
+     * parameter belongs to the first group all of whose selectors match it; a group without a selector matches all
+     * parameters. The selectors, separated by blanks, are role=R (sw_role_name), rank=N (the number of axes), and
+     * name=PATTERN, in which * stands for any characters and ? for one; several patterns must all match. A group
+     * without parameters is an error, and so is a parameter that a rule cannot update (sw_rule.fits). */
     const char *rule;
     /* "cosine warmup=500", or several schedules: "cosine; constant warmup=10% on=weight_decay". `on` names the option
      * of the rule that the schedule multiplies (default: lr); the factors of several schedules for one option are
@@ -158,15 +158,15 @@ SW_API sw_optim_memory sw_optim_bytes(const sw_optim *optim);
  * is no such name, data is NULL, or the number is NaN, without an error. */
 /* The part of a rule's slot ("m") for a parameter, in the shape of the parameter. */
 SW_API sw_array sw_optim_param_slot(const sw_optim *optim, const sw_param *param, const char *slot);
-/* A slot of a rule of unit VECTOR whose size the rule determines (a history), as a vector; groups are counted from 0. */
+/* A slot with `count` of a rule of unit VECTOR (a history), as a vector. Groups are counted from 0. */
 SW_API sw_array sw_optim_group_slot(const sw_optim *optim, int group, const char *slot);
 /* A slot of the estimator, of its inner estimators, or of the average ("ema"), as a vector. */
 SW_API sw_array sw_optim_slot(const sw_optim *optim, const char *slot);
 /* A scalar of the rule of a group ("d"); with group -1, of the estimator, the line search or the average. */
 SW_API double sw_optim_scalar(const sw_optim *optim, int group, const char *name);
 
-/* The tape on which objectives are evaluated, for its switches (SW_CHECK, SW_MEASURE). The optimizer owns it and makes it
- * on demand. NULL after an error. */
+/* The tape on which objectives are evaluated, for its switches (SW_CHECK, SW_MEASURE). The optimizer owns it and makes
+ * it on demand. NULL after an error. */
 SW_API sw_tape *sw_optim_tape(sw_optim *optim);
 
 /* 2-norms over the parameters of a layer in the last step taken: of x after the step, of the gradient that the rule

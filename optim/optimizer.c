@@ -121,7 +121,7 @@ static sw_status schedules_parse(sw_optim *o, const char *spec) {
 
 /* ---- Estimators ---- */
 
-/* What a wrapper's gradient is depends on the inner estimator, too. */
+/* The flags of a wrapper. Those about the gradient also depend on the inner estimator. */
 static unsigned estimator_wrapper_flags(const sw_estimator *wrapper, unsigned inner) {
     const unsigned of_gradient = SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT,
                    claimed = wrapper->estimate ? wrapper->flags & of_gradient : of_gradient;
@@ -178,8 +178,8 @@ static sw_status estimator_parse_outer(sw_optim *o, const char *spec) {
     return SW_OK;
 }
 
-/* Its trials evaluate the samples of the step. So these must be all that the gradient depends on; a wrapper may change
- * the direction. */
+/* The trials of a line search evaluate the samples of the step. Therefore the gradient of the innermost estimator must
+ * depend on these samples alone. A wrapper may change the direction. */
 static sw_status search_check_estimator(const sw_optim *o) {
     const swo_estimate *e = o->estimate;
     while (e->inner)

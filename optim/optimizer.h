@@ -31,7 +31,7 @@ typedef struct swo_group {
     double penalty; /* weight_decay in the coming step, if the rule adds it to the gradient; else 0 */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
-    /* Those of the last step, if swo_reads_last_step, for a step that is skipped. */
+    /* The values of the last step that was taken, which a skipped step restores; only if swo_reads_last_step. */
     double last_effective[SW_MAX_OPTIONS], last_coefficient[SW_MAX_COEFFICIENTS];
     bool last_computed;
     int64_t dim; /* the number of elements of its parameters */
@@ -59,10 +59,10 @@ typedef struct swo_group {
     char *packed_x, *packed_g; /* [dim]: copies for a group that is not one stretch; NULL until they are needed */
 } swo_group;
 
-/* Whether a rule has the member, which may be NULL: those of earlier versions end before it. */
+/* Whether a rule has this member and it is not NULL. The struct of an earlier version ends before it. */
 #define SWO_RULE_HAS(r, member) ((r)->size >= offsetof(sw_rule, member) + sizeof((r)->member) && (r)->member)
 
-/* Whether the rule has functions that run between the steps, and read the options and coefficients of the last one. */
+/* Whether the rule has functions that run between steps and read the options and coefficients of the last step. */
 static inline bool swo_reads_last_step(const swo_group *group) {
     return group->rule->point || SWO_RULE_HAS(group->rule, adopted);
 }
@@ -114,15 +114,15 @@ struct sw_optim {
     double search_option[SW_MAX_OPTIONS];
     double search_scalar[SW_MAX_SCALARS], search_saved[SW_MAX_SCALARS];
     void *direction, *trial, *trial_gradient;
-    /* trial_gradient holds, until the first trial, the gradient of the loss at x, and true_value is its value: kept if
-     * the rules get another gradient. */
+    /* If the rules receive another gradient than that of the loss: until the first trial, trial_gradient holds the
+     * gradient of the loss at x, and true_value the loss. */
     bool true_known;
     double true_value;
     /* copies that undo a step (rollback.c) */
     void *x_before;
     char **slot_before; /* [groups × SW_MAX_SLOTS] */
     bool has_copies;    /* the copies contain the values before this step */
-    double x_written; /* 1: the program has written to x since the last step that was taken; of steps after the first */
+    double x_written; /* 1: the program has written to x since the last step that was taken. 0 before the first step */
     uint64_t seen;    /* the version of x after the last step */
     void *x_low;      /* for the coming step: see swo_x_low */
     /* estimator */
@@ -167,8 +167,7 @@ static inline size_t swo_size(const sw_optim *o) {
     return sw_dtype_size(o->type);
 }
 
-/* Whether x is not the one that the last step that was taken has left: the program has written to it. Also in the first
- * step. */
+/* Whether the program has written to x since the last step that was taken. True in the first step. */
 static inline bool swo_x_is_written(const sw_optim *o) {
     return o->steps == 0 || o->x_written != 0 || o->seen != sw_params_version(o->params);
 }

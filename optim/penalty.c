@@ -52,7 +52,7 @@ double swo_penalty_in_step(const sw_optim *o) {
 double swo_lr_for(const sw_optim *o, double penalty) {
     const sw_estimate *e = &o->estimate->e;
     while (e->inner && !SWO_ESTIMATOR_HAS(e->method, lr_with) && e->lr == e->inner->lr)
-        e = e->inner; /* a wrapper hands on the step size of the inner estimator */
+        e = e->inner; /* a wrapper uses the step size of the inner estimator */
     return o->objective && SWO_ESTIMATOR_HAS(e->method, lr_with) && penalty != e->penalty
                ? e->method->lr_with(e, penalty)
                : e->lr;

@@ -31,8 +31,8 @@ static const void *const built_in[SWO_KINDS][SWO_METHODS / 2] = {
 
 enum { REGISTERED = SWO_METHODS / 2 };
 static const void *registered[SWO_KINDS][REGISTERED];
-/* Grows with the mutex, after the entry is written. Lookups need no mutex, so that they work in a child of fork, which may
- * inherit it locked. */
+/* Increased under the mutex, after the entry is written. Lookups need no mutex, so that they work in a child of fork,
+ * which may inherit a locked mutex. */
 static atomic_int registered_count[SWO_KINDS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of registrations */
 
@@ -90,7 +90,7 @@ const void *swo_method_find(swo_kind kind, const char *name) {
     return method;
 }
 
-/* Comes before all other checks: without a size no member counts, so that they would report a missing function. */
+/* Called first: other checks ignore the members of a method with size 0, and would report a missing function. */
 static sw_status registry_check_head(swo_kind kind, const void *method) {
     static const char *const type[SWO_KINDS] = {"sw_estimator", "sw_rule", "sw_schedule", "sw_line_search",
                                                 "sw_average"};
@@ -169,12 +169,12 @@ static sw_status registry_check_tables(swo_kind kind, const char *name, const sw
     return SW_OK;
 }
 
-/* What updates a parameter: a kernel, or a function of the parameter, of its parts or of the whole group. */
+/* An error unless the rule has the functions of its unit that update parameters. */
 static sw_status registry_check_update(const sw_rule *r) {
     const bool part = SWO_RULE_HAS(r, part), parts = SWO_RULE_HAS(r, parts);
     if (part != parts)
-        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %s; the update in parts needs parts and part", r->name,
-                       part ? "part and no parts" : "parts and no part");
+        return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has %s; an update in parts needs both", r->name,
+                       part ? "part, but not parts" : "parts, but not part");
     if (part && r->unit != SW_UNIT_TENSOR)
         return sw_fail(SW_ERR_ARGUMENT, "register: rule %s has parts, which need unit TENSOR", r->name);
     const char *missing = NULL;

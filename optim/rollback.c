@@ -7,7 +7,7 @@
 
 /* ---- Numbers ---- */
 
-/* Functions that run between the steps read what the last step had. */
+/* Saves or restores the options and coefficients of the last step, for functions that run between steps. */
 static void rollback_last_step(const sw_optim *o, swo_group *g, bool restore) {
     if (!restore) {
         memcpy(g->last_effective, g->effective, sizeof g->effective);

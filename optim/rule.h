@@ -22,9 +22,10 @@ enum {
                           * sgd */
     SW_RULE_EXACT_GRADIENT = 4, /* errors of gradients accumulate in its steps, so that it needs an estimator with
                                  * SW_ESTIMATOR_EXACT */
-    /* g may be f16 or bf16 (sw_step.g_type), which is so if the parameters store gradients in such a type. A rule of
-     * SW_UNIT_ELEMENT needs no flag: it reads them if `update` and `measure` have kernels for them. If a rule does not
-     * read the type of the gradient, the pipeline converts it to the type of x. */
+    /* The rule accepts a gradient in f16 and bf16 (sw_step.g_type), which it has if this is the storage type of the
+     * parameters. A rule of SW_UNIT_ELEMENT needs no flag: it accepts these types if `update` and `measure` have
+     * kernels for them. If a rule does not accept the type of the gradient, the pipeline converts the gradient to the
+     * type of x. */
     SW_RULE_16_BIT = 64,
     SW_RULE_PROXIMAL_SGD = 8 /* it has all options of sgd, with the same names and meanings. With momentum = 0 its step
                               * is θ ← prox(θ - lr (g + λθ)), where θ is x, or x + x_low if x_low is not NULL. The
@@ -58,7 +59,7 @@ typedef struct sw_rule {
     unsigned flags;
     /* The following functions are called for each group in each step, in this order. All except `update`, or
      * `tensor` or `part`, or `vector`, whichever the unit names, may be NULL. Only `begin` and `decide` may return
-     * SW_SKIPPED. The hooks at the end of the struct are called before and after them. */
+     * SW_SKIPPED. The hooks at the end of the struct are called at other times. */
     sw_status (*begin)(sw_step *step);
     const sw_kernels *measure; /* adds to its sums, from x, g and slots, which it does not change */
     int sums;                  /* the number of these sums: 0 to SW_MAX_SUMS */
@@ -72,47 +73,49 @@ typedef struct sw_rule {
     const sw_kernels *point;
     double cost; /* the number of passes over memory of the size of x in a step, for the list; 0: x, g and the slots are
                   * read once, x and the slots written once */
-    /* Computes the bounds after the step from those before it. It may read option, scalar, coefficient, step, type and
-     * count of the coming update, and which slots are NULL, but no vector. With it, x and the slots need no check after
-     * the step as long as the bounds are finite. NULL: every step copies x and the slots, and reads them again after
-     * the update, which takes memory and about twice the time. */
+    /* Computes the bounds after the step from those before the step. It may read option, scalar, coefficient, step,
+     * type and count of the coming update, and which slots are NULL, but no vector. With it, x and the slots need no
+     * check after the step as long as the bounds are finite. NULL: every step copies x and the slots, and reads them
+     * again after the update, which takes memory and about twice the time. */
     void (*reach)(const sw_step *step, sw_bounds *bounds);
     /* With SW_RULE_LINEAR: returns the reason why the step is not linear in lr with these options, or NULL if it is.
      * NULL: the step is linear with all options. */
     const char *(*not_linear)(const double *option);
 
-    /* The members below are hooks; each may be NULL. */
+    /* The members below are hooks. Each may be NULL. */
 
-    /* Returns whether the rule can update this parameter. It is called when the optimizer is made, for each parameter of
-     * the rule's groups (also frozen ones), before the sizes of slots are computed; `option` has the values of the spec.
-     * If the rule cannot update the parameter, the function writes the reason to `reason` by sw_format, for example "its
-     * rank is 1, and a matrix is needed". The optimizer is then refused with SW_ERR_ARGUMENT. The message names the rule
-     * and every such parameter with its shape and the reason, and proposes a spec that gives these parameters to another
-     * rule. NULL: the rule can update every parameter. */
+    /* Returns whether the rule can update this parameter. It is called when the optimizer is made, for each parameter
+     * of the rule's groups (also frozen ones), before the sizes of slots are computed; `option` has the values of the
+     * spec. If the rule cannot update the parameter, the function writes the reason to `reason` by sw_format, for
+     * example "its rank is 1, and a matrix is needed". The optimizer is then refused with SW_ERR_ARGUMENT. The message
+     * names the rule and every such parameter with its shape and the reason, and proposes a spec that gives these
+     * parameters to another rule. NULL: the rule can update every parameter. */
     bool (*fits)(const sw_param *param, const double *option, sw_dtype type, char *reason, size_t bytes);
 
     /* SW_UNIT_TENSOR: the update of a parameter in independent parts, such as the blocks of a matrix or the heads of an
-     * attention layer. `parts` returns the number of parts of a parameter, 0 or more. It is called when the optimizer is
-     * made; `option` has the values of the spec. `part` updates one part, counted from 0. If the rule has `tensor` too,
-     * `tensor` is called first, for one parameter after the other, and prepares the parts.
+     * attention layer. `parts` returns the number of parts of a parameter, 0 or more. It is called when the optimizer
+     * is made; `option` has the values of the spec. `part` updates one part; parts are counted from 0. If the rule also
+     * has `tensor`, the pipeline first calls `tensor` for each parameter, one after the other, so that it can prepare
+     * the parts.
      *
-     * The parts of all parameters of a group are one list of work items (sw_parallel_items), the most expensive ones
-     * first, which the library's threads share. A part must therefore write only its own elements of x and of the slots,
-     * and must not read elements that other parts write. The results then have the same bits for every number of
-     * threads. A part may call functions such as sw_gemm, which compute on its thread.
+     * The parts of all parameters of a group form one list of work items (sw_parallel_items), which begins with the
+     * most expensive ones, and which the library's threads share. A part must therefore write only its own elements of
+     * x and of the slots, and must not read elements that other parts write. The results then have the same bits for
+     * every number of threads. A part may call functions such as sw_gemm, which then compute on the thread of this
+     * part.
      *
      * `step` describes the whole parameter: param, count, and x, g and the slots at its first element. `workspace` and
-     * worker->scratch are the same memory of part_workspace bytes, aligned to SW_ALIGNMENT. Its contents are not defined
-     * when a part begins. Parts read scalars and coefficients, which only `begin` and `decide` may write. If several
-     * parts fail, the message is that of the first one in the list, whatever the timing of the threads. A part must not
-     * return SW_SKIPPED. */
+     * worker->scratch are the same memory of part_workspace bytes, aligned to SW_ALIGNMENT. Its contents are not
+     * defined when a part begins. Parts read scalars and coefficients, which only `begin` and `decide` may write. If
+     * several parts fail, the message is that of the first one in the list, whatever the timing of the threads. A part
+     * must not return SW_SKIPPED. */
     int64_t (*parts)(const sw_param *param, const double *option, sw_dtype type);
     sw_status (*part)(sw_step *step, int64_t part, sw_worker *worker);
     /* Returns the bytes of scratch that any part of the parameter needs. NULL: none. */
     size_t (*part_workspace)(const sw_param *param, const double *option, sw_dtype type);
-    /* Returns an estimate of the multiplications and additions of a part. If those of a group are fewer than SW_SERIAL
-     * together, the calling thread computes all of its parts. NULL: every part has an equal share of the elements of the
-     * parameter, one multiplication each. */
+    /* Returns an estimate of the multiplications and additions of a part. If the sum over a group is less than
+     * SW_SERIAL, the calling thread computes all of its parts. NULL: one multiplication for each element of the
+     * parameter, divided equally among its parts. */
     double (*part_cost)(const sw_param *param, const double *option, sw_dtype type, int64_t part);
 
     /* Called once for each group at the end of every step that is kept: the line search has chosen the length, the
@@ -120,11 +123,11 @@ typedef struct sw_rule {
      * refused, nor for the trials of a line search. A step of length 0 at a stationary point is kept.
      *
      * Its argument is that of `begin`, or that of `vector` for SW_UNIT_VECTOR, with x after the step and the gradient g
-     * that the rule received; use sw_step_run to process elements. It may write scalars, and slots (within the bounds of
-     * `reach`), but not x. If it fails, or if a scalar or (without `reach`) a slot is Inf or NaN afterwards, the step
-     * may be partly done, as after a failed `commit` of an estimator. It must not return SW_SKIPPED. With `accepted`,
-     * estimators do not take many steps in one loop (sw_estimator.run), because such a loop calls no function of the
-     * rule. */
+     * that the rule received. Use sw_step_run to process elements. It may write scalars, and slots (within the bounds
+     * of `reach`), but not x. If it fails, or if a scalar or (without `reach`) a slot is Inf or NaN afterwards, the
+     * step may be partly done, as after a failed `commit` of an estimator. It must not return SW_SKIPPED. With
+     * `accepted`, estimators do not take many steps in one loop (sw_estimator.run), because such a loop calls no
+     * function of the rule. */
     sw_status (*accepted)(sw_step *step);
 
     /* Called once for each group after sw_optim_adopt_point has copied the point of evaluation, which an average or the
@@ -132,7 +135,7 @@ typedef struct sw_rule {
      * A rule whose state depends on x adapts the state; Schedule-Free, for example, sets z = x.
      *
      * It may read option, scalar, coefficient and step of the last step that was taken, also after skipped steps and
-     * after loading, and the new x (as `accepted` does), but not g; use sw_step_run to process elements. It may write
+     * after loading, and the new x (as `accepted` does), but not g. Use sw_step_run to process elements. It may write
      * scalars and slots, but not x. If it fails, or if a scalar or a slot is Inf or NaN afterwards, x, the slots and
      * the scalars are restored. It must not return SW_SKIPPED. */
     sw_status (*adopted)(sw_step *step);
@@ -146,17 +149,18 @@ typedef struct sw_rule {
      * with the rule's option lr (1 if it has none), or with the factor that a line search chooses: set SW_RULE_LINEAR.
      * The slots are state, and are restored if the step is not taken. For this purpose every step copies x and the
      * slots (except those with sw_slot.valid_by_scalars), so that `reach` is not needed and is not called. With
-     * SW_RULE_PENALTY, d is a direction for the gradient g + λx, which the function computes itself. It may write scalars. It must not return SW_SKIPPED. */
+     * SW_RULE_PENALTY, d is a direction for the gradient g + λx, which the function computes itself. It may write
+     * scalars. It must not return SW_SKIPPED. */
     sw_status (*vector)(sw_step *step);
 } sw_rule;
 
 /* ---- Vectors of a step ----
  *
- * For rules of unit VECTOR, whose code reads like the equation with them. a, b, x and y are vectors of step->count
- * elements of the parameters' type: x, g, out, slots without `count`, rows of slots. Threads share long vectors; the
- * results have the same bits for every number of threads. */
+ * Functions for rules of unit VECTOR. a, b, x and y are vectors of step->count elements of the parameters' type: x, g,
+ * out, slots without `count`, rows of slots. Threads share long vectors; the results have the same bits for every
+ * number of threads. */
 
-/* The inner product ⟨a, b⟩, computed in f64 and added in the order of tiles. */
+/* The inner product ⟨a, b⟩, computed in f64; the sums of the tiles are added in a fixed order. */
 SW_API double sw_step_dot(const sw_step *step, const void *a, const void *b);
 /* y ← y + alpha x */
 SW_API void sw_step_axpy(const sw_step *step, double alpha, const void *x, void *y);

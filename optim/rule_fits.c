@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What `fits` said of the parameters of a group. */
+/* The results of `fits` for the parameters of a group. */
 typedef struct fits_answers {
     int refused[SW_MAX_RANK + 1], taken[SW_MAX_RANK + 1]; /* parameters by rank */
     char names[400];                                      /* "name=a: adamw; " for each that is refused */
@@ -45,29 +45,30 @@ static void fits_print_ranks(const fits_answers *a, const char *selector, char *
                 (size_t)snprintf(text + used, size - used, "%s%srank=%d: adamw; ", selector, *selector ? " " : "", r);
 }
 
-/* A spec that gives the refused parameters to another rule: by rank if that tells them from the others, else by name. */
+/* Proposes a spec that gives the refused parameters to another rule: by rank if no rank has both refused and accepted
+ * parameters, otherwise by name. */
 static void fits_print_remedy(const swo_group *group, const fits_answers *a, char *text, size_t size) {
     const char *name = group->rule->name, *selector = group->selector ? group->selector : "";
     char others[600] = "";
     int ranks = 0, rank = 0;
-    bool apart = true;
+    bool separable = true;
     for (int r = 0; r <= SW_MAX_RANK; r++)
         if (a->taken[r]) {
             ranks++;
             rank = r;
-            apart &= a->refused[r] == 0;
+            separable &= a->refused[r] == 0;
         }
     if (ranks == 0) {
         snprintf(text, size, "choose another rule");
         return;
     }
     const char *them = a->count > 1 ? "them" : "it";
-    if (ranks == 1 && apart) {
+    if (ranks == 1 && separable) {
         snprintf(text, size, "give %s to another rule: \"%s%srank=%d: %s; adamw\"", them, selector,
                  *selector ? " " : "", rank, name);
         return;
     }
-    if (apart && a->count > 1)
+    if (separable && a->count > 1)
         fits_print_ranks(a, selector, others, sizeof others);
     else
         snprintf(others, sizeof others, "%s%s", a->names, a->more ? "…; " : "");

@@ -4,7 +4,7 @@
 
 #include "optim/optimizer.h"
 
-/* One error for all parameters that the rule's `fits` refuses, with shapes, reasons, and what to write instead. */
+/* One error for all parameters that the rule's `fits` refuses, with shapes, reasons, and a spec to use instead. */
 sw_status swo_rule_fits(const sw_optim *o, const swo_group *group);
 
 #endif

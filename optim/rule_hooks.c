@@ -1,5 +1,5 @@
 /* The hooks of rules that follow a step: `accepted` after a step that was kept, `adopted` after the point of evaluation
- * became x. */
+ * was copied to x. */
 #include "optim/rule_hooks.h"
 #include "optim/bounds.h"
 #include "optim/finite.h"
@@ -15,9 +15,9 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Elements, for functions that see a group as a whole ---- */
+/* ---- Elements, for functions that are called for a whole group ---- */
 
-/* With the gradient g, in o->g_type, which the kernels take; NULL: none. */
+/* Runs the kernels with the gradient g, which has the type o->g_type and which they accept; NULL: no gradient. */
 static void hooks_run(sw_optim *o, swo_group *group, const sw_step *step, const sw_kernels *kernels, const void *g) {
     const bool tensors = group->rule->unit == SW_UNIT_TENSOR;
     for (int k = 0; k < (tensors ? group->params : group->stretches); k++) {
@@ -41,7 +41,7 @@ sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
     sw_optim *o = group->optim;
     const void *g = step->g ? o->hook_gradient : NULL;
     const sw_dtype stored = o->g_type;
-    if (g && !sw_kernels_take(kernels, stored)) { /* the rule reads g of 16 bits, and these kernels do not */
+    if (g && !sw_kernels_take(kernels, stored)) { /* the rule accepts g in 16 bits, but these kernels do not */
         void *wide = swo_wide_gradient(o);
         if (!wide)
             return SW_ERR_MEMORY;

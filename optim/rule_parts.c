@@ -1,8 +1,8 @@
 /* Parts of parameters: the work items of rules that update a parameter in independent blocks.
  *
- * The parts of all parameters of a group are one list, so that many small matrices keep all threads busy as well as one
- * large one does. The list is sorted by cost: what is expensive begins early, and the threads end at about the same
- * time. Results do not depend on the order, because no part reads what another one writes. */
+ * The parts of all parameters of a group are one list, so that many small matrices keep all threads busy, as one large
+ * matrix does. The list is sorted by cost: expensive parts begin early, so that the threads end at about the same time.
+ * Results do not depend on the order, because no part reads what another part writes. */
 #include "optim/rule_parts.h"
 #include "optim/method_status.h"
 #include "optim/rule_step.h"
@@ -22,7 +22,7 @@ static double parts_cost_of(const sw_optim *o, const swo_group *group, int k, in
                                                 : (double)p->count / (double)parts;
 }
 
-/* The most expensive part first; of equal ones that of the first parameter. NaN costs nothing. */
+/* The most expensive part first; among equal costs, that of the first parameter. A cost of NaN counts as 0. */
 static int parts_compare(const void *a, const void *b) {
     const swo_part *p = a, *q = b;
     if (p->cost != q->cost)
@@ -65,19 +65,20 @@ sw_status swo_parts_list(const sw_optim *o, swo_group *group) {
     }
     group->parts = at;
     if (group->part_bytes == 0)
-        group->part_bytes = 1; /* room for one worker then means one worker */
+        group->part_bytes = 1; /* so that scratch for one worker limits the call to one worker */
     qsort(group->part, (size_t)group->parts, sizeof *group->part, parts_compare);
     return SW_OK;
 }
 
 /* ---- Running them ---- */
 
-/* Scratch for one worker keeps the work on this thread: waking others would take longer than such parts. */
+/* For little work there is scratch for one worker, so that this thread does all of it: waking other threads would take
+ * longer. */
 static size_t parts_scratch(const swo_group *group) {
     return sw_parallel_scratch(group->parts_cost < SW_SERIAL ? 1 : group->parts, group->part_bytes);
 }
 
-sw_status swo_parts_room(sw_optim *o) {
+sw_status swo_parts_reserve(sw_optim *o) {
     size_t bytes = 0;
     for (int i = 0; i < o->groups; i++)
         if (o->group[i].parts > 0) {
@@ -99,7 +100,7 @@ typedef struct parts_run {
     sw_optim *o;
     swo_group *group;
     const void *g;
-    /* Instead of them: the step, and the only parameter. */
+    /* For swo_parts_run_on, in place of the members above: the step, and its parameter. */
     const sw_step *step;
     int param;
 } parts_run;
@@ -111,7 +112,8 @@ static bool parts_differ(const double *a, const double *b, int count) {
     return differ;
 }
 
-/* Other parts may be running: the part gets copies of the numbers, which are finite, and an error if it writes there. */
+/* Because other parts may be running, the part receives copies of the scalars and coefficients, which are finite; it is
+ * an error if it writes to them. */
 static sw_status parts_call(const sw_rule *rule, sw_step *s, int64_t part, sw_worker *worker) {
     double scalar[SW_MAX_SCALARS], coefficient[SW_MAX_COEFFICIENTS];
     const double *scalar_before = s->scalar, *coefficient_before = s->coefficient;

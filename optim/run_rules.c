@@ -74,7 +74,7 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
         SW_TRY(swo_vector_find_direction(o, group, g));
         SW_TRY(swo_check_scalars(o, "rule", rule->name, rule->scalars, group->scalar));
         SW_TRY(swo_rules_check_scalars(group));
-        if (!o->search) /* which moves x itself */
+        if (!o->search) /* a line search moves x itself */
             swo_vector_move(o, group, group->lr >= 0 ? group->effective[group->lr] : 1, sw_params_x(o->params));
         return SW_OK;
     }
@@ -133,7 +133,7 @@ static sw_status rules_run_flushed(sw_optim *o, const void *g) {
 
 sw_status swo_run_rules(sw_optim *o, const void *g) {
     if (o->rules_parts)
-        SW_TRY(swo_parts_room(o));
+        SW_TRY(swo_parts_reserve(o));
     unsigned mode = sw_subnormals_flush(); /* decaying moments would become subnormal numbers, which are slow */
     sw_status status = rules_run_flushed(o, g);
     sw_subnormals_restore(mode);

@@ -48,7 +48,7 @@ static sw_status search_find_direction(sw_optim *o, const void *g, double *large
     swo_zero_frozen(o, o->direction); /* if they contain Inf, the difference is NaN */
     memcpy(x, o->x_before, (size_t)o->dim * swo_size(o));
     for (int i = 0; i < o->groups && status == SW_OK; i++)
-        if (swo_vector_is(&o->group[i])) /* exact: where x has not moved, the difference is 0 */
+        if (swo_vector_is(&o->group[i])) /* exact; the difference of x would be rounded */
             swo_vector_move(o, &o->group[i], *largest > 0 ? lr[i] / *largest : 1, o->direction);
     for (int i = 0; i < o->groups; i++)
         if ((of = search_lr_of(&o->group[i])))

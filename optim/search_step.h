@@ -6,9 +6,7 @@
 
 /* Allocates the vectors of the line search. */
 sw_status swo_search_alloc(sw_optim *o);
-/* Before g is clipped: keeps it for the slope, unless it is not the gradient of the loss. */
-void swo_search_keep_gradient(sw_optim *o, const void *g);
-/* Before g is clipped: keeps it for the slope, if it is the gradient of the loss. */
+/* Keeps g for the slope, if it is the gradient of the loss. Call it before g is clipped. */
 void swo_search_keep_gradient(sw_optim *o, const void *g);
 /* Takes a step along the direction of the rules, with the length that the search chooses. */
 sw_status swo_search_step(sw_optim *o, const void *g);

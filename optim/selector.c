@@ -1,4 +1,4 @@
-/* Selectors of groups: role=R, rank=N, name=PATTERN, and several of them, which must all hold. */
+/* Selectors of groups: role=R, rank=N, name=PATTERN, or several of them, which must all match. */
 #include "optim/selector.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ typedef struct selector_word {
     selector_key key; /* SELECTOR_KEYS: an unknown one */
 } selector_word;
 
-/* The next word; false: there is none. Returns through *text what follows it. */
+/* Reads the next word; false: there is none. *text then points to the text after it. */
 static bool selector_next(const char **text, selector_word *word) {
     const char *begin = *text + strspn(*text, " \t\n");
     const int length = (int)strcspn(begin, " \t\n");
@@ -41,8 +41,8 @@ size_t swo_selector_length(const char *text) {
 
 /* ---- Matching ---- */
 
-/* The pattern, with * and ?, ends at `end`. Only the last * needs another length if what follows does not fit: the time
- * is at most the product of the two lengths. */
+/* The pattern, with * and ?, ends at `end`. If the text after a * does not match, only the last * is tried with another
+ * length, so that the time is at most the product of the two lengths. */
 static bool selector_pattern_fits(const char *pattern, const char *end, const char *text) {
     const char *after_star = NULL, *retry = NULL;
     while (*text) {

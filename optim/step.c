@@ -68,7 +68,8 @@ static sw_status step_commit(swo_estimate *e) {
                                 : swo_method_status("estimator", e->e.method->name, "commit", false, status);
 }
 
-/* Inside a wrapper the gradient of the step is not what the tables have computed. */
+/* An estimator inside a wrapper is checked with the norm of its estimate, because the gradient of the step is that of
+ * the wrapper. */
 static sw_status step_fits(const sw_optim *o, swo_estimate *e) {
     if (e->inner)
         SW_TRY(step_fits(o, e->inner));
@@ -78,9 +79,9 @@ static sw_status step_fits(const sw_optim *o, swo_estimate *e) {
     return swo_method_status("estimator", e->e.method->name, "fits", false, e->e.method->fits(&e->e, norm));
 }
 
-static void step_tell_skipped(sw_optim *o, swo_estimate *e) {
+static void step_call_skipped(sw_optim *o, swo_estimate *e) {
     if (e->inner)
-        step_tell_skipped(o, e->inner);
+        step_call_skipped(o, e->inner);
     e->e.skip_cause = o->skip_cause;
     if (SWO_ESTIMATOR_HAS(e->e.method, skipped))
         e->e.method->skipped(&e->e);
@@ -89,7 +90,7 @@ static void step_tell_skipped(sw_optim *o, swo_estimate *e) {
 /* Scalars are those before the step. Returns SW_SKIPPED, or an error of a method's `skipped`. */
 static sw_status step_skipped(sw_optim *o) {
     const uint64_t failures = sw_failure_count();
-    step_tell_skipped(o, o->estimate);
+    step_call_skipped(o, o->estimate);
     sw_status status = sw_failure_count() != failures ? sw_last_failure() : swo_check_estimates(o);
     if (status == SW_OK)
         return SW_SKIPPED;
@@ -99,7 +100,7 @@ static sw_status step_skipped(sw_optim *o) {
 
 /* ---- From the final gradient on ---- */
 
-/* The gradient that a step of a hand-written loop starts from: the block, if the rules read its type, else a copy in
+/* The gradient for a step of a hand-written loop: that of the block, if the rules accept its type, otherwise a copy in
  * the type of x. NULL and an error. */
 static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
     void *g = sw_gradient_data(gradient);
@@ -150,7 +151,7 @@ static sw_status step_penalized_norm(sw_optim *o, const void *g) {
     return SW_OK;
 }
 
-/* Moves the buffers. What is pending was checked before anything changed. */
+/* Updates the buffers. The pending reports were checked before anything changed. */
 static sw_status step_commit_buffers(sw_optim *o) {
     if (sw_params_buffer_dim(o->params) == 0)
         return SW_OK;
@@ -202,7 +203,7 @@ static sw_status step_update(sw_optim *o, void *g) {
     return SW_OK;
 }
 
-/* Of the gradient block nothing is left for the next step. */
+/* Ends a step. The gradient block is made fresh for the next step. */
 static sw_status step_finish(sw_optim *o, sw_status status) {
     sw_gradient_make_fresh(sw_params_gradient(o->params));
     if (status != SW_OK) {
@@ -242,7 +243,7 @@ sw_status sw_optim_step(sw_optim *o) {
         return status == SW_OK ? SW_ERR_MEMORY : status;
     }
     swo_rollback_scalars(o, false);
-    o->skip_cause = SW_SKIP_GRADIENT;    /* unless another one is noted */
+    o->skip_cause = SW_SKIP_GRADIENT;    /* unless another cause is recorded */
     swo_zero_frozen_of(o, o->g_type, g); /* a parameter may have been frozen after sw_backward */
     status = sw_vector_norm(o->g_type, o->dim, g, &o->norm);
     if (status == SW_OK)
@@ -280,7 +281,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         return step_finish(o, status);
     o->samples += e->count; // NOLINT(clang-analyzer-core.NullDereference): bound, so not NULL
     o->norm = NAN;
-    sw_gradient_drop_statistics(gradient); /* of passes that the program ran by itself */
+    sw_gradient_drop_statistics(gradient); /* of passes that the program itself ran */
     o->statistics_of = 0;
     o->true_known = false;
     status = swo_estimate_compute(e, sw_params_x(o->params), g);

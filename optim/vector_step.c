@@ -1,9 +1,9 @@
 /* Steps of rules of unit VECTOR.
  *
- * The rule sees the parameters of its group as vectors without gaps. If the group is one stretch of x, these are x and
- * g themselves. Otherwise, if parameters of other groups lie between those of this one, or if some are frozen, they are
- * copies, in which the elements of frozen parameters are 0. The layout is that of the group's slots in either case: a
- * history stays valid while parameters are frozen, and sums have the same tiles. */
+ * The rule receives the parameters of its group as vectors without gaps. If the group is one contiguous range of x,
+ * these vectors are x and g themselves. Otherwise, if parameters of other groups lie between those of this group, or if
+ * some are frozen, they are copies, in which the elements of frozen parameters are 0. In both cases their layout is
+ * that of the group's slots, so that a history stays valid while parameters are frozen, and sums use the same tiles. */
 #include "optim/vector_step.h"
 #include "optim/finite.h"
 #include "optim/frozen.h"
@@ -36,7 +36,7 @@ size_t swo_vector_bytes(const sw_optim *o, const swo_group *group) {
 
 /* ---- x and g without gaps ---- */
 
-/* The elements of a vector with the layout of x. */
+/* Copies the group's elements from a vector with the layout of x. */
 static void vector_pack(const sw_optim *o, const swo_group *group, const void *from, char *to) {
     const size_t size = swo_size(o);
     memset(to, 0, (size_t)group->dim * size);

@@ -1,4 +1,4 @@
-/* Steps of rules of unit VECTOR: a direction for all parameters of a group, and the move along it. */
+/* Steps of rules of unit VECTOR: a direction for all parameters of a group, and the update of x along it. */
 #ifndef SWALE_OPTIM_VECTOR_STEP_H
 #define SWALE_OPTIM_VECTOR_STEP_H
 
@@ -15,10 +15,11 @@ void swo_vector_free(swo_group *group);
 /* Bytes of the direction and of copies. */
 size_t swo_vector_bytes(const sw_optim *o, const swo_group *group);
 
-/* The step at all parameters of the group, without gaps: what the rule's functions see of vectors. g may be NULL. */
+/* The step for all parameters of the group, with vectors without gaps, as the rule's functions receive it. g may be
+ * NULL. */
 sw_status swo_vector_step(sw_optim *o, swo_group *group, const void *g, sw_step *step);
-/* Runs the rule: the group's direction, and its slots. x does not change. An error if the direction contains Inf or
- * NaN. */
+/* Runs the rule, which computes the group's direction and updates its slots. x does not change. An error if the
+ * direction contains Inf or NaN. */
 sw_status swo_vector_find_direction(sw_optim *o, swo_group *group, const void *g);
 /* to ← to + lr d, where `to` has the layout of x; frozen parameters are left out. */
 void swo_vector_move(const sw_optim *o, const swo_group *group, double lr, void *to);

@@ -22,7 +22,7 @@ typedef struct batch_norm_attributes {
     double momentum;
 } batch_norm_attributes;
 
-/* Kept for the vjp, [channels] each. */
+/* Saved for the vjp, [channels] each. */
 typedef struct batch_norm_saved {
     double *mean, *inverse; /* 1/√(v + ε) */
 } batch_norm_saved;

@@ -1,5 +1,5 @@
 /* A network with batch normalization after its first layer, so that the running statistics depend on the parameters,
- * and what these statistics must be, in plain C and f64. Included first. */
+ * and the expected statistics, computed in plain C and f64. Included first. */
 #ifndef TEST_BATCH_NORM_NET_H
 #define TEST_BATCH_NORM_NET_H
 
@@ -20,14 +20,15 @@ typedef struct net {
     sw_params *params;
     sw_module *norm, *root;
     sw_param *weight, *bias, *mean, *variance;
-    const sw_objective *plain; /* nn's */
+    const sw_objective *plain; /* of sw_model_objective */
     sw_objective objective;    /* the same, watched */
     double x[MANY][FEATURES];
-    /* The samples of the step's own evaluation at x: the first `expected` that were evaluated at x, in calls of no
-     * more. */
+    /* The samples from which the statistics of the step come: the first `expected` ones that were evaluated at x, in
+     * calls with at most as many samples. */
     int64_t expected, seen, ids[MANY];
-    bool last;               /* the last ones instead: a table was filled before */
-    int64_t calls, spoil_at; /* evaluations; the one that gives `spoil`, or fails where that is 0; 0: none */
+    bool last;               /* the last ones instead of the first: a table is filled before them */
+    int64_t calls, spoil_at; /* evaluations; the number of the one whose result is `spoil`, or which fails if `spoil` is
+                              * 0; 0: none */
     double spoil;
 } net;
 
@@ -44,7 +45,7 @@ static inline sw_status net_gather(const sw_source *source, const int64_t *ids, 
     return SW_OK;
 }
 
-/* Whether the first layer of the tape's binding has the numbers of x. */
+/* Whether the vector that is bound to the tape has the numbers of x in the first layer. */
 static inline bool net_is_at_x(const net *n, sw_tape *tape) {
     const sw_array w = sw_value(sw_param_use(tape, n->weight)), b = sw_value(sw_param_use(tape, n->bias));
     const size_t size = sw_dtype_size(w.type);
@@ -119,13 +120,13 @@ static inline size_t net_bytes(const net *n) {
     return (size_t)sw_params_dim(n->params) * sw_dtype_size(sw_params_type(n->params));
 }
 
-/* ---- What the running statistics must be ---- */
+/* ---- Expected running statistics ---- */
 
 typedef struct moments {
     double mean[HIDDEN], variance[HIDDEN]; /* variance: unbiased */
 } moments;
 
-/* Of the first layer's outputs for these samples, with the parameters in `vector`. */
+/* The moments of the first layer's outputs for these samples, with the parameters in `vector`. */
 static inline moments net_moments(const net *n, const void *vector, const int64_t *ids, int64_t count) {
     const sw_dtype type = sw_params_type(n->params);
     moments m = {{0}, {0}};
@@ -148,8 +149,9 @@ static inline moments net_moments(const net *n, const void *vector, const int64_
     return m;
 }
 
-/* Outputs of the first layer are below 4, and each is the sum of 5 terms, so that it is off by 5·4 u, u the unit
- * roundoff; a variance by 2·4 times that. A mean over many adds no error of that size (it is computed in f64). */
+/* Outputs of the first layer are below 4, and each is the sum of 5 terms, so that its error is at most 5·4 u, where u
+ * is the unit roundoff. The error of a variance is 2·4 times as large. A mean over many adds no error of that size,
+ * because it is computed in f64. */
 static inline double net_tolerance(sw_dtype type) {
     return (type == SW_F32 ? 0x1p-24 : MANY * 0x1p-53) * 2 * 4 * 5 * 4;
 }
@@ -159,7 +161,7 @@ static inline void assert_close(const char *what, int step, double value, double
         fail_msg("%s, step %d: %.12g, %.12g expected, %.1g allowed", what, step, value, expected, tolerance);
 }
 
-/* The buffers have moved from those in `before` by these statistics once. */
+/* Asserts that the buffers are those in `before`, updated once with these statistics. */
 static inline void assert_moved(const net *n, const char *what, int step, const void *before, const moments *m,
                                 double momentum) {
     const sw_dtype type = sw_params_type(n->params);
@@ -174,7 +176,7 @@ static inline void assert_moved(const net *n, const char *what, int step, const 
     }
 }
 
-/* The part of x with the buffers, which are the last of it. */
+/* Asserts that the buffers, the last elements of x, have the bits of `before`. */
 static inline void assert_buffers_equal(const net *n, const void *before) {
     const size_t size = sw_dtype_size(sw_params_type(n->params));
     const size_t first = (size_t)(sw_params_dim(n->params) - sw_params_buffer_dim(n->params)) * size;
@@ -212,7 +214,7 @@ static inline sw_optim *make_optim(const entry *e, const net *n) {
     return o;
 }
 
-/* How many samples the step will have: a batch of the epoch, or all. */
+/* The number of samples of the step: a batch of the epoch, or all. */
 static inline int64_t batch_of(const entry *e, const net *n, const sw_optim *o) {
     const char *at = strstr(e->estimator, "batch=");
     if (!at)

@@ -1,5 +1,5 @@
-/* An allocator that counts bytes: those that it handed out and did not get back, and the most at one time. The size of a
- * block is kept in front of it, so that the count does not depend on what the library keeps. */
+/* An allocator that counts the bytes that are allocated, and the largest number at one time. The size of a block is
+ * kept in front of it, so that the count does not depend on the library. */
 #ifndef SWALE_TEST_BYTE_COUNTER_H
 #define SWALE_TEST_BYTE_COUNTER_H
 
@@ -7,7 +7,7 @@
 
 typedef struct byte_counter {
     atomic_size_t live, peak;
-    atomic_llong calls, fail_at; /* requests so far; this one gets NULL, 0: none */
+    atomic_llong calls, fail_at; /* requests so far; the number of the request that fails, 0: none */
 } byte_counter;
 
 enum { BYTE_COUNTER_HEADER = 64 };
@@ -36,7 +36,7 @@ static inline void byte_counter_give(void *user, void *memory) {
     free((char *)memory - BYTE_COUNTER_HEADER);
 }
 
-/* From here on the library allocates through `c`, and peaks are counted. Everything must have been freed before. */
+/* The library then allocates by `c`, and peaks are counted from here. All memory must have been freed before. */
 static inline void byte_counter_install(byte_counter *c) {
     memset(c, 0, sizeof *c);
     const sw_allocator hook = {sizeof hook, c, byte_counter_take, byte_counter_give};
@@ -44,7 +44,7 @@ static inline void byte_counter_install(byte_counter *c) {
     sw_memory_reset_peaks();
 }
 
-/* The bytes of the allocator for `bytes` of memory: whole lines, and one in front. */
+/* The bytes that are allocated for `bytes` of memory: rounded up to cache lines, with one line for the header. */
 static inline size_t block_bytes(size_t bytes) {
     return (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT + SW_ALIGNMENT;
 }
@@ -62,8 +62,8 @@ static inline sw_memory_entry report_line(sw_account account, const char *name) 
     return (sw_memory_entry){.account = account, .name = name};
 }
 
-/* The library's bytes are the allocator's: the total, the sum of the accounts, and the sum of the report; and each
- * account is the sum of its lines. */
+/* Asserts that the total, the sum of the accounts and the sum of the report equal the bytes of the allocator, and that
+ * each account is the sum of its lines. */
 static inline void check_bytes(const byte_counter *c, const char *when) {
     static sw_memory_entry entries[MOST_ENTRIES];
     const int count = sw_memory_report(entries, MOST_ENTRIES);
@@ -85,7 +85,7 @@ static inline void check_bytes(const byte_counter *c, const char *when) {
     }
     const size_t live = atomic_load(&c->live);
     if (sw_memory_live_total() != live || all != live || sum != live)
-        fail_msg("%s: the allocator has handed out %zu bytes; total %zu, accounts %zu, report %zu", when, live,
+        fail_msg("%s: the allocator has %zu bytes in use; total %zu, accounts %zu, report %zu", when, live,
                  sw_memory_live_total(), all, sum);
     if (sw_memory_peak_total() != atomic_load(&c->peak))
         fail_msg("%s: peak %zu, the allocator's %zu", when, sw_memory_peak_total(), atomic_load(&c->peak));

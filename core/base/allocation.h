@@ -6,8 +6,8 @@
 
 void *swi_alloc_raw(sw_account account, size_t bytes); /* not zeroed */
 
-/* Lines of the report: an account's line for everything without a name, or a named one. -1 and an error if there is no
- * such account. */
+/* The entry of the report to which memory belongs: that of the name, or without a name that of the account. -1 and an
+ * error if there is no such account. */
 int swi_account_entry(sw_account account, const char *owner, const char *name);
 /* `bytes` of the allocator, `contents` of them without the header and the rounding. */
 void swi_account_add(int entry, size_t bytes, size_t contents);

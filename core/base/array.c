@@ -62,8 +62,8 @@ sw_array sw_array_view(const void *data, sw_dtype type, int rank, const int64_t 
     return a;
 }
 
-/* The f32 next to a number whose last bit is 1, unless the number is an f32: rounded again, to fewer bits, it gives
- * what the number itself would. */
+/* Rounds to odd: if the number is not an f32, the result is the neighboring f32 whose last bit is 1. Rounding the
+ * result again, to fewer bits, gives the same as rounding the number itself. */
 static float number_to_odd(double value) {
     const float nearest = (float)value;
     const uint32_t u = sw_f32_bits(nearest);

@@ -16,14 +16,14 @@
 extern "C" {
 #endif
 
-/* The type of an element: the storage type, in which it lies in memory. What is computed with it is computed in its
- * compute type (sw_dtype_compute): f32 for f16 and bf16, otherwise the type itself. Floating-point types come first,
- * because tables with an entry for each of them, such as sw_kernels, are indexed by the type. */
+/* The type of an element: the storage type, which it has in memory. Computations use its compute type
+ * (sw_dtype_compute): f32 for f16 and bf16, otherwise the type itself. Floating-point types come first, because tables
+ * with an entry for each of them, such as sw_kernels, are indexed by the type. */
 typedef enum sw_dtype {
     SW_F32 = 0,  /* 32-bit floating point */
     SW_F64 = 1,  /* 64-bit floating point */
-    SW_F16 = 2,  /* IEEE 754 binary16 (half.h). Only stored: operations take it if they say so (op.h) */
-    SW_BF16 = 3, /* the upper half of an f32 (half.h). Only stored, like f16 */
+    SW_F16 = 2,  /* IEEE 754 binary16 (half.h). A storage type only, for operations with takes_16_bit (op.h) */
+    SW_BF16 = 3, /* the upper half of an f32 (half.h). A storage type only, like f16 */
     SW_I32 = 4,  /* class ids */
     SW_U8 = 5,   /* stored pictures */
     SW_I64 = 6   /* counters in files; a tape does not accept it */
@@ -36,11 +36,11 @@ SW_API const char *sw_dtype_name(sw_dtype type); /* "f32"; "?" for an invalid ty
 static inline bool sw_dtype_is_float(sw_dtype type) {
     return (unsigned)type < SW_FLOAT_TYPES;
 }
-/* f32 or f64: a type that is computed in */
+/* f32 or f64: the compute types */
 static inline bool sw_dtype_is_computed(sw_dtype type) {
     return (unsigned)type <= SW_F64;
 }
-/* The type in which elements of a type are computed with: f32 for f16 and bf16, else the type itself. */
+/* The compute type of a storage type: f32 for f16 and bf16, else the type itself. */
 static inline sw_dtype sw_dtype_compute(sw_dtype type) {
     return type == SW_F16 || type == SW_BF16 ? SW_F32 : type;
 }
@@ -97,7 +97,7 @@ static inline bool sw_shape_equal(int rank_a, const int64_t *a, int rank_b, cons
 SW_API double sw_element_to_number(sw_dtype type, const void *elements, int64_t i);
 /* Stores a number as element i of an array of a floating-point type. It is rounded once. */
 SW_API void sw_number_to_float(sw_dtype type, void *elements, int64_t i, double value);
-/* The two above for floating-point types, in line for f32 and f64. */
+/* As the two functions above, for floating-point types; inline for f32 and f64. */
 static inline double sw_load_element(sw_dtype type, const void *elements, int64_t i) {
     return type == SW_F32   ? (double)((const float *)elements)[i]
            : type == SW_F64 ? ((const double *)elements)[i]

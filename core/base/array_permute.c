@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Stores the axes in `order`, counted from the first. */
+/* Writes the axes to `order`, with negative axes converted to positive ones. */
 static sw_status permute_read_axes(const sw_array *array, int count, const int *axes, int order[SW_MAX_RANK]) {
     bool seen[SW_MAX_RANK] = {false};
     const char *text = sw_shape_text(array->rank, array->shape);
@@ -24,7 +24,7 @@ static sw_status permute_read_axes(const sw_array *array, int count, const int *
     return SW_OK;
 }
 
-/* shape: that of the result; stride: the distance of neighbors along each of its axes in the array, in bytes */
+/* shape: of the result; stride[i]: the distance in bytes, in the array, of neighbors along axis i of the result */
 typedef struct permutation {
     int rank;
     size_t size; /* of an element */

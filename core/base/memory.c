@@ -48,8 +48,8 @@ void sw_set_allocator(const sw_allocator *allocator) {
 
 /* ---- Blocks ---- */
 
-/* In front of the memory that a caller gets: what sw_free needs. Memory keeps its alignment if the block begins a whole
- * line before it; a string needs none, and begins in the line of its header. */
+/* The data that sw_free needs, in front of the memory that the caller receives. A whole cache line in front of the
+ * memory keeps it aligned. A string needs no alignment, and begins immediately after the header. */
 typedef struct block_header {
     size_t bytes;    /* that the allocator was asked for */
     uint32_t entry;  /* of the accounts */
@@ -60,7 +60,7 @@ typedef struct block_header {
 enum { STRING_OFFSET = sizeof(block_header) };
 _Static_assert(STRING_OFFSET == 16, "memory.h states it");
 
-/* Memory of 0 bytes has a line too, so that its pointer lies in the block. */
+/* Memory of 0 bytes gets a cache line too, so that its pointer lies inside the block. */
 static void *block_new(int entry, size_t bytes, size_t offset) {
     if (entry < 0)
         return NULL;

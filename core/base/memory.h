@@ -36,8 +36,8 @@ SW_API void *sw_alloc_array(int64_t count, size_t size);
 SW_API void sw_free(void *memory);
 /* Replaces an array from sw_alloc_array by one of `count` elements of `size` bytes. The first `used` elements are
  * copied, the others are zero. `array` is the address of the pointer to the array (a T **); the pointer may be NULL,
- * for an array that is not allocated yet. `used` above `count` is an error (SW_ERR_ARGUMENT). After an error the pointer
- * and the array are unchanged. The array stays in its account. */
+ * for an array that is not allocated yet. `used` above `count` is an error (SW_ERR_ARGUMENT). After an error the
+ * pointer and the array are unchanged. The array stays in its account. */
 SW_API sw_status sw_resize_array(void *array, int64_t used, int64_t count, size_t size);
 /* Makes room for one more element in an array that holds `used` elements. If the array is full, its capacity doubles,
  * or becomes `first` if it was 0. */
@@ -57,7 +57,7 @@ typedef enum sw_account {
     SW_ACCOUNT_TEMPORARIES, /* memory without contents between two calls, even if it is kept: copies for undoing a step,
                              * workspaces, scratch of workers, and what stb_image allocates */
     SW_ACCOUNT_DATA,        /* sources, loaders, batches, arrays of sw_array_new */
-    SW_ACCOUNTS             /* their number */
+    SW_ACCOUNTS             /* the number of accounts */
 } sw_account;
 /* "parameters", "optimizer" and so on; NULL if there is no such account. */
 SW_API const char *sw_account_name(sw_account account);
@@ -68,20 +68,21 @@ SW_API void *sw_alloc_for(sw_account account, size_t bytes);
 SW_API void *sw_alloc_array_for(sw_account account, int64_t count, size_t size);
 SW_API sw_status sw_resize_array_for(sw_account account, void *array, int64_t used, int64_t count, size_t size);
 SW_API sw_status sw_grow_array_for(sw_account account, void *array, int *capacity, int used, int first, size_t size);
-/* sw_alloc_array_for under a name of the account, which sw_memory_report lists: "adamw.m" for owner "adamw" and name
- * "m". Of the two together at most 62 bytes are kept. Arrays of one name count together. The process keeps the names;
+/* As sw_alloc_array_for, under a name within the account, which sw_memory_report lists: "adamw.m" for owner "adamw" and
+ * name "m". A name is cut after 63 bytes. Arrays with the same name are counted together. The process keeps the names;
  * after 512 different ones, memory of a new name is counted without a name. */
 SW_API void *sw_alloc_array_named(sw_account account, const char *owner, const char *name, int64_t count, size_t size);
 
-/* How many bytes an account has now, and had at most at one time since the start or sw_memory_reset_peaks; 0 for an
- * account that does not exist. Bytes are those that the allocator was asked for: a block is rounded up to SW_ALIGNMENT
- * bytes, and in front of it are SW_ALIGNMENT bytes (16 for sw_strdup) that hold its size and account. The totals are
- * therefore exactly the bytes that the functions of sw_set_allocator have handed out and not got back. While other
- * threads allocate, totals and accounts may be read at different times.
+/* The bytes that an account has now (live), and the largest number of bytes that it had since the start or since
+ * sw_memory_reset_peaks (peak); 0 for an account that does not exist. The numbers are those that were requested from
+ * the allocator: a block is rounded up to SW_ALIGNMENT bytes, and SW_ALIGNMENT bytes in front of it (16 for sw_strdup)
+ * contain its size and account. The totals are therefore exactly the bytes that the functions of sw_set_allocator have
+ * allocated and not yet released. If other threads allocate at the same time, the total and the accounts may belong to
+ * different moments.
  *
- * Not included: what jansson allocates for the headers of archives and for descriptions of networks, what zlib allocates
- * for a compressed file, the buffers of OpenBLAS (sw_blas_buffers), what the C library allocates itself (to sort, to list
- * a folder), stacks of threads, and arrays of the program. */
+ * Not included: what jansson allocates for the headers of archives and for descriptions of networks, what zlib
+ * allocates for a compressed file, the buffers of OpenBLAS (sw_blas_buffers), what the C library allocates itself (to
+ * sort, to list a folder), stacks of threads, and arrays of the program. */
 SW_API size_t sw_memory_live(sw_account account);
 SW_API size_t sw_memory_peak(sw_account account);
 SW_API size_t sw_memory_live_total(void);
@@ -95,7 +96,7 @@ SW_API double sw_memory_per_parameter(int64_t parameters);
 /* The peaks become the bytes of now. */
 SW_API void sw_memory_reset_peaks(void);
 
-/* A line of the report. */
+/* One line of sw_memory_report. */
 typedef struct sw_memory_entry {
     sw_account account;
     const char *name;  /* valid for the life of the process; NULL: everything in the account that has no name */

@@ -1,4 +1,4 @@
-/* How many bytes each account has, and had at most. This file allocates nothing. */
+/* The live and peak bytes of each account. This file allocates nothing. */
 #include <swale/memory.h>
 #include <swale/text.h>
 
@@ -12,7 +12,7 @@ typedef struct counter {
     atomic_size_t live, peak, contents;
 } counter;
 
-/* What has a name. An entry stays for the life of the process, since blocks refer to it by its index. */
+/* The bytes of one name. An entry exists until the process ends, because blocks refer to it by its index. */
 enum { NAMES = 512, NAME_BYTES = 64 };
 typedef struct named_entry {
     counter bytes;
@@ -23,7 +23,7 @@ typedef struct named_entry {
 /* Entry i of a block: nameless[i], or named[i - SW_ACCOUNTS]. */
 static counter nameless[SW_ACCOUNTS];
 static named_entry named[NAMES];
-static atomic_int names; /* in use; grows with the mutex, after the entry is written */
+static atomic_int names; /* entries in use; increased, under the mutex, after the entry is written */
 static counter accounts[SW_ACCOUNTS], total;
 
 /* ---- Counting ---- */
@@ -68,7 +68,7 @@ void swi_account_remove(int entry, size_t bytes, size_t contents) {
 
 /* ---- Names ---- */
 
-/* A child of fork must not inherit it from a thread that it lacks. */
+/* Locked during a fork: otherwise a child could inherit it locked, by a thread that the child does not have. */
 static pthread_mutex_t names_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t names_once = PTHREAD_ONCE_INIT;
 
@@ -84,7 +84,7 @@ static void names_watch_forks(void) {
     pthread_atfork(names_lock, names_unlock, names_unlock);
 }
 
-/* The entry of a name, which is made if there is none; the account's without a name if there is no room. */
+/* The entry of a name, which is made if it does not exist. If the table is full, the account's entry without a name. */
 static int names_find(sw_account account, const char *name) {
     const int count = atomic_load(&names);
     for (int i = 0; i < count; i++)

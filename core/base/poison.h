@@ -1,4 +1,4 @@
-/* Memory that nobody may touch, for the address sanitizer. Without it, these macros do nothing. */
+/* Macros that mark memory as inaccessible for the address sanitizer. Without the sanitizer they do nothing. */
 #ifndef SWALE_BASE_POISON_H
 #define SWALE_BASE_POISON_H
 

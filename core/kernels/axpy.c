@@ -79,7 +79,7 @@ static void SW_K(axpy_close_compensated)(void *args, int64_t begin, int64_t end,
 
 #elif SW_KERNEL_HALF
 
-/* Sums with y in f32. */
+/* x in 16 bits, y in f32. */
 static void SW_K(axpy_scale_wide)(void *args, int64_t begin, int64_t end, double *sums) {
     const vector_args *s = args;
     const stored *restrict x = s->x;
@@ -123,7 +123,7 @@ static const sw_kernels scale_kernels = SW_KERNEL_TABLE(axpy_scale),
                         axpy_compensated_kernels = {SW_KERNEL_ROW(axpy_add_compensated, f32)},
                         close_compensated_kernels = {SW_KERNEL_ROW(axpy_close_compensated, f32)};
 
-/* From 16 bits to f32, by the type that is read. */
+/* Tables for f16 and bf16 alone, by the type of the input. */
 #define HALF_TABLE(name) \
     { [SW_F16] = SW_KERNEL_ROW(name, f16), [SW_BF16] = SW_KERNEL_ROW(name, bf16) }
 static const sw_kernels scale_wide_kernels = HALF_TABLE(axpy_scale_wide), axpy_wide_kernels = HALF_TABLE(axpy_add_wide),

@@ -8,7 +8,7 @@
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store);
 /* The same for x in f16 or bf16. */
 void swi_axpy_wide(sw_dtype type, int64_t n, double a, const void *x, float *y, bool store);
-/* y + low ← y + low + a·x, where low holds the sum of the rounding errors of y. x has the type, which is not f64. */
+/* y + low ← y + low + a·x, where low holds the sum of the rounding errors of y. `type`: of x; f32, f16 or bf16. */
 void swi_axpy_compensated(sw_dtype type, int64_t n, double a, const void *x, float *y, float *low);
 /* y ← a·(y + low) */
 void swi_close_compensated(int64_t n, double a, float *y, const float *low);

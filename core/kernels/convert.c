@@ -1,5 +1,5 @@
 /* Conversions of vectors between f32 and the 16-bit types, at the speed of the memory: by AVX-512, by F16C and AVX2,
- * and by loops over SW_LOAD and SW_STORE elsewhere. All have the same bits.
+ * and elsewhere by loops over SW_LOAD and SW_STORE. All give the same bits.
  *
  * A vector that is too long for the caches is written by non-temporal stores. Ordinary ones would first read the memory
  * that they write, which takes as long as reading the source. */
@@ -83,23 +83,23 @@ static void SW_K(convert_narrow)(void *args, int64_t begin, int64_t end, double 
 
 #define CONVERT_AVX2 __attribute__((target("avx2,f16c")))
 
-/* Eight numbers; the results are those of half.h. */
+/* Loads eight numbers as f32; the results are those of half.h. */
 static inline __attribute__((always_inline)) CONVERT_AVX2 __m256 convert_load8(sw_dtype type, const uint16_t *from) {
     const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)from);
     return type == SW_F16 ? _mm256_cvtph_ps(x) : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
 }
 
-/* The bf16 of eight f32, as 32-bit numbers. */
+/* Rounds eight f32, none of which is a NaN, to bf16 numbers in 32-bit elements. */
 static inline __attribute__((always_inline)) CONVERT_AVX2 __m256i convert_round8(__m256 x) {
     const __m256i u = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7FFF)), odd), 16);
 }
-/* The same for a NaN. */
+/* The same for elements that are NaN. */
 static inline __attribute__((always_inline)) CONVERT_AVX2 __m256i convert_quiet8(__m256 x) {
     return _mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(x), 16), _mm256_set1_epi32(0x40));
 }
 
-/* Sixteen numbers. */
+/* Rounds sixteen f32 to the 16-bit type. */
 static inline __attribute__((always_inline)) CONVERT_AVX2 __m256i convert_narrow16(sw_dtype type, const float *from) {
     if (type == SW_BF16) {
         const __m256 x = _mm256_loadu_ps(from), y = _mm256_loadu_ps(from + 8);
@@ -149,7 +149,7 @@ static inline __attribute__((always_inline)) CONVERT_AVX2 int64_t convert_narrow
     return i;
 }
 
-/* A kernel of blocks, and of what remains by the kernel of the level. */
+/* A kernel that converts blocks of numbers. The kernel of the level converts the remaining ones. */
 #define CONVERT_KERNEL(name, type, blocks, rest)                                          \
     CONVERT_AVX2 static void name(void *args, int64_t begin, int64_t end, double *sums) { \
         rest(args, blocks(type, (const convert_args *)args, begin, end), end, sums);      \
@@ -160,7 +160,7 @@ CONVERT_KERNEL(convert_wide_by_shift, SW_BF16, convert_wide_blocks, convert_wide
 CONVERT_KERNEL(convert_narrow_by_f16c, SW_F16, convert_narrow_blocks, convert_narrow_f16_avx2)
 CONVERT_KERNEL(convert_narrow_by_shift, SW_BF16, convert_narrow_blocks, convert_narrow_bf16_avx2)
 
-/* [type][level] without the kernels of this section, and with them if `f16c`. */
+/* [type][level], in [0] without the kernels of this section, and in [1] with them. */
 #define CONVERT_TABLE(name, f16_avx2, bf16_avx2)                                                 \
     {                                                                                            \
         [SW_F16] = {SW_K_JOIN(name, f16, baseline), f16_avx2, SW_K_JOIN(name, f16, avx512)},     \
@@ -184,7 +184,7 @@ static const sw_kernels narrow_kernels[1] = {CONVERT_TABLE(convert_narrow)};
 /* ---- Dispatch ---- */
 
 static void convert_run(const sw_kernels tables[], sw_dtype type, int64_t n, const void *from, void *to, size_t size) {
-    /* Bytes of `to` that caches would not keep until they are read. */
+    /* If `to` has more bytes than this, caches would not keep them until they are read. */
     enum { LONG = 16 << 20 };
     convert_args args = {.from = from, .to = to};
 #if defined(__x86_64__)

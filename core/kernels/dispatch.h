@@ -26,8 +26,8 @@ enum {
     SWI_CPU_F16C = 1, /* conversions of f16; at level avx2 or higher */
     SWI_CPU_BF16 = 2  /* products of bf16; at level avx512 */
 };
-int swi_cpu_instructions(void);     /* a sum of those of this processor, independent of SW_CPU */
-extern atomic_int swi_instructions; /* of those in use; valid after the first call of sw_cpu_level */
+int swi_cpu_instructions(void);     /* those of this processor, added; independent of SW_CPU */
+extern atomic_int swi_instructions; /* those in use, added; valid after the first call of sw_cpu_level */
 static inline bool swi_cpu_has(int instruction) {
     int level = atomic_load_explicit(&swi_level, memory_order_acquire);
     level = level >= 0 ? level : sw_cpu_level();

@@ -1,4 +1,5 @@
-/* The axes of a reduction: how a shape with folded and kept axes is walked through (reduce_kernels.h). */
+/* The axes of a reduction: the order in which the elements of a shape with folded and kept axes are visited
+ * (reduce_kernels.h). */
 #include <swale/broadcast.h>
 #include <swale/reduce_kernels.h>
 

@@ -26,7 +26,7 @@ SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, in
                          double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C,
                          int64_t ldc);
 
-/* A product C = alpha·op(A)·op(B) + beta·C whose operands have storage types of their own, with the lengths of
+/* A product C = alpha·op(A)·op(B) + beta·C whose operands may have different storage types. The lengths are those of
  * sw_gemm. */
 typedef struct sw_product {
     size_t size;                     /* sizeof(sw_product) */
@@ -38,11 +38,11 @@ typedef struct sw_product {
     void *C;
     int64_t lda, ldb, ldc;
 } sw_product;
-/* Computes a product in the compute type of its operands. If all three have one compute type, it is sw_gemm. Else A and
- * B are converted to f32 block by block, and the sums are added in f32 in a fixed order, so that C has the same bits
- * for every number of threads and on every instruction set (of a NaN, it is not determined which). Nothing is
- * allocated; each thread that computes uses less than 256 KiB of its stack. One element of C is computed as follows,
- * where round() is to the nearest f32:
+/* Computes a product in the compute type of its operands. If all three types are f32, or all are f64, the function
+ * calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in f32 in a fixed order,
+ * so that C has the same bits for every number of threads and on every instruction set (except for the sign and payload
+ * of a NaN). Nothing is allocated; each thread that computes uses less than 256 KiB of its stack. One element of C is
+ * computed as follows, where round() is to the nearest f32:
  *
  *     for every 256 terms, in order:                            the last part may be shorter
  *         part = 0
@@ -55,17 +55,18 @@ typedef struct sw_product {
  * With more than 16384 terms, `sum` is an f64, and is rounded to f32 at the end. alpha and beta are rounded to f32.
  * With alpha = 0, A and B are not read.
  *
- * Products of two 16-bit numbers are not rounded before they are added: they have at most 22 digits, so that only those
- * beyond the range of f32 would change. In the loop, subnormal operands and results are 0, of which f16 has none: an
- * f16 that is subnormal is a normal f32. This is what the instructions of AVX512-BF16 do. On AArch64 a result that
- * rounds up to 2^-126 may become 0 instead, and on other processors than it and x86-64 subnormal numbers are kept. If A
- * or B is f32, each product is rounded to f32 before it is added, and subnormal numbers are kept. Such products take up
- * to twice the time, because they cannot use fused multiply-additions.
+ * Products of two 16-bit numbers are not rounded before they are added. They have at most 22 binary digits, so that
+ * rounding would change only those outside the range of f32. In the loop, subnormal operands and results are replaced
+ * by 0. This does not concern operands in f16, because a subnormal f16 is a normal f32. The instructions of AVX512-BF16
+ * do the same. On AArch64 a result that rounds up to 2^-126 may become 0 instead, and on processors other than x86-64
+ * and AArch64 subnormal numbers are kept. If A or B is f32, each product is rounded to f32 before it is added, and
+ * subnormal numbers are kept. Such products take up to twice the time, because they cannot use fused
+ * multiply-additions.
  *
  * Accuracy: |error of sum| <= (256 + K/256) 2^-24 Σ|a||b|, and 257 · 2^-24 Σ|a||b| for more than 16384 terms; rounded
  * products add 2^-24 Σ|a||b|.
  *
- * Errors: SW_ERR_TYPE for other types; SW_ERR_MEMORY as in sw_gemm, only if sw_gemm computes. C is unchanged then. */
+ * Errors: SW_ERR_TYPE for other types; SW_ERR_MEMORY as in sw_gemm, only if sw_gemm is called. C is unchanged then. */
 SW_API sw_status sw_product_run(const sw_product *product);
 
 #ifdef __cplusplus

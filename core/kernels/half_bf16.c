@@ -28,7 +28,7 @@ void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels) {
 
 /* ---- Panels ---- */
 
-/* From rows to rows: two terms of a row are a pair already. */
+/* A copy from rows to rows: two consecutive terms of a row already are a pair. */
 BF16_TARGET static void bf16_a_rows(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
     for (int64_t i = 0; i < count + count % 2; i++) {
         uint16_t *to = (uint16_t *)panel + 2 * i * SWI_PAIR_STEP;
@@ -41,7 +41,7 @@ BF16_TARGET static void bf16_a_rows(const void *from, int64_t ld, int64_t terms,
     }
 }
 
-/* From lines to lines: two lines become one of pairs. `width` is the distance of lines of pairs. */
+/* A copy from lines to lines: two lines become one line of pairs. `width` is the distance of lines of pairs. */
 BF16_INLINE void bf16_lines(const uint16_t *from, int64_t ld, int64_t terms, int64_t count, uint32_t *to, int width) {
     const __mmask16 all = (__mmask16)((1u << count) - 1);
     for (int64_t k = 0; k < terms; k += 2) {

@@ -37,7 +37,7 @@ SW_K_INLINE void SW_K(wide_group)(const stored *restrict from, int64_t count, fl
 #endif
 }
 
-/* From rows to rows. The panel has room for whole groups; what follows the last term is 0. */
+/* A copy from rows to rows. The panel has room for whole groups; the elements after the last term are 0. */
 static void SW_K(wide_a_rows)(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
     for (int64_t i = 0; i < count; i++) {
         const stored *row = (const stored *)from + i * ld;
@@ -49,7 +49,7 @@ static void SW_K(wide_a_rows)(const void *from, int64_t ld, int64_t terms, int64
         memset((float *)panel + count * SWI_WIDE_STEP, 0, sizeof(float) * SWI_WIDE_STEP);
 }
 
-/* From lines to lines that are `width` apart. */
+/* A copy from lines to lines whose distance is `width`. */
 SW_K_INLINE void SW_K(wide_lines)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to, int width) {
     for (int64_t k = 0; k < terms; k++)
         SW_K(wide_group)(from + k * ld, count, to + k * width);

@@ -1,9 +1,9 @@
-/* Products of operands in f16 and bf16: tiles of C, which threads share. A tile is computed part by part of the reduced
- * dimension: its block of op(B) is copied into a panel, then op(A) a few rows at a time, and the kernels add their
- * products to sums in f32. At the end the sums become C.
+/* Products of operands in f16 and bf16: tiles of C, which threads share. The reduced dimension of a tile is processed
+ * in parts. For each part, the block of op(B) is copied to a panel, then a few rows of op(A) at a time, and the kernels
+ * add their products to sums in f32. At the end the sums are written to C.
  *
- * The panels and the sums of a tile are on the stack of the thread that computes it: less than 256 KiB, which stay in
- * the second-level cache. So a product allocates nothing and cannot fail.
+ * The panels and the sums of a tile are on the stack of the thread that computes it: less than 256 KiB, which fit in
+ * the second-level cache. Therefore a product allocates nothing and cannot fail.
  *
  * If C is narrow, the transposed product is computed, because the kernels compute 16 columns at a time. The order of
  * the additions is the same. */
@@ -17,11 +17,11 @@
 
 enum { TILE_ROWS = 256, LONG_ROWS = 64 /* for sums in f64 */, TILE_COLUMNS = 128 }; /* at most */
 enum { TILES = 8, LEAST_ROWS = 2 * SWI_MICRO_ROWS, LEAST_GROUPS = 2 }; /* fewer tiles are halved, down to this size */
-static const double least_work = 2e6;                                  /* M·N·K of a tile that is worth a thread */
+static const double least_work = 2e6; /* M·N·K of the smallest tile for which another thread pays off */
 
 typedef struct half_job {
     sw_product p;
-    bool fused;     /* no operand is f32: products are added without a rounding of their own */
+    bool fused;     /* no operand is f32: products are not rounded before they are added */
     bool c_swapped; /* C is stored with the columns of p as rows */
     swi_half_kernels kernels;
     int64_t row_tiles, column_tiles; /* pairs of rows and groups of columns are divided among them */
@@ -67,15 +67,16 @@ static void half_swap(half_job *j) {
     j->c_swapped = true;
 }
 
-/* Columns are computed in groups of 16: whether fewer are computed in excess if the rows become columns. */
+/* Columns are computed in groups of 16. Whether fewer superfluous columns are computed if rows and columns are
+ * exchanged. */
 static bool half_swap_is_better(const sw_product *p) {
     const int64_t as_is = p->M * (half_ceil_div(p->N, SWI_GROUP) * SWI_GROUP),
                   swapped = p->N * (half_ceil_div(p->M, SWI_GROUP) * SWI_GROUP);
     return swapped < as_is;
 }
 
-/* Tiles as large as the scratch, or smaller if there would be few of them; then an even number, for two threads. They
- * depend on M, N, K and the kernels. */
+/* Tiles are as large as the scratch allows, or smaller if there would be few of them; then their number is even, for
+ * two threads. They depend on M, N, K and the kernels. */
 static void half_choose_tiles(half_job *j) {
     const sw_product *p = &j->p;
     const double work = (double)p->M * (double)p->N * (double)p->K;
@@ -110,8 +111,8 @@ static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m,
     const int64_t terms = half_least(SWI_PART, p->K - k), even = half_even(terms);
     j->kernels.b(half_at(p->B, p->b_type, p->b_transposed ? n0 * p->ldb + k : k * p->ldb + n0), p->ldb, terms, n, s->b);
     const int64_t blocks = half_ceil_div(m, SWI_MICRO_ROWS);
-    /* Blocks of 12 and 10 rows rather than of 12 and a short one, which would have too few sums to hide the latency of an
-     * addition. */
+    /* Blocks of 12 and 10 rows, because a short last block would have too few sums to hide the latency of an addition.
+     * */
     const int64_t pairs = half_ceil_div(m, 2);
     for (int64_t i = 0; i < blocks; i++) {
         const int64_t begin = 2 * sw_part_begin(pairs, blocks, i), end = 2 * sw_part_begin(pairs, blocks, i + 1);
@@ -172,7 +173,7 @@ static void half_tile(void *args, int64_t index) {
     if (j->p.K < 1) {
         memset(s.sums, 0, sizeof s.sums);
     } else {
-        /* The instructions for bf16 treat subnormal numbers as 0, so everything does. */
+        /* All kernels must treat subnormal numbers as 0, because the instructions for bf16 do. */
         const unsigned mode = j->fused ? sw_subnormals_flush() : 0;
         if (half_is_long(j))
             half_long_parts(j, &s, m0, m, n0, n);

@@ -1,5 +1,5 @@
-/* Matrix products of operands in f16 and bf16: what the driver (half_product.c) and the kernels of each instruction set
- * (half_wide.c, half_bf16.c) agree on. gemm.h defines the order of the additions.
+/* Matrix products of operands in f16 and bf16: the interface between the driver (half_product.c) and the kernels of
+ * each instruction set (half_wide.c, half_bf16.c). gemm.h defines the order of the additions.
  *
  * The reduced dimension is cut into parts of SWI_PART terms. For one part, a block of op(A) and a block of op(B) are
  * copied into panels:
@@ -23,8 +23,8 @@ enum {
     SWI_MICRO_ROWS = 12,  /* rows of C that are computed at a time; an even number */
     SWI_GROUP = 16,       /* columns of one vector of AVX-512 */
     SWI_STRIP = 2 * SWI_GROUP,
-    /* From one row of A to the next, in panels of floats and of pairs. No powers of 2, so that the rows lie in
-     * different sets of the cache. */
+    /* The distance from one row of A to the next, in panels of floats and of pairs. It is not a power of 2, so that the
+     * rows lie in different sets of the cache. */
     SWI_WIDE_STEP = SWI_PART + SWI_GROUP,
     SWI_PAIR_STEP = SWI_PART / 2 + SWI_GROUP,
     SWI_A_BYTES = SWI_GROUP * SWI_PART * 4, /* of a panel of A, in either form */

@@ -1,5 +1,4 @@
-/* The transposition of blocks of elements of 32 bits: 16 × 16 for AVX-512, 8 × 8 for AVX2. Include it on x86-64
- * only. */
+/* The transposition of blocks of 32-bit elements: 16 × 16 for AVX-512, 8 × 8 for AVX2. Include it on x86-64 only. */
 #ifndef SWALE_KERNELS_HALF_TRANSPOSE_H
 #define SWALE_KERNELS_HALF_TRANSPOSE_H
 
@@ -7,7 +6,7 @@
 
 #include <immintrin.h>
 
-/* r[i] is row i before, and column i afterwards. */
+/* r[i] is row i before the call, and column i after it. */
 static inline __attribute__((always_inline, target("avx512f"))) void swi_half_transpose(__m512i r[16]) {
     __m512i t[16];
 #if defined(__clang__)
@@ -45,7 +44,7 @@ static inline __attribute__((always_inline, target("avx512f"))) void swi_half_tr
         r[i] = t[i];
 }
 
-/* Rows of `from` are SWI_GROUP apart, those of `to` SWI_STRIP. */
+/* The distance of rows is SWI_GROUP in `from`, and SWI_STRIP in `to`. */
 static inline __attribute__((always_inline, target("avx2"))) void swi_half_transpose8(const float *from, float *to) {
     __m256 r[8];
     for (int i = 0; i < 8; i += 2) {

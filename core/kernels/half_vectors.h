@@ -29,7 +29,7 @@ SW_K_INLINE __m256i SW_K(half_store16)(__m512 x) {
 }
 #endif
 
-/* Two times sixteen. */
+/* Two groups of 16 numbers. */
 SW_K_INLINE __m512i SW_K(half_store32)(__m512 low, __m512 high) {
 #if !HALF_PASS(SW_KERNEL_TYPE)
     if (_mm512_cmp_ps_mask(low, high, _CMP_UNORD_Q) == 0) { /* no NaN: only the upper halves of the sums are needed */

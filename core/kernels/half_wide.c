@@ -1,5 +1,4 @@
-/* Products of operands in f16, bf16 and f32 by panels of floats, for every level. half_product.h describes the
- * panels. */
+/* Products of operands in f16, bf16 and f32 by panels of floats, for every level. See half_product.h for the panels. */
 #define SW_KERNEL_16_BIT
 #if defined(__x86_64__)
 #include "core/kernels/half_transpose.h"
@@ -17,7 +16,7 @@
 #define WIDE_f16c 1 /* avx2 with F16C */
 #define WIDE_LEVEL WIDE_NUMBER(SW_KERNEL_LEVEL)
 
-/* With constant bounds, so that the sums are in registers. */
+/* Unrolls loops with constant bounds, so that the sums stay in registers. */
 #if defined(__clang__)
 #define WIDE_UNROLL _Pragma("unroll")
 #else
@@ -135,9 +134,9 @@ SW_K_INLINE void SW_K(wide_micro)(const float *a, int64_t row_step, int64_t k_st
 
 #else
 
-/* sum + a b with one rounding. The product of two numbers of at most 11 digits is exact in f64, and so the sum of it
- * and an f32, rounded to f64 and then to f32, is the nearest f32, because 53 >= 2 · 24 + 2 (Figueroa, When is double
- * rounding innocuous?, 1995). */
+/* sum + a b with one rounding. The product of two numbers of at most 11 digits is exact in f64, and therefore the sum
+ * of this product and an f32, rounded to f64 and then to f32, is the nearest f32, because 53 >= 2 · 24 + 2 (Figueroa,
+ * When is double rounding innocuous?, 1995). */
 SW_K_INLINE float SW_K(wide_fused)(float a, float b, float sum) {
 #if defined(__FP_FAST_FMAF)
     return __builtin_fmaf(a, b, sum);

@@ -21,15 +21,16 @@
  * that is needed for one type or level only. The compiler must be able to include the file by the name that it was
  * given: compile with -I. (the folder in which the compiler runs).
  *
- * The type of a pass is a storage type: elements lie in memory as `stored` and are computed with as `real`. In the
- * passes for f32 and f64 the two are the same. A file that defines SW_KERNEL_16_BIT before its first #include has two
- * passes more, for f16 and bf16, where stored is uint16_t, real is float, and SW_KERNEL_HALF is 1:
+ * The type of a pass is a storage type: elements have the type `stored` in memory, and computations use the type
+ * `real`. In the passes for f32 and f64 the two are the same. A file that defines SW_KERNEL_16_BIT before its first
+ * #include has two more passes, for f16 and bf16, where stored is uint16_t, real is float, and SW_KERNEL_HALF is 1:
  *
  *     pass     f32      f64      f16        bf16
  *     stored   float    double   uint16_t   uint16_t
  *     real     float    double   float      float
  *
- * A kernel reads and writes `stored` by SW_LOAD(p, i), a real, and SW_STORE(p, i, value), which rounds:
+ * A kernel reads elements with SW_LOAD(p, i), which returns a `real`, and writes them with SW_STORE(p, i, value), which
+ * rounds:
  *
  *     static void SW_K(square)(void *args, int64_t begin, int64_t end, double *sums) {
  *         const square_args *s = args;
@@ -42,8 +43,9 @@
  *     }
  *
  * In the passes for f32 and f64 these are p[i] and p[i] = value, and compile to the same instructions. Vectors that are
- * kept in the compute type are `real`: in the update of a rule x and the slots, while the gradient is `stored`. All
- * kernels of a file with SW_KERNEL_16_BIT, and of the headers that it includes, must be written in this way.
+ * kept in the compute type are declared `real`: in the update of a rule, x and the slots are `real`, and the gradient
+ * is `stored`. All kernels of a file with SW_KERNEL_16_BIT, and of the headers that it includes, must be written in
+ * this way.
  *
  * A header can contain kernels too. It is written like such a file, without an include guard, and begins with
  *

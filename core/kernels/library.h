@@ -14,9 +14,10 @@ SW_API const char *sw_version(void);
  * until the next call by this thread. */
 SW_API const char *sw_build_info(void);
 /* The kernel level in use: "baseline", "avx2", "avx512", or "avx512bf16", which is avx512 with the instructions for
- * products of bf16. They do not change results. The default is the fastest level of the processor, which is not
- * avx512bf16 on processors of Intel; the environment variable SW_CPU=<level> selects another one that the processor
- * has, or else the best. If SW_CPU has another value, sw_params_new and sw_tape_new fail. */
+ * products of bf16. They do not change results. The default is the fastest level of the processor; avx512bf16 is the
+ * default only on AMD processors, because these instructions are slower than f32 on Intel processors. The environment
+ * variable SW_CPU=<level> selects another level; if the processor does not have it, the highest level that it has. If
+ * SW_CPU has another value, sw_params_new and sw_tape_new fail. */
 SW_API const char *sw_cpu_name(void);
 /* The processor type whose kernels OpenBLAS uses: "SkylakeX", for example. An OpenBLAS that is older than the processor
  * may choose the slower kernels of a processor without AVX2. In this case swale makes OpenBLAS choose again before

@@ -44,8 +44,8 @@ int swi_cpu_instructions(void) {
     return found;
 }
 
-/* Whether a product of two bf16 by its instruction is faster than by a multiplication and addition of f32. On AMD's Zen
- * 4 it has twice the speed, on Intel's Emerald Rapids half of it (tests/bench/RESULTS.md). */
+/* Whether the instructions for bf16 multiply faster than fused multiply-adds of f32. On AMD's Zen 4 they have twice the
+ * speed, on Intel's Emerald Rapids half the speed (tests/bench/RESULTS.md). */
 static bool bf16_is_fast(void) {
 #if defined(__x86_64__)
     return __builtin_cpu_is("amd");

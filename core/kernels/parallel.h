@@ -20,9 +20,9 @@ extern "C" {
 typedef void sw_kernel(void *args, int64_t begin, int64_t end, double *sums);
 
 enum { SW_LEVELS = 3 }; /* baseline, avx2, avx512 */
-/* A kernel for each storage type of its elements and every level: [type][level]. SW_KERNEL_TABLE (kernel.h) is an
- * initializer for it. There is always one for f32 and f64; for f16 and bf16 only if the file was compiled with
- * SW_KERNEL_16_BIT: sw_kernels_take says so. */
+/* A kernel for each storage type of its elements and each level: [type][level]. SW_KERNEL_TABLE (kernel.h) is an
+ * initializer for it. The kernels for f32 and f64 always exist; those for f16 and bf16 are NULL unless the file defines
+ * SW_KERNEL_16_BIT (see sw_kernels_take). */
 typedef sw_kernel *sw_kernels[SW_FLOAT_TYPES][SW_LEVELS];
 /* Whether there is a kernel for elements of a type. */
 static inline bool sw_kernels_take(const sw_kernels *kernels, sw_dtype type) {
@@ -57,16 +57,17 @@ SW_API void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int6
 
 /* ---- Work items: errors, scratch of each worker, partial sums ---- */
 
-/* What a work item knows of the worker that runs it. A worker runs one item at a time, and items that run at the same
- * time have different workers. Which worker runs an item is not determined. */
+/* The worker that runs a work item. A worker runs one item at a time, and items that run at the same time have
+ * different workers. Which worker runs an item is not determined. */
 typedef struct sw_worker {
     size_t size;   /* sizeof(sw_worker) of the library */
     int index;     /* of the worker, 0 to count-1 */
     int count;     /* the number of workers of this call, at most sw_threads() */
     void *scratch; /* this worker's memory, aligned to SW_ALIGNMENT; NULL if the call has none */
 } sw_worker;
-/* A work item, 0 to items-1. To get equal bits for every number of threads, an item must write what belongs to it alone,
- * and must not read what an earlier item left in the scratch, whose contents are not defined. */
+/* A work item, 0 to items-1. To get equal bits for every number of threads, an item must write only to memory that no
+ * other item uses, and must not read what an earlier item left in the scratch: its contents are undefined when an item
+ * begins. */
 typedef sw_status (*sw_work_item)(void *args, int64_t item, sw_worker *worker);
 
 /* Calls work(args, i, worker) for every i in [0, items), on the threads of sw_parallel and by its rules, and returns
@@ -75,32 +76,32 @@ typedef sw_status (*sw_work_item)(void *args, int64_t item, sw_worker *worker);
  * `scratch_bytes` is the size of each worker's scratch; 0: none. The function allocates the scratch of all workers, and
  * frees it. For calls at every step use sw_parallel_items_with_scratch.
  *
- * Errors. An item may fail as every function does: it returns a status, with a message by sw_fail. An item that leaves an
- * error pending has failed too. Of the items that failed, the one with the lowest index counts, however the threads
- * were timed: its status is returned, and its message is recorded for the calling thread. Items with higher indices than
- * that of a failed one may not be called. A status without a message gets one that names the item; SW_SKIPPED, which is
- * not an error, is returned without a message. Every item begins without a pending error, on the calling thread too;
- * an error that was pending before the call is pending again after it, and keeps its message. */
+ * Errors. An item fails as other functions do: it records a message with sw_fail and returns the status. An item that
+ * leaves an error pending has failed too. If several items fail, the one with the lowest index counts, whatever the
+ * timing of the threads: its status is returned, and its message is recorded for the calling thread. It is possible
+ * that items with a higher index than a failed one are not called. A status without a message gets one that names the
+ * item; SW_SKIPPED, which is not an error, is returned without a message. Every item begins without a pending error, on
+ * the calling thread too. An error that was pending before the call is pending again after it. */
 SW_API sw_status sw_parallel_items(sw_work_item work, void *args, int64_t items, size_t scratch_bytes);
 /* The same with memory of the caller: `scratch` has `bytes` bytes and is aligned to SW_ALIGNMENT. With
- * sw_parallel_scratch(items, scratch_bytes) bytes, all threads can work; with less, as many as have room; an error
- * (SW_ERR_ARGUMENT) if there is no room for one. Nothing is allocated. */
+ * sw_parallel_scratch(items, scratch_bytes) bytes, all threads can work; with fewer bytes, as many threads work as the
+ * memory suffices for; an error (SW_ERR_ARGUMENT) if it does not suffice for one. Nothing is allocated. */
 SW_API sw_status sw_parallel_items_with_scratch(sw_work_item work, void *args, int64_t items, size_t scratch_bytes,
                                                 void *scratch, size_t bytes);
-/* The bytes of scratch for a call with so many items: scratch_bytes, rounded up to SW_ALIGNMENT, for each of the workers
- * that it can have with the present number of threads. SIZE_MAX if that is no size of memory: every allocation of so
- * many bytes fails. */
+/* The bytes of scratch for a call with this number of items: scratch_bytes, rounded up to SW_ALIGNMENT, times the
+ * number of workers that it can have with the present number of threads. SIZE_MAX if the result overflows; an
+ * allocation of SIZE_MAX bytes always fails. */
 SW_API size_t sw_parallel_scratch(int64_t items, size_t scratch_bytes);
 
-/* Where part `part` of n things begins if they are divided into `parts` contiguous parts, of which the first n % parts
- * have one thing more than the others; it ends at sw_part_begin(n, parts, part + 1). n >= 0, parts >= 1,
+/* The index at which part `part` begins if n elements are divided into `parts` contiguous parts, of which the first n %
+ * parts have one element more than the others. The part ends at sw_part_begin(n, parts, part + 1). n >= 0, parts >= 1,
  * 0 <= part <= parts. Choose the number of parts by n, never by the number of threads: then the bits of partial sums do
  * not depend on it. */
 SW_API int64_t sw_part_begin(int64_t n, int64_t parts, int64_t part);
 /* Adds vectors in a fixed order: `vectors` is [count, length] of f32 or f64. The sum is in the first vector afterwards,
  * and the others hold intermediate sums. Vectors are added in pairs, and their sums in pairs again: for 5 vectors,
- * ((v0 + v1) + (v2 + v3)) + v4. The rounding error grows with log2(count). The result has the same bits for every number
- * of threads. */
+ * ((v0 + v1) + (v2 + v3)) + v4. The rounding error grows with log2(count). The result has the same bits for every
+ * number of threads. */
 SW_API void sw_add_vectors(sw_dtype type, void *vectors, int64_t count, int64_t length);
 
 /* ---- Subnormal numbers ---- */

@@ -1,4 +1,4 @@
-/* Matrix products whose operands have storage types of their own: checks, and the choice of the kernels. */
+/* Matrix products whose operands may have different storage types: checks, and the choice of the kernels. */
 #include <swale/gemm.h>
 #include <swale/status.h>
 

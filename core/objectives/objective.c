@@ -143,10 +143,10 @@ static const int64_t *objective_ids(const sw_objective *f, sw_tape *tape, const 
 }
 
 /* The weight of the mean that f->gradient computes. */
-static sw_status objective_stated_weight(const sw_objective *f, const int64_t *ids, int64_t count, uint64_t draw,
-                                         double *weight) {
-    const bool stated = f->size >= offsetof(sw_objective, weight) + sizeof f->weight && f->weight;
-    *weight = stated ? f->weight(f->user, ids, count, draw) : (double)count;
+static sw_status objective_gradient_weight(const sw_objective *f, const int64_t *ids, int64_t count, uint64_t draw,
+                                           double *weight) {
+    const bool given = f->size >= offsetof(sw_objective, weight) + sizeof f->weight && f->weight;
+    *weight = given ? f->weight(f->user, ids, count, draw) : (double)count;
     return swi_weight_check("objective", *weight);
 }
 
@@ -170,7 +170,7 @@ static sw_status objective_call_gradient(const sw_objective *f, sw_tape *tape, c
     sw_status status = swi_returned("objective", NULL, "gradient",
                                     f->gradient(f->user, x ? x : f->params->x, ids, count, draw, &value, g));
     if (status == SW_OK)
-        status = objective_stated_weight(f, ids, count, draw, weight);
+        status = objective_gradient_weight(f, ids, count, draw, weight);
     sw_free(heap_ids);
     if (arena_ids)
         sw_tape_reset(tape);

@@ -62,8 +62,9 @@ typedef struct sw_objective {
     sw_params *params;
     void *user; /* passed to the functions below */
     /* Computes the mean loss of the given samples on the tape, on which their ids are set already
-     * (sw_tape_set_sample_ids), so that a sample draws the same random numbers in every batch. If the mean was divided by another number than `count`,
-     * the result is that of sw_loss_with_weight (ops.h; the contract is in loss_mean.h). */
+     * (sw_tape_set_sample_ids), so that a sample draws the same random numbers in every batch. If the mean was divided
+     * by another number than `count`, the result is that of sw_loss_with_weight (ops.h; the contract is in
+     * loss_mean.h). */
     sw_tensor (*loss)(void *user, sw_tape *tape, const int64_t *ids, int64_t count);
     /* Computes, without a tape, the value of the mean over the samples at x and, unless g is NULL, its gradient, with
      * the random numbers of `draw`. x and g have the parameters' type; ids is never NULL. */
@@ -81,10 +82,10 @@ typedef struct sw_objective {
     /* For a generalized linear model without a tape, with features, outputs and bias as above. It takes precedence over
      * `rows` and `head`. If `loss` is given too, values and gradients are computed by `loss`. */
     const sw_glm_data *glm;
-    /* Optional, for an objective that is evaluated by `gradient`: returns what the mean over the samples was divided
-     * by, in the same draw: the sum of their weights (class weights; 0 for a sample that does not count), finite and
-     * at least 0, or SW_SUMMED if value and g are sums. Then means over batches, shards and evaluations are averaged
-     * by it (loss_mean.h). NULL: the weight is `count`. With `loss`, the loss tensor has the weight. */
+    /* Optional, for an objective that is evaluated by `gradient`: returns the divisor of the mean over the samples in
+     * this draw, which is the sum of their weights (class weights; 0 for a sample that does not count), finite and at
+     * least 0; or SW_SUMMED if value and g are sums. Means over batches, shards and evaluations are averaged by this
+     * weight (loss_mean.h). NULL: the weight is `count`. With `loss`, the loss tensor has the weight. */
     double (*weight)(void *user, const int64_t *ids, int64_t count, uint64_t draw);
 } sw_objective;
 
@@ -112,17 +113,16 @@ SW_API sw_status sw_objective_gradient_chunked(const sw_objective *f, sw_tape *t
 /* Options of evaluations in shards. */
 typedef struct sw_shard_options {
     size_t size;    /* sizeof(sw_shard_options) */
-    int64_t shards; /* into which the samples are cut; 0: 1. Shards beyond the number of samples are empty */
-    int64_t chunk;  /* the most samples of a shard that are evaluated at once; 0: all */
-    /* For gradients: memory of sw_shard_levels(shards)·dim elements of the parameters' type; for a node of level l, l·dim
-     * are enough. NULL: allocated in the call. */
+    int64_t shards; /* the number of shards; 0: 1. Shards beyond the number of samples are empty */
+    int64_t chunk;  /* the largest number of samples of a shard that are evaluated at once; 0: all */
+    /* For gradients: memory of sw_shard_levels(shards)·dim elements of the parameters' type; for a node of level l,
+     * l·dim are enough. NULL: allocated in the call. */
     void *work;
 } sw_shard_options;
-/* As sw_objective_value and sw_objective_gradient, in shards (gradient_tree.h), of which each is evaluated by itself:
- * losses and gradients are averaged by weight, in a fixed binary tree. The functions evaluate one shard after the
- * other, so that the tape holds one shard at a time. Random numbers and data are those of the samples' ids, so that
- * the result equals that of the whole batch up to rounding, unless an operation combines several samples (batch
- * normalization). how NULL: one shard. */
+/* As sw_objective_value and sw_objective_gradient, in shards (gradient_tree.h): losses and gradients are averaged by
+ * weight, in a fixed binary tree. The functions evaluate one shard after the other, so that the tape holds one shard at
+ * a time. Random numbers and data depend on the samples' ids, so that the result equals that of the whole batch up to
+ * rounding, unless an operation combines several samples (batch normalization). how NULL: one shard. */
 SW_API sw_status sw_objective_value_sharded(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                             int64_t count, const sw_shard_options *how, uint64_t draw, double *value);
 SW_API sw_status sw_objective_gradient_sharded(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
@@ -130,16 +130,16 @@ SW_API sw_status sw_objective_gradient_sharded(const sw_objective *f, sw_tape *t
                                                sw_gradient *g);
 /* Computes one node of the tree, so that several processes can share the shards of a batch. node->size and
  * node->gradient must be set. `view` is a block of sw_gradient_view, which the function uses and leaves fresh. A node
- * without samples has the weight 0 and the gradient 0. Adding the nodes by sw_gradient_node_add as in the tree, and
- * sw_gradient_node_close, give the bits of sw_objective_gradient_sharded. The running statistics of the node's shards
- * are pending in `view` afterwards, pooled in the same tree: add those of a node's two halves by
- * sw_gradient_add_statistics. */
+ * without samples has the weight 0 and the gradient 0. If the nodes are added by sw_gradient_node_add in the order of
+ * the tree, and the root is passed to sw_gradient_node_close, the result has the bits of sw_objective_gradient_sharded.
+ * The running statistics of the node's shards are pending in `view` afterwards, pooled in the same tree: add those of
+ * two neighboring nodes by sw_gradient_add_statistics. */
 SW_API sw_status sw_objective_gradient_node(const sw_objective *f, sw_tape *tape, const void *x, const int64_t *ids,
                                             int64_t count, const sw_shard_options *how, int level, int64_t index,
                                             uint64_t draw, sw_gradient *view, sw_gradient_node *node);
-/* The weight of the loss that one of these functions evaluated most recently on the tape, for all chunks together:
- * Σ weight, or SW_SUMMED; for an objective that is evaluated by `gradient`, what its `weight` returned, or the number
- * of samples. NaN before the first evaluation. */
+/* The weight of the loss that one of these functions evaluated most recently on the tape, for all chunks together: Σ
+ * weight, or SW_SUMMED; for an objective that is evaluated by `gradient`, the result of its `weight`, or the number of
+ * samples. NaN before the first evaluation. */
 SW_API double sw_tape_loss_weight(const sw_tape *tape);
 /* Whether the objective is a generalized linear model: it has `glm`, or `rows` and `head`, and features and outputs. */
 SW_API bool sw_objective_is_glm(const sw_objective *f);

@@ -5,8 +5,8 @@
 #include <swale/loss_mean.h>
 #include <swale/objective.h>
 
-/* An error unless the objective can be evaluated on the tape; and, unless g is NULL, with this block. Call it before the
- * functions below. */
+/* An error unless the objective can be evaluated on the tape and, if g is not NULL, with this gradient block. Call it
+ * before the functions below. */
 sw_status swi_objective_check_call(const sw_objective *f, const sw_tape *tape, const sw_gradient *g);
 /* As sw_objective_value_chunked, for `count` samples that begin at number `first` of ids, or, if ids is NULL, at sample
  * `first`. chunk > 0. Adds the loss to the mean. */

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-/* What all shards of an evaluation share. */
+/* The values that are the same for all shards of an evaluation. */
 typedef struct shard_pass {
     const sw_objective *f;
     sw_tape *tape;
@@ -22,7 +22,7 @@ typedef struct shard_pass {
     const int64_t *ids;
     int64_t count, shards, chunk;
     uint64_t draw;
-    sw_gradient *block; /* of the leaves: its vector is set for each. NULL: losses alone */
+    sw_gradient *block; /* for the leaves; its vector is set for each leaf. NULL: losses alone */
     char *work;         /* a vector for each level but the lowest */
 } shard_pass;
 
@@ -30,7 +30,7 @@ static int64_t shard_begin(const shard_pass *p, int64_t shard) {
     return sw_part_begin(p->count, p->shards, shard);
 }
 
-/* Evaluates a shard; a node with a gradient has the vector for it. */
+/* Evaluates a shard. node->gradient is the vector for its gradient, or NULL. */
 static sw_status shard_leaf(const shard_pass *p, int64_t shard, sw_gradient_node *node) {
     const int64_t first = shard_begin(p, shard), n = shard_begin(p, shard + 1) - first,
                   chunk = p->chunk > 0 ? p->chunk
@@ -56,7 +56,7 @@ static bool shards_are_empty(const shard_pass *p, int64_t shard) {
     return shard > 0 && (shard >= p->shards || shard_begin(p, shard) == p->count);
 }
 
-/* The left half of the node is computed in the node's own vector, the right half in that of the level below. */
+/* The left half of the node is computed in the vector of the node, the right half in the vector of the level below. */
 static sw_status shard_node(const shard_pass *p, int level, int64_t index, sw_gradient_node *node) {
     if (level == 0)
         return shard_leaf(p, index, node);
@@ -78,7 +78,7 @@ static sw_status shard_node(const shard_pass *p, int level, int64_t index, sw_gr
 static sw_status shards_check(const sw_objective *f, const sw_tape *tape, int64_t count, const sw_shard_options *how,
                               const sw_gradient *g) {
     if (count < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "shards: %lld samples", (long long)count);
+        return sw_fail(SW_ERR_ARGUMENT, "shards: %lld samples; the number cannot be negative", (long long)count);
     if (how && how->size < sizeof *how)
         return sw_fail(SW_ERR_ARGUMENT, "shards: the size of the options must be sizeof(sw_shard_options)");
     if (how && (how->shards < 0 || how->chunk < 0))

@@ -4,9 +4,9 @@
  * source is a struct whose first member is sw_source, with at least n, the shapes, y_type and gather.
  *
  * The layout: axis 0 of a batch counts the samples, and the last axis has the features. The channels of a picture are
- * its features: a picture is [height, width, channels], a batch of pictures [batch, height, width, channels]. So it is
- * in all files, sources, transforms and layers. A gray picture may be [height, width] too. sw_array_permute (array.h)
- * converts arrays that have the channels first.
+ * its features: a picture is [height, width, channels], a batch of pictures [batch, height, width, channels]. All
+ * readers, sources, transforms and layers use this layout. A gray picture may also be [height, width]. sw_array_permute
+ * (array.h) converts arrays that have the channels first.
  */
 #ifndef SWALE_SOURCE_H
 #define SWALE_SOURCE_H

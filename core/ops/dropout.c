@@ -81,7 +81,7 @@ typedef struct dropout_saved {
 
 static const sw_kernels dropout_kernels = SW_KERNEL_TABLE(dropout_mask);
 
-/* A tile is several samples, or, of samples that are longer than SW_TILE, a piece of one. */
+/* A tile is several samples, or a piece of one sample if samples are longer than SW_TILE. */
 typedef struct dropout_job {
     dropout_args args;
     sw_kernel *kernel;

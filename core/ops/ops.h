@@ -176,10 +176,10 @@ SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
 /* ---- Dropout ---- */
 /* Sets each element to 0 with probability p in [0, 1) and multiplies the others by 1/(1-p) (Srivastava et al., JMLR
  * 2014). If SW_TRAIN is off or p = 0, the result is a view of x. The mask depends on the tape's seed and draw, on
- * `site` (the number of a layer), and on the number of earlier random operations in this pass. In addition it depends
- * on the sample's id, if the length of axis 0 is the number of ids given to sw_tape_set_sample_ids or a multiple of it,
- * and on the position within the sample: [batch, time, features] and its reshape [batch·time, features] have the same
- * mask (sw_tape_row_samples in op.h). Otherwise each row is a sample with the row number as id. */
+ * `site` (the number of a layer), and on the number of earlier random operations in this pass. If the length of axis 0
+ * is a multiple of the number of ids given to sw_tape_set_sample_ids, it also depends on the sample's id and on the
+ * position within the sample: [batch, time, features] and its reshape [batch·time, features] have the same mask
+ * (sw_tape_row_samples in op.h). Otherwise each row counts as a sample whose id is the row number. */
 SW_API sw_tensor sw_dropout(sw_tensor x, double p, uint64_t site);
 
 /* ---- Losses. The functions without options return means; they can be used as sw_loss (nn.h). ---- */

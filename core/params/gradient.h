@@ -5,8 +5,8 @@
 #include "core/params/weight.h"
 
 /* A gradient block. `data` holds the mean gradient, or, if `summed`, Σ weight/unit · gradient, with the sum of the
- * rounding errors in `low` (unless it is f64). Of f16 and bf16 the whole sum is in `low`, because it may exceed their
- * numbers. Each pass of a tape is counted once: see swi_binding. */
+ * rounding errors in `low` (unless it is f64). For f16 and bf16 the whole sum is in `low`, because it may be too large
+ * for these types. Each pass of a tape is counted once: see swi_binding. */
 struct sw_gradient {
     sw_params *params;
     sw_dtype type;      /* of data */
@@ -21,7 +21,7 @@ struct sw_gradient {
     float *low;             /* [dim], NULL before it is needed */
     unsigned char *written; /* [count]: whether the parameter's gradient was written since the block was fresh */
     struct swi_statistics *statistics; /* pending (statistics.c); NULL: none were reported */
-    /* Lists: statistics of shards that wait for their neighbors in the tree; those that are not in use. */
+    /* Lists: statistics of nodes whose right neighbor in the tree is being computed; statistics that are not in use. */
     struct swi_statistics *aside, *spare;
 };
 

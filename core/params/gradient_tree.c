@@ -49,7 +49,7 @@ sw_status sw_gradient_node_set(sw_gradient_node *node, sw_gradient *block, doubl
     return SW_OK;
 }
 
-/* Of two nodes with weights. */
+/* Adds the sums of two nodes whose weights are not 0. */
 static void node_add_sums(const sw_params *params, sw_gradient_node *to, const sw_gradient_node *from) {
     const double factor = from->unit / to->unit; /* 1 for sums, and for shards of equal weight */
     to->loss += factor * from->loss;

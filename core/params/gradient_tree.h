@@ -7,9 +7,9 @@
  * shards index·2^level to (index + 1)·2^level - 1, as far as these exist; level 0 has the leaves, and node 0 of level
  * sw_shard_levels(S) is the root.
  *
- * The order of all additions is therefore fixed, and so are the bits of the result, whoever computes the shards. Each of
- * several processes can compute one node (sw_objective_gradient_node in objective.h). They exchange the numbers of
- * their nodes, and each adds these by sw_gradient_node_add, again in pairs.
+ * The order of all additions is therefore fixed, and so are the bits of the result, no matter which process computes a
+ * shard. Each of several processes can compute one node (sw_objective_gradient_node in objective.h). The processes
+ * exchange their nodes, and each process adds the nodes by sw_gradient_node_add, again in pairs.
  */
 #ifndef SWALE_GRADIENT_TREE_H
 #define SWALE_GRADIENT_TREE_H
@@ -29,7 +29,7 @@ typedef struct sw_gradient_node {
     double loss;     /* Σ weight/unit · loss */
     double weight;   /* Σ weight; SW_SUMMED for losses that are sums */
     double unit;     /* the weight of the first shard whose weight is not 0, or SW_SUMMED; 0: no shard has a weight, and
-                      * `loss` and `gradient` do not count */
+                      * `loss` and `gradient` are ignored */
     double mix;      /* identifies the ratio of the weights if the loss combines several losses, as in sw_loss_mean */
     int64_t samples; /* of all shards */
 } sw_gradient_node;
@@ -41,12 +41,12 @@ SW_API int sw_shard_levels(int64_t shards);
  * another type than the parameters. */
 SW_API sw_status sw_gradient_node_set(sw_gradient_node *node, sw_gradient *block, double loss);
 /* Adds the shards of a node to those of its left neighbor: to ← to + from. Shards without weight add nothing, whatever
- * their loss and gradient. An error if losses are means in one node and sums in the other, or combine several losses with
- * weights in another ratio; then `to` is unchanged. */
+ * their loss and gradient. An error if losses are means in one node and sums in the other, or combine several losses
+ * with weights in another ratio; then `to` is unchanged. */
 SW_API sw_status sw_gradient_node_add(const sw_params *params, sw_gradient_node *to, const sw_gradient_node *from);
-/* Converts the sums to means (unit/weight times the sums; sums stay sums), so that node->gradient is the gradient of the
- * mean loss, and returns the mean loss in *value (unless it is NULL): NaN if no shard has a weight. The node then counts
- * as one shard: unit is weight. */
+/* Converts the sums to means (unit/weight times the sums; sums stay sums), so that node->gradient is the gradient of
+ * the mean loss, and returns the mean loss in *value (unless it is NULL): NaN if no shard has a weight. The node then
+ * counts as one shard: unit is weight. */
 SW_API sw_status sw_gradient_node_close(const sw_params *params, sw_gradient_node *node, double *value);
 
 #ifdef __cplusplus

@@ -70,14 +70,14 @@ typedef struct sw_init {
 SW_API sw_params *sw_params_new(sw_dtype type, uint64_t seed);
 /* Options of a set of parameters. The vector x, in which the optimizer computes, has the type `type`. Leaves of a tape
  * and the gradient block have the type `storage`: where the two differ, a tape reads a copy of x that is rounded to
- * `storage`. 16 bytes of a parameter with Adam are then 4 for x, 2 for the copy, 2 for the gradient and 8 for the
- * moments. */
+ * `storage`. With Adam, f32 and a 16-bit storage type, an element takes 16 bytes: 4 for x, 2 for the copy, 2 for the
+ * gradient and 8 for the moments. */
 typedef struct sw_params_options {
     size_t size;   /* sizeof(sw_params_options) */
     sw_dtype type; /* SW_F32 or SW_F64 */
     uint64_t seed;
-    sw_dtype storage; /* 0: as `type`. This version of the library has operations for this one alone: others, SW_F16 and
-                       * SW_BF16 among them, are an error (SW_ERR_TYPE) */
+    sw_dtype storage; /* 0: the same as `type`. This version of the library has no operations for other storage types:
+                       * SW_F16 and SW_BF16 are an error (SW_ERR_TYPE) */
 } sw_params_options;
 SW_API sw_params *sw_params_new_with_options(const sw_params_options *options);
 /* Frees the set with its parameters, vector and gradient. Accepts NULL. */
@@ -111,7 +111,7 @@ SW_API sw_dtype sw_params_type(const sw_params *params);           /* of x: SW_F
 SW_API sw_dtype sw_params_storage(const sw_params *params);        /* of leaves and of the gradient block */
 SW_API uint64_t sw_params_seed(const sw_params *params);           /* the seed of initial values */
 SW_API int64_t sw_params_dim(const sw_params *params);             /* elements of the vector, buffers included */
-SW_API int64_t sw_params_buffer_dim(const sw_params *params);      /* those of buffers, its last elements */
+SW_API int64_t sw_params_buffer_dim(const sw_params *params);      /* elements of buffers, at its end */
 SW_API int sw_params_count(const sw_params *params);               /* parameters, including tied names */
 SW_API sw_param *sw_params_at(const sw_params *params, int index); /* in the order of declaration, from 0 */
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
@@ -138,9 +138,10 @@ SW_API void sw_param_set_role(sw_param *param, sw_role role);
 /* A gradient block is a vector with an element for each element of x, and a state. In the state "fresh" it holds no
  * gradient: the next backward pass overwrites it, and sets the gradient of parameters that it does not reach to zero. A
  * step makes the block fresh, so that a program need not zero it. Further backward passes add to the block. While they
- * do, the block holds a weighted sum (with the rounding errors in a second vector unless it is in f64, which is
- * allocated at the second pass, so that 1e5 passes lose no digits). sw_gradient_data, sw_param_grad and sw_grad convert
- * the sum to the mean: call them again after a further backward pass. */
+ * do, the block holds a weighted sum. Unless it is in f64, a second vector, which is allocated at the second pass,
+ * holds the rounding errors of the sum (or, for f16 and bf16, the sum itself), so that 1e5 passes lose no digits.
+ * sw_gradient_data, sw_param_grad and sw_grad convert the sum to the mean: call them again after a further backward
+ * pass. */
 
 /* Makes a fresh gradient block for built parameters, in their storage type; NULL after an error. */
 SW_API sw_gradient *sw_gradient_new(sw_params *params);
@@ -165,35 +166,36 @@ SW_API double sw_gradient_weight(const sw_gradient *gradient);
 /* ---- Buffers ---- */
 
 /* A buffer is a parameter that holds running statistics, for example the running mean of batch normalization. It is
- * part of the vector x, after all other parameters. It is bound, saved, loaded, tied and averaged as they are, and a
- * copy of x includes it. It has no gradient, no optimizer state and no decay, and rules do not change it: it is always
- * frozen, and sw_param_freeze has no effect on it. Its leaves read x itself, in f32 or f64, even if the leaves of
- * other parameters are f16 or bf16.
+ * part of the vector x, after all other parameters. It is bound, saved, loaded, tied and averaged like them, and a copy
+ * of x includes it. It has no gradient, no optimizer state and no decay, and rules do not change it: it is always
+ * frozen, and sw_param_freeze has no effect on it. Its leaves read x itself, in f32 or f64, even if the leaves of other
+ * parameters are f16 or bf16.
  *
  * A layer does not write to a buffer. In each forward pass of the training it reports the statistics of its batch
  * (sw_tape_put_statistic, sw_tape_put_moments; op.h). The reports are pending in the gradient block that is bound to
- * the tape, until the step commits or drops them. So no pass of a step sees what another one has reported.
+ * the tape, until the step commits or drops them. Therefore no pass of a step sees the reports of another pass.
  *   - Several reports for a buffer are pooled by their weights: those of micro-batches, chunks and shards, and of
  *     several calls of a layer. The pooled mean and variance are those of all samples together, however these were
  *     divided.
  *   - The step commits after the rules and before the average: buffer ← (1 - momentum)·buffer + momentum·pooled,
  *     computed in f64 and rounded once.
- *   - A step that is skipped or fails drops the reports, and so does whatever makes the block fresh.
- * A layer whose output in training depends on its buffers gets those of the last step, in all parts of the batch. For
- * plain averages over all steps, a second buffer counts them: a layer reports count + 1 with momentum 1, and its
- * statistics with momentum 1/(count + 1).
+ *   - A step that is skipped or fails drops the reports. Everything that makes the block fresh drops them too.
+ * A layer whose output in training depends on its buffers reads, in all parts of the batch, their values after the last
+ * step. To average all steps with equal weights, a layer counts the steps in a second buffer: it reports count + 1 with
+ * momentum 1, and its statistics with momentum 1/(count + 1).
  *
- * An optimizer commits by itself (optim.h). A program that updates x itself calls sw_gradient_commit_buffers
- * afterwards. */
+ * An optimizer commits the reports in each step (optim.h). A program that updates x itself calls
+ * sw_gradient_commit_buffers afterwards. */
 
 /* Checks, with the arguments of sw_gradient_commit_buffers, whether the commit would succeed, and returns its error if
- * not. *norm (unless norm is NULL) becomes a bound of the 2-norm of the buffers after the commit. */
+ * not. *norm (unless norm is NULL) receives an upper bound of the 2-norm of the buffers after the commit. */
 SW_API sw_status sw_gradient_check_buffers(const sw_gradient *gradient, const void *x, double momentum, double *norm);
-/* Moves the buffers in the vector x (dim elements) by the pending reports, which are then gone. momentum NaN: each
- * buffer moves by the momentum of its reports; other values replace it, and 1 sets the buffers to the pooled
- * statistics. x NULL: the vector of the parameters, which are then marked as changed (sw_params_mark_changed). Two
- * errors leave x and the reports as they are: a buffer would become Inf or NaN (SW_ERR_NONFINITE; one that is Inf
- * already may stay so), or an unbiased variance is that of one value (SW_ERR_ARGUMENT). */
+/* Updates the buffers in the vector x (dim elements) with the pending reports, and drops the reports. momentum NaN:
+ * each buffer is updated with the momentum of its reports. Another value, from 0 to 1, replaces this momentum; 1 sets
+ * the buffers to the pooled statistics. x NULL: the vector of the parameters, which are then marked as changed
+ * (sw_params_mark_changed). Two errors leave x and the reports as they are: a buffer would become Inf or NaN
+ * (SW_ERR_NONFINITE; one that is Inf already may stay so), or an unbiased variance is that of one value
+ * (SW_ERR_ARGUMENT). */
 SW_API sw_status sw_gradient_commit_buffers(sw_gradient *gradient, void *x, double momentum);
 /* Adds the reports that are pending in `from`, the block of another part of the batch, to those in `to`. `from` does
  * not change. An error if the blocks belong to different parameters, or if reports disagree as in

@@ -1,6 +1,6 @@
 /* Pooled statistics of the parts of a batch, and their commit to the buffers.
  *
- * With N the weight so far and n that of a report, a mean m and a variance v of the population become
+ * With N the weight so far and n the weight of a report with m' and v', the mean m and the population variance v become
  *     δ = m' - m,    v ← v + (n/(N+n)) ((v' - v) + (N/(N+n)) δ²),    m ← m + (n/(N+n)) δ,    N ← N + n
  * (T. F. Chan, G. H. Golub, R. J. LeVeque, Updating formulae and a pairwise algorithm for computing sample variances,
  * 1979). A single report is kept as it is, bit for bit. */
@@ -16,11 +16,11 @@
 #include <math.h>
 #include <string.h>
 
-/* What is pending for one buffer. */
+/* The pooled reports for one buffer. */
 typedef struct statistic {
     double weight; /* of all reports together; 0: there was none */
     double momentum;
-    sw_param *partner; /* the variance of a mean, the mean of a variance; NULL: reported by itself */
+    sw_param *partner; /* the variance of a mean, the mean of a variance; NULL: reported without one */
     bool is_variance, unbiased;
 } statistic;
 
@@ -43,7 +43,7 @@ void swi_statistics_free(struct swi_statistics *s) {
     }
 }
 
-/* Those of the block, made if need be; NULL and an error. */
+/* The statistics of the block, which are made if there are none; NULL and an error if there is not enough memory. */
 static struct swi_statistics *statistics_of(sw_gradient *g) {
     if (g->statistics)
         return g->statistics;
@@ -104,13 +104,13 @@ static sw_status report_check_buffer(const swi_report *r, const sw_gradient *g, 
 
 static const char *statistic_kind(const statistic *s) {
     if (!s->partner)
-        return "by itself";
+        return "as a single statistic";
     if (s->is_variance)
         return s->unbiased ? "as the unbiased variance to the mean " : "as the variance to the mean ";
     return s->unbiased ? "as the mean to the unbiased variance " : "as the mean to the variance ";
 }
 
-/* Against what is pending for the buffer. */
+/* An error if the report does not agree with the pending ones for this buffer. */
 static sw_status report_check_before(const swi_report *r, const sw_gradient *g, const sw_param *buffer,
                                      const statistic *now) {
     const statistic *s = g->statistics ? &g->statistics->of[buffer->index] : NULL;
@@ -163,15 +163,15 @@ sw_status swi_statistics_put(sw_gradient *g, const swi_report *given) {
     if (!s)
         return SW_ERR_MEMORY;
     const double before = s->of[r.buffer->index].weight, whole = before + r.weight;
-    const double share = r.weight / whole, rest = before / whole;
+    const double fraction = r.weight / whole, rest = before / whole;
     double *mean = statistics_pooled(s, r.buffer), *variance = r.variance ? statistics_pooled(s, r.variance) : NULL;
     for (int64_t i = 0; i < r.buffer->count; i++) {
         const double m = sw_load_element(r.values->type, r.values->data, i);
         const double v = variance ? sw_load_element(r.variances->type, r.variances->data, i) : 0;
         const double delta = m - mean[i]; // NOLINT(clang-analyzer-core.NullDereference): made by statistics_of
         if (variance)
-            variance[i] = before > 0 ? variance[i] + share * ((v - variance[i]) + rest * delta * delta) : v;
-        mean[i] = before > 0 ? mean[i] + share * delta : m;
+            variance[i] = before > 0 ? variance[i] + fraction * ((v - variance[i]) + rest * delta * delta) : v;
+        mean[i] = before > 0 ? mean[i] + fraction * delta : m;
     }
     statistic now = {.weight = whole, .momentum = r.momentum, .partner = r.variance, .unbiased = r.unbiased};
     s->of[r.buffer->index] = now;
@@ -253,7 +253,7 @@ static double statistic_moved(const statistic *s, double momentum, double before
     return (1 - momentum) * before + momentum * pooled;
 }
 
-/* The buffer's elements in x after the commit; checked, or written. *largest: of their absolute values, if finite. */
+/* Checks the elements of the buffer after the commit. *largest receives the largest finite absolute value of them. */
 static sw_status buffer_check(const sw_gradient *g, const sw_param *p, const void *x, double momentum,
                               double *largest) {
     const statistic *s = &g->statistics->of[p->index];
@@ -278,7 +278,7 @@ static sw_status buffer_check(const sw_gradient *g, const sw_param *p, const voi
     return SW_OK;
 }
 
-/* Of all of them in the vector x; *norm, unless NULL: a bound of their 2-norm after the commit. */
+/* Checks all buffers in the vector x. *norm (unless norm is NULL) receives a bound of their 2-norm after the commit. */
 static sw_status buffers_check(const sw_gradient *g, const void *x, double momentum, double *norm) {
     double sum = 0;
     for (int i = 0; i < g->params->count && g->params->buffer_dim > 0; i++) {
@@ -298,7 +298,7 @@ static sw_status buffers_check(const sw_gradient *g, const void *x, double momen
         sum = hypot(sum, largest * sqrt((double)p->count));
     }
     if (norm)
-        *norm = sum * (1 + 0x1p-20); /* of the roundings */
+        *norm = sum * (1 + 0x1p-20); /* more than the rounding errors of `sum` */
     return SW_OK;
 }
 

@@ -28,8 +28,8 @@ sw_params *swi_params_new(const sw_params_options *options) {
         return NULL;
     }
     if (!sw_dtype_is_float(storage) || sw_dtype_compute(storage) != type) {
-        sw_fail(SW_ERR_TYPE, "parameters: storage %s of parameters in %s; their own type%s is possible",
-                sw_dtype_name(storage), sw_dtype_name(type), type == SW_F32 ? ", f16 or bf16" : "");
+        sw_fail(SW_ERR_TYPE, "parameters: storage %s for parameters in %s; %s%s is needed", sw_dtype_name(storage),
+                sw_dtype_name(type), sw_dtype_name(type), type == SW_F32 ? ", f16 or bf16" : "");
         return NULL;
     }
     sw_params *p = swi_check_environment() == SW_OK ? sw_alloc(sizeof *p) : NULL;
@@ -48,7 +48,7 @@ sw_params *sw_params_new_with_options(const sw_params_options *options) {
                                    offsetof(sw_params_options, type)) != SW_OK)
         return NULL;
     if (o.storage && o.storage != o.type && sw_dtype_is_computed(o.type)) {
-        sw_fail(SW_ERR_TYPE, "parameters: storage %s is not supported yet; 0 or their own type, %s, is needed",
+        sw_fail(SW_ERR_TYPE, "parameters: storage %s is not supported yet; the type of the parameters, %s, is needed",
                 sw_dtype_name(o.storage), sw_dtype_name(o.type));
         return NULL;
     }
@@ -167,7 +167,7 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
     return param;
 }
 
-/* Offsets from *dim on for all buffers, or for all other parameters. */
+/* Assigns the offsets, from *dim on, of all buffers or of all other parameters. */
 static sw_status params_lay_out(sw_params *p, bool buffers, int64_t *dim) {
     for (int i = 0; i < p->count; i++) {
         sw_param *param = p->list[i];

@@ -18,7 +18,7 @@ struct sw_params {
     struct swi_initializer *initializer; /* [capacity] */
 };
 
-/* sw_params_new_with_options without the question whether operations take the storage type. */
+/* As sw_params_new_with_options, without the check that operations support the storage type. */
 sw_params *swi_params_new(const sw_params_options *options);
 
 #endif

@@ -16,9 +16,9 @@ static void apply_name_layer(const sw_tape *tape) {
     }
 }
 
-/* The forward of an operation with reads_params, which may be a segment. Notes which parameters it uses, those of nested
- * operations included, and that the output needs a gradient. All of it is here, apart from other operations, which need
- * not pay for it. */
+/* Runs forward of an operation with reads_params, which may be a segment. Records which parameters it uses, including
+ * those of nested operations, and whether the output needs a gradient. It is a separate function, so that other
+ * operations do not pay for this. */
 static sw_status apply_forward_with_params(swi_node *node, sw_call *call) {
     sw_tape *tape = call->tape;
     const swi_params_used outer = tape->used;

@@ -117,7 +117,7 @@ static sw_tensor binding_use_leaf(sw_tape *tape, const swi_binding *b, const swi
 }
 
 /* The vector that leaves read: x, or its copy in the storage type, which is made when a pass begins and when x has
- * changed. NULL and an error. */
+ * changed. NULL and an error if there is not enough memory. */
 static const void *binding_leaves(const sw_tape *tape, swi_binding *b) {
     const sw_params *p = b->params;
     if (p->storage == p->type)
@@ -155,7 +155,7 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     swi_node *node = leaves ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
-    const sw_dtype type = param->buffer ? params->type : params->storage; /* statistics lose no digits */
+    const sw_dtype type = param->buffer ? params->type : params->storage; /* a buffer is not rounded */
     const void *vector = param->buffer ? b->x : leaves;
     node->view = (sw_view){.data = (char *)(uintptr_t)vector + (size_t)param->offset * swi_size(type),
                            .shape = param->shape,

@@ -27,8 +27,8 @@ SW_API sw_status sw_tape_dot(const sw_tape *tape, FILE *to);
 /* ---- Memory ---- */
 
 /* Prints the memory report (sw_memory_report): a line for each account and name with its bytes now and at most, such as
- * "memory.optimizer.adam.m 318144 318144", the total, and a line about memory that is not counted because it belongs to other
- * libraries. */
+ * "memory.optimizer.adam.m 318144 318144", the total, and a line about memory that is not counted because it belongs to
+ * other libraries. */
 SW_API void sw_memory_print(FILE *to);
 /* Prints the memory of a tape in bytes: the capacity, the high-water mark and the live set of its arena; if SW_MEASURE
  * was on, the activations of each layer ("activations.linear1 25600") and their sum. */

@@ -22,18 +22,18 @@ extern "C" {
  *
  * The contract of a custom loss with weights (class weights, ignored rows, padding). It computes
  *     loss = Σ_i w_i l_i / W,    W = Σ_i w_i,
- * over the rows of the part that it was given, and states W:
+ * over the rows of its part, and declares W:
  *   - an operation that is a loss calls sw_call_set_weight(call, W) in `forward` (op.h);
  *   - a loss that is composed of operations is the result of sw_loss_with_weight(loss, W) (ops.h);
  *   - an objective that is evaluated by `gradient` has the member `weight`, which returns W (objective.h).
- * A loss that is the sum Σ_i w_i l_i states SW_SUMMED. W is finite and not negative. If it is 0, no row counts: the value
- * of the part (which may be NaN) and its gradient are ignored as soon as another part has a weight. In a step in which no
- * part has one, the value is NaN, and the gradient is what the loss gives: the NaN of 0/0 skips the step, and a loss that
- * divides by 1 instead gives the gradient 0. If W depends on
- * random numbers (masked tokens), it must depend on those of the samples' ids and the draw.
- * Then sw_backward over several passes, sw_loss_mean, the functions of objective.h with any chunks and shards,
- * sw_model_evaluate and the estimators compute the same mean, up to rounding, however the samples are divided. A loss that
- * states no weight while it divides by another number than that of the samples gives a mean that depends on the division.
+ * A loss that is the sum Σ_i w_i l_i declares SW_SUMMED. W is finite and not negative. If it is 0, no row counts: the
+ * value of the part (which may be NaN) and its gradient are ignored as soon as another part has a weight. If no part of
+ * a step has a weight, the value is NaN, and the gradient is that of the loss: NaN of 0/0 skips the step, and a loss
+ * that divides by 1 instead has the gradient 0. If W depends on random numbers (masked tokens), these must be a
+ * function of the samples' ids and the draw. Under these conditions sw_backward over several passes, sw_loss_mean, the
+ * functions of objective.h with any chunks and shards, sw_model_evaluate and the estimators compute the same mean, up
+ * to rounding, however the samples are divided. If a loss declares no weight, but divides by another number than the
+ * number of rows, its mean depends on how the samples are divided.
  */
 #define SW_SUMMED (-1.0)
 /* The weight of a loss; NaN and an error for a null or stale tensor. */

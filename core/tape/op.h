@@ -52,21 +52,21 @@ struct sw_op {
     unsigned vjp_reads; /* what the vjp reads: SW_READS(i) for the values of input i, SW_READS_OUT for out */
     bool broadcasts;    /* inputs are broadcast to the shape of the output */
     bool is_view;       /* out shares the elements of input 0; forward is NULL */
-    /* The operation uses parameters that are not among its inputs: forward and vjp call sw_param_use, as a segment does
-     * that is computed again in the vjp. While SW_RECORD is on, out then needs a gradient although no input may need
-     * one, unless every parameter that forward used is frozen (on this tape, by sw_tape_freeze, or everywhere). A
-     * forward that used none leaves that open: out needs a gradient. The vjp runs backward into the parameters itself
-     * (sw_backward_from); sw_backward refuses it, as it refuses other operations, if these have changed since forward.
-     * Without this flag such parameters do not train if no input needs a gradient. Needs a vjp.
+    /* The operation uses parameters that are not among its inputs: forward and vjp call sw_param_use. An example is a
+     * segment that the vjp computes again. While SW_RECORD is on, out then needs a gradient even if no input needs one,
+     * unless every parameter that forward used is frozen (on this tape, by sw_tape_freeze, or everywhere). If forward
+     * used no parameter, out needs a gradient too. The vjp itself runs backward into the parameters (sw_backward_from).
+     * sw_backward refuses the operation if its parameters have changed since forward. Without this flag, such
+     * parameters are not trained if no input needs a gradient. A vjp is required.
      *
-     * A segment: forward allocates a sw_mark by sw_call_save, sets it by sw_tape_mark, runs the layers with SW_RECORD off
-     * on sw_input of its input, copies their value to out, and rewinds. So that later layers do not draw the segment's
-     * random numbers again, it takes random_calls of a second mark before the rewind, and restores them afterwards by
-     * sw_tape_rewind_random. The vjp calls sw_call_grad, marks, calls sw_tape_rewind_random with the mark of forward,
-     * runs the layers again on a sw_variable, calls sw_backward_from, copies sw_grad, and rewinds. */
+     * A segment: forward allocates a sw_mark by sw_call_save, sets it by sw_tape_mark, runs the layers with SW_RECORD
+     * off on sw_input of its input, copies their value to out, and rewinds. So that later layers do not draw the random
+     * numbers of the segment again, forward reads random_calls of a second mark before the rewind, and restores them
+     * afterwards by sw_tape_rewind_random. The vjp calls sw_call_grad, marks, calls sw_tape_rewind_random with the mark
+     * of forward, runs the layers again on a sw_variable, calls sw_backward_from, copies sw_grad, and rewinds. */
     SW_ADDED bool reads_params;
-    /* Inputs may be f16 and bf16, for which the operation's kernels were compiled (SW_KERNEL_16_BIT in kernel.h).
-     * Otherwise such an input is an error, and `shape` and `forward` are not called. Views always take them. */
+    /* Inputs may be f16 and bf16: the operation's kernels are compiled for them (SW_KERNEL_16_BIT in kernel.h). If
+     * false, such an input is an error, and `shape` and `forward` are not called. Views always accept them. */
     SW_ADDED bool takes_16_bit;
 };
 #define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for input 30 and all later ones */
@@ -120,11 +120,11 @@ SW_API const sw_view *sw_tensor_view(sw_tensor x, const char *who, int input);
  * The numbers that an element of a tensor draws must depend on the key, on the id of its sample and on its position
  * within the sample, and on nothing else: not on the batch, the shard or the chunk in which the sample is. A reshape
  * may have merged other axes into axis 0, [batch, time, features] into [batch·time, features]. sw_tape_row_samples
- * says how to find the sample: with k = *rows_per_sample, row r (0 to rows-1) is row r % k of sample ids[r / k], or of
- * sample number r / k if the function returns NULL. k is rows over the number of ids of the tape, if that is a whole
- * number (the k rows of a sample follow one another, as after a reshape; after an operation that puts another axis
- * first, the rows are not those of one sample, and the program should transpose back before it draws). Otherwise the
- * rows do not belong to the samples: NULL, and k = 1. The ids are valid until the reset. */
+ * tells how to find the sample: with k = *rows_per_sample, row r (0 to rows-1) is row r % k of sample ids[r / k], or of
+ * sample number r / k if the function returns NULL. k is the number of rows divided by the number of ids of the tape,
+ * if this is an integer. The function assumes that the k rows of a sample follow one another, as after a reshape. This
+ * is wrong after an operation that moves another axis to the front; transpose back before you draw. If the quotient is
+ * not an integer, or if there are no ids, the function returns NULL, and k is 1. The ids are valid until the reset. */
 SW_API uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site);
 SW_API const int64_t *sw_tape_row_samples(const sw_tape *tape, int64_t rows, int64_t *rows_per_sample);
 /* The ids given to sw_tape_set_sample_ids if there are `rows` of them, otherwise NULL. */
@@ -132,9 +132,9 @@ SW_API const int64_t *sw_tape_sample_ids(const sw_tape *tape, int64_t rows);
 
 /* For layers with running statistics, and the `forward` of their operations: reports a statistic of this batch for a
  * buffer. See "Buffers" in params.h. values: of the buffer's shape, f32 or f64, whatever the type of the parameters.
- * weight: the number of values behind each element, for example samples times pixels; finite, ≥ 0; 0 is no report.
- * momentum: from 0 to 1, equal in all reports of a step for this buffer. Does nothing, and is no error, where
- * sw_tape_wants_statistics is false. */
+ * weight: the number of values from which each element was computed, for example samples times pixels; finite, ≥ 0; a
+ * report with weight 0 is ignored. momentum: from 0 to 1, equal in all reports of a step for this buffer. If
+ * sw_tape_wants_statistics is false, the function does nothing, which is not an error. */
 SW_API sw_status sw_tape_put_statistic(sw_tape *tape, sw_param *buffer, sw_array values, double weight,
                                        double momentum);
 /* A mean and a variance of `weight` values for each element. The variance is that of the population:
@@ -147,11 +147,12 @@ typedef struct sw_batch_moments {
      * false: the pooled variance itself (as in JAX). */
     bool unbiased;
 } sw_batch_moments;
-/* As sw_tape_put_statistic, for a mean and its variance, two buffers of equal shape. Several reports of a step give
- * the mean and the variance of all values together: the variance within the parts and that of their means. */
+/* As sw_tape_put_statistic, for a mean and its variance, two buffers of equal shape. Several reports of a step are
+ * combined to the mean and the variance of all values together, so that the variance includes the differences between
+ * the means of the parts. */
 SW_API sw_status sw_tape_put_moments(sw_tape *tape, sw_param *mean, sw_param *variance, const sw_batch_moments *moments,
                                      double momentum);
-/* Whether a report for this buffer has an effect now. If not, a layer need not compute statistics that it does not use
+/* Whether a report for this buffer has an effect. If not, a layer need not compute statistics that it does not use
  * itself. True while SW_TRAIN and SW_UPDATE_BUFFERS are on, the parameters are built and not frozen on the tape
  * (sw_tape_freeze), and no backward pass is under way, which may recompute a segment. */
 SW_API bool sw_tape_wants_statistics(const sw_tape *tape, const sw_param *buffer);

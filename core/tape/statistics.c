@@ -1,4 +1,4 @@
-/* Statistics of a batch, on their way from a layer to the gradient block that is bound to its tape. */
+/* Reports of the statistics of a batch, from a layer to the gradient block that is bound to its tape. */
 #include "core/params/gradient.h"
 #include "core/params/statistics.h"
 #include "core/params/vector.h"
@@ -8,7 +8,7 @@ static const swi_binding *buffers_binding(const sw_tape *tape, const sw_params *
     for (int i = 0; i < tape->bindings; i++)
         if (tape->binding[i].params == params && tape->binding[i].id == params->id)
             return &tape->binding[i];
-    return NULL; /* of the parameters themselves */
+    return NULL; /* leaves read the vector of the parameters, and reports go to their gradient block */
 }
 
 bool sw_tape_wants_statistics(const sw_tape *tape, const sw_param *buffer) {

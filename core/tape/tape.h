@@ -38,7 +38,7 @@ typedef enum sw_switch {
     SW_RECORD = 1, /* operations keep what backward needs */
     SW_TRAIN = 2,  /* dropout is active, and layers with running statistics use those of the batch */
     /* While SW_TRAIN is on too, layers report the statistics of their batch for running statistics ("Buffers" in
-     * params.h). Turn the switch off for a forward pass of the training that must not move them, for example at
+     * params.h). Turn the switch off for a forward pass of the training that must not change them, for example at
      * another point. Inside a vjp, which may recompute a segment, reports never have an effect. */
     SW_UPDATE_BUFFERS = 4,
     /* Every result and every gradient is checked. The first NaN, or the first Inf that no input contained, is an error

@@ -187,7 +187,7 @@ static sw_status folder_allocate(folder *f, swd_memory_source *s, const char *pa
     return s->x.data ? SW_OK : folder_fail_memory(f);
 }
 
-/* Copies picture i to its place in x, or resizes it into this place. */
+/* Copies picture i to its place in x, resized if the options give a size. */
 static sw_status folder_put_picture(folder *f, swd_memory_source *s, int64_t i, const sw_array *picture) {
     const char *path = f->files.name[i];
     const int64_t height = f->o.height, width = f->o.width, bytes = height * width * f->o.channels;

@@ -28,7 +28,7 @@ static sw_status activation_build_axis(sw_module *m, sw_sample_shape *shape) {
     return SW_OK;
 }
 
-/* The table: name, call, its setting ("axis" or a number; NULL: none), build, describe. */
+/* The table: name, call, the name of its setting ("axis", or that of a number; NULL: no setting), build, describe. */
 #define ACTIVATIONS(X)                                                                          \
     X(relu, sw_relu(x), NULL, NULL, NULL)                                                       \
     X(tanh, sw_tanh(x), NULL, NULL, NULL)                                                       \

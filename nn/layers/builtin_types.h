@@ -1,4 +1,4 @@
-/* The types of the layers of this folder. */
+/* The types of the layers in this folder. */
 #ifndef SWALE_NN_BUILTIN_TYPES_H
 #define SWALE_NN_BUILTIN_TYPES_H
 

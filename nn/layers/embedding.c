@@ -44,7 +44,7 @@ static sw_status embedding_fail_id(const sw_module *m, const sw_array *a, int64_
                    a->type == SW_F32 && e->rows > F32_LIMIT ? ", as i32 above 2^24," : "");
 }
 
-/* f16 and bf16 hold no whole numbers above 2048 and 256: an id would have been rounded unnoticed. */
+/* f16 and bf16 cannot represent all integers above 2048 and 256, so that an id could have been rounded. */
 static sw_status embedding_check_type(const sw_module *m, sw_dtype type) {
     return sw_dtype_is_float(type) && !sw_dtype_is_computed(type)
                ? sw_fail(SW_ERR_TYPE, "layer %s: the ids are %s; i32, u8, f32 or f64 is needed", m->name,

@@ -43,7 +43,7 @@ static sw_module *residual_restore(sw_model *model, const sw_description *from) 
     sw_module *const *layers = sw_description_layers(from, &count);
     if (count == 1)
         return sw_nn_residual(model, layers[0]);
-    sw_fail(SW_ERR_FORMAT, "%d layers inside; 1 is needed", count);
+    sw_fail(SW_ERR_FORMAT, "%d inner layers; 1 is needed", count);
     return sw_module_fail(model);
 }
 

@@ -1,8 +1,8 @@
 /* Strong Wolfe conditions (J. Nocedal, S. Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6):
  *     f(x + α d) ≤ f(x) + c1 α ⟨g, d⟩   and   |⟨∇f(x + α d), d⟩| ≤ c2 |⟨g, d⟩|
- * Where the rounding of f hides the descent, near a minimum, the option noise lets slopes decide: the approximate Wolfe
- * conditions of W. Hager, H. Zhang, A new conjugate gradient method with guaranteed descent and an efficient line
- * search, SIAM Journal on Optimization 16, 2005.
+ * Near a minimum, changes of f are smaller than its rounding errors. With the option noise, the slopes decide there:
+ * the approximate Wolfe conditions of W. Hager, H. Zhang, A new conjugate gradient method with guaranteed descent and
+ * an efficient line search, SIAM Journal on Optimization 16, 2005.
  *
  * Trials grow until an interval between two of them contains an acceptable step. Then the interval shrinks: the next
  * trial is the minimizer of the cubic through the values and slopes at its ends. */
@@ -29,7 +29,7 @@ static const sw_option wolfe_option_table[] = {
     {.name = "trials", .kind = SW_OPTION_INTEGER, .value = 50, .low = 1, .high = 1e6,
      .help = "largest number of trials; after that the step is skipped"},
     {.name = "noise", .value = 0, .low = 0, .high = 1e-2,
-     .help = "rounding error of f relative to |f|, for example 1e-15: where it hides the descent, slopes alone decide"},
+     .help = "relative rounding error of f, for example 1e-15; if values differ by less, slopes alone decide"},
     {0}};
 /* clang-format on */
 static const char *const wolfe_scalar_names[] = {"last", "slope", NULL};
@@ -58,13 +58,13 @@ static bool wolfe_finite(const wolfe_trial *t) {
     return isfinite(t->value) && isfinite(t->slope);
 }
 
-/* Whether the rounding of f hides which of the values is lower. */
+/* Whether the two values differ by no more than the rounding error of f. */
 static bool wolfe_within_noise(const wolfe_work *w, double a, double b) {
     return w->o->noise > 0 && fabs(a - b) <= w->o->noise * fabs(w->s->value);
 }
 
-/* Whether the first condition is violated. For a quadratic it is equivalent to f'(α) ≤ (2 c1 - 1) f'(0), which needs no
- * value. */
+/* Whether the first condition is violated. If the values differ only by noise, it is checked as f'(α) ≤ (2 c1 - 1)
+ * f'(0), which is equivalent for a quadratic and needs no values. */
 static bool wolfe_too_long(const wolfe_work *w, const wolfe_trial *t) {
     const sw_search *s = w->s;
     if (!wolfe_finite(t))
@@ -95,9 +95,9 @@ static double wolfe_between(const wolfe_trial *a, const wolfe_trial *b, double p
     return a->alpha + part * (b->alpha - a->alpha);
 }
 
-/* The next trial inside an interval: the minimizer of the cubic, at some distance from the ends; where its values are
- * noise, the zero of the slopes; the middle, if the previous trial has not halved the interval; close to `low`, if the
- * values at `high` are not finite. */
+/* The next trial inside an interval: usually the minimizer of the cubic, at some distance from the ends. If the values
+ * differ only by noise, it is the zero of the slopes; if the previous trial has not halved the interval, the middle; if
+ * the values at `high` are not finite, a point close to `low`. */
 static double wolfe_inside(const wolfe_work *w, const wolfe_trial *low, const wolfe_trial *high, double before) {
     if (!wolfe_finite(high))
         return wolfe_between(low, high, 0.1);
@@ -123,7 +123,8 @@ static sw_status wolfe_zoom(wolfe_work *w, wolfe_trial low, wolfe_trial high, do
             *alpha = t.alpha;
             return SW_OK;
         }
-        if (wolfe_finite(&t) && wolfe_within_noise(w, t.value, w->s->value)) { /* slopes say which end it replaces */
+        if (wolfe_finite(&t) && wolfe_within_noise(w, t.value, w->s->value)) { /* the slope decides which end it
+                                                                                * replaces */
             *((t.slope < 0) == (low.alpha < high.alpha) ? &low : &high) = t;
         } else if (wolfe_too_long(w, &t) || wolfe_higher(w, &t, &low)) {
             high = t;

@@ -1,7 +1,6 @@
-/* Conversions between f32 and 16-bit types beside memcpy, in bytes read and written a second; and products of f16 and
- * bf16 beside sw_gemm in f32 of the same shape. Both sides alternate in one run, on one thread; figures are medians of
- * ratios. Products are held to a target only where the kernels are those with the instructions for bf16 (avx512bf16).
- * */
+/* Compares conversions between f32 and 16-bit types with memcpy, in bytes read and written per second, and products of
+ * f16 and bf16 with sw_gemm in f32 of the same shape. Both sides alternate in one run, on one thread; figures are
+ * medians of ratios. Products have a target only if the kernels use the instructions for bf16 (avx512bf16). */
 #include "bench.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
 
 enum { N = 9, MOST_CHANNELS = 5, MOST = 400 /* elements in a sample */ };
 
-/* ---- Color pictures, and each of their channels as gray pictures ---- */
+/* ---- Color pictures, and each channel of them as gray pictures ---- */
 
 typedef struct pictures {
     int64_t height, width, channels;
@@ -232,7 +232,7 @@ static void test_an_array_with_channels_first_is_converted(void **state) {
 
 /* ---- What is refused ---- */
 
-/* The functions below must not read or write beyond three means and deviations: they refuse before. */
+/* The functions below must not read or write beyond three means and deviations: they must refuse first. */
 static void test_channels_first_is_refused_with_a_hint(void **state) {
     static const char hint[] =
         "a sample [3,32,32] is not [height, width, channels]; channels are the last axis (reorder the axes with "
@@ -251,7 +251,7 @@ static void test_channels_first_is_refused_with_a_hint(void **state) {
     assert_null(
         sw_normalize(source, &SW_OPTIONS(sw_normalize_options, .which = SW_PER_CHANNEL, .mean = mean, .std = std)));
     check_error(SW_ERR_SHAPE, "normalize: ", hint);
-    /* With its own moment for each number, the axes have no meaning. */
+    /* If each number has its own mean and deviation, the axes do not matter. */
     assert_int_equal(sw_moments_count(source, SW_PER_FEATURE), 3 * 32 * 32);
     sw_source_free(source);
     test_array_free(&x);

@@ -1,5 +1,5 @@
-/* Objects freed twice, sources freed before their readers, tapes that are never reset, a model that two threads evaluate:
- * each is harmless or an error that says what to do, and freed memory is never used. */
+/* Objects freed twice, sources freed before their readers, tapes that are never reset, a model that two threads
+ * evaluate: each is harmless or an error that says what to do, and freed memory is never used. */
 #define _GNU_SOURCE
 #include "helpers.h"
 

@@ -1,10 +1,10 @@
-/* A description that makes a network is written again, and makes an equal one. */
+/* If a description makes a network, the description of that network makes an equal one. */
 #include "fuzz.h"
 
 #include <swale/memory.h>
 #include <swale/nn.h>
 
-enum { MOST_AT_ONCE = 1 << 24 }; /* a text may ask for more memory than there is */
+enum { MOST_AT_ONCE = 1 << 24 }; /* a text may demand more memory than there is */
 
 static void *bounded_take(void *user, size_t size, size_t alignment) {
     (void)user;

@@ -1,5 +1,5 @@
-/* Descriptions of networks: the text, every built-in layer, what cannot be described, registration, settings that a layer
- * type writes or reads in a wrong way, and memory that runs out. */
+/* Descriptions of networks: the text, every built-in layer, what cannot be described, registration, settings that a
+ * layer type writes or reads in a wrong way, and memory that runs out. */
 #define _GNU_SOURCE
 #include "helpers.h"
 #include "json_memory.h"
@@ -225,7 +225,7 @@ static sw_status scaled_save(const sw_module *m, sw_description *to) {
     return sw_description_set_integers(to, "list", 3, list);
 }
 static sw_module *scaled_new(sw_model *model, double factor);
-/* Reads everything, and one thing wrongly. */
+/* Reads all settings, one of them in a wrong way. */
 static sw_status scaled_read(const sw_description *from, double *factor) {
     int64_t whole, values[3];
     int count;
@@ -408,11 +408,11 @@ static void test_network_that_cannot_be_described_is_named(void **state) {
         assert_null(sw_model_description(model));
         snprintf(text, sizeof text, "model_description: %s", cases[i].reason);
         expect_error(SW_ERR_STATE, text);
-        /* The parameters are saved all the same, and a model of the program's own loads them. */
+        /* The parameters are saved nevertheless, and a model that the program makes loads them. */
         assert_ok(sw_model_save(model, path));
         assert_ok(sw_model_load(model, path));
         assert_null(sw_model_new_from_file(path));
-        snprintf(text, sizeof text, "%s: holds no network, only parameters: %s", path, cases[i].reason);
+        snprintf(text, sizeof text, "%s: contains no network, only parameters: %s", path, cases[i].reason);
         expect_error(SW_ERR_FORMAT, text);
         sw_model_free(model);
     }
@@ -438,13 +438,13 @@ static void test_wrong_calls_are_refused(void **state) {
     sw_params *p = built(model, sw_nn_linear(model, 2, 2));
     assert_ok(sw_params_save(p, path)); /* without a description */
     assert_null(sw_model_new_from_file(path));
-    snprintf(text, sizeof text, "%s: holds no network, only parameters", path);
+    snprintf(text, sizeof text, "%s: contains no network, only parameters", path);
     expect_error(SW_ERR_FORMAT, text);
     sw_model_free(model);
     remove_file(path);
 }
 
-/* A name that no file can have: not for lack of memory. */
+/* A name that no file can contain is reported as such, and not as missing memory. */
 static void test_names_that_are_not_text_are_refused(void **state) {
     (void)state;
     for (int inside = 0; inside < 2; inside++) {

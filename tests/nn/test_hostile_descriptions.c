@@ -1,13 +1,13 @@
-/* Descriptions that are damaged, or made to do harm: each ends in a message. Deep nesting, many layers, huge sizes; every
- * truncation, damage at every byte, and random cuts. */
+/* Descriptions that are damaged or hostile: each is refused with a message. Deep nesting, many layers, huge sizes;
+ * every truncation, damage at every byte, and random cuts. */
 #define _GNU_SOURCE
 #include "helpers.h"
 
 #include "files.h"
 
-/* ---- An allocator that gives at most so many bytes at once ---- */
+/* ---- An allocator with a limit for each request ---- */
 
-static size_t largest; /* request since it was set to 0 */
+static size_t largest; /* the largest request since it was set to 0 */
 enum { MOST_AT_ONCE = 1 << 24 };
 static void *bounded_take(void *user, size_t size, size_t alignment) {
     (void)user;
@@ -43,16 +43,16 @@ static int free_memory(void **state) {
     "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":2},\"tied\":{" tie "},\"type\":\"linear\"}"
 #define PARAMETER(text) NETWORK("[[3]]", text, GOOD)
 
-/* The message, or its beginning if it ends with …, where other functions than those of descriptions write it. */
+/* The message. If it ends with …, only its beginning, because the rest is from functions that are not tested here. */
 static const struct {
     const char *text, *message;
 } bad[] = {
-    {"", "the description is not JSON as it should be: '[' or '{' expected near end of file, at byte 0"},
-    {"{\"a\":1,\"a\":2}", "the description is not JSON as it should be: duplicate object key near '\"a\"', at byte 10"},
+    {"", "the description is not valid JSON: '[' or '{' expected near end of file, at byte 0"},
+    {"{\"a\":1,\"a\":2}", "the description is not valid JSON: duplicate object key near '\"a\"', at byte 10"},
     {"[]", "the network is not an object"},
     {"{}", "the description has the format 0; this library reads format 1"},
     {"{\"format\":2}", "the description has the format 2; this library reads format 1"},
-    {"{\"format\":1,\"color\":2}", "the network has the member color, which is not known here"},
+    {"{\"format\":1,\"color\":2}", "the network has an unknown member color"},
     {"{\"format\":1}", "the network: its type is missing, or not a text"},
     {"{\"format\":1,\"type\":7}", "the network: its type is missing, or not a text"},
     {"{\"format\":1,\"type\":\"i32\"}", "the network is of type i32; f32 or f64 is needed"},
@@ -68,8 +68,8 @@ static const struct {
     {NETWORK("[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]", "", GOOD), "the inputs are not a list of 1 to 16 shapes"},
     {NETWORK("[3]", "", GOOD), "input 0: its shape is not a list of at most 8 lengths"},
     {NETWORK("[[1,1,1,1,1,1,1,1,1]]", "", GOOD), "input 0: its shape is not a list of at most 8 lengths"},
-    {NETWORK("[[3.5]]", "", GOOD), "input 0: axis 0 of its shape is no length"},
-    {NETWORK("[[3,-1]]", "", GOOD), "input 0: axis 1 of its shape is no length"},
+    {NETWORK("[[3.5]]", "", GOOD), "input 0: axis 0 of its shape is not a length"},
+    {NETWORK("[[3,-1]]", "", GOOD), "input 0: axis 1 of its shape is not a length"},
     {NETWORK("[[268435457]]", "", GOOD), "input 0: a sample has more than 268435456 elements"},
     {NETWORK("[[0,65536,65536]]", "", GOOD), "input 0: a sample has more than 268435456 elements"},
     {NETWORK("[[3],[3]]", "", GOOD), "layer a: takes 1 input, not 2"},
@@ -79,7 +79,7 @@ static const struct {
     {ROOT("{\"type\":\"relu\"}"), "layer 0: its name is missing, or not a text"},
     {ROOT("{\"name\":\"a\"}"), "layer 0: its type is missing, or not a text"},
     {ROOT("{\"name\":\"\",\"type\":\"relu\"}"), "layer : layer relu: …"},
-    {ROOT(RELU("a", "\"weights\":[],")), "layer 0 has the member weights, which is not known here"},
+    {ROOT(RELU("a", "\"weights\":[],")), "layer 0 has an unknown member weights"},
     {ROOT("{\"name\":\"a\",\"type\":\"system\"}"),
      "layer 0: there is no layer type system; a custom one must be registered (sw_module_type_register)"},
     {ROOT(RELU("a", "\"frozen\":1,")), "layer 0: frozen is not true or false"},
@@ -87,10 +87,10 @@ static const struct {
     {ROOT(RELU("a", "\"settings\":{\"slope\":1},")), "layer a: layers of type relu have no setting slope"},
     {ROOT(RELU("a", "\"layers\":{},")), "layer 0: its layers are not a list of at most 10000"},
     {ROOT(RELU("a", "\"layers\":[" RELU("b", "") "],")),
-     "layer a: layers of type relu cannot have these 1 layers inside"},
+     "layer a: layers of type relu cannot contain these inner layers (1)"},
     {ROOT(CHAIN(RELU("a", "") ",null")), "layer 2 is not an object"},
     {ROOT(CHAIN(RELU("a", "") "," RELU("a", ""))), "layer a: …"},
-    {ROOT("{\"layers\":[],\"name\":\"r\",\"type\":\"residual\"}"), "layer r: 0 layers inside; 1 is needed"},
+    {ROOT("{\"layers\":[],\"name\":\"r\",\"type\":\"residual\"}"), "layer r: 0 inner layers; 1 is needed"},
     {ROOT("{\"layers\":[" GOOD "],\"name\":\"r\",\"type\":\"residual\"}"), "layer r: …"},
     /* Settings. */
     {ROOT(LINEAR("\"bias\":1,\"inputs\":3")), "layer a: setting outputs is missing"},
@@ -104,10 +104,10 @@ static const struct {
     {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":2,\"x\":[]")),
      "layer a: layers of type linear have no setting x"},
     {ROOT(LINEAR("\"bias\":1,\"inputs\":3,\"outputs\":99999999999999999999")),
-     "the description is not JSON as it should be: too big integer…"},
+     "the description is not valid JSON: too big integer…"},
     {ROOT("{\"name\":\"d\",\"settings\":{\"p\":1},\"type\":\"dropout\"}"), "layer d: dropout: p = 1…"},
     {ROOT("{\"name\":\"d\",\"settings\":{\"p\":1e999},\"type\":\"dropout\"}"),
-     "the description is not JSON as it should be: real number overflow…"},
+     "the description is not valid JSON: real number overflow…"},
     {ROOT("{\"name\":\"e\",\"settings\":{\"alpha\":\"1\"},\"type\":\"elu\"}"),
      "layer e: setting alpha is not a number"},
     {ROOT("{\"name\":\"x\",\"settings\":{\"axis\":9},\"type\":\"softmax\"}"),
@@ -129,9 +129,9 @@ static const struct {
     {ROOT(TIED("\"weight\":3")), "a tie is not an object"},
     {ROOT(TIED("\"weight\":{\"layer\":0}")), "a tie: its parameter is missing, or not a text"},
     {ROOT(TIED("\"weight\":{\"layer\":1,\"parameter\":\"weight\"}")),
-     "layer b: its weight is tied to a layer that is not there"},
+     "layer b: its weight is tied to a layer that does not exist"},
     {ROOT(TIED("\"weight\":{\"layer\":-1,\"parameter\":\"weight\"}")),
-     "layer b: its weight is tied to a layer that is not there"},
+     "layer b: its weight is tied to a layer that does not exist"},
     {ROOT(TIED("\"weight\":{\"layer\":0,\"parameter\":\"weight\"}")), "layer b: …"},
     {ROOT(TIED("\"\":{\"layer\":0,\"parameter\":\"weight\"}")), "layer b: …"},
     {ROOT(CHAIN(TIED("\"weight\":{\"layer\":2,\"parameter\":\"weight\"}") "," GOOD)),
@@ -145,13 +145,12 @@ static const struct {
     /* Parameters. */
     {"{\"format\":1,\"inputs\":[[3]],\"root\":" GOOD ",\"seed\":\"1\",\"type\":\"f32\"}",
      "the parameters are not an object"},
-    {PARAMETER("\"c.weight\":{\"role\":\"bias\"}"), "parameter c.weight: the network has none of this name"},
+    {PARAMETER("\"c.weight\":{\"role\":\"bias\"}"), "parameter c.weight: the network has no parameter of this name"},
     {PARAMETER("\"a.weight\":[]"), "parameter a.weight is not an object"},
     {PARAMETER("\"a.weight\":{}"), "parameter a.weight: its role is missing, or not a text"},
     {PARAMETER("\"a.weight\":{\"role\":\"king\"}"), "parameter a.weight: there is no role king"},
     {PARAMETER("\"a.weight\":{\"frozen\":1,\"role\":\"bias\"}"), "parameter a.weight: frozen is not true or false"},
-    {PARAMETER("\"a.weight\":{\"decay\":1,\"role\":\"bias\"}"),
-     "parameter a.weight has the member decay, which is not known here"},
+    {PARAMETER("\"a.weight\":{\"decay\":1,\"role\":\"bias\"}"), "parameter a.weight has an unknown member decay"},
 };
 
 static void test_every_mistake_has_a_message(void **state) {
@@ -390,7 +389,7 @@ static void test_damage_at_every_byte_is_survived(void **state) {
                 refused_count++;
         }
     }
-    /* Names, the seed and numbers may change and leave a network; most else may not. */
+    /* If names, the seed or numbers change, the text may still describe a network; most other changes are errors. */
     assert_true(accepted > 100 && refused_count > 5 * accepted);
 }
 

@@ -26,7 +26,8 @@ static void test_model_has_the_options_of_its_parameters(void **state) {
     sw_model_free(model);
     sw_model_free(same);
     assert_null(sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .storage = SW_BF16)));
-    expect_error(SW_ERR_TYPE, "parameters: storage bf16 is not supported yet; 0 or their own type, f32, is needed");
+    expect_error(SW_ERR_TYPE,
+                 "parameters: storage bf16 is not supported yet; the type of the parameters, f32, is needed");
     assert_null(sw_model_new(SW_F16, 1));
     expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not f16");
 }

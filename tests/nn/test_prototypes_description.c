@@ -1,6 +1,6 @@
-/* Networks that a file holds as a whole, with layer types from outside the library, against the public headers alone: a
- * layer with settings, one with running statistics, a container, and a layer composed by a function. A program saves and forgets the model; the file
- * alone gives it back, with equal outputs, equal dropout masks and equal further training, bit for bit. */
+/* Files that contain a whole network, with custom layer types that use the public headers alone: a layer with settings,
+ * one with running statistics, a container, and a layer composed by a function. A program saves and frees the model.
+ * The file alone restores it: outputs, dropout masks and further training are equal, bit for bit. */
 #define _GNU_SOURCE
 #include "helpers.h"
 
@@ -77,7 +77,7 @@ static sw_tensor mean_forward(sw_module *m, sw_tensor x) {
 }
 static sw_module *mean_new(sw_model *model, int count, sw_module *const *layers);
 static sw_status mean_save(const sw_module *m, sw_description *to) {
-    (void)m, (void)to; /* what is inside it is the library's affair */
+    (void)m, (void)to; /* the library saves the inner layers */
     return SW_OK;
 }
 static sw_module *mean_restore(sw_model *model, const sw_description *from) {
@@ -248,8 +248,8 @@ static void test_file_alone_gives_the_network_back(void **state) {
     remove_file(again);
 }
 
-/* Frozen layers, of which batch normalization uses its running statistics in training too, and layers inside them that
- * were thawed. */
+/* Frozen layers (a frozen batch normalization uses its running statistics in training too), and inner layers of them
+ * that are trained. */
 static void test_frozen_layers_stay_frozen(void **state) {
     (void)state;
     const char *path = path_of("frozen.safetensors");
@@ -278,7 +278,7 @@ static void test_frozen_layers_stay_frozen(void **state) {
     remove_file(path);
 }
 
-/* What is not in the numbers. */
+/* Properties that do not change the outputs. */
 static void test_restored_network_has_names_ties_and_frozen_layers(void **state) {
     (void)state;
     const char *path = path_of("network.safetensors");

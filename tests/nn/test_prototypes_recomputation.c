@@ -15,7 +15,7 @@ typedef struct segment {
     sw_module *inside;
 } segment;
 
-/* [batch, sample that comes out of the layers inside] */
+/* [batch, output sample of the inner layers] */
 static sw_status segment_shape(sw_call *call) {
     const segment *s = call->attributes;
     const sw_sample_shape *out = &s->inside->out;

@@ -1,5 +1,5 @@
 /* sw_model_recalibrate: the running statistics of the data at any point, against statistics that are computed here;
- * what it leaves alone, what it refuses. The layer is the batch normalization of tests/batch_norm.h. */
+ * what it does not change, and what it refuses. The layer is the batch normalization of tests/batch_norm.h. */
 #include "batch_norm_net.h"
 
 static moments all_moments(const net *n, const void *vector, int64_t samples) {
@@ -12,7 +12,7 @@ static moments all_moments(const net *n, const void *vector, int64_t samples) {
     return m;
 }
 
-/* The statistics of all samples together, at a vector in which each number is another. */
+/* The statistics of all samples together, at a vector that differs in each number from the vector before. */
 static void test_buffers_become_those_of_the_data(void **state) {
     (void)state;
     static const int64_t samples[] = {FEW, 2, 65, MANY};
@@ -35,7 +35,7 @@ static void test_buffers_become_those_of_the_data(void **state) {
                     assert_close("variance", 0, sw_load_element(both_types[t], x, n->variance->offset + k),
                                  m.variance[k], net_tolerance(both_types[t]));
                 }
-                /* The rest of x, and the model's own vector where x is another. */
+                /* The rest of x does not change, and neither does the vector of the model if x is another vector. */
                 const size_t trained =
                     (size_t)(sw_params_dim(n->params) - sw_params_buffer_dim(n->params)) * sw_dtype_size(both_types[t]);
                 assert_memory_equal(x, start, trained);
@@ -48,8 +48,8 @@ static void test_buffers_become_those_of_the_data(void **state) {
             }
 }
 
-/* Batches as in the options, each sample at most once in an epoch: with all of them the buffers are the same to
- * rounding, with a few of them those of as many samples. */
+/* Batches as in the options, each sample at most once in an epoch: with all batches the buffers are equal up to
+ * rounding; with a few batches they are those of these samples. */
 static struct {
     int batches;
     int64_t rows, most, least;
@@ -101,7 +101,7 @@ static void test_batches_are_those_of_the_options(void **state) {
     assert_int_equal(count.batches, 12);
     for (int i = 0; i < 101; i++) /* two epochs, and two batches of a third */
         assert_in_range(count.seen[i], 2, 3);
-    /* Evaluation afterwards is evaluation. */
+    /* An evaluation after the call reports no statistics. */
     memset(&count, 0, sizeof count);
     sw_array y = {0};
     assert_int_equal(sw_predict_source(model, &n->source, &y), SW_OK);
@@ -139,7 +139,8 @@ static void test_momentum_and_history_do_not_matter(void **state) {
     net_free(plain);
 }
 
-/* The purpose: the average of iterates has the average of their statistics, which are not its own. */
+/* The purpose of the function: the buffers of an average of iterates are the average of their buffers, which are not
+ * the statistics at the average. */
 static void test_average_of_iterates_needs_it(void **state) {
     (void)state;
     net *n = net_new(SW_F64, FEW, MOMENTUM);

@@ -1,4 +1,4 @@
-/* Layers of several inputs: counts, shapes and element types, mistakes, and allocations that fail while one is built. */
+/* Layers of several inputs: counts, shapes and element types, mistakes, and allocations that fail in the build. */
 #include "helpers.h"
 
 /* x0 + W1 x1 + …: input i has 3 + i features. */
@@ -166,7 +166,7 @@ static void test_ids_are_ids_in_the_run_at_the_build(void **state) {
     sw_model_free(m);
 }
 
-/* Scores where a mask of bytes, equal for all samples, is not 0; else -1. */
+/* The scores where a mask of bytes, which is equal for all samples, is not 0; elsewhere -1. */
 static sw_tensor masked_forward(sw_module *self, int count, const sw_tensor *x) {
     (void)count;
     sw_tensor score = sw_forward(sw_module_child(self, 0), x[0]);
@@ -296,7 +296,7 @@ static void test_input_shapes_are_checked(void **state) {
     sw_module *root = sw_nn_linear(m, 0, 2);
     built(m, root);
     assert_int_equal(root->in.length[0], 3);
-    /* After the build they would not be those of the network any more. */
+    /* After the build, shapes would no longer be those of the network. */
     assert_int_equal(sw_model_set_input_shapes(m, 1, &good), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "model_set_input_shapes: the model is built already");
     assert_int_equal(sw_model_set_input_shape(m, SW_SHAPE(4)), SW_ERR_STATE);
@@ -304,7 +304,7 @@ static void test_input_shapes_are_checked(void **state) {
     sw_model_free(m);
 }
 
-/* sw_predict leaves ids as they are, also for a layer whose other inputs are left out: an f32 does not hold each id. */
+/* sw_predict does not convert ids, also for a layer whose other inputs are left out: f32 cannot represent every id. */
 static sw_dtype type_of_ids;
 static sw_tensor ids_forward(sw_module *self, int count, const sw_tensor *x) {
     (void)count;

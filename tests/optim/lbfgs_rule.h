@@ -1,6 +1,6 @@
-/* L-BFGS as a program would add it: a rule of unit VECTOR on the public headers alone. D. Liu, J. Nocedal, On the
- * limited memory BFGS method for large scale optimization, Mathematical Programming 45, 1989; J. Nocedal, S. Wright,
- * Numerical Optimization, 2006, algorithm 7.4.
+/* L-BFGS as a program would write it: a rule of unit VECTOR that uses the public headers alone. D. Liu, J. Nocedal, On
+ * the limited memory BFGS method for large scale optimization, Mathematical Programming 45, 1989; J. Nocedal, S.
+ * Wright, Numerical Optimization, 2006, algorithm 7.4.
  *
  *     s = x - x_last,  y = g - g_last;  a pair is kept if ⟨s, y⟩ > 1e-10 ‖s‖ ‖y‖
  *     q ← g;  from the newest pair to the oldest: α_i = ⟨s_i, q⟩/⟨s_i, y_i⟩,  q ← q - α_i y_i
@@ -8,8 +8,9 @@
  *     from the oldest pair to the newest: β = ⟨y_i, q⟩/⟨s_i, y_i⟩,  q ← q + (α_i - β) s_i
  *     d = -q
  *
- * g includes the decay, λx. The pairs are rows of a ring with one spare row, in which the next pair is computed, so that
- * a pair that is not kept takes the place of none, and a step that is not taken leaves all valid rows as they were. */
+ * g includes the decay, λx. The pairs are rows of a ring buffer with one spare row, in which the next pair is computed.
+ * Therefore a pair that is not kept overwrites no other pair, and a step that is not taken does not change the valid
+ * rows. */
 #ifndef TEST_LBFGS_RULE_H
 #define TEST_LBFGS_RULE_H
 
@@ -27,7 +28,8 @@ typedef struct lbfgs_slots {
 } lbfgs_slots;
 typedef struct lbfgs_scalars {
     double pairs, next, gamma; /* stored pairs; the spare row; γ */
-    double known, frozen;      /* 1: x_last and g_last are those of the last step; which parameters were frozen then */
+    double known, frozen;      /* 1: x_last and g_last are those of the last step; the set of parameters that were
+                                * frozen in it */
     double left_out;           /* pairs that were not kept */
 } lbfgs_scalars;
 
@@ -55,13 +57,13 @@ SW_MATCH_OPTIONS(lbfgs_options, lbfgs_option_table);
 SW_MATCH_SCALARS(lbfgs_scalars, lbfgs_scalar_names);
 SW_MATCH_SLOTS(lbfgs_slots, lbfgs_slot_table);
 
-/* The row of the pair before the last k. */
+/* The row of the pair that is k pairs older than the newest one. */
 static inline int64_t lbfgs_row(const sw_step *step, int k) {
     const int64_t rows = (int64_t)SW_STEP_OPTIONS(step, lbfgs_options)->history + 1;
     return ((int64_t)SW_STEP_SCALARS(step, lbfgs_scalars)->next + rows - 1 - k) % rows;
 }
 
-/* From q = g of this step and what the last step left. */
+/* Computes the pair of this step from q = g and from x_last and g_last. */
 static inline void lbfgs_add_pair(sw_step *step, const void *q) {
     lbfgs_scalars *scalars = SW_STEP_SCALARS(step, lbfgs_scalars);
     const lbfgs_slots *slots = SW_STEP_SLOTS(step, lbfgs_slots);

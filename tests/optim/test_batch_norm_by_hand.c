@@ -1,5 +1,5 @@
-/* Running statistics in loops that a program writes itself: forward, backward, step. What each loop reports is what its
- * forward passes in training have seen since the last step, pooled by sample; evaluation reports nothing. */
+/* Running statistics in hand-written loops: forward, backward, step. The statistics of a step are those of all forward
+ * passes in training since the last step, pooled by sample; evaluation reports nothing. */
 #include "batch_norm_net.h"
 
 #include <swale/inspect.h>
@@ -47,7 +47,7 @@ static void assert_moved_by(const loop *l, const char *what, const void *before,
     assert_moved(l->n, what, 1, before, &m, MOMENTUM);
 }
 
-/* The prototype itself: its vjp. */
+/* The vjp of the prototype is correct. */
 static sw_tensor normalized(void *user, sw_tape *tape, const sw_tensor *inputs) {
     const batch_norm_attributes a = *(const batch_norm_attributes *)user;
     (void)tape;
@@ -62,7 +62,7 @@ static void test_prototype_has_the_right_gradient(void **state) {
     sw_array in[] = {test_filled(SW_F64, SW_SHAPE(6, HIDDEN), -1, 1, 1),
                      test_filled(SW_F64, SW_SHAPE(HIDDEN), -1, 1, 2), test_filled(SW_F64, SW_SHAPE(HIDDEN), -1, 1, 3)};
     assert_int_equal(sw_gradcheck(normalized, &a, 3, in, NULL, NULL), SW_OK);
-    /* It has run the operation many times, and reported nothing. */
+    /* The check has run the operation many times, and reported nothing. */
     assert_int_equal(sw_gradient_commit_buffers(sw_params_gradient(n->params), NULL, NAN), SW_OK);
     assert_memory_equal(sw_params_x(n->params), before, net_bytes(n));
     for (int i = 0; i < 3; i++)
@@ -79,7 +79,7 @@ static void test_each_step_moves_once(void **state) {
             void *before = net_copy(l.n);
             sw_tensor loss = forward(&l, 4 * step, 4, false);
             assert_int_equal(sw_backward(loss), SW_OK);
-            assert_memory_equal(sw_params_x(l.n->params), before, net_bytes(l.n)); /* nothing has moved so far */
+            assert_memory_equal(sw_params_x(l.n->params), before, net_bytes(l.n)); /* no buffer has changed so far */
             assert_int_equal(sw_optim_step(l.o), SW_OK);
             assert_moved_by(&l, "step", before, 4 * step, 4);
             free(before);
@@ -180,8 +180,8 @@ static void test_evaluation_uses_running_statistics(void **state) {
     loop_free(&l);
 }
 
-/* A step with Inf in its gradient is skipped; one with an error pending, or without a gradient, is refused. Then what
- * was reported is gone: the next step moves by its own. */
+/* A step with Inf in its gradient is skipped; one with an error pending, or without a gradient, is refused. Then the
+ * reports are dropped: the next step uses its own reports alone. */
 static void test_refused_steps_drop_what_was_reported(void **state) {
     (void)state;
     for (int kind = 0; kind < 3; kind++) {
@@ -208,7 +208,7 @@ static void test_refused_steps_drop_what_was_reported(void **state) {
     }
 }
 
-/* SAM by hand: the second pass, at another point, is not to count, and the switch says so. */
+/* SAM by hand: the program turns the switch off for the second pass, at another point, so that it reports nothing. */
 static void test_second_pass_without_the_switch(void **state) {
     (void)state;
     loop l = loop_new(SW_F64, MOMENTUM);
@@ -232,7 +232,7 @@ static void test_second_pass_without_the_switch(void **state) {
     loop_free(&l);
 }
 
-/* A rule of the program's own: it moves x, and commits. */
+/* A program that updates x itself, and commits the buffers. */
 static void test_program_commits_by_itself(void **state) {
     (void)state;
     loop l = loop_new(SW_F64, MOMENTUM);
@@ -252,7 +252,7 @@ static void test_program_commits_by_itself(void **state) {
     loop_free(&l);
 }
 
-/* A layer that is called twice in one pass sees both inputs. */
+/* A layer that is called twice in one pass reports both inputs. */
 static void test_shared_layer_pools_its_calls(void **state) {
     (void)state;
     loop l = loop_new(SW_F64, MOMENTUM);

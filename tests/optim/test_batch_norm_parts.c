@@ -13,7 +13,7 @@ static sw_status parts_estimate(sw_estimate *e, const void *x, void *g) {
         return SW_ERR_MEMORY;
     memset(g, 0, (size_t)e->dim * sw_dtype_size(e->type));
     sw_vector_axpby(e->type, e->dim, 2, x, 0, NULL, far);
-    for (int64_t k = 0; k < e->count; k += 3) { /* of three; each is followed by one elsewhere, of the same samples */
+    for (int64_t k = 0; k < e->count; k += 3) { /* three samples; then the same samples at another point */
         const int64_t n = e->count - k < 3 ? e->count - k : 3;
         double of_part;
         SW_TRY(sw_estimate_gradient(e, x, e->ids + k, n, &of_part, part));

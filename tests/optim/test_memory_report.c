@@ -1,4 +1,4 @@
-/* The report of memory equals what the allocator handed out, byte for byte: through training, evaluation, checkpoints and
+/* The memory report equals the bytes of the allocator exactly: through training, evaluation, checkpoints and
  * prefetching, with every rule, estimator, average and line search. Sizes of accounts are derived from the shapes. */
 #define _GNU_SOURCE
 #include "helpers.h"
@@ -19,7 +19,7 @@ static int setup(void **state) {
     return 0;
 }
 
-/* Everything was freed, and every account knows it. */
+/* All memory was freed, and every account is 0. */
 static int teardown(void **state) {
     (void)state;
     for (int a = 0; a < SW_ACCOUNTS; a++)
@@ -113,7 +113,7 @@ static void test_accounts_of_a_training_loop_follow_from_its_shapes(void **state
     check_bytes(&counter, "freed");
 }
 
-/* The loader's thread allocates and frees too. */
+/* The thread of the loader allocates and frees memory, too. */
 static void test_accounts_are_right_with_a_prefetching_loader_and_threads(void **state) {
     (void)state;
     assert_ok(sw_set_threads(4));
@@ -184,7 +184,7 @@ static void test_accounts_are_right_after_evaluation_and_checkpoints(void **stat
 
 /* ---- Every method, by the names of its slots ---- */
 
-/* The bytes of a slot: of a rule's, those of all parameters. */
+/* The bytes of a slot; for a slot of a rule, those of all parameters together. */
 static size_t slot_bytes(const sw_optim *o, sw_params *p, const char *name, bool *exists) {
     const sw_array whole = sw_optim_slot(o, name);
     size_t bytes = whole.data ? test_bytes(&whole) : 0;
@@ -197,7 +197,7 @@ static size_t slot_bytes(const sw_optim *o, sw_params *p, const char *name, bool
     return bytes;
 }
 
-/* Each slot that this optimizer has is a line with its bytes. Returns how many there are. */
+/* Asserts that the report has a line for each slot of this optimizer, with its bytes. Returns the number of slots. */
 static int check_slots(const sw_optim *o, sw_params *p, const char *method, const sw_slot *slots) {
     int found = 0;
     for (int i = 0; slots && slots[i].name; i++) {
@@ -336,7 +336,7 @@ static sw_status square_gradient(void *user, const void *x, const int64_t *ids, 
     return SW_OK;
 }
 
-/* Whatever has the size of x is in another account than OTHER, at every time. */
+/* Memory of the size of x is never in the account OTHER. */
 static void check_large(const sw_optim_options *how, const char *name) {
     sw_params *p = sw_params_new(SW_F32, 1);
     const sw_init init = sw_init_uniform(-1, 1);

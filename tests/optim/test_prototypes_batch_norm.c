@@ -1,6 +1,6 @@
 /* Batch normalization, written outside the library (tests/batch_norm.h), under every kind of step. The running
- * statistics are buffers: after each step they have moved once, by the statistics of the step's own samples at the x
- * before it, which are computed here in plain C. A step that is skipped or fails has not moved them. */
+ * statistics are buffers: each step updates them once, with the statistics of its samples at the x before the step,
+ * which are computed here in plain C. A step that is skipped or fails does not change them. */
 #define _GNU_SOURCE
 #include "batch_norm_net.h"
 
@@ -40,7 +40,7 @@ static const entry entries[] = {
 };
 enum { ENTRIES = sizeof entries / sizeof *entries, STEPS = 7 };
 
-/* ---- One move for every step ---- */
+/* ---- One update in every step ---- */
 
 static void test_statistics_move_once_in_each_step(void **state) {
     (void)state;
@@ -65,8 +65,8 @@ static void test_statistics_move_once_in_each_step(void **state) {
         }
 }
 
-/* Each evaluation in turn gives Inf or NaN, or fails: then nothing has moved, and what was reported is gone, so that
- * the next step moves by its own statistics alone. A line search may take a shorter step instead. */
+/* Each evaluation in turn gives Inf or NaN, or fails: then nothing has changed, and the reports are dropped, so that
+ * the next step uses its own statistics alone. A line search may take a shorter step instead. */
 static void run_spoiled(const entry *e, sw_dtype type, int64_t at, double what, int64_t *calls) {
     net *n = net_new(type, e->samples, MOMENTUM);
     sw_optim *o = make_optim(e, n);
@@ -124,7 +124,7 @@ static void test_step_out_of_range_moves_nothing(void **state) {
     sw_optim *o = make_optim(&far, n);
     void *before = net_copy(n);
     n->spoil_at = 1;
-    n->spoil = 1e36; /* a gradient that f32 holds, but not 1e6 times */
+    n->spoil = 1e36; /* f32 can represent the gradient, but not 1e6 times the gradient */
     assert_int_equal(one_step(&far, n, o), SW_ERR_NONFINITE);
     assert_memory_equal(sw_params_x(n->params), before, net_bytes(n));
     sw_clear_error();
@@ -138,8 +138,8 @@ static void test_step_out_of_range_moves_nothing(void **state) {
     net_free(n);
 }
 
-/* A statistic that f32 cannot hold, with a finite loss and gradient: the step is refused, with the name of
- * the buffer. */
+/* A statistic that is too large for f32, with a finite loss and gradient: the step is refused, with the name of the
+ * buffer. */
 static void test_infinite_statistic_refuses_the_step(void **state) {
     (void)state;
     const entry e = {"full", "sgd lr=0.1", NULL, "ema decay=0.9", FEW};
@@ -161,7 +161,7 @@ static void test_infinite_statistic_refuses_the_step(void **state) {
     net_free(n);
 }
 
-/* ---- What does not see them ---- */
+/* ---- What does not include buffers ---- */
 
 static void test_no_state_no_decay_no_norm(void **state) {
     (void)state;
@@ -192,7 +192,7 @@ static void test_no_state_no_decay_no_norm(void **state) {
     net_free(n);
 }
 
-/* A group that matches nothing but buffers has no parameters. */
+/* A group whose selector matches only buffers has no parameters. */
 static void test_groups_are_of_trained_parameters(void **state) {
     (void)state;
     net *n = net_new(SW_F64, FEW, MOMENTUM);
@@ -204,7 +204,7 @@ static void test_groups_are_of_trained_parameters(void **state) {
     net_free(n);
 }
 
-/* A frozen layer uses the statistics that it has, and keeps them, while the rest is trained. */
+/* A frozen layer normalizes by its running statistics and does not change them, while the rest is trained. */
 static void test_frozen_layer_keeps_its_statistics(void **state) {
     (void)state;
     const entry e = {"minibatch batch=8", "adam lr=0.02", NULL, "ema decay=0.9", FEW};
@@ -227,9 +227,9 @@ static void test_frozen_layer_keeps_its_statistics(void **state) {
     net_free(n);
 }
 
-/* ---- What does ---- */
+/* ---- What includes buffers ---- */
 
-/* The average reads the buffers after their move. */
+/* The average reads the buffers after their update. */
 static void test_averages_include_buffers(void **state) {
     (void)state;
     const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, "ema decay=0.75", FEW};
@@ -254,7 +254,7 @@ static void test_averages_include_buffers(void **state) {
     net_free(n);
 }
 
-/* A run that is saved and resumed in another process, as it were: bit for bit the same. */
+/* A run that is saved and resumed with new objects is bit-for-bit identical to an uninterrupted one. */
 static void test_resumed_run_has_equal_bits(void **state) {
     (void)state;
     for (int i = 0; i < ENTRIES; i++) {
@@ -284,7 +284,7 @@ static void test_resumed_run_has_equal_bits(void **state) {
     }
 }
 
-/* Plain averages (momentum 0): the mean of the steps' statistics, one count a step, under SAM. */
+/* Plain averages (momentum 0): the mean of the steps' statistics, with one count per step, also with SAM. */
 static void test_plain_average_counts_steps(void **state) {
     (void)state;
     const entry e = {"sam rho=0.5 of=minibatch batch=8", "adam lr=0.02", NULL, NULL, FEW};

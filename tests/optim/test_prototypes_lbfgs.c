@@ -1,6 +1,6 @@
 /* L-BFGS (lbfgs_rule.h) outside the library: its directions are those of the BFGS matrix; it finds solutions to 1e-10
- * with a tenth of the evaluations of gradient descent; pairs without positive curvature are left out; skipped steps,
- * threads. */
+ * with a tenth of the evaluations of gradient descent; it does not keep pairs without positive curvature; skipped
+ * steps, threads. */
 #include "lbfgs_rule.h"
 #include "prototypes.h"
 
@@ -62,8 +62,8 @@ static double wells(const double *x, double *g, int64_t dim) {
 
 /* ---- The matrix ---- */
 
-/* H from γ I by H ← (I - s yᵀ/⟨s,y⟩) H (I - y sᵀ/⟨s,y⟩) + s sᵀ/⟨s,y⟩ over the last `history` pairs, and d = -H g: the
- * formula of which the two loops are an application (Nocedal, Wright 2006, 7.16), in the type `real`. */
+/* H from γ I by H ← (I - s yᵀ/⟨s,y⟩) H (I - y sᵀ/⟨s,y⟩) + s sᵀ/⟨s,y⟩ over the last `history` pairs, and d = -H g, in
+ * the type `real`: the formula that the two loops evaluate (Nocedal, Wright 2006, 7.16). */
 #define DEFINE_MATRIX(name, real)                                                                               \
     static void name(int pairs, int history, const double(*s)[CHAIN], const double(*y)[CHAIN], const double *g, \
                      double *d) {                                                                               \
@@ -120,8 +120,9 @@ static double largest_difference(const double *a, const double *b) {
 }
 
 /* Each step is α d with the d of the matrix in long double. The tolerance is that of golden/prototypes.py: 16 times the
- * distance of the matrix in double, since the two loops round otherwise, and not below 1e-12: x is known to half a unit
- * in the last place, 1e-16, and a step is not below 1e-3 here, so that its quotient with α is known to 1e-13. */
+ * distance of the matrix in double, because the two loops have other rounding errors, and at least 1e-12: x is known to
+ * half a unit in the last place, 1e-16, and a step is at least 1e-3 here, so that its quotient by α has an error of at
+ * most 1e-13. */
 static void test_lbfgs_directions_are_those_of_the_matrix(void **state) {
     (void)state;
     static const struct {
@@ -184,7 +185,7 @@ static void test_lbfgs_directions_are_those_of_the_matrix(void **state) {
 
 enum { FEWER = 10 };
 
-/* Steps until ‖x - x*‖∞ ≤ 1e-10 or `most` evaluations; returns these. */
+/* Takes steps until ‖x - x*‖∞ ≤ 1e-10 or `most` evaluations; returns the number of evaluations. */
 static int64_t rosenbrock_evaluations(const char *rule, const char *search, int64_t most, double *away) {
     plain_problem p;
     plain_init(&p, rosenbrock, 2, (const double[]){-1.2, 1});
@@ -203,7 +204,8 @@ static int64_t rosenbrock_evaluations(const char *rule, const char *search, int6
     return p.evaluations;
 }
 
-/* Gradient descent with the searches, and with the best of the constant steps that do not diverge at the start. */
+/* The evaluations of gradient descent: with the searches, and with the best constant step among those that do not
+ * diverge at the start. */
 static void test_lbfgs_solves_rosenbrock(void **state) {
     (void)state;
     static const char *const searches[] = {"wolfe guess=lr", "wolfe guess=lr c2=0.5"};
@@ -347,9 +349,9 @@ static void test_lbfgs_leaves_out_pairs_of_negative_curvature(void **state) {
             left_out = sw_optim_scalar(o, 0, "left_out");
             kept += steps > 0 && !left;
             steps++;
-            assert_true(left_out + kept == steps - 1); /* each step but the first has a pair */
+            assert_true(left_out + kept == steps - 1); /* each step except the first has a pair */
             assert_true(sw_optim_scalar(o, 0, "pairs") == (kept < history ? kept : history));
-            for (int64_t i = 0; i < rows * CHAIN; i++) /* the stored ones are as they were */
+            for (int64_t i = 0; i < rows * CHAIN; i++) /* the stored pairs have not changed */
                 if (i / CHAIN != next)
                     assert_true(((double *)s.data)[i] == old[i] && ((double *)y.data)[i] == old[rows * CHAIN + i]);
             free(old);
@@ -374,7 +376,7 @@ static sw_status stubborn_search(sw_search *s, double *alpha) {
 }
 static const sw_line_search stubborn = {.size = sizeof(sw_line_search), .name = "stubborn", .search = stubborn_search};
 
-/* The pair that a refused step has written stays in the spare row, and the next step writes it again. */
+/* A refused step leaves its pair in the spare row, and the next step overwrites it. */
 static void test_lbfgs_forgets_steps_that_a_search_refuses(void **state) {
     (void)state;
     enum { TAKEN = 40 };
@@ -402,7 +404,8 @@ static void test_lbfgs_forgets_steps_that_a_search_refuses(void **state) {
     }
 }
 
-/* The history is not copied: to undo a step takes x and two vectors, a line search four vectors and these two. */
+/* The history is not copied: undoing a step needs copies of x and two vectors; a line search needs four vectors and
+ * these two. */
 static void test_lbfgs_does_not_copy_its_history(void **state) {
     (void)state;
     for (int searched = 0; searched < 2; searched++) {

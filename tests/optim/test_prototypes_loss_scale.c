@@ -1,10 +1,11 @@
-/* A loss scale that backs off, as a wrapper on the public headers alone. Gradients in half precision are 0 below 2^-25
- * and infinite from 65520 on; so the loss is multiplied by a scale S before the backward pass, and the gradient by 1/S
- * after it. P. Micikevicius et al., Mixed precision training, ICLR 2018, section 3.2, and PyTorch's GradScaler: S
- * begins with 2^16, is halved after a step that was skipped for Inf or NaN, and doubled after a number of clean steps.
+/* A dynamic loss scale, as a wrapper that uses the public headers alone. Gradients in half precision are 0 below 2^-25
+ * and infinite from 65520 on. Therefore the loss is multiplied by a scale S before the backward pass, and the gradient
+ * by 1/S after it. P. Micikevicius et al., Mixed precision training, ICLR 2018, section 3.2, and PyTorch's GradScaler:
+ * S begins with 2^16, is halved after a step that was skipped for Inf or NaN, and doubled after a number of clean
+ * steps.
  *
- * The objective rounds its gradient to half precision, as a backward pass in that type would. The expected path is that
- * of plain loops. */
+ * The objective rounds its gradient to half precision, as a backward pass in that type would. The expected path is
+ * computed by plain loops. */
 #include "helpers.h"
 
 /* ---- Least squares whose gradient is computed in half precision ---- */
@@ -15,7 +16,7 @@ typedef struct half_problem {
     sw_objective f;
     double scale; /* of the loss, before the backward pass */
     double unit;  /* of the loss */
-    int64_t bad;  /* this gradient from now on is NaN; 0: none */
+    int64_t bad;  /* the gradient with this number, counted from now on, is NaN; 0: none */
 } half_problem;
 
 /* The nearest number with 11 bits, a multiple of 2^-24 at least; ties to even. */
@@ -70,7 +71,7 @@ typedef struct scale_options {
 } scale_options;
 typedef struct scale_scalars {
     double scale;
-    int64_t clean; /* steps since the scale has changed */
+    int64_t clean; /* steps since the last change of the scale */
 } scale_scalars;
 
 static const sw_option scale_option_table[] = {
@@ -145,7 +146,7 @@ static sw_optim *scaled_optim(sw_params *p, const char *rule) {
                      .estimator = "proto_loss_scale interval=4 of=minibatch batch=4 order=sequential");
 }
 
-/* The path of plain loops: sgd with the same samples. A skipped step has used its samples. */
+/* The path of plain loops: sgd with the same samples. A skipped step uses up its samples. */
 typedef struct scale_path {
     double x[STEPS][SMALL_DIM], scale[STEPS];
     int64_t clean[STEPS];
@@ -224,13 +225,13 @@ static void test_loss_scale_follows_the_plain_loops(void **state) {
         assert_int_equal(sw_optim_steps_taken(o), STEPS - path.skips);
         print_message("loss scale %s: %d skipped steps, %d doublings\n", sw_dtype_name(both_types[t]), path.skips,
                       path.doublings);
-        assert_true(path.skips >= 10 && path.doublings >= 5 && !path.skipped[STEPS - 1]); /* it has found its place */
+        assert_true(path.skips >= 10 && path.doublings >= 5 && !path.skipped[STEPS - 1]); /* the scale has settled */
         sw_optim_free(o);
         sw_params_free(p);
     }
 }
 
-/* From every step, also just after a skipped one: the resumed run has the bits of the uninterrupted one. */
+/* A run that is resumed after any step, also after a skipped one, is bit-for-bit identical to the uninterrupted run. */
 static void test_loss_scale_resumes_bit_for_bit(void **state) {
     (void)state;
     const scale_path path = expected_path(SW_F32, 64, 0x1p-9);
@@ -262,8 +263,8 @@ static double half_loss(half_problem *f) {
     return value / f->unit;
 }
 
-/* Gradients of at most 1e-7 in half precision are multiples of 2^-24 = 6e-8, or 0: nothing is learned without a scale.
- * With one of 2^16 or more they have 11 bits. */
+/* Gradients of at most 1e-7 in half precision are multiples of 2^-24 = 6e-8, or 0: without a scale the loss does not
+ * decrease. With one of 2^16 or more they have 11 bits. */
 static void test_loss_scale_keeps_small_gradients(void **state) {
     (void)state;
     static const char *const estimators[] = {"full", "proto_loss_scale of=full"};
@@ -284,7 +285,7 @@ static void test_loss_scale_keeps_small_gradients(void **state) {
     assert_true(loss[0] > 0.5 * start && loss[1] < 1e-3 * start);
 }
 
-/* Only Inf and NaN in gradients lower the scale: a search that finds no step has nothing to do with it. */
+/* Only Inf and NaN in gradients reduce the scale. A search that finds no step does not change it. */
 static sw_status giving_up(sw_search *search, double *alpha) {
     (void)search, (void)alpha;
     return SW_SKIPPED;
@@ -308,8 +309,8 @@ static void test_loss_scale_stays_when_a_search_gives_up(void **state) {
     sw_params_free(p);
 }
 
-/* The wrapper hands on the gradient of the loss, so that searches and rules for exact gradients accept it, and their
- * slopes are those of the loss: along -g it falls by lr ‖g‖² to first order. */
+/* The wrapper returns the gradient of the loss, so that line searches and rules for exact gradients accept it, and
+ * slopes are those of the loss: along -g the loss decreases by lr ‖g‖² to first order. */
 static void test_loss_scale_works_with_searches_and_exact_rules(void **state) {
     (void)state;
     static const struct {

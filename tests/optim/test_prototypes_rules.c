@@ -178,7 +178,7 @@ static sw_status free_begin(sw_step *s) {
     return SW_OK;
 }
 
-/* The mean becomes the point from which z starts again. */
+/* The mean becomes x, and z starts again from it. */
 static sw_status free_adopted(sw_step *s) {
     s->scalar[WEIGHT_SUM] = 0;
     return sw_step_run(s, &restart_kernels);
@@ -326,8 +326,8 @@ static void test_schedule_free_has_equal_bits_on_threads(void **state) {
     prove_threads(&large, SW_F32);
 }
 
-/* After the point was adopted, x, z and the point are one, and the next mean begins there: z = x - γ u is the first point
- * in it, with weight 1, and so y is between the two. Without the hook, z would remain behind. */
+/* After the point was adopted, x, z and the point are equal, and the next mean begins there: z = x - γ u is the first
+ * point in it, with weight 1, so that y is between x and z. Without the hook, z would keep its old value. */
 static void test_schedule_free_adopts_its_point(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {

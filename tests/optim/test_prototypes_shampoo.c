@@ -5,7 +5,7 @@
  * For each block G [m,n] of a gradient
  *     L ← L + G Gᵀ,   R ← R + Gᵀ G
  *     x ← x - lr (εI + L)^(-1/4) G (εI + R)^(-1/4)
- * where the roots are computed anew in every `every`-th step. */
+ * where the roots are computed again in every `every`-th step. */
 #include "prototypes.h"
 
 enum { LR, EPS, BLOCK, EVERY };
@@ -20,8 +20,8 @@ static const sw_option shampoo_options[] = {
 
 /* The blocks of a matrix, and one of them. Those at the ends may be smaller. */
 typedef struct blocks {
-    int64_t size, columns;           /* of all but the last ones; blocks in a row */
-    int64_t row, column, m, n, rows; /* where the block begins, its shape, blocks in a column */
+    int64_t size, columns;           /* the size of all blocks except the last ones; the number of blocks in a row */
+    int64_t row, column, m, n, rows; /* where the block begins; its shape; the number of blocks in a column */
 } blocks;
 
 static blocks block_of(const sw_param *p, const double *option, int64_t part) {
@@ -43,7 +43,8 @@ static int64_t shampoo_parts(const sw_param *p, const double *option, sw_dtype t
     return b.rows * b.columns;
 }
 
-/* Σ m² over the blocks, in the order of the parts: where the square of a block begins. `parts` as part: the end of all. */
+/* Σ m² over the blocks before this part, which is where the m × m matrix of its block begins. With part = `parts`, the
+ * end of all. */
 static int64_t left_at(const sw_param *p, const double *option, int64_t part) {
     const blocks b = block_of(p, option, part);
     const int64_t above = b.columns ? part / b.columns : 0;
@@ -240,10 +241,10 @@ typedef struct side {
     double norm;  /* ‖root‖ */
 } side;
 
-/* The root of εI + sum. An error ΔA of the sum changes the root by at most ‖ΔA‖ λ^(-5/4)/4 with the smallest eigenvalue λ,
- * relative to λ^(-1/4): ‖ΔA‖/(4 λ). The sum of t products of length n has an error of (n + t) u trace(A), since
- * ‖|G||Gᵀ|‖ ≤ ‖G‖² = trace(G Gᵀ). The iteration multiplies matrices 4 times in up to 25 iterations, each with an error of
- * k 2^-53, relative to the largest eigenvalue. Rounding the root to the type adds u. */
+/* The root of εI + sum. An error ΔA of the sum changes the root by at most ‖ΔA‖ λ^(-5/4)/4 with the smallest eigenvalue
+ * λ, relative to λ^(-1/4): ‖ΔA‖/(4 λ). The sum of t products of length n has an error of (n + t) u trace(A), since
+ * ‖|G||Gᵀ|‖ ≤ ‖G‖² = trace(G Gᵀ). The iteration multiplies matrices 4 times in up to 25 iterations, each with an error
+ * of k 2^-53, relative to the largest eigenvalue. Rounding the root to the type adds u. */
 static void side_update(side *s, int k, int n, int t, double eps, double u) {
     double A[MOST_K][MOST_K], V[MOST_K][MOST_K], value[MOST_K], trace = 0, least = INFINITY, most = 0;
     for (int i = 0; i < k; i++)
@@ -371,7 +372,7 @@ static void compare(sw_dtype type, int rows, int columns, int block, int every, 
         }
         assert_near("shampoo", t - 1, worst, bound);
     }
-    /* A bound that says something: the largest move is far above it. */
+    /* The bound is meaningful only if the largest change is far above it. */
     assert_true(bound < moved * (type == SW_F32 ? 0.01 : 1e-11));
     print_message("[%d,%d] in blocks of %d, roots every %d steps, %s: %.1e from the reference, %.1e allowed\n", rows,
                   columns, block, every, sw_dtype_name(type), worst, bound);
@@ -500,7 +501,7 @@ static void test_shampoo_refuses_what_is_no_matrix(void **state) {
     problem_free(p);
 }
 
-/* Without ε a block without gradient has no root: the error of the part is that of the step, which is undone. */
+/* Without ε, a block whose gradient is 0 has no root. The step ends with the error of the part, and is undone. */
 static void test_shampoo_reports_a_singular_block(void **state) {
     (void)state;
     const int threads[] = {1, 2, 8}, before = sw_threads();

@@ -1,6 +1,6 @@
-/* Training with weights and gradients stored in 16 bits, written against the public headers alone: a custom linear
- * operation whose operands lie in f16 or bf16, and a custom rule whose kernel loads a gradient of 16 bits and moves x
- * in f32. The program keeps x in f32 and rounds it to the storage type before each pass. */
+/* Training with weights and gradients stored in 16 bits, with the public headers alone: a custom linear operation whose
+ * operands are f16 or bf16, and a custom rule whose kernel loads a 16-bit gradient and updates x in f32. The program
+ * keeps x in f32 and rounds it to the storage type before each pass. */
 #define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 #include <swale/rule.h>
@@ -16,7 +16,7 @@ typedef struct heavy_ball_slots {
 
 #if SW_KERNEL_PASS
 
-/* m ← μ m + g, x ← x - η m: g as it is stored, x and m in the type of x */
+/* m ← μ m + g, x ← x - η m: g in its storage type, x and m in the type of x */
 static void SW_K(heavy_ball)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const heavy_ball_options *o = SW_STEP_OPTIONS(s, heavy_ball_options);
@@ -109,7 +109,7 @@ static const sw_op stored_linear = {.size = sizeof(sw_op),
                                     .vjp_reads = SW_READS(0),
                                     .takes_16_bit = true};
 
-/* ---- Least squares: the weights that made the targets are found again ---- */
+/* ---- Least squares: training finds the weights that produced the targets ---- */
 
 enum { SAMPLES = 64, INPUTS = 12, OUTPUTS = 5, DIM = INPUTS * OUTPUTS, STEPS = 300 };
 
@@ -118,7 +118,7 @@ typedef struct problem {
     float truth[DIM];
 } problem;
 
-/* Samples that the storage type holds, and their targets x Wᵀ in f32. */
+/* Samples that the storage type can represent, and their targets x Wᵀ in f32. */
 static problem problem_new(sw_dtype type) {
     problem p = {.x = test_filled(type, SW_SHAPE(SAMPLES, INPUTS), -1, 1, 4),
                  .y = test_array(SW_F32, SW_SHAPE(SAMPLES, OUTPUTS))};
@@ -135,7 +135,7 @@ static problem problem_new(sw_dtype type) {
     return p;
 }
 
-/* One step: the weights of 16 bits are read, their gradient has 16 bits, x moves in f32. Returns the loss. */
+/* One step: the 16-bit weights are read, their gradient has 16 bits, and x is updated in f32. Returns the loss. */
 static double step_stored(sw_tape *tape, const problem *p, sw_dtype type, float *x, float *m) {
     const heavy_ball_options options = {.lr = 0.1, .momentum = 0.9};
     uint16_t weights[DIM];
@@ -161,9 +161,9 @@ static double step_stored(sw_tape *tape, const problem *p, sw_dtype type, float 
     return value;
 }
 
-/* The loss falls to what the rounding of the weights leaves: each of INPUTS products has an error of at most half a
- * unit of W, |W| ≤ 1, |x| ≤ 1, whose squares add up at worst to (INPUTS·u)². x itself comes closer: it is an f32 that
- * was moved by gradients of rounded weights, so that its error is that of a rounding, u. */
+/* The loss decreases to the error that the rounding of the weights causes: with |W| ≤ 1 and |x| ≤ 1, each of INPUTS
+ * products has an error of at most half a unit of W, so that the square of their sum is at most (INPUTS·u)². x itself
+ * is more accurate: it is in f32, but its gradients are those of rounded weights, so that its error is at most u. */
 static void test_linear_model_in_16_bits(void **state) {
     (void)state;
     static const sw_dtype halves[2] = {SW_F16, SW_BF16};
@@ -187,7 +187,7 @@ static void test_linear_model_in_16_bits(void **state) {
     }
 }
 
-/* The kernel for a stored gradient moves x as the optimizer does with the same numbers in f32. */
+/* The kernel for a stored gradient updates x exactly as the optimizer does with the same numbers in f32. */
 static void test_rule_moves_x_as_in_f32(void **state) {
     (void)state;
     static const sw_dtype halves[2] = {SW_F16, SW_BF16};

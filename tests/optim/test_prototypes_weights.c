@@ -1,7 +1,8 @@
 /* Means by weight, outside the library: a loss with class weights and ignored rows, written four times on the public
- * headers (an operation, a composition of operations, an objective without a tape, and sums), and an objective whose weight
- * depends on random masks. The contract is in loss_mean.h. Whole evaluations, chunks, shards, micro-batches, batches of an
- * evaluation, epochs of steps and tables of SAG compute the same mean: that of plain loops in double precision. */
+ * headers (an operation, a composition of operations, an objective without a tape, and sums), and an objective whose
+ * weight depends on random masks. The contract is in loss_mean.h. Whole evaluations, chunks, shards, micro-batches,
+ * batches of an evaluation, epochs of steps and tables of SAG compute the same mean, which equals that of plain loops
+ * in double precision. */
 #include "helpers.h"
 
 #include <swale/nn.h>
@@ -24,7 +25,7 @@ typedef struct problem {
     double a[ROWS][FEATURES];
     int32_t y[ROWS];
     loss_form form;
-    int64_t seen[ROWS]; /* the samples whose weight was asked for since `count` was 0, and the draw */
+    int64_t seen[ROWS]; /* the samples for which `weight` was called since `count` was 0, and the draw */
     int64_t count;
     uint64_t draw;
 } problem;
@@ -33,7 +34,7 @@ static double weight_of(int32_t y) {
     return y == IGNORED ? 0 : class_weights[y];
 }
 
-/* In MASKED, half of the rows do not count, others in each draw. */
+/* In MASKED, half of the rows do not count; which ones depends on the draw. */
 static bool problem_keeps(const problem *p, int64_t id, uint64_t draw) {
     sw_rng rng = {.key = sw_rng_key((uint64_t)id * 1000003 + draw, "mask")};
     return p->form != MASKED || sw_rng_uniform(&rng) < 0.5;
@@ -246,7 +247,7 @@ static void problem_free(problem *p) {
     free(p);
 }
 
-/* ---- What all of them must compute ---- */
+/* ---- The expected mean ---- */
 
 typedef struct mean {
     double loss, weight, g[DIM];
@@ -273,8 +274,9 @@ static mean mean_by_hand(const problem *p, uint64_t draw) {
 }
 
 /* |x| and |a| are below 1, so that |d| <= 1 + 4 + 1 = 6, l_i <= 3·36·w and |∂l_i| <= 12·w. A term has 15 roundings (4
- * products and sums, the square, weights), and 23 of them are added: 40 roundings relative to a mean of absolute terms of at
- * most 108, whatever the order; the division and the scaling of parts by weight add 10. A sum is 23 · 4 times as large. */
+ * products and sums, the square, weights), and 23 of them are added: 40 roundings relative to a mean of absolute terms
+ * of at most 108, whatever the order; the division and the scaling of parts by weight add 10. A sum is 23 · 4 times as
+ * large. */
 static double tolerance(const problem *p) {
     return 50 * 108 * (p->form == SUM_OF_ROWS ? ROWS * 4 : 1) *
            (sw_params_type(p->params) == SW_F32 ? 0x1p-24 : 0x1p-53);
@@ -329,7 +331,7 @@ static void test_chunks_and_shards_have_one_mean(void **state) {
     }
 }
 
-/* A hand-written loop: batches of n rows add up in the block. */
+/* A hand-written loop: the gradients of batches of n rows are added in the block. */
 static void test_micro_batches_have_the_same_mean(void **state) {
     (void)state;
     FOR_EACH_FORM(p) {
@@ -356,7 +358,7 @@ static void test_micro_batches_have_the_same_mean(void **state) {
     }
 }
 
-/* sw_model_evaluate takes batches of 1000: a source that repeats the rows 100 times, so that the last batch is shorter. */
+/* sw_model_evaluate takes batches of 1000. The source repeats the rows 100 times, so that the last batch is shorter. */
 static sw_status repeated_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
                                  sw_dtype type, void *x, void *y) {
     for (int64_t i = 0; i < count; i++) {
@@ -393,7 +395,7 @@ static void test_evaluation_has_the_same_mean(void **state) {
     }
 }
 
-/* What a step reports is the mean of its own samples, in its own draw. */
+/* The loss that a step returns is the mean of its samples, in its draw. */
 static void expect_step(problem *p, int64_t count, double value, double weight) {
     double x[DIM], g[DIM], loss;
     for (int i = 0; i < DIM; i++)
@@ -407,7 +409,7 @@ static void expect_step(problem *p, int64_t count, double value, double weight) 
         assert_true(isnan(value));
 }
 
-/* The losses that the steps of an epoch report, and the gradient of a step over all samples. */
+/* The losses that the steps of an epoch return, and the gradient of a step over all samples. */
 static void test_epochs_of_steps_have_the_same_mean(void **state) {
     (void)state;
     static const char *const specs[] = {"minibatch batch=5", "minibatch batch=7 shards=3", "full", "full shards=4"};
@@ -426,7 +428,7 @@ static void test_epochs_of_steps_have_the_same_mean(void **state) {
                     expect_step(p, samples, value, sw_optim_loss_weight(o));
             }
             const mean m = mean_by_hand(p, p->draw);
-            if (p->form != MASKED || s >= 2) /* else each step has another mask */
+            if (p->form != MASKED || s >= 2) /* otherwise each step has another mask */
                 expect_number(p, "epoch of", s, sw_loss_mean_value(&pooled), m.loss);
             if (s >= 2)
                 expect_gradient(p, "step of", s, sw_gradient_data(sw_params_gradient(p->params)), &m);
@@ -435,8 +437,9 @@ static void test_epochs_of_steps_have_the_same_mean(void **state) {
     }
 }
 
-/* The tables of SAG are weighted by the objective's own weights, so that it goes to the minimum of the weighted mean. The
- * curvature is between mu = weight_decay and 2·4·(4 + 1)/1 at a heavy row: 1e-13 is the rounding of sums of 23 terms. */
+/* The tables of SAG are weighted by the weights of the objective, so that SAG converges to the minimum of the weighted
+ * mean. The curvature is between mu = weight_decay and 2·4·(4 + 1)/1 for a row with a large weight; 1e-13 is the
+ * rounding error of sums of 23 terms. */
 static void test_tables_go_to_the_weighted_minimum(void **state) {
     (void)state;
     static const char *const specs[] = {"sag batch=1", "saga batch=2", "svrg batch=4 period=2ep shards=2",
@@ -457,7 +460,7 @@ static void test_tables_go_to_the_weighted_minimum(void **state) {
     }
 }
 
-/* The contract is needed: without the weight, the mean depends on the division. And it is checked. */
+/* Without the weight, the mean depends on how the samples are divided. Invalid weights are refused. */
 static double wrong_weight(void *user, const int64_t *ids, int64_t count, uint64_t draw) {
     (void)ids, (void)count, (void)draw;
     return *(double *)user;
@@ -487,7 +490,7 @@ static void test_weights_matter_and_are_checked(void **state) {
     expect_number(p, "loss of", ROWS, value, m.loss);
     assert_ok(sw_objective_gradient_sharded(&f, tape, NULL, NULL, ROWS, &how, DRAW, &value, g));
     assert_true(!(fabs(value - m.loss) <= 0.01)); /* NaN: a shard has no rows that count */
-    f.size = offsetof(sw_objective, weight);      /* of a program that does not know the member */
+    f.size = offsetof(sw_objective, weight);      /* of a program that was compiled without the member */
     f.weight = problem_weight;
     assert_ok(sw_objective_gradient(&f, tape, NULL, NULL, ROWS, DRAW, &value, g));
     assert_true(sw_gradient_weight(g) == ROWS);
@@ -518,7 +521,7 @@ static void test_weights_matter_and_are_checked(void **state) {
     problem_free(p);
 }
 
-/* The operation's vjp is its derivative. */
+/* The vjp of the operation is its derivative. */
 static void test_class_loss_has_the_right_derivative(void **state) {
     (void)state;
     problem *p = problem_new(SW_F64, OPERATION);

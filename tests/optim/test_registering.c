@@ -120,7 +120,7 @@ static sw_status no_part(sw_step *s, int64_t part, sw_worker *worker) {
     return SW_OK;
 }
 
-/* The update in parts has two functions and one unit. */
+/* An update in parts needs both functions, and unit TENSOR. */
 static void test_incomplete_parts_are_not_registered(void **state) {
     (void)state;
     static const sw_rule
@@ -134,14 +134,12 @@ static void test_incomplete_parts_are_not_registered(void **state) {
         older = {.size = offsetof(sw_rule, part), .name = "older_parts", .unit = SW_UNIT_TENSOR, .part = no_part},
         whole = {.size = sizeof(sw_rule), .name = "whole", .unit = SW_UNIT_TENSOR, .parts = one_part, .part = no_part};
     assert_int_equal(sw_rule_register(&unparted), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: rule unparted has part and no parts; the update in parts needs parts and part");
+    expect_error(SW_ERR_ARGUMENT, "register: rule unparted has part, but not parts; an update in parts needs both");
     assert_int_equal(sw_rule_register(&idle), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "register: rule idle has parts and no part; the update in parts needs parts and part");
+    expect_error(SW_ERR_ARGUMENT, "register: rule idle has parts, but not part; an update in parts needs both");
     assert_int_equal(sw_rule_register(&elements), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "register: rule elements has parts, which need unit TENSOR");
-    assert_int_equal(sw_rule_register(&older), SW_ERR_ARGUMENT); /* what lies behind its size is not read */
+    assert_int_equal(sw_rule_register(&older), SW_ERR_ARGUMENT); /* members beyond its size are not read */
     expect_error(SW_ERR_ARGUMENT, "register: rule older_parts has no tensor or part");
     assert_ok(sw_rule_register(&whole));
 }
@@ -218,7 +216,7 @@ static void test_name_is_registered_by_one_thread_only(void **state) {
     pthread_barrier_destroy(&barrier);
 }
 
-/* A child of fork looks methods and layer types up, also if another thread was doing so at the fork. */
+/* A child of fork can look up methods and layer types, even if another thread was doing so at the time of the fork. */
 static void *look_up(void *args) {
     const atomic_bool *end = args;
     while (!atomic_load(end))

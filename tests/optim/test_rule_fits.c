@@ -1,5 +1,5 @@
-/* A rule refuses parameters that it cannot update, when the optimizer is made: the exact message, and that the spec
- * which the message proposes works. */
+/* A rule refuses parameters that it cannot update, when the optimizer is made: the exact message; the spec that the
+ * message proposes is accepted. */
 #include "helpers.h"
 
 enum { MATRICES_LR, MATRICES_MOST };
@@ -23,7 +23,7 @@ static bool matrices_fits(const sw_param *p, const double *option, sw_dtype type
     return false;
 }
 
-/* What would read an axis that is not there if a parameter that does not fit came so far. */
+/* Functions that would read a missing axis if they were called for a refused parameter. */
 static int64_t matrices_count(const sw_slot_sizes *sizes) {
     assert_int_equal(sizes->param->rank, 2);
     return sizes->param->shape[0] * sizes->param->shape[1];
@@ -50,7 +50,7 @@ static bool silent_fits(const sw_param *p, const double *option, sw_dtype type, 
 static const sw_rule silent = {
     .size = sizeof(sw_rule), .name = "silent", .options = matrices_options, .update = &no_kernels, .fits = silent_fits};
 
-/* Of the time before the hooks: what lies behind its struct is not read. */
+/* A rule that was compiled before the hooks existed: members beyond its size are not read. */
 static const sw_rule older = {.size = offsetof(sw_rule, fits),
                               .name = "older",
                               .options = matrices_options,
@@ -62,7 +62,7 @@ static int register_all(void **state) {
     return sw_rule_register(&matrices) || sw_rule_register(&silent) || sw_rule_register(&older);
 }
 
-/* Refused with this message; the spec in it, if there is one, is taken. */
+/* Asserts that the spec is refused with this message, and that the spec in the message, if any, is accepted. */
 static void refused(sw_params *p, const char *rule, const char *message) {
     char spec[512] = "";
     options_refused(p, (sw_optim_options){.rule = rule}, message);
@@ -94,7 +94,7 @@ static void test_refused_parameter_is_named(void **state) {
             "axes, and 2 are needed; give them to another rule: \"name=? rank=2: matrices; adamw\"");
         refused(p, "role=bias: matrices; sgd",
                 "rule matrices does not fit parameter b [5]: it has 1 axes, and 2 are needed; choose another rule");
-        /* The options are those of the spec. */
+        /* `fits` receives the options of the spec. */
         refused(
             p, "rank=2: matrices most=2; sgd",
             "rule matrices does not fit parameter a [3,4]: it has 3 rows, and at most 2 are possible; choose another "
@@ -125,7 +125,7 @@ static void test_refused_parameter_is_proposed_by_name(void **state) {
     sw_params_free(p);
 }
 
-/* Several of them are all proposed: by ranks that no parameter which fits has, else by their names. */
+/* The proposal covers all refused parameters: by rank if no accepted parameter has these ranks, otherwise by name. */
 static void test_remedy_is_for_all_refused_parameters(void **state) {
     (void)state;
     sw_params *p = sw_params_new(SW_F32, 1);
@@ -164,7 +164,8 @@ static void test_remedy_is_for_all_refused_parameters(void **state) {
     sw_params_free(p);
 }
 
-/* Frozen parameters may be thawed later; tied names are asked once, under the first. */
+/* `fits` is also called for frozen parameters, which may be trained later, and once for tied names, with the first
+ * name. */
 static void test_every_parameter_is_asked_once(void **state) {
     (void)state;
     sw_params *p = sw_params_new(SW_F64, 1);

@@ -1,6 +1,6 @@
-/* The hooks of rules that follow a step. `accepted` is seen exactly once for every step that was kept, under every
- * estimator, line search and loop, and never for another one. `adopted` is called when the point of evaluation became
- * x. */
+/* The hooks of rules that follow a step. `accepted` is called exactly once for every step that was kept, with every
+ * estimator, line search and loop, and never for another step. `adopted` is called after the point of evaluation was
+ * copied to x. */
 #include "helpers.h"
 
 #include "estimators/small_glm.h"
@@ -8,13 +8,13 @@
 /* ---- sgd, with hooks that count ---- */
 
 static int64_t accepted, accepted_step, adopted, adopted_step;
-static bool in_order; /* the numbers of the steps rose by one */
+static bool in_order; /* each step had the next number */
 static sw_status hook_status;
-static double hook_value; /* is written to the first scalar */
-static double slot_value; /* is written to the slot `seen`; 0: nothing is */
+static double hook_value; /* the hook writes it to the first scalar */
+static double slot_value; /* the hook writes it to the slot `seen`; 0: it writes nothing */
 static double seen_x, seen_g;
 
-/* x and g of the whole group into the slot, as kernels see them. */
+/* Copies x and g of the whole group to the slot, as kernels receive them. */
 static void seen_kernel(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     (void)sums;
@@ -36,7 +36,7 @@ static sw_status hook_adopted(sw_step *s) {
     return s->g ? sw_fail(SW_ERR_USER, "adopted has a gradient") : SW_OK;
 }
 
-/* A copy of sgd: also what the estimators' loops and compensated sums take for sgd. */
+/* A copy of sgd, with the flags by which loops of estimators and compensated sums recognize sgd. */
 static sw_rule counting;
 
 static void reset_counts(void) {
@@ -82,7 +82,7 @@ static const sw_rule writer = {.size = sizeof(sw_rule),
                                .accepted = writer_accepted,
                                .adopted = writer_adopted};
 
-/* The same by tensors, whose slot has a size of its own. */
+/* The same with unit TENSOR, and with a slot whose size the rule determines. */
 static sw_status tensor_update(sw_step *s) {
     writer_update(s, 0, s->count, NULL);
     return SW_OK;
@@ -101,7 +101,7 @@ static const sw_rule tensor_writer = {.size = sizeof(sw_rule),
                                       .accepted = writer_accepted,
                                       .adopted = writer_adopted};
 
-/* ---- A rule for whole vectors, whose hooks see the parameters of the group without gaps ---- */
+/* ---- A rule for whole vectors, whose hooks receive the parameters of the group without gaps ---- */
 
 enum { PAIRS = 2 };
 static double vector_x[SMALL_DIM], vector_g[SMALL_DIM];
@@ -116,7 +116,7 @@ static sw_status vector_direction(sw_step *s) {
     return SW_OK;
 }
 
-/* The moves of the last steps: x - last, in turn in the rows of a slot; g is that of the step. */
+/* Stores the change of x in each step, x - last, in the rows of a slot in turn; g is that of the step. */
 static sw_status vector_accepted(sw_step *s) {
     accepted++;
     vector_count = s->count;
@@ -150,7 +150,7 @@ static const sw_rule vector_writer = {.size = sizeof(sw_rule),
                                       .accepted = vector_accepted,
                                       .adopted = vector_adopted};
 
-/* A rule for whole vectors whose hooks process elements: g, and x without a gradient. */
+/* A rule for whole vectors whose hooks process elements: `accepted` with g, `adopted` without. */
 static void elements_kernel(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     (void)sums;
@@ -170,7 +170,7 @@ static const sw_rule vector_elements = {.size = sizeof(sw_rule),
                                         .accepted = elements_hook,
                                         .adopted = elements_hook};
 
-/* Its hook reads what the last step had: an option that a schedule scales, and a coefficient. */
+/* A rule whose hook reads values of the last step: an option that a schedule scales, and a coefficient. */
 static double last_option, last_coefficient;
 static bool last_begin_skips;
 static sw_status last_begin(sw_step *s) {
@@ -190,7 +190,7 @@ static const sw_rule last_step = {.size = sizeof(sw_rule),
                                   .update = &writer_kernels,
                                   .adopted = last_adopted};
 
-/* Asks for elements where that is not possible. */
+/* Calls sw_step_run where this is not allowed. */
 static sw_status hasty_begin(sw_step *s) {
     return sw_step_run(s, &seen_kernels);
 }
@@ -201,7 +201,7 @@ static const sw_rule hasty = {.size = sizeof(sw_rule),
                               .begin = hasty_begin,
                               .update = &writer_kernels};
 
-/* Keeps a number where its table names none. */
+/* Writes to a scalar that its table does not name. */
 static sw_status careless_accepted(sw_step *s) {
     s->scalar[1] = 1;
     return SW_OK;
@@ -234,7 +234,7 @@ static const sw_kernels refusing_kernels = ALL_LEVELS(refusing_update);
 static const sw_average refusing = {
     .size = sizeof(sw_average), .name = "refusing", .begin = refusing_begin, .update = &refusing_kernels};
 
-/* Five trials, and then gives up or takes the last one. */
+/* A search that makes five trials, and then finds no step or takes the last one. */
 static bool search_gives_up;
 static sw_status trials_search(sw_search *s, double *alpha) {
     double value;
@@ -275,8 +275,8 @@ static void assert_counted(const sw_optim *o, const char *what) {
                  (long long)sw_optim_steps_taken(o), (long long)accepted, (long long)accepted_step);
 }
 
-/* Single steps, many steps at once (where the estimator has a loop of its own, this is where it would run), and sw_train,
- * on a generalized linear model in memory. */
+/* Single steps, many steps at once (in which the estimator would run its loop, if it has one), and sw_train, on a
+ * generalized linear model in memory. */
 static void count_under(const char *estimator, const char *average, bool sparse, sw_dtype type) {
     problem *p = problem_new(1);
     sw_glm *m = glm_of(p, SW_HEAD_LOGISTIC, type, sparse);
@@ -316,7 +316,7 @@ static void test_accepted_is_called_under_every_estimator(void **state) {
     count_under("sag batch=1", "ema decay=0", true, SW_F64);
 }
 
-/* The loop is not taken: x has the bits of single steps, not of the loop's, which for sparse rows differ. */
+/* The loop is not used: x has the bits of single steps, which for sparse rows differ from those of the loop. */
 static void test_accepted_needs_single_steps(void **state) {
     (void)state;
     double x[3][D + 1];
@@ -335,7 +335,7 @@ static void test_accepted_needs_single_steps(void **state) {
         free(p);
     }
     assert_memory_equal(x[0], x[1], sizeof x[0]);
-    assert_true(memcmp(x[0], x[2], sizeof x[0]) != 0); /* else this test says nothing */
+    assert_true(memcmp(x[0], x[2], sizeof x[0]) != 0); /* otherwise this test would prove nothing */
     assert_int_equal(accepted, 500);
 }
 
@@ -355,13 +355,13 @@ static void test_accepted_is_called_after_steps_by_hand(void **state) {
     sw_params_free(p);
 }
 
-/* Once for each group: the numbers of the steps are equal then. */
+/* Called once for each group, with the same number of the step. */
 static void test_accepted_is_called_for_each_group(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
     sw_optim *o = NEW_OPTIM(p, .rule = "rank=2: writer; rank=1: writer lr=0.5; counting");
     for (int i = 0; i < 3; i++)
-        sw_param_freeze(sw_params_at(p, i), i == 1); /* frozen as a whole: as for begin */
+        sw_param_freeze(sw_params_at(p, i), i == 1); /* a frozen group: called, as `begin` is */
     assert_ok(step_with(o, p, some_gradient));
     assert_int_equal(accepted, 3);
     assert_true(sw_optim_scalar(o, 0, "kept") == 1 && sw_optim_scalar(o, 1, "kept") == 1);
@@ -421,7 +421,7 @@ static void test_accepted_is_not_called_for_refused_steps(void **state) {
     sw_params_free(p);
 }
 
-/* Trials do not count; a search that gives up does not either; one step at the end does. */
+/* The hook is not called for trials, nor if a search finds no step, but once for the step at the end. */
 static void test_accepted_is_called_once_for_a_line_search(void **state) {
     (void)state;
     static const char *const searches[] = {"trials", "armijo", "wolfe"};
@@ -441,7 +441,7 @@ static void test_accepted_is_called_once_for_a_line_search(void **state) {
         sw_optim_free(o);
         sw_glm_free(m);
         free(p);
-        /* The value does not follow the gradient: no length is good enough. */
+        /* The value does not agree with the gradient, so that no length satisfies the conditions. */
         sw_params *q = small_params(SW_F64);
         constant_problem flat;
         constant_problem_init(&flat, q, 1, 1, 1);
@@ -465,7 +465,7 @@ static void test_accepted_is_called_once_for_a_line_search(void **state) {
     sw_params_free(p);
 }
 
-/* ---- What accepted sees and writes ---- */
+/* ---- What accepted reads and writes ---- */
 
 static void test_accepted_sees_the_new_x(void **state) {
     (void)state;
@@ -552,7 +552,7 @@ static void test_hooks_of_unit_vector_see_all_parameters(void **state) {
         }
 }
 
-/* sw_step_run finds the elements of x and g wherever the group is, although the hook sees vectors without gaps. */
+/* sw_step_run processes the elements of x and g at their positions, although the hook receives vectors without gaps. */
 static void test_hooks_of_unit_vector_process_elements(void **state) {
     (void)state;
     static const char *const rules[] = {"vector_elements", "name=b: vector_elements; sgd",
@@ -579,7 +579,7 @@ static void test_hooks_of_unit_vector_process_elements(void **state) {
         }
 }
 
-/* The whole step of a line search along the direction, and nothing for a search that gives up. */
+/* Receives x after the whole step of a line search. It is not called if the search finds no step. */
 static void test_accepted_of_unit_vector_follows_a_line_search(void **state) {
     (void)state;
     problem *p = problem_new(1);
@@ -607,7 +607,7 @@ static void test_failing_accepted_has_a_message(void **state) {
     assert_int_equal(step_with(o, p, some_gradient), SW_ERR_USER);
     expect_error(SW_ERR_USER, "rule writer: accepted returned status 11 without a message");
     assert_int_equal(sw_optim_steps_taken(o), 0);
-    assert_true(sw_optim_scalar(o, 0, "kept") == 0); /* numbers are put back, as after a failed commit */
+    assert_true(sw_optim_scalar(o, 0, "kept") == 0); /* scalars are restored, as after a failed commit */
     hook_status = SW_SKIPPED;
     assert_int_equal(step_with(o, p, some_gradient), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "rule writer: accepted returned SW_SKIPPED, but a step cannot be skipped there");
@@ -656,10 +656,10 @@ static void test_adopted_is_called_when_the_point_becomes_x(void **state) {
     assert_true(sw_optim_scalar(o, 0, "kept") == 9);
     assert_int_equal(sw_optim_steps_taken(o), 3);
     hook_value = 1;
-    assert_ok(step_with(o, p, some_gradient)); /* it goes on from there */
+    assert_ok(step_with(o, p, some_gradient)); /* the run continues from this point */
     assert_true(((double *)sw_params_x(p))[0] == point[0] - 1);
     sw_optim_free(o);
-    /* Without an average the point is x: nothing became x. */
+    /* Without an average the point is x, and the hook is not called. */
     o = NEW_OPTIM(p, .rule = "writer");
     adopted = 0;
     assert_ok(step_with(o, p, some_gradient));
@@ -679,7 +679,7 @@ static void test_failing_adopted_changes_nothing(void **state) {
         {5, 0, SW_ERR_USER, SW_ERR_USER, "rule writer: adopted returned status 11 without a message"},
         {5, 0, SW_SKIPPED, SW_ERR_STATE,
          "rule writer: adopted returned SW_SKIPPED, but a step cannot be skipped there"},
-        {(double)NAN, 0, SW_OK, SW_ERR_NONFINITE, NULL}, /* its sign is printed too */
+        {(double)NAN, 0, SW_OK, SW_ERR_NONFINITE, NULL}, /* the sign of NaN is printed too */
         {5, (double)INFINITY, SW_OK, SW_ERR_NONFINITE, "rule writer: adopted makes its state seen Inf or NaN"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -710,7 +710,7 @@ static void test_failing_adopted_changes_nothing(void **state) {
     }
 }
 
-/* A parameter that the program has frozen after the last step is frozen for the hook. */
+/* A parameter that the program froze after the last step is frozen for the hook, too. */
 static void test_adopted_leaves_out_what_was_frozen_since(void **state) {
     (void)state;
     static const char *const rules[3] = {"writer", "tensor_writer", "vector_writer"};
@@ -734,7 +734,7 @@ static void test_adopted_leaves_out_what_was_frozen_since(void **state) {
     }
 }
 
-/* Also after skipped steps, whose options and coefficients were other ones, and after loading. */
+/* The same after skipped steps, which had other options and coefficients, and after loading. */
 static void test_adopted_reads_the_last_step(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
@@ -776,7 +776,7 @@ static void test_adopted_reads_the_last_step(void **state) {
 
 /* ---- Memory ---- */
 
-/* Copies that undo the hook are made by adopt_point: if they cannot be, nothing is changed. */
+/* sw_optim_adopt_point makes copies to undo the hook. If their allocation fails, nothing is changed. */
 static void test_failing_allocations_of_adopt_are_errors(void **state) {
     (void)state;
     test_allocator a;

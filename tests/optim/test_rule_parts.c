@@ -1,12 +1,12 @@
-/* Rules that update a parameter in parts: each part runs once a step, in the order of cost, with the workspace of its
- * worker and equal bits for every number of threads; errors reach the caller, and the step is undone. */
+/* Rules that update a parameter in parts: each part runs once per step, in the order of cost, with the workspace of its
+ * worker. Results have equal bits for every number of threads. Errors reach the caller, and the step is undone. */
 #include "helpers.h"
 
 #include <float.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* ---- A rule by rows: x ← x - lr·g, and a count of what was done to each row ---- */
+/* ---- A rule that updates rows: x ← x - lr·g, and counts the updates of each row ---- */
 
 enum { ROWS_LR, ROWS_COST };
 static const sw_option rows_options[] = {
@@ -96,7 +96,7 @@ static void rows_reach(const sw_step *s, sw_bounds *b) {
 }
 static sw_rule reaching_rule;
 
-/* ---- A rule that writes down what runs: `tensor` prepares, then the parts ---- */
+/* ---- A rule that records the order of calls: `tensor`, then the parts ---- */
 
 static char calls[400];
 
@@ -136,7 +136,7 @@ static const sw_rule diary_rule = {.size = sizeof(sw_rule),
                                    .parts = diary_parts,
                                    .part = diary_part};
 
-/* ---- Rules with wrong answers ---- */
+/* ---- Rules that return wrong values ---- */
 
 static int64_t endless_parts(const sw_param *p, const double *option, sw_dtype type) {
     (void)option, (void)type;
@@ -219,7 +219,8 @@ static double *coefficients_new(const sw_params *p) {
     return c;
 }
 
-/* Each part once in each step; a matrix that is frozen has none, and one that is thawed again has them again. */
+/* Each part runs once in each step. The parts of a frozen matrix do not run; after it is trainable again, they run
+ * again. */
 static void test_each_part_runs_once_a_step(void **state) {
     (void)state;
     const int threads[] = {1, 2, 8}, before = sw_threads();
@@ -252,7 +253,7 @@ static void test_each_part_runs_once_a_step(void **state) {
 }
 
 /* `tensor` of all parameters, then the parts, the most expensive ones first: a has 2 parts of 6 elements, b one of 5.
- * Nothing wakes another thread for so little. */
+ * For so little work no other thread is used. */
 static void test_parts_follow_tensor_by_cost(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
@@ -264,7 +265,7 @@ static void test_parts_follow_tensor_by_cost(void **state) {
     assert_ok(step_with(o, p, some_gradient));
     assert_string_equal(calls, "b c b0 ");
     sw_optim_free(o);
-    o = sw_optim_new(p, "name=c: diary; name=b: diary; sgd"); /* a group without parts; lists by group */
+    o = sw_optim_new(p, "name=c: diary; name=b: diary; sgd"); /* each group has a list; the last group has no parts */
     calls[0] = 0;
     assert_ok(step_with(o, p, some_gradient));
     assert_string_equal(calls, "c b b0 ");
@@ -291,7 +292,7 @@ static void test_parts_run_at_the_same_time(void **state) {
 
 /* ---- Line searches ---- */
 
-/* Twice the length, or none: then x and the slots are as before. */
+/* The search takes twice the length, or finds no step; then x and the slots are as before. */
 static bool search_gives_up;
 static sw_status twice_search(sw_search *s, double *alpha) {
     *alpha = 2 * s->initial;
@@ -373,7 +374,7 @@ static void test_error_of_a_part_ends_the_step(void **state) {
     step_fails("rows cost=100000", SW_ERR_STATE, "rule rows: only begin and decide may skip a step");
 }
 
-/* All rows of a fail: the most expensive one, which is the last one, has the message. */
+/* All rows of `a` fail. The message is that of the most expensive row, which is the last one. */
 static void test_first_failing_part_counts(void **state) {
     (void)state;
     fail_param = 0;
@@ -447,7 +448,7 @@ static void test_overflow_in_a_part_is_refused(void **state) {
 /* ---- Memory ---- */
 
 /* Every allocation of an optimizer with parts fails in turn. Later steps allocate only if there are more threads than
- * before; if that fails, nothing has moved. */
+ * before. If this allocation fails, x does not change. */
 static void test_failing_allocations_are_errors(void **state) {
     (void)state;
     const int before = sw_threads();

@@ -219,7 +219,7 @@ static int register_methods(void **state) {
     return register_spies(state) || sw_estimator_register(&hundredfold) != SW_OK;
 }
 
-/* A rule whose point depends on an option, which a schedule scales from step to step, and on a coefficient. */
+/* A rule whose point depends on an option that a schedule scales, and on a coefficient. */
 static sw_status pointing_begin(sw_step *s) {
     s->coefficient[0] = (double)s->step;
     return SW_OK;
@@ -284,8 +284,8 @@ static void test_skipped_step_leaves_the_point(void **state) {
         }
 }
 
-/* x_written stays true until a step is taken, also after a skipped one and in a resumed run: else an estimator would
- * keep what it knows of the old x. */
+/* x_written is true until a step is taken, also after a skipped step and in a resumed run. Otherwise an estimator would
+ * keep data that belongs to the old x. */
 static bool told_written;
 static sw_status told_estimate(sw_estimate *e, const void *x, void *g) {
     told_written = e->x_written;
@@ -310,7 +310,7 @@ static void test_estimator_is_told_of_a_written_x_until_a_step(void **state) {
         constant_problem_init(&h, q, 4, 1, 0.5);
         sw_optim *o = NEW_OPTIM(p, .rule = "pointing", .estimator = "told"),
                  *other = NEW_OPTIM(q, .rule = "pointing", .estimator = "told");
-        expect_written(o, &f, SW_OK, true); /* nothing is known of the first x */
+        expect_written(o, &f, SW_OK, true); /* true in the first step */
         expect_written(o, &f, SW_OK, false);
         sw_params_mark_changed(p);
         skip_decide = true;

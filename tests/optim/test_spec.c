@@ -432,7 +432,7 @@ static void test_selectors_choose_parameters(void **state) {
     takes("name=*c*", false, false, true);
     takes("name=?*", true, true, true);
     takes("  role=bias  ", false, true, false);
-    /* Several of them must all hold, in any order. */
+    /* Several selectors must all match, in any order. */
     takes("role=weight rank=2", true, false, false);
     takes("rank=2\trole=weight", true, false, false);
     takes("name=? rank=1", false, true, false);
@@ -440,7 +440,7 @@ static void test_selectors_choose_parameters(void **state) {
     takes("name=?* name=*b name=b*", false, true, false);
 }
 
-/* With a search by recursion this would take years; 63 characters are not the end of a pattern. */
+/* A recursive search would take years for this pattern. Patterns may be longer than 63 characters. */
 static void test_patterns_take_little_time(void **state) {
     (void)state;
     static const struct {
@@ -470,7 +470,8 @@ static void test_patterns_take_little_time(void **state) {
     }
 }
 
-/* Files and messages have selectors in one order and spacing, so that an optimizer with the same choice loads the file. */
+/* Files and messages contain selectors in one order and spacing, so that an optimizer with the same selectors can load
+ * the file. */
 static void test_equal_selectors_have_equal_texts(void **state) {
     (void)state;
     static const char *const equal[] = {"role=weight rank=2 name=?: adam; sgd",

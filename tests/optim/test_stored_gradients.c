@@ -1,8 +1,8 @@
-/* Gradients in f16 and bf16, of parameters in f32. Every rule of elements is compiled here, outside the library, for
- * every storage type, and must move x as if the same numbers had been given in f32: bit for bit, because it loads,
- * computes in f32 and stores x and its slots in f32. Rules that were not compiled for 16 bits (the library's own) and
- * estimators get the gradient in f32, with the same result. The parameters are made by the internal constructor, since
- * the library's operations do not take these types yet. */
+/* Gradients in f16 and bf16, of parameters in f32. Every rule of unit ELEMENT is compiled here, outside the library,
+ * for every storage type, and must update x as if the same numbers were in f32, bit for bit: it converts the gradient
+ * to f32, and x and its slots are f32. Rules that were not compiled for 16 bits (those of the library) and estimators
+ * receive the gradient in f32, with the same result. The parameters are made by the internal constructor, because the
+ * library's operations do not accept these types yet. */
 #define SW_KERNEL_16_BIT
 #define main main_of_copies
 #include "test_custom_copies.c"
@@ -14,7 +14,7 @@
 #include "core/params/vector.h"
 #include "optim/optimizer.h"
 
-/* More than SW_SERIAL elements, so that threads share tiles, and no multiple of blocks or lanes. */
+/* More than SW_SERIAL elements, so that threads share tiles; not a multiple of the sizes of blocks or lanes. */
 enum { WIDE_ROWS = 131, WIDE_COLUMNS = 137, WIDE_DIM = WIDE_ROWS * WIDE_COLUMNS + 13 };
 _Static_assert(WIDE_DIM > (int)SW_SERIAL, "several tiles");
 static const sw_dtype halves[2] = {SW_F16, SW_BF16};
@@ -43,8 +43,8 @@ static void write_gradient(sw_params *p, sw_dtype type, int step) {
     swi_gradient_filled(g, (swi_weight){1, 1}, 1);
 }
 
-/* Steps of a hand-written loop; a rule that reads 16 bits needs no copy of the gradient. x is 2·WIDE_DIM numbers: x and
- * the point at which the optimizer evaluates. */
+/* Steps of a hand-written loop. A rule that accepts 16 bits needs no copy of the gradient. x is 2·WIDE_DIM numbers: x
+ * and the point at which the optimizer evaluates. */
 static void step_by_hand(sw_dtype type, sw_dtype storage, const char *rule, bool converted, float *x) {
     sw_params *p = wide_params(storage);
     sw_optim *optim = NEW_OPTIM(p, .rule = rule);
@@ -101,8 +101,8 @@ static void test_rules_read_stored_gradients(void **state) {
     assert_true(elements >= 15);
 }
 
-/* ‖g‖ is of the stored numbers, and a clipped gradient is rounded to its type: its norm is the clip up to half a unit
- * of 8 or 11 bits, 2^-8 or 2^-11. Frozen parameters have no gradient. */
+/* ‖g‖ is the norm of the stored numbers. A clipped gradient is rounded to its type, so that its norm is the clip up to
+ * half a unit of 8 or 11 bits, 2^-8 or 2^-11. Frozen parameters have no gradient. */
 static void test_clip_and_frozen_parameters(void **state) {
     (void)state;
     static sw_rule copy;
@@ -136,7 +136,7 @@ static void test_clip_and_frozen_parameters(void **state) {
         }
 }
 
-/* Inf in a block of 16 bits, which has a smaller range: the step is skipped, and x stays. */
+/* Inf in a block of 16 bits, which has a smaller range: the step is skipped, and x does not change. */
 static void test_infinite_stored_gradient_is_skipped(void **state) {
     (void)state;
     for (int k = 0; k < 2; k++) {
@@ -155,7 +155,7 @@ static void test_infinite_stored_gradient_is_skipped(void **state) {
     }
 }
 
-/* Estimators compute in the type of x, whatever the storage type: the same bits as without one. */
+/* Estimators compute in the type of x, whatever the storage type, so that the bits are the same as without one. */
 static void run_stored(sw_dtype storage, const sw_optim_options *how, double *x) {
     sw_params *p = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = storage});
     assert_non_null(sw_params_add(p, "a", 1, (const int64_t[]){SMALL_DIM}, NULL));
@@ -217,7 +217,8 @@ static void test_allocation_of_the_copy_fails(void **state) {
     sw_set_allocator(NULL);
 }
 
-/* A rule of unit VECTOR gets the gradient in the type of x, whatever its flags say: its slots and sums are of that type. */
+/* A rule of unit VECTOR receives the gradient in the type of x, whatever its flags are, because its slots and sums have
+ * that type. */
 static sw_status stored_vector(sw_step *s) {
     assert_int_equal(s->g_type, s->type);
     sw_step_scale(s, -1, s->g, s->out);
@@ -244,8 +245,8 @@ static void test_vector_rules_get_the_gradient_in_the_type_of_x(void **state) {
     free(x);
 }
 
-/* The hook of a rule that reads 16 bits runs a kernel that does not: it gets g in the type of x, and the hook itself
- * still the stored one. */
+/* The hook of a rule that accepts 16 bits runs a kernel that does not. The kernel receives g in the type of x, and the
+ * hook receives it in its storage type. */
 static float hook_gradient[WIDE_DIM];
 static void hook_kernel(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;

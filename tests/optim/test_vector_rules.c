@@ -1,11 +1,11 @@
-/* Rules of unit VECTOR: what they see of a group, whatever its parameters; slots of any size; functions for rules; memory.
- * test_vector_steps.c has their steps. The method for which they are made is in test_prototypes_lbfgs.c. */
+/* Rules of unit VECTOR: the vectors that they receive for groups of all kinds; slots of any size; functions for rules;
+ * memory. test_vector_steps.c has their steps, and test_prototypes_lbfgs.c has L-BFGS, for which they exist. */
 #include "vector_rules.h"
 
 /* ---- Groups ---- */
 
-/* Groups of neighbors, groups with gaps, frozen parameters that come and go, schedules: x ← x + lr (-g) is x ← x - lr g
- * in every bit. */
+/* Groups without and with gaps, parameters that are frozen in some steps, schedules: x ← x + lr (-g) is x ← x - lr g in
+ * every bit. */
 static void test_vector_descent_is_sgd(void **state) {
     (void)state;
     static const struct {
@@ -94,7 +94,7 @@ static void test_vector_sees_its_group_without_gaps(void **state) {
         }
 }
 
-/* An infinite frozen parameter, as an attention mask, is not seen and not changed. */
+/* The rule does not receive an infinite frozen parameter, such as an attention mask, and does not change it. */
 static void test_infinite_frozen_parameter_is_zero_in_x(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);
@@ -247,7 +247,8 @@ static void test_incomplete_vector_rules_are_refused(void **state) {
     sw_params_free(p);
 }
 
-/* Groups of one stretch need a direction; others copies of x and g from the first step on. */
+/* A group that is one contiguous range of x needs a direction; other groups also need copies of x and g from the first
+ * step on. */
 static void test_vector_memory_is_counted(void **state) {
     (void)state;
     static const struct {

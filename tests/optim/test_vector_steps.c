@@ -1,8 +1,8 @@
-/* Steps of rules of unit VECTOR: what a rule may remember of the last step; refused directions, skipped steps, and line
+/* Steps of rules of unit VECTOR: what a rule may keep from the last step; refused directions, skipped steps, and line
  * searches along the direction. */
 #include "vector_rules.h"
 
-/* ---- What a rule may remember ---- */
+/* ---- What a rule may keep ---- */
 
 static void check_written(sw_optim *o, constant_problem *f, bool written, const char *when) {
     assert_ok(sw_optim_minimize(o, &f->f, NULL));
@@ -10,8 +10,8 @@ static void check_written(sw_optim *o, constant_problem *f, bool written, const 
         fail_msg("%s: x_written is %d", when, seen.x_written);
 }
 
-/* A change of x from outside is told in the next step that is taken, also if steps are skipped in between, and if the
- * run is saved and resumed in between. */
+/* If the program writes to x, x_written is true in the next step that is taken, even if steps are skipped, or the run
+ * is saved and resumed, in between. */
 static void test_vector_knows_when_x_was_written(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
@@ -48,8 +48,8 @@ static void test_vector_knows_when_x_was_written(void **state) {
     sw_params_free(q);
 }
 
-/* While all parameters of its group are frozen, a rule is not called: it cannot know of changes of x in these steps, nor
- * that the set of frozen parameters was another one. It is told in the first step after them. */
+/* While all parameters of its group are frozen, a rule is not called: it cannot know of changes of x in these steps,
+ * nor that the set of frozen parameters was another one. It is told in the first step after them. */
 static void test_vector_knows_of_steps_without_it(void **state) {
     (void)state;
     for (int k = 0; k < 4; k++) { /* with a change of x, or without; resumed, or not */
@@ -104,7 +104,7 @@ static void test_vector_knows_the_set_of_frozen_parameters(void **state) {
             continue;
         }
         assert_true(sets[set] >= 0 && sets[set] < INT64_C(1) << 53);
-        for (int before = 0; before < set; before++) /* "b", the second, is of another group */
+        for (int before = 0; before < set; before++) /* "b", the second parameter, belongs to another group */
             if (before != 5)
                 assert_true((sets[before] == sets[set]) == ((before & 5) == (set & 5)));
     }
@@ -164,7 +164,7 @@ static void test_refused_directions_change_nothing(void **state) {
                 const state_bytes after = state_of(o, p);
                 assert_memory_equal(&before, &after, sizeof before);
                 misdeed = WELL;
-                assert_ok(sw_optim_minimize(o, &f.f, NULL)); /* the run goes on */
+                assert_ok(sw_optim_minimize(o, &f.f, NULL)); /* the run continues */
                 assert_true(sw_optim_scalar(o, 0, "count") == 3);
                 sw_optim_free(o);
                 sw_params_free(p);
@@ -215,8 +215,8 @@ static void test_search_needs_only_a_finite_direction(void **state) {
     sw_params_free(p);
 }
 
-/* In f32 x = 4096 has steps of 2^-11, so that x + d - x is 0 for a d of 2^-20. The direction is that of the rule itself,
- * and so is the slope. */
+/* In f32, numbers near x = 4096 differ by 2^-11, so that x + d - x is 0 for d = 2^-20. The search uses the direction of
+ * the rule itself, and the slope along it. */
 static void test_search_has_the_exact_direction(void **state) {
     (void)state;
     static const char *const rules[] = {"descent", "name=b: descent; descent", "sgd lr=1"};
@@ -235,8 +235,8 @@ static void test_search_has_the_exact_direction(void **state) {
     }
 }
 
-/* The first guess is the largest lr, so that a step of that length is the step without a search: for each group, also for
- * one without an lr. Powers of 2: no rounding. */
+/* The first guess is the largest lr. A step of this length equals the step without a search, for each group, also for a
+ * group without an lr. The numbers are powers of 2, so that nothing is rounded. */
 static sw_status initial_search(sw_search *s, double *alpha) {
     *alpha = s->initial;
     return SW_OK;

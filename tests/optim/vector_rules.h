@@ -1,5 +1,5 @@
-/* Rules of unit VECTOR, and line searches, for the tests of such rules. Register them with register_vector_rules before the
- * tests; vector_set_up comes before each test. */
+/* Rules of unit VECTOR, and line searches, for the tests of such rules. Register them with register_vector_rules before
+ * the tests; vector_set_up comes before each test. */
 #ifndef TEST_VECTOR_RULES_H
 #define TEST_VECTOR_RULES_H
 
@@ -26,7 +26,7 @@ static const sw_rule unit_descent = {.size = sizeof(sw_rule),
                                      .flags = SW_RULE_LINEAR,
                                      .vector = descent_vector};
 
-/* ---- A rule that records what it sees, with slots of every kind ---- */
+/* ---- A rule that records what it receives, with slots of every kind ---- */
 
 static sw_step seen;
 static int vector_calls, seen_sizes;
@@ -66,7 +66,7 @@ static inline sw_status spy_vector(sw_step *s) {
     sw_step_axpy(s, 1, s->g, slots->sum);
     sw_step_scale(s, 1, s->x, sw_step_row(s, slots->rows, (s->step - 1) % 3));
     ((int32_t *)slots->notes)[4]++;
-    memset(s->workspace, 0x77, (size_t)s->count * sw_dtype_size(s->type)); /* all of it is ours */
+    memset(s->workspace, 0x77, (size_t)s->count * sw_dtype_size(s->type)); /* the rule may write to all of it */
     sw_step_scale(s, -1, s->g, s->out);
     switch (misdeed) {
     case SKIP: return SW_SKIPPED;

@@ -16,7 +16,7 @@ static sw_array numbered(sw_dtype type, int rank, const int64_t *shape) {
     return a;
 }
 
-/* Element k of the copy, by the definition: its index in the copy gives its index in the array. */
+/* The expected element k of the copy: its index in the array follows from its index in the copy. */
 static const char *expected_element(const sw_array *a, const int *axes, const sw_array *copy, int64_t k) {
     int64_t index[SW_MAX_RANK] = {0}, at = 0;
     for (int i = copy->rank - 1; i >= 0; i--) {

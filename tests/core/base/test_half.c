@@ -1,5 +1,5 @@
-/* f16 and bf16 (half.h): every pattern has its value, every rounding goes to the nearest number, to an even one between
- * two, in one rounding, and with subnormals flushed; arrays and files of these types. */
+/* f16 and bf16 (half.h): every bit pattern has its value; every number is rounded once, to the nearest number, or to
+ * the even one of two equally near; both also while subnormal numbers are flushed; arrays and files of these types. */
 #include "support.h"
 
 #include <swale/parallel.h>
@@ -22,8 +22,8 @@ static double value_of(const format *f, unsigned pattern) {
                      : ldexp(fraction, 1 - f->bias - f->fraction));
 }
 
-/* Patterns without sign grow with their values: the one nearest to |v|, found by halving. The middle between two
- * neighbors, and the number after the largest, at which infinity begins to count, are exact in f64. */
+/* The pattern without sign that is nearest to |v|, found by bisection: patterns increase with their values. The middle
+ * between two neighbors is exact in f64. Infinity counts as the number after the largest. */
 static unsigned nearest_pattern(const format *f, double v) {
     const unsigned infinity = ((1u << f->exponent) - 1) << f->fraction;
     const double beyond = ldexp(1, (1 << f->exponent) - 1 - f->bias), size = fabs(v);
@@ -55,7 +55,7 @@ static void check_patterns(const format *f) {
         const double expected = value_of(f, p);
         const float x = load(f, (uint16_t)p);
         const uint16_t pattern = (uint16_t)p;
-        if (isnan(expected)) { /* a NaN stays one, quiet, with its sign and its upper bits */
+        if (isnan(expected)) { /* a NaN stays a NaN, quiet, with its sign and the upper bits of its payload */
             assert_true(isnan(x));
             assert_int_equal(store(f, x), p | 1u << (f->fraction - 1));
             continue;
@@ -81,15 +81,15 @@ static void test_every_pattern_has_its_value(void **state) {
 static void check_rounding(const format *f, double v) {
     uint16_t pattern = 0;
     assert_int_equal(store(f, (float)v), nearest_pattern(f, (double)(float)v));
-    sw_store_element(f->type, &pattern, 0, v); /* of a number of f64, in one rounding */
+    sw_store_element(f->type, &pattern, 0, v); /* rounds an f64 once */
     assert_int_equal(pattern, nearest_pattern(f, v));
     pattern = 0x1234;
     assert_int_equal(sw_number_to_element("x", f->type, v, &pattern), SW_OK);
     assert_int_equal(pattern, nearest_pattern(f, v));
 }
 
-/* Between each two neighbors: the middle, and the numbers of f32 and of f64 next to it. Rounded to f32 first, those of
- * f64 would be the middle, and go to the even neighbor whatever side they are on. */
+/* Rounds, between each two neighbors, the middle and the f32 and f64 numbers next to it. If the f64 numbers were
+ * rounded to f32 first, they would become the middle, and then the even neighbor on either side. */
 static void test_rounding_goes_to_the_nearest(void **state) {
     (void)state;
     uint64_t seed = 1;

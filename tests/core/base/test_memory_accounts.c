@@ -1,4 +1,4 @@
-/* Accounts of memory: equal to what the allocator handed out, byte for byte, after every kind of allocation. */
+/* Accounts of memory equal the bytes of the allocator, after every kind of allocation. */
 #include "support.h"
 
 #include "byte_counter.h"
@@ -68,7 +68,7 @@ static void test_memory_is_aligned_zeroed_and_its_own(void **state) {
         assert_true(block[i] && (uintptr_t)block[i] % SW_ALIGNMENT == 0);
         for (int k = 0; k < i; k++)
             assert_int_equal(block[i][k], 0);
-        memset(block[i], i, (size_t)i); /* does not touch what sw_free reads, here or in a neighbor */
+        memset(block[i], i, (size_t)i); /* does not overwrite a header, of this block or of another */
     }
     for (int i = 0; i < BLOCKS; i++)
         for (int k = 0; k < i; k++)
@@ -104,7 +104,7 @@ static void test_arrays_keep_their_account_as_they_grow(void **state) {
     assert_int_equal(sw_memory_live(SW_ACCOUNT_DATA), block_bytes(1000 * sizeof *data));
     assert_ok(sw_resize_array_for(SW_ACCOUNT_TAPE, &data, 1000, 3000, sizeof *data)); /* nor to TAPE */
     assert_int_equal(sw_memory_live(SW_ACCOUNT_DATA), block_bytes(3000 * sizeof *data));
-    /* both blocks were there while the numbers were copied */
+    /* both blocks were allocated while the numbers were copied */
     assert_int_equal(sw_memory_peak(SW_ACCOUNT_DATA),
                      block_bytes(3000 * sizeof *data) + block_bytes(1000 * sizeof *data));
     assert_ok(sw_resize_array(&state_array, 2, 50, sizeof *state_array));
@@ -132,7 +132,7 @@ static void test_failed_allocation_counts_nothing(void **state) {
         void *none = kind == 0   ? sw_alloc(5000)
                      : kind == 1 ? sw_alloc_array_named(SW_ACCOUNT_OPTIMIZER, "new", "name", 70, 100)
                      : kind == 2 ? (void *)sw_strdup("text")
-                                 : sw_alloc_for(SW_ACCOUNT_DATA, SIZE_MAX - 40); /* not asked for at all */
+                                 : sw_alloc_for(SW_ACCOUNT_DATA, SIZE_MAX - 40); /* the allocator is not called */
         assert_null(none);
         assert_int_equal(sw_error_status(), SW_ERR_MEMORY);
         sw_clear_error();
@@ -184,7 +184,7 @@ static void test_peaks_are_of_one_time_and_can_be_reset(void **state) {
     assert_int_equal(report_line(SW_ACCOUNT_OPTIMIZER, "peaks.slot").peak, 3264);
     sw_free(b);
     assert_int_equal(report_line(SW_ACCOUNT_OPTIMIZER, "peaks.slot").peak, 3264);
-    sw_memory_reset_peaks(); /* without bytes and peak there is no line */
+    sw_memory_reset_peaks(); /* an entry without bytes and peak has no line */
     assert_int_equal(sw_memory_report(NULL, 0), 0);
 }
 
@@ -206,7 +206,7 @@ static void test_report_may_have_more_lines_than_there_is_room(void **state) {
         sw_free(memory[i]);
 }
 
-/* Names are kept by value, are cut if they are too long, and belong to their account. */
+/* Names are copied, are cut if they are too long, and belong to their account. */
 static void test_names_are_copied_and_cut(void **state) {
     (void)state;
     char owner[120], name[] = "slot", cut[64];
@@ -273,7 +273,8 @@ static void test_threads_count_together(void **state) {
     assert_int_equal(lines, 3);
 }
 
-/* The last test, since names stay: those for which there is no room are counted without a name. */
+/* This is the last test, because names are never removed. Memory of names for which there is no room is counted without
+ * a name. */
 static void test_names_beyond_the_last_count_without_a_name(void **state) {
     (void)state;
     enum { MANY = 600, ROOM = 512 };

@@ -340,9 +340,9 @@ static int64_t dropout_of_ones(sw_dtype type, int rank, const int64_t *shape, in
     return n;
 }
 
-/* [batch, time, features] → [batch·time, features]: the tokens of a sample have the same mask before the reshape and after
- * it, alone and in the batch, in a batch in another order, and in a shorter sequence. Lengths around a block of 64 random
- * numbers and around a tile of 4096 elements. */
+/* [batch, time, features] → [batch·time, features]: the tokens of a sample have the same mask before the reshape and
+ * after it, alone and in the batch, in a batch in another order, and in a shorter sequence. Lengths around a block of
+ * 64 random numbers and around a tile of 4096 elements. */
 static void test_dropout_after_a_reshape_draws_by_token(void **state) {
     (void)state;
     static const int64_t ids[BATCH] = {70, 3, ((int64_t)1 << 40) + 11}, turned[BATCH] = {ids[2], ids[0], ids[1]};
@@ -380,7 +380,8 @@ static void test_dropout_after_a_reshape_draws_by_token(void **state) {
     }
 }
 
-/* Rows that are no multiple of the samples belong to none: they are numbered, as without ids. */
+/* If the number of rows is not a multiple of the number of samples, the rows count as samples with their numbers as
+ * ids. */
 static void test_dropout_of_other_rows_draws_by_row(void **state) {
     (void)state;
     static const int64_t ids[BATCH] = {70, 3, 11};

@@ -434,7 +434,7 @@ static void test_archive_refuses_wrong_calls(void **state) {
     expect_no_error();
 }
 
-/* Arrays of 16 bits are saved with their bits; they are loaded as f32, which holds each of their numbers. */
+/* Arrays in 16-bit types are saved with their bits; they are loaded as f32, which represents each of their numbers. */
 static void test_halves_are_saved_as_they_are(void **state) {
     (void)state;
     static const uint16_t bits[4] = {0x3C01, 0x8001, 0x7BFF, 0x4248};

@@ -1,6 +1,6 @@
-/* A product of stored types in plain C: the order of the additions, and the roundings, that gemm.h states. The fused
- * multiply-add is libm's, and numbers that the processor would flush to 0 are set to 0 here, so that nothing is shared
- * with the kernels. */
+/* A product of storage types in plain C, with the order of additions and the roundings that gemm.h defines. It shares
+ * no code with the kernels: the fused multiply-add is that of libm, and numbers that the processor would flush to 0 are
+ * set to 0 here. */
 #ifndef TEST_PRODUCT_REFERENCE_H
 #define TEST_PRODUCT_REFERENCE_H
 
@@ -15,8 +15,8 @@ static inline float reference_load(sw_dtype type, const void *data, int64_t i) {
     return type == SW_F16 ? sw_f16_to_f32(bits) : sw_bf16_to_f32(bits);
 }
 
-/* A number as the processor delivers it if subnormal results are 0. `exact` is the result before its rounding to f32,
- * with at least 50 digits: it is subnormal if, rounded to 24 digits, it is below 2^-126. */
+/* The result of a processor that replaces subnormal results by 0. `exact` is the result before it is rounded to f32,
+ * with at least 50 binary digits: it is subnormal if, rounded to 24 digits, it is below 2^-126. */
 static inline float reference_flush(float rounded, double exact) {
     return fabsf((float)(exact * 0x1p64)) < 0x1p-62f ? copysignf(0, rounded) : rounded;
 }
@@ -63,7 +63,7 @@ static inline float reference_sum(const sw_product *p, int64_t m, int64_t n) {
     return fused ? reference_flush((float)wide, wide) : (float)wide;
 }
 
-/* What C[m, n] becomes; `before` is a copy of C. */
+/* The expected C[m, n]; `before` is a copy of C. */
 static inline void reference_element(const sw_product *p, const void *before, int64_t m, int64_t n, void *element) {
     const float alpha = (float)p->alpha, beta = (float)p->beta;
     volatile float result = alpha * (alpha == 0 ? 0 : reference_sum(p, m, n));

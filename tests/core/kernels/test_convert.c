@@ -1,5 +1,6 @@
-/* Conversions of vectors between f32 and the 16-bit types on every level: the bits of half.h for every pattern, at
- * every place in a vector, with every mode of arithmetic, and for vectors that are written past the caches. */
+/* Conversions of vectors between f32 and the 16-bit types on every level: the results have the bits of half.h for every
+ * pattern, at every position in a vector, in both modes of arithmetic, and for vectors that are written by non-temporal
+ * stores. */
 #include "support.h"
 
 #include <swale/extend.h>
@@ -8,7 +9,8 @@
 
 enum { PATTERNS = 1 << 16, LONG = 9 << 20 }; /* LONG numbers of 16 bits are more than 16 MiB */
 
-/* The kernels of this processor: each level, without and with the instructions beyond it. False after the last one. */
+/* Selects the next kernels of this processor: each level, without and with further instructions. False after the last
+ * ones. */
 static bool use_kernels(int index) {
     static int best = -1;
     if (best < 0)
@@ -27,7 +29,7 @@ static uint16_t store(sw_dtype type, float x) {
     return type == SW_F16 ? sw_f16_from_f32(x) : sw_bf16_from_f32(x);
 }
 
-/* What half.h says of NaN: quiet, except a loaded bf16, with the sign and the upper bits of the payload. */
+/* The NaN of half.h: quiet, except for a loaded bf16, with the sign and the upper bits of the payload. */
 static void test_nan_is_kept(void **state) {
     (void)state;
     for (uint32_t sign = 0; sign < 2; sign++)
@@ -51,7 +53,7 @@ static void check_patterns(sw_dtype type) {
                      sw_f32_bits(load(type, bits[i])), sw_cpu_name());
 }
 
-/* Each pattern, the numbers of f32 beside it, the middle between it and the next, the numbers beside that; and any
+/* Each pattern, the neighboring f32 numbers, the middle between it and the next pattern, and its neighbors; and random
  * bits. */
 static void check_rounding(sw_dtype type) {
     enum { BESIDE = 7 };
@@ -86,8 +88,8 @@ static void test_bits_are_equal_on_every_level(void **state) {
             }
 }
 
-/* To and from f64, and between the 16-bit types: one rounding. An f64 just beside the middle of two numbers would be the
- * middle if it were rounded to f32 first. */
+/* To and from f64, and between the 16-bit types: one rounding. An f64 just beside the middle of two numbers would be
+ * the middle if it were rounded to f32 first. */
 static void check_other_types(sw_dtype type) {
     static uint16_t bits[PATTERNS], other_bits[PATTERNS], back[PATTERNS];
     static double wide[PATTERNS];
@@ -119,7 +121,8 @@ static void test_other_pairs_of_types(void **state) {
     }
 }
 
-/* Every length up to some blocks, at every offset in a cache line; a NaN at each place, which takes another path. */
+/* Every length up to several blocks, at every offset in a cache line; a NaN at each position, because blocks with a NaN
+ * take another path. */
 static void test_lengths_and_offsets(void **state) {
     (void)state;
     enum { MOST = 150, GUARD = 0x5A5A };

@@ -1,6 +1,5 @@
-/* The bits of products of f16 and bf16 on every level and with the instructions for bf16, against a reference in plain
- * C: sizes at which blocks, panels, tiles and parts end; transpositions; numbers near and beyond the ends of the range.
- * */
+/* Products of f16 and bf16 have the bits of a reference in plain C, on every level and with the instructions for bf16:
+ * sizes at which blocks, panels, tiles and parts end; transpositions; numbers near and outside the limits. */
 #include "product_reference.h"
 
 #include "core/kernels/dispatch.h"
@@ -8,8 +7,8 @@
 
 static const sw_dtype types[3] = {SW_F32, SW_F16, SW_BF16};
 
-/* The kernels of this processor, one after the other: each level, and the last one again with the instructions that are
- * not part of a level. */
+/* Selects the kernels of this processor, one after the other: each level, and the last level again with the
+ * instructions that are not part of a level. */
 static bool use_kernels(int index) {
     static int best = -1;
     if (best < 0)
@@ -94,8 +93,8 @@ static void check_element(const matrices *m, int64_t i, int64_t j, const void *e
              sw_element_to_number(m->p.c_type, expected, 0));
 }
 
-/* On every level: all elements of small products; of large ones an element of each row and of each column; and what
- * lies between the rows. */
+/* Compares, on every level, all elements of small products, or one element of each row and column of large ones, and
+ * the memory between the rows. */
 static void check(matrices *m) {
     const int64_t M = m->p.M, N = m->p.N, longest = M > N ? M : N;
     const bool all = (double)M * (double)N * (double)m->p.K < 12000;
@@ -187,8 +186,8 @@ static void test_stored_results(void **state) {
             }
 }
 
-/* Sums that can be derived by hand: they depend on the order within a pair, on products without a rounding of their
- * own, and on subnormal numbers being 0. */
+/* Sums that can be computed by hand. They depend on the order within a pair, on products that are not rounded, and on
+ * subnormal numbers that are replaced by 0. */
 static void test_order_of_a_pair(void **state) {
     (void)state;
     static const struct {
@@ -217,7 +216,7 @@ static void test_order_of_a_pair(void **state) {
     }
 }
 
-/* One part of 256 terms of one sign has an error of at most 256 · 2^-24, the sum of parts one of 64 · 2^-24 more in
+/* The relative error of a part of 256 terms of one sign is at most 256 · 2^-24. The sum of parts adds 64 · 2^-24 in
  * f32, or 2^-24 in f64. */
 static void test_accuracy_of_sums(void **state) {
     (void)state;

@@ -1,10 +1,9 @@
-/* Products of operands in several storage types: the bits of a reference in plain C; every combination of types,
- * transpositions, gaps between rows, alpha and beta; errors. test_half_product.c has the sizes and the extreme numbers.
- * */
+/* Products of operands in several storage types have the bits of a reference in plain C: every combination of types,
+ * transpositions, gaps between rows, alpha and beta; errors. Sizes and extreme numbers are in test_half_product.c. */
 #include "product_reference.h"
 
 static const sw_dtype small_types[3] = {SW_F32, SW_F16, SW_BF16};
-static const double gap = 0.125; /* what lies between the rows of C: every type holds it */
+static const double gap = 0.125; /* the numbers between the rows of C, which every type can represent */
 
 typedef struct sizes {
     int64_t M, N, K, extra;

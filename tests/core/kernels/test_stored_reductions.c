@@ -45,7 +45,8 @@ static void test_folds(void **state) {
                                     .divisor = 7};
                 sw_fold_run(folds[f], &axes, &job);
                 for (int64_t i = 0; i < axes.outputs; i++) {
-                    /* wide_out + wide_rest is the sum in f64, which is what is rounded; both roundings may be a half. */
+                    /* wide_out + wide_rest is the sum in f64, which is rounded; either rounding may be off by half a
+                     * unit. */
                     const double sum = (double)v->wide_out[i] + (double)wide_rest[i];
                     const double unit = halves[k] == SW_F16 ? 0x1p-11 : 0x1p-8;
                     const double got = sw_load_element(halves[k], v->out, i), low = sw_load_element(halves[k], rest, i);

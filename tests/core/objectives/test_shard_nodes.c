@@ -1,12 +1,12 @@
 #define _GNU_SOURCE /* fork, pipe */
-/* The nodes of the tree of shards: computed by themselves, by several processes or by hand-written loops, and added, they
- * give the bits of one evaluation in shards. */
+/* The nodes of the tree of shards: if they are computed separately, by several processes or by hand-written loops, and
+ * then added, they give the bits of one evaluation in shards. */
 #include "shards.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Every node of the tree by itself, each on a new tape, and its two halves, added. */
+/* Compares every node of the tree, computed on a new tape, with the sum of its two halves. */
 static void test_nodes_are_the_sums_of_their_halves(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++)

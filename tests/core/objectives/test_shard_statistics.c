@@ -1,5 +1,6 @@
-/* Running statistics of shards: pooled in the tree in which gradients are added, so that their bits do not depend on
- * who computes which node; equal up to rounding to those of the whole batch, which are computed in plain C. */
+/* Running statistics of shards: they are pooled in the tree in which gradients are added, so that their bits do not
+ * depend on which process computes a node. Up to rounding they equal those of the whole batch, which are computed in
+ * plain C. */
 #include "support.h"
 
 #include <swale/extend.h>
@@ -68,13 +69,14 @@ static void problem_free(problem *p) {
 
 #define SHARDS(n) (&SW_OPTIONS(sw_shard_options, .shards = (n)))
 
-/* The buffers that a commit of the block gives. */
+/* The buffers after a commit of the block. */
 static void committed(sw_gradient *g, double x[DIM]) {
     memset(x, 0, DIM * sizeof *x);
     assert_int_equal(sw_gradient_commit_buffers(g, x, NAN), SW_OK);
 }
 
-/* A node by itself; or, of as many levels as `down`, its halves, each with a block of its own, and their sum. */
+/* Computes the statistics of a node; if `down` is above 0, as the sum of its halves, which are computed in two blocks
+ * with down - 1. */
 static void node_statistics(problem *p, int64_t shards, int level, int64_t index, int down, sw_gradient *into) {
     double vector[DIM];
     sw_gradient *right = sw_gradient_view(p->params);
@@ -93,7 +95,7 @@ static void node_statistics(problem *p, int64_t shards, int level, int64_t index
     sw_gradient_free(right);
 }
 
-/* silent: the last shards, or the first half of one, report nothing. */
+/* silent: samples from this number on report nothing: none of them, the last ones, or all. */
 static void test_every_node_has_the_bits_of_its_halves(void **state) {
     (void)state;
     static const int64_t silent[] = {SAMPLES, 30, 9, 0};

@@ -1,5 +1,5 @@
-/* Evaluations in shards: the gradients of the shards are added in the documented tree, bit for bit; the mean is that of the
- * whole batch, up to rounding, whatever the weights; every mistake has its message. */
+/* Evaluations in shards: the gradients of the shards are added in the documented tree, bit for bit; the mean is that of
+ * the whole batch, up to rounding, whatever the weights; every mistake has its message. */
 #include "shards.h"
 
 /* ---- The order of the additions ---- */
@@ -30,7 +30,8 @@ static void leaf_add(sw_dtype type, leaf *a, const leaf *b) {
     a->weight += b->weight;
 }
 
-/* Evaluates each shard by itself and adds them level by level. Returns what should be the mean, its loss and weight. */
+/* Evaluates each shard separately and adds the shards level by level. Returns the expected mean, with its loss and
+ * weight. */
 static leaf tree_by_hand(problem *p, const int64_t *ids, int64_t count, int64_t shards) {
     static leaf node[MOST_SHARDS];
     const sw_dtype type = sw_params_type(p->params);
@@ -102,9 +103,9 @@ static void test_shards_have_as_many_levels_as_needed(void **state) {
 
 /* ---- The mean is that of the whole batch ---- */
 
-/* Σ|w_i ∂l_i| / W is at most 5/3 for each element: |p - e| <= 1, |x| <= 1, 1/(1 - 0.4) from dropout. A term has about 30
- * roundings (products of 9 features, softmax, a product), the sums have 37 terms, and a tree of 9 shards 4 levels of 3
- * roundings and the division: 80 u · 5/3 for each of the two results. The loss is below 8, with fewer roundings. */
+/* Σ|w_i ∂l_i| / W is at most 5/3 for each element: |p - e| <= 1, |x| <= 1, 1/(1 - 0.4) from dropout. A term has about
+ * 30 roundings (products of 9 features, softmax, a product), the sums have 37 terms, and a tree of 9 shards 4 levels of
+ * 3 roundings and the division: 80 u · 5/3 for each of the two results. The loss is below 8, with fewer roundings. */
 static double tolerance(sw_dtype type) {
     return 2 * 80 * 8 * (type == SW_F32 ? 0x1p-24 : 0x1p-53);
 }
@@ -145,7 +146,7 @@ static void test_mean_of_shards_is_that_of_the_whole(void **state) {
     }
 }
 
-/* Where no sample counts there is no mean: NaN and weight 0, as without shards. Later passes replace it. */
+/* If no sample counts, there is no mean: the value is NaN, the weight 0, as without shards. Later passes replace it. */
 static void test_shards_without_weight_have_no_mean(void **state) {
     (void)state;
     problem *p = problem_new(SW_F64);
@@ -197,7 +198,7 @@ static void test_shards_refuse_mistakes(void **state) {
     sw_shard_options small = {.size = 8, .shards = 2};
     double value;
 #define GRADIENT(count, how, g) sw_objective_gradient_sharded(&p->f, p->tape, NULL, NULL, count, how, 1, &value, g)
-    REFUSED(SW_ERR_ARGUMENT, GRADIENT(-1, SHARDS(2), p->g), "shards: -1 samples");
+    REFUSED(SW_ERR_ARGUMENT, GRADIENT(-1, SHARDS(2), p->g), "shards: -1 samples; the number cannot be negative");
     REFUSED(SW_ERR_ARGUMENT, GRADIENT(4, &small, p->g),
             "shards: the size of the options must be sizeof(sw_shard_options)");
     REFUSED(SW_ERR_ARGUMENT, GRADIENT(4, SHARDS(-2), p->g),
@@ -228,8 +229,8 @@ static void test_shards_refuse_mistakes(void **state) {
     problem_free(p);
 }
 
-/* As for chunks: losses that have no common mean, in whichever shard they are. The block is fresh afterwards, and keeps
- * its own vector. */
+/* Losses that have no common mean are refused, in whichever shard they are, as in chunks. The block is fresh
+ * afterwards, and still has its vector. */
 static void test_shards_without_a_common_mean_are_refused(void **state) {
     (void)state;
     problem *p = problem_new(SW_F64);
@@ -251,8 +252,8 @@ static void test_shards_without_a_common_mean_are_refused(void **state) {
     problem_free(p);
 }
 
-/* Each allocation fails in turn: an error, a fresh block with its own vector, and the next call is as if nothing had
- * happened. Once the memory is there, and with `work` from the caller, no shard allocates. */
+/* Each allocation fails in turn: an error, and a fresh block with its vector; the next call works. Once the memory is
+ * allocated, and with `work` from the caller, no shard allocates. */
 static void test_shards_survive_failing_allocations(void **state) {
     (void)state;
     static test_allocator allocator;

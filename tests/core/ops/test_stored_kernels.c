@@ -1,7 +1,7 @@
 /* The kernels of the library's operations for f16 and bf16: the same files, compiled for every storage type outside the
  * library. A kernel loads elements, computes in f32 and rounds what it stores. Its result is therefore that of the
  * kernel for f32 on the same numbers, rounded once, for every element and on every level. Softmax, cross-entropy and
- * sums of powers are not among them: they keep intermediate results in their output and take f32. */
+ * sums of powers are not tested here: they store intermediate results in their output, and accept no 16-bit types. */
 #define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 
@@ -160,7 +160,7 @@ static void test_dropout_argmax_and_gather(void **state) {
             columns_kernels[SW_F32][level](&most, 0, (WIDTH + STRIP - 1) / STRIP, NULL);
             assert_memory_equal(at[0], at[1], WIDTH * sizeof **at);
 
-            /* A table is added to in its own type: each addition is rounded. */
+            /* Additions to a table are rounded to the type of the table, each of them. */
             index_args add = {.from = v->y, .to = v->out, .ids = ids, .n = 5, .m = ROWS, .inner = WIDTH};
             memset(v->out, 0, 5 * WIDTH * sizeof *v->out);
             add_rows_kernels[halves[k]][level](&add, 0, WIDTH, NULL);

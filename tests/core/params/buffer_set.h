@@ -10,7 +10,7 @@
 
 static const sw_dtype types[2] = {SW_F32, SW_F64};
 
-/* w [2,3] and two buffers declared amid others: mean [4], variance [4]; and the scalar count, last. */
+/* w [2,3] and b [2]; the buffers mean [4] and variance [4], declared before and between them, and the scalar count. */
 enum { CHANNELS = 4, DIM = 6 + 2 + CHANNELS + CHANNELS + 1 };
 typedef struct set {
     sw_params *p;
@@ -67,7 +67,7 @@ static inline data some_data(void) {
     uint64_t seed = 11;
     for (int i = 0; i < ROWS; i++)
         for (int k = 0; k < CHANNELS; k++)
-            d.x[i][k] = test_uniform(&seed, -1, 1) * (k + 1) + 100.0 * k + 0.5 * i; /* parts have other means */
+            d.x[i][k] = test_uniform(&seed, -1, 1) * (k + 1) + 100.0 * k + 0.5 * i; /* the means of the parts differ */
     return d;
 }
 

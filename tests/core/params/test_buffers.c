@@ -1,10 +1,10 @@
-/* Buffers: where they lie, what they are exempt from, when a tape takes reports of statistics for them, files; every
- * message. */
+/* Buffers: their position in x, what they do not have (gradients, freezing), when a tape accepts reports of statistics
+ * for them, files; every message. */
 #include "support.h"
 
 #include "buffer_set.h"
 
-/* ---- Where they lie, and what they are exempt from ---- */
+/* ---- Position, and no gradient ---- */
 
 static void test_buffers_are_last_in_the_vector(void **state) {
     (void)state;
@@ -107,7 +107,7 @@ static void test_switches(void **state) {
     set_free(&s);
 }
 
-/* Inside a vjp a segment is computed again: what it reports has no effect. */
+/* Reports of a segment that is computed again inside a vjp have no effect. */
 static const set *inside;
 static bool wanted_inside;
 static sw_status report_vjp(sw_call *c) {
@@ -135,7 +135,7 @@ static void test_recomputed_segments_report_nothing(void **state) {
     set_free(&s);
 }
 
-/* An objective's gradient reports to the block that it is given, its value does not report. */
+/* The gradient of an objective reports to the block of the call; the value of an objective does not report. */
 static sw_tensor reporting_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
     const set *s = user;
     double values[CHANNELS] = {0};
@@ -221,13 +221,13 @@ static void test_reports_that_are_refused(void **state) {
     refused(sw_tape_put_moments(t, s.mean, s.w, &m, 0.1), SW_ERR_ARGUMENT,
             "put_moments: w is not a buffer (declare it with sw_param_options.buffer)");
     assert_nothing_pending(&s);                                                     /* of all these */
-    assert_int_equal(sw_tape_put_statistic(t, s.mean, channels(v), 0, 0.1), SW_OK); /* weighs nothing */
+    assert_int_equal(sw_tape_put_statistic(t, s.mean, channels(v), 0, 0.1), SW_OK); /* its weight is 0 */
     assert_nothing_pending(&s);
     set_free(&s);
     set_free(&other);
 }
 
-/* Within a step the reports for a buffer are of one kind. */
+/* All reports for a buffer in one step must be of the same kind. */
 static void test_reports_that_disagree(void **state) {
     (void)state;
     set s = set_new(SW_F64);
@@ -236,15 +236,16 @@ static void test_reports_that_disagree(void **state) {
     put_mean(&s);
     refused(sw_tape_put_statistic(s.tape, s.mean, channels(v), 1, 0.25), SW_ERR_ARGUMENT,
             "put_statistic: norm.mean was reported in this step with momentum 0.5, and now with 0.25");
-    refused(sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_ERR_ARGUMENT,
-            "put_moments: norm.mean was reported in this step by itself, and now as the mean to the variance "
-            "norm.variance");
+    refused(
+        sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_ERR_ARGUMENT,
+        "put_moments: norm.mean was reported in this step as a single statistic, and now as the mean to the variance "
+        "norm.variance");
     assert_int_equal(sw_gradient_commit_buffers(sw_params_gradient(s.p), x, NAN), SW_OK);
     assert_true(x[s.mean->offset + 1] == 1 && x[s.variance->offset] == 0);
     assert_int_equal(sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_OK);
     refused(sw_tape_put_statistic(s.tape, s.variance, channels(v), 1, 0.5), SW_ERR_ARGUMENT,
-            "put_statistic: norm.variance was reported in this step as the variance to the mean norm.mean, and now by "
-            "itself");
+            "put_statistic: norm.variance was reported in this step as the variance to the mean norm.mean, and now as "
+            "a single statistic");
     m.unbiased = true;
     refused(sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_ERR_ARGUMENT,
             "put_moments: norm.mean was reported in this step as the mean to the variance norm.variance, and now as "
@@ -252,7 +253,7 @@ static void test_reports_that_disagree(void **state) {
     set_free(&s);
 }
 
-/* A commit that would make a buffer Inf or NaN, or divide by 0, changes nothing. One that was Inf may stay so. */
+/* A commit that would make a buffer Inf or NaN, or divide by 0, changes nothing. A buffer that was Inf may stay Inf. */
 static void test_commits_that_are_refused(void **state) {
     (void)state;
     set s = set_new(SW_F32);
@@ -303,7 +304,7 @@ static void test_commits_that_are_refused(void **state) {
     set_free(&s);
 }
 
-/* The bound that a check returns is that after the commit. */
+/* The bound that a check returns holds after the commit. */
 static void test_norm_of_the_buffers_after_a_commit(void **state) {
     (void)state;
     set s = set_new(SW_F64);

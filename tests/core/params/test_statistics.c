@@ -8,7 +8,7 @@
 
 /* ---- The commit ---- */
 
-/* A single report is kept as it is: the commit is the formula, rounded once. */
+/* A single report is not changed by pooling: the result of the commit is that of the formula, rounded once. */
 static void test_commit_is_one_move(void **state) {
     (void)state;
     for (int t = 0; t < 2; t++) {
@@ -21,14 +21,14 @@ static void test_commit_is_one_move(void **state) {
         }
         const uint64_t version = sw_params_version(s.p);
         assert_int_equal(sw_tape_put_statistic(s.tape, s.mean, channels(values), 5, 0.1), SW_OK);
-        assert_true(at(s.mean, 0) == 1); /* a report moves nothing */
+        assert_true(at(s.mean, 0) == 1); /* a report does not change the buffer */
         assert_int_equal(sw_params_version(s.p), version);
         assert_int_equal(sw_gradient_commit_buffers(g, NULL, NAN), SW_OK);
         assert_true(sw_params_version(s.p) > version);
         for (int k = 0; k < CHANNELS; k++) {
             const double expected = (1 - 0.1) * before[k] + 0.1 * values[k];
             assert_true(at(s.mean, k) == (t == 0 ? (double)(float)expected : expected));
-            assert_true(at(s.variance, k) == 1); /* of which nothing was reported */
+            assert_true(at(s.variance, k) == 1); /* there was no report for it */
         }
         const uint64_t moved = sw_params_version(s.p);
         assert_int_equal(sw_gradient_commit_buffers(g, NULL, NAN), SW_OK); /* nothing is pending */
@@ -37,7 +37,7 @@ static void test_commit_is_one_move(void **state) {
     }
 }
 
-/* Another vector moves, and nothing else of it; momentum 1 in the call replaces that of the report, bit for bit. */
+/* A commit to another vector changes only its buffers; momentum 1 in the call replaces that of the report. */
 static void test_commit_to_another_vector(void **state) {
     (void)state;
     set s = set_new(SW_F64);
@@ -89,8 +89,8 @@ static void test_plain_average_with_a_count(void **state) {
 
 /* ---- Pooling ---- */
 
-/* However the rows are divided, mean and variance are those of all of them. Values below 350, and variances below 50:
- * each part adds about ten roundings of 2^-53 of these. */
+/* However the rows are divided, mean and variance are those of all rows. Values are below 350 and variances below 50;
+ * each part adds about ten rounding errors of 2^-53 times these. */
 static void test_parts_pool_to_the_whole(void **state) {
     (void)state;
     static const int cuts[][8] = {{37}, {20, 17}, {1, 36}, {36, 1}, {5, 5, 5, 5, 5, 5, 7}, {1, 1, 1, 30, 2, 2}};
@@ -112,7 +112,7 @@ static void test_parts_pool_to_the_whole(void **state) {
         }
 }
 
-/* Blocks of parts, added, hold what one block would; a tree of them as well. */
+/* The sum of the blocks of parts equals the block of the whole; so does a sum in a tree. */
 static void test_blocks_add_up(void **state) {
     (void)state;
     const data d = some_data();
@@ -137,7 +137,7 @@ static void test_blocks_add_up(void **state) {
         assert_close(x[s.variance->offset + k], variance[k] * ROWS / (ROWS - 1), 8 * 10 * 0x1p-53 * 400);
     }
     assert_true(x[s.count->offset] == 2);
-    /* `from` has kept its own. */
+    /* The reports in `from` are unchanged. */
     assert_int_equal(sw_gradient_commit_buffers(part[1], before, NAN), SW_OK);
     moments_of(&d, 10, 10, mean, variance);
     assert_true(before[s.mean->offset + 1] == mean[1]);
@@ -176,7 +176,7 @@ static void test_whatever_makes_the_block_fresh_drops(void **state) {
     assert_int_equal(sw_params_unpack(s.p, a, NULL), SW_OK);
     sw_archive_free(a);
     assert_nothing_pending(&s);
-    /* A view that is aimed elsewhere. */
+    /* A view whose vector is replaced. */
     sw_gradient_set_data(view, vector);
     assert_int_equal(sw_tape_bind(s.tape, s.p, NULL, view), SW_OK);
     put_mean(&s);
@@ -189,7 +189,7 @@ static void test_whatever_makes_the_block_fresh_drops(void **state) {
     set_free(&s);
 }
 
-/* A backward pass adds to the gradient and keeps what is pending; one that fails half-way drops both. */
+/* A backward pass adds to the gradient and keeps the pending reports; a backward pass that fails drops both. */
 static sw_status fail_vjp(sw_call *c) {
     return sw_fail(SW_ERR_USER, "%s: refused", c->op->name);
 }
@@ -216,8 +216,8 @@ static void test_backward_keeps_what_is_pending(void **state) {
 
 /* ---- Storage in 16 bits ---- */
 
-/* Leaves of buffers are x itself, in its type; and using one first does not keep those of other parameters from being
- * made anew in the next pass. The parameters are made by the internal constructor, because the public one refuses 16
+/* Leaves of buffers read x itself, in its type. If a buffer is used first, the copies for other parameters are still
+ * made again in the next pass. The parameters are made by the internal constructor, because the public one refuses 16
  * bits. */
 static void test_buffers_are_not_stored_in_16_bits(void **state) {
     (void)state;

@@ -1,6 +1,6 @@
-/* Parameters whose leaves and gradients are stored in 16 bits: what the tape reads and writes, in which type, and that
- * nothing is lost where the compute type is f32. The library's operations do not take these types yet, so that the
- * parameters are made by the internal constructor, and the operation is a custom one, compiled for every storage type. */
+/* Parameters whose leaves and gradients are stored in 16 bits: the values that the tape reads and writes, their types,
+ * and that sums in f32 lose no digits. The library's operations do not accept these types yet; therefore the parameters
+ * are made by the internal constructor, and the operation is a custom one, compiled for every storage type. */
 #define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 
@@ -40,7 +40,7 @@ static void SW_K(dot_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
             SW_STORE(out, i * s->width + j, dy[i] * SW_LOAD(x, i * s->width + j));
 }
 
-/* a·b of equal shapes, or b repeats: all in the storage type */
+/* a·b of equal shapes, or with b repeated: all in the storage type */
 static void SW_K(times)(void *args, int64_t begin, int64_t end, double *sums) {
     const dot_args *s = args;
     const stored *a = s->x, *b = s->w;
@@ -144,7 +144,7 @@ static const sw_dtype halves[2] = {SW_F16, SW_BF16};
 static sw_status fill_thirds(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
     (void)init, (void)rng;
     for (int64_t i = 0; i < param->count; i++)
-        out[i] = (double)(i + 1) / 3 - 5; /* no number of 16 bits */
+        out[i] = (double)(i + 1) / 3 - 5; /* cannot be represented in 16 bits */
     return SW_OK;
 }
 
@@ -200,7 +200,7 @@ static void test_leaves_are_x_in_the_storage_type(void **state) {
         expect_leaf(sw_param_use(tape, w), halves[k], other);
         sw_tape_reset(tape);
         for (int i = 0; i < WIDTH; i++)
-            other[i] *= 3; /* a vector of the caller's has no version: it is read again in each pass */
+            other[i] *= 3; /* a vector of the caller has no version, so that it is read again in each pass */
         expect_leaf(sw_param_use(tape, w), halves[k], other);
         sw_tape_reset(tape);
         assert_int_equal(sw_tape_bind(tape, p, NULL, NULL), SW_OK);
@@ -262,8 +262,8 @@ static void test_gradients_are_in_the_storage_type(void **state) {
     }
 }
 
-/* The mean of many micro-batches in a block of 16 bits is as exact as its type allows: the rounding errors of the sum
- * are kept in f32. Without them additions would have no effect once a sum is 2^9 (bf16: 2^8) times a term. */
+/* The mean of many micro-batches in a 16-bit block is as exact as its type allows, because the sum is kept in f32.
+ * Without this, additions would have no effect once a sum is more than 2^11 (bf16: 2^8) times a term. */
 static void test_sums_of_many_passes_lose_nothing(void **state) {
     (void)state;
     enum { PASSES = 3000 };
@@ -384,7 +384,8 @@ static void test_views_are_in_the_type_of_x(void **state) {
 
 /* ---- Tensors of 16 bits ---- */
 
-/* A variable that is used twice, and one that repeats: the engine adds in f32 and rounds once, but for the two uses. */
+/* A variable that is used twice, and one that is repeated: the engine adds in f32 and rounds once, except that it also
+ * rounds between the two uses. */
 static void test_engine_accumulates_in_16_bits(void **state) {
     (void)state;
     for (int k = 0; k < 2; k++) {
@@ -424,7 +425,7 @@ static void test_engine_accumulates_in_16_bits(void **state) {
     }
 }
 
-/* Operations that were not compiled for 16 bits refuse the types; views move no number and take them. */
+/* Operations that were not compiled for 16 bits refuse these types; views, which read no numbers, accept them. */
 static void test_operations_refuse_what_they_were_not_compiled_for(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
@@ -474,10 +475,10 @@ static void test_other_storage_is_refused(void **state) {
         sw_dtype type, storage;
         const char *message;
     } wrong[] = {
-        {SW_F32, SW_F16, "parameters: storage f16 is not supported yet; 0 or their own type, f32, is needed"},
-        {SW_F32, SW_BF16, "parameters: storage bf16 is not supported yet; 0 or their own type, f32, is needed"},
-        {SW_F32, SW_F64, "parameters: storage f64 is not supported yet; 0 or their own type, f32, is needed"},
-        {SW_F64, SW_BF16, "parameters: storage bf16 is not supported yet; 0 or their own type, f64, is needed"},
+        {SW_F32, SW_F16, "parameters: storage f16 is not supported yet; the type of the parameters, f32, is needed"},
+        {SW_F32, SW_BF16, "parameters: storage bf16 is not supported yet; the type of the parameters, f32, is needed"},
+        {SW_F32, SW_F64, "parameters: storage f64 is not supported yet; the type of the parameters, f32, is needed"},
+        {SW_F64, SW_BF16, "parameters: storage bf16 is not supported yet; the type of the parameters, f64, is needed"},
         {SW_BF16, 0, "parameters are f32 or f64, not bf16"},
         {SW_I32, 0, "parameters are f32 or f64, not i32"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -488,7 +489,7 @@ static void test_other_storage_is_refused(void **state) {
     assert_null(sw_params_new(SW_F16, 1));
     expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not f16");
     assert_null(swi_params_new(&(sw_params_options){.type = SW_F64, .storage = SW_F16}));
-    expect_error(SW_ERR_TYPE, "parameters: storage f16 of parameters in f64; their own type is possible");
+    expect_error(SW_ERR_TYPE, "parameters: storage f16 for parameters in f64; f64 is needed");
     for (int own = 0; own < 2; own++)
         for (int t = 0; t < 2; t++) {
             const sw_params_options options = {

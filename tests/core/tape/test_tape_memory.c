@@ -268,7 +268,8 @@ static void print_all(const sw_tape *tape, FILE *to) {
     sw_memory_print(to);
 }
 
-/* Every entry is a line with its bytes, the lines add up to the total, and this is what the allocator has handed out. */
+/* Every entry is a line with its bytes, the lines add up to the total, and this is what the allocator has handed out.
+ * */
 static void test_report_is_printed_line_by_line(void **state) {
     sw_tape *tape = *state;
     lines(tape, 3);

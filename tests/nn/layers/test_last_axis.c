@@ -1,5 +1,5 @@
-/* Every layer acts on the last axis, that of features and channels: on pictures [batch, height, width, channels] a
- * layer gives what it gives on the pixels [batch·height·width, channels]. */
+/* Every layer acts on the last axis, that of features and channels: the output of a layer for pictures [batch, height,
+ * width, channels] is its output for the pixels [batch·height·width, channels]. */
 #include "helpers.h"
 
 enum { BATCH = 2, HEIGHT = 3, WIDTH = 4, CHANNELS = 5, PIXELS = BATCH * HEIGHT * WIDTH };

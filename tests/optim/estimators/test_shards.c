@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* mkstemp */
 /* The option shards of estimators: equal bits for every number of threads; the gradient of a step is that of
- * sw_objective_gradient_sharded, and equals that of the whole batch up to rounding; line searches and wrappers evaluate in
- * the same shards. */
+ * sw_objective_gradient_sharded, and equals that of the whole batch up to rounding; line searches and wrappers evaluate
+ * in the same shards. */
 #include "support.h"
 
 #include "prototypes.h"
@@ -93,10 +93,10 @@ static void test_step_takes_the_gradient_of_its_shards(void **state) {
     }
 }
 
-/* Steps of lr = 1 from equal x: the difference of x is that of the gradients, which have the same samples and the same
- * dropout masks. An element of a gradient is a sum of at most 12 terms, whose sizes add up to less than 10 (weights and
- * tanh about 1, 1/(1 - 0.4) from dropout). A term passes through three layers with sums of at most 6 products and a
- * function each: 100 roundings together, in either gradient. */
+/* Steps with lr = 1 from equal x: the results differ as the gradients differ, which have the same samples and the same
+ * dropout masks. An element of a gradient is a sum of at most 12 terms, whose absolute values add up to less than 10
+ * (weights and tanh about 1, 1/(1 - 0.4) from dropout). A term passes through three layers, each with a sum of at most
+ * 6 products and a function: 100 roundings in total, in either gradient. */
 static void test_shards_give_the_gradient_of_the_whole_batch(void **state) {
     (void)state;
     static const char *const whole[] = {"minibatch batch=5", "full", "svrg batch=5 period=3",
@@ -110,8 +110,8 @@ static void test_shards_give_the_gradient_of_the_whole_batch(void **state) {
                 *q = problem_new(type, net_sizes, &net_x0[0], 0.4, NULL);
         sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=1", .estimator = whole[k / 2], .seed = SEED),
                  *s = NEW_OPTIM(q, .rule = "sgd lr=1", .estimator = sharded[k / 2], .seed = SEED);
-        /* svrg adds three gradients; the second point of sam depends on the first gradient, whose relative error its
-         * curvature, below 100, times rho = 0.01 passes on */
+        /* svrg adds three gradients. The second point of sam depends on the first gradient; its relative error is
+         * multiplied by the curvature, below 100, times rho = 0.01 */
         const double most = 4 * 2 * 100 * 10 * (type == SW_F32 ? 0x1p-24 : 0x1p-53);
         for (int step = 0; step < 9; step++) {
             double value[2];
@@ -133,7 +133,7 @@ static void test_shards_give_the_gradient_of_the_whole_batch(void **state) {
     }
 }
 
-/* Trial points are evaluated as the gradient was, so that their losses can be compared to the last bit. */
+/* Trial points are evaluated in the same shards as the gradient, so that their losses can be compared bit for bit. */
 static void test_line_search_evaluates_in_shards(void **state) {
     (void)state;
     static const char *const searches[] = {"armijo", "wolfe"};
@@ -164,7 +164,7 @@ static const sw_option own_options[] = {
 static const sw_estimator own = {
     .size = sizeof(sw_estimator), .name = "own", .options = own_options, .estimate = own_estimate};
 
-/* A wrapper that evaluates by itself, besides the inner estimator. */
+/* A wrapper that evaluates gradients itself, in addition to the inner estimator. */
 static sw_status twice_estimate(sw_estimate *e, const void *x, void *g) {
     double value;
     SW_TRY(sw_estimate_inner(e, x, g));
@@ -197,7 +197,7 @@ static void test_custom_estimators_have_shards_by_their_option(void **state) {
     }
 }
 
-/* ---- What it costs, and what is refused ---- */
+/* ---- Costs and errors ---- */
 
 /* A vector for each level of the tree; none for one shard. */
 static void test_memory_of_shards_is_counted(void **state) {
@@ -242,7 +242,7 @@ static void test_shards_are_refused_where_they_have_no_meaning(void **state) {
     problem_free(p);
 }
 
-/* Another number of shards has other bits: a run is not resumed with it. */
+/* Another number of shards gives other bits; therefore a run cannot be resumed with it. */
 static void test_run_is_not_resumed_with_other_shards(void **state) {
     (void)state;
     char path[] = "/tmp/swale_shards_XXXXXX";

@@ -1,5 +1,5 @@
-/* Wrappers: what one has from its inner estimator unless it changes it; and `skipped`, which may change scalars after a
- * step that was skipped. */
+/* Wrappers: everything that a wrapper does not define is that of its inner estimator; and `skipped`, which may change
+ * scalars after a skipped step. */
 #include "../logistic.h"
 
 /* ---- Wrappers that change nothing, or one thing ---- */
@@ -13,13 +13,13 @@ static const sw_estimator bare = {
 static sw_status same_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_inner(e, x, g);
 }
-/* The same, which says so. */
+/* The same, with the flags DIRECT and EXACT. */
 static const sw_estimator same = {.size = sizeof(sw_estimator),
                                   .name = "same",
                                   .options = of_options,
                                   .flags = SW_ESTIMATOR_WRAPPER | SW_ESTIMATOR_DIRECT | SW_ESTIMATOR_EXACT,
                                   .estimate = same_estimate};
-/* Hands on the gradient, but does not say so. */
+/* Returns the inner gradient, without these flags. */
 static const sw_estimator silent = {.size = sizeof(sw_estimator),
                                     .name = "silent",
                                     .options = of_options,
@@ -109,7 +109,7 @@ static void watch(sw_estimate *e) {
     snprintf(calls + used, sizeof calls - used, "%s%s", used ? " " : "", e->method->name);
     seen_cause = e->skip_cause;
     seen_step = e->step;
-    assert_true(e->scalar[1] == 0 || e->scalar[1] == 1); /* what the step wrote is undone */
+    assert_true(e->scalar[1] == 0 || e->scalar[1] == 1); /* the scalar of the skipped step is restored */
     switch (misdeed) {
     case BACK_OFF: e->scalar[0]++; break;
     case WRITE_NAN: e->scalar[0] = NAN; break;
@@ -190,8 +190,8 @@ static int set_up(void **state) {
 
 /* ---- Inheritance ---- */
 
-/* Every built-in estimator inside wrappers that change nothing, with every part that it may propose: the bits of x are
- * those of the estimator itself. Two groups with penalties of their own use lr_with, and batch=0 uses choose_batch. */
+/* Every built-in estimator inside wrappers that change nothing, with everything that it may propose: x has the bits of
+ * the estimator without a wrapper. Two groups with different penalties use lr_with, and batch=0 uses choose_batch. */
 static void test_wrapper_without_functions_is_its_inner_estimator(void **state) {
     (void)state;
     static const struct {
@@ -218,7 +218,7 @@ static void test_wrapper_without_functions_is_its_inner_estimator(void **state) 
         double first[LOGISTIC_MOST];
         for (int w = 0; w < 5; w++) {
             if (w == 4 && strncmp(cases[i].rule, "fista", 5) == 0)
-                continue; /* silent does not say that its gradient is exact */
+                continue; /* silent does not have the flag EXACT */
             char spec[200];
             logistic *p = logistic_new(SW_F64, 0.1, cases[i].glm);
             snprintf(spec, sizeof spec, wrappers[w], cases[i].inner);
@@ -237,8 +237,8 @@ static void test_wrapper_without_functions_is_its_inner_estimator(void **state) 
     }
 }
 
-/* lr_with: of two groups with different penalties each has its own step size, also inside a wrapper, but not if the
- * wrapper proposes another. */
+/* lr_with: two groups with different penalties have different step sizes, also inside a wrapper, unless the wrapper
+ * proposes a step size. */
 static void test_step_sizes_by_penalty_come_from_the_inner_estimator(void **state) {
     (void)state;
     static const char *const specs[] = {"full lipschitz=3", "sag lipschitz=3", "bare of=sag lipschitz=3",
@@ -303,7 +303,7 @@ static void test_flags_of_the_gradient_need_the_inner_estimator(void **state) {
     sw_params_free(p);
 }
 
-/* The tables of the inner estimator take its own estimate, not what a wrapper makes of it. */
+/* The tables of the inner estimator receive its estimate, not the estimate of the wrapper. */
 static void test_fits_receives_the_norm_of_its_own_estimate(void **state) {
     (void)state;
     static const char *const specs[] = {"measured", "bare of=measured", "tiny of=measured", "tiny of=tiny of=measured"};
@@ -441,7 +441,7 @@ static void test_skipped_is_called_once_with_the_cause(void **state) {
     }
 }
 
-/* The count goes on from step to step, is kept by steps that are taken, and comes back from a file. */
+/* The count increases with each skipped step, is not changed by steps that are taken, and is restored from a file. */
 static void test_scalars_of_skipped_are_saved(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64), *q = small_params(SW_F64);
@@ -468,7 +468,7 @@ static void test_scalars_of_skipped_are_saved(void **state) {
     sw_params_free(q);
 }
 
-/* What `skipped` breaks ends the step with an error, and the scalars are those before the step. */
+/* If `skipped` fails, or makes a scalar NaN, the step ends with an error, and the scalars are those before the step. */
 static void test_errors_of_skipped_end_the_step(void **state) {
     (void)state;
     static const struct {
@@ -504,7 +504,8 @@ static void test_errors_of_skipped_end_the_step(void **state) {
     }
 }
 
-/* Errors are no skipped steps; the hundredth skipped step in a row is one, and an error. */
+/* A step that ends with an error does not count as skipped. The hundredth skipped step in a row counts, and is an
+ * error. */
 static void test_skipped_is_not_called_after_an_error(void **state) {
     (void)state;
     sw_params *p = small_params(SW_F64);

@@ -350,7 +350,7 @@ static void test_wolfe_finds_the_minimizer_of_a_quadratic(void **state) {
     }
 }
 
-/* ---- Where the rounding of f hides the descent ---- */
+/* ---- A decrease of f below its rounding error ---- */
 
 /* Σ (log(1 + e^(hx)) + log(1 + e^(-hx)))/h, whose minimum is 0, with values of about 13 and their rounding. */
 static double bowls(const double *x, double *g, int64_t dim) {
@@ -363,7 +363,7 @@ static double bowls(const double *x, double *g, int64_t dim) {
     return f;
 }
 
-/* The steps until ‖g‖ ≤ `goal`, or until the search finds none. */
+/* The number of steps until ‖g‖ ≤ `goal`, or until the search finds no step. */
 static double bowls_norm(const char *search, double goal, int *steps) {
     double x[SMALL_DIM], norm = 1;
     for (int i = 0; i < SMALL_DIM; i++)
@@ -384,8 +384,8 @@ static double bowls_norm(const char *search, double goal, int *steps) {
     return norm;
 }
 
-/* f rises by h x²/4: below x = 1e-8 its values differ by rounding alone, and the search finds no step. Slopes have no
- * such limit. */
+/* f rises by h x²/4: below x = 1e-8 its values differ only by rounding errors, and the search finds no step. Slopes
+ * remain accurate. */
 static void test_wolfe_lets_slopes_decide_within_the_noise(void **state) {
     (void)state;
     int steps, plain_steps;

@@ -35,7 +35,7 @@ static void bowl_init(bowl *b, sw_params *p) {
     *b = (bowl){.f = {.size = sizeof b->f, .n = 4, .params = p, .user = b, .gradient = bowl_gradient}};
 }
 
-/* ---- A search that records what it is given, and takes a fixed step ---- */
+/* ---- A search that records its arguments, and takes a fixed step ---- */
 
 static double seen_value, seen_slope, seen_trial, seen_trial_slope, step_length;
 static int searches_run;
@@ -90,9 +90,9 @@ static int register_all(void **state) {
            sw_estimator_register(&elsewhere) != SW_OK;
 }
 
-/* ---- What they should be, in plain loops ---- */
+/* ---- Expected values and slopes, in plain loops ---- */
 
-/* decay[i]: of element i; moves[i]: not frozen. */
+/* decay[i]: the weight decay of element i; moves[i]: it is not frozen. */
 typedef struct expected {
     double value, slope;
 } expected;
@@ -115,9 +115,9 @@ static void read_x(const sw_params *p, double *x) {
         x[i] = vec_get(sw_params_type(p), sw_params_x(p), i);
 }
 
-/* Values and slopes of one step against the plain loops. In f64 each is a sum of at most 36 terms, and the direction is
- * the difference of x after and before, which has the rounding of x; all numbers are below 1e3: 1e-11 is 36 roundings
- * of the largest. */
+/* Values and slopes of one step against the plain loops. In f64 each is a sum of at most 36 terms. The direction is the
+ * difference of x after and before the step, which has the rounding error of x. All numbers are below 1e3, and 1e-11
+ * allows 36 rounding errors of the largest. */
 static void check_step(sw_optim *o, bowl *b, const double *decay, const bool *moves) {
     sw_params *p = b->f.params;
     double before[SMALL_DIM], after[SMALL_DIM], d[SMALL_DIM];
@@ -140,7 +140,7 @@ static void all_move(bool *moves) {
         moves[i] = true;
 }
 
-/* Two groups with penalties of their own, one without; a frozen parameter has none. */
+/* Two groups with different penalties, and one without; a frozen parameter has no penalty. */
 static void test_values_and_slopes_include_the_penalty(void **state) {
     (void)state;
     static const char *const rules[] = {"sgd lr=1 weight_decay=3",
@@ -190,8 +190,8 @@ static void test_schedule_of_the_penalty_is_in_the_slope(void **state) {
     sw_params_free(p);
 }
 
-/* The slope was that of the loss along the step of the loss and the penalty. Near the minimum of both it has any sign:
- * searches ended with an error, "the rule's direction is not a descent direction", or with a skipped step. */
+/* Near the minimum of loss plus penalty, the slope of the loss alone along the step may have either sign. If the search
+ * used it, it would end with an error, "the rule's direction is not a descent direction", or with a skipped step. */
 static void test_searches_find_the_minimum_of_loss_and_penalty(void **state) {
     (void)state;
     static const char *const searches[] = {"armijo", "wolfe", "wolfe c2=0.1"};
@@ -243,7 +243,8 @@ static void test_wrapped_gradient_has_the_true_slope(void **state) {
         for (int step = 0; step < 3; step++) {
             const int64_t before = b.gradients;
             check_step(o, &b, no_decay, moves);
-            /* The estimate, one trial with a slope, and one at x if the wrapper did not evaluate there. */
+            /* The number of gradients: the estimate, one trial with a slope, and one at x if the wrapper did not
+             * evaluate there. */
             assert_int_equal(b.gradients - before, k < 3 ? 2 : 3);
         }
         sw_optim_free(o);
@@ -251,7 +252,7 @@ static void test_wrapped_gradient_has_the_true_slope(void **state) {
     }
 }
 
-/* The direction follows the clipped gradient, whose norm is 1; the slope is that of the whole one. */
+/* The direction follows the clipped gradient, whose norm is 1; the slope is computed from the unclipped gradient. */
 static void test_clipped_gradient_has_the_true_slope(void **state) {
     (void)state;
     static const char *const estimators[] = {"full", "scaled of=full"};
@@ -278,7 +279,7 @@ static void test_clipped_gradient_has_the_true_slope(void **state) {
     }
 }
 
-/* Tables and snapshots are of other samples than those of the step. */
+/* Estimators with tables or snapshots, which use other samples than those of the step, are refused. */
 static void test_searches_refuse_gradients_of_other_samples(void **state) {
     (void)state;
     static const char *const refused[] = {"sag", "svrg", "scaled of=saga", "sam of=svrg"};
