@@ -56,7 +56,7 @@ static sw_status svmlight_check_options(sw_svmlight_options *o, const sw_svmligh
     if (given)
         SW_TRY(sw_options_copy("svmlight", "sw_svmlight_options", o, sizeof *o, given, sizeof *o));
     if (!sw_dtype_is_computed(o->type))
-        return sw_fail(SW_ERR_TYPE, "svmlight: type %d is not SW_F32 or SW_F64", (int)o->type);
+        return sw_fail(SW_ERR_TYPE, "svmlight: options.type is %s; f32 or f64 is needed", sw_dtype_name(o->type));
     if ((int)o->base < SW_SVMLIGHT_BASE_AUTO || o->base > SW_SVMLIGHT_ONE_BASED)
         return sw_fail(SW_ERR_ARGUMENT, "svmlight: base %d is not a value of sw_svmlight_base", (int)o->base);
     if ((int)o->target < SW_SVMLIGHT_TARGET_AUTO || o->target > SW_SVMLIGHT_REAL)

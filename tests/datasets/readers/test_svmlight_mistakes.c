@@ -258,7 +258,7 @@ static void test_wrong_options_are_refused(void **state) {
     (void)state;
     const sw_svmlight_options ok = {.size = sizeof ok};
     sw_svmlight_options o;
-    o = ok, o.type = SW_I32, check_options(&o, SW_ERR_TYPE, "svmlight: type 2 is not SW_F32 or SW_F64");
+    o = ok, o.type = SW_I32, check_options(&o, SW_ERR_TYPE, "svmlight: options.type is i32; f32 or f64 is needed");
     o = ok, o.base = (sw_svmlight_base)3,
     check_options(&o, SW_ERR_ARGUMENT, "svmlight: base 3 is not a value of sw_svmlight_base");
     o = ok, o.target = (sw_svmlight_target)-1,
