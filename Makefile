@@ -375,6 +375,7 @@ format:
 	@clang-format -i $(format_src)
 check-format: | $(DEPS)
 	@clang-format --dry-run -Werror $(format_src) || { echo "lint: run \`make format\`" >&2; exit 1; }
+	@! LC_ALL=C.UTF-8 grep -nE '^.{121,}' $(format_src) || { echo "lint: lines of more than 120 columns" >&2; exit 1; }
 
 # Checks the direction of dependencies, that there are no cycles of dependencies between files, and that operations,
 # layers and optimization methods use only public functions.

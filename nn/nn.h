@@ -142,9 +142,10 @@ typedef struct sw_sequential_options {
 /* As sw_nn_sequential_array, with options (NULL: none). */
 SW_API sw_module *sw_nn_sequential_with_options(sw_model *model, int count, sw_module *const *modules,
                                                 const sw_sequential_options *options);
-/* A layer that does what `layer` does with less memory: the tape keeps its inputs and its output alone, and the backward
- * runs `layer` again (sw_recompute in tape.h). Values, gradients, random numbers and running statistics are the same, bit
- * for bit, for about a third more arithmetic in a step. `layer` may have several inputs, and may contain such layers. */
+/* A layer that does what `layer` does with less memory: the tape keeps its inputs and its output alone, and the
+ * backward runs `layer` again (sw_recompute in tape.h). Values, gradients, random numbers and running statistics are
+ * the same, bit for bit, for about a third more arithmetic in a step. `layer` may have several inputs, and may contain
+ * such layers. */
 SW_API sw_module *sw_nn_recompute(sw_model *model, sw_module *layer);
 /* A residual connection: x + f(x), for a layer f whose output has the shape of its input (He, Zhang, Ren, Sun, CVPR
  * 2016). */

@@ -1,6 +1,6 @@
-/* Memory of one pass of a tape, in chunks that are kept. A released block is used again within the pass: a small one for
- * blocks of the same size; a large one becomes, with the free memory beside it, an extent, from which blocks of any size
- * are cut. A step with the same shapes as an earlier one allocates no memory. */
+/* Memory of one pass of a tape, in chunks that are kept. A released block is used again within the pass: a small one
+ * for blocks of the same size; a large one becomes, with the free memory beside it, an extent, from which blocks of any
+ * size are cut. A step with the same shapes as an earlier one allocates no memory. */
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/tape.h>
@@ -106,7 +106,8 @@ static char *extents_take(swi_extents *e, size_t bytes, size_t requested) {
     return at;
 }
 
-/* Puts extents in the order of their addresses, by Shell's method, because qsort may allocate memory; and joins them. */
+/* Puts extents in the order of their addresses, by Shell's method, because qsort may allocate memory; and joins them.
+ * */
 static void extents_order(swi_extents *e) {
     for (int64_t gap = e->count / 2; gap > 0; gap /= 2)
         for (int64_t i = gap; i < e->count; i++) {

@@ -14,8 +14,8 @@
 enum { SWI_CHUNKS = 48, SWI_SMALL = 16 };
 
 /* Free memory: extents in the order of their addresses, none of which touches the next. An extent that was one block is
- * kept whole for a while, because a block of the same size usually follows, of the next layer or of a gradient: if a much
- * smaller block took a part of it, the next large one would need new memory. */
+ * kept whole for a while, because a block of the same size usually follows, of the next layer or of a gradient: if a
+ * much smaller block took a part of it, the next large one would need new memory. */
 typedef struct swi_extent {
     char *at;
     size_t bytes;
@@ -26,8 +26,8 @@ typedef struct swi_extents {
     int64_t count, capacity;
 } swi_extents;
 
-/* A chunk is filled from both ends: large blocks from the start, and from the end slabs, which are cut into small blocks.
- * Small blocks, most of which live until the reset, therefore never separate large ones.
+/* A chunk is filled from both ends: large blocks from the start, and from the end slabs, which are cut into small
+ * blocks. Small blocks, most of which live until the reset, therefore never separate large ones.
  *
  *     | large | extent | large | … used →      never touched      ← top … | slab | slab |
  */

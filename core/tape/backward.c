@@ -407,9 +407,9 @@ static sw_status node_check_inside(const swi_node *node, uint32_t floor, const c
 
 /* ---- Entry ---- */
 
-/* Runs the vjps from the last node, whose cotangent is set, down to the first that the current vjp has recorded (outside
- * of a vjp, of the tape). With another status than SW_OK, discards gradients, because the next backward must not find
- * incomplete ones. */
+/* Runs the vjps from the last node, whose cotangent is set, down to the first that the current vjp has recorded
+ * (outside of a vjp, of the tape). With another status than SW_OK, discards gradients, because the next backward must
+ * not find incomplete ones. */
 static sw_status backward_nodes(sw_tape *tape, uint32_t last, sw_status status, const char *what) {
     const uint32_t floor = tape->floor;
     for (uint32_t slot = last + 1; slot-- > floor;) {

@@ -90,9 +90,9 @@ SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
 SW_API sw_status sw_call_check_real(sw_call *call); /* all inputs f32, or all f64 */
 /* All inputs of one floating-point type, for operations with takes_16_bit. */
 SW_API sw_status sw_call_check_float(sw_call *call);
-/* Allocates memory in which forward passes data to vjp (as call->saved). It is kept until the vjp has run, and if the program
- * has not released out, as long as out. Call it once, in `shape` or `forward`. NULL and an error if there is not enough
- * memory. */
+/* Allocates memory in which forward passes data to vjp (as call->saved). It is kept until the vjp has run, and if the
+ * program has not released out, as long as out. Call it once, in `shape` or `forward`. NULL and an error if there is
+ * not enough memory. */
 SW_API void *sw_call_save(sw_call *call, size_t bytes);
 /* For `forward` of a loss: declares that out is a mean that was divided by `weight` (finite, ≥ 0), or a sum
  * (SW_SUMMED). If it is not called, out has the weight of its inputs (loss_mean.h). */

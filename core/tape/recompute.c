@@ -38,8 +38,8 @@ static sw_tensor recompute_tensor(sw_tape *tape, const swi_node *node) {
     return (sw_tensor){tape, node->slot, node->generation};
 }
 
-/* The tensor that the function gets for an input: a leaf that reads the values in place. Its gradient is added to that of
- * the input directly, so that the contributions are added in the same order as without a segment. */
+/* The tensor that the function gets for an input: a leaf that reads the values in place. Its gradient is added to that
+ * of the input directly, so that the contributions are added in the same order as without a segment. */
 static swi_node *recompute_leaf(sw_tape *tape, swi_node *input, bool recording) {
     uint32_t slot;
     if (input->flags & SWI_PARAM)
@@ -133,8 +133,8 @@ static sw_status recompute_first_call(recompute *r, sw_call *call, swi_node **le
     return y ? status : sw_last_failure();
 }
 
-/* The shape of the result is known only after the call. The result is moved out of the memory that is discarded: nothing
- * is written there before the engine has allocated the output and forward has moved it. */
+/* The shape of the result is known only after the call. The result is moved out of the memory that is discarded:
+ * nothing is written there before the engine has allocated the output and forward has moved it. */
 static sw_status recompute_shape(sw_call *call) {
     recompute *r = recompute_of(call);
     const swi_engine *e = call->engine;

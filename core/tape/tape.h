@@ -74,16 +74,17 @@ SW_API void sw_tape_set_draw(sw_tape *tape, uint64_t draw);
 SW_API uint64_t sw_tape_draw(const sw_tape *tape);
 SW_API void sw_tape_set_seed(sw_tape *tape, uint64_t seed);
 
-/* The memory of the tape in bytes. The largest amount in use at one time since the last reset; the amount that was touched
- * since then, which includes free memory between blocks; and the amount allocated, for the arena and for nodes. */
+/* The memory of the tape in bytes. The largest amount in use at one time since the last reset; the amount that was
+ * touched since then, which includes free memory between blocks; and the amount allocated, for the arena and for nodes.
+ * */
 SW_API size_t sw_tape_peak_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_touched_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_held_bytes(const sw_tape *tape);
 /* The arena holds everything that a pass makes, except the nodes. Its capacity is what it has allocated. Its high-water
  * mark is the largest part of the capacity that a pass has needed so far, including blocks that were released and not
- * used again. The live set is the largest amount that was in use at one time in any pass, with the rounding of blocks to
- * lines of SW_ALIGNMENT bytes. Therefore live set ≤ high-water mark ≤ capacity, and the difference of the first two is
- * lost to fragmentation. */
+ * used again. The live set is the largest amount that was in use at one time in any pass, with the rounding of blocks
+ * to lines of SW_ALIGNMENT bytes. Therefore live set ≤ high-water mark ≤ capacity, and the difference of the first two
+ * is lost to fragmentation. */
 SW_API size_t sw_tape_capacity_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_high_water_bytes(const sw_tape *tape);
 SW_API size_t sw_tape_live_set_bytes(const sw_tape *tape);
@@ -151,23 +152,24 @@ SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inputs);
 
 /* f(inputs), of which the tape keeps nothing but the result: what f records is discarded, and backward calls f again. A
- * network of n segments needs the memory of n results and of one segment at a time, for one more forward (T. Chen et al.,
- * Training deep nets with sublinear memory cost, 2016; elsewhere called checkpointing). Values, random numbers and
+ * network of n segments needs the memory of n results and of one segment at a time, for one more forward (T. Chen et
+ * al., Training deep nets with sublinear memory cost, 2016; elsewhere called checkpointing). Values, random numbers and
  * gradients, of the inputs and of parameters that f uses (sw_param_use), are those of a plain call of f, bit for bit.
  * Running statistics are reported by the first call. Segments may contain segments.
  *
- * f must do the same in both calls, so `user` and what it points to must be as they were until the backward has ended or the
- * tape is reset. In the second call the switches, the draw and the sample ids are those of the first. f gets tensors of
- * its own for the `count` ≥ 1 inputs: it must use other tensors from outside only if no gradient flows into them, and must
- * not call sw_backward. A null tensor after an error. */
+ * f must do the same in both calls, so `user` and what it points to must be as they were until the backward has ended
+ * or the tape is reset. In the second call the switches, the draw and the sample ids are those of the first. f gets
+ * tensors of its own for the `count` ≥ 1 inputs: it must use other tensors from outside only if no gradient flows into
+ * them, and must not call sw_backward. A null tensor after an error. */
 SW_API sw_tensor sw_recompute(sw_function f, void *user, int count, const sw_tensor *inputs);
 
 /* A position on the tape. sw_tape_rewind discards everything that was recorded after it, and if there was a backward
- * since the mark, the gradients of earlier tensors (not those of parameters). Memory that was free at the mark can be used
- * after it, and is free again after a rewind. The forward function of an operation may use it to discard what it recorded,
- * and a vjp to recompute a segment of the tape, although sw_recompute is simpler: see reads_params in op.h. The engine forgets marks that a vjp, or the forward of an operation with reads_params, has taken when the function
- * returns. Random operations after a rewind, or after sw_tape_rewind_random, draw the same numbers as the operations that
- * followed the mark. */
+ * since the mark, the gradients of earlier tensors (not those of parameters). Memory that was free at the mark can be
+ * used after it, and is free again after a rewind. The forward function of an operation may use it to discard what it
+ * recorded, and a vjp to recompute a segment of the tape, although sw_recompute is simpler: see reads_params in op.h.
+ * The engine forgets marks that a vjp, or the forward of an operation with reads_params, has taken when the function
+ * returns. Random operations after a rewind, or after sw_tape_rewind_random, draw the same numbers as the operations
+ * that followed the mark. */
 typedef struct sw_mark {
     uint32_t slot, random_calls;
     uint64_t pass;

@@ -45,7 +45,8 @@ static const program programs[] = {
     {"rosenbrock", {"--steps", "2"}, {{"lion", 0.9, 1.1}, {"fromage", 0.9, 1.2}, {"sgd", 0.7, 1}}, true},
     /* The best of 60 penalties keeps nearly all of 10 weights, the simplest within a standard error few of them. */
     {"glm", {"--path", "3"},
-     {{"r2", 0.5, 0.52}, {"best_nonzero", 7, 10}, {"one_standard_error_nonzero", 2, 5}, {"not_converged", 0, 0}}, true}};
+     {{"r2", 0.5, 0.52}, {"best_nonzero", 7, 10}, {"one_standard_error_nonzero", 2, 5}, {"not_converged", 0, 0}},
+     true}};
 /* clang-format on */
 enum { PROGRAMS = sizeof programs / sizeof *programs, MOST_BYTES = 1000000 };
 

@@ -1,5 +1,6 @@
-/* The memory of training steps: the high-water mark of the tape is within 10 % of the largest set of bytes that are live at
- * one time, which is computed here from the shapes alone; and recomputed segments keep no more than their results. */
+/* The memory of training steps: the high-water mark of the tape is within 10 % of the largest set of bytes that are
+ * live at one time, which is computed here from the shapes alone; and recomputed segments keep no more than their
+ * results. */
 #include "cloud.h"
 
 #include <swale/extend.h>
@@ -19,8 +20,8 @@ static void end(ledger *l, int64_t elements) {
     l->live -= (size_t)elements * sizeof(float);
 }
 
-/* A residual block x + W2 relu(W1 x + b1) + b2 on [batch, width], with `hidden` features inside. Kept for backward: the input
- * of each linear layer, which is also the output of relu that its vjp reads. */
+/* A residual block x + W2 relu(W1 x + b1) + b2 on [batch, width], with `hidden` features inside. Kept for backward: the
+ * input of each linear layer, which is also the output of relu that its vjp reads. */
 static void block_forward(ledger *l, int64_t w, int64_t h) {
     make(l, h); /* W1 x + b1 */
     make(l, h); /* relu */
@@ -172,10 +173,10 @@ static void test_small_network_uses_little_more_than_what_is_live(void **state) 
 
 /* ---- Segments ---- */
 
-/* The list of layers is the first linear layer, the blocks and the last linear layer, cut into segments of k. Kept are the
- * results of the segments. At one time, there is also what one segment of k blocks keeps (for each the sum and relu's
- * output), with the gradients and temporaries of a block: the cotangent of the segment's result, and two of [batch, width]
- * and two of [batch, hidden]; and the last segment has four of [batch, classes]. */
+/* The list of layers is the first linear layer, the blocks and the last linear layer, cut into segments of k. Kept are
+ * the results of the segments. At one time, there is also what one segment of k blocks keeps (for each the sum and
+ * relu's output), with the gradients and temporaries of a block: the cotangent of the segment's result, and two of
+ * [batch, width] and two of [batch, hidden]; and the last segment has four of [batch, classes]. */
 static size_t most_of_segments(int layers, int k, int64_t w, int64_t h, int64_t batch) {
     const int64_t segments = (layers + k - 1) / k;
     return (size_t)(batch * (segments * w + k * (w + h) + 3 * w + 2 * h + 4 * OUTPUTS)) * sizeof(float);
@@ -210,8 +211,8 @@ static void test_segments_keep_their_results_alone(void **state) {
     test_array_free(&y);
 }
 
-/* Two large segments: the second can use the memory that the first has left. Their inside is live one at a time, and the
- * whole step needs less than without segments. */
+/* Two large segments: the second can use the memory that the first has left. Their inside is live one at a time, and
+ * the whole step needs less than without segments. */
 static void test_two_large_segments_need_less_than_none(void **state) {
     (void)state;
     enum { W = 200, H = 200, BATCH = 40, BLOCKS = 24 };

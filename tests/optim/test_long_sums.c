@@ -50,8 +50,8 @@ typedef struct long_average {
 } long_average;
 
 /* A step adds t = w (x - e - low), rounded three times, and rounds low, which is half a unit of e at most. So the error
- * of e + low grows by 3 u |t| + u² |e| a step, and by one rounding of w, u |t|; the vector e is rounded once more. For a
- * mean Σ |t| ≤ D (1 + log N), for an EMA N w D, with D the largest distance, which is below 0.11 here. */
+ * of e + low grows by 3 u |t| + u² |e| a step, and by one rounding of w, u |t|; the vector e is rounded once more. For
+ * a mean Σ |t| ≤ D (1 + log N), for an EMA N w D, with D the largest distance, which is below 0.11 here. */
 static double long_bound(const long_average *a, double e) {
     const double n = (double)a->steps, moved = a->decay > 0 ? n * (1 - a->decay) : 1 + log(n);
     return HALF * fabs(e) + 4 * HALF * 0.11 * moved + n * HALF * HALF * fabs(e);

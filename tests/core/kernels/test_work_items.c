@@ -1,5 +1,5 @@
-/* Work items: each once, on a worker with memory of its own; the error of the lowest item that fails, however the threads
- * are timed; partial sums in one order. */
+/* Work items: each once, on a worker with memory of its own; the error of the lowest item that fails, however the
+ * threads are timed; partial sums in one order. */
 #define _GNU_SOURCE
 #include "support.h"
 

@@ -59,7 +59,9 @@ static const op_entry ops_product[] = {
      {{"[2,3][3,4]", SW_ERR_SHAPE,
        "matmul: [2,3] transposed times [3,4] transposed; axis 0 of the first (2) must equal axis 1 of "
        "the second (4)"}}},
-    {"linear", "linear", build_linear, 2, {REAL, REAL}, "[2,3][4,3] [1,1][1,1] [0,3][2,3] [2,0][3,0] [5,4][1,4] [2,1,3][2,3] [1,2,2,2][1,2] [2,0,3][2,3] [2,2,0][3,0]",
+    {"linear", "linear", build_linear, 2, {REAL, REAL},
+     "[2,3][4,3] [1,1][1,1] [0,3][2,3] [2,0][3,0] [5,4][1,4] [2,1,3][2,3]"
+     " [1,2,2,2][1,2] [2,0,3][2,3] [2,2,0][3,0]",
      "[64,784][100,784]", 0, {{0}}},
     {"linear", "linear with bias", build_linear_bias, 3, {REAL, REAL, REAL},
      "[2,3][4,3][4] [1,1][1,1][1] [0,3][2,3][2] [2,0][3,0][3] [5,4][1,4][1] [3,2][0,2][0] [2,1,3][2,3][2] "

@@ -1,5 +1,6 @@
-/* The memory of one pass: blocks keep their contents, through marks and rewinds; free memory of any size, also from before
- * a mark, is used again; the high-water mark stays near the bytes in use; what forward saved is freed after the vjp. */
+/* The memory of one pass: blocks keep their contents, through marks and rewinds; free memory of any size, also from
+ * before a mark, is used again; the high-water mark stays near the bytes in use; what forward saved is freed after the
+ * vjp. */
 #include "support.h"
 
 #include "helpers.h"
@@ -175,8 +176,8 @@ static void test_memory_freed_before_a_mark_is_used_after_it(void **state) {
         for (int i = 0; i < count; i++)
             sw_release(t[i]);
         block_of(tape, bytes); /* so that one of them is in use */
-        /* Each tensor has a shape; a mark saves 24 bytes for each hole, and about 1 KB; slabs grow by an eighth. New memory
-         * for the blocks would be more than that. */
+        /* Each tensor has a shape; a mark saves 24 bytes for each hole, and about 1 KB; slabs grow by an eighth. New
+         * memory for the blocks would be more than that. */
         const size_t high = sw_tape_touched_bytes(tape),
                      allowance = 8192 + high / 8 + (size_t)count * (LINE + (size_t)24);
         const sw_mark mark = sw_tape_mark(tape);

@@ -1,5 +1,6 @@
-/* Recomputed layers: networks of segments train to the bits of plain ones, with every kind of estimator, with dropout and
- * running statistics, on any number of threads; several inputs; files; names; what takes no memory after the first step. */
+/* Recomputed layers: networks of segments train to the bits of plain ones, with every kind of estimator, with dropout
+ * and running statistics, on any number of threads; several inputs; files; names; what takes no memory after the first
+ * step. */
 #define _GNU_SOURCE
 #include "../cloud.h"
 

@@ -228,7 +228,8 @@ static void take_steps(const field *f, sw_optim *optim, int steps) {
 }
 
 /* Amos's v after one step is (1 - β) times a row's mean square, in f64: short and long rows, whole parts of 4096 and
- * others, squares that f32 cannot hold. Sums of n squares in 32 partial sums of f32 have at most n/32 + 40 roundings. */
+ * others, squares that f32 cannot hold. Sums of n squares in 32 partial sums of f32 have at most n/32 + 40 roundings.
+ * */
 static void test_amos_handles_rows_separately(void **state) {
     (void)state;
     static const int64_t length[] = {3, 64, 100, 4096, 5000};
