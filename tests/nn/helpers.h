@@ -21,6 +21,32 @@ static inline sw_params *built(sw_model *model, sw_module *root) {
     return p;
 }
 
+/* Calls run(user) again and again, while each of its allocations in turn fails, for once and for good. Each time `run`
+ * must return false with SW_ERR_MEMORY and free everything. It needs more than `least` allocations. */
+static inline void expect_failed_allocations(bool (*run)(const void *user), const void *user, long long least) {
+    test_allocator a;
+    test_allocator_install(&a);
+    test_allocator_fail(&a, 0, false);
+    assert_true(run(user));
+    const long long requests = atomic_load(&a.calls);
+    assert_true(requests > least);
+    assert_int_equal(atomic_load(&a.live), 0);
+    for (int for_good = 0; for_good < 2; for_good++)
+        for (long long k = 1; k <= requests; k++) {
+            test_allocator_fail(&a, k, for_good != 0);
+            const bool good = run(user);
+            test_allocator_fail(&a, 0, false);
+            if (good)
+                fail_msg("request %lld of %lld failed unnoticed", k, requests);
+            assert_non_null(sw_error());
+            if (sw_error_status() != SW_ERR_MEMORY)
+                fail_msg("request %lld: %s", k, sw_error());
+            sw_clear_error();
+            assert_int_equal(atomic_load(&a.live), 0);
+        }
+    sw_set_allocator(NULL);
+}
+
 static inline void set_values(sw_params *p, const char *name, const double *values) {
     sw_param *param = sw_params_find(p, name);
     if (!param)

@@ -229,7 +229,8 @@ static void test_composed_layers_refuse_wrong_functions(void **state) {
 
 /* ---- Every allocation fails in turn ---- */
 
-static bool build_it(void) {
+static bool build_it(const void *user) {
+    (void)user;
     sw_model *model = sw_model_new(SW_F32, 7);
     sw_model_set_input_shape(model, 1, (const int64_t[]){4});
     sw_module *first = sw_module_set_init(sw_nn_linear(model, 0, 6), sw_init_orthogonal(1)),
@@ -245,25 +246,7 @@ static bool build_it(void) {
 
 static void test_composing_survives_every_failed_allocation(void **state) {
     (void)state;
-    test_allocator a;
-    test_allocator_install(&a);
-    test_allocator_fail(&a, 0, false);
-    assert_true(build_it());
-    long long requests = atomic_load(&a.calls);
-    assert_true(requests > 80);
-    for (int for_good = 0; for_good < 2; for_good++)
-        for (long long k = 1; k <= requests; k++) {
-            test_allocator_fail(&a, k, for_good != 0);
-            bool good = build_it();
-            test_allocator_fail(&a, 0, false);
-            if (good)
-                fail_msg("request %lld of %lld failed unnoticed", k, requests);
-            if (sw_error_status() != SW_ERR_MEMORY)
-                fail_msg("request %lld: %s", k, sw_error());
-            sw_clear_error();
-            assert_int_equal(atomic_load(&a.live), 0);
-        }
-    sw_set_allocator(NULL);
+    expect_failed_allocations(build_it, NULL, 80);
 }
 
 int main(void) {

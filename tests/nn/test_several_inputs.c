@@ -361,7 +361,8 @@ static sw_tensor inner_forward(sw_module *self, int count, const sw_tensor *x) {
     return sw_forward_many(sw_module_child(self, 0), count, x);
 }
 
-static bool build_and_run(void) {
+static bool build_and_run(const void *user) {
+    (void)user;
     sw_model *m = sw_model_new(SW_F64, 7);
     if (m)
         set_shapes(m, 3);
@@ -381,25 +382,7 @@ static bool build_and_run(void) {
 
 static void test_building_survives_every_failed_allocation(void **state) {
     (void)state;
-    test_allocator a;
-    test_allocator_install(&a);
-    test_allocator_fail(&a, 0, false);
-    assert_true(build_and_run());
-    const long long requests = atomic_load(&a.calls);
-    assert_true(requests > 30);
-    for (int for_good = 0; for_good < 2; for_good++)
-        for (long long k = 1; k <= requests; k++) {
-            test_allocator_fail(&a, k, for_good != 0);
-            const bool good = build_and_run();
-            test_allocator_fail(&a, 0, false);
-            if (good)
-                fail_msg("request %lld of %lld failed unnoticed", k, requests);
-            if (sw_error_status() != SW_ERR_MEMORY)
-                fail_msg("request %lld: %s", k, sw_error());
-            sw_clear_error();
-            assert_int_equal(atomic_load(&a.live), 0);
-        }
-    sw_set_allocator(NULL);
+    expect_failed_allocations(build_and_run, NULL, 30);
 }
 
 int main(void) {
