@@ -1,6 +1,6 @@
 #!/bin/sh
 # Usage: rooms.sh BUILD OBJECTS. Checks the direction of dependencies (rooms.txt); that operations, layers and
-# optimization methods use only public functions and headers, and those of their own folder (public_only.txt); and that
+# optimization methods use only public functions and headers, and those of the same folder (public_only.txt); and that
 # there are no cycles of dependencies between files (cycles.awk).
 cd "$(dirname "$0")/.." || exit 1
 build=$1

@@ -147,8 +147,8 @@ struct sw_estimator {
      * `start`, and the option has this value from then on. NULL: the option remains 0. */
     int64_t (*choose_batch)(const sw_estimate *e);
     /* Returns the step size that corresponds to e->lr for parameters with another penalty than e->penalty. The
-     * curvature of a parameter is the sum of those of the loss and of its own penalty, so that an intercept without
-     * penalty may take larger steps than the weights. NULL: e->lr. */
+     * curvature of a parameter is the sum of those of the loss and of the penalty on this parameter, so that an
+     * intercept without penalty may take larger steps than the weights. NULL: e->lr. */
     double (*lr_with)(const sw_estimate *e, double penalty);
     /* Called before the rules update x, with the norm of the gradient of the step, or, inside a wrapper, with the norm
      * of the estimate of this estimator. Returns an error, which refuses the step, if the tables would become infinite.

@@ -13,9 +13,9 @@
  * address overwrites an older one with the same hash. Therefore a lookup reads no memory of the object, and an address
  * that was allocated again is never refused.
  *
- * A program may get the same memory from the system's allocator for an object of its own (a source), which this file
- * does not notice. Therefore each entry also contains a hash of the kind of the object, in the upper 16 bits, which are
- * 0 in an address. An object of another kind is not refused. */
+ * A program may get the same memory from the system's allocator for an object that the library did not make (a source);
+ * this file does not notice it. Therefore each entry also contains a hash of the kind of the object, in the upper 16
+ * bits, which are 0 in an address. An object of another kind is not refused. */
 enum { FREED_BITS = 10, ADDRESS_BITS = 48 };
 static _Atomic(uint64_t) freed[1 << FREED_BITS];
 

@@ -17,8 +17,9 @@ extern "C" {
             return sw_try_status;         \
     } while (0)
 
-/* A function returns the status of its own failure, even while an earlier error is pending. sw_error_status() cannot be
- * used for this, because it returns the status of the earlier error. Use sw_last_failure() or sw_fail_unless_since():
+/* A function that fails returns the status of this failure, even while an earlier error is pending. sw_error_status()
+ * cannot be used for this, because it returns the status of the earlier error. Use sw_last_failure() or
+ * sw_fail_unless_since():
  *
  *     const uint64_t before = sw_failure_count();
  *     sw_tensor t = users_function(...);

@@ -208,8 +208,8 @@ __attribute__((constructor)) static void blas_close_at_end(void) {
 }
 
 /* The largest number of buffers that this library requests. OpenBLAS has 2 MAX_THREADS buffers, but at least 50
- * (NUM_BUFFERS in its common.h); for more it prints a warning or fails. Each of its own threads (at most MAX_THREADS)
- * takes one when it starts. */
+ * (NUM_BUFFERS in its common.h); for more it prints a warning or fails. Each thread that OpenBLAS starts (at most
+ * MAX_THREADS) takes one. */
 static int buffers_limit(void) {
     enum { AT_LEAST = 50 };
     if (build == WITHOUT_THREADS)

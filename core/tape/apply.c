@@ -111,7 +111,7 @@ static bool apply_check(const sw_op *op, const void *attributes, size_t bytes, i
     return true;
 }
 
-/* Kernels that were compiled for f32 and f64 would read the memory of f16 as numbers of their own type. */
+/* Without this error, kernels that were compiled for f32 and f64 would read the memory of f16 as f32 or f64. */
 static sw_status apply_refuse_16_bit(const sw_op *op, int count, const sw_view *const *in) {
     for (int i = 0; i < count; i++)
         if (sw_dtype_is_float(in[i]->type) && !sw_dtype_is_computed(in[i]->type))

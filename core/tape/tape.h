@@ -159,7 +159,7 @@ typedef sw_tensor (*sw_function)(void *user, sw_tape *tape, const sw_tensor *inp
  *
  * f must do the same in both calls, so `user` and what it points to must be as they were until the backward has ended
  * or the tape is reset. In the second call the switches, the draw and the sample ids are those of the first. f gets
- * tensors of its own for the `count` ≥ 1 inputs: it must use other tensors from outside only if no gradient flows into
+ * new tensors in place of the `count` ≥ 1 inputs. It must use other tensors from outside only if no gradient flows into
  * them, and must not call sw_backward. A null tensor after an error. */
 SW_API sw_tensor sw_recompute(sw_function f, void *user, int count, const sw_tensor *inputs);
 

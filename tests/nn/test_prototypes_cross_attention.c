@@ -1,6 +1,6 @@
 /* Cross-attention outside the library, against the public headers alone: a layer of two inputs, and of a mask that may
- * be left out. As a function of layers (sw_nn_compose_many) and as a type of its own (build_many, forward_many); inside
- * a decoder block that is itself composed; against plain loops and central differences. */
+ * be left out. It is written as a composed layer (sw_nn_compose_many) and as a layer type (build_many, forward_many),
+ * is used inside a composed decoder block, and is compared with plain loops and central differences. */
 #include "helpers.h"
 
 /* ---- The layer ---- */

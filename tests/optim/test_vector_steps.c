@@ -49,7 +49,7 @@ static void test_vector_knows_when_x_was_written(void **state) {
 }
 
 /* While all parameters of its group are frozen, a rule is not called: it cannot know of changes of x in these steps,
- * nor that the set of frozen parameters was another one. It is told in the first step after them. */
+ * nor of changes of the set of frozen parameters. x_written of the first step after them says so. */
 static void test_vector_knows_of_steps_without_it(void **state) {
     (void)state;
     for (int k = 0; k < 4; k++) { /* with a change of x, or without; resumed, or not */

@@ -1,5 +1,5 @@
-/* Work items: each once, on a worker with memory of its own; the error of the lowest item that fails, however the
- * threads are timed; partial sums in one order. */
+/* Each work item runs once, on a worker with separate scratch memory. The error is that of the lowest item that fails,
+ * whatever the timing of the threads. Partial sums are added in one order. */
 #define _GNU_SOURCE
 #include "support.h"
 
