@@ -117,8 +117,10 @@ NO_MODULE = {
     "sw_nn_sequential": "variable arguments", "sw_nn_sequential_listed": "as sw_nn_sequential",
     "sw_nn_compose_listed": "a function of the user's", "sw_nn_sequential_array": "not in module_db; check-graphs has it",
     "sw_nn_residual": "not a module there; check-graphs has it",
-    "sw_nn_recompute": "the bits of the layer inside", "sw_nn_sequential_with_options": "the bits of sw_nn_sequential",
+    "sw_nn_recompute": "not a module there; check-graphs has it",
+    "sw_nn_sequential_with_options": "the bits of sw_nn_sequential",
     "sw_nn_compose": "a function of the user's", "sw_nn_compose_with_options": "a function of the user's",
+    "sw_nn_compose_many": "a function of the user's",
 }
 
 

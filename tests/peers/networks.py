@@ -1,14 +1,14 @@
 """Random networks, trained for a few steps in swale and in PyTorch: see check_graphs.py.
 
-A network has linear layers, activations, residual blocks, and sometimes an embedding; layers may be frozen or tied.
-A run has a loss, one rule or two rules by role, an estimator, a schedule, an average and clipping. It is a loop by
+A network has linear layers, activations, residual blocks, and sometimes an embedding; layers may be frozen, tied or
+recomputed. A run has a loss, one rule or two rules by role, an estimator, a schedule, an average and clipping. It is a loop by
 hand (sometimes with micro-batches) or uses sw_optim_minimize. The comparison includes the loss and the parameters of
 each step, the averaged point, and the results of sw_predict and sw_model_evaluate at the end.
 
 Tolerance: as in graphs.py, K u (max |reference| + max C) with K = 256: sums here have at most 200 terms, and a
 step a few dozen operations. C is the change, divided by η, of a second run in PyTorch: η times a random number
 in [-1, 1], relative to the largest element of the tensor (as sums round), is added to gradients and parameters at the
-start and in every step. Zeros stay zero, because both sides multiply by 0 behind a dead ReLU. A run whose tolerance is
+start and in every step, and to predictions, which a loss may subtract from equal numbers. Zeros stay zero, because both sides multiply by 0 behind a dead ReLU. A run whose tolerance is
 above 1e-3 of the array (1e-6 in f64) is too sensitive for a comparison. Such runs are counted; at most one in 20 may be
 too sensitive.
 """
@@ -203,7 +203,15 @@ class Network:
         self.micro = rng.choice([1, 1, 2]) if self.by_hand else 1
         self.maximize = False
         self.open = rng.random() < 0.5  # numbers of inputs are left to sw_model_set_input_shape
+        again = random.Random(~seed)
+        for layer in self.every_layer(self.layers):
+            layer["recompute"] = again.random() < 0.15
         self.data()
+
+    def every_layer(self, layers):
+        for layer in layers:
+            yield layer
+            yield from self.every_layer(layer.get("layers", []))
 
     def linear(self, rng, layers, width, out):
         layer = {"kind": "linear", "in": width, "out": out, "bias": rng.random() < 0.8, "tie": None}
@@ -310,10 +318,12 @@ class Network:
     def text(self):
         def one(layer):
             if layer["kind"] == "residual":
-                return "residual(" + ", ".join(map(one, layer["layers"])) + ")"
+                return "residual(" + ", ".join(map(one, layer["layers"])) + ")" + \
+                    (" [recomputed]" if layer.get("recompute") else "")
             more = [str(layer[k]) for k in ("in", "out", "rows", "dim", "number", "axis", "shape") if k in layer]
             flags = [f"tied to {layer['tie']['name']}" if layer.get("tie") else "",
-                     "frozen" if layer.get("freeze") else "", "" if layer.get("bias", True) else "no bias"]
+                     "frozen" if layer.get("freeze") else "", "" if layer.get("bias", True) else "no bias",
+                     "recomputed" if layer.get("recompute") else ""]
             return f"{layer['kind']}({', '.join(more)})" + "".join(f" [{flag}]" for flag in flags if flag)
         return "\n".join([
             f"/* network of seed {self.seed}, {swale.TYPE_NAMES[self.dtype]}, sample {self.sample} */",
@@ -351,9 +361,9 @@ def forward(network, layers, p, x):
     return x
 
 
-def loss_of(network, p, ids):
+def loss_of(network, p, ids, shaken=lambda x: x):
     y = network.y[ids]
-    return LOSSES[network.loss](forward(network, network.layers, p, network.x[ids]),
+    return LOSSES[network.loss](shaken(forward(network, network.layers, p, network.x[ids])),
                                 y.long() if network.loss == "sw_cross_entropy" else y)
 
 
@@ -375,7 +385,7 @@ def run_torch(network, noise=None):
                   for (_, kind, more), keys in groups if keys]
 
     def gradients(ids):
-        loss = loss_of(network, p, ids)
+        loss = loss_of(network, p, ids, shaken) if noise else loss_of(network, p, ids)
         found = torch.autograd.grad(loss, [p[key] for key in free], allow_unused=True)
         found = [torch.zeros_like(p[key]) if g is None else g for key, g in zip(free, found)]
         return float(loss.detach()), [shaken(g) for g in found] if noise else found
@@ -418,7 +428,9 @@ def run_torch(network, noise=None):
         at += x.numel()
     with torch.no_grad():
         record["prediction"] = forward(network, network.layers, p, network.x).detach()
-        record["evaluation at the point"] = loss_of(network, last, list(range(network.n))).reshape(1)
+        everything = list(range(network.n))
+        loss = loss_of(network, last, everything, shaken) if noise else loss_of(network, last, everything)
+        record["evaluation at the point"] = loss.reshape(1)
     return record
 
 
@@ -454,6 +466,8 @@ class Model:
 
     def sequential(self, layers):
         modules = [self.make(layer) for layer in layers]
+        modules = [lib.sw_nn_recompute(self.model, m) if layer.get("recompute") else m
+                   for layer, m in zip(layers, modules)]
         return lib.sw_nn_sequential_array(self.model, len(modules), (ctypes.c_void_p * len(modules))(*modules))
 
     def make(self, layer):

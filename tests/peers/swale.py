@@ -119,8 +119,8 @@ DECLARED = declarations()
 # Functions that return a tensor without an operation on other tensors.
 LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_empty", "sw_constant", "sw_param_use",
           "sw_retain_grad"}
-# Functions that run an operation or a layer that is an argument.
-APPLIED = {"sw_apply", "sw_apply_unary", "sw_forward"}
+# Functions that run an operation, a layer or a function that is an argument.
+APPLIED = {"sw_apply", "sw_apply_unary", "sw_forward", "sw_forward_many", "sw_recompute"}
 
 
 def operations():
