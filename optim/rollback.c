@@ -3,6 +3,8 @@
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 
+#include "core/params/vector.h"
+
 #include <string.h>
 
 /* ---- Numbers ---- */
@@ -104,6 +106,7 @@ sw_status swo_rollback_save(sw_optim *o) {
 
 void swo_rollback_restore(sw_optim *o) {
     memcpy(sw_params_x(o->params), o->x_before, (size_t)o->dim * swo_size(o));
+    swi_params_renew_copy(o->params);
     if (o->x_low)
         memset(o->x_low, 0, (size_t)o->dim * swo_size(o));
     swo_rollback_slots(o, true);

@@ -18,6 +18,8 @@
 #include "optim/stretches.h"
 #include "optim/vector_step.h"
 
+#include "core/params/vector.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -184,10 +186,12 @@ static sw_status step_update(sw_optim *o, void *g) {
         swo_bounds_forget(o); /* the program has written to x, or swo_start_slots to the states */
     if (o->seen != sw_params_version(o->params) && o->steps > 0)
         o->x_written = 1;
-    sw_params_mark_changed(o->params);
+    swi_params_count_change(o->params);
     o->seen = sw_params_version(o->params);
     swo_norms_before(o);
-    SW_TRY(o->search ? swo_search_step(o, g) : swo_run_rules(o, g));
+    const sw_status status = o->search ? swo_search_step(o, g) : swo_run_rules(o, g);
+    swi_params_renew_copy(o->params);
+    SW_TRY(status);
     SW_TRY(step_commit_buffers(o));
     swo_norms_after(o, g);
     SW_TRY(swo_update_average(o)); /* it may refuse the step, and tables cannot be restored: so it comes first */

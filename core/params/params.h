@@ -69,9 +69,10 @@ typedef struct sw_init {
  * only on the seed and its name. An invalid environment variable SW_CPU or SW_THREADS is an error too (library.h). */
 SW_API sw_params *sw_params_new(sw_dtype type, uint64_t seed);
 /* Options of a set of parameters. The vector x, in which the optimizer computes, has the type `type`. Leaves of a tape
- * and the gradient block have the type `storage`: where the two differ, a tape reads a copy of x that is rounded to
- * `storage`. With Adam, f32 and a 16-bit storage type, an element takes 16 bytes: 4 for x, 2 for the copy, 2 for the
- * gradient and 8 for the moments. */
+ * and the gradient block have the type `storage`: where the two differ, the set owns a copy of x that is rounded to
+ * `storage`, which all tapes read. A tape that is bound to another vector (sw_tape_bind) has its own copy. With Adam,
+ * f32 and a 16-bit storage type, an element takes 16 bytes: 4 for x, 2 for the copy, 2 for the gradient and 8 for the
+ * moments. */
 typedef struct sw_params_options {
     size_t size;   /* sizeof(sw_params_options) */
     sw_dtype type; /* SW_F32 or SW_F64 */
@@ -117,12 +118,17 @@ SW_API sw_param *sw_params_at(const sw_params *params, int index); /* in the ord
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
 SW_API void *sw_params_x(const sw_params *params);                          /* the vector; NULL before the build */
 /* Tells the library that the program has written to the vector. sw_backward then refuses losses that were recorded
- * before the change. */
+ * before the change. If the storage type is not the type of x, the function also computes the copy again that leaves
+ * read; without the call, leaves would have the old values. No tape may be reading the copy at the same time. */
 SW_API void sw_params_mark_changed(sw_params *params);
 /* A number that increases whenever the vector changes: by a step, by loading, by sw_params_mark_changed. */
 SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* the gradient block of the set */
 SW_API sw_array sw_param_value(const sw_param *param);           /* a view of the elements in x; data NULL: not built */
+/* A view of the elements that leaves of tapes read: in the copy of x, if x has another type than the storage type, or
+ * else in x. A program must not write to it. A step, sw_params_mark_changed and loading update it, at the same
+ * address. */
+SW_API sw_array sw_param_stored_value(const sw_param *param);
 /* A view of the parameter's part of the gradient block, which holds the mean gradient. It remains readable after a
  * step; if the step clipped the gradient, it is the clipped one. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);

@@ -5,6 +5,7 @@
 
 #include "core/base/allocation.h"
 #include "core/base/element.h"
+#include "core/kernels/axpy.h"
 #include "core/kernels/dispatch.h"
 #include "core/params/vector.h"
 
@@ -60,6 +61,14 @@ sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
         &(sw_params_options){.size = sizeof(sw_params_options), .type = type, .seed = seed});
 }
 
+static void params_free_vectors(sw_params *p) {
+    sw_gradient_free(p->gradient);
+    sw_free(p->copy);
+    sw_free(p->x);
+    p->gradient = NULL;
+    p->copy = p->x = NULL;
+}
+
 void sw_params_free(sw_params *p) {
     if (!p || !sw_may_free(p, "params"))
         return;
@@ -69,8 +78,7 @@ void sw_params_free(sw_params *p) {
     }
     sw_free(p->list);
     sw_free(p->initializer);
-    sw_gradient_free(p->gradient);
-    sw_free(p->x);
+    params_free_vectors(p);
     sw_free(p);
 }
 
@@ -185,6 +193,17 @@ static sw_status params_lay_out(sw_params *p, bool buffers, int64_t *dim) {
     return SW_OK;
 }
 
+static sw_status params_alloc_vectors(sw_params *p) {
+    const bool copied = p->storage != p->type;
+    p->x = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, copied ? "masters" : NULL, sw_dtype_name(p->type), p->dim,
+                                swi_size(p->type));
+    if (p->x && copied)
+        p->copy = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, "leaves", sw_dtype_name(p->storage),
+                                       swi_params_trained(p), swi_size(p->storage));
+    p->gradient = p->x && (p->copy || !copied) ? sw_gradient_new(p) : NULL;
+    return p->gradient ? SW_OK : SW_ERR_MEMORY;
+}
+
 sw_status sw_params_build(sw_params *p) {
     if (!p)
         return sw_fail_unless_pending(SW_ERR_ARGUMENT, "build: the set is NULL");
@@ -198,22 +217,13 @@ sw_status sw_params_build(sw_params *p) {
     SW_TRY(params_lay_out(p, true, &dim)); /* last, so that they do not interrupt the loops of rules */
     p->dim = dim;
     p->buffer_dim = dim - trained;
-    p->x = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, p->storage == p->type ? NULL : "masters", sw_dtype_name(p->type),
-                                dim, swi_size(p->type));
-    p->gradient = p->x ? sw_gradient_new(p) : NULL;
-    if (!p->gradient) {
-        sw_free(p->x);
-        p->x = NULL;
-        return SW_ERR_MEMORY;
-    }
-    p->built = true;
-    sw_status status = sw_params_reinitialize(p);
+    sw_status status = params_alloc_vectors(p);
+    p->built = status == SW_OK;
+    if (status == SW_OK)
+        status = sw_params_reinitialize(p);
     if (status != SW_OK) {
         p->built = false;
-        sw_gradient_free(p->gradient);
-        sw_free(p->x);
-        p->gradient = NULL;
-        p->x = NULL;
+        params_free_vectors(p);
     }
     return status;
 }
@@ -277,7 +287,7 @@ sw_status sw_params_reinitialize(sw_params *p) {
             status = params_fill(p, i, values);
     sw_free(values);
     sw_gradient_drop_statistics(p->gradient);
-    p->version++;
+    sw_params_mark_changed(p);
     return status;
 }
 
@@ -324,9 +334,20 @@ void *sw_params_x(const sw_params *p) {
     return p ? p->x : NULL;
 }
 
+void swi_params_renew_copy(sw_params *p) {
+    if (p->copy)
+        swi_narrow(p->storage, swi_params_trained(p), p->x, p->copy);
+}
+
+void swi_params_count_change(sw_params *p) {
+    p->version++;
+}
+
 void sw_params_mark_changed(sw_params *p) {
-    if (p)
-        p->version++;
+    if (!p)
+        return;
+    swi_params_renew_copy(p);
+    swi_params_count_change(p);
 }
 
 uint64_t sw_params_version(const sw_params *p) {
@@ -346,6 +367,11 @@ static sw_array param_view(const sw_param *param, sw_dtype type, void *vector) {
 
 sw_array sw_param_value(const sw_param *param) {
     return param ? param_view(param, param->owner->type, param->owner->x) : (sw_array){0};
+}
+
+sw_array sw_param_stored_value(const sw_param *param) {
+    return param && !param->buffer && param->owner->copy ? param_view(param, param->owner->storage, param->owner->copy)
+                                                         : sw_param_value(param);
 }
 
 sw_array sw_param_grad(const sw_param *param) {

@@ -14,9 +14,19 @@ struct sw_params {
     sw_status failed;        /* the status of a declaration that failed; SW_OK if none did */
     int64_t dim, buffer_dim; /* the last buffer_dim of the dim elements belong to buffers */
     void *x;
+    void *copy; /* of x in the storage type, without the buffers, for the leaves; NULL if it is the type of x */
     sw_gradient *gradient;
     struct swi_initializer *initializer; /* [capacity] */
 };
+
+/* The number of elements of the copy. */
+static inline int64_t swi_params_trained(const sw_params *p) {
+    return p->dim - p->buffer_dim;
+}
+/* Computes the copy again from x. Nothing, if there is no copy. */
+void swi_params_renew_copy(sw_params *params);
+/* Increases the version as sw_params_mark_changed does, for a caller that also writes the copy where it writes x. */
+void swi_params_count_change(sw_params *params);
 
 /* As sw_params_new_with_options, without the check that operations support the storage type. */
 sw_params *swi_params_new(const sw_params_options *options);

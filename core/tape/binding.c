@@ -116,18 +116,21 @@ static sw_tensor binding_use_leaf(sw_tape *tape, const swi_binding *b, const swi
     return (sw_tensor){tape, leaf->slot, leaf->generation};
 }
 
-/* The vector that leaves read: x, or its copy in the storage type, which is made when a pass begins and when x has
- * changed. NULL and an error if there is not enough memory. */
+/* The vector that leaves read: x, or a copy in the storage type. The set has the copy of its own vector. A copy of
+ * another vector belongs to the binding, and is made when a pass begins and when the set has changed. NULL and an error
+ * if there is not enough memory. */
 static const void *binding_leaves(const sw_tape *tape, swi_binding *b) {
     const sw_params *p = b->params;
     if (p->storage == p->type)
         return b->x;
+    if (b->x == p->x)
+        return p->copy;
     if (b->copy && b->pass == tape->pass && b->copy_version == p->version)
         return b->copy;
-    if (!b->copy && !(b->copy = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, "leaves", sw_dtype_name(p->storage), p->dim,
-                                                     swi_size(p->storage))))
+    if (!b->copy && !(b->copy = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, "leaves", sw_dtype_name(p->storage),
+                                                     swi_params_trained(p), swi_size(p->storage))))
         return NULL;
-    swi_narrow(p->storage, p->dim, b->x, b->copy);
+    swi_narrow(p->storage, swi_params_trained(p), b->x, b->copy);
     b->copy_version = p->version;
     return b->copy;
 }

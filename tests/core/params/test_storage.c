@@ -211,6 +211,52 @@ static void test_leaves_are_x_in_the_storage_type(void **state) {
     }
 }
 
+/* The set owns the copy that all tapes read, so that another tape costs no memory. A tape that is bound to another
+ * vector has its own copy. */
+static void test_tapes_share_the_copy(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        sw_params *p = params_of(halves[k]);
+        sw_param *w = sw_params_find(p, "w");
+        const sw_array stored = sw_param_stored_value(w);
+        float *x = sw_params_x(p), other[WIDTH + 3] = {0};
+        const size_t bytes = sw_memory_contents(SW_ACCOUNT_PARAMETERS);
+        assert_int_equal(bytes, (WIDTH + 3) * (sizeof(float) + sizeof(uint16_t)));
+        sw_tape *tapes[3] = {sw_tape_new(), sw_tape_new(), sw_tape_new()};
+        for (int i = 0; i < 2; i++) {
+            assert_ptr_equal(sw_value(sw_param_use(tapes[i], w)).data, stored.data);
+            sw_tape_reset(tapes[i]);
+        }
+        assert_int_equal(sw_memory_contents(SW_ACCOUNT_PARAMETERS), bytes);
+        assert_int_equal(stored.type, halves[k]);
+        for (int i = 0; i < WIDTH; i++) {
+            x[i] *= 3;
+            assert_true(test_get(&stored, i) == rounded(halves[k], (double)x[i] / 3));
+        }
+        sw_params_mark_changed(p); /* computes the copy at once, before any tape uses it */
+        for (int i = 0; i < WIDTH; i++)
+            assert_true(test_get(&stored, i) == rounded(halves[k], (double)x[i]));
+        assert_int_equal(sw_params_reinitialize(p), SW_OK);
+        for (int i = 0; i < WIDTH; i++)
+            assert_true(test_get(&stored, i) == rounded(halves[k], (double)(float)((double)(i + 1) / 3 - 5)));
+        assert_int_equal(sw_tape_bind(tapes[2], p, other, NULL), SW_OK);
+        assert_true(sw_value(sw_param_use(tapes[2], w)).data != stored.data);
+        expect_leaf(sw_param_use(tapes[2], w), halves[k], other);
+        expect_leaf(sw_param_use(tapes[0], w), halves[k], x);
+        assert_int_equal(sw_memory_contents(SW_ACCOUNT_PARAMETERS), bytes + (WIDTH + 3) * sizeof(uint16_t));
+        expect_no_error();
+        for (int i = 0; i < 3; i++)
+            sw_tape_free(tapes[i]);
+        assert_int_equal(sw_memory_contents(SW_ACCOUNT_PARAMETERS), bytes);
+        sw_params_free(p);
+    }
+    sw_params *p = params_of(SW_F32); /* without a copy, leaves read x */
+    sw_param *w = sw_params_find(p, "w");
+    assert_ptr_equal(sw_param_stored_value(w).data, sw_params_x(p));
+    assert_null(sw_param_stored_value(NULL).data);
+    sw_params_free(p);
+}
+
 /* d/dw of ½ mean(dot(x, w)²) in the order of the operations: the scale, a product for each side of z·z, and the
  * rounding of each term of the vjp. */
 static void expected_gradient(sw_dtype type, const sw_array *x, const sw_array *w, double *g) {
@@ -513,6 +559,18 @@ static void test_every_allocation_fails_once(void **state) {
     test_allocator allocator;
     test_allocator_install(&allocator);
     const sw_array x = rows_of(SW_F16, 2);
+    for (long long k = 1, failed = 1; failed > 0; k++) { /* the vectors of a set */
+        sw_params *p = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = SW_F16});
+        assert_non_null(sw_params_add(p, "w", SW_SHAPE(WIDTH), NULL));
+        test_allocator_fail(&allocator, k, false);
+        const sw_status status = sw_params_build(p);
+        failed = atomic_load(&allocator.failed);
+        test_allocator_fail(&allocator, 0, false);
+        assert_int_equal(status, failed ? SW_ERR_MEMORY : SW_OK);
+        sw_clear_error();
+        assert_int_equal(failed ? sw_params_build(p) : SW_OK, SW_OK);
+        sw_params_free(p);
+    }
     for (long long k = 1;; k++) {
         sw_params *p = params_of(SW_F16);
         sw_param *w = sw_params_find(p, "w");
@@ -545,6 +603,7 @@ static void test_every_allocation_fails_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaves_are_x_in_the_storage_type),
+                                       cmocka_unit_test(test_tapes_share_the_copy),
                                        cmocka_unit_test(test_gradients_are_in_the_storage_type),
                                        cmocka_unit_test(test_sums_of_many_passes_lose_nothing),
                                        cmocka_unit_test(test_sums_may_exceed_the_type),
