@@ -190,7 +190,7 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O2)
 $(addprefix $(BUILD)/tests/,core/kernels/% optim/rules/test_roots optim/test_prototypes_% optim/test_custom_copies bench/%): TEST_OPTIMIZE :=
 # With -O2, tests that compile files of the library for every storage type would take a minute each to compile.
-$(addprefix $(BUILD)/tests/,core/kernels/test_stored_reductions core/ops/test_stored_kernels optim/test_stored_gradients): TEST_OPTIMIZE = -O1
+$(addprefix $(BUILD)/tests/,core/ops/test_stored_kernels optim/test_stored_gradients): TEST_OPTIMIZE = -O1
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"

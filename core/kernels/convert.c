@@ -153,7 +153,8 @@ static inline __attribute__((always_inline)) CONVERT_AVX2 int64_t convert_narrow
 #define CONVERT_KERNEL(name, type, blocks, rest)                                          \
     CONVERT_AVX2 static void name(void *args, int64_t begin, int64_t end, double *sums) { \
         rest(args, blocks(type, (const convert_args *)args, begin, end), end, sums);      \
-        _mm_sfence();                                                                     \
+        if (((const convert_args *)args)->stream)                                         \
+            _mm_sfence();                                                                 \
     }
 CONVERT_KERNEL(convert_wide_by_f16c, SW_F16, convert_wide_blocks, convert_wide_f16_avx2)
 CONVERT_KERNEL(convert_wide_by_shift, SW_BF16, convert_wide_blocks, convert_wide_bf16_avx2)
@@ -201,6 +202,35 @@ void swi_convert_from_half(sw_dtype type, int64_t n, const void *from, float *to
 
 void swi_convert_to_half(sw_dtype type, int64_t n, const float *from, void *to) {
     convert_run(narrow_kernels, type, n, from, to, sizeof(uint16_t));
+}
+
+/* The kernel for n elements, which is called directly for each of many short rows. */
+static sw_kernel *convert_kernel(const sw_kernels tables[], sw_dtype type) {
+    return tables[swi_cpu_has(SWI_CPU_F16C) ? 1 : 0][type][swi_cpu_level()];
+}
+
+void swi_convert_rows_from_half(sw_dtype type, int64_t rows, int64_t n, const void *from, int64_t stride, float *to) {
+    if (n == stride || rows == 1) {
+        swi_convert_from_half(type, rows * n, from, to);
+        return;
+    }
+    sw_kernel *kernel = convert_kernel(wide_kernels, type);
+    for (int64_t row = 0; row < rows; row++) {
+        convert_args args = {.from = (const uint16_t *)from + row * stride, .to = to + row * n};
+        kernel(&args, 0, n, NULL);
+    }
+}
+
+void swi_convert_rows_to_half(sw_dtype type, int64_t rows, int64_t n, const float *from, void *to, int64_t stride) {
+    if (n == stride || rows == 1) {
+        swi_convert_to_half(type, rows * n, from, to);
+        return;
+    }
+    sw_kernel *kernel = convert_kernel(narrow_kernels, type);
+    for (int64_t row = 0; row < rows; row++) {
+        convert_args args = {.from = from + row * n, .to = (uint16_t *)to + row * stride};
+        kernel(&args, 0, n, NULL);
+    }
 }
 
 #endif

@@ -94,23 +94,27 @@ SW_API extern const sw_spread sw_spread_copies, /* h */
 
 /* A fold to run: out = factor·fold(x)/divisor, computed in f64 and rounded once. With `add` the result is added to out.
  * `rest`, if not NULL, receives the rounding error of out, for a job without `add`. m, low, out and rest have [outputs]
- * elements of `type`, f32, f64, f16 or bf16. */
+ * elements of the compute type of `type` (sw_dtype_compute), so that they are f32 for f16 and bf16. */
 typedef struct sw_fold_job {
-    sw_dtype type;
+    sw_dtype type; /* of x: f32, f64, f16 or bf16 */
     const void *x, *m, *low;
     void *out, *rest;
     double p, factor, divisor;
     bool add;
 } sw_fold_job;
 /* Runs a fold. Threads share the work; the order of additions depends only on the shape, so that the result has the
- * same bits for every number of threads. */
+ * same bits for every number of threads. For f16 and bf16, pieces of x are converted to f32 on the stack, and the
+ * kernels for f32 fold them. The result has the bits of the fold of x in f32; with a custom fold, whose kernel may add
+ * in another order, at least if a matrix has up to SW_TILE elements. */
 SW_API void sw_fold_run(const sw_fold *fold, const sw_fold_axes *axes, const sw_fold_job *job);
 /* Runs a spread: computes args->out, of the size of x, from x and y, low, h [outputs]. The arrays that the spread does
- * not read may be NULL; args->length and args->stride are ignored. */
+ * not read may be NULL; args->length and args->stride are ignored. `type` is that of x and out; y, low and h have its
+ * compute type. For f16 and bf16, the kernels for f32 compute each element, which is rounded once. */
 SW_API void sw_spread_run(const sw_spread *spread, const sw_fold_axes *axes, sw_dtype type, const sw_spread_args *args);
 
 /* Sums src over the axes in which dst (aligned at the last axes) has length 1 or which it does not have. If `store`,
- * dst = a·sum; else dst += a·sum. */
+ * dst = a·sum; else dst += a·sum. Both have the type `type`; for f16 and bf16, dst is computed in f32 and rounded once
+ * when it is stored. */
 SW_API void sw_sum_to_shape(sw_dtype type, int src_rank, const int64_t *src_shape, const void *src, int dst_rank,
                             const int64_t *dst_shape, void *dst, double a, bool store);
 
