@@ -23,9 +23,13 @@ static sw_status file_put_network(sw_archive *a, const sw_model *model) {
 }
 
 sw_status sw_model_save(const sw_model *model, const char *path) {
+    return sw_model_save_with_options(model, path, NULL);
+}
+
+sw_status sw_model_save_with_options(const sw_model *model, const char *path, const sw_save_options *options) {
     SW_TRY(swn_check_built(model, "model_save"));
     sw_archive *a = sw_archive_new();
-    sw_status status = a ? sw_params_pack(model->params, a, NULL) : SW_ERR_MEMORY;
+    sw_status status = a ? sw_params_pack_with_options(model->params, a, NULL, options) : SW_ERR_MEMORY;
     if (status == SW_OK)
         status = file_put_network(a, model);
     if (status == SW_OK)

@@ -15,6 +15,7 @@
 #ifndef SWALE_NN_H
 #define SWALE_NN_H
 
+#include <swale/archive.h>
 #include <swale/description.h>
 #include <swale/init.h>
 #include <swale/module.h>
@@ -51,6 +52,11 @@ SW_API sw_module *sw_model_root(const sw_model *model);   /* the layer given to 
  * as the text "network". If a layer cannot be described, the file has the parameters and, as the text "no_network", the
  * reason, which is the error of sw_model_description. */
 SW_API sw_status sw_model_save(const sw_model *model, const char *path);
+/* As sw_model_save, with options (archive.h); NULL: the defaults. To save the weights in 16 bits:
+ *
+ *     sw_model_save_with_options(net, "net.safetensors", &SW_OPTIONS(sw_save_options, .storage = SW_BF16));
+ */
+SW_API sw_status sw_model_save_with_options(const sw_model *model, const char *path, const sw_save_options *options);
 /* Loads the parameters of a file of sw_model_save or sw_params_save into a model that has the same ones: see
  * sw_params_load (archive.h). It does not read the description. */
 SW_API sw_status sw_model_load(sw_model *model, const char *path);

@@ -67,7 +67,7 @@ static sw_status archive_fail_null(void) {
 
 /* ---- Arrays and texts: writing ---- */
 
-static sw_status archive_put(sw_archive *a, const char *name, const sw_array *array, bool copy) {
+static sw_status archive_put(sw_archive *a, const char *name, const sw_array *array, sw_dtype as, bool copy) {
     int64_t count;
     if (!name || !*name)
         return sw_fail(SW_ERR_ARGUMENT, "archive: an array needs a name");
@@ -75,9 +75,12 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
         return sw_fail(SW_ERR_ARGUMENT, "archive: the format reserves the name __metadata__");
     if (swi_archive_find(a, name) >= 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: there are two arrays %s", name);
-    const char *stored = swi_stored_name(array->type);
-    if (!stored)
-        return sw_fail(SW_ERR_TYPE, "archive: %s: %d is not an element type", name, (int)array->type);
+    if (!swi_stored_name(array->type) || !swi_stored_name(as))
+        return sw_fail(SW_ERR_TYPE, "archive: %s: %d is not an element type", name,
+                       (int)(swi_stored_name(array->type) ? as : array->type));
+    if (as != array->type && !(sw_dtype_is_float(as) && sw_dtype_is_float(array->type)))
+        return sw_fail(SW_ERR_TYPE, "archive: %s: an array of type %s cannot be saved as %s", name,
+                       sw_dtype_name(array->type), sw_dtype_name(as));
     SW_TRY(sw_shape_count(array->rank, array->shape, &count));
     if (!array->data && count > 0)
         return sw_fail(SW_ERR_ARGUMENT, "archive: %s has no data", name);
@@ -90,7 +93,8 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
     }
     if (copy && array->data)
         memcpy(copied, array->data, bytes);
-    entry->stored = stored;
+    entry->stored = swi_stored_name(as);
+    entry->as = as;
     entry->array = *array;
     entry->owned = copied;
     if (copied)
@@ -101,14 +105,18 @@ static sw_status archive_put(sw_archive *a, const char *name, const sw_array *ar
 }
 
 sw_status sw_archive_put(sw_archive *a, const char *name, sw_array array) {
-    sw_status status = a ? archive_put(a, name, &array, false) : archive_fail_null();
+    return sw_archive_put_as(a, name, array, array.type);
+}
+
+sw_status sw_archive_put_as(sw_archive *a, const char *name, sw_array array, sw_dtype type) {
+    sw_status status = a ? archive_put(a, name, &array, type, false) : archive_fail_null();
     if (a && status != SW_OK)
         a->failed = status;
     return status;
 }
 
 sw_status sw_archive_put_copy(sw_archive *a, const char *name, sw_array array) {
-    sw_status status = a ? archive_put(a, name, &array, true) : archive_fail_null();
+    sw_status status = a ? archive_put(a, name, &array, array.type, true) : archive_fail_null();
     if (a && status != SW_OK)
         a->failed = status;
     return status;

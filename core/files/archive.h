@@ -34,9 +34,9 @@ SW_API sw_archive *sw_archive_new(void);
 /* Reads a whole file into memory and checks every rule of the format: the header has at most 100,000,000 bytes and lies
  * within the file; the arrays follow one another without gaps from the first byte of the data to the last; each is as
  * long as its type and shape require; no name occurs twice; texts are strings. In addition, an array has at most
- * SW_MAX_RANK axes. F32, F64, I32, U8 and I64 become arrays of their type; F16 and BF16 become f32 (exactly); arrays of
- * the other types of the format are listed without data. NULL and an error if the file cannot be read or breaks a
- * rule. */
+ * SW_MAX_RANK axes. F32, F64, F16, BF16, I32, U8 and I64 become arrays of their type (sw_vector_convert of vector.h
+ * converts between the first four); arrays of the other types of the format are listed without data. NULL and an error
+ * if the file cannot be read or breaks a rule. */
 SW_API sw_archive *sw_archive_load(const char *path);
 /* Frees the archive with the arrays and texts that it holds (not the data passed to sw_archive_put). Accepts NULL. */
 SW_API void sw_archive_free(sw_archive *archive);
@@ -47,6 +47,12 @@ SW_API void sw_archive_free(sw_archive *archive);
 SW_API sw_status sw_archive_put(sw_archive *archive, const char *name, sw_array array);
 /* As sw_archive_put, but the archive keeps a copy, so that the array need not outlive the call. */
 SW_API sw_status sw_archive_put_copy(sw_archive *archive, const char *name, sw_array array);
+/* As sw_archive_put, but the file contains the numbers in another type: both types are floating-point types. Each number
+ * is rounded once, to the nearest number of `type`, and of two that are equally near to the one whose last bit is 0,
+ * when the archive is saved; no converted copy of the array is made. If a finite number would become infinite,
+ * sw_archive_save fails (SW_ERR_NONFINITE); Inf and NaN are saved as such. sw_archive_get returns the array that was
+ * put. */
+SW_API sw_status sw_archive_put_as(sw_archive *archive, const char *name, sw_array array, sw_dtype type);
 /* Sets or replaces the text of a key. Both are UTF-8 and are copied. An error has the same effect as in
  * sw_archive_put. */
 SW_API sw_status sw_archive_set_text(sw_archive *archive, const char *key, const char *text);
@@ -85,22 +91,42 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
 
 /* ---- Parameters ---- */
 
-/* Save all parameters to a file by name, in their type, or load them. Tied parameters are written once, and a text
+/* Save all parameters to a file by name, in the type of x, or load them. Tied parameters are written once, and a text
  * gives the name under which they are stored: {"head.weight": "embedding.weight"}. The file contains nothing else, so
  * that equal parameters give equal files.
  *
- * Loading converts F64, F32, F16 and BF16 to the type of the parameters; f64 is rounded to the nearest f32, and a
- * finite number beyond the range of f32 is an error. One message reports every mismatch (missing names, unexpected
- * names, other shapes, other types), and nothing is changed after any error (SW_ERR_FORMAT for a mismatch). Tied
+ * Parameters whose storage type is f16 or bf16 are saved and loaded as the f32 numbers of x, of which leaves read a
+ * rounded copy (params.h). A file of sw_params_save therefore restores x bit for bit.
+ *
+ * Loading converts F64, F32, F16 and BF16 to the type of x. F16 and BF16 are exact; f64 is rounded to the nearest f32.
+ * A finite number beyond the range of f32 is an error, and so is one beyond the range of the storage type in a
+ * parameter that is trained: it would be infinite for all leaves. (A frozen parameter may hold it: an attention mask.)
+ * One message reports every mismatch (missing names, unexpected names, other shapes, other types, numbers that are too
+ * large), and nothing is changed after any error (SW_ERR_FORMAT for a mismatch). Tied
  * parameters may be in the file under any of their names, or under several names with equal numbers. After loading, the
  * parameters are marked as changed (sw_params_mark_changed) and their gradient block is fresh. */
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
+/* Options of a file with parameters. */
+typedef struct sw_save_options {
+    size_t size; /* sizeof(sw_save_options) */
+    /* The type in the file. 0: the type of x, f32 or f64. SW_F16, SW_BF16: every number is rounded to this type, as
+     * sw_archive_put_as does it, except those of buffers (running statistics), which keep the type of x, because their
+     * leaves read x itself. A model with this storage type that loads the file computes the same outputs as before, bit
+     * for bit; training goes on from the rounded numbers. */
+    sw_dtype storage;
+} sw_save_options;
+/* As sw_params_save, with options; NULL: the defaults. SW_ERR_NONFINITE, and the file at the path is not changed, if a
+ * finite number is beyond the range of the type. */
+SW_API sw_status sw_params_save_with_options(const sw_params *params, const char *path, const sw_save_options *options);
 /* As sw_params_save and sw_params_load, with an archive that may hold other arrays too. Each name begins with the
  * prefix (NULL: no prefix), and only names that begin with it are read. Therefore two models, or a model and other data
  * of the program, can share a file. Packing does not copy: the parameters must be valid until the archive is saved. */
 SW_API sw_status sw_params_pack(const sw_params *params, sw_archive *archive, const char *prefix);
 SW_API sw_status sw_params_unpack(sw_params *params, const sw_archive *archive, const char *prefix);
+/* As sw_params_pack, with options; NULL: the defaults. */
+SW_API sw_status sw_params_pack_with_options(const sw_params *params, sw_archive *archive, const char *prefix,
+                                             const sw_save_options *options);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 typedef struct swi_entry {
     char *name;
     const char *stored; /* the type in the file: a constant */
+    sw_dtype as;        /* the same for arrays with data: that of `array`, or another one (sw_archive_put_as) */
     sw_array array;     /* data is NULL if the type is not supported */
     void *owned;        /* the memory of a copy (sw_archive_put_copy), or NULL */
 } swi_entry;

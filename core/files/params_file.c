@@ -2,14 +2,15 @@
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/text.h>
+#include <swale/vector.h>
 
 #include "core/base/element.h"
 #include "core/files/archive_entries.h"
 #include "core/files/reader_writer.h"
+#include "core/files/stored_type.h"
 #include "core/params/vector.h"
 
 #include <string.h>
-#include <math.h>
 #include <stdio.h>
 
 /* Returns the prefix followed by the name, which the caller frees by sw_free; NULL and an error if there is not enough
@@ -30,31 +31,56 @@ static sw_status params_check_built(const sw_params *p, const char *what) {
 
 /* ---- Saving ---- */
 
-static sw_status params_pack_one(const sw_param *p, sw_archive *a, const char *prefix) {
+/* storage: the type in the file; 0: the type of x. */
+static sw_status params_pack_one(const sw_param *p, sw_archive *a, const char *prefix, sw_dtype storage) {
+    const sw_array value = sw_param_value(p);
+    const sw_dtype type = storage && !p->buffer ? storage : value.type;
     char *name = params_join_name(prefix, p->name), *target = p->tied ? params_join_name(prefix, p->tied->name) : NULL;
     sw_status status = !name || (p->tied && !target) ? SW_ERR_MEMORY
                        : p->tied                     ? sw_archive_set_text(a, name, target)
-                                                     : sw_archive_put(a, name, sw_param_value(p));
+                                                     : sw_archive_put_as(a, name, value, type);
     sw_free(name);
     sw_free(target);
     return status;
 }
 
-sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) {
+static sw_status params_read_options(const char *what, const sw_save_options *options, sw_save_options *o) {
+    *o = (sw_save_options){.size = sizeof *o};
+    if (options)
+        SW_TRY(sw_options_copy(what, "sw_save_options", o, sizeof *o, options, offsetof(sw_save_options, storage)));
+    return o->storage == 0 || o->storage == SW_F16 || o->storage == SW_BF16
+               ? SW_OK
+               : sw_fail(SW_ERR_TYPE, "%s: options.storage is %s; f16, bf16 or 0 (the type of x) is needed", what,
+                         sw_dtype_name(o->storage));
+}
+
+sw_status sw_params_pack_with_options(const sw_params *p, sw_archive *a, const char *prefix,
+                                      const sw_save_options *options) {
+    sw_save_options o;
     sw_status status = params_check_built(p, "params_pack");
     if (status == SW_OK && !a)
         status = sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_pack: the archive is NULL");
+    if (status == SW_OK)
+        status = params_read_options("params_pack", options, &o);
     for (int i = 0; status == SW_OK && i < p->count; i++)
-        status = params_pack_one(p->list[i], a, prefix ? prefix : "");
+        status = params_pack_one(p->list[i], a, prefix ? prefix : "", o.storage);
     if (a && status != SW_OK)
         a->failed = status;
     return status;
 }
 
+sw_status sw_params_pack(const sw_params *p, sw_archive *a, const char *prefix) {
+    return sw_params_pack_with_options(p, a, prefix, NULL);
+}
+
 sw_status sw_params_save(const sw_params *p, const char *path) {
+    return sw_params_save_with_options(p, path, NULL);
+}
+
+sw_status sw_params_save_with_options(const sw_params *p, const char *path, const sw_save_options *options) {
     SW_TRY(params_check_built(p, "params_save"));
     sw_archive *a = sw_archive_new();
-    sw_status status = a ? sw_params_pack(p, a, NULL) : SW_ERR_MEMORY;
+    sw_status status = a ? sw_params_pack_with_options(p, a, NULL, options) : SW_ERR_MEMORY;
     if (status == SW_OK)
         status = sw_archive_save(a, path);
     sw_archive_free(a);
@@ -118,21 +144,28 @@ static void match_check_shape(match *m, const sw_param *p) {
                           sw_shape_text(a->rank, a->shape));
 }
 
-/* Adds a mismatch if the numbers cannot be converted to the type of the parameters. */
+/* Adds a mismatch if a finite number of the file, in x, is too large for `type`. */
+static bool match_is_within(match *m, const sw_param *p, const sw_array *array, sw_dtype type) {
+    const int64_t beyond = swi_find_beyond(array->type, p->count, array->data, m->params->type, type);
+    if (beyond >= 0)
+        sw_error_list_add(&m->faults, "%.200s holds %g, which is beyond %s", p->name,
+                          sw_load_element(array->type, array->data, beyond), sw_dtype_name(type));
+    return beyond < 0;
+}
+
+/* Adds a mismatch if the numbers cannot be converted to the type of x, or are too large for the copy that leaves read. */
 static void match_check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
-    const double *x = entry->array.data;
-    if (!x || !sw_dtype_is_computed(entry->array.type)) {
+    const sw_params *params = m->params;
+    if (!entry->array.data || !sw_dtype_is_float(entry->array.type)) {
         sw_error_list_add(&m->faults, "%.200s is of type %s in the file; F64, F32, F16 or BF16 is needed", p->name,
                           entry->stored);
         return;
     }
-    const int64_t count = entry->array.type == SW_F64 && m->params->type == SW_F32 ? sw_array_count(&entry->array) : 0;
-    for (int64_t i = 0; i < count; i++)
-        if (isfinite(x[i]) && !isfinite((float)x[i])) {
-            sw_error_list_add(&m->faults, "%.200s holds %g, which is beyond f32", p->name, x[i]);
-            return;
-        }
+    if (sw_array_count(&entry->array) != p->count) /* the shapes differ, which is reported already */
+        return;
+    if (match_is_within(m, p, &entry->array, params->type) && params->storage != params->type && !p->frozen)
+        match_is_within(m, p, &entry->array, params->storage);
 }
 
 static void match_list_unexpected(match *m) {
@@ -217,12 +250,7 @@ static sw_status match_names(match *m) {
 
 static void params_copy(const sw_param *p, const sw_array *from) {
     const sw_array to = sw_param_value(p);
-    if (from->type == to.type) {
-        memcpy(to.data, from->data, (size_t)p->count * swi_size(to.type));
-        return;
-    }
-    for (int64_t i = 0; i < p->count; i++)
-        sw_store_element(to.type, to.data, i, sw_load_element(from->type, from->data, i));
+    sw_vector_convert(from->type, p->count, from->data, to.type, to.data);
 }
 
 static sw_status params_unpack(match *m, sw_params *p) {

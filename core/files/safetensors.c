@@ -10,8 +10,10 @@
 #include <swale/memory.h>
 #include <swale/status.h>
 #include <swale/text.h>
+#include <swale/vector.h>
 
 #include "core/base/allocation.h"
+#include "core/base/element.h"
 #include "core/files/archive_entries.h"
 #include "core/files/reader_writer.h"
 #include "core/files/stored_type.h"
@@ -203,19 +205,8 @@ static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h
 
 /* The bytes of an array in memory, rounded up so that every array begins at a multiple of 8. */
 static int64_t safetensors_memory_bytes(const tensor *t) {
-    const int64_t bytes = t->type->as < 0 ? 0 : t->count * (int64_t)sw_dtype_size((sw_dtype)t->type->as);
+    const int64_t bytes = t->type->type < 0 ? 0 : safetensors_stored_bytes(t);
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static sw_status safetensors_read_data(swi_reader *r, const tensor *t, char *to) {
-    const int64_t bytes = safetensors_stored_bytes(t);
-    if (t->type->as < 0)
-        return swi_reader_skip(r, bytes);
-    if (t->type->bits != 16)
-        return swi_reader_take(r, to, bytes);
-    SW_TRY(swi_reader_take(r, to + bytes, bytes));
-    swi_stored_widen(t->type, to, t->count);
-    return SW_OK;
 }
 
 static sw_status safetensors_read_arrays(swi_reader *r, sw_archive *a, const header *h) {
@@ -232,12 +223,13 @@ static sw_status safetensors_read_arrays(swi_reader *r, sw_archive *a, const hea
         if (!entry)
             return swi_file_no_memory(h->path, had_error);
         char *to = (char *)a->block + at;
-        SW_TRY(safetensors_read_data(r, t, to));
+        const bool known = t->type->type >= 0;
+        SW_TRY(known ? swi_reader_take(r, to, safetensors_stored_bytes(t))
+                     : swi_reader_skip(r, safetensors_stored_bytes(t)));
         at += safetensors_memory_bytes(t);
         entry->stored = t->type->name;
-        entry->array = (sw_array){.data = t->type->as < 0 ? NULL : to,
-                                  .rank = t->rank,
-                                  .type = t->type->as < 0 ? SW_U8 : (sw_dtype)t->type->as};
+        entry->as = known ? (sw_dtype)t->type->type : SW_U8;
+        entry->array = (sw_array){.data = known ? to : NULL, .rank = t->rank, .type = entry->as};
         memcpy(entry->array.shape, t->shape, sizeof t->shape);
     }
     return SW_OK;
@@ -262,7 +254,7 @@ static sw_status safetensors_read(sw_archive *a) {
 
 static int compare_entries_by_type(const void *a, const void *b) {
     const swi_entry *s = *(const swi_entry *const *)a, *t = *(const swi_entry *const *)b;
-    const swi_stored_type *s_type = swi_stored_type_of(s->array.type), *t_type = swi_stored_type_of(t->array.type);
+    const swi_stored_type *s_type = swi_stored_type_of(s->as), *t_type = swi_stored_type_of(t->as);
     if (s_type != t_type)
         return s_type > t_type ? -1 : 1;
     return strcmp(s->name, t->name);
@@ -322,13 +314,12 @@ static json_t *safetensors_integers(int count, const int64_t *values) {
 static json_t *safetensors_describe_entry(const swi_entry *entry, const int64_t offsets[2]) {
     json_t *shape = safetensors_integers(entry->array.rank, entry->array.shape),
            *range = safetensors_integers(2, offsets);
-    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", swi_stored_type_of(entry->array.type)->name, "shape",
-                                    shape, "data_offsets", range);
+    json_t *tensor_json = json_pack("{s:s, s:o, s:o}", "dtype", entry->stored, "shape", shape, "data_offsets", range);
     return tensor_json;
 }
 
 static int64_t safetensors_entry_bytes(const swi_entry *entry) {
-    return sw_array_count(&entry->array) * (int64_t)sw_dtype_size(entry->array.type);
+    return sw_array_count(&entry->array) * (int64_t)swi_size(entry->as);
 }
 
 static sw_status safetensors_make_header(json_t *json, const char *path, const sw_archive *a,
@@ -366,6 +357,31 @@ static sw_status safetensors_print_header(const json_t *json, const char *path, 
     return SW_OK;
 }
 
+/* Writes an array that the file contains in another type than the memory does. */
+static sw_status safetensors_write_rounded(swi_writer *w, const swi_entry *entry) {
+    enum { BLOCK = 1024 };
+    double block[BLOCK]; /* room for numbers of every type */
+    const sw_dtype type = entry->array.type;
+    const int64_t count = sw_array_count(&entry->array);
+    for (int64_t begin = 0; begin < count; begin += BLOCK) {
+        const int64_t some = count - begin < BLOCK ? count - begin : BLOCK;
+        const char *from = (const char *)entry->array.data + (size_t)begin * swi_size(type);
+        const int64_t beyond = swi_find_beyond(type, some, from, type, entry->as);
+        const long long element = begin + beyond;
+        if (beyond >= 0)
+            return swi_file_fail(w->path, SW_ERR_NONFINITE, "not saved: element %lld of %.200s is %g, too large for %s",
+                                 element, entry->name, sw_load_element(type, from, beyond), sw_dtype_name(entry->as));
+        sw_vector_convert(type, some, from, entry->as, block);
+        SW_TRY(swi_writer_put(w, block, (size_t)some * swi_size(entry->as)));
+    }
+    return SW_OK;
+}
+
+static sw_status safetensors_write_array(swi_writer *w, const swi_entry *entry) {
+    return entry->as == entry->array.type ? swi_writer_put(w, entry->array.data, (size_t)safetensors_entry_bytes(entry))
+                                          : safetensors_write_rounded(w, entry);
+}
+
 static sw_status safetensors_write_file(const char *path, const char *text, size_t size, swi_entry *const *sorted,
                                         int count) {
     swi_writer w;
@@ -373,7 +389,7 @@ static sw_status safetensors_write_file(const char *path, const char *text, size
     if (status == SW_OK)
         status = swi_writer_put(&w, text, size);
     for (int i = 0; i < count && status == SW_OK; i++)
-        status = swi_writer_put(&w, sorted[i]->array.data, (size_t)safetensors_entry_bytes(sorted[i]));
+        status = safetensors_write_array(&w, sorted[i]);
     if (status == SW_OK)
         status = swi_writer_commit(&w);
     swi_writer_close(&w);

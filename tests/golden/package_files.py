@@ -31,23 +31,54 @@ def written():
          "pixels": np.array([1, 2, 255], np.uint8)}, metadata={"about": "été \"1\"\\\n"})
 
 
+def rounded():
+    """f32 and f64 numbers, and the same numbers rounded by torch. Those of f32: between two neighbors of a 16-bit type,
+    halfway between them, next to the middle, subnormal in f16, too small for it, infinite. Those of f64: numbers that
+    become others if they are rounded to f32 first."""
+    x = torch.tensor([0.1, -0.3, 2049, 2051, 2049.0001, 257, 259, 257.00002, 65504, 65519.996, -65519.996, 2**-14,
+                      2**-14 - 2**-25, 3 * 2**-25, 5 * 2**-25, 2**-25, 2**-25 + 2**-40, -2**-30, 1 / 3, float("inf"),
+                      -float("inf"), -0.0, 1 + 2**-11, 1 + 3 * 2**-11, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20])
+    y = torch.tensor([1 + 2**-11 + 2**-40, 1 + 3 * 2**-11 - 2**-40, 1 + 2**-8 + 2**-40, 1 + 3 * 2**-8 - 2**-40,
+                      1 / 3, 65519.9999999], dtype=torch.float64)
+    # torch rounds f64 to f32 first, so that these are rounded elsewhere
+    y_f16 = torch.from_numpy(y.numpy().astype(np.float16))
+    y_bf16 = torch.from_numpy(nearest_bfloat16(y.numpy()).view(np.int16)).view(torch.bfloat16)
+    return safetensors.torch.save({"x": x, "x.f16": x.half(), "x.bf16": x.bfloat16(), "y": y, "y.f16": y_f16,
+                                   "y.bf16": y_bf16})
+
+
+def nearest_bfloat16(y):
+    """The nearest bfloat16 of positive f64 numbers, ties to even, by arithmetic: as 16-bit patterns."""
+    unit = np.exp2(np.floor(np.log2(y)) - 7)
+    return (np.rint(y / unit) * unit).astype(np.float32).view(np.uint32).__rshift__(16).astype(np.uint16)
+
+
 class Tied(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, weight, bias):
         super().__init__()
         self.embedding = torch.nn.Embedding(5, 3)
         self.head = torch.nn.Linear(3, 5)
         self.head.weight = self.embedding.weight
         with torch.no_grad():
-            self.embedding.weight.copy_(torch.arange(15.0).reshape(5, 3) / 8)
-            self.head.bias.copy_(-torch.arange(5.0))
+            self.embedding.weight.copy_(weight)
+            self.head.bias.copy_(bias)
+
+
+def saved(model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.safetensors")
+        safetensors.torch.save_model(model, path)
+        with open(path, "rb") as f:
+            return f.read()
 
 
 def tied():
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "tied.safetensors")
-        safetensors.torch.save_model(Tied(), path)
-        with open(path, "rb") as f:
-            return f.read()
+    return Tied(torch.arange(15.0).reshape(5, 3) / 8, -torch.arange(5.0))
+
+
+def sevenths():
+    """A model whose numbers no 16-bit type holds."""
+    return Tied(torch.arange(15.0).reshape(5, 3) / 7, -torch.arange(5.0) / 3)
 
 
 def rows(data):
@@ -57,7 +88,10 @@ def rows(data):
 def main():
     out = ["/* Made by package_files.py: files of Python's package safetensors. */", "#ifndef GOLDEN_PACKAGE_FILES_H",
            "#define GOLDEN_PACKAGE_FILES_H", ""]
-    for name, data in (("kinds", kinds()), ("written", written()), ("tied", tied())):
+    files = (("kinds", kinds()), ("written", written()), ("rounded", rounded()), ("tied", saved(tied())),
+             ("sevenths_f32", saved(sevenths())), ("sevenths_f16", saved(sevenths().half())),
+             ("sevenths_bf16", saved(sevenths().bfloat16())))
+    for name, data in files:
         out.append("static const unsigned char golden_%s[] = {\n    %s};" % (name, rows(data)))
     out += ["#endif"]
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "package_files.h"), "w") as f:

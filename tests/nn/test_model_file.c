@@ -43,11 +43,42 @@ static void test_saved_model_is_loaded(void **state) {
     remove_file(path);
 }
 
+/* Numbers and outputs of a model after its weights were saved in a 16-bit type. */
+static void test_model_is_saved_in_16_bits(void **state) {
+    (void)state;
+    static const sw_dtype types[2] = {SW_F16, SW_BF16};
+    const char *path = path_of("model");
+    for (int k = 0; k < 2; k++) {
+        sw_model *one = make(1, 4);
+        assert_int_equal(sw_model_save_with_options(one, path, &SW_OPTIONS(sw_save_options, .storage = types[k])),
+                         SW_OK);
+        sw_model *two = sw_model_new_from_file(path); /* an f32 model, as the one that was saved */
+        assert_non_null(two);
+        assert_int_equal(sw_model_type(two), SW_F32);
+        const float *x = sw_params_x(sw_model_params(one)), *y = sw_params_x(sw_model_params(two));
+        for (int64_t i = 0; i < sw_params_dim(sw_model_params(one)); i++) {
+            uint16_t rounded;
+            sw_number_to_float(types[k], &rounded, 0, (double)x[i]);
+            assert_true((double)y[i] == sw_element_to_number(types[k], &rounded, 0));
+        }
+        sw_archive *a = sw_archive_load(path);
+        assert_int_equal(sw_archive_get(a, "linear1.weight").type, types[k]);
+        assert_non_null(sw_archive_text(a, "network"));
+        sw_archive_free(a);
+        sw_model_free(one);
+        sw_model_free(two);
+    }
+    remove_file(path);
+    expect_no_error();
+}
+
 static void test_model_file_refuses_wrong_calls(void **state) {
     (void)state;
     sw_model *net = sw_model_new(SW_F32, 1);
     assert_int_equal(sw_model_save(net, "x"), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "model_save: the model is not built");
+    assert_int_equal(sw_model_save_with_options(NULL, "x", NULL), SW_ERR_STATE);
+    expect_error(SW_ERR_STATE, "model_save: the model is NULL");
     assert_int_equal(sw_model_load(NULL, "x"), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "model_load: the model is NULL");
     sw_model_free(net);
@@ -56,6 +87,7 @@ static void test_model_file_refuses_wrong_calls(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_saved_model_is_loaded, test_clear),
+        cmocka_unit_test_setup(test_model_is_saved_in_16_bits, test_clear),
         cmocka_unit_test_setup(test_model_file_refuses_wrong_calls, test_clear),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
