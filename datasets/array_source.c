@@ -11,9 +11,9 @@
 static sw_status arrays_check_one(const char *name, const sw_array *a) {
     if (!a->data)
         return sw_fail(SW_ERR_ARGUMENT, "arrays: %s has no data", name);
-    if (!sw_dtype_is_computed(a->type) && a->type != SW_I32 && a->type != SW_U8)
+    if (!sw_dtype_is_float(a->type) && a->type != SW_I32 && a->type != SW_U8)
         return a->type == SW_I64
-                   ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; f32, f64, i32 or u8 is needed", name)
+                   ? sw_fail(SW_ERR_TYPE, "arrays: %s is i64; a floating-point type, i32 or u8 is needed", name)
                    : sw_fail(SW_ERR_TYPE, "arrays: %s has type %d, which is not an element type", name, (int)a->type);
     if (a->rank < 1 || a->rank > SW_MAX_RANK)
         return sw_fail(SW_ERR_SHAPE, "arrays: %s has %d axes; 1 to %d are needed, axis 0 for the samples", name,
@@ -47,11 +47,28 @@ static bool arrays_has_class_type(const sw_array *y) {
 FIND_NONFINITE(find_nonfinite_f32, float)
 FIND_NONFINITE(find_nonfinite_f64, double)
 
+/* The same for f16 and bf16, whose exponent is all ones in Inf and NaN. */
+static int64_t find_nonfinite_16_bit(const uint16_t *x, int64_t count, uint16_t exponent) {
+    enum { BLOCK = 1024 };
+    for (int64_t begin = 0; begin < count; begin += BLOCK) {
+        const int64_t end = count - begin < BLOCK ? count : begin + BLOCK;
+        int wrong = 0;
+        for (int64_t i = begin; i < end; i++)
+            wrong |= (x[i] & exponent) == exponent;
+        for (int64_t i = begin; wrong && i < end; i++)
+            if ((x[i] & exponent) == exponent)
+                return i;
+    }
+    return -1;
+}
+
 static sw_status arrays_check_finite(const char *name, const sw_array *a) {
     const int64_t count = sw_array_count(a), width = count / a->shape[0];
-    const int64_t at = a->type == SW_F32   ? find_nonfinite_f32(a->data, count)
-                       : a->type == SW_F64 ? find_nonfinite_f64(a->data, count)
-                                           : -1;
+    const int64_t at = a->type == SW_F32    ? find_nonfinite_f32(a->data, count)
+                       : a->type == SW_F64  ? find_nonfinite_f64(a->data, count)
+                       : a->type == SW_F16  ? find_nonfinite_16_bit(a->data, count, 0x7C00)
+                       : a->type == SW_BF16 ? find_nonfinite_16_bit(a->data, count, 0x7F80)
+                                            : -1;
     if (at < 0)
         return SW_OK;
     const double value = sw_load_element(a->type, a->data, at);

@@ -59,6 +59,8 @@ STORED_KERNEL(from_f64, double, (real)in[i])
 
 #else /* ---- once ---- */
 
+#include <swale/vector.h>
+
 #include "datasets/memory_source.h"
 
 #include <math.h>
@@ -69,6 +71,28 @@ static const sw_kernels f32_kernels = SW_KERNEL_TABLE(from_f32);
 static const sw_kernels f64_kernels = SW_KERNEL_TABLE(from_f64);
 static const sw_kernels *const from[] = {
     [SW_F32] = &f32_kernels, [SW_F64] = &f64_kernels, [SW_I32] = &i32_kernels, [SW_U8] = &u8_kernels};
+
+/* Rows of f16 or bf16. */
+static void memory_source_gather_16_bit(const sw_array *stored, const stored_args *s, sw_dtype type, int64_t count) {
+    const char *rows = stored->data;
+    char *out = s->out;
+    const int64_t row_bytes = s->width * (int64_t)sw_dtype_size(stored->type);
+    for (int64_t row = 0; row < count; row++) {
+        if (row + ROWS_AHEAD < count)
+            memory_source_fetch_lines(rows + s->ids[row + ROWS_AHEAD] * row_bytes, row_bytes, true);
+        sw_vector_convert(stored->type, s->width, rows + s->ids[row] * row_bytes, type,
+                          out + row * s->width * (int64_t)sw_dtype_size(type));
+    }
+}
+
+/* Rows of any type, converted to `type`. */
+static void memory_source_gather_rows(const sw_array *stored, stored_args *s, sw_dtype type, int64_t count) {
+    s->from = stored->data;
+    if (stored->type == SW_F16 || stored->type == SW_BF16)
+        memory_source_gather_16_bit(stored, s, type, count);
+    else
+        (*from[stored->type])[type][sw_cpu_level()](s, 0, count, NULL);
+}
 
 static void memory_source_gather_classes(const sw_array *y, const int64_t *ids, int64_t count, int32_t *out) {
     if (y->type == SW_U8) {
@@ -87,15 +111,14 @@ sw_status swd_memory_source_gather(const sw_source *source, const int64_t *ids, 
     const swd_memory_source *s = (const swd_memory_source *)source;
     (void)draw;
     if (x) {
-        stored_args args = {
-            .from = s->x.data, .ids = ids, .out = x, .width = s->x_width, .scale = s->scale, .shift = s->shift};
-        (*from[s->x.type])[type][sw_cpu_level()](&args, 0, count, NULL);
+        stored_args args = {.ids = ids, .out = x, .width = s->x_width, .scale = s->scale, .shift = s->shift};
+        memory_source_gather_rows(&s->x, &args, type, count);
     }
     if (y && source->y_type == SW_I32) {
         memory_source_gather_classes(&s->y, ids, count, y);
     } else if (y && s->y.data) {
-        stored_args args = {.from = s->y.data, .ids = ids, .out = y, .width = s->y_width};
-        (*from[s->y.type])[type][sw_cpu_level()](&args, 0, count, NULL);
+        stored_args args = {.ids = ids, .out = y, .width = s->y_width};
+        memory_source_gather_rows(&s->y, &args, type, count);
     }
     return SW_OK;
 }
@@ -153,7 +176,7 @@ void swd_memory_source_finish(swd_memory_source *s) {
     source->n = s->x.shape[0];
     if (sw_dtype_is_computed(s->x.type))
         source->x_memory = &s->x;
-    if (s->y.data)
+    if (s->y.data && s->y.type != SW_F16 && s->y.type != SW_BF16)
         source->y_memory = &s->y;
     s->x_width = memory_source_sample_shape(&s->x, &source->x_rank, source->x_shape);
     if (!s->y.data)

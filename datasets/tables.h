@@ -159,10 +159,11 @@ typedef struct sw_arrays_options {
     bool allow_nonfinite; /* accept NaN and Inf in x and y; else they are an error */
 } sw_arrays_options;
 /* Makes a source from arrays: x [n, ...] of any type except i64; y NULL, labels [n] (i32 or u8), or numbers [n, ...]
- * (f32 or f64) in the shape of the outputs with which the loss compares them: [n, 1] for a last layer of one unit. n ≥
- * 1, and a sample has at least one number. Numbers are rounded to the type of the batch when they are gathered. Labels
- * and numbers are checked once, by this function; a message counts samples and columns from 0. NULL after an error.
- * options may be NULL. */
+ * (f32, f64, f16 or bf16) in the shape of the outputs with which the loss compares them: [n, 1] for a last layer of one
+ * unit. n ≥ 1, and a sample has at least one number. Numbers are converted to the type of the batch when they are
+ * gathered: f16 and bf16 exactly, others are rounded if it has fewer digits. An f16 array needs half the memory of an
+ * f32 one. Labels and numbers are checked once, by this function; a message counts samples and columns from 0. NULL
+ * after an error. options may be NULL. */
 SW_API sw_source *sw_arrays(const sw_array *x, const sw_array *y, const sw_arrays_options *options);
 
 #ifdef __cplusplus

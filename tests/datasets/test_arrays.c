@@ -24,16 +24,26 @@ static void test_features_of_every_type_are_read(void **state) {
     static const float x32[6] = {1, -2.5f, 0.1f, 1e30f, 5, 6};
     static const int32_t x_i32[6] = {1, -2, 2147483647, -2147483647, 16777217, 0};
     static const unsigned char x_u8[6] = {0, 1, 127, 128, 254, 255};
+    /* 1, -2, the least subnormal number, the largest number, ⅓ rounded; 1, 0 in f16 */
+    static const uint16_t x_f16[6] = {0x3C00, 0xC000, 0x0001, 0x7BFF, 0x3555, 0},
+                          x_bf16[6] = {0x3F80, 0xC000, 0x0001, 0x7F7F, 0x3EAB, 0};
     static const struct {
         const void *data;
         sw_dtype type;
-    } all[4] = {{x32, SW_F32}, {x64, SW_F64}, {x_i32, SW_I32}, {x_u8, SW_U8}};
+    } all[] = {{x32, SW_F32}, {x64, SW_F64}, {x_i32, SW_I32}, {x_u8, SW_U8}, {x_f16, SW_F16}, {x_bf16, SW_BF16}};
+    static const double values_f16[6] = {1, -2, 0x1p-24, 65504, 0x1.554p-2, 0},
+                        values_bf16[6] = {1, -2, 0x1p-133, 0x1.FEp127, 0x1.56p-2, 0};
     (void)state;
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < 6; k++) {
         sw_array x = view(all[k].data, all[k].type, SW_SHAPE(3, 1, 2));
         double expected[6];
         for (int i = 0; i < 6; i++)
-            expected[i] = k == 0 ? (double)x32[i] : k == 1 ? x64[i] : k == 2 ? x_i32[i] : x_u8[i];
+            expected[i] = k == 0   ? (double)x32[i]
+                          : k == 1 ? x64[i]
+                          : k == 2 ? x_i32[i]
+                          : k == 3 ? x_u8[i]
+                          : k == 4 ? values_f16[i]
+                                   : values_bf16[i];
         count_memory(-1);
         sw_source *s = sw_arrays(&x, NULL, NULL);
         assert_non_null(s);
@@ -103,6 +113,16 @@ static void test_real_targets_are_read(void **state) {
     assert_int_equal(sw_source_gather(s, SW_F64, 0, &id, 1, NULL, got64), SW_OK);
     assert_true(got[0] == 0.3f && got[1] == 0.4f && got64[0] == 0.3 && got64[1] == 0.4);
     sw_source_free(s);
+    const uint16_t halves[6] = {0x3C00, 0xC000, 0x3555, 0x0001, 0x7BFF, 0}; /* f16: sample 1 is ⅓ rounded, 2^-24 */
+    y = view(halves, SW_F16, SW_SHAPE(3, 2));
+    s = sw_arrays(&x, &y, NULL);
+    assert_non_null(s);
+    assert_int_equal(s->y_type, SW_F64);
+    assert_null(s->y_memory); /* which is f32 or f64 */
+    assert_int_equal(sw_source_gather(s, SW_F32, 0, &id, 1, NULL, got), SW_OK);
+    assert_int_equal(sw_source_gather(s, SW_F64, 0, &id, 1, NULL, got64), SW_OK);
+    assert_true(got[0] == 0x1.554p-2f && got[1] == 0x1p-24f && got64[0] == 0x1.554p-2 && got64[1] == 0x1p-24);
+    sw_source_free(s);
 }
 
 static void test_arrays_are_used_in_place_or_copied(void **state) {
@@ -152,7 +172,7 @@ static void test_arrays_refuse_wrong_calls(void **state) {
     refuses(&empty, NULL, NULL, SW_ERR_ARGUMENT, "arrays: x has no data");
     refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x has type 7, which is not an element type");
     odd.type = SW_I64;
-    refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x is i64; f32, f64, i32 or u8 is needed");
+    refuses(&odd, NULL, NULL, SW_ERR_TYPE, "arrays: x is i64; a floating-point type, i32 or u8 is needed");
     refuses(&scalar, NULL, NULL, SW_ERR_SHAPE, "arrays: x has 0 axes; 1 to 8 are needed, axis 0 for the samples");
     refuses(&none, NULL, NULL, SW_ERR_SHAPE, "arrays: x [3,0] has no elements");
     refuses(&x, NULL, &classes, SW_ERR_ARGUMENT, "arrays: 3 classes, but y is NULL");
@@ -210,24 +230,28 @@ static void test_labels_of_any_value_become_classes(void **state) {
         }
 }
 
-/* In x and in y, of either type, at the first place, beyond the first block that is scanned, and at the last. */
+/* In x and in y, of every floating-point type, at the first place, beyond the first block that is scanned, and at the last. */
 static void test_numbers_that_are_not_finite_are_refused(void **state) {
     enum { N = 700, WIDTH = 3, COUNT = N * WIDTH };
     static const int places[3] = {0, 1500, COUNT - 1};
     static const char *const names[3] = {"nan", "inf", "-inf"};
     static double x64[COUNT], zeros[N];
     static float x32[COUNT];
+    static uint16_t x16[COUNT];
+    static const sw_dtype types[4] = {SW_F32, SW_F64, SW_F16, SW_BF16};
     const double values[3] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     (void)state;
-    for (int type = 0; type < 2; type++)
+    for (int type = 0; type < 4; type++)
         for (int i = 0; i < 3; i++) {
             const int at = places[i];
-            const sw_array wrong = type == 0 ? view(x32, SW_F32, SW_SHAPE(N, WIDTH))
-                                             : view(x64, SW_F64, SW_SHAPE(N, WIDTH)),
+            const void *data = type == 0 ? (void *)x32 : type == 1 ? (void *)x64 : x16;
+            const sw_array wrong = view(data, types[type], SW_SHAPE(N, WIDTH)),
                            right = view(zeros, SW_F64, SW_SHAPE(N, 1));
             char text[160];
             x64[at] = values[i];
             x32[at] = (float)values[i];
+            if (type > 1)
+                sw_number_to_float(types[type], x16, at, values[i]);
             for (int y = 0; y < 2; y++) {
                 snprintf(text, sizeof text,
                          "arrays: %s of sample %d, column %d: %s is not finite (option allow_nonfinite)", y ? "y" : "x",
@@ -240,6 +264,7 @@ static void test_numbers_that_are_not_finite_are_refused(void **state) {
             sw_source_free(s);
             x64[at] = 0;
             x32[at] = 0;
+            x16[at] = 0;
             s = sw_arrays(&wrong, &wrong, NULL);
             assert_non_null(s);
             sw_source_free(s);

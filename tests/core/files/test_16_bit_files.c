@@ -124,7 +124,8 @@ static void test_numbers_that_would_become_infinite_are_not_saved(void **state) 
         for (size_t k = 0; k < sizeof at / sizeof *at; k++) {
             sw_array x = test_array(cases[i].from, SW_SHAPE(COUNT));
             sw_archive *a = sw_archive_new();
-            test_set(&x, 7, INFINITY), test_set(&x, 8, -INFINITY), test_set(&x, 9, NAN); /* not beyond: the same there */
+            test_set(&x, 7, INFINITY), test_set(&x, 8, -INFINITY),
+                test_set(&x, 9, NAN); /* not beyond: the same there */
             test_set(&x, at[k], cases[i].beyond);
             assert_int_equal(sw_archive_put_as(a, "x", x, cases[i].to), SW_OK);
             assert_int_equal(sw_archive_save(a, path), SW_ERR_NONFINITE);
