@@ -213,7 +213,9 @@ static sw_status describe_network(json_t *json, const sw_model *model, const lay
         return describe_no_memory();
     sw_format(seed, sizeof seed, "%llu", (unsigned long long)sw_model_seed(model));
     SW_TRY(describe_put(json, "format", json_integer(SWN_DESCRIPTION_FORMAT)));
-    SW_TRY(describe_put_text(json, "type", sw_dtype_name(sw_model_type(model))));
+    SW_TRY(describe_put_text(json, "type", sw_dtype_name(sw_params_type(model->params))));
+    if (sw_params_storage(model->params) != sw_params_type(model->params))
+        SW_TRY(describe_put_text(json, "storage", sw_dtype_name(sw_params_storage(model->params))));
     SW_TRY(describe_put_text(json, "seed", seed));
     if (model->inputs > 0)
         SW_TRY(describe_inputs(json, model));

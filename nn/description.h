@@ -17,7 +17,7 @@
  *     sw_module_type_register(&scale_type);                        // once, before a file is read
  *
  * The library saves and restores the rest: inner layers, names, ties, frozen layers and parameters, roles, the shapes
- * of the inputs, the element type and the seed. Methods for initial values are not saved, because they are functions. A
+ * of the inputs, the types and the seed. Methods for initial values are not saved, because they are functions. A
  * restored model has the values of the file, and sw_params_reinitialize uses the default methods of its layers.
  *
  * The text is JSON. The file contains it as the text "network" of the archive (archive.h):
@@ -25,6 +25,8 @@
  *     {"format":1,"inputs":[[784]],"parameters":{"linear1.bias":{"role":"bias"},…},
  *      "root":{"layers":[{"name":"linear1","settings":{"bias":1,"inputs":784,"outputs":100},"type":"linear"},…],
  *              "name":"sequential1","type":"sequential"},"seed":"42","type":"f32"}
+ *
+ * "type" is the type of x. A model whose storage type (params.h) is another one also has "storage": "f16" or "bf16".
  */
 #ifndef SWALE_DESCRIPTION_H
 #define SWALE_DESCRIPTION_H

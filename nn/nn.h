@@ -65,8 +65,9 @@ SW_API sw_status sw_model_load(sw_model *model, const char *path);
  *     sw_model_save(net, "net.safetensors");
  *     sw_model *again = sw_model_new_from_file("net.safetensors");  // its root: sw_model_root(again)
  *
- * Names, ties, frozen layers and parameters, roles, element type and seed are those of the saved model. Methods for
- * initial values are not in the file: sw_params_reinitialize uses the default methods of the layers. A damaged or
+ * Names, ties, frozen layers and parameters, roles, element and storage types and seed are those of the saved model, in
+ * whatever type the file contains the weights. Methods for initial values are not in the file: sw_params_reinitialize
+ * uses the default methods of the layers. A damaged or
  * hostile file is an error: for example, a network that has more parameters than the file has numbers is refused before
  * memory is allocated for them. NULL after an error; it is an error, too, if the file has no description of the
  * network, or if the type of a layer is not registered (description.h). */

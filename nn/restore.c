@@ -72,16 +72,31 @@ static const char *restore_text(const json_t *json, const char *what, const char
 
 /* ---- The model ---- */
 
-static sw_status restore_type(const json_t *json, sw_dtype *type) {
-    const char *name = restore_text(json, "the network", "type");
+/* The floating-point type with this name; SW_U8 if there is none. */
+static sw_dtype restore_find_type(const char *name) {
+    for (int i = 0; i < SW_FLOAT_TYPES; i++)
+        if (strcmp(name, sw_dtype_name((sw_dtype)i)) == 0)
+            return (sw_dtype)i;
+    return SW_U8;
+}
+
+/* The type of x, and the storage type, which is in the file only if it is another one. */
+static sw_status restore_types(const json_t *json, sw_params_options *options) {
+    const char *name = restore_text(json, "the network", "type"), *storage = NULL;
     if (!name)
         return sw_last_failure();
-    for (int i = SW_F32; i <= SW_F64; i++) {
-        *type = (sw_dtype)i;
-        if (strcmp(name, sw_dtype_name(*type)) == 0)
-            return SW_OK;
-    }
-    return FAIL("the network is of type %.20s; f32 or f64 is needed", name);
+    options->type = restore_find_type(name);
+    if (!sw_dtype_is_computed(options->type))
+        return FAIL("the network is of type %.20s; f32 or f64 is needed", name);
+    if (!json_object_get(json, "storage"))
+        return SW_OK;
+    storage = restore_text(json, "the network", "storage");
+    if (!storage)
+        return sw_last_failure();
+    options->storage = restore_find_type(storage);
+    return options->type == SW_F32 && (options->storage == SW_F16 || options->storage == SW_BF16)
+               ? SW_OK
+               : FAIL("the network is of type %s with storage %.20s; f32 with f16 or bf16 is possible", name, storage);
 }
 
 static sw_status restore_seed(const json_t *json, uint64_t *seed) {
@@ -325,20 +340,19 @@ static sw_status restore_build(restoring *r, const json_t *json) {
 }
 
 static sw_model *restore_network(const json_t *json, int64_t most) {
-    static const char *const members[] = {"format", "inputs", "parameters", "root", "seed", "type", NULL};
+    static const char *const members[] = {"format", "inputs", "parameters", "root", "seed", "storage", "type", NULL};
     restoring r = {.had_error = sw_error() != NULL};
-    sw_dtype type;
-    uint64_t seed = 0;
+    sw_params_options options = {.size = sizeof options};
     const json_t *format = json_object_get(json, "format");
     if (json_is_object(json) && json_integer_value(format) != SWN_DESCRIPTION_FORMAT) {
         FAIL("the description has the format %lld; this library reads format %d", (long long)json_integer_value(format),
              SWN_DESCRIPTION_FORMAT);
         return NULL;
     }
-    if (restore_check_object(json, "the network", members) != SW_OK || restore_type(json, &type) != SW_OK ||
-        restore_seed(json, &seed) != SW_OK)
+    if (restore_check_object(json, "the network", members) != SW_OK || restore_types(json, &options) != SW_OK ||
+        restore_seed(json, &options.seed) != SW_OK)
         return NULL;
-    r.model = sw_model_new(type, seed);
+    r.model = sw_model_new_with_options(&options);
     if (r.model)
         r.model->most_params = most;
     if (r.model && restore_build(&r, json) != SW_OK) {

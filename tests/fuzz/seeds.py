@@ -33,9 +33,9 @@ def safetensors():
 
 
 def descriptions():
-    def network(layers):
+    def network(layers, types='"type":"f64"'):
         return ('{"format":1,"inputs":[[2,3]],"parameters":{},"root":{"layers":[' + ",".join(layers)
-                + '],"name":"s","type":"sequential"},"seed":"1","type":"f64"}').encode()
+                + '],"name":"s","type":"sequential"},"seed":"1",' + types + '}').encode()
 
     def layer(kind, name, settings="", more=""):
         return '{%s"name":"%s","settings":{%s},"type":"%s"}' % (more, name, settings, kind)
@@ -47,6 +47,8 @@ def descriptions():
     yield network([layer("reshape", "r", '"shape":[3,1,2]'), layer("softmax", "x", '"axis":-1'),
                    layer("elu", "e", '"alpha":1e-3'), layer("leaky_relu", "l", '"slope":0.01')])
     yield network([layer("embedding", "m", '"dim":3,"rows":7'), layer("relu", "r")])
+    for storage in ("f16", "bf16"):
+        yield network([layer("flatten", "f"), layer("linear", "a", linear)], '"storage":"%s","type":"f32"' % storage)
 
 
 def main(folder):
