@@ -47,9 +47,9 @@ SW_API void sw_archive_free(sw_archive *archive);
 SW_API sw_status sw_archive_put(sw_archive *archive, const char *name, sw_array array);
 /* As sw_archive_put, but the archive keeps a copy, so that the array need not outlive the call. */
 SW_API sw_status sw_archive_put_copy(sw_archive *archive, const char *name, sw_array array);
-/* As sw_archive_put, but the file contains the numbers in another type: both types are floating-point types. Each number
- * is rounded once, to the nearest number of `type`, and of two that are equally near to the one whose last bit is 0,
- * when the archive is saved; no converted copy of the array is made. If a finite number would become infinite,
+/* As sw_archive_put, but the file contains the numbers in another type: both types are floating-point types. When the
+ * archive is saved, each number is rounded once, to the nearest number of `type`, and of two that are equally near to
+ * the one whose last bit is 0. No converted copy of the array is made. If a finite number would become infinite,
  * sw_archive_save fails (SW_ERR_NONFINITE); Inf and NaN are saved as such. sw_archive_get returns the array that was
  * put. */
 SW_API sw_status sw_archive_put_as(sw_archive *archive, const char *name, sw_array array, sw_dtype type);

@@ -153,7 +153,7 @@ static bool match_is_within(match *m, const sw_param *p, const sw_array *array, 
     return beyond < 0;
 }
 
-/* Adds a mismatch if the numbers cannot be converted to the type of x, or are too large for the copy that leaves read. */
+/* Adds a mismatch if the numbers cannot be converted to the type of x, or are too large for the copy of x. */
 static void match_check_numbers(match *m, const sw_param *p) {
     const swi_entry *entry = &m->archive->entry[m->from[p->index]];
     const sw_params *params = m->params;

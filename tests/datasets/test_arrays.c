@@ -230,7 +230,8 @@ static void test_labels_of_any_value_become_classes(void **state) {
         }
 }
 
-/* In x and in y, of every floating-point type, at the first place, beyond the first block that is scanned, and at the last. */
+/* In x and in y, of every floating-point type, at the first place, beyond the first block that is scanned, and at the
+ * last. */
 static void test_numbers_that_are_not_finite_are_refused(void **state) {
     enum { N = 700, WIDTH = 3, COUNT = N * WIDTH };
     static const int places[3] = {0, 1500, COUNT - 1};
