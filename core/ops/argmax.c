@@ -174,8 +174,11 @@ static sw_status accuracy_forward(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op accuracy_op = {
-    .size = sizeof(sw_op), .name = "accuracy", .shape = accuracy_shape, .forward = accuracy_forward};
+static const sw_op accuracy_op = {.size = sizeof(sw_op),
+                                  .name = "accuracy",
+                                  .shape = accuracy_shape,
+                                  .forward = accuracy_forward,
+                                  .f32_result = true};
 
 sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids) {
     return sw_apply(&accuracy_op, NULL, 0, 2, (sw_tensor[]){scores, ids});

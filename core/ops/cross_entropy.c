@@ -424,7 +424,8 @@ static const sw_op cross_entropy_op = {.size = sizeof(sw_op),
                                        .shape = cross_entropy_shape,
                                        .forward = cross_entropy_forward,
                                        .vjp = cross_entropy_vjp,
-                                       .vjp_reads = SW_READS(1)};
+                                       .vjp_reads = SW_READS(1),
+                                       .f32_result = true};
 
 sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {
     return sw_apply(&cross_entropy_op, NULL, 0, 2, (sw_tensor[]){logits, target});

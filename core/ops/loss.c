@@ -279,7 +279,8 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
                                   .shape = loss_shape,                                                      \
                                   .forward = fn##_forward,                                                  \
                                   .vjp = fn##_vjp,                                                          \
-                                  .vjp_reads = SW_READS(0) | SW_READS(1)};
+                                  .vjp_reads = SW_READS(0) | SW_READS(1),                                   \
+                                  .f32_result = true};
 
 LOSS(mse, "mse")
 LOSS(l1, "l1")

@@ -6,8 +6,19 @@
  * Every operation returns a new tensor on the tape of its inputs, also if it changes nothing, so that input and output
  * can be released separately. It returns a null tensor if an input is null, and after an error (error.h).
  *
- * The inputs of an operation have one element type, f32 or f64, unless its comment states otherwise. Broadcasting is as
- * in NumPy: shapes are aligned at their last axes, and an axis of length 1 repeats, as does a missing one.
+ * The inputs of an operation have one floating-point type, unless its comment states otherwise, and so has the result.
+ * f16 and bf16 are storage types: the operation computes and adds in f32 and rounds each result and each gradient once.
+ * Inputs in f16, bf16 and f32 may be combined; then the result is f32. f64 is not combined with other types (sw_cast).
+ * For inputs in f16 and bf16 the result is f32 of
+ *   - sw_sum, sw_mean, sw_sum_over, sw_mean_over, sw_var_over, sw_norm_over, sw_logsumexp_over and sw_accuracy;
+ *   - sw_log_softmax;
+ *   - all losses, also without reduction (sw_loss_with_weight keeps the type).
+ * Their results are beyond the range or the digits of 16 bits: a sum of f16 above 65504, a mean loss that changes by
+ * 1/1000 of its value. Layers with parameters convert their input to the type of their weights, so that a result in f32
+ * does not make the rest of a network f32 (sw_module_cast in module.h).
+ *
+ * Broadcasting is as in NumPy: shapes are aligned at their last axes, and an axis of length 1 repeats, as does a
+ * missing one.
  *
  * At ±∞ the value and the derivative are their limits: silu(-∞) is 0 with derivative 0; the cross-entropy of a logit ∞
  * at the right class is 0. If there is no limit (∞ - ∞, 0·∞, sin ∞), they are NaN.
@@ -121,8 +132,8 @@ SW_API sw_tensor sw_log_softmax(sw_tensor x, int axis);
  * gradient. */
 SW_API sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim);
 /* The accuracy: the fraction of rows in which the largest score is that of the row's class id. scores [..., classes],
- * ids i32 [...] → a scalar of the scores' type, NaN if there is no row. A row with a NaN counts as wrong. No
- * gradient. */
+ * ids i32 [...] → a scalar of the scores' type (f32 for f16 and bf16), NaN if there is no row. A row with a NaN counts
+ * as wrong. No gradient. */
 SW_API sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids);
 
 /* ---- Comparisons and selection, broadcasting ---- */
@@ -134,8 +145,8 @@ SW_API sw_tensor sw_equal(sw_tensor a, sw_tensor b);
  * Inf or NaN in the operand that was not selected has no effect. */
 SW_API sw_tensor sw_where(sw_tensor condition, sw_tensor a, sw_tensor b);
 
-/* ---- Shapes. Negative axes count from the end. Tensors may be f32 and f64, with gradients, or i32 and u8, without.
- * ---- */
+/* ---- Shapes and types. Negative axes count from the end. Tensors may be of a floating-point type, with gradients, or
+ * i32 and u8, without. ---- */
 /* The same elements in another shape, without a copy. One length may be -1; it is computed from the others. */
 SW_API sw_tensor sw_reshape(sw_tensor x, int rank, const int64_t *shape);
 /* Exchanges two axes (copies). */
@@ -162,6 +173,9 @@ SW_API sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengt
 /* Adds before[i] and after[i] elements `value` at the two ends of axis i. `rank` is the rank of x; the numbers must not
  * be negative. */
 SW_API sw_tensor sw_pad(sw_tensor x, int rank, const int64_t *before, const int64_t *after, double value);
+/* x in another floating-point type, rounded once. The gradient is converted back. If x has the type, the result is a
+ * view of x. Integers (i32, u8) can be converted too, without gradient; no type is converted to integers. */
+SW_API sw_tensor sw_cast(sw_tensor x, sw_dtype type);
 /* Repeats x to the shape, as broadcasting does. A length of -1 keeps the length of x. */
 SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);
 

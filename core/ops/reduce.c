@@ -322,22 +322,23 @@ static sw_status logsumexp_vjp(sw_call *c) {
 
 /* ---- The operations ---- */
 
-#define REDUCTION(fn, text, shape_rule, forward_of, vjp_of, reads) \
-    static const sw_op fn##_op = {.size = sizeof(sw_op),           \
-                                  .name = text,                    \
-                                  .shape = shape_rule,             \
-                                  .forward = forward_of,           \
-                                  .vjp = vjp_of,                   \
-                                  .vjp_reads = reads};
-REDUCTION(sum, "sum", reduce_shape, sum_forward, sum_vjp, 0)
-REDUCTION(mean, "mean", reduce_shape, mean_forward, mean_vjp, 0)
-REDUCTION(sum_over, "sum_over", reduce_shape, sum_forward, sum_vjp, 0)
-REDUCTION(mean_over, "mean_over", reduce_shape, mean_forward, mean_vjp, 0)
-REDUCTION(var_over, "var_over", reduce_shape, var_forward, var_vjp, SW_READS(0))
-REDUCTION(max_over, "max_over", extreme_shape, max_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT)
-REDUCTION(min_over, "min_over", extreme_shape, min_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT)
-REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS(0) | SW_READS_OUT)
-REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp, SW_READS(0))
+#define REDUCTION(fn, text, shape_rule, forward_of, vjp_of, reads, in_f32) \
+    static const sw_op fn##_op = {.size = sizeof(sw_op),                   \
+                                  .name = text,                            \
+                                  .shape = shape_rule,                     \
+                                  .forward = forward_of,                   \
+                                  .vjp = vjp_of,                           \
+                                  .vjp_reads = reads,                      \
+                                  .f32_result = in_f32};
+REDUCTION(sum, "sum", reduce_shape, sum_forward, sum_vjp, 0, true)
+REDUCTION(mean, "mean", reduce_shape, mean_forward, mean_vjp, 0, true)
+REDUCTION(sum_over, "sum_over", reduce_shape, sum_forward, sum_vjp, 0, true)
+REDUCTION(mean_over, "mean_over", reduce_shape, mean_forward, mean_vjp, 0, true)
+REDUCTION(var_over, "var_over", reduce_shape, var_forward, var_vjp, SW_READS(0), true)
+REDUCTION(max_over, "max_over", extreme_shape, max_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT, false)
+REDUCTION(min_over, "min_over", extreme_shape, min_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT, false)
+REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS(0) | SW_READS_OUT, true)
+REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp, SW_READS(0), true)
 
 static sw_tensor reduce_apply(const sw_op *op, sw_tensor x, int count, const int *axes, reduce_attributes a) {
     if (count < -1 || count > SW_MAX_RANK || (count > 0 && !axes)) {

@@ -202,7 +202,8 @@ static const sw_op log_softmax_op = {.size = sizeof(sw_op),
                                      .shape = softmax_shape,
                                      .forward = softmax_forward,
                                      .vjp = softmax_vjp,
-                                     .vjp_reads = SW_READS_OUT};
+                                     .vjp_reads = SW_READS_OUT,
+                                     .f32_result = true};
 
 sw_tensor sw_softmax(sw_tensor x, int axis) {
     const softmax_attributes a = {.axis = axis};

@@ -111,18 +111,19 @@ static bool apply_check(const sw_op *op, const void *attributes, size_t bytes, i
     return true;
 }
 
-/* Without this error, kernels that were compiled for f32 and f64 would read the memory of f16 as f32 or f64. */
-static sw_status apply_refuse_16_bit(const sw_op *op, int count, const sw_view *const *in) {
-    for (int i = 0; i < count; i++)
-        if (sw_dtype_is_float(in[i]->type) && !sw_dtype_is_computed(in[i]->type))
-            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s, a storage type; f32 or f64 is needed", op->name, i,
-                           sw_dtype_name(in[i]->type));
-    return SW_OK;
+/* The operation to run if an input is f16 or bf16; NULL after an error. */
+static const sw_op *apply_choose_for_16_bit(const sw_op *op, sw_tape *tape, int count, const sw_view *const *in) {
+    const bool had_error = swi_pending_status != SW_OK;
+    const sw_op *run = swi_op_for_16_bit(tape, op, count, in);
+    if (!run && !had_error)
+        apply_name_layer(tape);
+    return run;
 }
 
-/* Sets the nodes of the inputs and their views, and *needs to the union of their flags. */
-static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int count, const sw_tensor *inputs,
-                                    const sw_view **in, swi_node **from, unsigned *needs) {
+/* Sets the nodes of the inputs and their views, and *needs to the union of their flags. Returns the operation to run;
+ * NULL after an error. */
+static inline const sw_op *apply_set_inputs(const sw_op *op, sw_tape *tape, int count, const sw_tensor *inputs,
+                                            const sw_view **in, swi_node **from, unsigned *needs) {
     const uint32_t slot = tape->count - 1; /* the slot of the node that reads the inputs */
     unsigned flags = 0;
     for (int i = 0; i < count; i++) {
@@ -130,21 +131,14 @@ static inline bool apply_set_inputs(const sw_op *op, const sw_tape *tape, int co
         swi_node *input = t.tape == tape && t.slot < slot ? swi_at(tape, t.slot) : NULL;
         if (!input || input->generation != t.generation || (input->flags & SWI_RELEASED)) {
             apply_refuse_input(op, tape, i, t);
-            return false;
+            return NULL;
         }
         in[i] = &input->view;
         from[i] = input;
         flags |= input->flags;
     }
     *needs = flags;
-    if ((flags & SWI_16_BIT) && !swi_takes_16_bit(op)) {
-        const bool had_error = swi_pending_status != SW_OK;
-        apply_refuse_16_bit(op, count, in);
-        if (!had_error)
-            apply_name_layer(tape);
-        return false;
-    }
-    return true;
+    return flags & SWI_16_BIT ? apply_choose_for_16_bit(op, tape, count, in) : op;
 }
 
 /* What most nodes do not inherit: the weight of a loss, and 16-bit elements. */
@@ -196,11 +190,12 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
         return null;
     swi_node **from = many ? many : node->few;
     unsigned needs;
-    if (!apply_set_inputs(op, tape, count, inputs, in, from, &needs)) {
+    const sw_op *run = apply_set_inputs(op, tape, count, inputs, in, from, &needs);
+    if (!run) {
         tape->count = slot;
         return null;
     }
-    node->op = op;
+    node->op = run;
     node->many = many;
     node->inputs = (uint16_t)count;
     if (bytes) {
@@ -217,7 +212,7 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     engine.input = from;
     engine.scratches = 0;
     engine.mark_state = tape->mark_state;
-    sw_call call = {.op = op,
+    sw_call call = {.op = run,
                     .tape = tape,
                     .attributes = node->attributes,
                     .inputs = count,
@@ -345,45 +340,6 @@ sw_status sw_call_set_shape_broadcast_of(sw_call *call, sw_dtype type) {
         shape[rank - axis] = length;
     }
     return sw_call_set_shape(call, type, rank, shape);
-}
-
-sw_status swi_refuse_after_mark(const sw_call *call) {
-    return sw_fail(SW_ERR_STATE,
-                   "%s: memory for a cotangent, scratch or saved values must be requested "
-                   "before sw_tape_mark, because the rewind discards it",
-                   call->op->name);
-}
-
-void *sw_call_save(sw_call *call, size_t bytes) {
-    swi_engine *e = call->engine;
-    if (swi_mark_is_open(call))
-        return NULL;
-    if (e->node->saved && bytes > e->node->saved_bytes) {
-        sw_fail(SW_ERR_STATE, "%s: %zu bytes to save after %zu", call->op->name, bytes, e->node->saved_bytes);
-        return NULL;
-    }
-    if (!e->node->saved) {
-        e->node->saved = swi_arena_alloc(&call->tape->arena, bytes);
-        e->node->saved_bytes = bytes;
-    }
-    call->saved = e->node->saved;
-    return call->saved;
-}
-
-void *sw_call_scratch(sw_call *call, size_t bytes) {
-    swi_engine *e = call->engine;
-    if (swi_mark_is_open(call))
-        return NULL;
-    if (e->scratches == (int)(sizeof e->scratch / sizeof *e->scratch)) {
-        sw_fail(SW_ERR_STATE, "%s: too many scratch blocks in one call", call->op->name);
-        return NULL;
-    }
-    void *memory = swi_arena_alloc(&call->tape->arena, bytes);
-    if (memory) {
-        e->scratch[e->scratches].memory = memory;
-        e->scratch[e->scratches++].bytes = bytes;
-    }
-    return memory;
 }
 
 sw_status sw_call_axis(const sw_call *c, int axis, int *from_start) {

@@ -89,9 +89,8 @@ void *sw_call_grad(sw_call *call, int input) {
     }
     swi_node *node = e->input[input];
     const sw_view *form = gradient_form(call, input);
-    bool reduces = form->count != node->view.count;
     void *place = NULL;
-    if (!reduces && (node->flags & SWI_NEEDS_GRAD)) {
+    if (form->count == node->view.count && (node->flags & SWI_NEEDS_GRAD)) {
         if (node->flags & SWI_PARAM)
             place = gradient_place(node, e);
         else if (!node->grad) {
@@ -167,7 +166,6 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
 /* Adds a contribution, which has the shape of `form`, to the gradient of `node`. */
 static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
     const sw_view *v = &node->view;
-    bool reduces = v->count != form->count;
     if (node->flags & SWI_PARAM)
         return gradient_add_parameter(tape, node, form, from);
     bool store = !node->grad;
@@ -176,13 +174,13 @@ static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form
         if (!node->grad)
             return SW_ERR_MEMORY;
     }
-    if (reduces)
+    if (v->count != form->count)
         return gradient_reduce(tape, form, from, v, node->grad, 1, store);
     swi_axpy(v->type, v->count, 1, from, node->grad, store);
     return SW_OK;
 }
 
-static sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
+static inline sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
     for (int i = 0; i < call->inputs; i++) {
         swi_node *input = e->input[i];
         if (!(input->flags & SWI_NEEDS_GRAD)) { /* the vjp did not call sw_call_wants_grad */
@@ -224,6 +222,10 @@ static sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call,
         }
     }
     return SW_OK;
+}
+
+sw_status swi_collect_gradients(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
+    return gradients_collect(tape, node, call, e);
 }
 
 /* An error if an earlier backward has released values that the vjp reads, or what forward saved. */
@@ -376,15 +378,13 @@ static void gradient_fill_unreached(sw_gradient *g) {
     }
 }
 
-enum moment { COMPLETE, FAILED };
-
-static void gradients_finish(sw_tape *tape, enum moment moment) {
+static void gradients_finish(sw_tape *tape, bool complete) {
     for (int i = 0; i < tape->bindings; i++) {
         swi_binding *b = &tape->binding[i];
         if (b->pass != tape->pass || b->frozen || b->g->fresh || b->counted_pass != tape->pass ||
             b->counted != b->g->serial)
             continue;
-        if (moment == COMPLETE)
+        if (complete)
             gradient_fill_unreached(b->g);
         else
             sw_gradient_make_fresh(b->g); /* the gradient is incomplete */
@@ -455,7 +455,7 @@ static sw_status backward_run(sw_tensor t, const void *cotangent, const char *wh
     if (node->op || status != SW_OK)
         status = backward_nodes(tape, t.slot, status, what);
     if (top)
-        gradients_finish(tape, status == SW_OK ? COMPLETE : FAILED);
+        gradients_finish(tape, status == SW_OK);
     return status;
 }
 

@@ -65,9 +65,18 @@ struct sw_op {
      * afterwards by sw_tape_rewind_random. The vjp calls sw_call_grad, marks, calls sw_tape_rewind_random with the mark
      * of forward, runs the layers again on a sw_variable, calls sw_backward_from, copies sw_grad, and rewinds. */
     SW_ADDED bool reads_params;
-    /* Inputs may be f16 and bf16: the operation's kernels are compiled for them (SW_KERNEL_16_BIT in kernel.h). If
-     * false, such an input is an error, and `shape` and `forward` are not called. Views always accept them. */
+    /* The operation reads inputs in f16 and bf16 itself: shape, forward and vjp accept them if all floating-point
+     * inputs have one of these types. The gradient of an input has the type of the input, and the cotangent that of
+     * out. Views need not set it.
+     *
+     * Without the flag, and if the types of the inputs differ, the engine does the conversions: shape, forward and vjp
+     * see 16-bit inputs as copies in f32, and the values in vjp_reads, the cotangent and the gradients too. A result in
+     * f32 is then rounded to the type of the inputs (sw_call_result_type); other results (i32, u8) keep their type. The
+     * gradients are rounded once, after sums over broadcast axes. The tape keeps only the 16-bit values, and what the
+     * operation saves. */
     SW_ADDED bool takes_16_bit;
+    /* For inputs in f16 and bf16 the result is f32, as that of sums and losses. See sw_call_result_type. */
+    SW_ADDED bool f32_result;
 };
 #define SW_READS(input) (1u << (input)) /* 0 to 30; 30 stands for input 30 and all later ones */
 #define SW_READS_OUT (1u << 31)
@@ -90,6 +99,10 @@ SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
 SW_API sw_status sw_call_check_real(sw_call *call); /* all inputs f32, or all f64 */
 /* All inputs of one floating-point type, for operations with takes_16_bit. */
 SW_API sw_status sw_call_check_float(sw_call *call);
+/* The type of a result that is computed from the floating-point inputs: their type, but f32 if they are f16 or bf16 and
+ * the operation has f32_result, or if their types differ, which only f16, bf16 and f32 may do (as in PyTorch: f32 is
+ * the smallest type that contains them). If no input is of a floating-point type, the type of input 0. */
+SW_API sw_dtype sw_call_result_type(const sw_call *call);
 /* Allocates memory in which forward passes data to vjp (as call->saved). It is kept until the vjp has run, and if the
  * program has not released out, as long as out. Call it once, in `shape` or `forward`. NULL and an error if there is
  * not enough memory. */

@@ -16,6 +16,7 @@ BUILD(pad, sw_pad(in[0], 2, (const int64_t[]){1, 0}, (const int64_t[]){2, 3}, 0.
 BUILD(pad_inner_axes, sw_pad(in[0], 4, (const int64_t[]){0, 0, 2, 1}, (const int64_t[]){0, 0, 1, 2}, 0))
 BUILD(expand, sw_expand(in[0], SW_SHAPE(4, -1, 3)))
 BUILD(expand_middle, sw_expand(in[0], SW_SHAPE(-1, 200, -1)))
+BUILD(cast, sw_cast(sw_cast(in[0], SW_F64), sw_value(in[0]).type))
 BUILD(gather_rows, sw_gather_rows(in[0], in[1]))
 BUILD(gather_first, sw_gather(in[0], 0, in[1]))
 BUILD(gather_last, sw_gather(in[0], -1, in[1]))
@@ -118,6 +119,7 @@ static const op_entry ops_shape[] = {
        "expand: [1,4,2,3] cannot become [4,-1,3], which has fewer axes"}}},
     {"expand", "expand middle", build_expand_middle, 1, {REAL}, "[2,1,3] [1,1,1] [2,200,1] [0,1,2]",
      "[30,1,40]", 0, {{0}}},
+    {"cast", "cast", build_cast, 1, {REAL}, SHAPES, BIG1, COMPOSED, {{0}}},
     {"gather_rows", "gather_rows", build_gather_rows, 2, {REAL, ROWS},
      "[4,3][5] [4][7] [1,3][2,2] [9,2,3][4] [5,0][3] [5,3][0] [2,33][] [3,2][2,1,3]",
      "[50,200][600]", 0,
