@@ -45,11 +45,16 @@ static void SW_K(convert_wide)(void *args, int64_t begin, int64_t end, double *s
             _mm512_storeu_ps(to + i + 16, high);
         }
     }
+    for (; i < end; i += 16) {
+        const __mmask16 mask = (__mmask16)(end - i < 16 ? (1u << (end - i)) - 1 : 0xFFFF);
+        _mm512_mask_storeu_ps(to + i, mask, SW_K(half_load16)(_mm256_maskz_loadu_epi16(mask, from + i)));
+    }
     if (s->stream)
         _mm_sfence();
-#endif
+#else
     for (; i < end; i++)
         to[i] = SW_LOAD(from, i);
+#endif
 }
 
 static void SW_K(convert_narrow)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -66,11 +71,16 @@ static void SW_K(convert_narrow)(void *args, int64_t begin, int64_t end, double 
         else
             _mm512_storeu_si512(to + i, both);
     }
+    for (; i < end; i += 16) {
+        const __mmask16 mask = (__mmask16)(end - i < 16 ? (1u << (end - i)) - 1 : 0xFFFF);
+        _mm256_mask_storeu_epi16(to + i, mask, SW_K(half_store16)(_mm512_maskz_loadu_ps(mask, from + i)));
+    }
     if (s->stream)
         _mm_sfence();
-#endif
+#else
     for (; i < end; i++)
         SW_STORE(to, i, from[i]);
+#endif
 }
 
 #endif
@@ -129,6 +139,8 @@ static inline __attribute__((always_inline)) CONVERT_AVX2 int64_t convert_wide_b
             else
                 _mm256_storeu_ps(to + i + j, x);
         }
+    for (; i + 8 <= end; i += 8)
+        _mm256_storeu_ps(to + i, convert_load8(type, from + i));
     return i;
 }
 
@@ -146,14 +158,17 @@ static inline __attribute__((always_inline)) CONVERT_AVX2 int64_t convert_narrow
             else
                 _mm256_storeu_si256((__m256i *)(void *)(to + i + j), x);
         }
+    for (; i + 16 <= end; i += 16)
+        _mm256_storeu_si256((__m256i *)(void *)(to + i), convert_narrow16(type, from + i));
     return i;
 }
 
-/* A kernel that converts blocks of numbers. The kernel of the level converts the remaining ones. */
+/* A kernel that converts blocks of numbers. The kernel of the level converts the last ones. */
 #define CONVERT_KERNEL(name, type, blocks, rest)                                          \
     CONVERT_AVX2 static void name(void *args, int64_t begin, int64_t end, double *sums) { \
-        rest(args, blocks(type, (const convert_args *)args, begin, end), end, sums);      \
-        if (((const convert_args *)args)->stream)                                         \
+        const convert_args *s = args;                                                     \
+        rest(args, blocks(type, s, begin, end), end, sums);                               \
+        if (s->stream)                                                                    \
             _mm_sfence();                                                                 \
     }
 CONVERT_KERNEL(convert_wide_by_f16c, SW_F16, convert_wide_blocks, convert_wide_f16_avx2)
@@ -193,7 +208,7 @@ static void convert_run(const sw_kernels tables[], sw_dtype type, int64_t n, con
 #else
     (void)size;
 #endif
-    sw_kernel_run(&tables[swi_cpu_has(SWI_CPU_F16C) ? 1 : 0], type, &args, n);
+    swi_run(&tables[swi_cpu_has(SWI_CPU_F16C) ? 1 : 0], type, &args, n);
 }
 
 void swi_convert_from_half(sw_dtype type, int64_t n, const void *from, float *to) {

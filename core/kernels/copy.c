@@ -55,15 +55,34 @@ typedef struct piece {
 
 /* Unsigned types by which elements of any type of that size are moved. */
 typedef uint8_t __attribute__((may_alias)) bits8;
+typedef uint16_t __attribute__((may_alias)) bits16;
 typedef uint32_t __attribute__((may_alias)) bits32;
 typedef uint64_t __attribute__((may_alias)) bits64;
+typedef uint16_t eight __attribute__((vector_size(16), aligned(2), may_alias));
 typedef uint32_t quad __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
 
 /* An exchange of two axes moves blocks of BLOCK × BLOCK elements, which are whole cache lines in both arrays. */
 enum { BLOCK = 16 };
 
-/* to[r][i] = from[i][r] for a corner of a block: 4 × 4 elements of 4 bytes, 2 × 2 of 8. */
+/* to[r][i] = from[i][r] for a corner of a block: 8 × 8 elements of 2 bytes, 4 × 4 of 4, 2 × 2 of 8. */
+static inline void exchange_corner_bits16(const bits16 *x, int64_t s, bits16 *y, int64_t t) {
+    eight a[8], b[8];
+    for (int i = 0; i < 8; i++)
+        a[i] = *(const eight *)(x + i * s);
+    for (int round = 0; round < 3;
+         round++) { /* three times, row i and row i + 4 are interleaved to rows 2i and 2i + 1 */
+        for (int i = 0; i < 4; i++) {
+            b[2 * i] = __builtin_shufflevector(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+            b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+        }
+        for (int i = 0; i < 8; i++)
+            a[i] = b[i];
+    }
+    for (int i = 0; i < 8; i++)
+        *(eight *)(y + i * t) = a[i];
+}
+
 static inline void exchange_corner_bits32(const bits32 *x, int64_t s, bits32 *y, int64_t t) {
     const quad a = *(const quad *)x, b = *(const quad *)(x + s), c = *(const quad *)(x + 2 * s),
                d = *(const quad *)(x + 3 * s);
@@ -128,6 +147,7 @@ static inline void exchange_corner_bits8(const bits8 *x, int64_t s, bits8 *y, in
             }                                                                                                     \
     }
 PIECES(bits8, 1)
+PIECES(bits16, 8)
 PIECES(bits32, 4)
 PIECES(bits64, 2)
 
@@ -162,13 +182,14 @@ typedef struct copy_job {
 } copy_job;
 
 static void copy_piece(const piece *p, copy_way way, size_t size) {
-    static void (*const table[][3])(const piece *) = {[PLAIN] = {plain_bits8, plain_bits32, plain_bits64},
-                                                      [REPEAT] = {repeat_bits8, repeat_bits32, repeat_bits64},
-                                                      [EXCHANGE] = {exchange_bits8, exchange_bits32, exchange_bits64}};
+    static void (*const table[][4])(const piece *) = {
+        [PLAIN] = {plain_bits8, plain_bits16, plain_bits32, plain_bits64},
+        [REPEAT] = {repeat_bits8, repeat_bits16, repeat_bits32, repeat_bits64},
+        [EXCHANGE] = {exchange_bits8, exchange_bits16, exchange_bits32, exchange_bits64}};
     if (way == RUNS)
         copy_runs(p, size);
     else
-        table[way][size == 1 ? 0 : size == 4 ? 1 : 2](p);
+        table[way][size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3](p);
 }
 
 static void copy_tile(void *args, int64_t tile) {

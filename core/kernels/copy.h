@@ -25,7 +25,7 @@ SW_API void sw_box_join(sw_box *box, int operands);
 /* The number of elements of a box. */
 SW_API int64_t sw_box_count(const sw_box *box);
 SW_API void sw_strides(int rank, const int64_t *shape, int64_t *stride); /* sets the strides of a row-major array */
-/* Copies a box of elements of `size` bytes (1, 4 or 8): `from` is operand 0 of the box, `to` is operand 1. Threads
+/* Copies a box of elements of `size` bytes (1, 2, 4 or 8): `from` is operand 0 of the box, `to` is operand 1. Threads
  * share large copies. The two must not overlap. */
 SW_API void sw_box_copy(size_t size, sw_box box, const void *from, void *to);
 /* Writes the element *value to every element of a box with this shape and these strides. */
@@ -41,7 +41,7 @@ typedef struct sw_part {
     int64_t shape[SW_MAX_RANK], begin[SW_MAX_RANK], length[SW_MAX_RANK];
 } sw_part;
 /* sw_part_read copies the part of `whole` to the row-major array `part`; sw_part_write copies the array `part` to the
- * part of `whole`. `size` is the size of an element in bytes (1, 4 or 8). */
+ * part of `whole`. `size` is the size of an element in bytes (1, 2, 4 or 8). */
 SW_API void sw_part_read(size_t size, const sw_part *p, const void *whole, void *part);
 SW_API void sw_part_write(size_t size, const sw_part *p, const void *part, void *whole);
 /* Writes the element *value to every element of `whole` outside the part. */

@@ -63,7 +63,8 @@ static const sw_op flat_leaky_relu_op = {.size = sizeof(sw_op),
                                          .shape = sw_unary_shape,
                                          .forward = relu_forward,
                                          .vjp = relu_vjp,
-                                         .vjp_reads = SW_READS_OUT};
+                                         .vjp_reads = SW_READS_OUT,
+                                         .takes_16_bit = true};
 SW_UNARY_OP(elu, SW_READS(0))
 SW_UNARY_OP(silu, SW_READS(0))
 SW_UNARY_OP(softplus, SW_READS(0))

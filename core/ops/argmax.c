@@ -87,6 +87,105 @@ static void SW_K(accuracy_hits)(void *args, int64_t begin, int64_t end, double *
 static const sw_kernels rows_kernels = SW_KERNEL_TABLE(argmax_rows), columns_kernels = SW_KERNEL_TABLE(argmax_columns),
                         hits_kernels = SW_KERNEL_TABLE(accuracy_hits);
 
+/* ---- f16 and bf16: blocks of x are converted to f32, and the kernels for f32 search each block ---- */
+
+enum { SEARCH_BLOCK = 512, STRIP_BLOCK = 16 * STRIP };
+
+typedef struct argmax_half {
+    argmax_args args;
+    sw_dtype type;
+    sw_kernel *kernel; /* for f32 */
+} argmax_half;
+
+/* Whether v is a larger element than `most`; a NaN is the largest. */
+static bool argmax_is_better(float v, float most) {
+    return v > most || (isnan(v) && !isnan(most));
+}
+
+static int64_t argmax_lesser(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* The index of the first of the largest elements of a row, and this element. */
+static int32_t argmax_half_row(const argmax_half *h, const uint16_t *row, float *most) {
+    float block[SEARCH_BLOCK];
+    int32_t best = 0, at = 0;
+    argmax_args args = {.x = block, .out = &at};
+    for (int64_t j = 0; j < h->args.n; j += SEARCH_BLOCK) {
+        args.n = argmax_lesser(SEARCH_BLOCK, h->args.n - j);
+        sw_vector_convert(h->type, args.n, row + j, SW_F32, block);
+        h->kernel(&args, 0, 1, NULL);
+        if (j == 0 || argmax_is_better(block[at], *most)) {
+            best = (int32_t)j + at;
+            *most = block[at];
+        }
+    }
+    return best;
+}
+
+static void argmax_half_rows(void *args, int64_t begin, int64_t end, double *sums) {
+    const argmax_half *h = args;
+    (void)sums;
+    for (int64_t row = begin; row < end; row++) {
+        float most = 0;
+        h->args.out[row] = argmax_half_row(h, (const uint16_t *)h->args.x + row * h->args.n, &most);
+    }
+}
+
+static void argmax_half_hits(void *args, int64_t begin, int64_t end, double *sums) {
+    const argmax_half *h = args;
+    for (int64_t row = begin; row < end; row++) {
+        float most = 0;
+        const int32_t at = argmax_half_row(h, (const uint16_t *)h->args.x + row * h->args.n, &most);
+        sums[0] += at == h->args.ids[row] && !isnan(most) ? 1 : 0;
+    }
+}
+
+/* The ids of the largest elements of `width` <= STRIP columns of a matrix [n, inner]. */
+static void argmax_half_strip(const argmax_half *h, const uint16_t *x, int64_t width, int32_t *out) {
+    float block[STRIP_BLOCK], most[STRIP];
+    int32_t at[STRIP] = {0};
+    const int64_t rows = STRIP_BLOCK / width;
+    argmax_args args = {.x = block, .out = at, .inner = width};
+    for (int64_t j = 0; j < h->args.n; j += rows) {
+        args.n = argmax_lesser(rows, h->args.n - j);
+        for (int64_t i = 0; i < args.n; i++)
+            sw_vector_convert(h->type, width, x + (j + i) * h->args.inner, SW_F32, block + i * width);
+        h->kernel(&args, 0, 1, NULL);
+        for (int64_t k = 0; k < width; k++) {
+            const float v = block[at[k] * width + k];
+            if (j == 0 || argmax_is_better(v, most[k])) {
+                most[k] = v;
+                out[k] = (int32_t)j + at[k];
+            }
+        }
+    }
+}
+
+static void argmax_half_columns(void *args, int64_t begin, int64_t end, double *sums) {
+    const argmax_half *h = args;
+    const int64_t inner = h->args.inner, strips = (inner + STRIP - 1) / STRIP;
+    (void)sums;
+    for (int64_t strip = begin; strip < end; strip++) {
+        const int64_t column = strip % strips * STRIP, outer = strip / strips;
+        argmax_half_strip(h, (const uint16_t *)h->args.x + outer * h->args.n * inner + column,
+                          argmax_lesser(STRIP, inner - column), h->args.out + outer * inner + column);
+    }
+}
+
+/* Runs the kernel for the type of x. */
+static void argmax_run(const sw_kernels *kernels, sw_kernel *half_kernel, const argmax_args *args, sw_dtype type,
+                       int64_t rows, int64_t length, double *sum) {
+    const int level = sw_cpu_level();
+    argmax_half h = {.args = *args, .type = type};
+    if (sw_kernels_take(kernels, type)) {
+        sw_kernel_run_rows((*kernels)[type][level], &h.args, rows, length, sum);
+        return;
+    }
+    h.kernel = half_kernel == argmax_half_columns ? columns_kernels[SW_F32][level] : rows_kernels[SW_F32][level];
+    sw_kernel_run_rows(half_kernel, &h, rows, length, sum);
+}
+
 /* ---- argmax ---- */
 
 typedef struct argmax_attributes {
@@ -99,7 +198,7 @@ static sw_status argmax_shape(sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t shape[SW_MAX_RANK];
     int axis = 0, rank = 0;
-    SW_TRY(sw_call_check_real(c));
+    SW_TRY(sw_call_check_float(c));
     SW_TRY(sw_call_axis(c, a->axis, &axis));
     if (x->shape[axis] > INT32_MAX)
         return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s is longer than %d, the largest id in i32", axis,
@@ -126,18 +225,18 @@ static sw_status argmax_forward(sw_call *c) {
     argmax_args args = {.x = x->data, .out = c->out->data, .n = x->shape[axis], .inner = 1};
     for (int i = axis + 1; i < x->rank; i++)
         args.inner *= x->shape[i];
-    const int64_t outer = x->count / args.n / args.inner, level = sw_cpu_level();
+    const int64_t outer = x->count / args.n / args.inner;
     if (args.inner == 1) {
-        sw_kernel_run_rows(rows_kernels[x->type][level], &args, outer, args.n, NULL);
+        argmax_run(&rows_kernels, argmax_half_rows, &args, x->type, outer, args.n, NULL);
         return SW_OK;
     }
     const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
-    sw_kernel_run_rows(columns_kernels[x->type][level], &args, outer * strips, args.n * width, NULL);
+    argmax_run(&columns_kernels, argmax_half_columns, &args, x->type, outer * strips, args.n * width, NULL);
     return SW_OK;
 }
 
 static const sw_op argmax_op = {
-    .size = sizeof(sw_op), .name = "argmax", .shape = argmax_shape, .forward = argmax_forward};
+    .size = sizeof(sw_op), .name = "argmax", .shape = argmax_shape, .forward = argmax_forward, .takes_16_bit = true};
 
 sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim) {
     const argmax_attributes a = {.axis = axis, .keepdim = keepdim};
@@ -148,15 +247,16 @@ sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim) {
 
 static sw_status accuracy_shape(sw_call *c) {
     const sw_view *z = c->in[0], *ids = c->in[1];
-    if (!sw_dtype_is_computed(z->type))
-        return sw_fail(SW_ERR_TYPE, "accuracy: the scores are %s; f32 or f64 is needed", sw_dtype_name(z->type));
+    if (!sw_dtype_is_float(z->type))
+        return sw_fail(SW_ERR_TYPE, "accuracy: the scores are %s; f32, f64, f16 or bf16 is needed",
+                       sw_dtype_name(z->type));
     if (ids->type != SW_I32)
         return sw_fail(SW_ERR_TYPE, "accuracy: the ids are %s; i32 is needed", sw_dtype_name(ids->type));
     if (z->rank == 0 || ids->rank != z->rank - 1 ||
         memcmp(z->shape, ids->shape, (size_t)ids->rank * sizeof *z->shape) != 0)
         return sw_fail(SW_ERR_SHAPE, "accuracy: scores %s and ids %s; [...,classes] and [...] are needed",
                        sw_shape_text(z->rank, z->shape), sw_shape_text(ids->rank, ids->shape));
-    return sw_call_set_shape(c, z->type, 0, NULL);
+    return sw_call_set_shape(c, sw_dtype_compute(z->type), 0, NULL);
 }
 
 static sw_status accuracy_forward(sw_call *c) {
@@ -169,7 +269,7 @@ static sw_status accuracy_forward(sw_call *c) {
                            (long long)classes - 1);
     argmax_args args = {.x = z->data, .ids = id, .n = classes};
     double right = 0;
-    sw_kernel_run_rows(hits_kernels[z->type][sw_cpu_level()], &args, rows, classes, &right);
+    argmax_run(&hits_kernels, argmax_half_hits, &args, z->type, rows, classes, &right);
     sw_store_scalar(c->out->type, c->out->data, rows ? right / (double)rows : (double)NAN);
     return SW_OK;
 }
@@ -178,6 +278,7 @@ static const sw_op accuracy_op = {.size = sizeof(sw_op),
                                   .name = "accuracy",
                                   .shape = accuracy_shape,
                                   .forward = accuracy_forward,
+                                  .takes_16_bit = true,
                                   .f32_result = true};
 
 sw_tensor sw_accuracy(sw_tensor scores, sw_tensor ids) {

@@ -102,10 +102,18 @@ static sw_status join_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op concat_op = {
-    .size = sizeof(sw_op), .name = "concat", .shape = concat_shape, .forward = join_forward, .vjp = join_vjp};
-static const sw_op stack_op = {
-    .size = sizeof(sw_op), .name = "stack", .shape = stack_shape, .forward = join_forward, .vjp = join_vjp};
+static const sw_op concat_op = {.size = sizeof(sw_op),
+                                .name = "concat",
+                                .shape = concat_shape,
+                                .forward = join_forward,
+                                .vjp = join_vjp,
+                                .takes_16_bit = true};
+static const sw_op stack_op = {.size = sizeof(sw_op),
+                               .name = "stack",
+                               .shape = stack_shape,
+                               .forward = join_forward,
+                               .vjp = join_vjp,
+                               .takes_16_bit = true};
 
 sw_tensor sw_concat(int count, const sw_tensor *parts, int axis) {
     const join_attributes a = {.axis = axis};
@@ -236,8 +244,12 @@ static sw_status pad_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op pad_op = {
-    .size = sizeof(sw_op), .name = "pad", .shape = pad_shape, .forward = pad_forward, .vjp = pad_vjp};
+static const sw_op pad_op = {.size = sizeof(sw_op),
+                             .name = "pad",
+                             .shape = pad_shape,
+                             .forward = pad_forward,
+                             .vjp = pad_vjp,
+                             .takes_16_bit = true};
 
 sw_tensor sw_pad(sw_tensor x, int rank, const int64_t *before, const int64_t *after, double value) {
     pad_attributes a = {.rank = rank, .value = value};

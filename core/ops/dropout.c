@@ -6,8 +6,8 @@
 #if SW_KERNEL_FIRST
 enum { GROUP = 16, BLOCK = 4 * GROUP }; /* Philox blocks that are computed together; the random numbers in them */
 typedef struct dropout_args {
-    const void *x;
-    void *out;
+    const void *x;         /* at element `from` of sample `begin` of a call; samples are sample_length elements apart */
+    void *out;             /* likewise */
     const int64_t *ids;    /* of the samples, or NULL for 0, 1, 2, … */
     int64_t sample_length; /* elements of a sample: of all rows that belong to it */
     int64_t from, to;      /* the elements of each sample that a call computes; `from` is a multiple of BLOCK */
@@ -49,16 +49,16 @@ static void SW_K(dropout_mask)(void *args, int64_t begin, int64_t end, double *s
     (void)sums;
     for (int64_t k = begin; k < end; k++) {
         uint64_t sample = (uint64_t)(s->ids ? s->ids[k] : k);
-        const stored *x = (const stored *)s->x + k * s->sample_length;
-        stored *out = (stored *)s->out + k * s->sample_length;
+        const stored *x = (const stored *)s->x + (k - begin) * s->sample_length;
+        stored *out = (stored *)s->out + (k - begin) * s->sample_length;
         for (int64_t at = s->from; at < s->to; at += BLOCK) {
             uint32_t bits[4][GROUP];
             SW_K(dropout_philox_group)(s->key, (uint32_t)(at / 4), sample, bits);
             const uint32_t *flat = &bits[0][0];
             int64_t n = s->to - at < BLOCK ? s->to - at : BLOCK;
             for (int64_t i = 0; i < n; i++) {
-                real kept = SW_LOAD(x, at + i) * scale;
-                SW_STORE(out, at + i, flat[i] < s->threshold ? 0 : kept);
+                real kept = SW_LOAD(x, at - s->from + i) * scale;
+                SW_STORE(out, at - s->from + i, flat[i] < s->threshold ? 0 : kept);
             }
         }
     }
@@ -85,19 +85,53 @@ static const sw_kernels dropout_kernels = SW_KERNEL_TABLE(dropout_mask);
 typedef struct dropout_job {
     dropout_args args;
     sw_kernel *kernel;
+    sw_dtype type;
+    bool in_blocks;                    /* the kernel is that for f32, and elements are f16 or bf16 */
     int64_t samples, per_tile, pieces; /* samples of a tile, pieces of a sample: one of the two is 1 */
 } dropout_job;
 _Static_assert(SW_TILE % BLOCK == 0, "a piece begins with a block");
 
+enum { BUFFER = 8 * BLOCK }; /* the elements of f16 or bf16 that are converted to f32 at a time */
+_Static_assert(SW_TILE % BUFFER == 0, "a part of a piece begins with a block");
+
+/* Processes elements [from, to) of samples [begin, end) of f16 or bf16 by the kernel for f32. Short samples are
+ * converted together, long ones in parts. */
+static void dropout_half(const dropout_job *j, int64_t from, int64_t to, int64_t begin, int64_t end) {
+    const int64_t length = j->args.sample_length, most = length < BUFFER ? BUFFER / length : 1;
+    _Alignas(SW_ALIGNMENT) float x[BUFFER], out[BUFFER];
+    dropout_args part = j->args;
+    part.x = x;
+    part.out = out;
+    for (int64_t k = begin; k < end; k += most) {
+        const int64_t samples = end - k < most ? end - k : most;
+        for (int64_t at = from; at < to; at += BUFFER) {
+            part.from = at;
+            part.to = to - at < BUFFER ? to : at + BUFFER;
+            const int64_t first = k * length + at, count = (samples - 1) * length + part.to - at;
+            sw_vector_convert(j->type, count, (const uint16_t *)j->args.x + first, SW_F32, x);
+            j->kernel(&part, k, k + samples, NULL);
+            sw_vector_convert(SW_F32, count, out, j->type, (uint16_t *)j->args.out + first);
+        }
+    }
+}
+
 static void dropout_tile(void *args, int64_t tile) {
     const dropout_job *j = args;
-    const int64_t begin = tile / j->pieces * j->per_tile, end = begin + j->per_tile;
+    const int64_t begin = tile / j->pieces * j->per_tile, end = begin + j->per_tile,
+                  last = end < j->samples ? end : j->samples;
     dropout_args part = j->args;
     if (j->pieces > 1) {
         part.from = tile % j->pieces * SW_TILE;
         part.to = part.from + SW_TILE < part.sample_length ? part.from + SW_TILE : part.sample_length;
     }
-    j->kernel(&part, begin, end < j->samples ? end : j->samples, NULL);
+    if (j->in_blocks) {
+        dropout_half(j, part.from, part.to, begin, last);
+        return;
+    }
+    const size_t first = (size_t)(begin * part.sample_length + part.from) * sw_dtype_size(j->type);
+    part.x = (const char *)part.x + first;
+    part.out = (char *)part.out + first;
+    j->kernel(&part, begin, last, NULL);
 }
 
 static void dropout_run(const sw_call *c, const void *x, void *out) {
@@ -107,6 +141,7 @@ static void dropout_run(const sw_call *c, const void *x, void *out) {
         return;
     const dropout_saved *saved = c->saved;
     const int64_t length = v->count / saved->samples;
+    const bool in_blocks = !sw_kernels_take(&dropout_kernels, v->type);
     dropout_job job = {.args = {.x = x,
                                 .out = out,
                                 .ids = saved->ids,
@@ -115,7 +150,9 @@ static void dropout_run(const sw_call *c, const void *x, void *out) {
                                 .key = saved->key,
                                 .threshold = (uint32_t)(a->p * 4294967296.0),
                                 .scale = 1 / (1 - a->p)},
-                       .kernel = dropout_kernels[v->type][sw_cpu_level()],
+                       .kernel = dropout_kernels[in_blocks ? SW_F32 : v->type][sw_cpu_level()],
+                       .type = v->type,
+                       .in_blocks = in_blocks,
                        .samples = saved->samples,
                        .per_tile = 1 + (SW_TILE - 1) / length,
                        .pieces = (length + SW_TILE - 1) / SW_TILE};
@@ -123,7 +160,7 @@ static void dropout_run(const sw_call *c, const void *x, void *out) {
 }
 
 static sw_status dropout_shape(sw_call *c) {
-    SW_TRY(sw_call_check_real(c));
+    SW_TRY(sw_call_check_float(c));
     return sw_call_set_shape_like(c, 0);
 }
 
@@ -148,8 +185,12 @@ static sw_status dropout_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op dropout_op = {
-    .size = sizeof(sw_op), .name = "dropout", .shape = dropout_shape, .forward = dropout_forward, .vjp = dropout_vjp};
+static const sw_op dropout_op = {.size = sizeof(sw_op),
+                                 .name = "dropout",
+                                 .shape = dropout_shape,
+                                 .forward = dropout_forward,
+                                 .vjp = dropout_vjp,
+                                 .takes_16_bit = true};
 
 static sw_status identity_vjp(sw_call *c) {
     sw_call_pass_grad(c, 0);

@@ -1,8 +1,10 @@
 /* Gathering by ids, and its gradient. Gradients of equal ids are added in the order of the ids for every number of
  * threads, because each element of a gradient belongs to one tile. In f32, sums of more than OFTEN terms are computed
- * in f64: a chain of 10^7 additions would have an error of 9 %. */
+ * in f64: a chain of 10^7 additions would have an error of 9 %. Gradients in f16 and bf16 are in gather_half.c. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
+
+#include "core/ops/shared.h"
 
 #if SW_KERNEL_FIRST
 /* Arrays [outer, n, inner] and [outer, m, inner]; ids [outer, m, inner], or [m] for whole rows. */
@@ -14,7 +16,7 @@ typedef struct index_args {
     const int32_t *place; /* [n]: index in `wide` of the row's sum; -1 for a row with at most OFTEN terms; or NULL */
     double *wide;         /* sums in f64: [places, inner]; for gather [n, columns of the block] */
 } index_args;
-enum { OFTEN = 256 };
+enum { OFTEN = SWI_GATHER_OFTEN };
 #endif
 
 #if SW_KERNEL_PASS
@@ -261,6 +263,8 @@ static sw_status gather_rows_frequent_sums(sw_call *c, index_job *j) {
 
 static sw_status gather_rows_vjp(sw_call *c) {
     const sw_view *table = c->in[0], *ids = c->in[1];
+    if (!sw_dtype_is_computed(table->type))
+        return swi_gather_rows_vjp_half(c);
     void *d = sw_call_grad(c, 0);
     if (!d)
         return SW_ERR_MEMORY;
@@ -283,7 +287,8 @@ static const sw_op gather_rows_op = {.size = sizeof(sw_op),
                                      .shape = gather_rows_shape,
                                      .forward = gather_rows_forward,
                                      .vjp = gather_rows_vjp,
-                                     .vjp_reads = SW_READS(1)};
+                                     .vjp_reads = SW_READS(1),
+                                     .takes_16_bit = true};
 
 sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids) {
     return sw_apply(&gather_rows_op, NULL, 0, 2, (sw_tensor[]){table, ids});
@@ -329,6 +334,7 @@ static index_job gather_job(const sw_call *c, int64_t *outer) {
 }
 
 typedef uint8_t __attribute__((may_alias)) bits8;
+typedef uint16_t __attribute__((may_alias)) bits16;
 typedef uint32_t __attribute__((may_alias)) bits32;
 typedef uint64_t __attribute__((may_alias)) bits64;
 
@@ -344,6 +350,7 @@ typedef uint64_t __attribute__((may_alias)) bits64;
                 y[j * s->inner + k] = x[ids[j * s->inner + k] * s->inner + k];      \
     }
 TAKE_EACH(bits8)
+TAKE_EACH(bits16)
 TAKE_EACH(bits32)
 TAKE_EACH(bits64)
 
@@ -355,6 +362,8 @@ static void gather_copy_tile(void *args, int64_t tile) {
         const int64_t begin = gather_unit_columns(j, u, &unit, &end);
         if (j->size == 1)
             take_each_bits8(&unit, begin, end);
+        else if (j->size == 2)
+            take_each_bits16(&unit, begin, end);
         else if (j->size == 4)
             take_each_bits32(&unit, begin, end);
         else
@@ -420,6 +429,8 @@ static sw_status gather_vjp(sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t outer;
     index_job j = gather_job(c, &outer);
+    if (!sw_dtype_is_computed(x->type))
+        return swi_gather_vjp_half(c, outer, j.args.inner);
     j.args.from = c->cotangent;
     j.args.to = sw_call_grad(c, 0);
     if (!j.args.to)
@@ -437,7 +448,8 @@ static const sw_op gather_op = {.size = sizeof(sw_op),
                                 .shape = gather_shape,
                                 .forward = gather_forward,
                                 .vjp = gather_vjp,
-                                .vjp_reads = SW_READS(1)};
+                                .vjp_reads = SW_READS(1),
+                                .takes_16_bit = true};
 
 sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids) {
     const gather_attributes a = {.axis = axis};

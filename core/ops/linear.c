@@ -17,6 +17,14 @@ static sw_status matmul_check_lengths(const sw_call *c) {
     return SW_OK;
 }
 
+/* As sw_product_run; for f32 and f64 without its checks. */
+static inline sw_status product_run(const sw_product *p) {
+    if (sw_dtype_is_computed(p->a_type))
+        return sw_gemm(p->a_type, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->alpha, p->A, p->lda, p->B,
+                       p->ldb, p->beta, p->C, p->ldc);
+    return sw_product_run(p);
+}
+
 /* ---- matmul: C[..., M,N] = A[..., M,K] B[..., K,N], where A and B may be stored transposed ---- */
 
 typedef struct transposes {
@@ -30,7 +38,7 @@ static transposes matmul_transposes(const sw_call *c) {
 static sw_status matmul_shape(sw_call *c) {
     const sw_view *a = c->in[0], *b = c->in[1];
     const transposes t = matmul_transposes(c);
-    SW_TRY(sw_call_check_real(c));
+    SW_TRY(sw_call_check_float(c));
     if (a->rank < 2 || b->rank < 2)
         return sw_fail(SW_ERR_SHAPE, "matmul: %s times %s; both must be matrices, or batches of them",
                        sw_shape_text(a->rank, a->shape), sw_shape_text(b->rank, b->shape));
@@ -65,7 +73,7 @@ typedef struct axis {
     int64_t length, x, y, z; /* x, y, z: the distance in elements from one matrix to the next */
 } axis;
 typedef struct products {
-    sw_dtype type;
+    sw_dtype type, z_type; /* of X and Y; of Z */
     bool x_transposed, y_transposed;
     int64_t M, N, K, ldx, ldy, ldz;
     const char *x, *y;
@@ -88,14 +96,30 @@ static void matmul_advance(const axis *axes, int count, int64_t i, int64_t *x, i
 /* sw_gemm cannot fail here for lack of address space, because matmul_batch has obtained it for every thread. */
 static void matmul_products_tile(void *args, int64_t tile) {
     const products *b = args;
-    int64_t size = (int64_t)sw_dtype_size(b->type), end = (tile + 1) * b->per_tile;
+    const int64_t size = (int64_t)sw_dtype_size(b->type), z_size = (int64_t)sw_dtype_size(b->z_type),
+                  end = (tile + 1) * b->per_tile;
     for (int64_t i = tile * b->per_tile; i < end && i < b->count; i++)
         for (int64_t k = 0; k < b->sums; k++) {
             int64_t x = 0, y = 0, z = 0;
             matmul_advance(b->axis, b->axes, i, &x, &y, &z);
             matmul_advance(b->sum_axis, b->sum_axes, k, &x, &y, &z);
-            sw_gemm(b->type, b->x_transposed, b->y_transposed, b->M, b->N, b->K, 1, b->x + x * size, b->ldx,
-                    b->y + y * size, b->ldy, k > 0, b->z + z * size, b->ldz);
+            product_run(&(sw_product){.size = sizeof(sw_product),
+                                      .a_type = b->type,
+                                      .b_type = b->type,
+                                      .c_type = b->z_type,
+                                      .a_transposed = b->x_transposed,
+                                      .b_transposed = b->y_transposed,
+                                      .M = b->M,
+                                      .N = b->N,
+                                      .K = b->K,
+                                      .alpha = 1,
+                                      .beta = k > 0,
+                                      .A = b->x + x * size,
+                                      .B = b->y + y * size,
+                                      .C = b->z + z * z_size,
+                                      .lda = b->ldx,
+                                      .ldb = b->ldy,
+                                      .ldc = b->ldz});
         }
 }
 
@@ -157,9 +181,32 @@ static int64_t matmul_set_axes(products *b, const sw_view *const view[3], const 
     return length;
 }
 
-static sw_status matmul_batch(const request *r, const sw_view *out) {
+/* Runs the products of the batch. */
+static sw_status matmul_run(products *b) {
+    const bool computed = sw_dtype_is_computed(b->type);
+    if (computed && sw_blas_ready(1) == 0)
+        return SW_ERR_MEMORY;
+    double work = (double)b->M * (double)b->N * (double)b->K;
+    b->per_tile = 1;
+    if (b->count == 1 || (work >= threaded_work && b->count < 2 * sw_threads())) {
+        for (int64_t i = 0; i < b->count; i++)
+            matmul_products_tile(b, i);
+        return SW_OK;
+    }
+    work *= (double)b->sums;
+    if (work < TILE_WORK)
+        b->per_tile += (int64_t)(TILE_WORK / (work + 1));
+    const int64_t tiles = (b->count + b->per_tile - 1) / b->per_tile;
+    if (computed)
+        return sw_blas_parallel(matmul_products_tile, b, tiles);
+    sw_parallel(matmul_products_tile, b, tiles); /* OpenBLAS is not called */
+    return SW_OK;
+}
+
+static sw_status matmul_batch(sw_call *c, const request *r) {
     const sw_view *z = r->z, *const view[3] = {r->x, r->y, z};
     products p = {.type = z->type,
+                  .z_type = z->type,
                   .x_transposed = r->x_transposed,
                   .y_transposed = r->y_transposed,
                   .M = r->M,
@@ -173,31 +220,42 @@ static sw_status matmul_batch(const request *r, const sw_view *out) {
                   .ldz = z->shape[z->rank - 1],
                   .count = 1,
                   .sums = 1};
-    products *b = &p;
-    if (matmul_set_axes(b, view, out) == 0) { /* no product; elements of z may be sums without terms */
+    if (matmul_set_axes(&p, view, c->out) == 0) { /* no product; elements of z may be sums without terms */
         sw_vector_fill(z->type, z->count, 0, z->data);
         return SW_OK;
     }
-    if (sw_blas_ready(1) == 0)
+    if (p.sums == 1 || sw_dtype_is_computed(z->type))
+        return matmul_run(&p);
+    float *sums = sw_call_scratch(c, (size_t)z->count * sizeof *sums); /* of f16 or bf16: rounded after the last term */
+    if (!sums)
         return SW_ERR_MEMORY;
-    double work = (double)b->M * (double)b->N * (double)b->K;
-    b->per_tile = 1;
-    if (b->count == 1 || (work >= threaded_work && b->count < 2 * sw_threads())) {
-        for (int64_t i = 0; i < b->count; i++)
-            matmul_products_tile(b, i);
-        return SW_OK;
-    }
-    work *= (double)b->sums;
-    if (work < TILE_WORK)
-        b->per_tile += (int64_t)(TILE_WORK / (work + 1));
-    return sw_blas_parallel(matmul_products_tile, b, (b->count + b->per_tile - 1) / b->per_tile);
+    p.z = (char *)sums;
+    p.z_type = SW_F32;
+    SW_TRY(matmul_run(&p));
+    sw_vector_convert(SW_F32, z->count, sums, z->type, z->data);
+    return SW_OK;
 }
 
-static sw_status matmul_multiply(const request *r, const sw_view *out) {
-    if (out->rank != 2)
-        return matmul_batch(r, out);
-    return sw_gemm(out->type, r->x_transposed, r->y_transposed, r->M, r->N, r->K, 1, r->x->data, r->x->shape[1],
-                   r->y->data, r->y->shape[1], 0, r->z->data, r->z->shape[1]);
+static sw_status matmul_multiply(sw_call *c, const request *r) {
+    const sw_dtype type = c->out->type;
+    if (c->out->rank != 2)
+        return matmul_batch(c, r);
+    return product_run(&(sw_product){.size = sizeof(sw_product),
+                                     .a_type = type,
+                                     .b_type = type,
+                                     .c_type = type,
+                                     .a_transposed = r->x_transposed,
+                                     .b_transposed = r->y_transposed,
+                                     .M = r->M,
+                                     .N = r->N,
+                                     .K = r->K,
+                                     .alpha = 1,
+                                     .A = r->x->data,
+                                     .B = r->y->data,
+                                     .C = r->z->data,
+                                     .lda = r->x->shape[1],
+                                     .ldb = r->y->shape[1],
+                                     .ldc = r->z->shape[1]});
 }
 
 static sw_status matmul_forward(sw_call *c) {
@@ -205,7 +263,7 @@ static sw_status matmul_forward(sw_call *c) {
     const transposes t = matmul_transposes(c);
     int64_t M = out->shape[out->rank - 2], N = out->shape[out->rank - 1], K = a->shape[a->rank - (t.a ? 2 : 1)];
     const request product = {t.a, t.b, M, N, K, a, b, out};
-    return matmul_multiply(&product, out);
+    return matmul_multiply(c, &product);
 }
 
 static sw_status matmul_vjp(sw_call *c) {
@@ -219,14 +277,14 @@ static sw_status matmul_vjp(sw_call *c) {
         if (!da.data)
             return SW_ERR_MEMORY;
         const request straight = {false, !t.b, M, K, N, &dc, b, &da}, transposed = {t.b, true, K, M, N, b, &dc, &da};
-        SW_TRY(matmul_multiply(t.a ? &transposed : &straight, out));
+        SW_TRY(matmul_multiply(c, t.a ? &transposed : &straight));
     }
     if (sw_call_wants_grad(c, 1)) { /* dB = Aᵀ dC, or its transpose dCᵀ A */
         db.data = sw_call_grad(c, 1);
         if (!db.data)
             return SW_ERR_MEMORY;
         const request straight = {!t.a, false, K, N, M, a, &dc, &db}, transposed = {true, t.a, N, K, M, &dc, a, &db};
-        SW_TRY(matmul_multiply(t.b ? &transposed : &straight, out));
+        SW_TRY(matmul_multiply(c, t.b ? &transposed : &straight));
     }
     return SW_OK;
 }
@@ -236,7 +294,8 @@ static const sw_op matmul_op = {.size = sizeof(sw_op),
                                 .shape = matmul_shape,
                                 .forward = matmul_forward,
                                 .vjp = matmul_vjp,
-                                .vjp_reads = SW_READS(0) | SW_READS(1)};
+                                .vjp_reads = SW_READS(0) | SW_READS(1),
+                                .takes_16_bit = true};
 
 sw_tensor sw_matmul(sw_tensor a, sw_tensor b) {
     return sw_apply(&matmul_op, NULL, 0, 2, (sw_tensor[]){a, b});
@@ -286,7 +345,7 @@ static sw_status linear_check_shapes(const sw_call *c) {
 static sw_status linear_shape(sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t shape[SW_MAX_RANK];
-    SW_TRY(sw_call_check_real(c));
+    SW_TRY(sw_call_check_float(c));
     SW_TRY(linear_check_shapes(c));
     SW_TRY(matmul_check_lengths(c));
     if (linear_rows(x) > INT_MAX)
@@ -298,11 +357,46 @@ static sw_status linear_shape(sw_call *c) {
     return sw_call_set_shape(c, x->type, x->rank, shape);
 }
 
+/* The product of one of the passes. All operands have the type of x. */
+static sw_product linear_product(const sw_call *c, bool a_transposed, bool b_transposed, int64_t M, int64_t N,
+                                 int64_t K) {
+    const sw_dtype type = c->in[0]->type;
+    return (sw_product){.size = sizeof(sw_product),
+                        .a_type = type,
+                        .b_type = type,
+                        .c_type = type,
+                        .a_transposed = a_transposed,
+                        .b_transposed = b_transposed,
+                        .M = M,
+                        .N = N,
+                        .K = K,
+                        .alpha = 1,
+                        .lda = a_transposed ? M : K,
+                        .ldb = b_transposed ? K : N,
+                        .ldc = N};
+}
+
+/* In f16 and bf16, the bias is copied to each row of y first, so that the product adds it before it rounds. */
+static void linear_copy_bias(const sw_call *c, int64_t rows) {
+    const int64_t out = c->in[1]->shape[0];
+    const sw_box box = {.axes = 2, .length = {rows, out}, .stride = {{0, 1}, {out, 1}}};
+    sw_box_copy(sizeof(uint16_t), box, c->in[2]->data, c->out->data);
+}
+
 static sw_status linear_forward(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     const int64_t rows = linear_rows(x), in = w->shape[1], out = w->shape[0], shape[2] = {rows, out};
-    SW_TRY(sw_gemm(x->type, false, true, rows, out, in, 1, x->data, in, w->data, in, 0, c->out->data, out));
-    if (c->inputs == 3) {
+    const bool add_first = c->inputs == 3 && !sw_dtype_is_computed(x->type);
+    sw_product p = linear_product(c, false, true, rows, out, in);
+    p.A = x->data;
+    p.B = w->data;
+    p.C = c->out->data;
+    if (add_first) {
+        linear_copy_bias(c, rows);
+        p.beta = 1;
+    }
+    SW_TRY(product_run(&p));
+    if (c->inputs == 3 && !add_first) {
         sw_view y = *c->out;
         y.shape = shape;
         y.rank = 2;
@@ -315,16 +409,22 @@ static sw_status linear_vjp(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     const int64_t rows = linear_rows(x), in = w->shape[1], out = w->shape[0], shape[2] = {rows, out};
     if (sw_call_wants_grad(c, 1)) { /* dW = dYᵀ X */
-        void *dw = sw_call_grad(c, 1);
-        if (!dw)
+        sw_product p = linear_product(c, true, false, out, in, rows);
+        p.A = c->cotangent;
+        p.B = x->data;
+        p.C = sw_call_grad(c, 1);
+        if (!p.C)
             return SW_ERR_MEMORY;
-        SW_TRY(sw_gemm(x->type, true, false, out, in, rows, 1, c->cotangent, out, x->data, in, 0, dw, in));
+        SW_TRY(product_run(&p));
     }
     if (sw_call_wants_grad(c, 0)) { /* dX = dY W */
-        void *dx = sw_call_grad(c, 0);
-        if (!dx)
+        sw_product p = linear_product(c, false, false, rows, in, out);
+        p.A = c->cotangent;
+        p.B = w->data;
+        p.C = sw_call_grad(c, 0);
+        if (!p.C)
             return SW_ERR_MEMORY;
-        SW_TRY(sw_gemm(x->type, false, false, rows, in, out, 1, c->cotangent, out, w->data, in, 0, dx, in));
+        SW_TRY(product_run(&p));
     }
     if (c->inputs == 3 && sw_call_wants_grad(c, 2)) { /* db = Σ over the rows of dY */
         void *db = sw_call_grad(c, 2);
@@ -340,7 +440,8 @@ static const sw_op linear_op = {.size = sizeof(sw_op),
                                 .shape = linear_shape,
                                 .forward = linear_forward,
                                 .vjp = linear_vjp,
-                                .vjp_reads = SW_READS(0) | SW_READS(1)};
+                                .vjp_reads = SW_READS(0) | SW_READS(1),
+                                .takes_16_bit = true};
 
 sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight) {
     return sw_apply(&linear_op, NULL, 0, 2, (sw_tensor[]){x, weight});

@@ -116,11 +116,11 @@ static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
 }
 
 SW_BINARY(div, a / b)
-SW_BINARY(minus_div, -a / b)
+SW_BINARY_VJP(div_vjp, -(g *a) / b)                /* a: the output */
 SW_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b is NaN if a or b is NaN */
 SW_BINARY(minimum, a < b ? a : b <= a ? b : a + b)
-/* The fraction of the gradient that a gets in a maximum: ½ if a = b; NaN if a or b is NaN. */
-SW_BINARY(greater, a > b ? 1 : a < b ? 0 : a == b ? SW_R(0.5) : a + b)
+/* The gradient of a in a maximum: g times 1, 0, ½ if a = b, or NaN if a or b is NaN. */
+SW_BINARY_VJP(maximum_vjp, (a > b ? 1 : a < b ? 0 : a == b ? SW_R(0.5) : a + b) * g)
 
 #else /* ---- once ---- */
 
@@ -183,9 +183,9 @@ sw_tensor sw_pow(sw_tensor x, double exponent) {
 
 /* ---- div, maximum, minimum ---- */
 
-static const sw_kernels div_kernels = SW_KERNEL_TABLE(div), minus_div_kernels = SW_KERNEL_TABLE(minus_div),
+static const sw_kernels div_kernels = SW_KERNEL_TABLE(div), div_vjp_kernels = SW_KERNEL_TABLE(div_vjp),
                         maximum_kernels = SW_KERNEL_TABLE(maximum), minimum_kernels = SW_KERNEL_TABLE(minimum),
-                        greater_kernels = SW_KERNEL_TABLE(greater);
+                        maximum_vjp_kernels = SW_KERNEL_TABLE(maximum_vjp);
 
 /* Sets views of the cotangent and of the memory for the gradient of an input, both in the shape of the output. */
 static sw_status binary_vjp_views(sw_call *c, int input, sw_view *dy, sw_view *d) {
@@ -209,8 +209,7 @@ static sw_status div_vjp(sw_call *c) {
     }
     if (sw_call_wants_grad(c, 1)) {
         SW_TRY(binary_vjp_views(c, 1, &dy, &d));
-        sw_binary_run(&swi_mul_kernels, &dy, c->out, &d);
-        sw_binary_run(&minus_div_kernels, &d, c->in[1], &d);
+        sw_binary_run_vjp(&div_vjp_kernels, c->out, c->in[1], &dy, &d);
     }
     return SW_OK;
 }
@@ -223,8 +222,7 @@ static sw_status choice_vjp(sw_call *c, int larger) {
             continue;
         SW_TRY(binary_vjp_views(c, i, &dy, &d));
         const sw_view *a = c->in[i == larger ? 0 : 1], *b = c->in[i == larger ? 1 : 0];
-        sw_binary_run(&greater_kernels, a, b, &d);
-        sw_binary_run(&swi_mul_kernels, &d, &dy, &d);
+        sw_binary_run_vjp(&maximum_vjp_kernels, a, b, &dy, &d);
     }
     return SW_OK;
 }
@@ -249,25 +247,28 @@ static sw_status minimum_vjp(sw_call *c) {
 
 static const sw_op div_op = {.size = sizeof(sw_op),
                              .name = "div",
-                             .shape = sw_call_set_shape_broadcast,
+                             .shape = sw_binary_shape,
                              .forward = div_forward,
                              .vjp = div_vjp,
                              .broadcasts = true,
-                             .vjp_reads = SW_READS(1) | SW_READS_OUT};
+                             .vjp_reads = SW_READS(1) | SW_READS_OUT,
+                             .takes_16_bit = true};
 static const sw_op maximum_op = {.size = sizeof(sw_op),
                                  .name = "maximum",
-                                 .shape = sw_call_set_shape_broadcast,
+                                 .shape = sw_binary_shape,
                                  .forward = maximum_forward,
                                  .vjp = maximum_vjp,
                                  .broadcasts = true,
-                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
+                                 .vjp_reads = SW_READS(0) | SW_READS(1),
+                                 .takes_16_bit = true};
 static const sw_op minimum_op = {.size = sizeof(sw_op),
                                  .name = "minimum",
-                                 .shape = sw_call_set_shape_broadcast,
+                                 .shape = sw_binary_shape,
                                  .forward = minimum_forward,
                                  .vjp = minimum_vjp,
                                  .broadcasts = true,
-                                 .vjp_reads = SW_READS(0) | SW_READS(1)};
+                                 .vjp_reads = SW_READS(0) | SW_READS(1),
+                                 .takes_16_bit = true};
 
 sw_tensor sw_div(sw_tensor a, sw_tensor b) {
     return sw_apply(&div_op, NULL, 0, 2, (sw_tensor[]){a, b});

@@ -168,10 +168,18 @@ static sw_status permute_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op transpose_op = {
-    .size = sizeof(sw_op), .name = "transpose", .shape = permute_shape, .forward = permute_forward, .vjp = permute_vjp};
-static const sw_op permute_op = {
-    .size = sizeof(sw_op), .name = "permute", .shape = permute_shape, .forward = permute_forward, .vjp = permute_vjp};
+static const sw_op transpose_op = {.size = sizeof(sw_op),
+                                   .name = "transpose",
+                                   .shape = permute_shape,
+                                   .forward = permute_forward,
+                                   .vjp = permute_vjp,
+                                   .takes_16_bit = true};
+static const sw_op permute_op = {.size = sizeof(sw_op),
+                                 .name = "permute",
+                                 .shape = permute_shape,
+                                 .forward = permute_forward,
+                                 .vjp = permute_vjp,
+                                 .takes_16_bit = true};
 
 sw_tensor sw_transpose(sw_tensor x, int axis_a, int axis_b) {
     const permute_attributes a = {.count = 2, .axes = {axis_a, axis_b}};
@@ -253,8 +261,12 @@ static sw_status slice_vjp(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op slice_op = {
-    .size = sizeof(sw_op), .name = "slice", .shape = slice_shape, .forward = slice_forward, .vjp = slice_vjp};
+static const sw_op slice_op = {.size = sizeof(sw_op),
+                               .name = "slice",
+                               .shape = slice_shape,
+                               .forward = slice_forward,
+                               .vjp = slice_vjp,
+                               .takes_16_bit = true};
 
 sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end) {
     const slice_attributes a = {.axis = axis, .begin = begin, .end = end};
@@ -308,7 +320,8 @@ static const sw_op expand_op = {.size = sizeof(sw_op),
                                 .shape = expand_shape,
                                 .forward = expand_forward,
                                 .vjp = view_vjp,
-                                .broadcasts = true};
+                                .broadcasts = true,
+                                .takes_16_bit = true};
 
 sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape) {
     return reshape_apply(&expand_op, x, rank, shape);

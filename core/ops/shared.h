@@ -13,6 +13,11 @@ sw_status swi_check_reduction(const sw_call *call, sw_reduction reduction);
 /* As sw_linear without a bias. It works also while an error is pending, when sw_linear assumes that a null bias has
  * failed (linear.c). */
 sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight);
+/* The vjps of gather_rows, and of gather along an axis of which x is [outer, n, inner], for f16 and bf16
+ * (gather_half.c). An element with more than SWI_GATHER_OFTEN terms is summed in f64. */
+enum { SWI_GATHER_OFTEN = 256 };
+sw_status swi_gather_rows_vjp_half(sw_call *call);
+sw_status swi_gather_vjp_half(sw_call *call, int64_t outer, int64_t inner);
 /* The fold Σ (|v|/m)^p, and the spread h sign(v) (|v|/y)^p, which is 0 for y = 0 and takes ∞/∞ as 1 (power_norm.c). */
 extern const sw_fold swi_power_sum;
 extern const sw_spread swi_powers;

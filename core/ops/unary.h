@@ -1,5 +1,10 @@
-/* Elementwise operations from expressions: macros that define a kernel from an expression, and operations of one input
- * with up to two numbers. Include this header after kernel.h, at the top of the file.
+/* Elementwise operations from expressions: macros that define a kernel from an expression, functions that run such a
+ * kernel, and operations of one input with up to two numbers. Include this header after kernel.h, at the top of the
+ * file.
+ *
+ * A kernel for f32 serves f16 and bf16 too: the functions convert blocks of elements to f32 on the stack, run the
+ * kernel on a block, and round its results. The results have the bits of a computation that widens whole operands to
+ * f32 and rounds once at the end. If the file defines SW_KERNEL_16_BIT, its kernels for f16 and bf16 are used instead.
  *
  *     #if SW_KERNEL_PASS
  *     SW_UNARY(square, v *v)
@@ -17,11 +22,12 @@
 
 #include <swale/op.h>
 #include <swale/parallel.h>
-/* Arguments of a kernel from SW_BINARY. */
+/* Arguments of a kernel from SW_BINARY or SW_BINARY_VJP. */
 typedef struct sw_binary_args {
     const void *a, *b;
     void *out;
     bool a_repeats, b_repeats; /* the operand is one element, which is used for all */
+    const void *dy;            /* the cotangents, one for each element of out; NULL for SW_BINARY */
 } sw_binary_args;
 /* Arguments of a kernel from SW_UNARY. */
 typedef struct sw_unary_args {
@@ -32,30 +38,36 @@ typedef struct sw_unary_args {
 
 /* Defines the kernel SW_K(name), which computes an expression of two elements `a` and `b`. out may be one of the
  * operands. */
-#define SW_BINARY(name, expression)                                                \
+#define SW_BINARY(name, expression) SW_BINARY_LOOPS(name, expression, 0)
+/* The same for an expression of two elements and the cotangent `g`. */
+#define SW_BINARY_VJP(name, expression) SW_BINARY_LOOPS(name, expression, SW_LOAD(dy, i))
+#define SW_BINARY_LOOPS(name, expression, cotangent)                               \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const sw_binary_args *s = args;                                            \
-        const stored *p = s->a, *q = s->b;                                         \
+        const stored *p = s->a, *q = s->b, *dy = s->dy;                            \
         stored *out = s->out;                                                      \
         const int64_t p_step = !s->a_repeats, q_step = !s->b_repeats;              \
-        (void)sums;                                                                \
+        (void)sums, (void)dy;                                                      \
         if (p_step & q_step) {                                                     \
             SW_INDEPENDENT                                                         \
             for (int64_t i = begin; i < end; i++) {                                \
-                const real a = SW_LOAD(p, i), b = SW_LOAD(q, i);                   \
+                const real a = SW_LOAD(p, i), b = SW_LOAD(q, i), g = cotangent;    \
+                (void)g;                                                           \
                 SW_STORE(out, i, expression);                                      \
             }                                                                      \
         } else if (p_step) {                                                       \
             const real b = SW_LOAD(q, 0);                                          \
             SW_INDEPENDENT                                                         \
             for (int64_t i = begin; i < end; i++) {                                \
-                const real a = SW_LOAD(p, i);                                      \
+                const real a = SW_LOAD(p, i), g = cotangent;                       \
+                (void)g;                                                           \
                 SW_STORE(out, i, expression);                                      \
             }                                                                      \
         } else {                                                                   \
             const real a = SW_LOAD(p, 0);                                          \
             for (int64_t i = begin; i < end; i++) {                                \
-                const real b = SW_LOAD(q, i * q_step);                             \
+                const real b = SW_LOAD(q, i * q_step), g = cotangent;              \
+                (void)g;                                                           \
                 SW_STORE(out, i, expression);                                      \
             }                                                                      \
         }                                                                          \
@@ -92,7 +104,8 @@ typedef struct sw_unary_args {
                                   .shape = sw_unary_shape,                                                    \
                                   .forward = fn##_forward,                                                    \
                                   .vjp = fn##_vjp,                                                            \
-                                  .vjp_reads = reads};
+                                  .vjp_reads = reads,                                                         \
+                                  .takes_16_bit = true};
 
 #ifdef __cplusplus
 extern "C" {
@@ -104,8 +117,18 @@ SW_API sw_status sw_unary_shape(sw_call *call);
 SW_API sw_status sw_unary_forward(sw_call *call, const sw_kernels *kernels);
 SW_API sw_status sw_unary_vjp(sw_call *call, const sw_kernels *kernels);
 SW_API sw_tensor sw_apply_unary(const sw_op *op, sw_tensor x, double a, double b);
-/* Runs a kernel from SW_BINARY over the elements of out, to whose shape a and b are broadcast. */
+/* Runs a kernel from SW_UNARY over n elements of a floating-point type. */
+SW_API void sw_unary_run(const sw_kernels *kernels, sw_dtype type, const sw_unary_args *args, int64_t n);
+
+/* The shape rule of an operation of kernels from SW_BINARY: inputs of one floating-point type, which are broadcast
+ * together. Set takes_16_bit and broadcasts in its sw_op. */
+SW_API sw_status sw_binary_shape(sw_call *call);
+/* Runs a kernel from SW_BINARY over the elements of out, to whose shape a and b are broadcast. All three are f64, or
+ * each of them is f32, f16 or bf16; the result is rounded once, to the type of out. */
 SW_API void sw_binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out);
+/* The same for a kernel from SW_BINARY_VJP. The cotangents dy have the shape of out. */
+SW_API void sw_binary_run_vjp(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *dy,
+                              const sw_view *out);
 
 #ifdef __cplusplus
 }

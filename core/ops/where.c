@@ -17,6 +17,7 @@ typedef double __attribute__((may_alias)) real_f64;
 typedef int32_t __attribute__((may_alias)) whole_i32;
 typedef uint8_t __attribute__((may_alias)) whole_u8;
 /* Unsigned types by which the chosen elements are moved. */
+typedef uint16_t __attribute__((may_alias)) bits16;
 typedef uint32_t __attribute__((may_alias)) bits32;
 typedef uint64_t __attribute__((may_alias)) bits64;
 
@@ -37,6 +38,29 @@ COMPARE_ALL(greater, >)
 COMPARE_ALL(less, <)
 COMPARE_ALL(equal, ==)
 
+/* f16 and bf16 are compared as integers: without the sign bit, the bits of a larger number are larger. */
+static inline int half_order(bits16 x) {
+    const int magnitude = x & 0x7FFF;
+    return x & 0x8000 ? -magnitude : magnitude;
+}
+
+/* `infinity`: the bits of ∞; those of a NaN, without the sign bit, are larger. */
+#define COMPARE_HALF(name, type, sign, infinity)                                                  \
+    static void name##_##type(const run *r) {                                                     \
+        const bits16 *restrict a = (const bits16 *)r->in[0];                                      \
+        const bits16 *restrict b = (const bits16 *)r->in[1];                                      \
+        whole_u8 *restrict out = (whole_u8 *)r->out;                                              \
+        for (int64_t i = 0; i < r->n; i++)                                                        \
+            out[i] = (half_order(a[i]) sign half_order(b[i])) & ((a[i] & 0x7FFF) <= (infinity)) & \
+                     ((b[i] & 0x7FFF) <= (infinity));                                             \
+    }
+#define COMPARE_HALVES(name, sign)             \
+    COMPARE_HALF(name, half_f16, sign, 0x7C00) \
+    COMPARE_HALF(name, half_bf16, sign, 0x7F80)
+COMPARE_HALVES(greater, >)
+COMPARE_HALVES(less, <)
+COMPARE_HALVES(equal, ==)
+
 #define CHOOSE(condition, type)                                        \
     static void choose_##condition##_##type(const run *r) {            \
         const condition *restrict which = (const condition *)r->in[0]; \
@@ -50,6 +74,7 @@ COMPARE_ALL(equal, ==)
     }
 #define CHOOSE_ALL(condition)   \
     CHOOSE(condition, whole_u8) \
+    CHOOSE(condition, bits16)   \
     CHOOSE(condition, bits32)   \
     CHOOSE(condition, bits64)
 CHOOSE_ALL(whole_u8)
@@ -75,6 +100,9 @@ typedef struct walk {
 static void walk_init(size_t size, const char *from, int64_t n, char *to) {
     if (size == 1)
         memset(to, *(const whole_u8 *)from, (size_t)n);
+    else if (size == 2)
+        for (int64_t i = 0; i < n; i++)
+            ((bits16 *)(void *)to)[i] = *(const bits16 *)(const void *)from;
     else if (size == 4)
         for (int64_t i = 0; i < n; i++)
             ((bits32 *)(void *)to)[i] = *(const bits32 *)(const void *)from;
@@ -159,17 +187,18 @@ static sw_status compare_shape(sw_call *c) {
     return sw_call_set_shape_broadcast_of(c, SW_U8);
 }
 
-#define COMPARISON(fn)                                                                                               \
-    static sw_status fn##_forward(sw_call *c) {                                                                      \
-        static run_function *const by_type[] = {                                                                     \
-            [SW_F32] = fn##_real_f32, [SW_F64] = fn##_real_f64, [SW_I32] = fn##_whole_i32, [SW_U8] = fn##_whole_u8}; \
-        walk_over(by_type[c->in[0]->type], 2, c->in, c->out);                                                        \
-        return SW_OK;                                                                                                \
-    }                                                                                                                \
-    static const sw_op fn##_op = {                                                                                   \
-        .size = sizeof(sw_op), .name = #fn, .shape = compare_shape, .forward = fn##_forward};                        \
-    sw_tensor sw_##fn(sw_tensor a, sw_tensor b) {                                                                    \
-        return sw_apply(&fn##_op, NULL, 0, 2, (sw_tensor[]){a, b});                                                  \
+#define COMPARISON(fn)                                                                                              \
+    static sw_status fn##_forward(sw_call *c) {                                                                     \
+        static run_function *const by_type[] = {                                                                    \
+            [SW_F32] = fn##_real_f32,   [SW_F64] = fn##_real_f64,  [SW_F16] = fn##_half_f16,                        \
+            [SW_BF16] = fn##_half_bf16, [SW_I32] = fn##_whole_i32, [SW_U8] = fn##_whole_u8};                        \
+        walk_over(by_type[c->in[0]->type], 2, c->in, c->out);                                                       \
+        return SW_OK;                                                                                               \
+    }                                                                                                               \
+    static const sw_op fn##_op = {                                                                                  \
+        .size = sizeof(sw_op), .name = #fn, .shape = compare_shape, .forward = fn##_forward, .takes_16_bit = true}; \
+    sw_tensor sw_##fn(sw_tensor a, sw_tensor b) {                                                                   \
+        return sw_apply(&fn##_op, NULL, 0, 2, (sw_tensor[]){a, b});                                                 \
     }
 COMPARISON(greater)
 COMPARISON(less)
@@ -186,13 +215,14 @@ static sw_status where_shape(sw_call *c) {
 }
 
 static void where_run(const sw_view *condition, const sw_view *a, const sw_view *b, const sw_view *out) {
-    static run_function *const by_size[2][3] = {
-        {choose_whole_u8_whole_u8, choose_whole_u8_bits32, choose_whole_u8_bits64},
-        {choose_whole_i32_whole_u8, choose_whole_i32_bits32, choose_whole_i32_bits64}};
+    static run_function *const by_size[2][4] = {
+        {choose_whole_u8_whole_u8, choose_whole_u8_bits16, choose_whole_u8_bits32, choose_whole_u8_bits64},
+        {choose_whole_i32_whole_u8, choose_whole_i32_bits16, choose_whole_i32_bits32, choose_whole_i32_bits64}};
     const size_t size = sw_dtype_size(out->type);
     walk_over(by_size[condition->type == SW_I32][size == 1   ? 0
-                                                 : size == 4 ? 1
-                                                             : 2],
+                                                 : size == 2 ? 1
+                                                 : size == 4 ? 2
+                                                             : 3],
               3, (const sw_view *[]){condition, a, b}, out);
 }
 
@@ -225,7 +255,8 @@ static const sw_op where_op = {.size = sizeof(sw_op),
                                .forward = where_forward,
                                .vjp = where_vjp,
                                .vjp_reads = SW_READS(0),
-                               .broadcasts = true};
+                               .broadcasts = true,
+                               .takes_16_bit = true};
 
 sw_tensor sw_where(sw_tensor condition, sw_tensor a, sw_tensor b) {
     return sw_apply(&where_op, NULL, 0, 3, (sw_tensor[]){condition, a, b});

@@ -174,14 +174,14 @@ static void test_operation_refuses_wrong_types(void **state) {
     expect_null(sw_linear(a, a, wide), SW_ERR_TYPE, "linear: input 0 is f32 and input 2 is f64; they must agree");
     expect_null(sw_matmul(wide, a), SW_ERR_TYPE, "matmul: input 0 is f64 and input 1 is f32; they must agree");
     expect_null(sw_mse(a, wide), SW_ERR_TYPE, "mse: input 0 is f32 and input 1 is f64; they must agree");
-    expect_null(sw_relu(ids), SW_ERR_TYPE, "relu: input 0 is i32; f32 or f64 is needed");
-    expect_null(sw_tanh(ids), SW_ERR_TYPE, "tanh: input 0 is i32; f32 or f64 is needed");
-    expect_null(sw_scale(ids, 2), SW_ERR_TYPE, "scale: input 0 is i32; f32 or f64 is needed");
+    expect_null(sw_relu(ids), SW_ERR_TYPE, "relu: input 0 is i32; f32, f64, f16 or bf16 is needed");
+    expect_null(sw_tanh(ids), SW_ERR_TYPE, "tanh: input 0 is i32; f32, f64, f16 or bf16 is needed");
+    expect_null(sw_scale(ids, 2), SW_ERR_TYPE, "scale: input 0 is i32; f32, f64, f16 or bf16 is needed");
     expect_null(sw_sum(ids), SW_ERR_TYPE, "sum: input 0 is i32; f32 or f64 is needed");
     expect_null(sw_mean(ids), SW_ERR_TYPE, "mean: input 0 is i32; f32 or f64 is needed");
-    expect_null(sw_dropout(ids, 0.5, 0), SW_ERR_TYPE, "dropout: input 0 is i32; f32 or f64 is needed");
-    expect_null(sw_mul(a, ids), SW_ERR_TYPE, "mul: input 1 is i32; f32 or f64 is needed");
-    expect_null(sw_linear(ids, a, none), SW_ERR_TYPE, "linear: input 0 is i32; f32 or f64 is needed");
+    expect_null(sw_dropout(ids, 0.5, 0), SW_ERR_TYPE, "dropout: input 0 is i32; f32, f64, f16 or bf16 is needed");
+    expect_null(sw_mul(a, ids), SW_ERR_TYPE, "mul: input 1 is i32; f32, f64, f16 or bf16 is needed");
+    expect_null(sw_linear(ids, a, none), SW_ERR_TYPE, "linear: input 0 is i32; f32, f64, f16 or bf16 is needed");
     const int32_t one = 1;
     expect_null(sw_variable(f->tape, sw_array_view(&one, SW_I32, 0, NULL)), SW_ERR_TYPE,
                 "variable: i32 has no gradient; f32 or f64 is needed");

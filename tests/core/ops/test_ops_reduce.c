@@ -504,7 +504,7 @@ static void test_accuracy_counts_the_right_rows(void **state) {
     assert_true(sw_is_null(sw_accuracy(t, t)));
     expect_error(SW_ERR_TYPE, "accuracy: the ids are f64; i32 is needed");
     assert_true(sw_is_null(sw_accuracy(id, id)));
-    expect_error(SW_ERR_TYPE, "accuracy: the scores are i32; f32 or f64 is needed");
+    expect_error(SW_ERR_TYPE, "accuracy: the scores are i32; f32, f64, f16 or bf16 is needed");
     sw_tensor one = sw_constant(tape, SW_F64, 1), zero = sw_constant(tape, SW_I32, 0);
     assert_true(sw_is_null(sw_accuracy(one, zero)));
     expect_error(SW_ERR_SHAPE, "accuracy: scores [] and ids []; [...,classes] and [...] are needed");

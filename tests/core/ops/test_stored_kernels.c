@@ -32,6 +32,14 @@ typedef struct named_kernels {
 #name "_vjp", &name##_vjp_kernels, a, b \
     }
 
+static void expect_same_numbers(sw_dtype type, const void *a, const void *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const double x = sw_load_element(type, a, i), y = sw_load_element(type, b, i);
+        if (!(x == y && signbit(x) == signbit(y)) && !(isnan(x) && isnan(y)))
+            fail_msg("%s, element %lld: %g and %g", sw_dtype_name(type), (long long)i, x, y);
+    }
+}
+
 static void test_unary_operations(void **state) {
     (void)state;
     const named_kernels all[] = {
@@ -60,24 +68,82 @@ static void test_unary_operations(void **state) {
 
 static void test_binary_operations(void **state) {
     (void)state;
-    const named_kernels all[] = {{"add", &swi_add_kernels, 0, 0},         {"sub", &sub_kernels, 0, 0},
-                                 {"mul", &swi_mul_kernels, 0, 0},         {"div", &div_kernels, 0, 0},
-                                 {"minus_div", &minus_div_kernels, 0, 0}, {"maximum", &maximum_kernels, 0, 0},
-                                 {"minimum", &minimum_kernels, 0, 0},     {"greater", &greater_kernels, 0, 0}};
+    const named_kernels all[] = {{"add", &swi_add_kernels, 0, 0},     {"sub", &sub_kernels, 0, 0},
+                                 {"mul", &swi_mul_kernels, 0, 0},     {"div", &div_kernels, 0, 0},
+                                 {"div_vjp", &div_vjp_kernels, 0, 0}, {"maximum", &maximum_kernels, 0, 0},
+                                 {"minimum", &minimum_kernels, 0, 0}, {"maximum_vjp", &maximum_vjp_kernels, 0, 0}};
     for (int k = 0; k < 2; k++) {
         vectors *v = vectors_new(halves[k]);
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
             for (int level = 0; level <= sw_cpu_level(); level++)
                 for (int repeats = 0; repeats < 4; repeats++) {
-                    sw_binary_args args = {
-                        .a = v->x, .b = v->y, .out = v->out, .a_repeats = repeats & 1, .b_repeats = repeats & 2};
+                    sw_binary_args args = {.a = v->x,
+                                           .b = v->y,
+                                           .out = v->out,
+                                           .a_repeats = repeats & 1,
+                                           .b_repeats = repeats & 2,
+                                           .dy = v->z};
                     (*all[i].kernels)[halves[k]][level](&args, 0, PATTERNS, NULL);
                     args.a = v->wide_x;
                     args.b = v->wide_y;
                     args.out = v->wide_out;
+                    args.dy = v->wide_z;
                     (*all[i].kernels)[SW_F32][level](&args, 0, PATTERNS, NULL);
                     expect_rounded(all[i].name, halves[k], level, v->wide_out, v->out, PATTERNS);
                 }
+        free(v);
+    }
+}
+
+/* The functions that run kernels use those for 16 bits if there are any, and otherwise those for f32 on blocks: the
+ * bits are equal. */
+static void test_kernels_of_16_bits_and_blocks_agree(void **state) {
+    (void)state;
+    sw_kernels narrow_unary = {{0}}, narrow_binary = {{0}};
+    for (int level = 0; level < SW_LEVELS; level++) {
+        narrow_unary[SW_F32][level] = gelu_vjp_kernels[SW_F32][level];
+        narrow_binary[SW_F32][level] = div_vjp_kernels[SW_F32][level];
+    }
+    for (int k = 0; k < 2; k++) {
+        vectors *v = vectors_new(halves[k]);
+        uint16_t *other = v->z; /* the second result */
+        const int64_t shape[2] = {256, 256}, row[1] = {256};
+        const sw_view dy = {v->x, shape, PATTERNS, 2, halves[k]}, a = {v->y, shape, PATTERNS, 2, halves[k]},
+                      b = {v->z, row, 256, 1, halves[k]}, out = {v->out, shape, PATTERNS, 2, halves[k]};
+        sw_view second = out;
+        second.data = v->wide_out;
+        sw_binary_run_vjp(&div_vjp_kernels, &a, &b, &dy, &out);
+        sw_binary_run_vjp(&narrow_binary, &a, &b, &dy, &second);
+        expect_same_numbers(halves[k], v->out, v->wide_out, PATTERNS);
+        sw_unary_args args = {.x = v->x, .dy = v->y, .out = v->out};
+        sw_unary_run(&gelu_vjp_kernels, halves[k], &args, PATTERNS);
+        args.out = other;
+        sw_unary_run(&narrow_unary, halves[k], &args, PATTERNS);
+        expect_same_numbers(halves[k], v->out, other, PATTERNS);
+        free(v);
+    }
+}
+
+/* Operands of different types: the result is that of f32, rounded to the type of out, also if that is f32. */
+static void test_operands_of_different_types(void **state) {
+    (void)state;
+    const int64_t shape[2] = {64, 1024}, row[1] = {1024};
+    for (int k = 0; k < 2; k++) {
+        vectors *v = vectors_new(halves[k]);
+        float *wide = malloc(PATTERNS * sizeof *wide);
+        const sw_view x = {v->x, shape, PATTERNS, 2, halves[k]}, wide_x = {v->wide_x, shape, PATTERNS, 2, SW_F32},
+                      y = {v->y, row, 1024, 1, halves[k]}, wide_y = {v->wide_y, row, 1024, 1, SW_F32},
+                      out = {v->out, shape, PATTERNS, 2, halves[k]}, wide_out = {wide, shape, PATTERNS, 2, SW_F32};
+        const sw_view expected = {v->wide_out, shape, PATTERNS, 2, SW_F32};
+        sw_binary_run(&swi_mul_kernels, &wide_x, &wide_y, &expected);
+        for (int mixed = 0; mixed < 4; mixed++) {
+            sw_binary_run(&swi_mul_kernels, mixed & 1 ? &wide_x : &x, mixed & 2 ? &wide_y : &y, &out);
+            expect_rounded("mul", halves[k], mixed, v->wide_out, v->out, PATTERNS);
+            sw_binary_run(&swi_mul_kernels, mixed & 1 ? &wide_x : &x, mixed & 2 ? &wide_y : &y, &wide_out);
+            for (int i = 0; i < PATTERNS; i++)
+                assert_true(wide[i] == v->wide_out[i] || (isnan(wide[i]) && isnan(v->wide_out[i])));
+        }
+        free(wide);
         free(v);
     }
 }
@@ -180,7 +246,10 @@ static void test_dropout_argmax_and_gather(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_unary_operations),
-                                       cmocka_unit_test(test_binary_operations), cmocka_unit_test(test_losses),
+                                       cmocka_unit_test(test_binary_operations),
+                                       cmocka_unit_test(test_kernels_of_16_bits_and_blocks_agree),
+                                       cmocka_unit_test(test_operands_of_different_types),
+                                       cmocka_unit_test(test_losses),
                                        cmocka_unit_test(test_dropout_argmax_and_gather)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
