@@ -1,5 +1,5 @@
-/* Matrix products and the linear layer in f16 and bf16: sums in f32, in the order that gemm.h defines, and one rounding,
- * also where products are added to a bias or over a batch. */
+/* Matrix products and the linear layer in f16 and bf16: sums in f32, in the order that gemm.h defines, and one
+ * rounding, also where products are added to a bias or over a batch. */
 #include "support.h"
 
 #include "op_table.h"
@@ -98,8 +98,8 @@ static void test_sums_beyond_f16_are_finite(void **state) {
 
 /* ---- matmul ---- */
 
-/* The largest error of one rounding to the type: half of the spacing of its numbers at |x|, which is 2^-24 for f16 below
- * 2^-14. */
+/* The largest error of one rounding to the type: half of the spacing of its numbers at |x|, which is 2^-24 for f16
+ * below 2^-14. */
 static double rounding(sw_dtype type, double x) {
     const double relative = type == SW_F16 ? 0x1p-11 : 0x1p-8;
     return fmax(relative * fabs(x), type == SW_F16 ? 0x1p-25 : 0);
