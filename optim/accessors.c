@@ -3,6 +3,7 @@
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/step_options.h"
+#include "optim/stored_gradient.h"
 #include "optim/vector_step.h"
 
 #include <math.h>
@@ -100,6 +101,6 @@ sw_optim_memory sw_optim_bytes(const sw_optim *o) {
             m.work += (size_t)o->average_count[i] * swo_slot_size(&o->average->slots[i], o->type);
     for (int i = 0; i < o->groups; i++)
         m.work += swo_vector_bytes(o, &o->group[i]);
-    m.work += (o->point ? vector : 0) + (o->wide_gradient ? vector : 0) + o->workspace_bytes + swo_norms_bytes(o);
+    m.work += (o->point ? vector : 0) + swo_stored_gradient_bytes(o) + o->workspace_bytes + swo_norms_bytes(o);
     return m;
 }

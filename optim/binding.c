@@ -153,7 +153,7 @@ static void binding_undo_start(swo_estimate *e) {
     e->shard_work = NULL;
     e->shard_work_count = 0;
     e->e.own = e->e.x_low = NULL;
-    e->e.runs = false;
+    e->e.runs = e->e.passes_g = false;
     memset(e->scalar, 0, sizeof e->scalar);
     e->e.lr = NAN;
 }

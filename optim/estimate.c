@@ -3,6 +3,7 @@
 #include "optim/frozen.h"
 #include "optim/method_status.h"
 #include "optim/optimizer.h"
+#include "optim/stored_gradient.h"
 
 #include <math.h>
 #include <string.h>
@@ -70,26 +71,41 @@ static void estimate_keep_gradient(sw_optim *o, const void *x, const int64_t *id
     o->true_known = true;
 }
 
+/* Checks the gradient. Objectives without a tape also write the elements of frozen parameters. */
+static sw_status estimate_check(sw_estimate *e, const sw_gradient *block, void *g) {
+    sw_optim *o = e->optim;
+    if (block == o->view) {
+        swo_zero_frozen(o, g);
+        return sw_vector_norm(o->type, o->dim, g, &e->gradient_norm);
+    }
+    o->g_factor = swo_stored_factor(block);
+    swo_zero_frozen_of(o, o->g_type, g);
+    return swo_gradient_norm(o, g, 0, o->dim, &e->gradient_norm);
+}
+
 sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                void *g) {
     sw_optim *o = e->optim;
     double ignored;
-    sw_gradient_set_data(o->view, g);
+    sw_gradient *own = sw_params_gradient(o->params);
+    sw_gradient *block = swo_gradient_is_stored(o) && g == sw_gradient_data(own) ? own : o->view;
+    if (block == o->view)
+        sw_gradient_set_data(o->view, g);
     if (!value)
         value = &ignored;
     const bool update = estimate_is_first(e, ids, count);
     sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, update);
-    sw_status status = estimate_gradient_of(e, x, ids, count, value, o->view);
+    sw_status status = estimate_gradient_of(e, x, ids, count, value, block);
     sw_tape_set_switch(e->tape, SW_UPDATE_BUFFERS, false);
     SW_TRY(status);
-    if (update) { /* the view drops its reports at the next gradient */
+    if (update) {
         o->statistics_of += count;
-        SW_TRY(sw_gradient_add_statistics(sw_params_gradient(o->params), o->view));
+        if (block == o->view) /* the view drops its reports at the next gradient */
+            SW_TRY(sw_gradient_add_statistics(own, o->view));
     }
     if (value == &e->value)
-        e->weight = sw_gradient_weight(o->view);
-    swo_zero_frozen(o, g); /* objectives without a tape also write the elements of frozen parameters */
-    SW_TRY(sw_vector_norm(o->type, o->dim, g, &e->gradient_norm));
+        e->weight = sw_gradient_weight(block);
+    SW_TRY(estimate_check(e, block, g));
     estimate_keep_gradient(o, x, ids, count, *value, g);
     return SW_OK;
 }

@@ -74,6 +74,10 @@ struct sw_estimate {
     bool runs;   /* `run` can take steps of this objective */
     /* For `skipped`. */
     sw_skip_cause skip_cause; /* why the step was skipped */
+    /* `start` may set it: `estimate` does not read or write g, but passes it to one call of sw_estimate_gradient. Then
+     * g may be the gradient block of the parameters in f16 or bf16, if this is their storage type and no other part of
+     * the step needs the gradient in the type of x; the step needs no vector of f32 for it. */
+    bool passes_g;
 };
 
 /* ---- Many steps in one loop ----
@@ -132,7 +136,8 @@ struct sw_estimator {
     sw_status (*start)(sw_estimate *e);
     /* Chooses ids and count. NULL: the next batch of the sampler. */
     sw_status (*sample)(sw_estimate *e);
-    /* Writes the estimate of the gradient at x to g (dim elements of the parameters' type). It may read tables, but not
+    /* Writes the estimate of the gradient at x to g (dim elements of the parameters' type, except with e->passes_g). It
+     * may read tables, but not
      * change them, because the step may still be skipped. It may compute a slot anew if it also sets a scalar which
      * states that the slot is valid, because a skipped step restores that scalar. Inside a wrapper it may be called
      * several times per step, with different x, unless SW_ESTIMATOR_ONCE is set. If sw_estimate_gradient returns a

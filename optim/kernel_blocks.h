@@ -44,7 +44,7 @@ enum {
 /* Prefetches the elements of a later block, whose loads would otherwise wait for the divisions of earlier blocks. It
  * must be inlined: gcc treats a function that only prefetches as one without effect, and removes the call. */
 SW_K_INLINE void SW_K(sw_k_fetch_ahead)(const sw_step *s, int64_t begin) {
-    const void *const vector[] = {s->x, SW_KERNEL_HALF ? NULL : s->g, s->slot[0], s->slot[1], s->slot[2]};
+    const void *const vector[] = {s->x, s->g, s->slot[0], s->slot[1], s->slot[2]};
     enum { BYTES = SW_BLOCK_LENGTH * (int)sizeof(real) };
     if ((s->count - begin) * (int64_t)sizeof(real) < SW_FETCHED_AHEAD + BYTES)
         return; /* there is no later block */

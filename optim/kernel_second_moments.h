@@ -25,18 +25,14 @@ typedef struct sw_f64_slots {
 #if SW_KERNEL_PASS && !defined(SW_KERNEL_HAS_SECOND_MOMENTS)
 #define SW_KERNEL_HAS_SECOND_MOMENTS
 #undef SW_SECOND_MOMENT_KERNELS
-#undef SW_SECOND_MOMENT_G
-#if SW_KERNEL_F32 && !SW_KERNEL_HALF
+#if SW_KERNEL_HALF
+#error "rules receive the gradient in the type of x: compile them without SW_KERNEL_16_BIT"
+#endif
+#if SW_KERNEL_F32
 #define SW_SECOND_MOMENT_KERNELS(name, slots, field, field_f64, number) /* in the pass after this one */
 #else
 
-#if SW_KERNEL_HALF
-#define SW_SECOND_MOMENT_G(g, i) SW_LOAD((const stored *)(g), i)
-#else
-#define SW_SECOND_MOMENT_G(g, i) ((const float *)(g))[i]
-#endif
-
-/* Runs the kernel for f64 on a step whose x and other slots are f32; g is f32, or f16 or bf16 in their passes. */
+/* Runs the kernel for f64 on a step whose x, g and other slots are f32. */
 static inline void SW_K(sw_k_on_f64)(const sw_step *s, int64_t begin, int64_t end, sw_f64_slots f64,
                                      sw_kernel *kernel) {
     double x[SW_F64_BLOCK], g[SW_F64_BLOCK], slot[SW_F32_SLOTS][SW_F64_BLOCK];
@@ -56,7 +52,7 @@ static inline void SW_K(sw_k_on_f64)(const sw_step *s, int64_t begin, int64_t en
             }
         }
         for (int64_t i = 0; i < n; i++)
-            g[i] = (double)SW_SECOND_MOMENT_G(s->g, begin + i);
+            g[i] = (double)((const float *)s->g)[begin + i];
         for (int k = 0; k < vectors; k++)
             for (int64_t i = 0; i < n; i++)
                 from[k][i] = (double)to[k][i];
@@ -70,17 +66,6 @@ static inline void SW_K(sw_k_on_f64)(const sw_step *s, int64_t begin, int64_t en
     }
 }
 
-#if SW_KERNEL_HALF
-#define SW_SECOND_MOMENT_KERNELS(name, slots, field, field_f64, number)                                   \
-    static void SW_K(name##_update)(void *args, int64_t begin, int64_t end, double *sums) {               \
-        const sw_step *const step_ = args;                                                                \
-        const sw_f64_slots f64_ = {SW_SLOT_INDEX(slots, field), SW_SLOT_INDEX(slots, field_f64), number}; \
-        if (step_->slot[f64_.first_f64])                                                                  \
-            SW_K(sw_k_on_f64)(step_, begin, end, f64_, SW_K_NAME(name, f64, SW_KERNEL_LEVEL));            \
-        else                                                                                              \
-            SW_K(name)(args, begin, end, sums);                                                           \
-    }
-#else
 #define SW_SECOND_MOMENT_KERNELS(name, slots, field, field_f64, number)                                                \
     static void SW_K(name##_update)(void *args, int64_t begin, int64_t end, double *sums) {                            \
         SW_K(name)(args, begin, end, sums);                                                                            \
@@ -93,6 +78,5 @@ static inline void SW_K(sw_k_on_f64)(const sw_step *s, int64_t begin, int64_t en
         else                                                                                                           \
             SW_K_NAME(name, f32, SW_KERNEL_LEVEL)(args, begin, end, sums);                                             \
     }
-#endif
 #endif
 #endif

@@ -115,7 +115,6 @@ typedef struct sw_step {
                             * SW_UNIT_VECTOR: the sum of workspace(param, type) over the parameters of the group */
     void *x_low;           /* SW_RULE_PROXIMAL_SGD: in f32, the low-order part of x; or NULL */
     void *group;           /* private, for sw_step_run */
-    sw_dtype g_type;       /* of g: `type`, or f16 or bf16 if the rule accepts them (SW_RULE_16_BIT in rule.h) */
     /* The next two are set in `vector`, and in `accepted` and `adopted` of rules of SW_UNIT_VECTOR; otherwise they are
      * 0. A copy of x or g that the rule keeps from an earlier step does not belong to this step if the program has
      * written to x, or if frozen_set differs from its value in the last step. */

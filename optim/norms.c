@@ -2,6 +2,7 @@
 #include "optim/norms.h"
 #include "optim/frozen.h"
 #include "optim/optimizer.h"
+#include "optim/stored_gradient.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -65,6 +66,12 @@ static double norms_of_param(sw_dtype type, const sw_param *p, const void *vecto
     return norm;
 }
 
+static double norms_of_gradient(const sw_optim *o, const sw_param *p, const void *g) {
+    double norm;
+    swo_gradient_norm(o, g, p->offset, p->count, &norm);
+    return norm;
+}
+
 void swo_norms_after(sw_optim *o, const void *g) {
     swo_norm_record *w = o->norms;
     if (!w)
@@ -77,8 +84,8 @@ void swo_norms_after(sw_optim *o, const void *g) {
         if (p->buffer)
             w->norm[i] = (sw_norms){0};
         else if (!p->tied)
-            w->norm[i] = (sw_norms){norms_of_param(o->type, p, x), norms_of_param(o->g_type, p, g),
-                                    norms_of_param(o->type, p, w->x)};
+            w->norm[i] =
+                (sw_norms){norms_of_param(o->type, p, x), norms_of_gradient(o, p, g), norms_of_param(o->type, p, w->x)};
     }
 }
 

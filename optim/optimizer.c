@@ -7,6 +7,7 @@
 #include "optim/registry.h"
 #include "optim/search_step.h"
 #include "optim/spec.h"
+#include "optim/stored_gradient.h"
 
 #include <math.h>
 #include <string.h>
@@ -245,6 +246,7 @@ static sw_status optim_fill(sw_optim *o, const sw_optim_options *options) {
     SW_TRY(estimator_parse_outer(o, options->estimator));
     if (o->search)
         SW_TRY(search_check_estimator(o));
+    SW_TRY(swo_tensor_gradient_alloc(o)); /* after the schedules, because it depends on the line search */
     SW_TRY(average_parse(o, options->average ? options->average : "none"));
     if (!(options->clip >= 0) || isinf(options->clip))
         return sw_fail(SW_ERR_ARGUMENT, "clip = %g; 0 (none) or more is needed", options->clip);
@@ -273,6 +275,7 @@ sw_optim *sw_optim_new_with_options(sw_params *params, const sw_optim_options *o
         return NULL;
     o->params = params;
     o->type = o->g_type = sw_params_type(params);
+    o->g_factor = 1;
     o->dim = sw_params_dim(params);
     sw_optim_options filled = {.size = sizeof filled};
     sw_status status = SW_OK;
@@ -302,7 +305,7 @@ void sw_optim_free(sw_optim *o) {
     sw_free(o->direction);
     sw_free(o->trial);
     sw_free(o->trial_gradient);
-    sw_free(o->wide_gradient);
+    swo_stored_gradient_free(o);
     for (int i = 0; o->slot_before && i < o->groups * SW_MAX_SLOTS; i++)
         sw_free(o->slot_before[i]);
     sw_free(o->slot_before);

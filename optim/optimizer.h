@@ -87,8 +87,13 @@ typedef enum swo_length { SWO_LENGTH_NONE = 0, SWO_LENGTH_TRAIN, SWO_LENGTH_FILE
 struct sw_optim {
     sw_params *params;
     sw_dtype type;
-    sw_dtype g_type;     /* of the gradient that the rules get in the coming step */
-    void *wide_gradient; /* [dim] of `type`, where the gradient block has another type; NULL before it is needed */
+    /* The gradient of the coming step: the type of its elements, and the factor by which they are multiplied when they
+     * are read, which is 1 unless they are f16 or bf16 (stored_gradient.h). */
+    sw_dtype g_type;
+    double g_factor;
+    void *wide_gradient;   /* [dim] of `type`, where the gradient block has another type; NULL before it is needed */
+    void *tensor_gradient; /* [tensor_gradient_count] of `type`: that of one parameter, for rules of unit TENSOR */
+    int64_t tensor_gradient_count;
     int64_t dim;
     uint64_t seed;
     double clip;
@@ -105,7 +110,7 @@ struct sw_optim {
     size_t workspace_bytes;
     bool rules_point;
     bool rules_parts, rules_accepted; /* a rule has these hooks */
-    const void *hook_gradient;        /* [dim] of g_type, for sw_step_run in the hook that is running; or NULL */
+    const void *hook_gradient;        /* the gradient for sw_step_run in the hook that is running; or NULL */
     /* step size */
     swo_schedule schedule[SWO_SCHEDULES];
     int schedules;

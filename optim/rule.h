@@ -22,11 +22,6 @@ enum {
                           * sgd */
     SW_RULE_EXACT_GRADIENT = 4, /* errors of gradients accumulate in its steps, so that it needs an estimator with
                                  * SW_ESTIMATOR_EXACT */
-    /* The rule accepts a gradient in f16 and bf16 (sw_step.g_type), which it has if this is the storage type of the
-     * parameters. A rule of SW_UNIT_ELEMENT needs no flag: it accepts these types if `update` and `measure` have
-     * kernels for them. If a rule does not accept the type of the gradient, the pipeline converts the gradient to the
-     * type of x. */
-    SW_RULE_16_BIT = 64,
     SW_RULE_PROXIMAL_SGD = 8 /* it has all options of sgd, with the same names and meanings. With momentum = 0 its step
                               * is θ ← prox(θ - lr (g + λθ)), where θ is x, or x + x_low if x_low is not NULL. The
                               * pipeline may therefore store x in two numbers, and estimators may take such steps in

@@ -9,6 +9,7 @@
 #include "optim/rollback.h"
 #include "optim/rule_step.h"
 #include "optim/run_rules.h"
+#include "optim/stored_gradient.h"
 #include "optim/stretches.h"
 #include "optim/vector_step.h"
 
@@ -17,19 +18,24 @@
 
 /* ---- Elements, for functions that are called for a whole group ---- */
 
-/* Runs the kernels with the gradient g, which has the type o->g_type and which they accept; NULL: no gradient. */
-static void hooks_run(sw_optim *o, swo_group *group, const sw_step *step, const sw_kernels *kernels, const void *g) {
-    const bool tensors = group->rule->unit == SW_UNIT_TENSOR;
-    for (int k = 0; k < (tensors ? group->params : group->stretches); k++) {
+static void hooks_run_tensors(sw_optim *o, swo_group *group, const sw_step *step, const sw_kernels *kernels,
+                              const void *g) {
+    for (int k = 0; k < group->params; k++) {
         sw_step s;
-        if (tensors && group->param[k]->frozen)
+        if (group->param[k]->frozen)
             continue;
-        if (tensors)
-            swo_param_step(o, group, k, g, &s);
-        else
-            swo_stretch_step(o, group, &group->stretch[k], g, &s);
+        swo_param_step(o, group, k, g, &s);
         s.step = step->step;
-        sw_kernel_run(kernels, g ? o->g_type : o->type, &s, s.count);
+        sw_kernel_run(kernels, o->type, &s, s.count);
+    }
+}
+
+static void hooks_run(sw_optim *o, swo_group *group, const sw_step *step, const sw_kernels *kernels, const void *g) {
+    for (int k = 0; k < group->stretches; k++) {
+        sw_step s;
+        swo_stretch_step(o, group, &group->stretch[k], g, &s);
+        s.step = step->step;
+        swo_run_elements(o, group, kernels, &s, group->stretch[k].offset, g);
     }
 }
 
@@ -38,19 +44,10 @@ sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
     if (!group || !kernels)
         return sw_fail(SW_ERR_STATE,
                        "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
-    sw_optim *o = group->optim;
-    const void *g = step->g ? o->hook_gradient : NULL;
-    const sw_dtype stored = o->g_type;
-    if (g && !sw_kernels_take(kernels, stored)) { /* the rule accepts g in 16 bits, but these kernels do not */
-        void *wide = swo_wide_gradient(o);
-        if (!wide)
-            return SW_ERR_MEMORY;
-        sw_vector_convert(stored, o->dim, g, o->type, wide);
-        g = wide;
-        o->g_type = o->type;
-    }
-    hooks_run(o, group, step, kernels, g);
-    o->g_type = stored;
+    if (group->rule->unit == SW_UNIT_TENSOR)
+        hooks_run_tensors(group->optim, group, step, kernels, group->optim->hook_gradient);
+    else
+        hooks_run(group->optim, group, step, kernels, group->optim->hook_gradient);
     return SW_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "optim/rule_step.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
+#include "optim/stored_gradient.h"
 
 /* ---- Slots ---- */
 
@@ -45,8 +46,7 @@ void swo_stretch_step(sw_optim *o, swo_group *group, const swo_stretch *at, cons
     s->type = o->type;
     s->count = at->count;
     s->x = swo_x_at(o, at->offset);
-    s->g = g ? (const char *)g + (size_t)at->offset * sw_dtype_size(o->g_type) : NULL;
-    s->g_type = o->g_type;
+    s->g = g && !swo_gradient_is_stored(o) ? (const char *)g + from : NULL;
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         s->slot[i] = NULL;
     for (int i = 0; slots && slots[i].name; i++)
@@ -72,4 +72,5 @@ void swo_param_step(sw_optim *o, swo_group *group, int k, const void *g, sw_step
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         if (group->sized[i])
             s->slot[i] = swo_slot_at(o, group, i, group->sized[i][k]);
+    swo_set_tensor_gradient(o, g, s);
 }

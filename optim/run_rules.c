@@ -8,6 +8,7 @@
 #include "optim/rule_parts.h"
 #include "optim/rule_step.h"
 #include "optim/skipped_steps.h"
+#include "optim/stored_gradient.h"
 #include "optim/vector_step.h"
 
 #include <string.h>
@@ -28,7 +29,7 @@ static sw_status rules_measure(sw_optim *o, const void *g) {
         for (int k = 0; rule->measure && k < group->stretches; k++) {
             sw_step s;
             swo_stretch_step(o, group, &group->stretch[k], g, &s);
-            sw_kernel_run_sums(rule->measure, o->g_type, &s, s.count, rule->sums, sums);
+            swo_run_measure(o, group, &s, group->stretch[k].offset, g, sums);
             for (int j = 0; j < rule->sums && i < 64; j++)
                 total[i][j] += sums[j];
         }
@@ -49,23 +50,10 @@ static sw_status rules_measure(sw_optim *o, const void *g) {
     return SW_OK;
 }
 
-bool swo_rules_read(const sw_optim *o, sw_dtype type) {
-    for (int i = 0; i < o->groups; i++) {
-        const sw_rule *rule = o->group[i].rule;
-        const bool reads =
-            rule->unit == SW_UNIT_ELEMENT
-                ? sw_kernels_take(rule->update, type) && (!rule->measure || sw_kernels_take(rule->measure, type))
-                : rule->unit == SW_UNIT_TENSOR && (rule->flags & SW_RULE_16_BIT);
-        if (!reads)
-            return false;
-    }
-    return true;
-}
-
-void *swo_wide_gradient(sw_optim *o) {
-    if (!o->wide_gradient)
-        o->wide_gradient = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, o->dim, swo_size(o));
-    return o->wide_gradient;
+/* After the update of a rule whose unit is not ELEMENT. */
+static void rules_update_copy(const sw_optim *o, const swo_group *group) {
+    for (int k = 0; k < group->stretches && !o->search; k++)
+        swo_update_copy(o, group->stretch[k].offset, group->stretch[k].count);
 }
 
 static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g) {
@@ -76,13 +64,14 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
         SW_TRY(swo_rules_check_scalars(group));
         if (!o->search) /* a line search moves x itself */
             swo_vector_move(o, group, group->lr >= 0 ? group->effective[group->lr] : 1, sw_params_x(o->params));
+        rules_update_copy(o, group);
         return SW_OK;
     }
     if (rule->unit == SW_UNIT_ELEMENT) {
         for (int k = 0; k < group->stretches; k++) {
             sw_step s;
             swo_stretch_step(o, group, &group->stretch[k], g, &s);
-            sw_kernel_run(rule->update, o->g_type, &s, s.count);
+            swo_run_update(o, group, &s, group->stretch[k].offset, g);
         }
         return SW_OK;
     }
@@ -96,7 +85,9 @@ static sw_status rules_update_group(sw_optim *o, swo_group *group, const void *g
             return sw_fail(SW_ERR_STATE, "rule %s: only begin and decide may skip a step", rule->name);
         SW_TRY(swo_method_status("rule", rule->name, "tensor", false, status));
     }
-    return swo_parts_run(o, group, g);
+    SW_TRY(swo_parts_run(o, group, g));
+    rules_update_copy(o, group);
+    return SW_OK;
 }
 
 static sw_status rules_check_scalars(const swo_group *group) {

@@ -15,6 +15,7 @@
 #include "optim/search_step.h"
 #include "optim/skipped_steps.h"
 #include "optim/step_options.h"
+#include "optim/stored_gradient.h"
 #include "optim/stretches.h"
 #include "optim/vector_step.h"
 
@@ -102,40 +103,58 @@ static sw_status step_skipped(sw_optim *o) {
 
 /* ---- From the final gradient on ---- */
 
-/* The gradient for a step of a hand-written loop: that of the block, if the rules accept its type, otherwise a copy in
- * the type of x. NULL and an error. */
+static void step_gradient_is_wide(sw_optim *o) {
+    o->g_type = o->type;
+    o->g_factor = 1;
+}
+
+/* The gradient for a step of a hand-written loop: that of the block, or a copy in the type of x if a part of the step
+ * needs one. NULL and an error. */
 static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
     void *g = sw_gradient_data(gradient);
     o->g_type = sw_gradient_type(gradient);
-    if (o->g_type == o->type || swo_rules_read(o, o->g_type))
+    o->g_factor = swo_stored_factor(gradient);
+    if (!swo_gradient_is_stored(o) || !swo_needs_wide_gradient(o))
         return g;
     void *wide = swo_wide_gradient(o);
-    o->g_type = o->type;
     if (wide)
-        sw_vector_convert(sw_gradient_type(gradient), o->dim, g, o->type, wide);
+        swo_read_gradient(o, g, 0, o->dim, wide);
+    step_gradient_is_wide(o);
     return wide;
 }
 
-/* The gradient that an estimator writes, in the type of x. NULL and an error. */
+/* The vector for the gradient of an estimator: that of the block, if it is f16 or bf16 and the estimator does not read
+ * it, else one in the type of x. The vectors of shards are in the type of x, and so are the gradients of objectives
+ * without a tape. NULL and an error. */
 static void *step_gradient_of_estimator(sw_optim *o, sw_gradient *gradient) {
-    o->g_type = o->type;
-    return sw_gradient_type(gradient) == o->type ? sw_gradient_data(gradient) : swo_wide_gradient(o);
+    const swo_estimate *e = o->estimate;
+    step_gradient_is_wide(o);
+    if (sw_gradient_type(gradient) == o->type)
+        return sw_gradient_data(gradient);
+    if (!e->e.passes_g || e->inner || e->shards > 1 || !o->objective->loss || swo_needs_wide_gradient(o))
+        return swo_wide_gradient(o);
+    o->g_type = sw_gradient_type(gradient);
+    return sw_gradient_data(gradient);
 }
 
 /* g ← g·clip/‖g‖. For a very large g, or a small clip, the norm may overflow or the factor underflow: g is first
- * multiplied by a power of 2. */
+ * multiplied by a power of 2. A gradient in 16 bits is multiplied when it is read. */
 static sw_status step_clip(sw_optim *o, void *g) {
     double norm = o->norm;
+    if (swo_gradient_is_stored(o)) {
+        o->g_factor *= o->clip / norm;
+        return SW_OK;
+    }
     if (norm > 0x1p100) {
-        sw_vector_axpby(o->g_type, o->dim, 0x1p-80, g, 0, NULL, g);
-        SW_TRY(sw_vector_norm(o->g_type, o->dim, g, &norm));
+        sw_vector_axpby(o->type, o->dim, 0x1p-80, g, 0, NULL, g);
+        SW_TRY(sw_vector_norm(o->type, o->dim, g, &norm));
     }
     if (o->clip / norm < 0x1p-100 && norm > 1) { /* 2^100 at most */
         const double down = ldexp(1, -ilogb(norm));
-        sw_vector_axpby(o->g_type, o->dim, down, g, 0, NULL, g);
+        sw_vector_axpby(o->type, o->dim, down, g, 0, NULL, g);
         norm *= down;
     }
-    sw_vector_axpby(o->g_type, o->dim, o->clip / norm, g, 0, NULL, g);
+    sw_vector_axpby(o->type, o->dim, o->clip / norm, g, 0, NULL, g);
     return SW_OK;
 }
 
@@ -147,7 +166,7 @@ static sw_status step_penalized_norm(sw_optim *o, const void *g) {
     void *all = sw_estimate_scratch(&o->estimate->e, 5, o->dim);
     if (!all)
         return SW_ERR_MEMORY;
-    sw_vector_convert(o->g_type, o->dim, g, o->type, all);
+    swo_read_gradient(o, g, 0, o->dim, all);
     if (swo_penalized_norm(o, sw_params_x(o->params), all, &o->penalized_norm) != SW_OK)
         o->penalized_norm = INFINITY;
     return SW_OK;
@@ -166,7 +185,7 @@ static sw_status step_commit_buffers(sw_optim *o) {
 /* Takes the rest of a step, from the combined gradient on. */
 static sw_status step_update(sw_optim *o, void *g) {
     if (isnan(o->norm)) /* g is a combination of several gradients, which may overflow */
-        SW_TRY(sw_vector_norm(o->g_type, o->dim, g, &o->norm));
+        SW_TRY(swo_gradient_norm(o, g, 0, o->dim, &o->norm));
     swo_update_stretches(o);
     SW_TRY(swo_step_options(o));
     if (o->wants_penalized)
@@ -190,7 +209,8 @@ static sw_status step_update(sw_optim *o, void *g) {
     o->seen = sw_params_version(o->params);
     swo_norms_before(o);
     const sw_status status = o->search ? swo_search_step(o, g) : swo_run_rules(o, g);
-    swi_params_renew_copy(o->params);
+    if (o->search || status != SW_OK) /* otherwise the updates of the rules have written the copy */
+        swi_params_renew_copy(o->params);
     SW_TRY(status);
     SW_TRY(step_commit_buffers(o));
     swo_norms_after(o, g);
@@ -249,7 +269,7 @@ sw_status sw_optim_step(sw_optim *o) {
     swo_rollback_scalars(o, false);
     o->skip_cause = SW_SKIP_GRADIENT;    /* unless another cause is recorded */
     swo_zero_frozen_of(o, o->g_type, g); /* a parameter may have been frozen after sw_backward */
-    status = sw_vector_norm(o->g_type, o->dim, g, &o->norm);
+    status = swo_gradient_norm(o, g, 0, o->dim, &o->norm);
     if (status == SW_OK)
         status = step_update(o, g);
     return step_finish(o, status);

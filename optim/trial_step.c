@@ -9,22 +9,24 @@
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/rule_parts.h"
+#include "optim/stored_gradient.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* ---- Copies ---- */
 
-/* Copies of a part of x and of a group's slots (one tile or one parameter), and of the group's scalars and
- * coefficients. */
+/* Copies of a part of x, of the gradient and of a group's slots (one tile or one parameter), and of the group's scalars
+ * and coefficients. */
 typedef struct trial_copy {
-    void *x, *slot[SW_MAX_SLOTS];
+    void *x, *g, *slot[SW_MAX_SLOTS];
     int64_t slot_count[SW_MAX_SLOTS];
     double scalar[SW_MAX_SCALARS], coefficient[SW_MAX_COEFFICIENTS];
 } trial_copy;
 
 static void trial_free(trial_copy *c) {
     sw_free(c->x);
+    sw_free(c->g);
     for (int i = 0; i < SW_MAX_SLOTS; i++)
         sw_free(c->slot[i]);
     *c = (trial_copy){0};
@@ -33,7 +35,9 @@ static void trial_free(trial_copy *c) {
 static sw_status trial_alloc(trial_copy *c, const sw_optim *o, const swo_group *group, int64_t count,
                              const int64_t slot_count[SW_MAX_SLOTS]) {
     *c = (trial_copy){.x = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, count, swo_size(o))};
-    bool all = c->x != NULL;
+    if (c->x)
+        c->g = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, count, swo_size(o));
+    bool all = c->g != NULL;
     for (int i = 0; i < SW_MAX_SLOTS && all; i++)
         if (group->slot[i]) {
             c->slot[i] = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, slot_count[i],
@@ -56,12 +60,12 @@ static sw_step trial_step(trial_copy *c, const sw_optim *o, swo_group *group, co
                  .type = o->type,
                  .count = count,
                  .x = c->x,
-                 .g = (const char *)g + (size_t)offset * sw_dtype_size(o->g_type),
-                 .g_type = o->g_type,
+                 .g = c->g,
                  .workspace = o->workspace};
     memcpy(c->scalar, group->scalar, sizeof c->scalar);
     memcpy(c->coefficient, group->coefficient, sizeof c->coefficient);
     memcpy(c->x, swo_x_at(o, offset), (size_t)count * size);
+    swo_read_gradient(o, g, offset, count, c->g);
     for (int i = 0; i < SW_MAX_SLOTS; i++) {
         if (!group->slot[i])
             continue;
@@ -143,7 +147,7 @@ static sw_status trial_run_elements(const sw_optim *o, swo_group *group, const v
                 c.slot_count[i] = count;
             }
             sw_step s = trial_step(&c, o, group, g, whole->offset + first, count, slot_at);
-            (*group->rule->update)[o->g_type][sw_cpu_level()](&s, 0, count, NULL);
+            (*group->rule->update)[o->type][sw_cpu_level()](&s, 0, count, NULL);
             status = trial_check(&c, o, group, whole->offset + first, count);
         }
     }

@@ -43,9 +43,9 @@
  *     }
  *
  * In the passes for f32 and f64 these are p[i] and p[i] = value, and compile to the same instructions. Vectors that are
- * kept in the compute type are declared `real`: in the update of a rule, x and the slots are `real`, and the gradient
- * is `stored`. All kernels of a file with SW_KERNEL_16_BIT, and of the headers that it includes, must be written in
- * this way.
+ * kept in the compute type are declared `real`, for example sums. All kernels of a file with SW_KERNEL_16_BIT, and of
+ * the headers that it includes, must be written in this way. Rules need no such passes: the pipeline of a step converts
+ * the gradient.
  *
  * A header can contain kernels too. It is written like such a file, without an include guard, and begins with
  *

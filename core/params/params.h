@@ -130,7 +130,8 @@ SW_API sw_array sw_param_value(const sw_param *param);           /* a view of th
  * address. */
 SW_API sw_array sw_param_stored_value(const sw_param *param);
 /* A view of the parameter's part of the gradient block, which holds the mean gradient. It remains readable after a
- * step; if the step clipped the gradient, it is the clipped one. data is NULL before the build. */
+ * step; if the step clipped the gradient, it is the clipped one, except that a gradient in f16 or bf16 is not changed
+ * by clipping. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Freezes a parameter, so that it has no gradient and no update, or (false) makes it trainable again. A tied parameter
  * is frozen under all of its names. A buffer is always frozen: the call has no effect on it. NULL is an error, so that

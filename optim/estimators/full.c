@@ -114,7 +114,8 @@ static sw_status full_start(sw_estimate *e) {
     SW_TRY(sw_estimate_check_penalty(e, o->l2));
     if (o->lipschitz > 0)
         e->lr = full_step_size(e, o->lipschitz);
-    if (!e->wants_lr || o->lipschitz > 0)
+    e->passes_g = !e->wants_lr || o->lipschitz > 0;
+    if (e->passes_g)
         return SW_OK;
     SW_TRY(sw_estimate_make_slot(e, LAST_X));
     return sw_estimate_make_slot(e, LAST_GRADIENT);

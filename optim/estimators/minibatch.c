@@ -3,6 +3,11 @@
 
 static const sw_option minibatch_options[] = {BATCH_ROWS, SHARDS_ROW, {0}};
 
+static sw_status minibatch_start(sw_estimate *e) {
+    e->passes_g = true;
+    return SW_OK;
+}
+
 static sw_status minibatch_estimate(sw_estimate *e, const void *x, void *g) {
     return sw_estimate_gradient(e, x, e->ids, e->count, &e->value, g);
 }
@@ -14,4 +19,5 @@ const sw_estimator swo_minibatch = {.size = sizeof(sw_estimator),
                                     .options = minibatch_options,
                                     .flags = SW_ESTIMATOR_DIRECT,
                                     .cost = "1 gradient of a batch",
+                                    .start = minibatch_start,
                                     .estimate = minibatch_estimate};

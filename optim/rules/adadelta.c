@@ -23,13 +23,13 @@ typedef struct adadelta_slots {
 #if SW_KERNEL_PASS
 
 SW_K_INLINE void SW_K(adadelta_block)(const sw_step *s, int64_t n, const bool in_root, real *restrict x,
-                                      const stored *restrict gradient, real *restrict v, real *restrict a) {
+                                      const real *restrict gradient, real *restrict v, real *restrict a) {
     const adadelta_options *o = SW_STEP_OPTIONS(s, adadelta_options);
     const real lr = (real)o->lr, rho = (real)o->rho, one_minus_rho = (real)(1 - o->rho), eps = (real)o->eps,
                weight_decay = (real)o->weight_decay;
     _Alignas(64) real g[SW_BLOCK_LENGTH], root_a[SW_BLOCK_LENGTH], root_v[SW_BLOCK_LENGTH], quotient[SW_BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
-        g[i] = SW_LOAD(gradient, i) + weight_decay * x[i];
+        g[i] = gradient[i] + weight_decay * x[i];
         v[i] = rho * v[i] + (one_minus_rho * g[i]) * g[i];
         if (in_root) {
             quotient[i] = (a[i] + eps) / (v[i] + eps);
@@ -55,7 +55,7 @@ static void SW_K(adadelta)(void *args, int64_t begin, int64_t end, double *sums)
     const sw_step *s = args;
     const adadelta_slots *slots = SW_STEP_SLOTS(s, adadelta_slots);
     real *x = s->x, *v = slots->v, *a = slots->a;
-    const stored *g = s->g;
+    const real *g = s->g;
     (void)sums;
     if (SW_STEP_OPTIONS(s, adadelta_options)->eps_in_root != 0)
         SW_BY_BLOCKS(s, begin, end, SW_K(adadelta_block)(s, n, true, x + begin, g + begin, v + begin, a + begin));

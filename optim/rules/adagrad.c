@@ -24,14 +24,14 @@ typedef struct adagrad_coefficients {
 
 #if SW_KERNEL_PASS
 
-SW_K_INLINE void SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict x, const stored *restrict gradient,
+SW_K_INLINE void SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
                                      real *restrict v) {
     const adagrad_coefficients *c = SW_STEP_COEFFICIENTS(s, adagrad_coefficients);
     const real step_size = (real)c->step_size, inside_root = (real)c->inside_root, eps_outside = (real)c->eps_outside,
                weight_decay = (real)SW_STEP_OPTIONS(s, adagrad_options)->weight_decay;
     _Alignas(64) real numerator[SW_BLOCK_LENGTH], root[SW_BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
-        const real g = SW_LOAD(gradient, i) + weight_decay * x[i];
+        const real g = gradient[i] + weight_decay * x[i];
         v[i] += g * g;
         numerator[i] = step_size * g;
         root[i] = v[i] + inside_root;
@@ -44,7 +44,7 @@ SW_K_INLINE void SW_K(adagrad_block)(const sw_step *s, int64_t n, real *restrict
 static void SW_K(adagrad)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     real *x = s->x, *v = SW_STEP_SLOTS(s, adagrad_slots)->v;
-    const stored *g = s->g;
+    const real *g = s->g;
     (void)sums;
     SW_BY_BLOCKS(s, begin, end, SW_K(adagrad_block)(s, n, x + begin, g + begin, v + begin));
 }

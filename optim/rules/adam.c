@@ -14,7 +14,7 @@
 #if SW_KERNEL_PASS
 
 /* A step with denominator on n ≤ SW_BLOCK_LENGTH elements. */
-SW_K_INLINE void SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, const stored *restrict gradient,
+SW_K_INLINE void SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
                                   real *restrict m, real *restrict v) {
     const adam_options *o = SW_STEP_OPTIONS(s, adam_options);
     const adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);
@@ -24,7 +24,7 @@ SW_K_INLINE void SW_K(adam_block)(const sw_step *s, int64_t n, real *restrict x,
                eps_inside = (real)c->eps_inside, l2 = (real)c->l2, shrink = (real)c->shrink;
     _Alignas(64) real numerator[SW_BLOCK_LENGTH], root[SW_BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
-        const real g = SW_LOAD(gradient, i) + l2 * x[i];
+        const real g = gradient[i] + l2 * x[i];
         m[i] = beta1 * m[i] + phi * g;
         v[i] = beta2 * v[i] + (one_minus_beta2 * g) * g;
         numerator[i] = a * m[i] + b * g;
@@ -41,20 +41,20 @@ static void SW_K(adam)(void *args, int64_t begin, int64_t end, double *sums) {
     const adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);
     const adam_slots *slots = SW_STEP_SLOTS(s, adam_slots);
     real *restrict x = s->x, *restrict m = slots->m, *restrict v = slots->v;
-    const stored *restrict gradient = s->g;
+    const real *restrict gradient = s->g;
     const real beta1 = (real)o->beta1, beta2 = (real)o->beta2, phi = (real)c->phi,
                one_minus_beta2 = (real)(1 - o->beta2), a = (real)c->a, b = (real)c->b, l2 = (real)c->l2,
                shrink = (real)c->shrink;
     (void)sums;
     if (!v) {
         for (int64_t i = begin; i < end; i++) {
-            const real g = SW_LOAD(gradient, i) + l2 * x[i];
+            const real g = gradient[i] + l2 * x[i];
             m[i] = beta1 * m[i] + phi * g;
             x[i] = shrink * x[i] - (a * m[i] + b * g);
         }
     } else if (c->no_denominator != 0) {
         for (int64_t i = begin; i < end; i++) {
-            const real g = SW_LOAD(gradient, i) + l2 * x[i];
+            const real g = gradient[i] + l2 * x[i];
             m[i] = beta1 * m[i] + phi * g;
             v[i] = beta2 * v[i] + (one_minus_beta2 * g) * g;
             x[i] = shrink * x[i] - (a * m[i] + b * g);

@@ -26,13 +26,13 @@ static void SW_K(adamax)(void *args, int64_t begin, int64_t end, double *sums) {
     const adamax_options *o = SW_STEP_OPTIONS(s, adamax_options);
     const adamax_slots *slots = SW_STEP_SLOTS(s, adamax_slots);
     real *restrict x = s->x, *restrict m = slots->m, *restrict u = slots->u;
-    const stored *restrict gradient = s->g;
+    const real *restrict gradient = s->g;
     const real beta1 = (real)o->beta1, beta2 = (real)o->beta2, one_minus_beta1 = (real)(1 - o->beta1),
                eps = (real)o->eps, weight_decay = (real)o->weight_decay,
                step_size = (real)SW_STEP_COEFFICIENTS(s, adamax_coefficients)->step_size;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const real g = SW_LOAD(gradient, i) + weight_decay * x[i];
+        const real g = gradient[i] + weight_decay * x[i];
         m[i] = beta1 * m[i] + one_minus_beta1 * g;
         const real before = beta2 * u[i], now = (g < 0 ? -g : g) + eps;
         u[i] = now > before ? now : before;

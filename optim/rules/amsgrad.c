@@ -34,14 +34,14 @@ static void SW_K(amsgrad)(void *args, int64_t begin, int64_t end, double *sums) 
     const amsgrad_coefficients *c = SW_STEP_COEFFICIENTS(s, amsgrad_coefficients);
     const amsgrad_slots *slots = SW_STEP_SLOTS(s, amsgrad_slots);
     real *restrict x = s->x, *restrict m = slots->m, *restrict v = slots->v, *restrict v_max = slots->v_max;
-    const stored *restrict gradient = s->g;
+    const real *restrict gradient = s->g;
     const real beta1 = (real)o->beta1, beta2 = (real)o->beta2, one_minus_beta1 = (real)c->adam.phi,
                one_minus_beta2 = (real)(1 - o->beta2), step_size = (real)c->adam.a, v_scale = (real)c->v_scale,
                root_scale = (real)c->adam.root_scale, eps_inside = (real)c->adam.eps_inside,
                eps_outside = (real)c->adam.eps_outside, l2 = (real)c->adam.l2;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const real g = SW_LOAD(gradient, i) + l2 * x[i];
+        const real g = gradient[i] + l2 * x[i];
         m[i] = beta1 * m[i] + one_minus_beta1 * g;
         v[i] = beta2 * v[i] + (one_minus_beta2 * g) * g;
         const real now = v_scale * v[i], before = v_max[i];

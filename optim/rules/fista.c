@@ -68,7 +68,7 @@ static inline void SW_K(fista_add)(SW_K(fista_step) f, real y, real g, real x, d
 static void SW_K(fista_measure)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const real *restrict y = s->x, *restrict x = SW_STEP_SLOTS(s, fista_slots)->x;
-    const stored *restrict g = s->g;
+    const real *restrict g = s->g;
     const SW_K(fista_step) f = SW_K(fista_step_of)(s);
     fista_sums *total = (void *)sums;
     double uphill[SW_LANES] = {0}, square[SW_LANES] = {0};
@@ -76,10 +76,10 @@ static void SW_K(fista_measure)(void *args, int64_t begin, int64_t end, double *
     for (; i + SW_LANES <= end; i += SW_LANES) {
         SW_OVER_LANES
         for (int j = 0; j < SW_LANES; j++)
-            SW_K(fista_add)(f, y[i + j], SW_LOAD(g, i + j), x[i + j], &uphill[j], &square[j]);
+            SW_K(fista_add)(f, y[i + j], g[i + j], x[i + j], &uphill[j], &square[j]);
     }
     for (int j = 0; i < end; i++, j++)
-        SW_K(fista_add)(f, y[i], SW_LOAD(g, i), x[i], &uphill[j], &square[j]);
+        SW_K(fista_add)(f, y[i], g[i], x[i], &uphill[j], &square[j]);
     SW_ADD_LANES(double, total->uphill, uphill);
     SW_ADD_LANES(double, total->square, square);
 }
@@ -87,12 +87,12 @@ static void SW_K(fista_measure)(void *args, int64_t begin, int64_t end, double *
 static void SW_K(fista)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     real *restrict y = s->x, *restrict x = SW_STEP_SLOTS(s, fista_slots)->x;
-    const stored *restrict g = s->g;
+    const real *restrict g = s->g;
     const SW_K(fista_step) f = SW_K(fista_step_of)(s);
     const real beta = (real)SW_STEP_COEFFICIENTS(s, fista_coefficients)->beta;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const real next = SW_K(fista_next)(f, y[i], SW_LOAD(g, i));
+        const real next = SW_K(fista_next)(f, y[i], g[i]);
         y[i] = next + beta * (next - x[i]);
         x[i] = next;
     }

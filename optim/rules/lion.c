@@ -21,14 +21,14 @@ static void SW_K(lion)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const lion_options *o = SW_STEP_OPTIONS(s, lion_options);
     real *restrict x = s->x, *restrict m = SW_STEP_SLOTS(s, lion_slots)->m;
-    const stored *restrict g = s->g;
+    const real *restrict g = s->g;
     const real lr = (real)o->lr, beta1 = (real)o->beta1, beta2 = (real)o->beta2, one_minus_beta1 = (real)(1 - o->beta1),
                one_minus_beta2 = (real)(1 - o->beta2), shrink = (real)(1 - o->lr * o->weight_decay);
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        const real mean = beta1 * m[i] + one_minus_beta1 * SW_LOAD(g, i);
+        const real mean = beta1 * m[i] + one_minus_beta1 * g[i];
         x[i] = shrink * x[i] - (mean > 0 ? lr : mean < 0 ? -lr : 0);
-        m[i] = beta2 * m[i] + one_minus_beta2 * SW_LOAD(g, i);
+        m[i] = beta2 * m[i] + one_minus_beta2 * g[i];
     }
 }
 

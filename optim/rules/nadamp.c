@@ -21,7 +21,7 @@ typedef struct nadamp_options {
 
 #if SW_KERNEL_PASS
 
-SW_K_INLINE void SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x, const stored *restrict g,
+SW_K_INLINE void SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict g,
                                     real *restrict m, real *restrict v) {
     const nadamp_options *o = SW_STEP_OPTIONS(s, nadamp_options);
     const adam_coefficients *c = SW_STEP_COEFFICIENTS(s, adam_coefficients);
@@ -31,9 +31,9 @@ SW_K_INLINE void SW_K(nadamp_block)(const sw_step *s, int64_t n, real *restrict 
                eps_inside = (real)c->eps_inside, shrink = (real)c->shrink;
     _Alignas(64) real numerator[SW_BLOCK_LENGTH], root[SW_BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
-        m[i] = beta1 * m[i] + one_minus_beta1 * SW_LOAD(g, i);
-        v[i] = beta2 * v[i] + (one_minus_beta2 * SW_LOAD(g, i)) * SW_LOAD(g, i);
-        numerator[i] = a * m[i] + b * SW_LOAD(g, i);
+        m[i] = beta1 * m[i] + one_minus_beta1 * g[i];
+        v[i] = beta2 * v[i] + (one_minus_beta2 * g[i]) * g[i];
+        numerator[i] = a * m[i] + b * g[i];
         root[i] = v[i] + eps_inside;
     }
     SW_K(sw_k_pth_roots)(root, n, o->p);
@@ -45,7 +45,7 @@ static void SW_K(nadamp)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const adam_slots *slots = SW_STEP_SLOTS(s, adam_slots);
     real *x = s->x, *m = slots->m, *v = slots->v;
-    const stored *g = s->g;
+    const real *g = s->g;
     (void)sums;
     SW_BY_BLOCKS(s, begin, end, SW_K(nadamp_block)(s, n, x + begin, g + begin, m + begin, v + begin));
 }

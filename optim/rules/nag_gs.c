@@ -26,11 +26,11 @@ static void SW_K(nag_gs)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const nag_gs_coefficients *c = SW_STEP_COEFFICIENTS(s, nag_gs_coefficients);
     real *restrict x = s->x, *restrict v = SW_STEP_SLOTS(s, nag_gs_slots)->v;
-    const stored *restrict g = s->g;
+    const real *restrict g = s->g;
     const real of_v = (real)c->of_v, of_x = (real)c->of_x, of_g = (real)c->of_g, toward = (real)c->toward;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
-        v[i] = of_v * v[i] + of_x * x[i] - of_g * SW_LOAD(g, i);
+        v[i] = of_v * v[i] + of_x * x[i] - of_g * g[i];
         x[i] += toward * (v[i] - x[i]);
     }
 }

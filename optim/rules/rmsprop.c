@@ -24,7 +24,7 @@ typedef struct rmsprop_slots {
 #if SW_KERNEL_PASS
 
 SW_K_INLINE void SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool centered, const bool has_momentum,
-                                     real *restrict x, const stored *restrict gradient, real *restrict v,
+                                     real *restrict x, const real *restrict gradient, real *restrict v,
                                      real *restrict mean, real *restrict momentum) {
     const rmsprop_options *o = SW_STEP_OPTIONS(s, rmsprop_options);
     const real lr = (real)o->lr, alpha = (real)o->alpha, one_minus_alpha = (real)(1 - o->alpha),
@@ -32,7 +32,7 @@ SW_K_INLINE void SW_K(rmsprop_block)(const sw_step *s, int64_t n, const bool cen
                eps_inside = o->eps_in_root != 0 ? eps : 0, eps_outside = eps - eps_inside;
     _Alignas(64) real numerator[SW_BLOCK_LENGTH], root[SW_BLOCK_LENGTH];
     for (int64_t i = 0; i < n; i++) {
-        const real g = numerator[i] = SW_LOAD(gradient, i) + weight_decay * x[i];
+        const real g = numerator[i] = gradient[i] + weight_decay * x[i];
         v[i] = alpha * v[i] + (one_minus_alpha * g) * g;
         real square = v[i];
         if (centered) {
@@ -56,7 +56,7 @@ SW_K_INLINE void SW_K(rmsprop_loop)(const sw_step *s, int64_t begin, int64_t end
                                     const bool has_momentum) {
     const rmsprop_slots *slots = SW_STEP_SLOTS(s, rmsprop_slots);
     real *x = s->x, *v = slots->v, *mean = slots->mean, *momentum = slots->momentum;
-    const stored *g = s->g;
+    const real *g = s->g;
     SW_BY_BLOCKS(s, begin, end,
                  SW_K(rmsprop_block)(s, n, centered, has_momentum, x + begin, g + begin, v + begin,
                                      centered ? mean + begin : NULL, has_momentum ? momentum + begin : NULL));

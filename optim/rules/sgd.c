@@ -42,17 +42,17 @@ static void SW_K(sgd_with_prox)(const sw_step *s, int64_t begin, int64_t end) {
     const sgd_options *o = SW_STEP_OPTIONS(s, sgd_options);
     const sgd_coefficients *c = SW_STEP_COEFFICIENTS(s, sgd_coefficients);
     real *restrict x = s->x, *restrict m = SW_STEP_SLOTS(s, sgd_slots)->m;
-    const stored *restrict gradient = s->g;
+    const real *restrict gradient = s->g;
     const real lr = (real)o->lr, mu = (real)o->momentum, weight_decay = (real)o->weight_decay,
                inverse_lr = (real)c->inverse_lr, threshold = (real)c->threshold, low = (real)sw_prox_low(&o->prox),
                high = (real)sw_prox_high(&o->prox);
     if (!m) {
         for (int64_t i = begin; i < end; i++)
-            x[i] = SW_K(sw_k_prox)(x[i] - lr * (SW_LOAD(gradient, i) + weight_decay * x[i]), threshold, low, high);
+            x[i] = SW_K(sw_k_prox)(x[i] - lr * (gradient[i] + weight_decay * x[i]), threshold, low, high);
         return;
     }
     for (int64_t i = begin; i < end; i++) {
-        const real g = SW_LOAD(gradient, i) + weight_decay * x[i];
+        const real g = gradient[i] + weight_decay * x[i];
         const real along = mu * m[i] + g, v = x[i] - lr * along;
         x[i] = SW_K(sw_k_prox)(v, threshold, low, high);
         m[i] = along + (v - x[i]) * inverse_lr;
@@ -64,16 +64,16 @@ static void SW_K(sgd_in_two_numbers)(const sw_step *s, int64_t begin, int64_t en
     const sgd_options *o = SW_STEP_OPTIONS(s, sgd_options);
     const sgd_coefficients *c = SW_STEP_COEFFICIENTS(s, sgd_coefficients);
     real *restrict x = s->x, *restrict x_low = s->x_low;
-    const stored *restrict gradient = s->g;
+    const real *restrict gradient = s->g;
     const real lr = (real)o->lr, weight_decay = (real)o->weight_decay, threshold = (real)c->threshold,
                low = (real)sw_prox_low(&o->prox), high = (real)sw_prox_high(&o->prox);
     if (c->proximal == 0) {
         for (int64_t i = begin; i < end; i++)
-            SW_K(sw_k_compensated_add)(&x[i], &x_low[i], -lr * (SW_LOAD(gradient, i) + weight_decay * x[i]));
+            SW_K(sw_k_compensated_add)(&x[i], &x_low[i], -lr * (gradient[i] + weight_decay * x[i]));
         return;
     }
     for (int64_t i = begin; i < end; i++) {
-        const real along = lr * (SW_LOAD(gradient, i) + weight_decay * x[i]), v = x[i] - along;
+        const real along = lr * (gradient[i] + weight_decay * x[i]), v = x[i] - along;
         if (v - v == 0) {
             SW_K(sw_k_compensated_add)(&x[i], &x_low[i], -along);
             SW_K(sw_k_prox_pair)(&x[i], &x_low[i], threshold, low, high);
@@ -88,7 +88,7 @@ static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const sgd_options *o = SW_STEP_OPTIONS(s, sgd_options);
     real *restrict x = s->x, *restrict m = SW_STEP_SLOTS(s, sgd_slots)->m;
-    const stored *restrict gradient = s->g;
+    const real *restrict gradient = s->g;
     const real lr = (real)o->lr, mu = (real)o->momentum, weight_decay = (real)o->weight_decay;
     const real one_minus_tau = s->step == 1 ? 1 : 1 - (real)o->dampening;
     (void)sums;
@@ -98,16 +98,16 @@ static void SW_K(sgd)(void *args, int64_t begin, int64_t end, double *sums) {
         SW_K(sgd_with_prox)(s, begin, end);
     } else if (!m) {
         for (int64_t i = begin; i < end; i++)
-            x[i] -= lr * (SW_LOAD(gradient, i) + weight_decay * x[i]);
+            x[i] -= lr * (gradient[i] + weight_decay * x[i]);
     } else if (o->nesterov != 0) {
         for (int64_t i = begin; i < end; i++) {
-            const real g = SW_LOAD(gradient, i) + weight_decay * x[i];
+            const real g = gradient[i] + weight_decay * x[i];
             m[i] = mu * m[i] + one_minus_tau * g;
             x[i] -= lr * (g + mu * m[i]);
         }
     } else {
         for (int64_t i = begin; i < end; i++) {
-            const real g = SW_LOAD(gradient, i) + weight_decay * x[i];
+            const real g = gradient[i] + weight_decay * x[i];
             m[i] = mu * m[i] + one_minus_tau * g;
             x[i] -= lr * m[i];
         }

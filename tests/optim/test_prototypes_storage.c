@@ -150,12 +150,11 @@ static double step_stored(sw_tape *tape, const problem *p, sw_dtype type, float 
     sw_step step = {.step = 1,
                     .option = (const double *)(const void *)&options,
                     .type = SW_F32,
-                    .g_type = type,
                     .count = DIM,
                     .x = x,
                     .g = g.data,
                     .slot = {m}};
-    sw_kernel_run(heavy_ball.update, step.g_type, &step, DIM);
+    sw_kernel_run(heavy_ball.update, type, &step, DIM);
     const double value = sw_item(loss);
     sw_tape_reset(tape);
     return value;
@@ -208,12 +207,11 @@ static void test_rule_moves_x_as_in_f32(void **state) {
             sw_step step = {.step = i + 1,
                             .option = (const double *)(const void *)&options,
                             .type = SW_F32,
-                            .g_type = halves[k],
                             .count = SMALL_DIM,
                             .x = x,
                             .g = g,
                             .slot = {m}};
-            sw_kernel_run(heavy_ball.update, step.g_type, &step, SMALL_DIM);
+            sw_kernel_run(heavy_ball.update, halves[k], &step, SMALL_DIM);
             assert_memory_equal(x, sw_params_x(p), sizeof x);
         }
         sw_optim_free(optim);
