@@ -31,7 +31,7 @@ def cross_entropy(reduction="mean", weights=False, **options):
         classes = z.shape[-1]
         rows = z.reshape(-1, classes)
         soft = target.is_floating_point()
-        w = torch.tensor(CLASS_WEIGHTS[:classes]) if weights else None
+        w = torch.tensor(CLASS_WEIGHTS[:classes], dtype=z.dtype) if weights else None
         each = F.cross_entropy(rows, target.reshape(rows.shape if soft else -1), weight=w,
                                reduction=reduction, **options)
         return each.reshape(z.shape[:-1]) if reduction == "none" else each
@@ -360,4 +360,5 @@ def main():
     print(f"{len(rows)} cases, {len(values)} numbers", file=sys.stderr)
 
 
-main()
+if __name__ == "__main__":
+    main()
