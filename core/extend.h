@@ -17,5 +17,6 @@
 #include <swale/status.h>
 #include <swale/text.h>
 #include <swale/vector.h>
+#include <swale/wide_rows.h>
 
 #endif

@@ -25,6 +25,10 @@ static int64_t fold_at_least_one(int64_t n) {
     return n < 1 ? 1 : n;
 }
 
+static int64_t fold_at_most(int64_t n, int64_t most) {
+    return n < most ? n : most;
+}
+
 static const void *fold_shifted(const void *data, int64_t elements, int64_t size) {
     return data ? (const char *)data + elements * size : NULL;
 }
@@ -91,7 +95,7 @@ static void fold_half_rows(const fold_walk *w, const sw_fold_args *whole, int64_
     sw_fold_args s = *whole;
     s.x = x;
     for (int64_t row = 0; row < count; row += rows) {
-        const int64_t some = count - row < rows ? count - row : rows;
+        const int64_t some = fold_at_most(count - row, rows);
         s.m = fold_shifted(whole->m, row, sizeof(float));
         s.low = fold_shifted(whole->low, row, sizeof(float));
         s.to = whole->to + row;
@@ -105,21 +109,20 @@ static void fold_half_rows(const fold_walk *w, const sw_fold_args *whole, int64_
 
 /* The columns of one matrix in f16 or bf16: up to 128 at a time, and of these a multiple of GROUP rows. */
 static void fold_half_columns(const fold_walk *w, const sw_fold_args *whole, int64_t count) {
-    enum { MOST = 8192, MOST_COLUMNS = MOST / GROUP };
+    enum { MOST_COLUMNS = 128, MOST = MOST_COLUMNS * GROUP };
     float x[MOST];
     const uint16_t *from = whole->x;
     const sw_dtype type = w->job->type;
     sw_fold_args s = *whole;
     s.x = x;
     for (int64_t column = 0; column < count; column += MOST_COLUMNS) {
-        const int64_t columns = count - column < MOST_COLUMNS ? count - column : MOST_COLUMNS,
-                      rows = MOST / GROUP / columns * GROUP;
+        const int64_t columns = fold_at_most(count - column, MOST_COLUMNS), rows = MOST_COLUMNS / columns * GROUP;
         s.m = fold_shifted(whole->m, column, sizeof(float));
         s.low = fold_shifted(whole->low, column, sizeof(float));
         s.to = whole->to + column;
         s.length = s.stride = columns;
         for (int64_t row = 0; row < whole->rows; row += rows) {
-            s.rows = whole->rows - row < rows ? whole->rows - row : rows;
+            s.rows = fold_at_most(whole->rows - row, rows);
             swi_convert_rows_from_half(type, s.rows, columns, from + row * whole->stride + column, whole->stride, x);
             w->kernel(&s, 0, columns, NULL);
         }

@@ -269,8 +269,9 @@ static sw_status cross_entropy_check_options(const sw_call *c, const options *o,
 static sw_status cross_entropy_shape(sw_call *c) {
     const sw_view *z = c->in[0], *t = c->in[1];
     const options *o = cross_entropy_options_of(c);
-    if (!sw_dtype_is_computed(z->type))
-        return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32 or f64 is needed", sw_dtype_name(z->type));
+    if (!sw_dtype_is_float(z->type))
+        return sw_fail(SW_ERR_TYPE, "cross_entropy: the logits are %s; f32, f64, f16 or bf16 is needed",
+                       sw_dtype_name(z->type));
     if (t->type != SW_I32 && t->type != z->type)
         return sw_fail(SW_ERR_TYPE,
                        "cross_entropy: the target is %s; class ids in i32 or distributions in %s, the "
@@ -288,9 +289,7 @@ static sw_status cross_entropy_shape(sw_call *c) {
         return sw_fail(SW_ERR_SHAPE, "cross_entropy: logits %s have no classes", sw_shape_text(z->rank, z->shape));
     if (c->attributes)
         SW_TRY(cross_entropy_check_options(c, o, z->shape[z->rank - 1]));
-    if (o->reduction == SW_NONE)
-        return sw_call_set_shape(c, z->type, z->rank - 1, z->shape);
-    return sw_call_set_shape(c, z->type, 0, NULL);
+    return sw_call_set_shape(c, sw_call_result_type(c), o->reduction == SW_NONE ? z->rank - 1 : 0, z->shape);
 }
 
 static sw_status cross_entropy_check_ids(const sw_call *c, const sizes *n) {
@@ -306,10 +305,10 @@ static sw_status cross_entropy_check_ids(const sw_call *c, const sizes *n) {
 /* ---- Saved numbers and arguments of the kernels ---- */
 
 /* Allocates the memory to save [rows, classes] numbers, followed, unless `plain`, by the weights [classes], which it
- * sets. */
+ * sets. They have the type of the loss, which is the compute type of the logits. */
 static sw_status cross_entropy_save(sw_call *c, const sizes *n) {
     const options *o = cross_entropy_options_of(c);
-    sw_dtype type = c->in[0]->type;
+    sw_dtype type = c->out->type;
     int64_t count = c->in[0]->count + (n->plain ? 0 : n->classes);
     c->saved = sw_call_save(c, (size_t)count * sw_dtype_size(type));
     if (!c->saved)
@@ -322,7 +321,7 @@ static sw_status cross_entropy_save(sw_call *c, const sizes *n) {
 }
 
 static double cross_entropy_weight(const sw_call *c, const row_args *args, int64_t i) {
-    return sw_load_element(c->in[0]->type, args->weights, i);
+    return sw_load_element(c->out->type, args->weights, i);
 }
 
 static row_args cross_entropy_arguments(const sw_call *c, const sizes *n) {
@@ -339,7 +338,7 @@ static row_args cross_entropy_arguments(const sw_call *c, const sizes *n) {
     args.ignored_id = 0;
     if (n->plain)
         return args;
-    args.weights = (const char *)c->saved + (size_t)c->in[0]->count * sw_dtype_size(c->in[0]->type);
+    args.weights = (const char *)c->saved + (size_t)c->in[0]->count * sw_dtype_size(c->out->type);
     args.hard = 1 - o->label_smoothing;
     args.smooth = o->label_smoothing / (double)n->classes;
     for (int64_t i = 0; o->label_smoothing > 0 && i < n->classes; i++)
@@ -364,9 +363,40 @@ static double cross_entropy_divisor(const sw_call *c, const sizes *n, const row_
     return total;
 }
 
-static void cross_entropy_run(const sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args,
-                              double *sum) {
-    sw_kernel_run_rows((*kernels)[c->in[0]->type][sw_cpu_level()], args, n->rows, n->classes, sum);
+/* Runs a kernel over rows of f16 or bf16. The logits and distributions and their gradients (args->out of the vjp) have
+ * 16 bits; the other numbers are f32. */
+static sw_status cross_entropy_run_half(sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args,
+                                        double *sum) {
+    const sw_dtype type = c->in[0]->type;
+    const bool forward = c->cotangent == NULL;
+    if (!forward)
+        args->z = NULL; /* the vjp does not read the logits, which may have been released */
+    const sw_wide_array arrays[] = {
+        sw_wide_array_of(offsetof(row_args, z), type, false, n->classes),
+        sw_wide_array_of(offsetof(row_args, target), c->in[1]->type, false, n->ids ? 1 : n->classes),
+        sw_wide_array_of(offsetof(row_args, out), forward ? SW_F32 : type, true, n->classes),
+        sw_wide_array_of(offsetof(row_args, kept), SW_F32, false, n->classes),
+        sw_wide_array_of(offsetof(row_args, each), SW_F32, true, 1),
+        sw_wide_array_of(offsetof(row_args, dy), SW_F32, false, 1),
+    };
+    const sw_wide_rows job = {.size = sizeof job,
+                              .kernels = kernels,
+                              .args = args,
+                              .bytes = sizeof *args,
+                              .type = type,
+                              .array = arrays,
+                              .arrays = sizeof arrays / sizeof *arrays,
+                              .rows = n->rows,
+                              .length = n->classes};
+    return swi_call_wide_rows(c, &job, sum);
+}
+
+static sw_status cross_entropy_run(sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args, double *sum) {
+    const sw_dtype type = c->in[0]->type;
+    if (!sw_dtype_is_computed(type))
+        return cross_entropy_run_half(c, n, kernels, args, sum);
+    sw_kernel_run_rows((*kernels)[type][sw_cpu_level()], args, n->rows, n->classes, sum);
+    return SW_OK;
 }
 
 /* ---- Forward and vjp ---- */
@@ -381,11 +411,10 @@ static sw_status cross_entropy_forward(sw_call *c) {
     const sw_kernels *kernels = n.plain ? &plain_kernels : n.ids ? &ids_kernels : &soft_kernels;
     if (cross_entropy_options_of(c)->reduction == SW_NONE) {
         args.each = c->out->data;
-        cross_entropy_run(c, &n, kernels, &args, NULL);
-        return SW_OK;
+        return cross_entropy_run(c, &n, kernels, &args, NULL);
     }
     double sum, by = cross_entropy_divisor(c, &n, &args);
-    cross_entropy_run(c, &n, kernels, &args, &sum);
+    SW_TRY(cross_entropy_run(c, &n, kernels, &args, &sum));
     sw_store_scalar(c->out->type, c->out->data, by > 0 ? sum / by : (double)NAN);
     return sw_call_set_weight(c, cross_entropy_options_of(c)->reduction == SW_MEAN ? by : SW_SUMMED);
 }
@@ -398,23 +427,20 @@ static sw_status cross_entropy_vjp(sw_call *c) {
         args.dy = c->cotangent;
     else {
         const double by = cross_entropy_divisor(c, &n, &args); /* 0: no row counts, and the gradient is 0 */
-        args.factor = by > 0 ? sw_load_scalar(c->in[0]->type, c->cotangent) / by : 0;
+        args.factor = by > 0 ? sw_load_scalar(c->out->type, c->cotangent) / by : 0;
     }
     if (sw_call_wants_grad(c, 0)) {
         args.out = sw_call_grad(c, 0);
         if (!args.out)
             return SW_ERR_MEMORY;
-        cross_entropy_run(c, &n,
-                          n.plain ? &plain_vjp_kernels
-                          : n.ids ? &ids_vjp_kernels
-                                  : &soft_dz_kernels,
-                          &args, NULL);
+        const sw_kernels *kernels = n.plain ? &plain_vjp_kernels : n.ids ? &ids_vjp_kernels : &soft_dz_kernels;
+        SW_TRY(cross_entropy_run(c, &n, kernels, &args, NULL));
     }
     if (!n.ids && sw_call_wants_grad(c, 1)) {
         args.out = sw_call_grad(c, 1);
         if (!args.out)
             return SW_ERR_MEMORY;
-        cross_entropy_run(c, &n, &soft_dt_kernels, &args, NULL);
+        return cross_entropy_run(c, &n, &soft_dt_kernels, &args, NULL);
     }
     return SW_OK;
 }
@@ -425,6 +451,7 @@ static const sw_op cross_entropy_op = {.size = sizeof(sw_op),
                                        .forward = cross_entropy_forward,
                                        .vjp = cross_entropy_vjp,
                                        .vjp_reads = SW_READS(1),
+                                       .takes_16_bit = true,
                                        .f32_result = true};
 
 sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target) {

@@ -18,49 +18,49 @@ typedef struct loss_args {
 
 /* Defines the kernel NAME from an expression in p, t and delta. It computes the losses, or their sum in SW_LANES
  * partial sums. */
-#define VALUE(name, expression)                                                          \
-    static inline real SW_K(name##_of)(real p, real t, real delta) {                     \
-        (void)delta;                                                                     \
-        return expression;                                                               \
-    }                                                                                    \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {       \
-        const loss_args *s = args;                                                       \
-        const stored *restrict p = s->p, *restrict t = s->t;                             \
-        stored *restrict out = s->out;                                                   \
-        const real delta = (real)s->delta;                                               \
-        if (out) {                                                                       \
-            for (int64_t i = begin; i < end; i++)                                        \
-                SW_STORE(out, i, SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta));  \
-            return;                                                                      \
-        }                                                                                \
-        real lane[SW_LANES] = {0};                                                       \
-        int64_t i = begin;                                                               \
-        for (; i + SW_LANES <= end; i += SW_LANES)                                       \
-            for (int j = 0; j < SW_LANES; j++)                                           \
-                lane[j] += SW_K(name##_of)(SW_LOAD(p, i + j), SW_LOAD(t, i + j), delta); \
-        for (int j = 0; i < end; i++, j++)                                               \
-            lane[j] += SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta);             \
-        SW_ADD_LANES(double, sums[0], lane);                                             \
+#define VALUE(name, expression)                                                    \
+    static inline real SW_K(name##_of)(real p, real t, real delta) {               \
+        (void)delta;                                                               \
+        return expression;                                                         \
+    }                                                                              \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const loss_args *s = args;                                                 \
+        const real *restrict p = s->p, *restrict t = s->t;                         \
+        real *restrict out = s->out;                                               \
+        const real delta = (real)s->delta;                                         \
+        if (out) {                                                                 \
+            for (int64_t i = begin; i < end; i++)                                  \
+                out[i] = SW_K(name##_of)(p[i], t[i], delta);                       \
+            return;                                                                \
+        }                                                                          \
+        real lane[SW_LANES] = {0};                                                 \
+        int64_t i = begin;                                                         \
+        for (; i + SW_LANES <= end; i += SW_LANES)                                 \
+            for (int j = 0; j < SW_LANES; j++)                                     \
+                lane[j] += SW_K(name##_of)(p[i + j], t[i + j], delta);             \
+        for (int j = 0; i < end; i++, j++)                                         \
+            lane[j] += SW_K(name##_of)(p[i], t[i], delta);                         \
+        SW_ADD_LANES(double, sums[0], lane);                                       \
     }
 
 /* Defines the kernel NAME, which computes the cotangent times an expression. */
-#define DERIVATIVE(name, expression)                                                                     \
-    static inline real SW_K(name##_of)(real p, real t, real delta) {                                     \
-        (void)p, (void)t, (void)delta;                                                                   \
-        return expression;                                                                               \
-    }                                                                                                    \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {                       \
-        const loss_args *s = args;                                                                       \
-        const stored *restrict p = s->p, *restrict t = s->t, *restrict dy = s->dy;                       \
-        stored *restrict out = s->out;                                                                   \
-        const real factor = (real)s->factor, delta = (real)s->delta;                                     \
-        (void)sums, (void)p, (void)t;                                                                    \
-        if (dy)                                                                                          \
-            for (int64_t i = begin; i < end; i++)                                                        \
-                SW_STORE(out, i, SW_LOAD(dy, i) * SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta)); \
-        else                                                                                             \
-            for (int64_t i = begin; i < end; i++)                                                        \
-                SW_STORE(out, i, factor *SW_K(name##_of)(SW_LOAD(p, i), SW_LOAD(t, i), delta));          \
+#define DERIVATIVE(name, expression)                                               \
+    static inline real SW_K(name##_of)(real p, real t, real delta) {               \
+        (void)p, (void)t, (void)delta;                                             \
+        return expression;                                                         \
+    }                                                                              \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const loss_args *s = args;                                                 \
+        const real *restrict p = s->p, *restrict t = s->t, *restrict dy = s->dy;   \
+        real *restrict out = s->out;                                               \
+        const real factor = (real)s->factor, delta = (real)s->delta;               \
+        (void)sums, (void)p, (void)t;                                              \
+        if (dy)                                                                    \
+            for (int64_t i = begin; i < end; i++)                                  \
+                out[i] = dy[i] * SW_K(name##_of)(p[i], t[i], delta);               \
+        else                                                                       \
+            for (int64_t i = begin; i < end; i++)                                  \
+                out[i] = factor * SW_K(name##_of)(p[i], t[i], delta);              \
     }
 
 VALUE(mse, (p - t) * (p - t))
@@ -161,16 +161,17 @@ static double loss_weight(const sw_call *c) {
 static sw_status loss_shape(sw_call *c) {
     const sw_view *p = c->in[0], *t = c->in[1];
     const loss_attributes *a = c->attributes;
-    SW_TRY(sw_call_check_real(c));
+    SW_TRY(sw_call_check_float(c));
     if (!sw_shape_equal(p->rank, p->shape, t->rank, t->shape))
         return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal", c->op->name,
                        sw_shape_text(p->rank, p->shape), sw_shape_text(t->rank, t->shape));
     if (a->rows && p->rank == 0)
         return sw_fail(SW_ERR_SHAPE, "%s: scalars; rows of probabilities [...,classes] are needed", c->op->name);
     SW_TRY(swi_check_reduction(c, a->reduction));
-    if (a->reduction != SW_NONE)
-        return sw_call_set_shape(c, p->type, 0, NULL);
-    return a->rows ? sw_call_set_shape(c, p->type, p->rank - 1, p->shape) : sw_call_set_shape_like(c, 0);
+    const sw_dtype type = sw_call_result_type(c);
+    const int rank = a->reduction != SW_NONE ? 0 : a->rows ? p->rank - 1 : p->rank;
+    return rank == p->rank && type == p->type ? sw_call_set_shape_like(c, 0)
+                                              : sw_call_set_shape(c, type, rank, p->shape);
 }
 
 sw_status swi_check_reduction(const sw_call *c, sw_reduction reduction) {
@@ -180,41 +181,86 @@ sw_status swi_check_reduction(const sw_call *c, sw_reduction reduction) {
                    (int)reduction);
 }
 
+/* ---- Runs of a kernel over elements ---- */
+
+/* Runs a kernel over elements of `type`. For f16 and bf16, p and t are of this type, and so is out in a vjp; the losses
+ * and their cotangents are f32. */
+static sw_status loss_run(sw_dtype type, const sw_kernels *kernels, const loss_args *args, bool forward, int64_t count,
+                          double *sum) {
+    loss_args copy = *args;
+    if (sw_dtype_is_computed(type)) {
+        if (sum)
+            sw_kernel_run_sums(kernels, type, &copy, count, 1, sum);
+        else
+            sw_kernel_run(kernels, type, &copy, count);
+        return SW_OK;
+    }
+    const sw_wide_array arrays[] = {
+        sw_wide_array_of(offsetof(loss_args, p), type, false, 1),
+        sw_wide_array_of(offsetof(loss_args, t), type, false, 1),
+        sw_wide_array_of(offsetof(loss_args, out), forward ? SW_F32 : type, true, 1),
+        sw_wide_array_of(offsetof(loss_args, dy), SW_F32, false, 1),
+    };
+    const sw_wide_rows job = {.size = sizeof job,
+                              .kernels = kernels,
+                              .args = &copy,
+                              .bytes = sizeof copy,
+                              .type = type,
+                              .array = arrays,
+                              .arrays = 4,
+                              .rows = count,
+                              .length = 1};
+    return sw_wide_rows_run(&job, sum, NULL, 0);
+}
+
 /* ---- Losses of rows with SW_NONE: the same kernels, row by row ---- */
 
 typedef struct rows_args {
-    sw_kernel *kernel;
+    const sw_kernels *kernels;
+    sw_kernel *kernel; /* of f32 or f64 */
     loss_args args;
     void *losses;           /* forward */
     const void *cotangents; /* vjp */
-    sw_dtype type;
+    sw_dtype type, result;  /* of the elements; of losses and cotangents */
     int64_t length;
 } rows_args;
 
 static void loss_each_row(void *args, int64_t begin, int64_t end, double *sums) {
     const rows_args *r = args;
-    loss_args row_args = r->args;
+    const size_t size = sw_dtype_size(r->type);
+    loss_args piece = r->args;
     (void)sums;
     for (int64_t row = begin; row < end; row++) {
-        double sum = 0;
+        double total = 0;
         if (r->cotangents)
-            row_args.factor = sw_load_element(r->type, r->cotangents, row);
+            piece.factor = sw_load_element(r->result, r->cotangents, row);
         for (int64_t at = 0; at < r->length; at += SW_TILE) { /* tiles are added in f64 */
-            const int64_t end_of = r->length - at < SW_TILE ? r->length : at + SW_TILE;
-            r->kernel(&row_args, row * r->length + at, row * r->length + end_of, &sum);
+            const int64_t count = r->length - at < SW_TILE ? r->length - at : SW_TILE;
+            const size_t first = (size_t)(row * r->length + at) * size;
+            double sum = 0;
+            piece.p = (const char *)r->args.p + first;
+            piece.t = (const char *)r->args.t + first;
+            piece.out = r->losses ? NULL : (char *)r->args.out + first;
+            if (r->kernel)
+                r->kernel(&piece, 0, count, &sum);
+            else
+                loss_run(r->type, r->kernels, &piece, r->losses != NULL, count, r->losses ? &sum : NULL);
+            total += sum;
         }
         if (r->losses)
-            sw_store_element(r->type, r->losses, row, sum);
+            sw_store_element(r->result, r->losses, row, total);
     }
 }
 
 static void loss_run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *args, bool forward) {
     const sw_view *p = c->in[0];
-    rows_args rows = {.kernel = (*kernels)[p->type][sw_cpu_level()],
+    rows_args rows = {.kernels = kernels,
+                      .kernel = sw_dtype_is_computed(p->type) ? (*kernels)[p->type][sw_cpu_level()] : NULL,
                       .args = *args,
                       .losses = forward ? c->out->data : NULL,
                       .cotangents = forward ? NULL : c->cotangent,
                       .type = p->type,
+                      .result = c->out->type,
                       .length = p->shape[p->rank - 1]};
     sw_kernel_run_rows(loss_each_row, &rows, c->out->count, rows.length, NULL);
 }
@@ -227,17 +273,17 @@ static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
     loss_args args = {.p = p->data, .t = c->in[1]->data, .delta = a->delta};
     if (a->reduction == SW_NONE && a->rows) {
         loss_run_rows(c, kernels, &args, true);
-    } else if (a->reduction == SW_NONE) {
-        args.out = c->out->data;
-        sw_kernel_run(kernels, p->type, &args, p->count);
-    } else {
-        double sum;
-        sw_kernel_run_sums(kernels, p->type, &args, p->count, 1, &sum);
-        int64_t items = a->reduction == SW_MEAN ? loss_item_count(c) : 1;
-        sw_store_scalar(c->out->type, c->out->data, items ? sum / (double)items : (double)NAN);
-        return sw_call_set_weight(c, loss_weight(c));
+        return SW_OK;
     }
-    return SW_OK;
+    if (a->reduction == SW_NONE) {
+        args.out = c->out->data;
+        return loss_run(p->type, kernels, &args, true, p->count, NULL);
+    }
+    double sum;
+    SW_TRY(loss_run(p->type, kernels, &args, true, p->count, &sum));
+    const int64_t items = a->reduction == SW_MEAN ? loss_item_count(c) : 1;
+    sw_store_scalar(c->out->type, c->out->data, items ? sum / (double)items : (double)NAN);
+    return sw_call_set_weight(c, loss_weight(c));
 }
 
 static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt) {
@@ -258,8 +304,8 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
             args.dy = c->cotangent;
         else
             args.factor =
-                sw_load_scalar(p->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)loss_item_count(c) : 1);
-        sw_kernel_run(kernels, p->type, &args, p->count);
+                sw_load_scalar(c->out->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)loss_item_count(c) : 1);
+        SW_TRY(loss_run(p->type, kernels, &args, false, p->count, NULL));
     }
     return SW_OK;
 }
@@ -280,6 +326,7 @@ static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt
                                   .forward = fn##_forward,                                                  \
                                   .vjp = fn##_vjp,                                                          \
                                   .vjp_reads = SW_READS(0) | SW_READS(1),                                   \
+                                  .takes_16_bit = true,                                                     \
                                   .f32_result = true};
 
 LOSS(mse, "mse")

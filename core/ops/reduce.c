@@ -18,15 +18,15 @@ typedef struct output_args {
 #define ON_OUTPUTS(name, expression)                                               \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
         const output_args *s = args;                                               \
-        const stored *p = s->x, *q = s->second ? s->second : s->x;                 \
-        stored *out = s->out;                                                      \
+        const real *p = s->x, *q = s->second ? s->second : s->x;                   \
+        real *out = s->out;                                                        \
         const real a = (real)s->number;                                            \
         (void)sums, (void)a;                                                       \
         SW_INDEPENDENT                                                             \
         for (int64_t i = begin; i < end; i++) {                                    \
-            const real v = SW_LOAD(p, i), w = SW_LOAD(q, i);                       \
+            const real v = p[i], w = q[i];                                         \
             (void)w;                                                               \
-            SW_STORE(out, i, expression);                                          \
+            out[i] = expression;                                                   \
         }                                                                          \
     }
 ON_OUTPUTS(from_below, v == -(real)INFINITY ? 0 : v)
@@ -88,14 +88,14 @@ static sw_status reduce_shape(sw_call *c) {
     bool reduced[SW_MAX_RANK];
     int64_t shape[SW_MAX_RANK];
     int rank = 0;
-    SW_TRY(sw_call_check_real(c));
+    SW_TRY(sw_call_check_float(c));
     SW_TRY(reduce_check_axes(c, reduced));
     for (int i = 0; i < x->rank; i++)
         if (!reduced[i])
             shape[rank++] = x->shape[i];
         else if (a->keepdim)
             shape[rank++] = 1;
-    return sw_call_set_shape(c, x->type, rank, shape);
+    return sw_call_set_shape(c, sw_call_result_type(c), rank, shape);
 }
 
 /* The shape of max and min: an error if an output has no element to choose. */
@@ -116,13 +116,24 @@ static sw_fold_job reduce_job(const sw_call *c, const void *m, double factor, do
         .type = c->in[0]->type, .x = c->in[0]->data, .m = m, .out = c->out->data, .factor = factor, .divisor = divisor};
 }
 
-/* Allocates one number for each output, for the duration of the call. */
+/* Allocates one number of the compute type for each output, for the duration of the call. */
 static void *reduce_outputs_scratch(sw_call *c) {
-    return sw_call_scratch(c, (size_t)c->out->count * sw_dtype_size(c->out->type));
+    return sw_call_scratch(c, (size_t)c->out->count * sw_dtype_size(sw_dtype_compute(c->out->type)));
 }
 
 static void reduce_run_outputs(const sw_call *c, const sw_kernels *kernels, output_args args) {
-    sw_kernel_run(kernels, c->out->type, &args, c->out->count);
+    sw_kernel_run(kernels, sw_dtype_compute(c->out->type), &args, c->out->count);
+}
+
+/* The output or its cotangent in the compute type: a copy of 16-bit numbers, else the numbers themselves. NULL and an
+ * error if there is not enough memory. */
+static const void *reduce_wide_outputs(sw_call *c, const void *numbers) {
+    if (sw_dtype_is_computed(c->out->type))
+        return numbers;
+    void *wide = reduce_outputs_scratch(c);
+    if (wide)
+        sw_vector_convert(c->out->type, c->out->count, numbers, SW_F32, wide);
+    return wide;
 }
 
 /* Computes the gradient of the input by a spread. */
@@ -143,18 +154,19 @@ static void *reduce_cotangent_over(sw_call *c, double divisor) {
     return h;
 }
 
-/* dy divided by the number of elements (with `absolute`, of absolute values) that equal the output, because they share
- * the gradient evenly. */
-static void *reduce_cotangent_shared(sw_call *c, bool absolute) {
+/* dy divided by the number of elements (with `absolute`, of absolute values) that equal the output `y`, because they
+ * share the gradient evenly. */
+static void *reduce_cotangent_shared(sw_call *c, const void *y, bool absolute) {
     sw_fold_axes axes = reduce_axes(c);
+    const void *dy = reduce_wide_outputs(c, c->cotangent);
     void *h = reduce_outputs_scratch(c);
-    if (!h)
+    if (!dy || !h)
         return NULL;
-    sw_fold_job job = reduce_job(c, c->out->data, 1, 1);
+    sw_fold_job job = reduce_job(c, y, 1, 1);
     job.out = h;
     job.p = absolute;
     sw_fold_run(&sw_fold_equal_sum, &axes, &job);
-    reduce_run_outputs(c, &over_kernels, (output_args){.x = c->cotangent, .second = h, .out = h});
+    reduce_run_outputs(c, &over_kernels, (output_args){.x = dy, .second = h, .out = h});
     return h;
 }
 
@@ -227,8 +239,15 @@ static sw_status var_vjp(sw_call *c) {
 static sw_status extreme_forward(sw_call *c, double sign) {
     sw_fold_axes axes = reduce_axes(c);
     sw_fold_job job = reduce_job(c, NULL, sign, 1);
+    const bool half = !sw_dtype_is_computed(c->out->type);
     job.p = sign;
+    if (half)
+        job.out = reduce_outputs_scratch(c);
+    if (!job.out)
+        return SW_ERR_MEMORY;
     sw_fold_run(&sw_fold_largest, &axes, &job);
+    if (half) /* exact: one of the elements */
+        sw_vector_convert(SW_F32, c->out->count, job.out, c->out->type, c->out->data);
     return SW_OK;
 }
 
@@ -241,8 +260,9 @@ static sw_status min_forward(sw_call *c) {
 }
 
 static sw_status extreme_vjp(sw_call *c) {
-    void *h = reduce_cotangent_shared(c, false);
-    return h ? reduce_spread(c, &sw_spread_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
+    const void *y = reduce_wide_outputs(c, c->out->data);
+    void *h = y ? reduce_cotangent_shared(c, y, false) : NULL;
+    return h ? reduce_spread(c, &sw_spread_chosen, (sw_spread_args){.y = y, .h = h}) : SW_ERR_MEMORY;
 }
 
 /* ---- norm ---- */
@@ -279,7 +299,7 @@ static sw_status norm_vjp(sw_call *c) {
     if (a->p == 1)
         return reduce_spread(c, &sw_spread_signs, (sw_spread_args){.h = c->cotangent});
     if (a->p == (double)INFINITY) {
-        void *h = reduce_cotangent_shared(c, true);
+        void *h = reduce_cotangent_shared(c, c->out->data, true);
         return h ? reduce_spread(c, &sw_spread_abs_chosen, (sw_spread_args){.y = c->out->data, .h = h}) : SW_ERR_MEMORY;
     }
     return reduce_spread(
@@ -329,6 +349,7 @@ static sw_status logsumexp_vjp(sw_call *c) {
                                   .forward = forward_of,                   \
                                   .vjp = vjp_of,                           \
                                   .vjp_reads = reads,                      \
+                                  .takes_16_bit = true,                    \
                                   .f32_result = in_f32};
 REDUCTION(sum, "sum", reduce_shape, sum_forward, sum_vjp, 0, true)
 REDUCTION(mean, "mean", reduce_shape, mean_forward, mean_vjp, 0, true)

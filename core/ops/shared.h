@@ -5,6 +5,7 @@
 #include <swale/op.h>
 #include <swale/ops.h>
 #include <swale/reduce_kernels.h>
+#include <swale/wide_rows.h>
 
 /* a + b and a·b (arithmetic.c) */
 extern const sw_kernels swi_add_kernels, swi_mul_kernels;
@@ -18,6 +19,11 @@ sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight);
 enum { SWI_GATHER_OFTEN = 256 };
 sw_status swi_gather_rows_vjp_half(sw_call *call);
 sw_status swi_gather_vjp_half(sw_call *call, int64_t outer, int64_t inner);
+/* Runs a kernel on rows of f16 or bf16, with scratch of the call if the rows are long. */
+static inline sw_status swi_call_wide_rows(sw_call *call, const sw_wide_rows *job, double *sum) {
+    const size_t bytes = sw_wide_rows_scratch(job);
+    return sw_wide_rows_run(job, sum, bytes ? sw_call_scratch(call, bytes) : NULL, bytes);
+}
 /* The fold Σ (|v|/m)^p, and the spread h sign(v) (|v|/y)^p, which is 0 for y = 0 and takes ∞/∞ as 1 (power_norm.c). */
 extern const sw_fold swi_power_sum;
 extern const sw_spread swi_powers;

@@ -4,6 +4,8 @@
 #include <swale/kernel_rows.h>
 #include <swale/extend.h>
 
+#include "core/ops/shared.h"
+
 #if SW_KERNEL_FIRST
 typedef struct softmax_args {
     const void *x;  /* forward: the input; vjp: the output */
@@ -152,18 +154,87 @@ typedef struct softmax_attributes {
 
 static sw_status softmax_shape(sw_call *c) {
     const softmax_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
     int axis;
-    SW_TRY(sw_call_check_real(c));
+    SW_TRY(sw_call_check_float(c));
     SW_TRY(sw_call_axis(c, a->axis, &axis));
-    return sw_call_set_shape_like(c, 0);
+    const sw_dtype type = sw_call_result_type(c);
+    return type == x->type ? sw_call_set_shape_like(c, 0) : sw_call_set_shape(c, type, x->rank, x->shape);
 }
 
-static void softmax_run(const sw_call *c, softmax_args args, const sw_kernels *rows, const sw_kernels *columns) {
+/* ---- f16 and bf16 ---- */
+
+/* A run on 16-bit numbers. The type of x and dy, or that of out, may be f32. */
+typedef struct half_strips {
+    softmax_args args;
+    sw_kernel *kernel;
+    sw_dtype from, to; /* the types of x and dy, and of out */
+} half_strips;
+
+/* The strip number `item` of softmax_columns, in f32. */
+static sw_status softmax_half_strip(void *args, int64_t item, sw_worker *worker) {
+    const half_strips *s = args;
+    const int64_t n = s->args.n, inner = s->args.inner, strips = (inner + STRIP - 1) / STRIP,
+                  at = item % strips * STRIP, base = item / strips * n * inner + at,
+                  width = inner - at < STRIP ? inner - at : STRIP;
+    const bool whole = width == inner; /* the rows follow one another: one conversion for all of them */
+    const int64_t rows = whole ? 1 : n, count = whole ? n * width : width;
+    float *x = worker->scratch, *dy = x + n * STRIP, *out = dy + n * STRIP;
+    const size_t from = sw_dtype_size(s->from), to = sw_dtype_size(s->to);
+    for (int64_t j = 0; j < rows; j++) {
+        const size_t first = (size_t)(base + j * inner);
+        sw_vector_convert(s->from, count, (const char *)s->args.x + first * from, SW_F32, x + j * width);
+        if (s->args.dy)
+            sw_vector_convert(s->from, count, (const char *)s->args.dy + first * from, SW_F32, dy + j * width);
+    }
+    softmax_args strip = s->args;
+    strip.x = x;
+    strip.dy = dy;
+    strip.out = out;
+    strip.inner = width;
+    s->kernel(&strip, 0, 1, NULL);
+    for (int64_t j = 0; j < rows; j++)
+        sw_vector_convert(SW_F32, count, out + j * width, s->to, (char *)s->args.out + (size_t)(base + j * inner) * to);
+    return SW_OK;
+}
+
+static sw_status softmax_run_half_columns(sw_call *c, const half_strips *job, int64_t strips) {
+    half_strips copy = *job;
+    const size_t worker = 3 * (size_t)job->args.n * STRIP * sizeof(float), bytes = sw_parallel_scratch(strips, worker);
+    void *scratch = sw_call_scratch(c, bytes);
+    if (!scratch)
+        return SW_ERR_MEMORY;
+    return sw_parallel_items_with_scratch(softmax_half_strip, &copy, strips, worker, scratch, bytes);
+}
+
+static sw_status softmax_run_half_rows(sw_call *c, const softmax_args *args, const sw_kernels *kernels, sw_dtype from,
+                                       sw_dtype to, int64_t rows) {
+    const sw_wide_array arrays[] = {sw_wide_array_of(offsetof(softmax_args, x), from, false, args->n),
+                                    sw_wide_array_of(offsetof(softmax_args, dy), from, false, args->n),
+                                    sw_wide_array_of(offsetof(softmax_args, out), to, true, args->n)};
+    const sw_wide_rows job = {.size = sizeof job,
+                              .kernels = kernels,
+                              .args = args,
+                              .bytes = sizeof *args,
+                              .type = c->in[0]->type,
+                              .array = arrays,
+                              .arrays = 3,
+                              .rows = rows,
+                              .length = args->n};
+    return swi_call_wide_rows(c, &job, NULL);
+}
+
+/* ---- Forward and vjp ---- */
+
+/* Computes out, of type `to`, from x and dy, of type `from`. */
+static sw_status softmax_run(sw_call *c, softmax_args args, sw_dtype from, sw_dtype to, const sw_kernels *rows,
+                             const sw_kernels *columns) {
     const softmax_attributes *a = c->attributes;
     const sw_view *y = c->out;
+    const bool half = !sw_dtype_is_computed(c->in[0]->type);
     int axis = 0;
     if (y->count == 0 || sw_call_axis(c, a->axis, &axis) != SW_OK)
-        return;
+        return SW_OK;
     args.logarithm = a->logarithm;
     args.n = y->shape[axis];
     args.inner = 1;
@@ -171,24 +242,30 @@ static void softmax_run(const sw_call *c, softmax_args args, const sw_kernels *r
         args.inner *= y->shape[i];
     const int64_t outer = y->count / args.n / args.inner, level = sw_cpu_level();
     if (args.inner == 1) {
+        if (half)
+            return softmax_run_half_rows(c, &args, rows, from, to, outer);
         sw_kernel_run_rows((*rows)[y->type][level], &args, outer, args.n, NULL);
-        return;
+        return SW_OK;
     }
     const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
+    if (half)
+        return softmax_run_half_columns(
+            c, &(half_strips){.args = args, .kernel = (*columns)[SW_F32][level], .from = from, .to = to},
+            outer * strips);
     sw_kernel_run_rows((*columns)[y->type][level], &args, outer * strips, args.n * width, NULL);
+    return SW_OK;
 }
 
 static sw_status softmax_forward(sw_call *c) {
-    softmax_run(c, (softmax_args){.x = c->in[0]->data, .out = c->out->data}, &rows_kernels, &columns_kernels);
-    return SW_OK;
+    const softmax_args args = {.x = c->in[0]->data, .out = c->out->data};
+    return softmax_run(c, args, c->in[0]->type, c->out->type, &rows_kernels, &columns_kernels);
 }
 
 static sw_status softmax_vjp(sw_call *c) {
-    softmax_args args = {.x = c->out->data, .dy = c->cotangent, .out = sw_call_grad(c, 0)};
+    const softmax_args args = {.x = c->out->data, .dy = c->cotangent, .out = sw_call_grad(c, 0)};
     if (!args.out)
         return SW_ERR_MEMORY;
-    softmax_run(c, args, &rows_vjp_kernels, &columns_vjp_kernels);
-    return SW_OK;
+    return softmax_run(c, args, c->out->type, c->in[0]->type, &rows_vjp_kernels, &columns_vjp_kernels);
 }
 
 static const sw_op softmax_op = {.size = sizeof(sw_op),
@@ -196,13 +273,15 @@ static const sw_op softmax_op = {.size = sizeof(sw_op),
                                  .shape = softmax_shape,
                                  .forward = softmax_forward,
                                  .vjp = softmax_vjp,
-                                 .vjp_reads = SW_READS_OUT};
+                                 .vjp_reads = SW_READS_OUT,
+                                 .takes_16_bit = true};
 static const sw_op log_softmax_op = {.size = sizeof(sw_op),
                                      .name = "log_softmax",
                                      .shape = softmax_shape,
                                      .forward = softmax_forward,
                                      .vjp = softmax_vjp,
                                      .vjp_reads = SW_READS_OUT,
+                                     .takes_16_bit = true,
                                      .f32_result = true};
 
 sw_tensor sw_softmax(sw_tensor x, int axis) {

@@ -1,7 +1,7 @@
 /* The kernels of the library's operations for f16 and bf16: the same files, compiled for every storage type outside the
  * library. A kernel loads elements, computes in f32 and rounds what it stores. Its result is therefore that of the
- * kernel for f32 on the same numbers, rounded once, for every element and on every level. Softmax, cross-entropy and
- * sums of powers are not tested here: they store intermediate results in their output, and accept no 16-bit types. */
+ * kernel for f32 on the same numbers, rounded once, for every element and on every level. Row operations,
+ * reductions and losses have no such kernels; for them see test_stored_rows.c. */
 #define SW_KERNEL_16_BIT
 #include <swale/kernel.h>
 
@@ -10,9 +10,7 @@
 #include "core/ops/arithmetic.c"
 #include "core/ops/dropout.c"
 #include "core/ops/gather.c"
-#include "core/ops/loss.c"
 #include "core/ops/pointwise.c"
-#include "core/ops/reduce.c"
 
 #if !SW_KERNEL_PASS
 
@@ -148,46 +146,6 @@ static void test_operands_of_different_types(void **state) {
     }
 }
 
-/* ---- Losses ---- */
-
-#define LOSS_NAMED(name)                                                       \
-    {#name, &name##_kernels, 0, 0}, {#name "_dp", &name##_dp_kernels, 0, 0}, { \
-#name "_dt", &name##_dt_kernels, 0, 0                                  \
-    }
-
-static void test_losses(void **state) {
-    (void)state;
-    const named_kernels all[] = {LOSS_NAMED(mse), LOSS_NAMED(l1), LOSS_NAMED(huber), LOSS_NAMED(hinge),
-                                 LOSS_NAMED(bce)};
-    for (int k = 0; k < 2; k++) {
-        vectors *v = vectors_new(halves[k]);
-        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-            for (int level = 0; level <= sw_cpu_level(); level++)
-                for (int with_dy = 0; with_dy < 2; with_dy++) {
-                    loss_args args = {
-                        .p = v->x, .t = v->y, .dy = with_dy ? v->z : NULL, .out = v->out, .factor = 0.3, .delta = 0.7};
-                    (*all[i].kernels)[halves[k]][level](&args, 0, PATTERNS, NULL);
-                    args = (loss_args){.p = v->wide_x,
-                                       .t = v->wide_y,
-                                       .dy = with_dy ? v->wide_z : NULL,
-                                       .out = v->wide_out,
-                                       .factor = 0.3,
-                                       .delta = 0.7};
-                    (*all[i].kernels)[SW_F32][level](&args, 0, PATTERNS, NULL);
-                    expect_rounded(all[i].name, halves[k], level, v->wide_out, v->out, PATTERNS);
-                }
-        for (int level = 0; level <= sw_cpu_level(); level++) { /* sums are not rounded to 16 bits */
-            double sum[2] = {0};
-            loss_args args = {.p = v->y, .t = v->z};
-            mse_kernels[halves[k]][level](&args, 0, 1001, &sum[0]);
-            args = (loss_args){.p = v->wide_y, .t = v->wide_z};
-            mse_kernels[SW_F32][level](&args, 0, 1001, &sum[1]);
-            assert_true(sum[0] > 0 && sum[0] == sum[1]);
-        }
-        free(v);
-    }
-}
-
 /* ---- Rows ---- */
 
 static void test_dropout_argmax_and_gather(void **state) {
@@ -245,12 +203,11 @@ static void test_dropout_argmax_and_gather(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_unary_operations),
-                                       cmocka_unit_test(test_binary_operations),
-                                       cmocka_unit_test(test_kernels_of_16_bits_and_blocks_agree),
-                                       cmocka_unit_test(test_operands_of_different_types),
-                                       cmocka_unit_test(test_losses),
-                                       cmocka_unit_test(test_dropout_argmax_and_gather)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unary_operations), cmocka_unit_test(test_binary_operations),
+        cmocka_unit_test(test_kernels_of_16_bits_and_blocks_agree), cmocka_unit_test(test_operands_of_different_types),
+
+        cmocka_unit_test(test_dropout_argmax_and_gather)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #endif
