@@ -4,6 +4,7 @@
 #include <swale/status.h>
 
 #include "core/base/allocation.h"
+#include "core/base/dry_run_state.h"
 #include "core/base/poison.h"
 
 #include <limits.h>
@@ -52,13 +53,18 @@ void sw_set_allocator(const sw_allocator *allocator) {
  * memory keeps it aligned. A string needs no alignment, and begins immediately after the header. */
 typedef struct block_header {
     size_t bytes;    /* that the allocator was asked for */
-    uint32_t entry;  /* of the accounts */
+    uint32_t entry;  /* of the accounts, and BLOCK_RESERVED */
     uint16_t offset; /* of the memory in the block */
     uint16_t rest;   /* of the block behind the memory */
 } block_header;
 
 enum { STRING_OFFSET = sizeof(block_header) };
+enum { BLOCK_RESERVED = 1 << 30 }; /* a block of a dry run: addresses without memory, whose contents are zero */
 _Static_assert(STRING_OFFSET == 16, "memory.h states it");
+
+static bool block_is_reserved(size_t bytes) {
+    return bytes >= SW_DRY_BLOCK && swi_dry_run();
+}
 
 /* Memory of 0 bytes gets a cache line too, so that its pointer lies inside the block. */
 static void *block_new(int entry, size_t bytes, size_t offset) {
@@ -66,14 +72,17 @@ static void *block_new(int entry, size_t bytes, size_t offset) {
         return NULL;
     char *block = NULL;
     const size_t rounded = ((bytes ? bytes : 1) + offset + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
+    const bool reserved = block_is_reserved(bytes);
     if (bytes <= SIZE_MAX / 2)
-        block = active_allocator.allocate(active_allocator.user, rounded, SW_ALIGNMENT);
+        block =
+            reserved ? swi_reserve(rounded) : active_allocator.allocate(active_allocator.user, rounded, SW_ALIGNMENT);
     if (!block) {
-        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested", bytes);
+        sw_fail(SW_ERR_MEMORY, "out of memory: %zu bytes requested%s", bytes,
+                reserved ? ", of addresses for a dry run (a limit of the address space or of overcommitment?)" : "");
         return NULL;
     }
     const block_header header = {.bytes = rounded,
-                                 .entry = (uint32_t)entry,
+                                 .entry = (uint32_t)entry | (reserved ? (uint32_t)BLOCK_RESERVED : 0),
                                  .offset = (uint16_t)offset,
                                  .rest = (uint16_t)(rounded - offset - bytes)};
     memcpy(block + offset - sizeof header, &header, sizeof header);
@@ -91,21 +100,28 @@ static block_header block_header_of(const void *memory) {
     return header;
 }
 
+static int block_entry(const block_header *header) {
+    return (int)(header->entry & ~(uint32_t)BLOCK_RESERVED);
+}
+
 void sw_free(void *memory) {
     if (!memory)
         return;
     const block_header header = block_header_of(memory);
     char *block = (char *)memory - header.offset;
     SWI_UNPOISON(block, header.offset);
-    swi_account_remove((int)header.entry, header.bytes, header.bytes - header.offset - header.rest);
-    active_allocator.release(active_allocator.user, block);
+    swi_account_remove(block_entry(&header), header.bytes, header.bytes - header.offset - header.rest);
+    if (header.entry & BLOCK_RESERVED)
+        swi_unreserve(block, header.bytes);
+    else
+        active_allocator.release(active_allocator.user, block);
 }
 
 /* ---- Memory ---- */
 
 static void *alloc_zeroed(int entry, size_t bytes) {
     void *memory = block_new(entry, bytes, SW_ALIGNMENT);
-    if (memory)
+    if (memory && !block_is_reserved(bytes))
         memset(memory, 0, bytes);
     return memory;
 }
@@ -149,7 +165,8 @@ sw_status sw_resize_array_for(sw_account account, void *array, int64_t used, int
     if (count >= 0 && used > count)
         return sw_fail(SW_ERR_ARGUMENT, "resize_array: %lld elements are used; there is room for %lld", (long long)used,
                        (long long)count);
-    const int entry = from ? (int)block_header_of(from).entry : swi_account_entry(account, NULL, NULL);
+    const block_header header = from ? block_header_of(from) : (block_header){0};
+    const int entry = from ? block_entry(&header) : swi_account_entry(account, NULL, NULL);
     void *to = alloc_array(entry, count, size);
     if (!to)
         return sw_last_failure();

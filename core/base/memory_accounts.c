@@ -3,6 +3,7 @@
 #include <swale/text.h>
 
 #include "core/base/allocation.h"
+#include "core/base/dry_run_state.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,19 +13,28 @@ typedef struct counter {
     atomic_size_t live, peak, contents;
 } counter;
 
-/* The bytes of one name. An entry exists until the process ends, because blocks refer to it by its index. */
+/* A name within an account. It exists until the process ends, because blocks refer to it by its index. */
 enum { NAMES = 512, NAME_BYTES = 64 };
 typedef struct named_entry {
-    counter bytes;
     sw_account account;
     char name[NAME_BYTES];
 } named_entry;
-
-/* Entry i of a block: nameless[i], or named[i - SW_ACCOUNTS]. */
-static counter nameless[SW_ACCOUNTS];
 static named_entry named[NAMES];
 static atomic_int names; /* entries in use; increased, under the mutex, after the entry is written */
-static counter accounts[SW_ACCOUNTS], total;
+
+/* Entry i of a block: without a name for i < SW_ACCOUNTS, else with named[i - SW_ACCOUNTS]. The blocks of a dry run
+ * have the bit DRY, and a ledger of their own. */
+enum { ENTRIES = SW_ACCOUNTS + NAMES, DRY = 1 << 16 };
+_Static_assert(ENTRIES <= DRY, "an entry and the bit must not overlap");
+typedef struct ledger {
+    counter entry[ENTRIES], account[SW_ACCOUNTS], total;
+} ledger;
+static ledger process_ledger, dry_ledger;
+
+/* That of the calling thread. */
+static ledger *ledger_now(void) {
+    return swi_dry_run() ? &dry_ledger : &process_ledger;
+}
 
 /* ---- Counting ---- */
 
@@ -42,28 +52,28 @@ static void counter_remove(counter *c, size_t bytes, size_t contents) {
     atomic_fetch_sub_explicit(&c->live, bytes, memory_order_relaxed);
 }
 
-/* The entry's counter, and its account. */
-static counter *entry_counter(int entry, sw_account *account) {
-    if (entry < SW_ACCOUNTS) {
-        *account = (sw_account)entry;
-        return &nameless[entry];
-    }
-    *account = named[entry - SW_ACCOUNTS].account;
-    return &named[entry - SW_ACCOUNTS].bytes;
+static ledger *ledger_of(int entry) {
+    return entry & DRY ? &dry_ledger : &process_ledger;
+}
+
+static sw_account entry_account(int entry) {
+    return entry < SW_ACCOUNTS ? (sw_account)entry : named[entry - SW_ACCOUNTS].account;
 }
 
 void swi_account_add(int entry, size_t bytes, size_t contents) {
-    sw_account account;
-    counter_add(entry_counter(entry, &account), bytes, contents);
-    counter_add(&accounts[account], bytes, contents);
-    counter_add(&total, bytes, contents);
+    ledger *l = ledger_of(entry);
+    entry &= ~DRY;
+    counter_add(&l->entry[entry], bytes, contents);
+    counter_add(&l->account[entry_account(entry)], bytes, contents);
+    counter_add(&l->total, bytes, contents);
 }
 
 void swi_account_remove(int entry, size_t bytes, size_t contents) {
-    sw_account account;
-    counter_remove(entry_counter(entry, &account), bytes, contents);
-    counter_remove(&accounts[account], bytes, contents);
-    counter_remove(&total, bytes, contents);
+    ledger *l = ledger_of(entry);
+    entry &= ~DRY;
+    counter_remove(&l->entry[entry], bytes, contents);
+    counter_remove(&l->account[entry_account(entry)], bytes, contents);
+    counter_remove(&l->total, bytes, contents);
 }
 
 /* ---- Names ---- */
@@ -104,15 +114,16 @@ int swi_account_entry(sw_account account, const char *owner, const char *name) {
                 SW_ACCOUNTS - 1);
         return -1;
     }
+    const int dry = swi_dry_run() ? DRY : 0;
     if (!owner || !name)
-        return (int)account;
+        return (int)account | dry;
     char both[NAME_BYTES];
     sw_format(both, sizeof both, "%s.%s", owner, name);
     pthread_once(&names_once, names_watch_forks);
     names_lock();
     const int index = names_find(account, both);
     names_unlock();
-    return index;
+    return index | dry;
 }
 
 /* ---- Reading ---- */
@@ -124,15 +135,15 @@ const char *sw_account_name(sw_account account) {
 }
 
 size_t sw_memory_live(sw_account account) {
-    return sw_account_name(account) ? atomic_load(&accounts[account].live) : 0;
+    return sw_account_name(account) ? atomic_load(&ledger_now()->account[account].live) : 0;
 }
 
 size_t sw_memory_peak(sw_account account) {
-    return sw_account_name(account) ? atomic_load(&accounts[account].peak) : 0;
+    return sw_account_name(account) ? atomic_load(&ledger_now()->account[account].peak) : 0;
 }
 
 size_t sw_memory_contents(sw_account account) {
-    return sw_account_name(account) ? atomic_load(&accounts[account].contents) : 0;
+    return sw_account_name(account) ? atomic_load(&ledger_now()->account[account].contents) : 0;
 }
 
 double sw_memory_per_parameter(int64_t parameters) {
@@ -142,11 +153,11 @@ double sw_memory_per_parameter(int64_t parameters) {
 }
 
 size_t sw_memory_live_total(void) {
-    return atomic_load(&total.live);
+    return atomic_load(&ledger_now()->total.live);
 }
 
 size_t sw_memory_peak_total(void) {
-    return atomic_load(&total.peak);
+    return atomic_load(&ledger_now()->total.peak);
 }
 
 static void counter_reset_peak(counter *c) {
@@ -155,14 +166,12 @@ static void counter_reset_peak(counter *c) {
 }
 
 void sw_memory_reset_peaks(void) {
-    const int count = atomic_load_explicit(&names, memory_order_acquire);
-    for (int i = 0; i < count; i++)
-        counter_reset_peak(&named[i].bytes);
-    for (int i = 0; i < SW_ACCOUNTS; i++) {
-        counter_reset_peak(&nameless[i]);
-        counter_reset_peak(&accounts[i]);
-    }
-    counter_reset_peak(&total);
+    ledger *l = ledger_now();
+    for (int i = 0; i < ENTRIES; i++)
+        counter_reset_peak(&l->entry[i]);
+    for (int i = 0; i < SW_ACCOUNTS; i++)
+        counter_reset_peak(&l->account[i]);
+    counter_reset_peak(&l->total);
 }
 
 typedef struct report {
@@ -183,11 +192,12 @@ static void report_add(report *r, sw_account account, const char *name, counter 
 int sw_memory_report(sw_memory_entry *entries, int most) {
     report r = {.entries = entries, .most = most};
     const int count = atomic_load_explicit(&names, memory_order_acquire);
+    ledger *l = ledger_now();
     for (int a = 0; a < SW_ACCOUNTS; a++) {
-        report_add(&r, (sw_account)a, NULL, &nameless[a]);
+        report_add(&r, (sw_account)a, NULL, &l->entry[a]);
         for (int i = 0; i < count; i++)
             if ((int)named[i].account == a)
-                report_add(&r, (sw_account)a, named[i].name, &named[i].bytes);
+                report_add(&r, (sw_account)a, named[i].name, &l->entry[SW_ACCOUNTS + i]);
     }
     return r.count;
 }

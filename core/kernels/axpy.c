@@ -131,7 +131,7 @@ static const sw_kernels scale_wide_kernels = HALF_TABLE(axpy_scale_wide), axpy_w
 
 void swi_axpy(sw_dtype type, int64_t n, double a, const void *x, void *y, bool store) {
     if (store && a == 1) {
-        if (x != y && n > 0)
+        if (x != y && n > 0 && (n < SW_SERIAL || !swi_dry_run()))
             memcpy(y, x, (size_t)n * swi_size(type));
         return;
     }

@@ -31,6 +31,7 @@
 #include <swale/library.h>
 #include <swale/parallel.h>
 
+#include "core/base/dry_run_state.h"
 #include "core/kernels/blas_core.h"
 #include "core/kernels/thread_start.h"
 
@@ -356,6 +357,11 @@ int sw_blas_ready(int threads) {
 }
 
 sw_status sw_blas_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
+    if (swi_dry_run()) { /* the tiles call sw_gemm, which counts the products and does not compute them */
+        for (int64_t i = 0; i < tiles; i++)
+            work(args, i);
+        return SW_OK;
+    }
     int wanted = tiles < sw_threads() ? (int)tiles : sw_threads();
     int ready = sw_blas_ready(wanted < 1 ? 1 : wanted);
     if (ready == 0)

@@ -4,6 +4,8 @@
 
 #include <swale/parallel.h>
 
+#include "core/base/dry_run_state.h"
+
 #include <stdatomic.h>
 
 /* An error if SW_CPU or SW_THREADS has an invalid value, because the program would otherwise run with unexpected

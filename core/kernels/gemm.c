@@ -11,6 +11,7 @@
 #include <swale/gemm.h>
 #include <swale/memory.h>
 
+#include "core/base/dry_run_state.h"
 #include "core/kernels/blas_core.h"
 
 #include <cblas.h>
@@ -240,6 +241,9 @@ sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M
                  .lda = lda,
                  .ldb = ldb,
                  .ldc = ldc};
+    const bool dry = swi_dry_run();
+    if (dry)
+        sw_dry_run_count_product(M, N, K);
     if (K == 0) {
         gemm_scale_rows(&p);
         return SW_OK;
@@ -252,7 +256,7 @@ sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M
         if (!p.sums)
             return SW_ERR_MEMORY;
     }
-    const sw_status status = sw_blas_parallel(gemm_tile, &p, tiles);
+    const sw_status status = dry ? SW_OK : sw_blas_parallel(gemm_tile, &p, tiles);
     sw_free(p.sums);
     return status;
 }

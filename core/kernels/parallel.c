@@ -135,6 +135,8 @@ static void kernel_run_sums(job j, int width, double *sums) {
     j.partial = partial;
     for (int i = 0; i < width; i++)
         sums[i] = 0;
+    if (swi_dry_run())
+        return;
     /* Tiles are processed in blocks, which limits the memory for partial sums. The partial sums are added in the order
      * of the tiles. */
     for (; j.first < tiles; j.first += BLOCK_TILES) {
@@ -158,6 +160,11 @@ void sw_kernel_run_sums(const sw_kernels *kernels, sw_dtype type, void *args, in
 
 void sw_kernel_run_rows(sw_kernel *kernel, void *args, int64_t rows, int64_t length, double *sum) {
     int64_t grain = length < 1 ? SW_TILE : length < SW_TILE ? SW_TILE / length : 1;
+    if (swi_dry_run()) {
+        if (sum)
+            *sum = 0;
+        return;
+    }
     if (!sum && rows < SERIAL_TILES * grain) {
         kernel(args, 0, rows, NULL);
         return;

@@ -2,6 +2,7 @@
 #include <swale/gemm.h>
 #include <swale/status.h>
 
+#include "core/base/dry_run_state.h"
 #include "core/kernels/half_product.h"
 
 static sw_status product_check(const sw_product *p) {
@@ -26,6 +27,9 @@ sw_status sw_product_run(const sw_product *p) {
     if (p->a_type == p->b_type && p->a_type == p->c_type && sw_dtype_is_computed(p->a_type))
         return sw_gemm(p->a_type, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->alpha, p->A, p->lda, p->B,
                        p->ldb, p->beta, p->C, p->ldc);
-    swi_half_product(p);
+    if (swi_dry_run())
+        sw_dry_run_count_product(p->M, p->N, p->K);
+    else
+        swi_half_product(p);
     return SW_OK;
 }

@@ -190,6 +190,8 @@ static int64_t fold_parts(const sw_fold_axes *a, int64_t units) {
 /* Runs a fold whose results have the type `result`. */
 static void fold_run(const sw_fold *fold, const sw_fold_axes *a, const sw_fold_job *job, sw_dtype result) {
     double partial[PARTIAL];
+    if (swi_dry_run())
+        return;
     const int64_t folds = a->across ? a->length : a->rows, work = a->outputs * a->count;
     const sw_dtype compute = sw_dtype_compute(job->type);
     fold_walk w = {.axes = a,

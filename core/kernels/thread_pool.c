@@ -344,6 +344,8 @@ static void pool_run(void *args, int64_t tiles, int threads) {
 }
 
 void sw_parallel(void (*work)(void *args, int64_t tile), void *args, int64_t tiles) {
+    if (swi_dry_run())
+        return;
     const int threads = pool_threads_for(tiles);
     if (threads <= 1 || atomic_flag_test_and_set_explicit(&pool.taken, memory_order_acquire)) {
         for (int64_t i = 0; i < tiles; i++)

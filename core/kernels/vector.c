@@ -3,6 +3,7 @@
 #include <swale/kernel.h>
 #include <swale/kernel_compensated.h>
 
+#include "core/base/dry_run_state.h"
 #include "core/kernels/convert.h"
 
 #if SW_KERNEL_FIRST
@@ -164,6 +165,8 @@ static void vector_convert_half(sw_dtype from_type, int64_t n, const uint16_t *f
 }
 
 void sw_vector_convert(sw_dtype from_type, int64_t n, const void *from, sw_dtype to_type, void *to) {
+    if (n >= SW_SERIAL && swi_dry_run())
+        return;
     const bool from_half = from_type == SW_F16 || from_type == SW_BF16,
                to_half = to_type == SW_F16 || to_type == SW_BF16;
     if (from_type == to_type) {

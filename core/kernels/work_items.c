@@ -5,6 +5,7 @@
 #include <swale/text.h>
 
 #include "core/base/allocation.h"
+#include "core/base/dry_run_state.h"
 #include "core/base/error_state.h"
 #include "core/kernels/dispatch.h"
 
@@ -59,6 +60,8 @@ static void items_run_one(void *args, int64_t item, int index) {
 
 static sw_status items_run(items_job *j, int64_t items) {
     char text[SWI_ERROR_TEXT];
+    if (swi_dry_run())
+        return SW_OK;
     swi_error_state before;
     swi_error_suspend(&before);
     j->text = text;

@@ -4,6 +4,7 @@
 #include <swale/vector.h>
 
 #include "core/base/allocation.h"
+#include "core/base/dry_run_state.h"
 #include "core/base/element.h"
 #include "core/kernels/axpy.h"
 #include "core/params/gradient.h"
@@ -77,7 +78,7 @@ static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
 
 /* Converts the mean to a sum. The unit of the sum is the weight of the mean, so that the numbers do not change. */
 static sw_status gradient_begin_sum(sw_gradient *g) {
-    const size_t dim = (size_t)g->params->dim;
+    const size_t dim = swi_dry_run() ? 0 : (size_t)g->params->dim;
     if (g->type != SW_F64) {
         if (!g->low && !(g->low = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, g->params->dim, sizeof *g->low)))
             return SW_ERR_MEMORY;

@@ -4,6 +4,7 @@
 #include <swale/status.h>
 
 #include "core/base/allocation.h"
+#include "core/base/dry_run_state.h"
 #include "core/base/element.h"
 #include "core/kernels/axpy.h"
 #include "core/kernels/dispatch.h"
@@ -282,7 +283,7 @@ sw_status sw_params_reinitialize(sw_params *p) {
     if (!values)
         return SW_ERR_MEMORY;
     sw_status status = SW_OK;
-    for (int i = 0; i < p->count && status == SW_OK; i++)
+    for (int i = 0; i < p->count && status == SW_OK && !swi_dry_run(); i++)
         if (!p->list[i]->tied)
             status = params_fill(p, i, values);
     sw_free(values);

@@ -3,6 +3,7 @@
 #include <swale/status.h>
 #include <swale/text.h>
 
+#include "core/base/dry_run_state.h"
 #include "core/tape/engine.h"
 
 #include <string.h>
@@ -160,7 +161,7 @@ static sw_status recompute_shape(sw_call *call) {
 static sw_status recompute_forward(sw_call *call) {
     const recompute *r = recompute_of(call);
     swi_node *node = ((const swi_engine *)call->engine)->node;
-    const size_t bytes = (size_t)call->out->count * swi_size(call->out->type);
+    const size_t bytes = swi_dry_run() ? 0 : (size_t)call->out->count * swi_size(call->out->type);
     if (bytes && r->discarded)
         swi_arena_move(call->out->data, r->data, bytes);
     else if (bytes)
@@ -247,7 +248,8 @@ static sw_status recompute_finish(const sw_call *call, const recompute_input *in
         swi_node *input = e->input[single];
         if (!(input->grad = swi_arena_alloc(arena, node_bytes(input))))
             return SW_ERR_MEMORY;
-        swi_arena_move(input->grad, gradient, node_bytes(input));
+        if (!swi_dry_run())
+            swi_arena_move(input->grad, gradient, node_bytes(input));
     }
     for (int i = 0; i < call->inputs; i++)
         if (in[i].place && leaf[i])
@@ -271,7 +273,7 @@ static sw_status recompute_pass(sw_call *call, recompute_input *in, swi_node **l
         if (i == single)
             gradient = leaf[i]->grad;
         if (in[i].place && leaf[i]->grad)
-            memcpy(in[i].place, leaf[i]->grad, node_bytes(leaf[i]));
+            memcpy(in[i].place, leaf[i]->grad, swi_dry_run() ? 0 : node_bytes(leaf[i]));
         else
             leaf[i] = NULL; /* it has made no gradient */
     }

@@ -1,6 +1,7 @@
 /* Tensors: leaves, values, gradients, and the release of their memory. */
 #include <swale/text.h>
 
+#include "core/base/dry_run_state.h"
 #include "core/params/gradient.h"
 #include "core/tape/node.h"
 
@@ -166,7 +167,7 @@ double sw_item(sw_tensor t) {
                 sw_shape_text(node->view.rank, node->view.shape));
         return NAN;
     }
-    return sw_element_to_number(node->view.type, node->view.data, 0);
+    return swi_dry_run() ? 0 : sw_element_to_number(node->view.type, node->view.data, 0);
 }
 
 sw_array swi_gradient_at(const sw_tape *tape, const swi_node *node) {
