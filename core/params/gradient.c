@@ -26,6 +26,7 @@ sw_gradient *sw_gradient_view(sw_params *params) {
     g->params = params;
     g->type = params->type;
     g->fresh = true;
+    g->scale = 1;
     g->written = sw_alloc((size_t)params->count);
     if (!g->written) {
         sw_free(g);
@@ -73,6 +74,7 @@ static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
     g->samples = samples;
     g->weight = weight;
     g->unit = weight.value;
+    g->scale = sw_dtype_is_computed(g->type) ? 1 : g->params->loss_scale;
     g->serial = swi_next_id();
 }
 
@@ -121,12 +123,14 @@ sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, 
     return SW_OK;
 }
 
-/* If the block holds a mean: 1 for the only part; for one of several parts, its fraction of the total weight. */
-double swi_gradient_factor(const sw_gradient *g, double weight) {
+/* For equal scales, and if the block holds a mean: 1 for the only part; for one of several parts, its fraction of the
+ * total weight. */
+double swi_gradient_factor(const sw_gradient *g, double weight, double scale) {
+    const double unscale = g->scale / scale; /* of powers of 2: exact */
     if (!g->many_parts || weight == SW_SUMMED)
-        return 1;
+        return unscale;
     const double whole = g->summed ? g->unit : g->weight.value;
-    return whole > 0 ? weight / whole : 0;
+    return whole > 0 ? weight / whole * unscale : 0;
 }
 
 void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
@@ -200,6 +204,10 @@ bool sw_gradient_is_fresh(const sw_gradient *g) {
 
 int64_t sw_gradient_samples(const sw_gradient *g) {
     return g ? g->samples : 0;
+}
+
+double sw_gradient_scale(const sw_gradient *g) {
+    return g ? g->scale : 1;
 }
 
 double sw_gradient_weight(const sw_gradient *g) {

@@ -16,6 +16,7 @@ struct sw_gradient {
     int64_t samples;        /* added since the block was fresh */
     swi_weight weight;      /* the sum over all parts */
     double unit;            /* if summed: a gradient with this weight is added with the factor 1 */
+    double scale;           /* the elements, also of the sum, are multiplied by this loss scale; 1 unless f16 or bf16 */
     uint64_t serial;        /* a unique number of the contents, assigned when the block stops being fresh */
     bool mixed_weights;     /* one pass had several backward runs, from losses with different weights */
     float *low;             /* [dim], NULL before it is needed */
@@ -28,8 +29,9 @@ struct sw_gradient {
 /* Begins another part with this weight and number of samples; call it before adding the gradients of the part. After an
  * error the block is unchanged. */
 sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, int64_t samples);
-/* The factor by which the gradients of a part with this weight are multiplied before they are added. */
-double swi_gradient_factor(const sw_gradient *g, double weight);
+/* The factor by which the gradients of a part with this weight, which are multiplied by the loss scale `scale`, are
+ * multiplied before they are added. */
+double swi_gradient_factor(const sw_gradient *g, double weight, double scale);
 /* Adds factor·from to the n elements that begin at `at`, or stores it there. `type` is that of `from`: the block's, or
  * f16 or bf16 for a block in f32. */
 void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,

@@ -121,6 +121,19 @@ SW_API void *sw_params_x(const sw_params *params);                          /* t
  * before the change. If the storage type is not the type of x, the function also computes the copy again that leaves
  * read; without the call, leaves would have the old values. No tape may be reading the copy at the same time. */
 SW_API void sw_params_mark_changed(sw_params *params);
+/* Sets the loss scale S of the parameters, a power of 2 from 2^-24 to 2^24; 1, as at first, is none. An f16 number
+ * below 2^-25 is stored as 0, and so are gradients of that size. Therefore sw_backward and sw_backward_from compute the
+ * gradient of S·loss, whose elements are larger by the factor S (Micikevicius et al., Mixed precision training, ICLR
+ * 2018, section 3.2). All results are free of S, except those that would lose their small elements: a gradient block in
+ * f16 or bf16 holds S times the gradient, where S is that of the moment at which the block ceased to be fresh
+ * (sw_gradient_scale). Blocks and views in f32 or f64 hold the gradient itself, because each pass divides by S while it
+ * adds, and so do the gradients of variables and of retained tensors (sw_grad), in every type.
+ *
+ * S may change at any time; each backward uses its present value. Several passes into one block are added correctly if
+ * it changes between them. If a tape has leaves of several sets of parameters, the largest S multiplies the loss, and
+ * every block is converted to its own. SW_ERR_ARGUMENT for other values. */
+SW_API sw_status sw_params_set_loss_scale(sw_params *params, double scale);
+SW_API double sw_params_loss_scale(const sw_params *params);
 /* A number that increases whenever the vector changes: by a step, by loading, by sw_params_mark_changed. */
 SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* the gradient block of the set */
@@ -161,8 +174,12 @@ SW_API void sw_gradient_set_data(sw_gradient *view, void *vector);
 /* Frees a block, and the vector of a block from sw_gradient_new. Accepts NULL. */
 SW_API void sw_gradient_free(sw_gradient *gradient);
 SW_API sw_dtype sw_gradient_type(const sw_gradient *gradient); /* of its elements */
-/* The mean gradient so far: dim elements of the block's type. A program may read them or overwrite all of them. */
+/* The mean gradient so far, times sw_gradient_scale: dim elements of the block's type. A program may read them or
+ * overwrite all of them. */
 SW_API void *sw_gradient_data(sw_gradient *gradient);
+/* The loss scale by which the elements of an f16 or bf16 block are multiplied: that of the parameters when the block
+ * ceased to be fresh, also after it was made fresh again. 1 before that, and for blocks in f32 and f64. */
+SW_API double sw_gradient_scale(const sw_gradient *gradient);
 SW_API void sw_gradient_make_fresh(sw_gradient *gradient);
 SW_API bool sw_gradient_is_fresh(const sw_gradient *gradient);
 SW_API int64_t sw_gradient_samples(const sw_gradient *gradient); /* samples added since the block was fresh */

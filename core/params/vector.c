@@ -40,6 +40,7 @@ sw_params *swi_params_new(const sw_params_options *options) {
         p->storage = storage;
         p->seed = options->seed;
         p->id = swi_next_id();
+        p->loss_scale = 1;
     }
     return p;
 }
@@ -353,6 +354,20 @@ void sw_params_mark_changed(sw_params *p) {
 
 uint64_t sw_params_version(const sw_params *p) {
     return p ? p->version : 0;
+}
+
+sw_status sw_params_set_loss_scale(sw_params *p, double scale) {
+    int exponent;
+    if (!p)
+        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "params: the set whose loss scale is to be set is NULL");
+    if (!(scale >= 0x1p-24 && scale <= 0x1p24) || frexp(scale, &exponent) != 0.5)
+        return sw_fail(SW_ERR_ARGUMENT, "params: loss scale %g; a power of 2 from 2^-24 to 2^24 is needed", scale);
+    p->loss_scale = scale;
+    return SW_OK;
+}
+
+double sw_params_loss_scale(const sw_params *p) {
+    return p ? p->loss_scale : 1;
 }
 
 sw_gradient *sw_params_gradient(const sw_params *p) {

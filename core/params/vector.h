@@ -8,6 +8,7 @@ struct sw_params {
     sw_dtype type, storage; /* of x; of leaves and of the gradient block */
     uint64_t seed, id;      /* id: unique in the process */
     uint64_t version;       /* increases when x changes */
+    double loss_scale;
     sw_param **list;
     int count, capacity;
     bool built;

@@ -73,7 +73,7 @@ static void *gradient_place(const swi_node *leaf, swi_engine *e) {
     if (!g)
         return NULL;
     if (g->written[leaf->param->index] || g->type != leaf->view.type ||
-        swi_gradient_factor(g, tape->binding[leaf->binding].weight) != 1)
+        swi_gradient_factor(g, tape->binding[leaf->binding].weight, tape->loss_scale) != 1)
         return NULL;
     g->written[leaf->param->index] = 1;
     return (char *)g->data + (size_t)leaf->param->offset * swi_size(leaf->view.type);
@@ -144,7 +144,7 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
         return status;
     const sw_view *v = &node->view;
     const sw_param *param = node->param;
-    const double factor = swi_gradient_factor(g, tape->binding[node->binding].weight);
+    const double factor = swi_gradient_factor(g, tape->binding[node->binding].weight, tape->loss_scale);
     const bool store = !g->written[param->index];
     g->written[param->index] = 1;
     if (v->count == form->count) {
@@ -339,11 +339,14 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
  * values that only this vjp was going to read. */
 static void node_retire(sw_tape *tape, swi_node *node) {
     if (node->grad) {
+        const double unscale = tape->floor ? 1 : 1 / tape->loss_scale; /* a vjp sees the scaled gradients */
         if ((node->flags & SWI_RETAIN) && !node->kept) {
             node->kept = node->grad;
+            if (unscale != 1)
+                swi_axpy(node->view.type, node->view.count, unscale, node->kept, node->kept, true);
         } else {
             if (node->flags & SWI_RETAIN)
-                swi_axpy(node->view.type, node->view.count, 1, node->grad, node->kept, false);
+                swi_axpy(node->view.type, node->view.count, unscale, node->grad, node->kept, false);
             swi_arena_release(&tape->arena, node->grad, view_bytes(&node->view));
         }
         node->grad = NULL;
@@ -432,7 +435,7 @@ static sw_status backward_nodes(sw_tape *tape, uint32_t last, sw_status status, 
     return status;
 }
 
-static sw_status backward_run(sw_tensor t, const void *cotangent, const char *what) {
+sw_status swi_backward_run(sw_tensor t, const void *cotangent, double scale, const char *what) {
     sw_tape *tape = t.tape;
     swi_node *node = swi_at(tape, t.slot);
     if (node->flags & SWI_CUT)
@@ -449,6 +452,7 @@ static sw_status backward_run(sw_tensor t, const void *cotangent, const char *wh
         tape->weight = swi_node_weight(tape, node);
         tape->weight_stated = (node->flags & SWI_WEIGHTED) != 0;
         tape->backward = swi_next_id();
+        tape->loss_scale = scale;
         SW_TRY(tape->switches & SW_MEASURE ? swi_measure_activations(tape) : SW_OK);
     }
     sw_status status = gradient_add(tape, node, &node->view, cotangent);
@@ -468,32 +472,4 @@ sw_status swi_backward_segment(sw_tape *tape, swi_node *result, void *cotangent)
     result->kept = NULL;
     result->grad = cotangent;
     return backward_nodes(tape, result->slot, SW_OK, "backward");
-}
-
-sw_status sw_backward(sw_tensor loss) {
-    const swi_node *node = swi_node_of(loss);
-    if (!node)
-        return sw_last_failure();
-    if (node->view.count != 1)
-        return sw_fail(SW_ERR_SHAPE, "backward: the loss must be one number, its shape is %s",
-                       sw_shape_text(node->view.rank, node->view.shape));
-    double one = 0; /* room for an element of each type */
-    sw_store_scalar(node->view.type, &one, 1);
-    return backward_run(loss, &one, "backward");
-}
-
-sw_status sw_backward_from(sw_tensor t, sw_array cotangent) {
-    const swi_node *node = swi_node_of(t);
-    if (!node)
-        return sw_last_failure();
-    const sw_view *v = &node->view;
-    if (cotangent.type != v->type)
-        return sw_fail(SW_ERR_TYPE, "backward: the tensor is %s, its cotangent %s", sw_dtype_name(v->type),
-                       sw_dtype_name(cotangent.type));
-    if (!sw_shape_equal(cotangent.rank, cotangent.shape, v->rank, v->shape))
-        return sw_fail(SW_ERR_SHAPE, "backward: the tensor's shape is %s, its cotangent's %s",
-                       sw_shape_text(v->rank, v->shape), sw_shape_text(cotangent.rank, cotangent.shape));
-    if (!cotangent.data && v->count > 0)
-        return sw_fail(SW_ERR_ARGUMENT, "backward: the cotangent has no data");
-    return backward_run(t, cotangent.data, "backward");
 }

@@ -146,11 +146,13 @@ sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool co
         findings f = count_findings(like.type, like.count, data);
         if (!f.nan && (!f.inf || cotangent_has_inf || findings_of_inputs(node, true, NULL).inf))
             continue;
-        char where[160], inputs[512] = "", text[800];
+        char where[160], inputs[512] = "", scale[48] = "", text[800];
         check_describe_inputs(node, inputs, sizeof inputs);
-        snprintf(text, sizeof text, "the gradient of input %d%s%s became %s;%s", i,
+        if (tape->loss_scale != 1)
+            snprintf(scale, sizeof scale, ", with the loss scale %g", tape->loss_scale);
+        snprintf(text, sizeof text, "the gradient of input %d%s%s became %s%s;%s", i,
                  input->flags & SWI_PARAM ? ", parameter " : "", input->flags & SWI_PARAM ? input->param->name : "",
-                 place_text(&like, data, f.nan, where), inputs);
+                 place_text(&like, data, f.nan, where), scale, inputs);
         return check_fail_backward(node, text);
     }
     return SW_OK;

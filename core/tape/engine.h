@@ -30,6 +30,9 @@ static inline void swi_release_scratch(swi_engine *e) {
     e->scratches = 0;
 }
 
+/* Runs backward from t. The cotangent is `scale` times that of the program. */
+sw_status swi_backward_run(sw_tensor t, const void *cotangent, double scale, const char *what);
+
 /* Inside a vjp: runs the vjps of a segment that it has recorded, from its result down. Reads the cotangent in place. No
  * effect if no gradient flows into the result. */
 sw_status swi_backward_segment(sw_tape *tape, swi_node *result, void *cotangent);

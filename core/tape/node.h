@@ -51,7 +51,8 @@ struct swi_node {
 
     swi_node **many;    /* the inputs, if there are more than SWI_FEW */
     size_t saved_bytes; /* the size of `saved` */
-    void *kept;         /* SWI_RETAIN, not a leaf: the sum of the cotangents of all backward passes */
+    void *kept;         /* SWI_RETAIN: the sum of the cotangents of all backward passes; of a leaf, the sum of those
+                         * before the current one, while that has a loss scale */
     union {
         sw_param *param; /* SWI_PARAM: the parameter */
         uint64_t sets;   /* of an operation that uses parameters inside: see swi_params_used */
@@ -107,6 +108,7 @@ struct sw_tape {
     swi_weight weight;  /* the weight of the tensor from which backward runs */
     bool weight_stated; /* a loss has stated this weight; else it is the number of samples */
     uint64_t backward;  /* a unique number of the current backward */
+    double loss_scale;  /* by which the current backward, outside of vjps, multiplies all gradients */
     double loss_weight; /* see sw_tape_loss_weight */
     const int64_t *samples;
     int64_t sample_count;

@@ -44,7 +44,8 @@ typedef enum sw_switch {
     /* Every result and every gradient is checked. The first NaN, or the first Inf that no input contained, is an error
      * (SW_ERR_NONFINITE) that names the layer, the operation, the element and a summary of the inputs. An input or a
      * parameter that holds a NaN is reported by the first operation that reads it. An input or a parameter may hold
-     * Inf, as an attention mask does. */
+     * Inf, as an attention mask does. A gradient in f16 that overflows because of the loss scale is an error too; the
+     * message has the scale. */
     SW_CHECK = 8,
     /* No memory is reused before the reset: sw_release has no effect, and every tensor keeps its gradient, as after
      * sw_retain_grad. Set it before recording. It is useful for sw_tape_dot. */
@@ -126,7 +127,8 @@ SW_API sw_array sw_value(sw_tensor t);
 /* The element of a tensor that has exactly one, as double. NaN and an error for other tensors. */
 SW_API double sw_item(sw_tensor t);
 /* The gradient of a sw_variable, of a parameter's leaf, or of a tensor marked by sw_retain_grad. data is NULL (without
- * an error) if no gradient reached this tensor. */
+ * an error) if no gradient reached this tensor. The gradient of a parameter is that of its block: in f16 and bf16, it
+ * is multiplied by the loss scale (sw_gradient_scale). All other gradients are without this factor. */
 SW_API sw_array sw_grad(sw_tensor t);
 /* Keeps the gradient of an intermediate tensor for sw_grad. Returns t. */
 SW_API sw_tensor sw_retain_grad(sw_tensor t);
@@ -140,10 +142,13 @@ SW_API sw_tensor sw_detach(sw_tensor t);
  * fresh. The gradients of several backward passes between two resets of the tape are added. Gradients that are computed
  * after a reset, or on other tapes, are averaged by the weights of their losses (loss_mean.h). Therefore the block
  * holds the gradient of the mean over all samples, however they were divided into parts. The parameters must not have
- * changed since the loss was recorded: after a step, record the loss again. */
+ * changed since the loss was recorded: after a step, record the loss again. If they have a loss scale
+ * (sw_params_set_loss_scale), all gradients are computed with this factor. An f16 loss is an error
+ * (SW_ERR_NONFINITE) then if the scale is above 2^15: compute the loss in f32. */
 SW_API sw_status sw_backward(sw_tensor loss);
 /* As sw_backward, for a tensor t of any shape and its cotangent: the gradient of a scalar with respect to t, an array
- * of t's type and shape. */
+ * of t's type and shape. The function multiplies the cotangent by the loss scale. Inside a vjp neither function does,
+ * because the cotangent of the vjp has the factor already. */
 SW_API sw_status sw_backward_from(sw_tensor t, sw_array cotangent);
 
 /* ---- Recomputation ---- */
