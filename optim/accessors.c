@@ -20,6 +20,10 @@ int64_t sw_optim_steps_skipped(const sw_optim *o) {
     return o ? o->skipped : 0;
 }
 
+double sw_optim_loss_scale(const sw_optim *o) {
+    return o ? sw_params_loss_scale(o->params) : NAN;
+}
+
 double sw_optim_epoch(const sw_optim *o) {
     if (sw_error()) /* no step would be taken: ends a loop over epochs that does not check sw_error */
         return INFINITY;

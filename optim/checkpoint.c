@@ -4,6 +4,7 @@
  * the specs of the methods as texts (spec_text.c), which determine the meaning of the state. */
 #include "optim/bounds.h"
 #include "optim/checkpoint_walk.h"
+#include "optim/loss_scale.h"
 #include "optim/optimizer.h"
 #include "optim/spec_text.h"
 
@@ -220,6 +221,7 @@ static sw_status checkpoint_unpack(swo_walk *v, sw_optim *o) {
                        checkpoint_path(v->in), (long long)c.position, (long long)c.epoch);
     }
     swo_walk_copy(v, SWO_COUNTERS, v->pieces);
+    swo_loss_scale_load(o);
     o->steps = c.steps;
     o->skipped = c.skipped;
     o->skipped_in_a_row = 0;

@@ -1,5 +1,6 @@
 /* A walk over the state of an optimizer that puts each piece into an archive, or finds it in one. */
 #include "optim/checkpoint_walk.h"
+#include "optim/loss_scale.h"
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/slots.h"
@@ -236,12 +237,40 @@ static sw_status walk_x_written(swo_walk *v, sw_optim *o) {
     return any ? walk_number(v, v->out ? &written : &o->x_written, &walk_none, "optim.x_written") : SW_OK;
 }
 
+/* The value that a number will have after the copy. */
+static double walk_found(const swo_walk *v, int piece, double present) {
+    if (v->in && v->pieces > piece)
+        memcpy(&present, v->piece[piece].from, sizeof present);
+    return present;
+}
+
+/* Visits the loss scale, which a file has only if it is dynamic. Another file leaves the scale of this optimizer, and
+ * this optimizer ignores a scale in the file if its own is not dynamic. */
+static sw_status walk_loss_scale(swo_walk *v, sw_optim *o) {
+    swo_loss_scale *s = &o->loss_scale;
+    if (v->out && !s->dynamic)
+        return SW_OK;
+    s->file_scale = sw_params_loss_scale(o->params);
+    s->file_clean = (double)s->clean;
+    double *scale = s->dynamic ? &s->file_scale : NULL, *clean = s->dynamic ? &s->file_clean : NULL;
+    const int first = v->pieces;
+    SW_TRY(walk_number(v, scale, scale, "optim.loss_scale.scale"));
+    const double found = walk_found(v, first, s->file_scale);
+    const int second = v->pieces;
+    SW_TRY(walk_number(v, clean, clean, "optim.loss_scale.clean"));
+    if (s->dynamic && !swo_loss_scale_fits(found, walk_found(v, second, s->file_clean)))
+        sw_error_list_add(&v->faults, "the loss scale is %g after %g clean steps in the file", found,
+                          walk_found(v, second, s->file_clean));
+    return SW_OK;
+}
+
 sw_status swo_walk_state(swo_walk *v, sw_optim *o, double *norm) {
     for (int i = 0; i < o->groups; i++)
         SW_TRY(walk_group(v, o, i));
     SW_TRY(walk_estimator(v, o));
     SW_TRY(walk_average(v, o));
     SW_TRY(walk_x_written(v, o));
+    SW_TRY(walk_loss_scale(v, o));
     if (o->search)
         SW_TRY(walk_scalars(v, "search", o->search->scalars, o->search_scalar, 0, 0));
     /* The losses since the last evaluation of sw_train; files of earlier versions do not have them. */

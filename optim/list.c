@@ -1,4 +1,5 @@
 /* Prints the list of all methods with the contents of their tables. */
+#include "optim/loss_scale_spec.h"
 #include "optim/option_table.h"
 #include "optim/option_values.h"
 #include "optim/registry.h"
@@ -151,6 +152,14 @@ static const char *const spec_forms[SWO_KINDS] = {
     [SWO_AVERAGE] = "    \"ema decay=0.999\"",
 };
 
+static void list_print_loss_scale(FILE *to) {
+    fprintf(to,
+            "loss scales\n    \"1024\": a constant power of 2; \"none\"; \"dynamic interval=1000\"\n"
+            "  dynamic      halved by a step with Inf or NaN, doubled after many without  [Micikevicius et al., ICLR "
+            "2018]\n");
+    list_print_options(to, swo_loss_scale_options);
+}
+
 void sw_optim_list(FILE *to) {
     const void *list[SWO_METHODS];
     void *before = sw_locale_begin();
@@ -174,5 +183,7 @@ void sw_optim_list(FILE *to) {
                 list_print_options(to, swo_schedule_options);
         }
     }
+    if (to)
+        list_print_loss_scale(to);
     sw_locale_end(before);
 }

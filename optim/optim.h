@@ -23,9 +23,9 @@
  *
  * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states,
  * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it), so
- * that the next step gets other samples, and `skipped` of an estimator may have changed its scalars, as in a loss
- * scale. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the message gives the cause; after
- * sw_clear_error the count starts again.
+ * that the next step gets other samples and random numbers; a dynamic loss scale is halved; and `skipped` of an
+ * estimator may have changed its scalars. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the
+ * message gives the cause; after sw_clear_error the count starts again.
  *
  * After SW_OK, x and the states, scalars and step sizes of all methods are finite. A step that would make one of them
  * infinite or NaN is refused with SW_ERR_NONFINITE; the message names the method, the quantity and the step. x and the
@@ -74,6 +74,13 @@ typedef struct sw_optim_options {
     double clip;         /* the largest 2-norm of the whole gradient; 0: no clipping */
     uint64_t seed;       /* of sampling and of the random numbers in the objective */
     int64_t total_steps; /* the length of the whole run, for schedules that need it; 0: not known */
+    /* The loss scale of the parameters (sw_params_set_loss_scale), which keeps small gradients in f16 from becoming 0.
+     * "dynamic initial=65536 interval=2000 least=1" begins with `initial`. A step that is skipped because of Inf or NaN
+     * in a gradient halves it, but not below `least`; `interval` steps in a row without such a skip double it, up to
+     * 2^24. This is the rule of PyTorch's GradScaler, apart from the two bounds. "1024", a power of 2 from 2^-24 to
+     * 2^24, is a constant scale, "none" is 1. NULL: "dynamic" if the parameters are stored in f16, else "none": bf16
+     * has the range of f32 and needs no scale. */
+    const char *loss_scale;
 } sw_optim_options;
 
 /* Makes an optimizer for built parameters, which must outlive it. options NULL: all defaults. NULL and an error if a
@@ -125,6 +132,8 @@ SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 SW_API int64_t sw_optim_steps_taken(const sw_optim *optim);
 SW_API int64_t sw_optim_steps_skipped(const sw_optim *optim); /* all steps that were skipped */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim);  /* of the last step taken, before clipping */
+/* The loss scale with which the next backward pass is computed: that of the parameters. */
+SW_API double sw_optim_loss_scale(const sw_optim *optim);
 /* The weight (loss_mean.h) of the loss whose value the last sw_optim_minimize returned; if the step evaluated several
  * losses with different weights, that of the first. NaN before the first step. */
 SW_API double sw_optim_loss_weight(const sw_optim *optim);
@@ -185,16 +194,16 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
 /* ---- Checkpoints ---- */
 /* A checkpoint contains everything that is needed to resume a run, so that the resumed run is bit-for-bit identical to
  * an uninterrupted one: the parameters; the states of the rules (by parameter), of the estimator and its inner
- * estimators, of the line search and of the average; the position of the sampler; and counters. Equal states give equal
- * files.
+ * estimators, of the line search and of the average; the position of the sampler; a dynamic loss scale; and counters.
+ * Equal states give equal files.
  *
  * To resume, make the same optimizer again, bind it (sw_optim_bind) if it was bound when it was saved, because the
  * tables of an estimator are made for its objective, and load the file. The specs are those of the program; they are
  * not read from the file. The methods, groups, seed, n, and options that are integers or choices (batch, nesterov) must
- * equal those of the file. Options that are real numbers or durations (lr, decay), clip, and schedules, which have no
- * state, may differ: a run may continue with a smaller step. The length of the run is read from the file unless the
- * program has set one, or passes one to sw_train. One message reports every mismatch, and nothing is changed after any
- * error.
+ * equal those of the file. Options that are real numbers or durations (lr, decay), clip, loss_scale, and schedules,
+ * which have no state, may differ: a run may continue with a smaller step. The length of the run is read from the file
+ * unless the program has set one, or passes one to sw_train. One message reports every mismatch, and nothing is changed
+ * after any error.
  *
  * Data of the program, such as the position of a loader, can be saved in the same file by an archive (archive.h), under
  * names that do not begin with "optim.":

@@ -1,6 +1,8 @@
 /* Creates an optimizer from specs, and frees it. */
 #include "optim/optimizer.h"
 #include "optim/groups.h"
+#include "optim/loss_scale.h"
+#include "optim/loss_scale_spec.h"
 #include "optim/method_status.h"
 #include "optim/norms.h"
 #include "optim/option_table.h"
@@ -250,6 +252,7 @@ static sw_status optim_fill(sw_optim *o, const sw_optim_options *options) {
     SW_TRY(average_parse(o, options->average ? options->average : "none"));
     if (!(options->clip >= 0) || isinf(options->clip))
         return sw_fail(SW_ERR_ARGUMENT, "clip = %g; 0 (none) or more is needed", options->clip);
+    SW_TRY(swo_loss_scale_parse(o, options->loss_scale));
     if (options->total_steps < 0)
         return sw_fail(SW_ERR_ARGUMENT, "total_steps = %lld; 0 (not known) or more is needed",
                        (long long)options->total_steps);
@@ -286,6 +289,7 @@ sw_optim *sw_optim_new_with_options(sw_params *params, const sw_optim_options *o
         sw_optim_free(o);
         return NULL;
     }
+    swo_loss_scale_start(o);
     return o;
 }
 

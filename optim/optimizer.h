@@ -31,7 +31,9 @@ typedef struct swo_group {
     double penalty; /* weight_decay in the coming step, if the rule adds it to the gradient; else 0 */
     double scalar[SW_MAX_SCALARS], saved[SW_MAX_SCALARS];
     double coefficient[SW_MAX_COEFFICIENTS];
-    /* The values of the last step that was taken, which a skipped step restores; only if swo_reads_last_step. */
+    /* The values of the last step that was taken, which a skipped step restores. Coefficients: only if
+     * swo_reads_last_step; options: only if they are not settled, or if swo_reads_last_step. */
+    bool options_kept;
     double last_effective[SW_MAX_OPTIONS], last_coefficient[SW_MAX_COEFFICIENTS];
     bool last_computed;
     int64_t dim; /* the number of elements of its parameters */
@@ -79,6 +81,16 @@ typedef struct swo_schedule {
 enum { SWO_SCHEDULES = 4, SWO_GROUPS = 64 };
 
 /* ---- The optimizer ---- */
+
+/* The option loss_scale. The scale itself belongs to the parameters. */
+typedef struct swo_loss_scale {
+    bool dynamic;
+    bool trial_overflow; /* in this step, the gradient at a trial point of the line search was not finite */
+    double initial, least;
+    int64_t interval;
+    int64_t clean;                 /* steps taken since the scale has changed or a step was skipped for Inf or NaN */
+    double file_scale, file_clean; /* as they are in a checkpoint */
+} swo_loss_scale;
 
 /* The source of the length of the run. sw_train replaces a length that it set itself or that was read from a file, but
  * not one that the program set. */
@@ -158,6 +170,7 @@ struct sw_optim {
     sw_skip_cause skip_cause; /* of the last skipped step */
     const char *skip_name;    /* the name of the search, rule or estimator that skipped it */
     swo_length length;        /* the source of `total` */
+    swo_loss_scale loss_scale;
     double norm, saved_norm;
     bool wants_penalized;  /* steps compute penalized_norm */
     double penalized_norm; /* of the last step taken: the norm of the gradient including the penalties of the rules */

@@ -10,16 +10,31 @@
 /* ---- Numbers ---- */
 
 /* Saves or restores the options and coefficients of the last step, for functions that run between steps. */
-static void rollback_last_step(const sw_optim *o, swo_group *g, bool restore) {
+static void rollback_last_step(swo_group *g, bool restore) {
     if (!restore) {
         memcpy(g->last_effective, g->effective, sizeof g->effective);
         memcpy(g->last_coefficient, g->coefficient, sizeof g->coefficient);
         g->last_computed = g->computed;
-    } else if (o->steps > 0) {
+    } else {
         memcpy(g->effective, g->last_effective, sizeof g->effective);
         memcpy(g->coefficient, g->last_coefficient, sizeof g->coefficient);
         g->computed = g->last_computed;
         g->settled = false; /* the next step computes its own */
+    }
+}
+
+/* Saves or restores the options of the last step, if this step computes them again. */
+static void rollback_options(swo_group *g, bool restore) {
+    if (!restore) {
+        g->options_kept = !g->settled;
+        if (!g->options_kept)
+            return;
+        memcpy(g->last_effective, g->effective, sizeof g->effective);
+        g->last_computed = g->computed;
+    } else if (g->options_kept) {
+        memcpy(g->effective, g->last_effective, sizeof g->effective);
+        g->computed = g->last_computed;
+        g->settled = false;
     }
 }
 
@@ -29,7 +44,9 @@ void swo_rollback_scalars(sw_optim *o, bool restore) {
         swo_group *g = &o->group[i];
         memcpy(restore ? g->scalar : g->saved, restore ? g->saved : g->scalar, sizeof g->scalar);
         if (swo_reads_last_step(g))
-            rollback_last_step(o, g, restore);
+            rollback_last_step(g, restore);
+        else
+            rollback_options(g, restore);
     }
     for (swo_estimate *e = o->estimate; e; e = e->inner) {
         memcpy(restore ? e->scalar : e->saved, restore ? e->saved : e->scalar, sizeof e->scalar);

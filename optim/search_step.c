@@ -138,6 +138,7 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
                                    : sw_estimate_value(e, o->trial, e->ids, e->count, value);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;
+    o->loss_scale.trial_overflow |= status == SW_SKIPPED && isfinite(*value);
     if (slope)
         *slope = sw_vector_dot(o->type, o->dim, o->trial_gradient, o->direction);
     *value += swo_penalty_at(o, o->trial, o->direction, slope);

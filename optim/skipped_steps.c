@@ -10,6 +10,17 @@ sw_status swo_skipped_by(sw_optim *o, sw_skip_cause cause, const char *name, sw_
     return status;
 }
 
+static sw_status skipped_fail_gradient(const sw_optim *o, const char *who, const char *which) {
+    char scale[96] = "";
+    if (sw_params_loss_scale(o->params) != 1)
+        sw_format(scale, sizeof scale, ", with the loss scale %g", sw_params_loss_scale(o->params));
+    return sw_fail(
+        SW_ERR_NONFINITE,
+        "%s: %s were skipped, because the gradient contained Inf or NaN%s: look for them in the data, take a "
+        "smaller lr, or set clip%s; with SW_CHECK on, the tape names the operation that makes them",
+        who, which, scale, *scale ? ", or another loss_scale" : "");
+}
+
 sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which) {
     switch (o->skip_cause) {
     case SW_SKIP_SEARCH:
@@ -24,12 +35,7 @@ sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which
     case SW_SKIP_SAMPLE:
         return sw_fail(SW_ERR_NONFINITE, "%s: %s were skipped by estimator %s, whose sample returned SW_SKIPPED", who,
                        which, o->skip_name);
-    default:
-        return sw_fail(SW_ERR_NONFINITE,
-                       "%s: %s were skipped, because the gradient contained Inf or NaN: look for them in the data, "
-                       "take a smaller lr, or set clip; with SW_CHECK on, the tape names the operation that makes "
-                       "them",
-                       who, which);
+    default: return skipped_fail_gradient(o, who, which);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "optim/bounds.h"
 #include "optim/finite.h"
 #include "optim/frozen.h"
+#include "optim/loss_scale.h"
 #include "optim/method_status.h"
 #include "optim/norms.h"
 #include "optim/optimizer.h"
@@ -237,6 +238,7 @@ static sw_status step_finish(sw_optim *o, sw_status status) {
     }
     if (status == SW_SKIPPED && o->objective)
         status = step_skipped(o);
+    swo_loss_scale_update(o, status, 1);
     return swo_count_skipped(o, status);
 }
 
@@ -267,7 +269,8 @@ sw_status sw_optim_step(sw_optim *o) {
         return status == SW_OK ? SW_ERR_MEMORY : status;
     }
     swo_rollback_scalars(o, false);
-    o->skip_cause = SW_SKIP_GRADIENT;    /* unless another cause is recorded */
+    o->skip_cause = SW_SKIP_GRADIENT; /* unless another cause is recorded */
+    o->loss_scale.trial_overflow = false;
     swo_zero_frozen_of(o, o->g_type, g); /* a parameter may have been frozen after sw_backward */
     status = swo_gradient_norm(o, g, 0, o->dim, &o->norm);
     if (status == SW_OK)
@@ -299,6 +302,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         return status;
     }
     o->skip_cause = SW_SKIP_GRADIENT; /* unless another one is noted */
+    o->loss_scale.trial_overflow = false;
     o->draws++;
     status = step_sample(o, o->estimate);
     if (status != SW_OK)

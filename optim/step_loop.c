@@ -3,6 +3,7 @@
 #include "optim/average_step.h"
 #include "optim/bounds.h"
 #include "optim/convergence.h"
+#include "optim/loss_scale.h"
 #include "optim/optimizer.h"
 #include "optim/plain_sgd.h"
 
@@ -113,6 +114,8 @@ sw_status swo_step_loop(sw_optim *o, int64_t most, sw_status (*took)(void *user,
         sw_subnormals_restore(mode);
     if (*done > 0) {
         o->skipped_in_a_row = 0;
+        o->loss_scale.trial_overflow = false;
+        swo_loss_scale_update(o, SW_OK, *done);
         sw_params_mark_changed(o->params);
         o->seen = sw_params_version(o->params);
         o->x_written = 0;

@@ -10,8 +10,7 @@
 /* ---- Memory ---- */
 
 double swo_stored_factor(const sw_gradient *block) {
-    (void)block;
-    return 1;
+    return 1 / sw_gradient_scale(block); /* exact: the scale is a power of 2 */
 }
 
 bool swo_needs_wide_gradient(const sw_optim *o) {

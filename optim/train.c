@@ -111,6 +111,8 @@ static sw_status train_start(train_run *r, sw_optim *o) {
     /* An earlier call may have begun a period and ended before its evaluation. */
     r->state.mean_loss = sw_loss_mean_value(&o->period);
     r->state.gradient_norm = sw_optim_gradient_norm(o);
+    r->state.loss_scale = sw_optim_loss_scale(o);
+    r->state.steps_skipped = sw_optim_steps_skipped(o);
     r->checked = r->state.step - train_checks_every(r);
     swo_estimator_reset_converged(o); /* an earlier run may have had another tolerance or another x */
     r->result->tolerance = fmax(options->tolerance, swo_estimator_tolerance(o)); /* either of the two ends the run */
@@ -206,6 +208,8 @@ static sw_status train_step(train_run *r) {
         return status;
     s->step++;
     s->epoch = s->step / s->steps_per_epoch;
+    s->loss_scale = sw_optim_loss_scale(s->optim);
+    s->steps_skipped = sw_optim_steps_skipped(s->optim);
     if (s->skipped) {
         s->loss = NAN;
         r->result->skipped++;

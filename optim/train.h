@@ -30,6 +30,8 @@ typedef struct sw_train_state {
     const void *point;              /* for `evaluate`: the vector to evaluate, as sw_optim_point; else NULL */
     double metric;                  /* for `evaluate`: mean_loss; the callback may set the number for the target */
     bool stop;                      /* a callback may set it: the run ends after this step */
+    double loss_scale;              /* after this step, as sw_optim_loss_scale */
+    int64_t steps_skipped;          /* so far, including those before this call, as sw_optim_steps_skipped */
 } sw_train_state;
 
 /* A callback. If it returns a status other than SW_OK, or SW_OK with an error pending, the run ends and sw_train

@@ -142,9 +142,9 @@ SW_API sw_array sw_param_value(const sw_param *param);           /* a view of th
  * else in x. A program must not write to it. A step, sw_params_mark_changed and loading update it, at the same
  * address. */
 SW_API sw_array sw_param_stored_value(const sw_param *param);
-/* A view of the parameter's part of the gradient block, which holds the mean gradient. It remains readable after a
- * step; if the step clipped the gradient, it is the clipped one, except that a gradient in f16 or bf16 is not changed
- * by clipping. data is NULL before the build. */
+/* A view of the parameter's part of the gradient block, which holds the mean gradient, in f16 and bf16 times the loss
+ * scale (sw_gradient_scale). It remains readable after a step; if the step clipped the gradient, it is the clipped one,
+ * except that a gradient in f16 or bf16 is not changed by clipping. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Freezes a parameter, so that it has no gradient and no update, or (false) makes it trainable again. A tied parameter
  * is frozen under all of its names. A buffer is always frozen: the call has no effect on it. NULL is an error, so that

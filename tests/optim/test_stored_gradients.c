@@ -53,7 +53,9 @@ static void check_copy(sw_params *p) {
  * point at which the optimizer evaluates. */
 static void step_by_hand(sw_dtype type, sw_dtype storage, const sw_optim_options *how, float *x) {
     sw_params *p = wide_params(storage);
-    sw_optim *optim = new_optim(p, how);
+    sw_optim_options unscaled = *how; /* write_gradient does not scale */
+    unscaled.loss_scale = "none";
+    sw_optim *optim = new_optim(p, &unscaled);
     for (int step = 1; step <= STEPS; step++) {
         write_gradient(p, type, step);
         assert_ok(sw_optim_step(optim));
@@ -142,7 +144,7 @@ static void test_clip_and_frozen_parameters(void **state) {
     (void)state;
     for (int k = 0; k < 2; k++) {
         sw_params *p = wide_params(halves[k]);
-        sw_optim *optim = NEW_OPTIM(p, .rule = "lion", .clip = 0.5);
+        sw_optim *optim = NEW_OPTIM(p, .loss_scale = "none", .rule = "lion", .clip = 0.5);
         sw_gradient *g = sw_params_gradient(p);
         sw_param *frozen = sw_params_find(p, "b");
         float kept[13];
@@ -177,7 +179,7 @@ static void test_infinite_stored_gradient_is_skipped(void **state) {
     (void)state;
     for (int k = 0; k < 2; k++) {
         sw_params *p = wide_params(halves[k]);
-        sw_optim *optim = NEW_OPTIM(p, .rule = "adam");
+        sw_optim *optim = NEW_OPTIM(p, .loss_scale = "none", .rule = "adam");
         float *x = calloc(WIDE_DIM, sizeof *x);
         memcpy(x, sw_params_x(p), WIDE_DIM * sizeof *x);
         write_gradient(p, halves[k], 1);
@@ -201,7 +203,7 @@ static void test_steps_that_would_overflow_are_refused(void **state) {
         char message[2][400] = {{0}};
         for (int k = 0; k < 2; k++) {
             sw_params *p = wide_params(k ? SW_BF16 : SW_F32);
-            sw_optim *optim = NEW_OPTIM(p, .rule = rules[r]);
+            sw_optim *optim = NEW_OPTIM(p, .loss_scale = "none", .rule = rules[r]);
             float *x = calloc(WIDE_DIM, sizeof *x);
             memcpy(x, sw_params_x(p), WIDE_DIM * sizeof *x);
             write_gradient(p, SW_BF16, 1);
@@ -231,7 +233,7 @@ static void test_bytes_of_a_parameter(void **state) {
     test_allocator_install(&allocator);
     for (int k = 0; k < 2; k++) {
         sw_params *p = wide_params(halves[k]);
-        sw_optim *optim = NEW_OPTIM(p, .rule = "adam", .clip = 1);
+        sw_optim *optim = NEW_OPTIM(p, .loss_scale = "none", .rule = "adam", .clip = 1);
         write_gradient(p, halves[k], 1);
         assert_ok(sw_optim_step(optim));
         assert_true(sw_memory_per_parameter(WIDE_DIM) == 16);
@@ -244,7 +246,7 @@ static void test_bytes_of_a_parameter(void **state) {
         }
         assert_int_equal(atomic_load(&allocator.calls), calls);
         sw_optim_free(optim);
-        optim = NEW_OPTIM(p, .rule = "fromage");
+        optim = NEW_OPTIM(p, .loss_scale = "none", .rule = "fromage");
         assert_int_equal(sw_optim_bytes(optim).work, sizeof(float) * WIDE_ROWS * WIDE_COLUMNS);
         sw_optim_free(optim);
         sw_params_free(p);
@@ -269,7 +271,7 @@ static void test_allocation_of_a_gradient_in_f32_fails(void **state) {
     }
     test_allocator_fail(&allocator, 0, false);
     sw_optim_free(optim);
-    optim = NEW_OPTIM(p, .rule = "rows");
+    optim = NEW_OPTIM(p, .loss_scale = "none", .rule = "rows");
     for (int k = 0; k < 2; k++) {
         write_gradient(p, SW_BF16, 1);
         test_allocator_fail(&allocator, k == 0 ? 1 : 0, false);
@@ -336,7 +338,7 @@ static sw_tensor distance_loss(void *user, sw_tape *tape, const int64_t *ids, in
 static void minimize_distance(sw_dtype storage, const char *estimator, int64_t n, double bytes, size_t work) {
     sw_params *p = wide_params(storage);
     const sw_objective f = {.size = sizeof f, .n = n, .params = p, .user = p, .loss = distance_loss};
-    sw_optim *optim = NEW_OPTIM(p, .rule = "sgd lr=1", .estimator = estimator);
+    sw_optim *optim = NEW_OPTIM(p, .loss_scale = "none", .rule = "sgd lr=1", .estimator = estimator);
     for (int step = 0; step < 2; step++) {
         float *expected = calloc(WIDE_DIM, sizeof *expected);
         for (int64_t i = 0; i < WIDE_DIM; i++) {
@@ -406,7 +408,7 @@ static void test_kernels_of_hooks_get_the_gradient_in_f32(void **state) {
         assert_ok(sw_rule_register(&rules[r]));
         for (int k = 0; k < 2; k++) {
             sw_params *p = wide_params(halves[k]);
-            sw_optim *optim = NEW_OPTIM(p, .rule = rules[r].name);
+            sw_optim *optim = NEW_OPTIM(p, .loss_scale = "none", .rule = rules[r].name);
             hook_x = sw_params_x(p);
             for (int step = 1; step <= 2; step++) {
                 write_gradient(p, halves[k], step);
