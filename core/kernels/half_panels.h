@@ -100,8 +100,34 @@ SW_K_INLINE void SW_K(wide_turn_block)(const stored *from, int64_t ld, int64_t s
 #endif
 }
 
+#if WIDE_LEVEL == 2 && WIDE_PASS(SW_KERNEL_TYPE)
+/* The same for bf16 in half of the instructions: pairs of terms are exchanged as elements of 32 bits, and each half of
+ * a pair is the upper half of an f32. */
+SW_K_INLINE void SW_K(wide_turn_pairs)(const stored *from, int64_t ld, int64_t some, int64_t count, float *to) {
+    const __mmask32 mask = some == 2 * SWI_GROUP ? ~(__mmask32)0 : ((__mmask32)1 << some) - 1;
+    __m512i r[SWI_GROUP];
+    WIDE_UNROLL
+    for (int i = 0; i < SWI_GROUP; i++)
+        r[i] = _mm512_maskz_loadu_epi16(i < count ? mask : 0, from + (i < count ? i : 0) * ld);
+    swi_half_transpose(r);
+    WIDE_UNROLL
+    for (int j = 0; j < SWI_GROUP; j++)
+        if (2 * j < some) {
+            _mm512_storeu_si512(to + 2 * j * SWI_STRIP, _mm512_slli_epi32(r[j], 16));
+            _mm512_storeu_si512(to + (2 * j + 1) * SWI_STRIP,
+                                _mm512_and_si512(r[j], _mm512_set1_epi32((int)0xFFFF0000u)));
+        }
+}
+#endif
+
 /* `count` rows become the columns of one group. */
 SW_K_INLINE void SW_K(wide_turn)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to) {
+#if WIDE_LEVEL == 2 && WIDE_PASS(SW_KERNEL_TYPE)
+    for (int64_t k = 0; k < terms; k += 2 * SWI_GROUP)
+        SW_K(wide_turn_pairs)
+    (from + k, ld, terms - k < 2 * SWI_GROUP ? terms - k : 2 * SWI_GROUP, count, to + k * SWI_STRIP);
+    return;
+#endif
     for (int64_t k = 0; k < terms; k += SWI_GROUP)
         SW_K(wide_turn_block)(from + k, ld, terms - k < SWI_GROUP ? terms - k : SWI_GROUP, count, to + k * SWI_STRIP);
 }
@@ -114,10 +140,97 @@ static void SW_K(wide_b_rows)(const void *from, int64_t ld, int64_t terms, int64
     }
 }
 
+#if WIDE_LEVEL == 2 && SW_KERNEL_HALF
+/* The terms of a block of wide_few; those of one register of B. */
+#if WIDE_PASS(SW_KERNEL_TYPE)
+#define FEW_TERMS (2 * SWI_GROUP)
+#else
+#define FEW_TERMS SWI_GROUP
+#endif
+
+/* sum[r] += Σ a[r][k] b[column][k] for k < lines, an even number, the second term of each pair first. `some`, at most
+ * FEW_TERMS, terms and `count` columns of B are read. */
+SW_K_INLINE void SW_K(wide_few_block)(const stored *b, int64_t ld, int64_t some, int64_t lines, int64_t count,
+                                      const float *a, int rows, __m512 sum[SWI_FEW]) {
+    const __mmask32 mask = some == 2 * SWI_GROUP ? ~(__mmask32)0 : ((__mmask32)1 << some) - 1;
+    __m512i r[SWI_GROUP];
+    WIDE_UNROLL
+    for (int i = 0; i < SWI_GROUP; i++) {
+        const stored *row = b + (i < count ? i : 0) * ld;
+#if WIDE_PASS(SW_KERNEL_TYPE)
+        r[i] = _mm512_maskz_loadu_epi16(i < count ? mask : 0, row);
+#else
+        r[i] = _mm512_castps_si512(SW_K(half_load16)(_mm256_maskz_loadu_epi16((__mmask16)(i < count ? mask : 0), row)));
+#endif
+    }
+    swi_half_transpose(r);
+    WIDE_UNROLL
+    for (int i = 0; i < SWI_GROUP; i++) {
+#if WIDE_PASS(SW_KERNEL_TYPE) /* a register has pairs of terms */
+        if (2 * i >= lines)
+            continue;
+        const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(r[i], 16)),
+                     odd = _mm512_castsi512_ps(_mm512_and_si512(r[i], _mm512_set1_epi32((int)0xFFFF0000u)));
+        for (int row = 0; row < rows; row++) {
+            const float *x = a + row * SWI_WIDE_STEP + 2 * i;
+            sum[row] = _mm512_fmadd_ps(_mm512_set1_ps(x[1]), odd, sum[row]);
+            sum[row] = _mm512_fmadd_ps(_mm512_set1_ps(x[0]), even, sum[row]);
+        }
+#else
+        const int k = i ^ 1;
+        if (k >= lines)
+            continue;
+        for (int row = 0; row < rows; row++)
+            sum[row] = _mm512_fmadd_ps(_mm512_set1_ps(a[row * SWI_WIDE_STEP + k]), _mm512_castsi512_ps(r[k]), sum[row]);
+#endif
+    }
+}
+
+/* The sums of a strip of `count` columns. Two groups take turns, because each addition waits for the one before. */
+SW_K_INLINE void SW_K(wide_few_strip)(const stored *b, int64_t ld, int64_t terms, int64_t count, const float *a,
+                                      int rows, float *sums, int64_t sums_ld, bool add) {
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 sum[2][SWI_FEW] = {{zero, zero}, {zero, zero}};
+    for (int64_t k = 0; k < terms; k += FEW_TERMS) {
+        const int64_t some = terms - k < FEW_TERMS ? terms - k : FEW_TERMS, lines = some + some % 2;
+        for (int g = 0; g < 2; g++) {
+            const int64_t columns = count - g * SWI_GROUP < SWI_GROUP ? count - g * SWI_GROUP : SWI_GROUP;
+            const stored *from = b + g * SWI_GROUP * ld + k;
+            if (columns > 0 && some == FEW_TERMS)
+                SW_K(wide_few_block)(from, ld, FEW_TERMS, FEW_TERMS, columns, a + k, rows, sum[g]);
+            else if (columns > 0)
+                SW_K(wide_few_block)(from, ld, some, lines, columns, a + k, rows, sum[g]);
+        }
+    }
+    for (int g = 0; g * SWI_GROUP < count; g++)
+        for (int row = 0; row < rows; row++) {
+            float *s = sums + row * sums_ld + g * SWI_GROUP;
+            _mm512_storeu_ps(s, add ? _mm512_add_ps(_mm512_loadu_ps(s), sum[g][row]) : sum[g][row]);
+        }
+}
+
+static void SW_K(wide_few)(const void *b, int64_t ld, int64_t terms, int64_t count, const void *a, int rows,
+                           float *sums, int64_t sums_ld, bool add) {
+    for (int64_t c = 0; c < count; c += SWI_STRIP) {
+        const int64_t some = count - c < SWI_STRIP ? count - c : SWI_STRIP;
+        if (rows == 1)
+            SW_K(wide_few_strip)((const stored *)b + c * ld, ld, terms, some, a, 1, sums + c, sums_ld, add);
+        else
+            SW_K(wide_few_strip)((const stored *)b + c * ld, ld, terms, some, a, 2, sums + c, sums_ld, add);
+    }
+}
+#undef FEW_TERMS
+#endif
+
 static void SW_K(wide_output)(const float *sums, int64_t count, float alpha, float beta, void *c) {
     stored *restrict out = c;
     int64_t j = 0;
 #if WIDE_LEVEL == 2 && SW_KERNEL_HALF
+    for (; beta == 0 && j + SWI_STRIP <= count; j += SWI_STRIP) {
+        const __m512 low = _mm512_mul_ps(_mm512_set1_ps(alpha), _mm512_loadu_ps(sums + j)),
+                     high = _mm512_mul_ps(_mm512_set1_ps(alpha), _mm512_loadu_ps(sums + j + SWI_GROUP));
+        _mm512_storeu_si512(out + j, SW_K(half_store32)(low, high));
+    }
     for (; j < count; j += SWI_GROUP) {
         const __mmask16 mask = (__mmask16)(count - j < SWI_GROUP ? (1u << (count - j)) - 1 : 0xFFFF);
         __m512 x = _mm512_mul_ps(_mm512_set1_ps(alpha), _mm512_maskz_loadu_ps(mask, sums + j));

@@ -30,13 +30,15 @@ typedef struct half_job {
 typedef struct half_scratch {
     _Alignas(SW_ALIGNMENT) char a[SWI_A_BYTES];
     _Alignas(SW_ALIGNMENT) char b[SWI_B_BYTES];
-    union { /* of a tile, [rows, TILE_COLUMNS] */
+    _Alignas(SW_ALIGNMENT) float lines[SWI_GROUP][TILE_ROWS]; /* columns of the sums, if C is swapped */
+    union {                                                   /* of a tile, [rows, TILE_COLUMNS] */
         _Alignas(SW_ALIGNMENT) float sums[TILE_ROWS * TILE_COLUMNS];
         struct {
             float part[LONG_ROWS * TILE_COLUMNS]; /* overlaps sums */
             double total[LONG_ROWS * TILE_COLUMNS];
         } in_f64;
     };
+    unsigned mode; /* of arithmetic, in the caller */
 } half_scratch;
 _Static_assert(sizeof(half_scratch) <= 256 << 10, "gemm.h states it");
 
@@ -65,6 +67,10 @@ static void half_swap(half_job *j) {
     j->p.lda = p.ldb, j->p.ldb = p.lda;
     j->p.a_transposed = !p.b_transposed, j->p.b_transposed = !p.a_transposed;
     j->c_swapped = true;
+    if (j->p.M == 1 && j->p.a_transposed && j->p.lda == 1) { /* a contiguous vector is a row as well */
+        j->p.a_transposed = false;
+        j->p.lda = j->p.K;
+    }
 }
 
 /* Columns are computed in groups of 16. Whether fewer superfluous columns are computed if rows and columns are
@@ -104,12 +110,54 @@ static const char *half_at(const void *data, sw_dtype type, int64_t index) {
     return (const char *)data + (size_t)index * swi_size(type);
 }
 
+/* All kernels but `output` must treat subnormal numbers as 0, because the instructions for bf16 do. */
+static void half_set_mode(const half_job *j, half_scratch *s) {
+    if (j->fused)
+        s->mode = sw_subnormals_flush();
+}
+
+static void half_restore_mode(const half_job *j, const half_scratch *s) {
+    if (j->fused)
+        sw_subnormals_restore(s->mode);
+}
+
+/* Writes rows [m0, m0 + m) and columns [n0, n0 + n) of C. */
+static void half_store(const half_job *j, const float *sums, int64_t m0, int64_t m, int64_t n0, int64_t n) {
+    const sw_product *p = &j->p;
+    for (int64_t i = 0; i < m; i++)
+        j->kernels.output(sums + i * TILE_COLUMNS, n, (float)p->alpha, (float)p->beta,
+                          (char *)p->C + (size_t)((m0 + i) * p->ldc + n0) * swi_size(p->c_type));
+}
+
+/* The same for a C that is stored with the columns of p as rows. */
+static void half_store_swapped(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n) {
+    const sw_product *p = &j->p;
+    for (int64_t c = 0; c < n; c += SWI_GROUP) {
+        const int64_t some = half_least(SWI_GROUP, n - c);
+        for (int64_t i = 0; i < m; i++) /* reads whole lines of the cache */
+            for (int64_t k = 0; k < some; k++)
+                /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written by the kernels */
+                s->lines[k][i] = s->sums[i * TILE_COLUMNS + c + k];
+        for (int64_t k = 0; k < some; k++)
+            j->kernels.output(s->lines[k], m, (float)p->alpha, (float)p->beta,
+                              (char *)p->C + (size_t)((n0 + c + k) * p->ldc + m0) * swi_size(p->c_type));
+    }
+}
+
+/* Whether each block of rows is written as soon as its sums are complete and in the first-level cache. */
+static bool half_stores_blocks(const half_job *j) {
+    return !j->c_swapped && !half_is_long(j);
+}
+
 /* The sums of the part that begins with term k, for rows [m0, m0 + m) and columns [n0, n0 + n). */
 static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n, int64_t k,
                       bool add) {
     const sw_product *p = &j->p;
     const int64_t terms = half_least(SWI_PART, p->K - k), even = half_even(terms);
-    j->kernels.b(half_at(p->B, p->b_type, p->b_transposed ? n0 * p->ldb + k : k * p->ldb + n0), p->ldb, terms, n, s->b);
+    const bool store = k + terms == p->K && half_stores_blocks(j);
+    const char *b = half_at(p->B, p->b_type, p->b_transposed ? n0 * p->ldb + k : k * p->ldb + n0);
+    if (!j->kernels.few)
+        j->kernels.b(b, p->ldb, terms, n, s->b);
     const int64_t blocks = half_ceil_div(m, SWI_MICRO_ROWS);
     /* Blocks of 12 and 10 rows, because a short last block would have too few sums to hide the latency of an addition.
      * */
@@ -117,12 +165,20 @@ static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m,
     for (int64_t i = 0; i < blocks; i++) {
         const int64_t begin = 2 * sw_part_begin(pairs, blocks, i), end = 2 * sw_part_begin(pairs, blocks, i + 1);
         const int64_t row = m0 + begin, rows = half_least(end, m) - begin;
+        float *sums = s->sums + begin * TILE_COLUMNS;
         j->kernels.a(half_at(p->A, p->a_type, p->a_transposed ? k * p->lda + row : row * p->lda + k), p->lda, terms,
                      rows, s->a);
-        for (int64_t c = 0; c < n; c += SWI_STRIP) {
+        if (j->kernels.few)
+            j->kernels.few(b, p->ldb, terms, n, s->a, (int)rows, sums, TILE_COLUMNS, add);
+        for (int64_t c = 0; c < n && !j->kernels.few; c += SWI_STRIP) {
             const int groups = n - c > SWI_GROUP ? 2 : 1;
             j->kernels.micro(s->a, s->b + (size_t)(c * even * j->kernels.term_bytes), even, (int)(end - begin), groups,
-                             s->sums + begin * TILE_COLUMNS + c, TILE_COLUMNS, add);
+                             sums + c, TILE_COLUMNS, add);
+        }
+        if (store) {
+            half_restore_mode(j, s);
+            half_store(j, sums, row, rows, n0, n);
+            half_set_mode(j, s);
         }
     }
 }
@@ -136,29 +192,13 @@ static void half_long_parts(const half_job *j, half_scratch *s, int64_t m0, int6
             const float *part = s->sums + i * TILE_COLUMNS;
             double *t = total + i * TILE_COLUMNS;
             for (int64_t c = 0; c < n; c++)
+                /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written by the kernels */
                 t[c] = k == 0 ? (double)part[c] : t[c] + (double)part[c];
         }
     }
     for (int64_t i = 0; i < m; i++)
         for (int64_t c = 0; c < n; c++)
             s->sums[i * TILE_COLUMNS + c] = (float)total[i * TILE_COLUMNS + c];
-}
-
-static void half_store(const half_job *j, const float *sums, int64_t m0, int64_t m, int64_t n0, int64_t n) {
-    const sw_product *p = &j->p;
-    const float alpha = (float)p->alpha, beta = (float)p->beta;
-    if (!j->c_swapped) {
-        for (int64_t i = 0; i < m; i++)
-            j->kernels.output(sums + i * TILE_COLUMNS, n, alpha, beta,
-                              (char *)p->C + (size_t)((m0 + i) * p->ldc + n0) * swi_size(p->c_type));
-        return;
-    }
-    for (int64_t c = 0; c < n; c++) {
-        float line[TILE_ROWS];
-        for (int64_t i = 0; i < m; i++)
-            line[i] = sums[i * TILE_COLUMNS + c];
-        j->kernels.output(line, m, alpha, beta, (char *)p->C + (size_t)((n0 + c) * p->ldc + m0) * swi_size(p->c_type));
-    }
 }
 
 static void half_tile(void *args, int64_t index) {
@@ -173,17 +213,18 @@ static void half_tile(void *args, int64_t index) {
     if (j->p.K < 1) {
         memset(s.sums, 0, sizeof s.sums);
     } else {
-        /* All kernels must treat subnormal numbers as 0, because the instructions for bf16 do. */
-        const unsigned mode = j->fused ? sw_subnormals_flush() : 0;
+        half_set_mode(j, &s);
         if (half_is_long(j))
             half_long_parts(j, &s, m0, m, n0, n);
         else
             for (int64_t k = 0; k < j->p.K; k += SWI_PART)
                 half_part(j, &s, m0, m, n0, n, k, k > 0);
-        if (j->fused)
-            sw_subnormals_restore(mode);
+        half_restore_mode(j, &s);
     }
-    half_store(j, s.sums, m0, m, n0, n);
+    if (j->c_swapped)
+        half_store_swapped(j, &s, m0, m, n0, n);
+    else if (j->p.K < 1 || half_is_long(j))
+        half_store(j, s.sums, m0, m, n0, n);
 }
 
 void swi_half_product(const sw_product *p) {
@@ -193,7 +234,7 @@ void swi_half_product(const sw_product *p) {
     if (half_swap_is_better(&j.p))
         half_swap(&j);
     swi_half_wide_kernels(&j.p, j.fused, &j.kernels);
-    if (p->a_type == SW_BF16 && p->b_type == SW_BF16 && swi_cpu_has(SWI_CPU_BF16))
+    if (p->a_type == SW_BF16 && p->b_type == SW_BF16 && !j.kernels.few && swi_cpu_has(SWI_CPU_BF16))
         swi_half_bf16_kernels(&j.p, &j.kernels);
     half_choose_tiles(&j);
     sw_parallel(half_tile, &j, j.row_tiles * j.column_tiles);

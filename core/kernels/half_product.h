@@ -21,6 +21,7 @@ enum {
     SWI_PART = 256,       /* terms that are added in one chain; gemm.h states it */
     SWI_LONG_SUM = 16384, /* sums of more terms add their parts in f64; gemm.h states it */
     SWI_MICRO_ROWS = 12,  /* rows of C that are computed at a time; an even number */
+    SWI_FEW = 2,          /* rows of A for which B is not copied */
     SWI_GROUP = 16,       /* columns of one vector of AVX-512 */
     SWI_STRIP = 2 * SWI_GROUP,
     /* The distance from one row of A to the next, in panels of floats and of pairs. It is not a power of 2, so that the
@@ -39,6 +40,10 @@ typedef void swi_half_pack(const void *from, int64_t ld, int64_t terms, int64_t 
  * even. Stores them at sums, whose rows are `ld` apart, or adds them if `add`. */
 typedef void swi_half_micro(const void *a, const void *b, int64_t terms, int rows, int groups, float *sums, int64_t ld,
                             bool add);
+/* As swi_half_micro, for `rows` <= SWI_FEW rows in a panel of floats, and for `count` columns, which are rows of `b` in
+ * memory with the distance b_ld: each number of B is used so few times that a copy in a panel would cost more. */
+typedef void swi_half_few(const void *b, int64_t b_ld, int64_t terms, int64_t count, const void *a, int rows,
+                          float *sums, int64_t ld, bool add);
 /* c[j] ← alpha sums[j] + beta c[j], rounded to the type of C */
 typedef void swi_half_output(const float *sums, int64_t count, float alpha, float beta, void *c);
 
@@ -46,13 +51,15 @@ typedef void swi_half_output(const float *sums, int64_t count, float alpha, floa
 typedef struct swi_half_kernels {
     swi_half_pack *a, *b;
     swi_half_micro *micro;
+    swi_half_few *few; /* NULL, or to be used instead of b and micro */
     swi_half_output *output;
     int64_t term_bytes; /* of a term of one column in a panel of B */
 } swi_half_kernels;
 
 /* Panels of floats, for every level. `fused`: a product is not rounded before it is added. */
 void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *kernels);
-/* The instructions for bf16: replaces a, b, micro and term_bytes. Does nothing on processors other than x86-64. */
+/* The instructions for bf16: replaces a, b, micro and term_bytes; not to be called if there is `few`. Does nothing on
+ * processors other than x86-64. */
 void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels);
 
 /* Computes a checked product with M, N >= 1 of which not all operands have a compute type. */

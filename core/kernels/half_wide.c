@@ -15,6 +15,10 @@
 #define WIDE_avx512 2
 #define WIDE_f16c 1 /* avx2 with F16C */
 #define WIDE_LEVEL WIDE_NUMBER(SW_KERNEL_LEVEL)
+/* Whether this is the pass for bf16. */
+#define WIDE_PASS_OF(type) WIDE_pass_##type
+#define WIDE_PASS(type) WIDE_PASS_OF(type)
+#define WIDE_pass_bf16 1
 
 /* Unrolls loops with constant bounds, so that the sums stay in registers. */
 #if defined(__clang__)
@@ -242,6 +246,13 @@ static swi_half_micro *const micros[2][2][SW_LEVELS] = {
     {SW_KERNEL_ROW(wide_rows_rounded, f32), SW_KERNEL_ROW(wide_rows_fused, f32)},
     {SW_KERNEL_ROW(wide_lines_rounded, f32), SW_KERNEL_ROW(wide_lines_fused, f32)}};
 
+/* For AVX-512. */
+#if defined(__x86_64__)
+static swi_half_few *const fews[SW_FLOAT_TYPES] = {[SW_F16] = wide_few_f16_avx512, [SW_BF16] = wide_few_bf16_avx512};
+#else
+static swi_half_few *const fews[SW_FLOAT_TYPES] = {NULL};
+#endif
+
 void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *kernels) {
     const int level = swi_cpu_level();
     *kernels = (swi_half_kernels){.a = (p->a_transposed ? a_lines : a_rows)[p->a_type][level],
@@ -249,6 +260,8 @@ void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *ke
                                   .micro = micros[p->a_transposed][fused][level],
                                   .output = outputs[p->c_type][level],
                                   .term_bytes = sizeof(float)};
+    if (level == 2 && fused && p->M <= SWI_FEW && p->b_transposed && !p->a_transposed)
+        kernels->few = fews[p->b_type];
 #if defined(__x86_64__)
     if (level == 1 && swi_cpu_has(SWI_CPU_F16C))
         wide_use_f16c(p, kernels);

@@ -146,7 +146,7 @@ static void test_large_sizes(void **state) {
     static const int64_t sizes[][3] = {{5, 40, 255},   {5, 40, 256},   {6, 40, 257},   {25, 65, 512},  {24, 64, 513},
                                        {23, 129, 30},  {37, 127, 31},  {257, 20, 40},  {256, 128, 64}, {40, 300, 31},
                                        {64, 100, 784}, {100, 784, 64}, {513, 33, 258}, {1, 300, 300},  {300, 1, 300},
-                                       {700, 16, 20},  {20, 330, 20}};
+                                       {1, 100, 785},  {2, 65, 513},   {2, 33, 31},    {700, 16, 20},  {20, 330, 20}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         check_all_types(sizes[i][0], sizes[i][1], sizes[i][2], ORDINARY);
 }
@@ -155,6 +155,7 @@ static void test_long_sums(void **state) {
     (void)state;
     check_all_types(3, 18, 16384, ORDINARY);
     check_all_types(3, 18, 16385, ORDINARY);
+    check_all_types(1, 40, 16385, ORDINARY);
     matrices m = matrices_new(SW_BF16, SW_BF16, SW_BF16, 2, 130, 40, 17001, ORDINARY, 4); /* more than one tile */
     check(&m);
     matrices_free(&m);
@@ -165,6 +166,8 @@ static void test_extreme_numbers(void **state) {
     for (int kind = ANY_BITS; kind <= LARGE_PRODUCTS; kind++) {
         check_all_types(40, 64, 2, (numbers)kind);
         check_all_types(13, 33, 9, (numbers)kind);
+        check_all_types(1, 35, 9, (numbers)kind);
+        check_all_types(2, 20, 300, (numbers)kind);
         check_all_types(12, 32, 300, (numbers)kind);
     }
 }

@@ -178,6 +178,10 @@ static void test_products_round_once(void **state) {
                 c.in[1] = test_filled(half_types[k], SW_SHAPE(7, 5), -2, 2, 2);
                 check_product(&c, tape);
                 op_free(&c);
+                c.in[0] = test_filled(half_types[k], SW_SHAPE(50, 301), -2, 2, 1);
+                c.in[1] = test_filled(half_types[k], SW_SHAPE(301, 1), -2, 2, 2); /* a vector */
+                check_product(&c, tape);
+                op_free(&c);
             }
     assert_true(checked > 150);
     for (int k = 0; k < 3; k++)
