@@ -2,6 +2,8 @@
  * transpositions, gaps between rows, alpha and beta; errors. Sizes and extreme numbers are in test_half_product.c. */
 #include "product_reference.h"
 
+#include <cblas.h>
+
 static const sw_dtype small_types[3] = {SW_F32, SW_F16, SW_BF16};
 static const double gap = 0.125; /* the numbers between the rows of C, which every type can represent */
 
@@ -185,10 +187,27 @@ static void test_products_allocate_nothing(void **state) {
     assert_true(atomic_load(&allocator.calls) == 0);
 }
 
+/* This program uses nothing of the file whose constructor corrects OpenBLAS's choice of kernels. From the static
+ * library it was not linked into such programs, and OpenBLAS took a newer processor for a Prescott, with a fifth of the
+ * speed. */
+static void test_openblas_has_the_kernels_of_the_processor(void **state) {
+    (void)state;
+    static const char *const before_avx2[] = {"Prescott", "Core2", "Penryn", "Nehalem", "Sandybridge", "Barcelona"};
+    const float one = 1;
+    float sum;
+    assert_ok(sw_gemm(SW_F32, false, false, 1, 1, 1, 1, &one, 1, &one, 1, 0, &sum, 1));
+    if (sw_cpu_level() == 0 || getenv("OPENBLAS_CORETYPE"))
+        return;
+    for (size_t i = 0; i < sizeof before_avx2 / sizeof *before_avx2; i++)
+        assert_string_not_equal(openblas_get_corename(), before_avx2[i]);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products_of_stored_types), cmocka_unit_test(test_sums_are_computed_in_f32),
-        cmocka_unit_test(test_threads_do_not_change_bits), cmocka_unit_test(test_wrong_products_are_refused),
-        cmocka_unit_test(test_products_allocate_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_openblas_has_the_kernels_of_the_processor),
+                                       cmocka_unit_test(test_products_of_stored_types),
+                                       cmocka_unit_test(test_sums_are_computed_in_f32),
+                                       cmocka_unit_test(test_threads_do_not_change_bits),
+                                       cmocka_unit_test(test_wrong_products_are_refused),
+                                       cmocka_unit_test(test_products_allocate_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
