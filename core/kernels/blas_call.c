@@ -234,7 +234,7 @@ static void blas_initialize(void) {
             omp_get_threads = NULL;
     }
     if (build != WITH_OPENMP || !omp_get_threads || &blas_num_threads_set)
-        openblas_set_num_threads(1); /* only this library runs threads */
+        openblas_set_num_threads(1);   /* only this library runs threads */
     const char *core = sw_blas_core(); /* in blas_core.c, whose constructor a static program must contain */
     small_kernel =
         strcmp(core, "SkylakeX") == 0 || strcmp(core, "Cooperlake") == 0 || strcmp(core, "SapphireRapids") == 0;

@@ -8,6 +8,8 @@
  *
  * The inputs of an operation have one floating-point type, unless its comment states otherwise, and so has the result.
  * f16 and bf16 are storage types: the operation computes and adds in f32 and rounds each result and each gradient once.
+ * (The gradient of an operand that sw_mul, sw_div, sw_maximum or sw_minimum broadcasts is a sum of rounded terms, as in
+ * PyTorch. A gradient that is computed from the result, as that of sw_tanh, is computed from the rounded result.)
  * Inputs in f16, bf16 and f32 may be combined; then the result is f32. f64 is not combined with other types (sw_cast).
  * For inputs in f16 and bf16 the result is f32 of
  *   - sw_sum, sw_mean, sw_sum_over, sw_mean_over, sw_var_over, sw_norm_over, sw_logsumexp_over and sw_accuracy;

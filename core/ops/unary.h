@@ -52,7 +52,7 @@ typedef struct sw_unary_args {
             SW_INDEPENDENT                                                         \
             for (int64_t i = begin; i < end; i++) {                                \
                 const real a = SW_LOAD(p, i), b = SW_LOAD(q, i), g = cotangent;    \
-                (void)g;                                                           \
+                (void)a, (void)b, (void)g;                                         \
                 SW_STORE(out, i, expression);                                      \
             }                                                                      \
         } else if (p_step) {                                                       \
@@ -60,14 +60,14 @@ typedef struct sw_unary_args {
             SW_INDEPENDENT                                                         \
             for (int64_t i = begin; i < end; i++) {                                \
                 const real a = SW_LOAD(p, i), g = cotangent;                       \
-                (void)g;                                                           \
+                (void)a, (void)b, (void)g;                                         \
                 SW_STORE(out, i, expression);                                      \
             }                                                                      \
         } else {                                                                   \
             const real a = SW_LOAD(p, 0);                                          \
             for (int64_t i = begin; i < end; i++) {                                \
                 const real b = SW_LOAD(q, i * q_step), g = cotangent;              \
-                (void)g;                                                           \
+                (void)a, (void)b, (void)g;                                         \
                 SW_STORE(out, i, expression);                                      \
             }                                                                      \
         }                                                                          \
