@@ -22,7 +22,7 @@ extern "C" {
 typedef enum sw_dtype {
     SW_F32 = 0,  /* 32-bit floating point */
     SW_F64 = 1,  /* 64-bit floating point */
-    SW_F16 = 2,  /* IEEE 754 binary16 (half.h). A storage type only, for operations with takes_16_bit (op.h) */
+    SW_F16 = 2,  /* IEEE 754 binary16 (half.h). A storage type only: operations compute in f32 (ops.h) */
     SW_BF16 = 3, /* the upper half of an f32 (half.h). A storage type only, like f16 */
     SW_I32 = 4,  /* class ids */
     SW_U8 = 5,   /* stored pictures */

@@ -268,7 +268,7 @@ sw_status sw_call_check_real(sw_call *call) {
     for (int i = 0; i < call->inputs; i++) {
         sw_dtype type = call->in[i]->type;
         if (!sw_dtype_is_computed(type))
-            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32 or f64 is needed", call->op->name, i,
+            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32, f64, f16 or bf16 is needed", call->op->name, i,
                            sw_dtype_name(type));
         if (type != call->in[0]->type)
             return sw_fail(SW_ERR_TYPE, "%s: input 0 is %s and input %d is %s; they must agree", call->op->name,

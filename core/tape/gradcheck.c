@@ -87,7 +87,8 @@ static sw_status check_run(check *c, double *worst) {
         return check_fail_function(failures);
     sw_array value = sw_value(out);
     if (value.type != SW_F64)
-        return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed", sw_dtype_name(value.type));
+        return sw_fail(SW_ERR_TYPE, "gradcheck: the result is %s; f64 is needed (give the inputs in f64)",
+                       sw_dtype_name(value.type));
     c->length = sw_array_count(&value);
     c->cotangent = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, c->length, sizeof(double));
     if (!c->cotangent)

@@ -109,7 +109,7 @@ SW_API int sw_tape_activations(const sw_tape *tape, sw_tape_layer *entries, int 
 SW_API sw_tensor sw_input(sw_tape *tape, sw_array array);
 /* As sw_input, but the tape makes a copy, so that the array need not outlive the call. */
 SW_API sw_tensor sw_input_copy(sw_tape *tape, sw_array array);
-/* As sw_input, with a gradient, which sw_grad returns after sw_backward. f32 or f64. */
+/* As sw_input, with a gradient, which sw_grad returns after sw_backward. Of a floating-point type. */
 SW_API sw_tensor sw_variable(sw_tape *tape, sw_array array);
 /* An uninitialized leaf without gradient in memory of the tape. Fill it through sw_value before it is used. */
 SW_API sw_tensor sw_empty(sw_tape *tape, sw_dtype type, int rank, const int64_t *shape);

@@ -103,7 +103,8 @@ sw_tensor sw_variable(sw_tape *tape, sw_array array) {
     if (!tape_check_array(tape, &array, "variable"))
         return (sw_tensor){0};
     if (!sw_dtype_is_float(array.type)) {
-        sw_fail(SW_ERR_TYPE, "variable: %s has no gradient; f32 or f64 is needed", sw_dtype_name(array.type));
+        sw_fail(SW_ERR_TYPE, "variable: %s has no gradient; f32, f64, f16 or bf16 is needed",
+                sw_dtype_name(array.type));
         return (sw_tensor){0};
     }
     return tape_leaf(tape, &array, SWI_NEEDS_GRAD | SWI_RETAIN);

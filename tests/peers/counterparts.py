@@ -832,6 +832,7 @@ def same(x, memory_format=None):
 # Operations that have no counterpart in op_db, each with the reason.
 NO_COUNTERPART = {
     "sw_accuracy": "a measure, not an operation there; check-graphs compares it with argmax",
+    "sw_cast": "Tensor.to is not in op_db; test_cast has all types",
     "sw_detach": "Tensor.detach is not in op_db; check-graphs has it",
     "sw_hinge": "nn.HingeEmbeddingLoss is another loss; check-graphs compares it with relu(1 - t s)",
     "sw_hinge_with_options": "as sw_hinge",

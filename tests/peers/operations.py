@@ -96,6 +96,7 @@ unary("sw_gelu", lambda x: x * 0.5 * torch.special.erfc(-x * math.sqrt(0.5)))
 # F.gelu's ½ (1 + tanh u) loses digits below 0; this is σ(2 u).
 unary("sw_gelu_tanh", lambda x: x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 unary("sw_detach", torch.detach, exact=True)
+operation("sw_cast", lambda x, dtype: x * 1, lambda b: [b.real(), b.dtype], exact=True)  # a graph has one type
 # The identity; its weight counts between passes, and a graph has one.
 operation("sw_loss_with_weight", lambda x, weight: x * 1,
           lambda b: [b.find(lambda n: n.real and n.value.numel() == 1) or b.leaf([]), b.choice([0.5, 1.0, 3.0])],

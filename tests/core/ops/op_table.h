@@ -157,14 +157,20 @@ enum { OP_MOST = 1 << 18 };
 static inline sw_array op_cotangent(const sw_array *out) {
     static float narrow[OP_MOST];
     static double wide[OP_MOST];
+    static uint16_t half[2][OP_MOST];
     uint64_t seed = 77;
     static bool drawn;
-    for (int i = 0; !drawn && i < OP_MOST; i++)
+    for (int i = 0; !drawn && i < OP_MOST; i++) {
         wide[i] = (double)(narrow[i] = (float)test_uniform(&seed, -1, 1));
+        half[0][i] = sw_f16_from_f32(narrow[i]);
+        half[1][i] = sw_bf16_from_f32(narrow[i]);
+    }
     drawn = true;
     assert_true(sw_array_count(out) <= OP_MOST);
     sw_array cotangent = *out;
-    cotangent.data = out->type == SW_F32 ? (void *)narrow : (void *)wide;
+    cotangent.data = out->type == SW_F32   ? (void *)narrow
+                     : out->type == SW_F64 ? (void *)wide
+                                           : (void *)half[out->type == SW_BF16];
     return cotangent;
 }
 

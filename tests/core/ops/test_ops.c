@@ -598,7 +598,7 @@ static void test_gradcheck_restores_the_data(void **state) {
     assert_true(before == test_hash(TEST_HASH, x.data, test_bytes(&x)));
     sw_array narrow = test_filled(SW_F32, SW_SHAPE(3), -2, 2, 5);
     assert_int_equal(sw_gradcheck(build_tanh, NULL, 1, &narrow, NULL, NULL), SW_ERR_TYPE);
-    expect_error(SW_ERR_TYPE, "gradcheck: the result is f32; f64 is needed");
+    expect_error(SW_ERR_TYPE, "gradcheck: the result is f32; f64 is needed (give the inputs in f64)");
     test_array_free(&x);
     test_array_free(&narrow);
 }

@@ -659,6 +659,103 @@ static void test_kept_gradients_and_a_second_backward(void **state) {
     test_array_free(&dy);
 }
 
+/* ---- Inspection ---- */
+
+static void expect_text(void (*write)(sw_tensor t, FILE *to), sw_tensor t, const char *text) {
+    char found[4096];
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    write(t, file);
+    rewind(file);
+    found[fread(found, 1, sizeof found - 1, file)] = 0;
+    fclose(file);
+    if (!strstr(found, text))
+        fail_msg("\"%s\" is not in:\n%s", text, found);
+}
+static void write_graph(sw_tensor t, FILE *to) {
+    assert_ok(sw_tape_dot(t.tape, to));
+}
+
+static void test_tensors_are_printed_and_read(void **state) {
+    sw_tape *tape = *state;
+    for (int h = 0; h < 2; h++) {
+        const sw_dtype type = halves[h];
+        const char *name = sw_dtype_name(type);
+        char text[128];
+        sw_array x = test_array(type, SW_SHAPE(2));
+        test_set(&x, 0, 1.5);
+        test_set(&x, 1, -3);
+        sw_tensor v = sw_variable(tape, x), y = sw_retain_grad(apply1(&square_op, v));
+        assert_ok(sw_backward_from(y, x));
+        snprintf(text, sizeof text, "square: %s [2]\n[2.2500, 9.0000]\ngradient: %s [2]\n[ 1.5000, -3.0000]\n", name,
+                 name);
+        expect_text(sw_tensor_print, y, text);
+        snprintf(text, sizeof text, "square\\n%s [2]\\nfrom 2.25 to 9, mean 5.625\\ngradient from -3 to 1.5", name);
+        expect_text(write_graph, y, text);
+        sw_tensor third = sw_constant(tape, type, 1.0 / 3), copy = sw_input_copy(tape, x), cut = sw_detach(y);
+        assert_true(sw_item(third) == rounded(type, 1.0 / 3));
+        assert_true(sw_value(third).type == type && sw_value(copy).type == type && sw_value(cut).type == type);
+        assert_true(sw_value(cut).data == sw_value(y).data && sw_value(copy).data != x.data);
+        assert_memory_equal(sw_value(copy).data, x.data, 2 * sizeof(uint16_t));
+        sw_tape_reset(tape);
+        test_array_free(&x);
+    }
+}
+
+/* What layers keep for backward is in 16 bits; what an operation saves is what it asks for. */
+static void test_activations_are_measured_in_16_bits(void **state) {
+    sw_tape *tape = *state;
+    sw_array x = halves_of(SW_F16, N, 0.5, 1), dy = halves_of(SW_F16, N, 0.5, 2);
+    sw_tape_set_switch(tape, SW_MEASURE, true);
+    sw_tape_set_layer(tape, "a");
+    sw_tensor h = apply1(&square_op, sw_variable(tape, x)); /* read by the square in c */
+    sw_tape_set_layer(tape, "b");
+    sw_tensor root = apply1(&root_op, h); /* saves 4 bytes, and reads its result */
+    sw_tape_set_layer(tape, "c");
+    sw_tensor y = apply2(&minus_op, root, apply1(&square_op, h));
+    sw_tape_set_layer(tape, NULL);
+    assert_ok(sw_backward_from(y, dy));
+    sw_tape_layer layer[3];
+    assert_int_equal(sw_tape_activations(tape, layer, 3), 2);
+    assert_string_equal(layer[0].layer, "a");
+    assert_true(layer[0].values == 1 && layer[0].bytes == N * sizeof(uint16_t));
+    assert_string_equal(layer[1].layer, "b");
+    assert_true(layer[1].values == 2 && layer[1].bytes == N * (sizeof(uint16_t) + sizeof(float)));
+    test_array_free(&x);
+    test_array_free(&dy);
+}
+
+/* A segment with inputs of different types is called with them as they are. */
+static sw_tensor mixed_segment(void *user, sw_tape *tape, const sw_tensor *in) {
+    (void)user, (void)tape;
+    sw_tensor h = sw_mul(in[0], in[1]); /* f16 and f32: f32 */
+    return sw_add(sw_cast(h, SW_F16), apply1(&square_op, in[0]));
+}
+
+static void test_segment_of_mixed_types_is_recomputed(void **state) {
+    sw_tape *tape = *state;
+    sw_array a = halves_of(SW_F16, N, -2, 1), b = test_filled(SW_F32, SW_SHAPE(N), -2, 2, 2),
+             dy = halves_of(SW_F16, N, -2, 3);
+    uint64_t hash[2];
+    for (int again = 0; again < 2; again++) {
+        sw_tensor in[2] = {sw_variable(tape, a), sw_variable(tape, b)};
+        sw_tensor y = again ? sw_recompute(mixed_segment, NULL, 2, in) : mixed_segment(NULL, tape, in);
+        const sw_array out = sw_value(y);
+        assert_int_equal(out.type, SW_F16);
+        assert_ok(sw_backward_from(y, dy));
+        const sw_array da = sw_grad(in[0]), db = sw_grad(in[1]);
+        assert_true(da.type == SW_F16 && db.type == SW_F32);
+        hash[again] = test_hash(TEST_HASH, out.data, test_bytes(&out));
+        hash[again] = test_hash(hash[again], da.data, test_bytes(&da));
+        hash[again] = test_hash(hash[again], db.data, test_bytes(&db));
+        sw_tape_reset(tape);
+    }
+    assert_true(hash[0] == hash[1]);
+    test_array_free(&a);
+    test_array_free(&b);
+    test_array_free(&dy);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tape_setup, tape_teardown)
     const struct CMUnitTest tests[] = {
@@ -677,6 +774,9 @@ int main(void) {
         TEST(test_check_mode_finds_overflow_of_16_bits),
         TEST(test_values_that_a_vjp_must_not_read_can_be_poisoned),
         TEST(test_kept_gradients_and_a_second_backward),
+        TEST(test_tensors_are_printed_and_read),
+        TEST(test_activations_are_measured_in_16_bits),
+        TEST(test_segment_of_mixed_types_is_recomputed),
         cmocka_unit_test(test_every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
