@@ -6,6 +6,16 @@
 #include "nn/module_type.h"
 #include "nn/trace.h"
 
+sw_tensor sw_module_cast(sw_tensor x, sw_tensor weight) {
+    if (!sw_is_live(x) || !sw_is_live(weight))
+        return x; /* the operation that follows reports it */
+    const sw_dtype from = sw_tensor_view(x, "module_cast", 0)->type,
+                   to = sw_tensor_view(weight, "module_cast", 1)->type;
+    if (from == to || from == SW_F64 || to == SW_F64 || !sw_dtype_is_float(from) || !sw_dtype_is_float(to))
+        return x;
+    return sw_cast(x, to);
+}
+
 static bool forward_check_built(const sw_module *m) {
     if (m->built)
         return true;

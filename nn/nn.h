@@ -278,10 +278,10 @@ SW_API sw_status sw_model_recalibrate(sw_model *model, void *x, const sw_source 
                                       const sw_recalibrate_options *options);
 
 /* Computes the outputs for an array x [n, sample...], n ≥ 0 (one picture is [1, height, width, channels]), in batches
- * of 1000 rows, without dropout. x is f32, f64, i32 or u8 and is converted to the model's type; if the first layer
- * takes ids (an embedding), x holds ids. If y->data is NULL, *y becomes a new array, which the caller frees by
- * sw_array_free; after an error *y is unchanged. Else y must have the shape and type of the output, and the function
- * fills it.
+ * of 1000 rows, without dropout. x is of a floating-point type, i32 or u8 and is converted to the model's type; if the
+ * first layer takes ids (an embedding), x holds ids. If y->data is NULL, *y becomes a new array, which the caller frees
+ * by sw_array_free; after an error *y is unchanged. Else y must have the shape and type of the output, and the function
+ * fills it. Outputs in f16 and bf16 are returned in f32, unless y is given in their type.
  *
  * The function does not scale x: if the training data were scaled or normalized (pictures: bytes divided by 255), scale
  * x in the same way. Arrays that begin at a multiple of 64 bytes, as those of sw_array_new do, are multiplied up to a

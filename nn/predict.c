@@ -65,7 +65,7 @@ static sw_status predict_set_outputs(prediction *p, const sw_array *z) {
     sw_array out = *z;
     out.shape[0] = p->n;
     if (!p->y->data) {
-        out = sw_array_new(z->type, z->rank, out.shape);
+        out = sw_array_new(sw_dtype_compute(z->type), z->rank, out.shape);
         p->allocated = out.data != NULL;
         if (p->allocated)
             *p->y = out;
@@ -74,7 +74,7 @@ static sw_status predict_set_outputs(prediction *p, const sw_array *z) {
     if (!sw_shape_equal(p->y->rank, p->y->shape, out.rank, out.shape))
         return sw_fail(SW_ERR_SHAPE, "predict: y is %s, the outputs are %s", sw_shape_text(p->y->rank, p->y->shape),
                        sw_shape_text(out.rank, out.shape));
-    if (p->y->type != out.type)
+    if (p->y->type != out.type && p->y->type != sw_dtype_compute(out.type))
         return sw_fail(SW_ERR_TYPE, "predict: y is %s, the outputs are %s", sw_dtype_name(p->y->type),
                        sw_dtype_name(out.type));
     return SW_OK;
@@ -96,10 +96,10 @@ static sw_status predict_batch(prediction *p, int64_t first, int64_t count) {
                        (long long)count);
     if (first == 0)
         SW_TRY(predict_set_outputs(p, &z));
-    size_t bytes = (size_t)sw_array_count(&z) * sw_dtype_size(z.type);
-    if (bytes)
-        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): checked by the callers */
-        memcpy((char *)p->y->data + (size_t)first * (bytes / (size_t)count), z.data, bytes);
+    const int64_t elements = sw_array_count(&z);
+    if (elements)
+        sw_vector_convert(z.type, elements, z.data, p->y->type,
+                          (char *)p->y->data + (size_t)(first * (elements / count)) * sw_dtype_size(p->y->type));
     return SW_OK;
 }
 
@@ -133,8 +133,9 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
                        !x            ? "is NULL"
                        : x->rank < 1 ? "has no axis for the samples"
                                      : "has no data");
-    if (!sw_dtype_is_computed(x->type) && x->type != SW_I32 && x->type != SW_U8)
-        return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, i32 or u8 is needed", sw_dtype_name(x->type));
+    if (!sw_dtype_is_float(x->type) && x->type != SW_I32 && x->type != SW_U8)
+        return sw_fail(SW_ERR_TYPE, "predict: x is %s; f32, f64, f16, bf16, i32 or u8 is needed",
+                       sw_dtype_name(x->type));
     if (!sw_array_view(x, x->type, x->rank, x->shape).data) /* an impossible rank or length */
         return sw_last_failure();
     const sw_sample_shape *sample = &model->input[0];

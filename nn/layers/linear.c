@@ -64,10 +64,13 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
 
 static sw_tensor linear_forward(sw_module *m, sw_tensor x) {
     const linear *l = m->data;
-    const sw_tensor none = {0}, weight = sw_param_use(x.tape, l->weight);
-    if (!l->has_bias) /* sw_linear would take a null bias for the result of an error that is pending */
-        return sw_matmul_transposed(x, weight, false, true);
-    return sw_linear(x, weight, sw_is_null(weight) ? none : sw_param_use(x.tape, l->bias));
+    const sw_tensor none = {0}, weight = sw_param_use(x.tape, l->weight), in = sw_module_cast(x, weight);
+    const sw_tensor y = l->has_bias ? sw_linear(in, weight, sw_is_null(weight) ? none : sw_param_use(x.tape, l->bias))
+                                    /* sw_linear would take a null bias for the result of an error that is pending */
+                                    : sw_matmul_transposed(in, weight, false, true);
+    if (in.slot != x.slot && !sw_is_null(y))
+        sw_release(in); /* no other handle exists */
+    return y;
 }
 
 static void linear_describe(const sw_module *m, char *text, size_t bytes) {

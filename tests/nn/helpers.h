@@ -10,7 +10,7 @@
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
 
 static const sw_dtype both_types[2] = {SW_F32, SW_F64};
-/* The types of inputs. No layer accepts f16 and bf16. */
+/* The types of inputs that may hold ids. */
 enum { INPUT_TYPES = 4 };
 static const sw_dtype input_types[INPUT_TYPES] = {SW_F32, SW_F64, SW_I32, SW_U8};
 

@@ -171,7 +171,7 @@ static void test_predict_refuses_wrong_calls(void **state) {
     fails(model, &wide, &y, SW_ERR_SHAPE, "predict: x is [4,2]; each of its samples must be [4]");
     const int64_t counters[FEATURES] = {1, 2, 3, 4};
     sw_array wrong = sw_array_view(counters, SW_I64, SW_SHAPE(1, FEATURES));
-    fails(model, &wrong, &y, SW_ERR_TYPE, "predict: x is i64; f32, f64, i32 or u8 is needed");
+    fails(model, &wrong, &y, SW_ERR_TYPE, "predict: x is i64; f32, f64, f16, bf16, i32 or u8 is needed");
     sw_array small = test_array(SW_F32, SW_SHAPE(1, OUTPUTS)), other = test_array(SW_F64, SW_SHAPE(2, OUTPUTS));
     fails(model, &x, &small, SW_ERR_SHAPE, "predict: y is [1,3], the outputs are [2,3]");
     fails(model, &x, &other, SW_ERR_TYPE, "predict: y is f64, the outputs are f32");
