@@ -235,7 +235,8 @@ typedef sw_tensor (*sw_loss)(sw_tensor prediction, sw_tensor target);
  * A model that consists of one linear layer for vectors (after flattening), on samples that are not random
  * (sw_source.fixed), is recognized as a generalized linear model. Then the tables of sag, saga and svrg hold n·outputs
  * numbers. In addition no tape is needed if the loss is sw_cross_entropy, sw_mse or sw_huber, and the samples are in
- * memory in the model's type. */
+ * memory in the model's type. For weights that are stored in 16 bits, these estimators compute in f32 with x itself,
+ * rather than with its 16-bit copy. */
 SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *source, sw_loss loss);
 
 /* The result of sw_model_evaluate. */
