@@ -50,8 +50,9 @@ typedef struct sw_gradcheck_options {
  * for every element of every f64 input. While a vjp runs, the values that are not in its vjp_reads are NaN. All
  * evaluations draw the same random numbers. The function changes the data of the inputs and restores them. Inputs of
  * other types are passed without gradient, and the result of f must be f64, because differences of numbers in f32, f16
- * or bf16 have too few digits: check a function in f64, and compare its gradients in other types with those in f64. `worst`, if not NULL, receives the largest |analytic - numeric| / (atol + rtol·|numeric|). If the
- * ratio of an element exceeds 1, the error SW_ERR_GRADIENT names the input and the element. options may be NULL. */
+ * or bf16 have too few digits: check a function in f64, and compare its gradients in other types with those in f64.
+ * `worst`, if not NULL, receives the largest |analytic - numeric| / (atol + rtol·|numeric|). If the ratio of an element
+ * exceeds 1, the error SW_ERR_GRADIENT names the input and the element. options may be NULL. */
 SW_API sw_status sw_gradcheck(sw_function f, void *user, int count, const sw_array *inputs,
                               const sw_gradcheck_options *options, double *worst);
 

@@ -1,5 +1,5 @@
-/* Every operation of the table in op_table.h in f16 and bf16: values and gradients against the same operation in f64, on
- * the same 16-bit numbers, and against f32, bit for bit; the types of the results; equal bits for every number of
+/* Every operation of the table in op_table.h in f16 and bf16: values and gradients against the same operation in f64,
+ * on the same 16-bit numbers, and against f32, bit for bit; the types of the results; equal bits for every number of
  * threads; failing allocations. */
 #include "support.h"
 
@@ -65,9 +65,10 @@ static bool is_product(const op_entry *op) {
     return is_one_of(op->function, list) || strcmp(op->label, "shared") == 0;
 }
 
-/* Entries of several operations with more than one rounding. `most`: a bound of the error in units of the type, to first
- * order: the number of roundings times the largest number that is rounded, times the factors by which it is multiplied
- * afterwards and the number of elements over which it is summed. Inputs are below 2.1, cotangents below 1. */
+/* Entries of several operations with more than one rounding. `most`: a bound of the error in units of the type, to
+ * first order: the number of roundings times the largest number that is rounded, times the factors by which it is
+ * multiplied afterwards and the number of elements over which it is summed. Inputs are below 2.1, cotangents below
+ * 1. */
 static double bound_of_composition(const op_entry *op) {
     static const struct {
         const char *label;
