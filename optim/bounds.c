@@ -9,6 +9,7 @@
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/rule_step.h"
+#include "optim/stored_gradient.h"
 
 #include <float.h>
 #include <math.h>
@@ -73,7 +74,7 @@ static bool bounds_group_is_safe(sw_optim *o, swo_group *group, sw_step *s, sw_b
     after->largest = 0;
     group->rule->reach(s, after);
     bounds_add_rounding(after);
-    return bounds_fit(after, o->type, group->rule->slots);
+    return after->x <= swo_largest_in_copy(o) && bounds_fit(after, o->type, group->rule->slots);
 }
 
 bool swo_bounds_of_group(sw_optim *o, swo_group *group, const void *g, double *x) {

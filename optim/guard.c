@@ -12,6 +12,8 @@
  *   - A rule or an average without `reach`, and an average after such a step, are checked after the step. If they
  *     contain Inf or NaN, x and the states are restored from copies (rollback.c).
  *
+ * The copy of x in f16 or bf16 is included: a step that would make an element of it infinite is refused.
+ *
  * A frozen parameter may contain Inf (frozen.c). The bounds of the rules exclude frozen parameters. Checks of whole
  * vectors refuse only elements that were finite before the step.
  *
@@ -24,6 +26,7 @@
 #include "optim/option_table.h"
 #include "optim/rollback.h"
 #include "optim/rule_step.h"
+#include "optim/stored_gradient.h"
 #include "optim/trial_step.h"
 
 #include <math.h>
@@ -64,6 +67,8 @@ static sw_status guard_check_group(sw_optim *o, const swo_group *group) {
         const sw_param *p = group->param[k];
         if (!p->frozen && !swo_vector_is_finite(o->type, swo_x_at(o, p->offset), p->count))
             return swo_refuse_vector(o, "rule", group->rule->name, "x", " of parameter ", p->name);
+        if (!p->frozen)
+            SW_TRY(swo_check_range_of_copy(o, "rule", group->rule->name, p, swo_x_at(o, p->offset), p->count));
     }
     for (int i = 0; slots && slots[i].name; i++)
         for (int k = 0; k < swo_slot_parts(group, i); k++) {
@@ -89,5 +94,10 @@ sw_status swo_guard_search(sw_optim *o) {
     swo_bounds_forget(o);
     if (!swo_no_new_infinity(o->type, o->dim, o->x_before, sw_params_x(o->params)))
         return swo_refuse_vector(o, "line search", o->search->name, "x", "", "");
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        if (!p->frozen && !p->tied)
+            SW_TRY(swo_check_range_of_copy(o, "line search", o->search->name, p, swo_x_at(o, p->offset), p->count));
+    }
     return swo_check_scalars(o, "line search", o->search->name, o->search->scalars, o->search_scalar);
 }

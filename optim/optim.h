@@ -28,11 +28,11 @@
  * message gives the cause; after sw_clear_error the count starts again.
  *
  * After SW_OK, x and the states, scalars and step sizes of all methods are finite. A step that would make one of them
- * infinite or NaN is refused with SW_ERR_NONFINITE; the message names the method, the quantity and the step. x and the
- * states then keep their bits, and only the sampler has advanced. Values of frozen parameters are not checked: an
- * attention mask with -Inf may be one. If such a value is not finite, the states of averages are 0 (sw_optim_slot), and
- * sw_optim_point returns the value itself. After any other error, or if `commit` of an estimator or `accepted` of a
- * rule fails, the step may be partly done.
+ * infinite or NaN, or a parameter too large for its storage type, is refused with SW_ERR_NONFINITE; the message names
+ * the method, the quantity and the step. x and the states then keep their bits, and only the sampler has advanced.
+ * Values of frozen parameters are not checked: an attention mask with -Inf may be one. If such a value is not finite,
+ * the states of averages are 0 (sw_optim_slot), and sw_optim_point returns the value itself. After any other error, or
+ * if `commit` of an estimator or `accepted` of a rule fails, the step may be partly done.
  */
 #ifndef SWALE_OPTIM_H
 #define SWALE_OPTIM_H

@@ -1,5 +1,6 @@
 /* Gradients and leaves in 16 bits (stored_gradient.h). */
 #include "optim/stored_gradient.h"
+#include "optim/finite.h"
 #include "optim/option_table.h"
 #include "optim/vector_step.h"
 
@@ -200,4 +201,31 @@ void swo_update_copy(const sw_optim *o, int64_t offset, int64_t count) {
     if (o->params->copy)
         sw_vector_convert(o->type, count, swo_x_at(o, offset), o->params->storage,
                           (char *)o->params->copy + (size_t)offset * sizeof(uint16_t));
+}
+
+/* ---- Range ---- */
+
+double swo_largest_in_copy(const sw_optim *o) {
+    return !o->params->copy ? INFINITY : o->params->storage == SW_F16 ? 65504 : 0x1.FEp127;
+}
+
+sw_status swo_check_range_of_copy(const sw_optim *o, const char *kind, const char *method, const sw_param *param,
+                                  const void *x, int64_t count) {
+    const sw_dtype storage = o->params->storage;
+    uint16_t copy[STORED_BLOCK];
+    for (int64_t at = 0; o->params->copy && at < count; at += STORED_BLOCK) {
+        const int64_t n = count - at < STORED_BLOCK ? count - at : STORED_BLOCK;
+        const float *from = (const float *)x + at;
+        sw_vector_convert(SW_F32, n, from, storage, copy);
+        if (swo_vector_is_finite(storage, copy, n))
+            continue;
+        for (int64_t i = 0; i < n; i++)
+            if (!swo_element_is_finite(storage, copy, i))
+                return sw_fail(SW_ERR_NONFINITE,
+                               "%s %s: step %lld would make a value of parameter %s %g, which is beyond %s; x is "
+                               "unchanged (a smaller lr, weight_decay%s is needed)",
+                               kind, method, (long long)o->steps + 1, param->name, (double)from[i],
+                               sw_dtype_name(storage), storage == SW_F16 ? ", or bf16" : "");
+    }
+    return SW_OK;
 }

@@ -48,5 +48,11 @@ void swo_run_measure(const sw_optim *o, const swo_group *group, const sw_step *s
                      double *sums);
 /* Rounds elements [offset, offset + count) of x to the copy, if there is one. */
 void swo_update_copy(const sw_optim *o, int64_t offset, int64_t count);
+/* The largest number that the copy can hold, or INFINITY if it can hold every number of x. */
+double swo_largest_in_copy(const sw_optim *o);
+/* Returns an error if one of these elements of x, which are finite and belong to the parameter, would be Inf in the
+ * copy. */
+sw_status swo_check_range_of_copy(const sw_optim *o, const char *kind, const char *method, const sw_param *param,
+                                  const void *x, int64_t count);
 
 #endif

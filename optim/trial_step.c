@@ -109,6 +109,20 @@ static sw_status trial_refuse(const sw_optim *o, const swo_group *group, const c
                    method, step, what, name, o->norm);
 }
 
+/* Elements of a tile may belong to several parameters. */
+static sw_status trial_check_copy(const trial_copy *c, const sw_optim *o, const swo_group *group, int64_t offset,
+                                  int64_t count) {
+    for (int k = 0; k < group->params; k++) {
+        const sw_param *p = group->param[k];
+        const int64_t begin = p->offset > offset ? p->offset : offset,
+                      end = p->offset + p->count < offset + count ? p->offset + p->count : offset + count;
+        if (begin < end)
+            SW_TRY(swo_check_range_of_copy(o, "rule", group->rule->name, p, (const float *)c->x + (begin - offset),
+                                           end - begin));
+    }
+    return SW_OK;
+}
+
 /* offset: the index in x of the first element of the copy. The elements of a slot with `count` all belong to the
  * parameter at this offset. */
 static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_group *group, int64_t offset,
@@ -125,7 +139,9 @@ static sw_status trial_check(const trial_copy *c, const sw_optim *o, const swo_g
         }
     }
     const int64_t at = trial_first_not_finite(o->type, c->x, count);
-    return at >= 0 ? trial_refuse(o, group, "the value", offset + at) : SW_OK;
+    if (at >= 0)
+        return trial_refuse(o, group, "the value", offset + at);
+    return trial_check_copy(c, o, group, offset, count);
 }
 
 /* ---- The trial ---- */

@@ -16,8 +16,8 @@ static const sw_dtype halves[2] = {SW_F16, SW_BF16};
 
 static sw_params *wide_params(sw_dtype storage) {
     const sw_param_options weight = {.size = sizeof weight, .role = SW_ROLE_WEIGHT};
-    sw_params *p =
-        swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .seed = 1, .storage = storage});
+    sw_params *p = sw_params_new_with_options(
+        &(sw_params_options){.size = sizeof(sw_params_options), .seed = 1, .storage = storage});
     assert_non_null(sw_params_add(p, "a", 2, (const int64_t[]){WIDE_ROWS, WIDE_COLUMNS}, &weight));
     assert_non_null(sw_params_add(p, "b", 1, (const int64_t[]){13}, NULL));
     assert_ok(sw_params_build(p));
@@ -225,6 +225,38 @@ static void test_steps_that_would_overflow_are_refused(void **state) {
     }
 }
 
+/* 65519.99 rounds to the largest f16, 65504, and 65520 to Inf. A step to such a number is refused before x changes, by
+ * the bounds, after the step of a rule without bounds, and after a line search. In bf16 it is an ordinary number. */
+static void test_steps_beyond_f16_are_refused(void **state) {
+    (void)state;
+    static const char *const rules[] = {"sgd lr=1", "rows lr=1", "role=weight: proto_lbfgs; sgd lr=1",
+                                        "fromage lr=1e-3"};
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
+        for (int k = 0; k < 2; k++) {
+            sw_params *p = wide_params(halves[k]);
+            float *x = sw_params_x(p), before[2] = {65519.9F, 65519.9F};
+            x[17003] = before[0];
+            sw_params_mark_changed(p);
+            sw_optim *optim = NEW_OPTIM(p, .rule = rules[r], .loss_scale = "none");
+            sw_gradient *g = sw_params_gradient(p);
+            memset(sw_gradient_data(g), 0, WIDE_DIM * sizeof(uint16_t));
+            sw_store_element(halves[k], sw_gradient_data(g), 17003, -1.5);
+            swi_gradient_filled(g, (swi_weight){1, 1}, 1);
+            assert_int_equal(sw_optim_step(optim), k == 0 ? SW_ERR_NONFINITE : SW_OK);
+            if (k == 0) {
+                assert_non_null(strstr(sw_error(), "would make a value of parameter a 655"));
+                assert_non_null(strstr(sw_error(), "which is beyond f16"));
+                assert_true(x[17003] == before[0]);
+                sw_clear_error();
+            } else {
+                assert_true(x[17003] > before[0]);
+            }
+            check_copy(p);
+            sw_optim_free(optim);
+            sw_params_free(p);
+        }
+}
+
 /* With Adam: 4 bytes of x, 2 of the copy, 2 of the gradient, 8 of the moments, and nothing else that grows with the
  * parameters; no allocation after the first step. A rule of tensors also has one gradient of the largest tensor. */
 static void test_bytes_of_a_parameter(void **state) {
@@ -430,6 +462,7 @@ int main(void) {
                                        cmocka_unit_test(test_clip_and_frozen_parameters),
                                        cmocka_unit_test(test_infinite_stored_gradient_is_skipped),
                                        cmocka_unit_test(test_steps_that_would_overflow_are_refused),
+                                       cmocka_unit_test(test_steps_beyond_f16_are_refused),
                                        cmocka_unit_test(test_bytes_of_a_parameter),
                                        cmocka_unit_test(test_allocation_of_a_gradient_in_f32_fails),
                                        cmocka_unit_test(test_estimators_write_the_stored_block),
