@@ -55,7 +55,7 @@ struct sw_param {
 };
 
 /* A method for initial values. `fill` writes `count` values to `out`, and draws its random numbers from the stream; if
- * it fails, the build fails. A NaN, or a value that is infinite in the type of the parameters, is an error
+ * it fails, the build fails. A NaN, or a value that is infinite in the type of x or in the storage type, is an error
  * (SW_ERR_NONFINITE); a parameter that is frozen before the build may hold Inf, as an attention mask does. init.h has
  * the usual methods. */
 typedef struct sw_init {
@@ -65,8 +65,10 @@ typedef struct sw_init {
     double a, b, c, d; /* the numbers that the method needs */
 } sw_init;
 
-/* Makes an empty set of parameters of type f32 or f64; NULL after an error. The initial values of a parameter depend
- * only on the seed and its name. An invalid environment variable SW_CPU or SW_THREADS is an error too (library.h). */
+/* Makes an empty set of parameters of type f32, f64, f16 or bf16; NULL after an error. With f16 and bf16, x is f32, and
+ * the leaves of tapes and the gradient have 16 bits: see the storage type below. The initial values of a parameter
+ * depend only on the seed and its name. An invalid environment variable SW_CPU or SW_THREADS is an error too
+ * (library.h). */
 SW_API sw_params *sw_params_new(sw_dtype type, uint64_t seed);
 /* Options of a set of parameters. The vector x, in which the optimizer computes, has the type `type`. Leaves of a tape
  * and the gradient block have the type `storage`: where the two differ, the set owns a copy of x that is rounded to
@@ -75,11 +77,11 @@ SW_API sw_params *sw_params_new(sw_dtype type, uint64_t seed);
  * moments. */
 typedef struct sw_params_options {
     size_t size;   /* sizeof(sw_params_options) */
-    sw_dtype type; /* SW_F32 or SW_F64 */
+    sw_dtype type; /* SW_F32 or SW_F64; SW_F16 and SW_BF16 mean SW_F32 with this storage type */
     uint64_t seed;
-    sw_dtype storage; /* 0: the same as `type`. This version of the library has no operations for other storage types:
-                       * SW_F16 and SW_BF16 are an error (SW_ERR_TYPE) */
+    sw_dtype storage; /* SW_F16 or SW_BF16, if `type` is SW_F32; 0: the same as `type` */
 } sw_params_options;
+/* NULL after an error. options NULL: f32 with seed 0. */
 SW_API sw_params *sw_params_new_with_options(const sw_params_options *options);
 /* Frees the set with its parameters, vector and gradient. Accepts NULL. */
 SW_API void sw_params_free(sw_params *params);

@@ -23,39 +23,43 @@ const char *sw_role_name(sw_role role) {
     return (unsigned)role < sizeof names / sizeof *names ? names[role] : "?";
 }
 
-sw_params *swi_params_new(const sw_params_options *options) {
-    const sw_dtype type = options->type, storage = options->storage ? options->storage : type;
-    if (!sw_dtype_is_computed(type)) {
-        sw_fail(SW_ERR_TYPE, "parameters are f32 or f64, not %s", sw_dtype_name(type));
+/* The type of x and the storage type that the options select. */
+static sw_status params_find_types(const sw_params_options *options, sw_dtype *type, sw_dtype *storage) {
+    if (!sw_dtype_is_float(options->type))
+        return sw_fail(SW_ERR_TYPE, "parameters are f32, f64, f16 or bf16, not %s", sw_dtype_name(options->type));
+    *type = sw_dtype_compute(options->type);
+    *storage = options->storage ? options->storage : options->type;
+    if (options->type != *type && *storage != options->type)
+        return sw_fail(SW_ERR_TYPE, "parameters: type %s and storage %s; leave the storage out, or let both be equal",
+                       sw_dtype_name(options->type), sw_dtype_name(*storage));
+    if (!sw_dtype_is_float(*storage) || sw_dtype_compute(*storage) != *type)
+        return sw_fail(SW_ERR_TYPE, "parameters: storage %s for parameters in %s; %s%s is needed",
+                       sw_dtype_name(*storage), sw_dtype_name(*type), sw_dtype_name(*type),
+                       *type == SW_F32 ? ", f16 or bf16" : "");
+    return SW_OK;
+}
+
+sw_params *sw_params_new_with_options(const sw_params_options *options) {
+    sw_params_options o = {.size = sizeof o};
+    sw_dtype type = SW_F32, storage = SW_F32;
+    if (options && sw_options_copy("params", "sw_params_options", &o, sizeof o, options,
+                                   offsetof(sw_params_options, type)) != SW_OK)
         return NULL;
-    }
-    if (!sw_dtype_is_float(storage) || sw_dtype_compute(storage) != type) {
-        sw_fail(SW_ERR_TYPE, "parameters: storage %s for parameters in %s; %s%s is needed", sw_dtype_name(storage),
-                sw_dtype_name(type), sw_dtype_name(type), type == SW_F32 ? ", f16 or bf16" : "");
+    if (params_find_types(&o, &type, &storage) != SW_OK || swi_check_environment() != SW_OK)
         return NULL;
-    }
-    sw_params *p = swi_check_environment() == SW_OK ? sw_alloc(sizeof *p) : NULL;
+    sw_params *p = sw_alloc(sizeof *p);
     if (p) {
         p->type = type;
         p->storage = storage;
-        p->seed = options->seed;
+        p->seed = o.seed;
         p->id = swi_next_id();
         p->loss_scale = 1;
     }
     return p;
 }
 
-sw_params *sw_params_new_with_options(const sw_params_options *options) {
-    sw_params_options o = {.size = sizeof o};
-    if (options && sw_options_copy("params", "sw_params_options", &o, sizeof o, options,
-                                   offsetof(sw_params_options, type)) != SW_OK)
-        return NULL;
-    if (o.storage && o.storage != o.type && sw_dtype_is_computed(o.type)) {
-        sw_fail(SW_ERR_TYPE, "parameters: storage %s is not supported yet; the type of the parameters, %s, is needed",
-                sw_dtype_name(o.storage), sw_dtype_name(o.type));
-        return NULL;
-    }
-    return swi_params_new(&o);
+sw_params *swi_params_new(const sw_params_options *options) {
+    return sw_params_new_with_options(options);
 }
 
 sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
@@ -230,16 +234,24 @@ sw_status sw_params_build(sw_params *p) {
     return status;
 }
 
+/* Whether a number is finite after rounding to a type. */
+static bool params_is_finite(sw_dtype type, double value) {
+    double element = 0; /* room for one of each type */
+    sw_store_scalar(type, &element, value);
+    return isfinite(sw_load_scalar(type, &element)) != 0;
+}
+
 /* An error for initial values that are NaN or Inf, which a program would otherwise notice only in the first loss. A
- * frozen parameter may hold Inf, as a mask does. */
+ * frozen parameter may hold Inf, as a mask does, and a number that is Inf in the copy for the leaves. */
 static sw_status params_check_value(const sw_params *p, const sw_param *param, const sw_init *init, int64_t at,
-                                    double value, double stored) {
-    if (isfinite(stored) || (param->frozen && isinf(value)))
+                                    double value) {
+    const bool in_x = params_is_finite(p->type, value);
+    if (in_x ? param->frozen || params_is_finite(p->storage, value) : param->frozen && isinf(value))
         return SW_OK;
     const char *name = init->name ? init->name : "?";
     if (isfinite(value))
         return sw_fail(SW_ERR_NONFINITE, "parameter %s: initial values %s: element %lld is %g, too large for %s",
-                       param->name, name, (long long)at, value, sw_dtype_name(p->type));
+                       param->name, name, (long long)at, value, sw_dtype_name(in_x ? p->storage : p->type));
     return sw_fail(SW_ERR_NONFINITE, "parameter %s: initial values %s: element %lld is %s; finite numbers are needed%s",
                    param->name, name, (long long)at,
                    isnan(value) ? "nan"
@@ -264,9 +276,7 @@ static sw_status params_fill(sw_params *p, int i, double *values) {
     }
     for (int64_t k = 0; k < param->count; k++) {
         const double value = init->fill ? values[k] : 0;
-        double element = 0; /* room for one of x */
-        sw_store_scalar(p->type, &element, value);
-        SW_TRY(params_check_value(p, param, init, k, value, sw_load_scalar(p->type, &element)));
+        SW_TRY(params_check_value(p, param, init, k, value));
         sw_store_element(p->type, p->x, param->offset + k, value);
     }
     return SW_OK;

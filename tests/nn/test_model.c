@@ -25,11 +25,17 @@ static void test_model_has_the_options_of_its_parameters(void **state) {
     assert_memory_equal(sw_params_x(p), sw_params_x(q), (size_t)sw_params_dim(p) * sizeof(double));
     sw_model_free(model);
     sw_model_free(same);
-    assert_null(sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .storage = SW_BF16)));
-    expect_error(SW_ERR_TYPE,
-                 "parameters: storage bf16 is not supported yet; the type of the parameters, f32, is needed");
-    assert_null(sw_model_new(SW_F16, 1));
-    expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not f16");
+    model = sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .storage = SW_BF16));
+    same = sw_model_new(SW_BF16, 0);
+    p = built(model, sw_nn_linear(model, 2, 3));
+    q = built(same, sw_nn_linear(same, 2, 3));
+    assert_true(sw_params_type(p) == SW_F32 && sw_params_storage(p) == SW_BF16);
+    assert_true(sw_params_type(q) == SW_F32 && sw_params_storage(q) == SW_BF16);
+    assert_memory_equal(sw_params_x(p), sw_params_x(q), (size_t)sw_params_dim(p) * sizeof(float));
+    sw_model_free(model);
+    sw_model_free(same);
+    assert_null(sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .type = SW_F64, .storage = SW_F16)));
+    expect_error(SW_ERR_TYPE, "parameters: storage f16 for parameters in f64; f64 is needed");
 }
 
 static void test_parameters_have_names_and_roles(void **state) {
@@ -175,7 +181,7 @@ static void test_model_refuses_wrong_calls(void **state) {
     assert_null(sw_model_build(NULL, NULL));
     expect_error(SW_ERR_ARGUMENT, "model_build: the model is NULL");
     assert_null(sw_model_new(SW_I32, 1));
-    expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not i32");
+    expect_error(SW_ERR_TYPE, "parameters are f32, f64, f16 or bf16, not i32");
     assert_null(sw_nn_linear(NULL, 2, 2));
     expect_error(SW_ERR_ARGUMENT, "linear: the model is NULL");
     assert_null(sw_nn_sequential(NULL, NULL));

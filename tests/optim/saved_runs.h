@@ -82,11 +82,12 @@ static inline void open_problem(problem *p, sw_dtype type, bool plain) {
     assert_int_equal(sw_params_build(p->params), SW_OK);
     for (int64_t i = 0; i < sw_params_dim(p->params); i++) {
         const double v = (double)(float)test_uniform(&random, -0.5, 0.5);
-        if (type == SW_F32)
+        if (sw_params_type(p->params) == SW_F32)
             ((float *)sw_params_x(p->params))[i] = (float)v;
         else
             ((double *)sw_params_x(p->params))[i] = v;
     }
+    sw_params_mark_changed(p->params);
     p->f = (sw_objective){.size = sizeof p->f, .n = N, .params = p->params, .user = p, .loss = loss};
     if (!plain) {
         p->f.features = FEATURES;
@@ -125,11 +126,14 @@ static inline sw_status go(run *r, int steps) {
     return SW_OK;
 }
 
+static inline size_t params_size(const sw_params *p) {
+    return (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p));
+}
+
 static inline uint64_t point_hash(run *r) {
-    const size_t size = (size_t)sw_params_dim(r->p.params) * sw_dtype_size(sw_params_type(r->p.params));
     const void *point = sw_optim_point(r->o);
     assert_non_null(point);
-    return test_hash(TEST_HASH, point, size);
+    return test_hash(TEST_HASH, point, params_size(r->p.params));
 }
 
 static const char *save(run *r, const char *name) {
@@ -174,7 +178,7 @@ static inline bool resumes(sw_dtype type, bool plain, int poisoned, const sw_opt
     assert_true(open_run(&second, type, plain, how));
     second.p.poisoned = poisoned;
     second.p.calls = first.p.calls;
-    memset(sw_params_x(second.p.params), 0x11, (size_t)sw_params_dim(second.p.params) * sw_dtype_size(type));
+    memset(sw_params_x(second.p.params), 0x11, params_size(second.p.params));
     if (sw_optim_load(second.o, stop) != SW_OK)
         fail_msg("%s: %s", text_of(how), sw_error());
     remove_file(stop);

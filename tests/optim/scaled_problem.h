@@ -36,8 +36,8 @@ static const sw_op boost_op = {
 /* As small_params, stored in `storage`. */
 static inline sw_params *stored_params(sw_dtype storage) {
     const sw_dtype type = storage == SW_F64 ? SW_F64 : SW_F32;
-    sw_params *p =
-        swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .type = type, .storage = storage});
+    sw_params *p = sw_params_new_with_options(
+        &(sw_params_options){.size = sizeof(sw_params_options), .type = type, .storage = storage});
     const sw_param_options weight = {.size = sizeof weight, .role = SW_ROLE_WEIGHT},
                            bias = {.size = sizeof bias, .role = SW_ROLE_BIAS};
     assert_non_null(p);

@@ -35,7 +35,7 @@ static network *network_new(sw_dtype storage) {
     network *n = calloc(1, sizeof *n);
     uint64_t random = 9;
     assert_non_null(n);
-    n->params = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = storage});
+    n->params = sw_params_new_with_options(&(sw_params_options){.size = sizeof(sw_params_options), .storage = storage});
     n->w0 = sw_params_add(n->params, "w0", SW_SHAPE(HIDDEN, IN), NULL);
     n->b0 = sw_params_add(n->params, "b0", SW_SHAPE(HIDDEN), NULL);
     n->w1 = sw_params_add(n->params, "w1", SW_SHAPE(HIDDEN, OUT), NULL);

@@ -173,7 +173,7 @@ enum { WEIGHTS = 15, BIASES = 5, DIM = WEIGHTS + BIASES };
 
 /* embedding.weight [5,3], head.weight tied to it, head.bias [5]. */
 static sw_params *tied_params(sw_dtype type, sw_dtype storage) {
-    sw_params *p = swi_params_new(
+    sw_params *p = sw_params_new_with_options(
         &(sw_params_options){.size = sizeof(sw_params_options), .type = type, .seed = 1, .storage = storage});
     sw_param *weight = sw_params_add(p, "embedding.weight", SW_SHAPE(5, 3), NULL);
     sw_params_add(p, "head.bias", SW_SHAPE(BIASES), NULL);
@@ -296,7 +296,7 @@ static void test_buffers_are_not_rounded(void **state) {
     const char *path = path_of("buffers");
     sw_params *p[2];
     for (int k = 0; k < 2; k++) {
-        p[k] = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = SW_F16});
+        p[k] = sw_params_new_with_options(&(sw_params_options){.size = sizeof(sw_params_options), .storage = SW_F16});
         sw_params_add(p[k], "weight", SW_SHAPE(2), NULL);
         sw_params_add(p[k], "mean", SW_SHAPE(2), &SW_OPTIONS(sw_param_options, .buffer = true));
         assert_int_equal(sw_params_build(p[k]), SW_OK);

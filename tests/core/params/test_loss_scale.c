@@ -41,8 +41,8 @@ static const double large[WIDTH] = {1, -0.75, 3, -0.0625, 0x1p-10},
 
 static sw_params *params_of(sw_dtype storage) {
     const sw_dtype type = storage == SW_F64 ? SW_F64 : SW_F32;
-    sw_params *p =
-        swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .type = type, .storage = storage});
+    sw_params *p = sw_params_new_with_options(
+        &(sw_params_options){.size = sizeof(sw_params_options), .type = type, .storage = storage});
     assert_non_null(p);
     assert_non_null(sw_params_add(p, "w", SW_SHAPE(WIDTH), NULL));
     assert_ok(sw_params_build(p));
@@ -424,7 +424,8 @@ static void test_f16_loss_must_hold_its_seed(void **state) {
     (void)state;
     sw_params *s[2];
     for (int k = 0; k < 2; k++) {
-        s[k] = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = halves[k]});
+        s[k] =
+            sw_params_new_with_options(&(sw_params_options){.size = sizeof(sw_params_options), .storage = halves[k]});
         assert_non_null(sw_params_add(s[k], "s", 0, NULL, NULL));
         assert_ok(sw_params_build(s[k]));
         sw_tape *tape = sw_tape_new();

@@ -148,7 +148,8 @@ static sw_status fill_thirds(const sw_init *init, const sw_param *param, sw_rng 
 }
 
 static sw_params *params_of(sw_dtype storage) {
-    sw_params *p = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = storage});
+    sw_params *p =
+        sw_params_new_with_options(&(sw_params_options){.size = sizeof(sw_params_options), .storage = storage});
     const sw_param_options options = {.size = sizeof options,
                                       .init = {.size = sizeof(sw_init), .name = "thirds", .fill = fill_thirds}};
     assert_non_null(p);
@@ -517,21 +518,28 @@ static void test_other_storage_is_refused(void **state) {
         sw_dtype type, storage;
         const char *message;
     } wrong[] = {
-        {SW_F32, SW_F16, "parameters: storage f16 is not supported yet; the type of the parameters, f32, is needed"},
-        {SW_F32, SW_BF16, "parameters: storage bf16 is not supported yet; the type of the parameters, f32, is needed"},
-        {SW_F32, SW_F64, "parameters: storage f64 is not supported yet; the type of the parameters, f32, is needed"},
-        {SW_F64, SW_BF16, "parameters: storage bf16 is not supported yet; the type of the parameters, f64, is needed"},
-        {SW_BF16, 0, "parameters are f32 or f64, not bf16"},
-        {SW_I32, 0, "parameters are f32 or f64, not i32"}};
+        {SW_F32, SW_F64, "parameters: storage f64 for parameters in f32; f32, f16 or bf16 is needed"},
+        {SW_F64, SW_BF16, "parameters: storage bf16 for parameters in f64; f64 is needed"},
+        {SW_BF16, SW_F16, "parameters: type bf16 and storage f16; leave the storage out, or let both be equal"},
+        {SW_F32, SW_I32, "parameters: storage i32 for parameters in f32; f32, f16 or bf16 is needed"},
+        {SW_I32, 0, "parameters are f32, f64, f16 or bf16, not i32"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const sw_params_options options = {.size = sizeof options, .type = wrong[i].type, .storage = wrong[i].storage};
         assert_null(sw_params_new_with_options(&options));
         expect_error(SW_ERR_TYPE, wrong[i].message);
     }
-    assert_null(sw_params_new(SW_F16, 1));
-    expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not f16");
-    assert_null(swi_params_new(&(sw_params_options){.type = SW_F64, .storage = SW_F16}));
-    expect_error(SW_ERR_TYPE, "parameters: storage f16 for parameters in f64; f64 is needed");
+    assert_null(sw_params_new(SW_U8, 1));
+    expect_error(SW_ERR_TYPE, "parameters are f32, f64, f16 or bf16, not u8");
+    for (int k = 0; k < 2; k++)
+        for (int how = 0; how < 3; how++) { /* three ways to say the same */
+            const sw_params_options options = {.size = sizeof options,
+                                               .type = how ? halves[k] : SW_F32,
+                                               .seed = 4,
+                                               .storage = how < 2 ? halves[k] : 0};
+            sw_params *p = how == 2 ? sw_params_new(halves[k], 4) : sw_params_new_with_options(&options);
+            assert_true(sw_params_type(p) == SW_F32 && sw_params_storage(p) == halves[k] && sw_params_seed(p) == 4);
+            sw_params_free(p);
+        }
     for (int own = 0; own < 2; own++)
         for (int t = 0; t < 2; t++) {
             const sw_params_options options = {
@@ -549,6 +557,35 @@ static void test_other_storage_is_refused(void **state) {
     sw_clear_error();
 }
 
+/* A number that x can hold and the copy cannot: an error, except for a parameter that is frozen before the build. */
+static sw_status fill_large(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    (void)init, (void)rng;
+    for (int64_t i = 0; i < param->count; i++)
+        out[i] = i == 2 ? 65520 : 65519;
+    return SW_OK;
+}
+
+static void test_initial_values_beyond_the_storage_type(void **state) {
+    (void)state;
+    const sw_param_options options = {.size = sizeof options,
+                                      .init = {.size = sizeof(sw_init), .name = "large", .fill = fill_large}};
+    for (int frozen = 0; frozen < 2; frozen++)
+        for (int k = 0; k < 2; k++) {
+            sw_params *p = sw_params_new(halves[k], 1);
+            sw_param *w = sw_params_add(p, "w", SW_SHAPE(4), &options);
+            sw_param_freeze(w, frozen);
+            const bool beyond = halves[k] == SW_F16 && !frozen;
+            assert_int_equal(sw_params_build(p), beyond ? SW_ERR_NONFINITE : SW_OK);
+            if (beyond)
+                expect_error(SW_ERR_NONFINITE,
+                             "parameter w: initial values large: element 2 is 65520, too large for f16");
+            const sw_array stored = sw_param_stored_value(w);
+            assert_true(beyond || test_get(&stored, 1) == rounded(halves[k], 65519));
+            assert_true(beyond || isinf(test_get(&stored, 2)) == (halves[k] == SW_F16));
+            sw_params_free(p);
+        }
+}
+
 /* Every allocation of a pass fails once: an error, and the next pass works. */
 static void test_every_allocation_fails_once(void **state) {
     (void)state;
@@ -556,7 +593,8 @@ static void test_every_allocation_fails_once(void **state) {
     test_allocator_install(&allocator);
     const sw_array x = rows_of(SW_F16, 2);
     for (long long k = 1, failed = 1; failed > 0; k++) { /* the vectors of a set */
-        sw_params *p = swi_params_new(&(sw_params_options){.size = sizeof(sw_params_options), .storage = SW_F16});
+        sw_params *p =
+            sw_params_new_with_options(&(sw_params_options){.size = sizeof(sw_params_options), .storage = SW_F16});
         assert_non_null(sw_params_add(p, "w", SW_SHAPE(WIDTH), NULL));
         test_allocator_fail(&allocator, k, false);
         const sw_status status = sw_params_build(p);
@@ -608,6 +646,7 @@ int main(void) {
                                        cmocka_unit_test(test_types_that_cannot_be_combined_are_refused),
                                        cmocka_unit_test(test_check_mode_finds_nan_in_16_bits),
                                        cmocka_unit_test(test_other_storage_is_refused),
+                                       cmocka_unit_test(test_initial_values_beyond_the_storage_type),
                                        cmocka_unit_test(test_every_allocation_fails_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -316,7 +316,7 @@ static void test_results_that_are_not_f32_keep_their_type(void **state) {
 
 static sw_params *params_of(sw_dtype storage) {
     sw_params_options options = {.size = sizeof options, .type = SW_F32, .storage = storage};
-    sw_params *p = swi_params_new(&options);
+    sw_params *p = sw_params_new_with_options(&options);
     assert_non_null(sw_params_add(p, "w", SW_SHAPE(N), NULL));
     assert_ok(sw_params_build(p));
     for (int i = 0; i < N; i++)
