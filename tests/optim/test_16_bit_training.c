@@ -1,0 +1,136 @@
+/* Networks with parameters in f16 and bf16: they train, with 16.00 bytes for each parameter with Adam, nothing is
+ * allocated after the first epoch, and results have equal bits for every number of threads. */
+#include "helpers.h"
+
+#include "byte_counter.h"
+
+#include <swale/datasets.h>
+#include <swale/nn.h>
+
+static const sw_dtype halves[2] = {SW_F16, SW_BF16};
+/* More than SW_SERIAL parameters, so that threads share the update and the conversions. */
+enum { FEATURES = 40, CLASSES = 4, HIDDEN = 400, SAMPLES = 200, BATCH = 32, EPOCHS = 3 };
+
+typedef struct trained {
+    sw_source *source;
+    sw_model *model;
+    sw_params *params;
+    sw_optim *optim;
+} trained;
+
+static trained train_open(sw_dtype type, const sw_optim_options *how) {
+    trained t = {.source =
+                     sw_blobs(&SW_OPTIONS(sw_blobs_options, .n = SAMPLES, .classes = CLASSES, .features = FEATURES)),
+                 .model = sw_model_new(type, 1)};
+    sw_module *net = sw_nn_sequential(t.model, sw_nn_linear(t.model, FEATURES, HIDDEN), sw_nn_relu(t.model),
+                                      sw_nn_dropout(t.model, 0.1), sw_nn_linear(t.model, HIDDEN, CLASSES), NULL);
+    t.params = sw_model_build(t.model, net);
+    assert_non_null(t.params);
+    assert_true(sw_params_dim(t.params) > (int)SW_SERIAL);
+    t.optim = new_optim(t.params, how);
+    return t;
+}
+
+static void train_close(trained *t) {
+    sw_optim_free(t->optim);
+    sw_model_free(t->model);
+    sw_source_free(t->source);
+}
+
+/* A hand-written loop of one epoch. Returns the mean loss. */
+static double train_by_hand(trained *t, sw_loader *loader, sw_tape *tape) {
+    sw_loss_mean mean = {0};
+    for (sw_batch batch; sw_loader_next(loader, tape, &batch); sw_tape_reset(tape)) {
+        sw_tensor loss = sw_cross_entropy(sw_forward(sw_model_root(t->model), batch.x), batch.y);
+        assert_ok(sw_loss_mean_add(&mean, loss));
+        assert_ok(sw_backward(loss));
+        const sw_status status = sw_optim_step(t->optim);
+        assert_true(status == SW_OK || status == SW_SKIPPED);
+    }
+    expect_no_error();
+    return sw_loss_mean_value(&mean);
+}
+
+static void test_a_loop_by_hand_trains_in_16_bytes(void **state) {
+    (void)state;
+    byte_counter counter;
+    byte_counter_install(&counter);
+    for (int k = 0; k < 2; k++) {
+        trained t = train_open(halves[k], &SW_OPTIONS(sw_optim_options, .rule = "adam lr=1e-3", .clip = 1));
+        sw_loader *loader = sw_loader_new(t.source, BATCH, &SW_OPTIONS(sw_loader_options, .prefetch = SW_PREFETCH_OFF));
+        sw_tape *tape = sw_tape_new();
+        const double first = train_by_hand(&t, loader, tape);
+        assert_true(sw_memory_per_parameter(sw_params_dim(t.params)) == 16);
+        const long long calls = atomic_load(&counter.calls);
+        double last = first;
+        for (int epoch = 0; epoch < EPOCHS; epoch++)
+            last = train_by_hand(&t, loader, tape);
+        assert_int_equal(atomic_load(&counter.calls), calls);
+        assert_true(sw_memory_per_parameter(sw_params_dim(t.params)) == 16);
+        if (!(last < 0.5 * first))
+            fail_msg("%s: the loss is %g after %g", sw_dtype_name(halves[k]), last, first);
+        sw_loader_free(loader);
+        sw_tape_free(tape);
+        train_close(&t);
+    }
+    sw_set_allocator(NULL);
+}
+
+/* The same under sw_train, where the estimator writes the block in 16 bits. The leaves of its tape read the copy of the
+ * parameters, and so does the evaluation. */
+static void test_sw_train_trains_in_16_bytes(void **state) {
+    (void)state;
+    byte_counter counter;
+    byte_counter_install(&counter);
+    for (int k = 0; k < 2; k++) {
+        trained t = train_open(
+            halves[k], &SW_OPTIONS(sw_optim_options, .rule = "adam lr=1e-3", .estimator = "minibatch batch=32"));
+        const sw_objective *f = sw_model_objective(t.model, t.source, sw_cross_entropy);
+        assert_non_null(f);
+        sw_train_result first, last;
+        assert_ok(sw_train(f, t.optim, &SW_OPTIONS(sw_train_options, .epochs = 1), &first));
+        const long long calls = atomic_load(&counter.calls);
+        assert_true(sw_memory_per_parameter(sw_params_dim(t.params)) == 16);
+        assert_int_equal(sw_optim_bytes(t.optim).work, 0);
+        assert_ok(sw_train(f, t.optim, &SW_OPTIONS(sw_train_options, .epochs = 1 + EPOCHS), &last));
+        assert_int_equal(atomic_load(&counter.calls), calls);
+        assert_true(last.mean_loss < 0.5 * first.mean_loss);
+        expect_no_error();
+        train_close(&t);
+    }
+    sw_set_allocator(NULL);
+}
+
+/* x, the copy and the predictions have the same bits for 1, 2, 4 and 8 threads. */
+static void test_threads_give_equal_bits(void **state) {
+    (void)state;
+    static const char *const estimators[] = {"minibatch batch=32", "sam rho=0.05 of=minibatch batch=32",
+                                             "minibatch batch=32 shards=3"};
+    for (int k = 0; k < 2; k++)
+        for (size_t e = 0; e < sizeof estimators / sizeof *estimators; e++) {
+            uint64_t hash[2] = {0};
+            for (int threads = 1; threads <= 8; threads *= 2) {
+                assert_ok(sw_set_threads(threads));
+                trained t = train_open(halves[k], &SW_OPTIONS(sw_optim_options, .rule = "adamw",
+                                                              .estimator = estimators[e], .average = "ema", .clip = 1));
+                const sw_objective *f = sw_model_objective(t.model, t.source, sw_cross_entropy);
+                assert_ok(sw_train(f, t.optim, &SW_OPTIONS(sw_train_options, .epochs = 2), NULL));
+                const size_t dim = (size_t)sw_params_dim(t.params);
+                uint64_t h = test_hash(TEST_HASH, sw_params_x(t.params), dim * sizeof(float));
+                h = test_hash(h, sw_param_stored_value(sw_params_at(t.params, 0)).data, dim * sizeof(uint16_t));
+                h = test_hash(h, sw_optim_point(t.optim), dim * sizeof(float));
+                hash[threads > 1] = h;
+                assert_true(threads == 1 || hash[0] == hash[1]);
+                expect_no_error();
+                train_close(&t);
+            }
+        }
+    assert_ok(sw_set_threads(1));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_loop_by_hand_trains_in_16_bytes),
+                                       cmocka_unit_test(test_sw_train_trains_in_16_bytes),
+                                       cmocka_unit_test(test_threads_give_equal_bits)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
