@@ -111,11 +111,13 @@ static sw_status wide_check(const sw_wide_rows *job) {
     const int64_t most = job->length < 1 ? 1 : job->length;
     if (job->type != SW_F16 && job->type != SW_BF16)
         return sw_fail(SW_ERR_TYPE, "wide_rows: the rows are %s; f16 or bf16 is needed", sw_dtype_name(job->type));
-    if (job->bytes > SW_WIDE_ARGS || job->arrays > SW_WIDE_ARRAYS || wide_converted(job) > SW_WIDE_CONVERTED)
-        return sw_fail(
-            SW_ERR_ARGUMENT,
-            "wide_rows: %zu bytes of arguments, %d arrays, %d to convert; at most %d, %d and %d are possible",
-            job->bytes, job->arrays, wide_converted(job), SW_WIDE_ARGS, SW_WIDE_ARRAYS, SW_WIDE_CONVERTED);
+    if (job->bytes > SW_WIDE_ARGS || job->arrays > SW_WIDE_ARRAYS)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "wide_rows: %zu bytes of arguments and %d arrays; at most %d and %d are possible", job->bytes,
+                       job->arrays, SW_WIDE_ARGS, SW_WIDE_ARRAYS);
+    if (wide_converted(job) > SW_WIDE_CONVERTED)
+        return sw_fail(SW_ERR_ARGUMENT, "wide_rows: %d arrays to convert; at most %d are possible", wide_converted(job),
+                       SW_WIDE_CONVERTED);
     for (int i = 0; i < job->arrays; i++)
         if (job->array[i].use != SW_WIDE_ROWS && (job->array[i].row < 0 || job->array[i].row > most))
             return sw_fail(SW_ERR_ARGUMENT, "wide_rows: array %d has %lld elements in a row; 0 to %lld are possible", i,

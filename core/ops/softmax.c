@@ -164,22 +164,23 @@ static sw_status softmax_shape(sw_call *c) {
 
 /* ---- f16 and bf16 ---- */
 
-/* A run on 16-bit numbers. The type of x and dy, or that of out, may be f32. */
+/* A run over the columns of matrices [n, inner]. The type of x and dy, or that of out, may be f32. */
 typedef struct half_strips {
     softmax_args args;
     sw_kernel *kernel;
     sw_dtype from, to; /* the types of x and dy, and of out */
+    int64_t width;     /* the columns of a strip */
 } half_strips;
 
-/* The strip number `item` of softmax_columns, in f32. */
+/* Copies a strip of columns to f32, runs the kernel on it, and rounds the results. */
 static sw_status softmax_half_strip(void *args, int64_t item, sw_worker *worker) {
     const half_strips *s = args;
-    const int64_t n = s->args.n, inner = s->args.inner, strips = (inner + STRIP - 1) / STRIP,
-                  at = item % strips * STRIP, base = item / strips * n * inner + at,
-                  width = inner - at < STRIP ? inner - at : STRIP;
+    const int64_t n = s->args.n, inner = s->args.inner, strips = (inner + s->width - 1) / s->width,
+                  at = item % strips * s->width, base = item / strips * n * inner + at,
+                  width = inner - at < s->width ? inner - at : s->width;
     const bool whole = width == inner; /* the rows follow one another: one conversion for all of them */
     const int64_t rows = whole ? 1 : n, count = whole ? n * width : width;
-    float *x = worker->scratch, *dy = x + n * STRIP, *out = dy + n * STRIP;
+    float *x = worker->scratch, *out = x + n * s->width, *dy = s->args.dy ? out + n * s->width : NULL;
     const size_t from = sw_dtype_size(s->from), to = sw_dtype_size(s->to);
     for (int64_t j = 0; j < rows; j++) {
         const size_t first = (size_t)(base + j * inner);
@@ -198,13 +199,22 @@ static sw_status softmax_half_strip(void *args, int64_t item, sw_worker *worker)
     return SW_OK;
 }
 
-static sw_status softmax_run_half_columns(sw_call *c, const half_strips *job, int64_t strips) {
-    half_strips copy = *job;
-    const size_t worker = 3 * (size_t)job->args.n * STRIP * sizeof(float), bytes = sw_parallel_scratch(strips, worker);
+/* Strips of long columns are narrower than STRIP, which limits their memory, but have at least half a cache line. */
+static sw_status softmax_run_half_columns(sw_call *c, const softmax_args *args, sw_kernel *kernel, sw_dtype from,
+                                          sw_dtype to, int64_t outer) {
+    enum { LEAST = 16, MOST = 1 << 15 };
+    const int64_t n = args->n, most = MOST / n / LEAST * LEAST,
+                  width = most > STRIP ? STRIP
+                          : most < 1   ? LEAST
+                                       : most,
+                  strips = (args->inner + width - 1) / width * outer;
+    half_strips job = {.args = *args, .kernel = kernel, .from = from, .to = to, .width = width};
+    const size_t worker = (args->dy ? 3 : 2) * (size_t)(n * width) * sizeof(float),
+                 bytes = sw_parallel_scratch(strips, worker);
     void *scratch = sw_call_scratch(c, bytes);
     if (!scratch)
         return SW_ERR_MEMORY;
-    return sw_parallel_items_with_scratch(softmax_half_strip, &copy, strips, worker, scratch, bytes);
+    return sw_parallel_items_with_scratch(softmax_half_strip, &job, strips, worker, scratch, bytes);
 }
 
 static sw_status softmax_run_half_rows(sw_call *c, const softmax_args *args, const sw_kernels *kernels, sw_dtype from,
@@ -247,11 +257,9 @@ static sw_status softmax_run(sw_call *c, softmax_args args, sw_dtype from, sw_dt
         sw_kernel_run_rows((*rows)[y->type][level], &args, outer, args.n, NULL);
         return SW_OK;
     }
-    const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
     if (half)
-        return softmax_run_half_columns(
-            c, &(half_strips){.args = args, .kernel = (*columns)[SW_F32][level], .from = from, .to = to},
-            outer * strips);
+        return softmax_run_half_columns(c, &args, (*columns)[SW_F32][level], from, to, outer);
+    const int64_t strips = (args.inner + STRIP - 1) / STRIP, width = args.inner < STRIP ? args.inner : STRIP;
     sw_kernel_run_rows((*columns)[y->type][level], &args, outer * strips, args.n * width, NULL);
     return SW_OK;
 }

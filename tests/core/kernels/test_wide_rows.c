@@ -168,20 +168,16 @@ static void test_limits_of_a_job(void **state) {
     job = good;
     job.bytes = SW_WIDE_ARGS + 1;
     assert_int_equal(sw_wide_rows_run(&job, NULL, NULL, 0), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "wide_rows: 257 bytes of arguments, 4 arrays, 4 to convert; at most 256, 8 and 4 are possible");
+    expect_error(SW_ERR_ARGUMENT, "wide_rows: 257 bytes of arguments and 4 arrays; at most 256 and 8 are possible");
     job = good;
+    job.arrays = SW_WIDE_ARRAYS + 1;
+    assert_int_equal(sw_wide_rows_run(&job, NULL, NULL, 0), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "wide_rows: 48 bytes of arguments and 9 arrays; at most 256 and 8 are possible");
     job.arrays = 5;
     assert_int_equal(sw_wide_rows_run(&job, NULL, NULL, 0), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT,
-                 "wide_rows: 48 bytes of arguments, 5 arrays, 5 to convert; at most 256, 8 and 4 are possible");
-    job = good;
-    job.array = arrays + 1;
-    job.arrays = SW_WIDE_ARRAYS + 1;
-    job.length = 3;
-    assert_int_equal(sw_wide_rows_run(&job, NULL, NULL, 0), SW_ERR_ARGUMENT);
-    sw_clear_error();
+    expect_error(SW_ERR_ARGUMENT, "wide_rows: 5 arrays to convert; at most 4 are possible");
     job.arrays = 4;
+    job.length = 3;
     assert_int_equal(sw_wide_rows_run(&job, NULL, NULL, 0), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "wide_rows: array 0 has 4 elements in a row; 0 to 3 are possible");
     /* Scratch that the caller could not allocate: it has recorded the error. */

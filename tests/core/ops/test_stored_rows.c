@@ -65,6 +65,8 @@ static const double *class_weights(void) {
 }
 static sw_tensor ce_with(sw_tensor x, sw_tensor y, sw_reduction reduction, bool ignore) {
     const sw_array z = sw_value(x);
+    if (!z.data)
+        return x; /* an allocation has failed */
     return sw_cross_entropy_with_options(
         x, y,
         &SW_OPTIONS(sw_cross_entropy_options, .reduction = reduction, .label_smoothing = 0.1, .ignore = ignore,
@@ -162,8 +164,8 @@ typedef struct row_shape {
     int64_t shape[3];
 } row_shape;
 static const row_shape shapes[] = {{2, {3, 5}},    {2, {64, 10}},   {2, {7, 70}},     {2, {300, 40}},  {2, {1100, 20}},
-                                   {2, {3, 4100}}, {2, {66, 4099}}, {3, {3, 7, 150}}, {3, {9, 2, 33}}, {2, {1, 6}},
-                                   {2, {5, 1}},    {2, {1, 1}},     {2, {0, 4}}};
+                                   {2, {3, 4100}}, {2, {66, 4099}}, {3, {3, 7, 150}}, {3, {9, 2, 33}}, {2, {400, 90}},
+                                   {2, {1, 6}},    {2, {5, 1}},     {2, {1, 1}},      {2, {0, 4}}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* ---- One pass ---- */
@@ -389,6 +391,31 @@ static void test_sums_beyond_f16_are_finite(void **state) {
     expect_no_error();
 }
 
+/* Predictions in 16 bits and targets in f32: the loss in f32; each gradient has the type of its input. */
+static void test_targets_in_f32(void **state) {
+    (void)state;
+    const row_shape s = {2, {20, 30}};
+    for (int i = 0; i < CASES; i++) {
+        const row_case *c = &cases[i];
+        if (c->second != SAME)
+            continue;
+        inputs in = inputs_new(c, &s, SW_F16);
+        sw_tape *tape[2] = {sw_tape_new(), sw_tape_new()};
+        pass mixed, wide;
+        assert_ok(pass_run(tape[0], c, in.x[0], in.y[1], NULL, &mixed));
+        assert_ok(pass_run(tape[1], c, in.x[1], in.y[1], &mixed, &wide));
+        assert_int_equal(mixed.out.type, SW_F32);
+        assert_int_equal(mixed.grad[0].type, SW_F16);
+        assert_int_equal(mixed.grad[1].type, SW_F32);
+        for (int k = 0; k < 2; k++)
+            expect_rounded(c->name, "gradient with a target in f32", &wide.grad[k], &mixed.grad[k]);
+        sw_tape_free(tape[0]);
+        sw_tape_free(tape[1]);
+        inputs_free(c, &in);
+    }
+    expect_no_error();
+}
+
 /* ---- Memory ---- */
 
 static void test_no_allocation_after_the_first_pass(void **state) {
@@ -414,6 +441,27 @@ static void test_no_allocation_after_the_first_pass(void **state) {
         }
     assert_int_equal(atomic_load(&allocator.live), 0);
     sw_set_allocator(NULL);
+}
+
+/* Only blocks are converted: with f32 copies of whole operands or gradients, a pass in 16 bits would need more memory
+ * than a pass in f32, of which it needs less. */
+static void test_no_operand_is_converted_as_a_whole(void **state) {
+    (void)state;
+    const row_shape s = {2, {64, 1600}};
+    for (int i = 0; i < CASES; i++) {
+        inputs in = inputs_new(&cases[i], &s, SW_BF16);
+        size_t bytes[2];
+        for (int wide = 0; wide < 2; wide++) {
+            sw_tape *tape = sw_tape_new();
+            pass p;
+            assert_ok(pass_run(tape, &cases[i], in.x[wide], in.y[wide], NULL, &p));
+            bytes[wide] = sw_tape_touched_bytes(tape);
+            sw_tape_free(tape);
+        }
+        if (bytes[0] >= bytes[1])
+            fail_msg("%s: %zu bytes in bf16, %zu in f32", cases[i].name, bytes[0], bytes[1]);
+        inputs_free(&cases[i], &in);
+    }
 }
 
 /* Every allocation fails once: an error with a message, and no leak. Long rows need scratch. */
@@ -503,7 +551,9 @@ int main(void) {
         cmocka_unit_test(test_every_pattern),
         cmocka_unit_test(test_equal_bits_for_every_number_of_threads),
         cmocka_unit_test_setup_teardown(test_sums_beyond_f16_are_finite, setup_tape, teardown_tape),
+        cmocka_unit_test(test_targets_in_f32),
         cmocka_unit_test(test_no_allocation_after_the_first_pass),
+        cmocka_unit_test(test_no_operand_is_converted_as_a_whole),
         cmocka_unit_test(test_every_failed_allocation_is_an_error),
         cmocka_unit_test_setup_teardown(test_custom_reduction, setup_tape, teardown_tape),
     };
