@@ -2,7 +2,6 @@
  * an operation only stores them. */
 #include <swale/reduce_kernels.h>
 #include <swale/text.h>
-#include <swale/vector.h>
 
 #include "core/base/allocation.h"
 #include "core/base/error_state.h"
@@ -116,24 +115,8 @@ void sw_call_pass_grad(sw_call *call, int input) {
 
 /* to ← a·sum of `from` over the axes in which v is broadcast, or to += a·sum. Sums of f16 and bf16 are computed in f32
  * and rounded once. */
-static sw_status gradient_reduce(sw_tape *tape, const sw_view *form, const void *from, const sw_view *v, void *to,
-                                 double a, bool store) {
-    if (sw_dtype_is_computed(v->type)) {
-        sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape, to, a, store);
-        return SW_OK;
-    }
-    const size_t from_bytes = (size_t)form->count * sizeof(float), to_bytes = (size_t)v->count * sizeof(float);
-    float *wide = swi_arena_alloc(&tape->arena, from_bytes), *sum = swi_arena_alloc(&tape->arena, to_bytes);
-    if (!wide || !sum)
-        return SW_ERR_MEMORY;
-    sw_vector_convert(v->type, form->count, from, SW_F32, wide);
-    if (!store)
-        sw_vector_convert(v->type, v->count, to, SW_F32, sum);
-    sw_sum_to_shape(SW_F32, form->rank, form->shape, wide, v->rank, v->shape, sum, a, store);
-    sw_vector_convert(SW_F32, v->count, sum, v->type, to);
-    swi_arena_release(&tape->arena, wide, from_bytes);
-    swi_arena_release(&tape->arena, sum, to_bytes);
-    return SW_OK;
+static void gradient_reduce(const sw_view *form, const void *from, const sw_view *v, void *to, double a, bool store) {
+    sw_sum_to_shape(v->type, form->rank, form->shape, from, v->rank, v->shape, to, a, store);
 }
 
 /* Adds a contribution, which has the shape of `form`, to the gradient block of a parameter. */
@@ -151,12 +134,12 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
         swi_gradient_add(g, param->offset, v->count, factor, v->type, from, store);
     } else if (!g->summed && factor != 0 && g->type == v->type) {
         void *to = (char *)g->data + (size_t)param->offset * swi_size(v->type);
-        return gradient_reduce(tape, form, from, v, to, factor, store);
+        gradient_reduce(form, from, v, to, factor, store);
     } else {
         void *part = swi_arena_alloc(&tape->arena, view_bytes(v));
         if (!part)
             return SW_ERR_MEMORY;
-        SW_TRY(gradient_reduce(tape, form, from, v, part, 1, true));
+        gradient_reduce(form, from, v, part, 1, true);
         swi_gradient_add(g, param->offset, v->count, factor, v->type, part, store);
         swi_arena_release(&tape->arena, part, view_bytes(v));
     }
@@ -175,8 +158,9 @@ static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form
             return SW_ERR_MEMORY;
     }
     if (v->count != form->count)
-        return gradient_reduce(tape, form, from, v, node->grad, 1, store);
-    swi_axpy(v->type, v->count, 1, from, node->grad, store);
+        gradient_reduce(form, from, v, node->grad, 1, store);
+    else
+        swi_axpy(v->type, v->count, 1, from, node->grad, store);
     return SW_OK;
 }
 

@@ -115,12 +115,13 @@ typedef struct outcome {
     sw_array out, gradient[OP_INPUTS];
 } outcome;
 
-/* The case in `type`, with the numbers of `half`, a case in f16 or bf16. */
-static op_case case_of(const op_case *half, sw_dtype type) {
+/* The case in `type`, with the numbers of `half`, a case in f16 or bf16. Bit i of `kept`: input i keeps its type. */
+static op_case case_of(const op_case *half, sw_dtype type, unsigned kept) {
     op_case c = *half;
     for (int i = 0; i < c.op->inputs; i++) {
         const sw_array *from = &half->in[i];
-        c.in[i] = test_array(sw_dtype_is_float(from->type) ? type : from->type, from->rank, from->shape);
+        const bool keep = !sw_dtype_is_float(from->type) || (kept >> i & 1) != 0;
+        c.in[i] = test_array(keep ? from->type : type, from->rank, from->shape);
         for (int64_t j = 0; j < sw_array_count(from); j++)
             test_set(&c.in[i], j, test_get(from, j));
     }
@@ -227,7 +228,7 @@ static void test_values_and_gradients_agree_with_f64(void **state) {
             op_case c = {.op = op_at(o)};
             const char *at = c.op->shapes;
             while (op_next(&at, halves[h], &c)) {
-                op_case c32 = case_of(&c, SW_F32), c64 = case_of(&c, SW_F64);
+                op_case c32 = case_of(&c, SW_F32, 0), c64 = case_of(&c, SW_F64, 0);
                 run(&c, halves[h], &narrow);
                 run(&c32, halves[h], &single);
                 run(&c64, halves[h], &exact);
@@ -245,6 +246,59 @@ static void test_values_and_gradients_agree_with_f64(void **state) {
     sw_tape_free(narrow.tape);
     sw_tape_free(single.tape);
     sw_tape_free(exact.tape);
+}
+
+/* ---- Inputs of different types ---- */
+
+static unsigned float_inputs(const op_case *c) {
+    unsigned mask = 0;
+    for (int i = 0; i < c->op->inputs; i++)
+        mask |= sw_dtype_is_float(c->in[i].type) ? 1u << i : 0;
+    return mask;
+}
+
+/* The result has the bits of f32, and so have the gradients, which are rounded for inputs in 16 bits. A vjp finds no
+ * memory where it must not read: the engine converts what is in vjp_reads only. */
+static void compare_mixed(const op_case *c, unsigned kept, sw_dtype half, outcome *mixed, const outcome *single) {
+    op_case some = case_of(c, SW_F32, kept);
+    run(&some, half, mixed);
+    assert_int_equal(mixed->out.type, single->out.type);
+    expect_rounded(c, "the value", &mixed->out, &single->out);
+    for (int i = 0; i < c->op->inputs; i++) {
+        assert_int_equal(mixed->gradient[i].data != NULL, single->gradient[i].data != NULL);
+        if (!mixed->gradient[i].data)
+            continue;
+        assert_int_equal(mixed->gradient[i].type, (kept >> i & 1) != 0 ? half : SW_F32);
+        expect_rounded(c, "a gradient", &mixed->gradient[i], &single->gradient[i]);
+    }
+    op_free(&some);
+}
+
+static void test_inputs_of_different_types_are_computed_in_f32(void **state) {
+    (void)state;
+    outcome mixed = {.tape = sw_tape_new()}, single = {.tape = sw_tape_new()};
+    int calls = 0;
+    for (int o = 0; op_at(o); o++)
+        for (int h = 0; h < 2; h++) {
+            op_case c = {.op = op_at(o)};
+            const char *at = c.op->shapes;
+            while (bound_of_composition(c.op) == 0 && op_next(&at, halves[h], &c)) {
+                op_case c32 = case_of(&c, SW_F32, 0);
+                const unsigned all = float_inputs(&c);
+                run(&c32, halves[h], &single);
+                for (unsigned kept = 1; kept < all; kept++)
+                    if ((kept & all) == kept) {
+                        compare_mixed(&c, kept, halves[h], &mixed, &single);
+                        calls++;
+                    }
+                op_free(&c);
+                op_free(&c32);
+            }
+        }
+    assert_true(calls > 1500);
+    expect_no_error();
+    sw_tape_free(mixed.tape);
+    sw_tape_free(single.tape);
 }
 
 /* ---- Threads and memory ---- */
@@ -337,6 +391,7 @@ static void test_second_run_allocates_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_values_and_gradients_agree_with_f64, test_no_error_left),
+        cmocka_unit_test_teardown(test_inputs_of_different_types_are_computed_in_f32, test_no_error_left),
         cmocka_unit_test_teardown(test_bits_do_not_depend_on_threads, test_no_error_left),
         cmocka_unit_test_teardown(test_operation_survives_every_failed_allocation, test_no_error_left),
         cmocka_unit_test_teardown(test_second_run_allocates_nothing, test_no_error_left),
