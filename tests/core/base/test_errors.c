@@ -479,7 +479,7 @@ static void test_every_thread_has_its_own_error(void **state) {
 static void test_params_refuse_wrong_declarations(void **state) {
     const fixture *f = *state;
     assert_null(sw_params_new(SW_I32, 1));
-    expect_error(SW_ERR_TYPE, "parameters are f32 or f64, not i32");
+    expect_error(SW_ERR_TYPE, "parameters are f32, f64, f16 or bf16, not i32");
     sw_params *p = sw_params_new(SW_F32, 1), *q = sw_params_new(SW_F32, 1);
     sw_param *w = sw_params_add(p, "w", SW_SHAPE(2, 2), NULL);
     expect_null(sw_param_use(f->tape, w), SW_ERR_STATE, "parameter w is used before its set is built");
