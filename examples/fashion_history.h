@@ -3,7 +3,7 @@
  * are missing.
  *
  * Arrays in the checkpoint, in addition to the state of the optimizer:
- *     history.epochs   f64 [epochs, COLUMNS]
+ *     history.epochs   f64 [epochs, COLUMNS]; without the loss scale, the last column, in files of earlier versions
  *     history.norms    f64 [epochs, layers, 3]   with --norms: of parameters, gradients, updates
  *     history.begun    f64 []                    seconds spent on the epoch that has begun */
 #ifndef SWALE_EXAMPLES_FASHION_HISTORY_H
@@ -13,8 +13,20 @@
 
 #include <swale/swale.h>
 
-/* WATCHED is 1 if the norms of the epoch are known. */
-enum { EPOCH, STEPS, SKIPPED, SECONDS, TRAIN_LOSS, TEST_LOSS, TEST_ACCURACY, GRADIENT_NORM, WATCHED, COLUMNS };
+/* WATCHED is 1 if the norms of the epoch are known. LOSS_SCALE is that of the last step. */
+enum {
+    EPOCH,
+    STEPS,
+    SKIPPED,
+    SECONDS,
+    TRAIN_LOSS,
+    TEST_LOSS,
+    TEST_ACCURACY,
+    GRADIENT_NORM,
+    WATCHED,
+    LOSS_SCALE,
+    COLUMNS
+};
 enum { MOST_LAYERS = 64, LAYER_NAME = 128 };
 
 typedef struct history {
@@ -76,6 +88,7 @@ static sw_status history_add(history *h, const sw_train_state *state, const sw_e
     row[TEST_ACCURACY] = test->accuracy;
     row[GRADIENT_NORM] = state->gradient_norm;
     row[WATCHED] = watched;
+    row[LOSS_SCALE] = state->loss_scale;
     for (int i = 0; i < h->layers; i++) {
         sw_norms n = {0};
         if (watched)
@@ -111,12 +124,15 @@ static sw_status history_take(history *h, const sw_archive *a, const char *path)
     if (!sw_archive_has(a, "history.epochs") || !sw_archive_has(a, "history.norms"))
         return SW_OK; /* a checkpoint of another program has no history */
     const sw_array row = sw_archive_get(a, "history.epochs"), norm = sw_archive_get(a, "history.norms");
-    const int64_t epochs = row.rank > 0 ? row.shape[0] : 0;
-    if (row.type != SW_F64 || row.rank != 2 || row.shape[1] != COLUMNS || norm.type != SW_F64 || norm.rank != 3 ||
+    const int64_t epochs = row.rank > 0 ? row.shape[0] : 0, columns = row.rank == 2 ? row.shape[1] : 0;
+    if (row.type != SW_F64 || (columns != COLUMNS && columns != LOSS_SCALE) || norm.type != SW_F64 || norm.rank != 3 ||
         norm.shape[0] != epochs || norm.shape[1] != h->layers || norm.shape[2] != 3)
         return sw_fail(SW_ERR_FORMAT, "%s: its history of epochs does not fit this network", path);
     SW_TRY(history_reserve(h, epochs));
-    memcpy(h->row, row.data, (size_t)epochs * sizeof *h->row);
+    for (int64_t i = 0; i < epochs; i++) {
+        h->row[i][LOSS_SCALE] = 1;
+        memcpy(h->row[i], (const double *)row.data + i * columns, (size_t)columns * sizeof(double));
+    }
     memcpy(h->norm, norm.data, (size_t)(epochs * h->layers) * sizeof *h->norm);
     h->epochs = epochs;
     return SW_OK;

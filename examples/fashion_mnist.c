@@ -7,7 +7,8 @@
 enum { MAX_LAYERS = 16 };
 
 typedef struct settings {
-    const char *data, *hidden, *estimator, *rule, *schedule, *average, *dtype, *save, *load, *checkpoint, *predict;
+    const char *data, *hidden, *estimator, *rule, *schedule, *average, *dtype, *loss_scale, *save, *save_dtype, *load,
+        *checkpoint, *predict;
     int64_t epochs, batch;
     double clip, dropout;
     bool verify, check, norms, memory, list;
@@ -28,8 +29,13 @@ static const cli_option options[] = {
     {"--average", "SPEC", CLI_TEXT, &asked.average, 0, 0, "average of the iterates that is evaluated (none)"},
     {"--clip", "X", CLI_REAL, &asked.clip, 0, 1e30, "largest norm of the gradient (0: no limit)"},
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "probability of dropout after each hidden layer (0)"},
-    {"--dtype", "f32|f64", CLI_TEXT, &asked.dtype, 0, 0, "type of parameters and activations (f32)"},
+    {"--dtype", "f32|f16|bf16|f64", CLI_TEXT, &asked.dtype, 0, 0,
+     "type of weights and activations (f32); f16 and bf16 with f32 masters"},
+    {"--loss-scale", "SPEC", CLI_TEXT, &asked.loss_scale, 0, 0,
+     "dynamic, a power of 2, or none: the loss scale (f16: dynamic; others: none)"},
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights to this file at the end (safetensors)"},
+    {"--save-dtype", "f16|bf16", CLI_TEXT, &asked.save_dtype, 0, 0,
+     "with --save: round the weights to this type (default: f32, the masters, or f64)"},
     {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "start from these weights; the file gives the layer sizes"},
     {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0,
      "save the state of the run to this file; resume from it if it exists"},
@@ -123,18 +129,33 @@ static void name_hidden(int layers, const int64_t units[MAX_LAYERS]) {
     asked.hidden = text;
 }
 
+/* The type with this name among the first `count` of the list; a mistake ends the program with 2. */
+static sw_dtype parse_type(const char *option, const char *name, int count, const char *expected) {
+    static const sw_dtype types[] = {SW_F16, SW_BF16, SW_F32, SW_F64};
+    int i = 0;
+    while (i < count && strcmp(name, sw_dtype_name(types[i])) != 0)
+        i++;
+    if (i == count)
+        cli_fail(2, "%s %s: %s is needed", option, name, expected);
+    return types[i];
+}
+
+/* The type of --save-dtype; 0: the type of the masters. */
+static sw_dtype save_type(void) {
+    return asked.save_dtype ? parse_type("--save-dtype", asked.save_dtype, 2, "f16 or bf16") : 0;
+}
+
 static bool make_model(run *r) {
     int64_t units[MAX_LAYERS], inputs = 784;
     sw_module *module[3 * MAX_LAYERS + 1];
-    if (strcmp(asked.dtype, "f32") != 0 && strcmp(asked.dtype, "f64") != 0)
-        cli_fail(2, "--dtype %s: f32 or f64 is needed", asked.dtype);
+    const sw_dtype type = parse_type("--dtype", asked.dtype, 4, "f32, f16, bf16 or f64");
     sw_archive *file = asked.load && !asked.hidden ? sw_archive_load(asked.load) : NULL;
     if (asked.load && !asked.hidden && !file)
         return false;
     int layers = file ? hidden_of_file(file, units) : parse_hidden(units), count = 0;
     sw_archive_free(file);
     name_hidden(layers, units);
-    r->model = sw_model_new(strcmp(asked.dtype, "f64") == 0 ? SW_F64 : SW_F32, (uint64_t)cli.seed);
+    r->model = sw_model_new(type, (uint64_t)cli.seed);
     for (int i = 0; i < layers; i++) {
         module[count++] = sw_nn_linear(r->model, inputs, units[i]);
         module[count++] = sw_nn_relu(r->model);
@@ -186,9 +207,9 @@ static bool make_optimizer(run *r) {
         asked.batch = asked.batch ? asked.batch : 64;
     }
     estimator_spec(estimator, sizeof estimator);
-    const sw_optim_options how =
-        SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = asked.rule, .schedule = asked.schedule,
-                   .average = asked.average, .clip = asked.clip, .seed = (uint64_t)cli.seed);
+    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = asked.rule,
+                                            .schedule = asked.schedule, .average = asked.average, .clip = asked.clip,
+                                            .seed = (uint64_t)cli.seed, .loss_scale = asked.loss_scale);
     r->optim = sw_optim_new_with_options(sw_model_params(r->model), &how);
     r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
     if (r->optim && asked.check)
@@ -322,6 +343,11 @@ static void print_memory(run *r) {
     sw_memory_print(stdout);
 }
 
+static sw_status save_weights(const run *r) {
+    const sw_save_options how = SW_OPTIONS(sw_save_options, .storage = save_type());
+    return sw_model_save_with_options(r->model, asked.save, &how);
+}
+
 /* Prints the results, and then writes the files of the end. */
 static bool finish(run *r) {
     sw_evaluation on_train;
@@ -339,10 +365,13 @@ static bool finish(run *r) {
                               {0}};
     for (const result *each = results; each->name; each++)
         printf("%s %.*f\n", each->name, each->digits, each->value);
+    if (asked.loss_scale || strcmp(asked.dtype, "f16") == 0)
+        printf("skipped %lld\nloss_scale %.9g\n", (long long)sw_optim_steps_skipped(r->optim),
+               sw_optim_loss_scale(r->optim));
     if (asked.memory)
         print_memory(r);
     cli_flush();
-    if (asked.save && cli_tolerate(sw_model_save(r->model, asked.save), &r->lost.weights) != SW_OK)
+    if (asked.save && cli_tolerate(save_weights(r), &r->lost.weights) != SW_OK)
         return false;
     return !cli.out ||
            cli_tolerate(report_end(&r->report, r->model, r->test, &r->history, results), &r->lost.report) == SW_OK;
@@ -399,6 +428,9 @@ static bool predict(run *r) {
 
 /* Mistakes in combinations of options. */
 static void check_options(void) {
+    if (asked.save_dtype && !asked.save)
+        cli_fail(2, "--save-dtype needs --save FILE: it is the type of the weights in the file");
+    save_type();
     if (asked.norms && !cli.out)
         cli_fail(2, "--norms needs --out DIR: the norms are written there");
     if (asked.load && asked.checkpoint && access(asked.checkpoint, F_OK) == 0)

@@ -174,14 +174,15 @@ static sw_status report_add(report *r, const history *h, int64_t i) {
         return SW_OK;
     const double *row = h->row[i];
     FILE *csv = r->table[METRICS_CSV].file, *jsonl = r->table[METRICS_JSONL].file;
-    fprintf(csv, "%.0f,%.0f,%.0f,%.6f,%.9g,%.9g,%.6f,%.9g\n", row[EPOCH], row[STEPS], row[SKIPPED], row[SECONDS],
-            row[TRAIN_LOSS], row[TEST_LOSS], row[TEST_ACCURACY], row[GRADIENT_NORM]);
+    fprintf(csv, "%.0f,%.0f,%.0f,%.6f,%.9g,%.9g,%.6f,%.9g,%.9g\n", row[EPOCH], row[STEPS], row[SKIPPED], row[SECONDS],
+            row[TRAIN_LOSS], row[TEST_LOSS], row[TEST_ACCURACY], row[GRADIENT_NORM], row[LOSS_SCALE]);
     json_t *line = json_object();
     json_object_set_new(line, "epoch", json_integer((json_int_t)row[EPOCH]));
     json_object_set_new(line, "steps", json_integer((json_int_t)row[STEPS]));
     json_object_set_new(line, "skipped", json_integer((json_int_t)row[SKIPPED]));
     for (int k = 0; k < 5; k++)
         set_number(line, name[k], row[SECONDS + k]);
+    set_number(line, "loss_scale", row[LOSS_SCALE]);
     if (r->table[NORMS_CSV].file && row[WATCHED] == 1)
         report_add_norms(r, h, i, line);
     const bool bad = json_dumpf(line, jsonl, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0;
@@ -213,7 +214,7 @@ static sw_status report_start(report *r, const history *h) {
         if (!output_open(&r->table[i], "%s/%s", cli.out, report_files[i]))
             return sw_error_status();
     fprintf(r->table[METRICS_CSV].file,
-            "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,gradient_norm\n");
+            "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,gradient_norm,loss_scale\n");
     if (asked.norms)
         fprintf(r->table[NORMS_CSV].file, "epoch,layer,parameter,gradient,update\n");
     for (int64_t i = 0; i < h->epochs; i++)
@@ -235,7 +236,7 @@ static int largest(const double p[10]) {
 static void softmax(const sw_array *y, int64_t i, double p[10]) {
     double top = -INFINITY, sum = 0;
     for (int k = 0; k < 10; k++) {
-        p[k] = y->type == SW_F32 ? (double)((const float *)y->data)[10 * i + k] : ((const double *)y->data)[10 * i + k];
+        p[k] = sw_load_element(y->type, y->data, 10 * i + k);
         top = p[k] > top ? p[k] : top;
     }
     for (int k = 0; k < 10; k++)
@@ -449,8 +450,7 @@ static sw_status draw_weights(const sw_model *model) {
         double x[784], most = 0;
         unsigned color[784];
         for (int k = 0; k < 784; k++) {
-            x[k] =
-                w.type == SW_F32 ? (double)((const float *)w.data)[784 * u + k] : ((const double *)w.data)[784 * u + k];
+            x[k] = sw_load_element(w.type, w.data, 784 * u + k);
             most = fabs(x[k]) > most ? fabs(x[k]) : most;
         }
         for (int k = 0; k < 784; k++)

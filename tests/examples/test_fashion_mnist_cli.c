@@ -25,11 +25,11 @@ static void test_help_version_and_lists_are_printed(void **state) {
     (void)state;
     output o = FASHION("--help");
     says(&o, 0, "--epochs", NULL);
-    static const char *const every[] = {"--data",    "--hidden", "--batch",   "--estimator",  "--rule",    "--schedule",
-                                        "--average", "--clip",   "--dropout", "--dtype",      "--seed",    "--threads",
-                                        "--out",     "--verify", "--quiet",   "--list",       "--help",    "--version",
-                                        "example:",  "--save",   "--load",    "--checkpoint", "--predict", "--norms",
-                                        "--check",   "--memory"};
+    static const char *const every[] = {
+        "--data",       "--hidden",  "--batch", "--estimator", "--rule",    "--schedule",   "--average",
+        "--clip",       "--dropout", "--dtype", "--seed",      "--threads", "--out",        "--verify",
+        "--quiet",      "--list",    "--help",  "--version",   "example:",  "--save",       "--load",
+        "--checkpoint", "--predict", "--norms", "--check",     "--memory",  "--save-dtype", "--loss-scale"};
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         assert_non_null(strstr(o.out, every[i]));
     assert_string_equal(o.err, "");
@@ -76,7 +76,9 @@ static void test_wrong_command_lines_are_explained(void **state) {
     mistake("--clip", "--clip", "-0.5");
     mistake("--clip", "--clip", "inf");
     mistake("--clip", "--clip", "1x");
-    mistake("--dtype f16: f32 or f64 is needed\n", "--dtype", "f16");
+    mistake("--dtype f8: f32, f16, bf16 or f64 is needed\n", "--dtype", "f8");
+    mistake("--save-dtype needs --save FILE: it is the type of the weights in the file\n", "--save-dtype", "f16");
+    mistake("--save-dtype f32: f16 or bf16 is needed\n", "--save=weights", "--save-dtype=f32");
     mistake("--hidden", "--hidden", "");
     mistake("--hidden 64,: a list of at most 16 layer sizes is needed, for example 100,50\n", "--hidden", "64,");
     mistake("--hidden", "--hidden", "64,0");
@@ -122,6 +124,8 @@ static void test_wrong_specs_are_explained(void **state) {
     fails(&o, 2, "fashion_mnist: adam: lr=-1 is outside [0, 1e+06]\n");
     o = TRAIN("--rule", "role=norm: sgd; adam");
     fails(&o, 2, "fashion_mnist: rule: role=norm: sgd has no parameters: no remaining parameter matches\n");
+    o = TRAIN("--loss-scale", "dynamc");
+    fails(&o, 2, "dynamc");
     o = TRAIN("--schedule", "cosin");
     fails(&o, 2, "did you mean cosine?\n");
     o = TRAIN("--average", "ema decay=2");
@@ -268,19 +272,19 @@ static void test_metrics_are_written(void **state) {
         succeeds(&o);
         read_all(path, text, sizeof text);
         const char *header = "epoch,steps,skipped,seconds,train_loss,test_loss,test_accuracy,"
-                             "gradient_norm\n";
+                             "gradient_norm,loss_scale\n";
         assert_true(strncmp(text, header, strlen(header)) == 0);
         char *line = text + strlen(header);
         for (int epoch = 1; epoch <= 3; epoch++) {
-            double value[8];
-            for (int i = 0; i < 8; i++) {
+            double value[9];
+            for (int i = 0; i < 9; i++) {
                 char *end;
                 value[i] = strtod(line, &end);
-                assert_true(end != line && *end == (i < 7 ? ',' : '\n'));
+                assert_true(end != line && *end == (i < 8 ? ',' : '\n'));
                 line = end + 1;
             }
             assert_true(value[0] == epoch && value[1] == 120 * epoch && value[2] == 0);
-            assert_true(value[3] > 0 && value[4] > 0 && value[5] > 0 && value[7] > 0);
+            assert_true(value[3] > 0 && value[4] > 0 && value[5] > 0 && value[7] > 0 && value[8] == 1);
             if (epoch == 3) {
                 assert_true(fabs(value[5] - result(&o, "test_loss")) < 1e-6);
                 assert_true(fabs(value[6] - result(&o, "test_accuracy")) < 1e-4);
