@@ -214,6 +214,19 @@ test_typo() {
     grep -F 'adamm, did you mean adam' "$folder/err"
 }
 
+# The program in the section of README.md about mixed precision prints what follows it there.
+test_mixed_precision() {
+    mkdir "$folder/mixed"
+    sed -n '/^## Mixed precision$/,/^## /p' README.md >"$folder/mixed/section"
+    cd "$folder/mixed"
+    sed -n '/^```c$/,/^```$/{/^```/d; p;}' section >mixed.c
+    sed '1,/^```$/d' section | sed -n 's/^    //p' >expected
+    [ "$(wc -l <expected)" -eq 2 ]
+    "$CC" $warnings mixed.c -o mixed $(config --cflags --libs swale)
+    LD_LIBRARY_PATH=$stage/usr/local/lib ./mixed >printed
+    diff expected printed
+}
+
 # What is missing to build, and how to get it: a compiler that finds one header less, a linker one library.
 test_missing_packages() {
     for missing in cblas.h stb/stb_image.h; do
@@ -298,8 +311,8 @@ install_into "$stage" >"$folder/log" 2>&1 || {
     cat "$folder/log"
     exit 1
 }
-all="files headers_c11 headers_cxx17 headers_kernels shared copies static all_static version libm layers_cxx17 typo missing_packages
-no_sudo no_permission manual uninstall folders"
+all="files headers_c11 headers_cxx17 headers_kernels shared copies static all_static version libm layers_cxx17 typo mixed_precision
+missing_packages no_sudo no_permission manual uninstall folders"
 for name in ${*:-$all}; do
     (
         set -e
