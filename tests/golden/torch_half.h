@@ -982,7 +982,27 @@ static const uint16_t torch_half_numbers[] = {
     0x3da9, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0x3fa8, 0xbf94,
     0x3fa8, 0x3fa8, 0xc026, 0x3ecf, 0x3e01, 0x0000, 0x0000,
 };
-/* Left out, because PyTorch rounds at other places as well:
+/* Not compared at all: the result is an integer, or PyTorch rounds at other places. */
+static const char *const torch_half_others[] = {
+    "cross_entropy none",
+    "cross_entropy weights sum",
+    "cross_entropy ignore",
+    "cross_entropy all none",
+    "cross_entropy soft none",
+    "cross_entropy soft all none",
+    "logsumexp_over last",
+    "logsumexp_over first",
+    "softmax middle",
+    "log_softmax last",
+    "argmax last",
+    "argmax first",
+    "accuracy",
+    "greater",
+    "less",
+    "equal",
+    "equal to the larger",
+};
+/* Values and gradients that are left out, because PyTorch rounds at other places as well:
  *   mul: F16 gradient 1, BF16 gradient 1
  *   div: F16 gradient 1, BF16 gradient 1
  *   sin: F16 gradient 0, BF16 gradient 0

@@ -114,12 +114,13 @@ def case_of(entry):
 
 def main():
     warnings.simplefilter("ignore")
-    rows, values, left_out = [], [], {}
+    rows, values, left_out, compared, labels = [], [], {}, set(), []
     for entry in torch_ops.entries():
         label = entry["label"]
         torch_ops.FLAGS[label] = torch_ops.flags_of(entry)
         if "COMPOSED" in torch_ops.FLAGS[label] or label not in torch_ops.EXPRESSIONS:
             continue
+        labels.append(label)
         number, shapes = case_of(entry)
         for name, (kind, digits, least) in TYPES.items():
             inputs = in_type(torch_ops.inputs_of(entry, number, shapes), kind)
@@ -141,6 +142,7 @@ def main():
                 continue
             counts = [-1 if p is None else len(p) for p in parts] + [-1] * (4 - len(parts))
             rows.append(f'    {{"{label}", {number}, {name}, {len(values)}, {{{", ".join(map(str, counts))}}}}},\n')
+            compared.add(label)
             for p in parts:
                 values += p or []
     numbers = "".join("    " + " ".join(f"0x{v:04x}," for v in values[at:at + 14]) + "\n"
@@ -151,7 +153,10 @@ def main():
           "    int at, counts[4]; /* elements; -1: none, or PyTorch did not round once */\n} torch_half_cases[] = {\n"
           + "".join(rows) + "};\n" + f"enum {{ TORCH_HALF_ANY = 0x{ANY:04x} }}; /* an element that is not compared */\n"
           + "static const uint16_t torch_half_numbers[] = {\n" + numbers + "};\n"
-          + "/* Left out, because PyTorch rounds at other places as well:\n"
+          + "/* Not compared at all: the result is an integer, or PyTorch rounds at other places. */\n"
+          + "static const char *const torch_half_others[] = {\n"
+          + "".join(f'    "{label}",\n' for label in labels if label not in compared) + "};\n"
+          + "/* Values and gradients that are left out, because PyTorch rounds at other places as well:\n"
           + "".join(f" *   {label}: {', '.join(texts)}\n" for label, texts in left_out.items()) + " */\n")
     print(f"{len(rows)} cases, {len(values)} numbers, {values.count(ANY)} not compared, "
           f"{sum(map(len, left_out.values()))} values and gradients left out",

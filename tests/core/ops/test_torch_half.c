@@ -114,6 +114,24 @@ static void test_operations_in_bf16_have_the_bits_of_torch(void **state) {
     follow(SW_BF16);
 }
 
+/* Whether the script has seen the label. */
+static bool is_known(const char *label) {
+    for (int i = 0; i < CASES; i++)
+        if (strcmp(torch_half_cases[i].label, label) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof torch_half_others / sizeof *torch_half_others; i++)
+        if (strcmp(torch_half_others[i], label) == 0)
+            return true;
+    return false;
+}
+
+static void test_every_operation_is_compared_or_listed(void **state) {
+    (void)state;
+    for (int o = 0; op_at(o); o++)
+        if (!(op_at(o)->flags & COMPOSED) && !is_known(op_at(o)->label))
+            fail_msg("\"%s\" has no 16-bit numbers of PyTorch's: run golden/torch_half.py", op_at(o)->label);
+}
+
 /* A last bit that differs is noticed; the sign of a zero is not. */
 static void test_comparison_notices_a_last_bit(void **state) {
     (void)state;
@@ -131,6 +149,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_operations_in_f16_have_the_bits_of_torch, test_clear),
         cmocka_unit_test_teardown(test_operations_in_bf16_have_the_bits_of_torch, test_clear),
+        cmocka_unit_test_teardown(test_every_operation_is_compared_or_listed, test_clear),
         cmocka_unit_test_teardown(test_comparison_notices_a_last_bit, test_clear),
     };
     return cmocka_run_group_tests_name("torch_half", tests, NULL, NULL);
