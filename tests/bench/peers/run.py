@@ -3,7 +3,7 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps job inference optimizer sweep (and those of glm.py)
+PEERS_SECTIONS   some of: load steps half job inference optimizer sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -151,6 +151,33 @@ def steps():
             figure(f"steps_vs_{way.name}_best", ratio(way, ours[THREADS]), {"torch": 3}.get(way.name))
             BEST[way.name] = way.path
     forget()
+
+
+HALF = {"swale": {"train": ["loop", "bf16", "f16"]},
+        "torch": {"train": ["fused", "fused-bf16", "fused-f16", "compile-fused-bf16"]},
+        "jax": {"train": []}, "kann": {"train": []}}
+
+
+def half():
+    """Steps in f16 and bf16, beside those in f32 and PyTorch's autocast."""
+    for hidden, batch in (("100", 64), ("1024,1024", 256)):
+        name = f"half_{hidden.replace(',', 'x')}_b{batch}"
+        note(f"784-{hidden.replace(',', '-')}-10, batch {batch}, adam, in f32, bf16 and f16: a step")
+        final = alternate(ways("train", paths=HALF), "train", {"hidden": hidden, "batch": batch}, ROUNDS)
+        table(final, f"{ROUNDS} rounds", 1, final[0])
+        check_losses(final)
+        for threads in COUNTS:
+            mine = {way.path: way for way in final if (way.side.framework, way.side.threads) == ("swale", threads)}
+            for kind in ("bf16", "f16"):
+                if not {"loop", kind} <= set(mine):
+                    continue
+                label = f"{name}_{kind}_{threads}"
+                figure(f"{label}_over_f32", 1 / ratio(mine["loop"], mine[kind]))
+                theirs = [way for way in final if way.side.framework == "torch" and way.side.threads == threads
+                          and way.path.endswith("-" + kind)]
+                for way in fastest(theirs, by_framework):
+                    figure(f"{label}_vs_torch", ratio(way, mine[kind]), 1)
+        forget()
 
 
 def run_job(framework, threads):

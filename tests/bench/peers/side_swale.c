@@ -26,6 +26,7 @@ static const sw_source *source(sw_data_split split) {
 typedef struct trainer {
     char hidden[64];
     int batch;
+    sw_dtype type;
     sw_model *model;
     sw_module *mlp;
     sw_optim *optim;
@@ -44,15 +45,16 @@ static void free_trainer(void) {
     t = (trainer){0};
 }
 
-static void make_trainer(const char *hidden, int batch) {
+static void make_trainer(const char *hidden, int batch, sw_dtype type) {
     int units[MOST_LAYERS], layers = numbers(hidden, MOST_LAYERS, units), count = 0, inputs = INPUTS;
     sw_module *module[2 * MOST_LAYERS + 1];
-    if (t.batch == batch && strcmp(t.hidden, hidden) == 0)
+    if (t.batch == batch && t.type == type && strcmp(t.hidden, hidden) == 0)
         return;
     free_trainer();
     snprintf(t.hidden, sizeof t.hidden, "%s", hidden);
     t.batch = batch;
-    t.model = sw_model_new(SW_F32, 1);
+    t.type = type;
+    t.model = sw_model_new(type, 1);
     for (int i = 0; i < layers; inputs = units[i++]) {
         module[count++] = sw_nn_linear(t.model, inputs, units[i]);
         module[count++] = sw_nn_relu(t.model);
@@ -81,7 +83,9 @@ static void train(void *args, int steps) {
 }
 
 static void answer_train(const request *r) {
-    make_trainer(setting(r, "hidden"), number(r, "batch"));
+    const char *path = setting(r, "path"); /* loop: in f32 */
+    const sw_dtype type = strcmp(path, "f16") == 0 ? SW_F16 : strcmp(path, "bf16") == 0 ? SW_BF16 : SW_F32;
+    make_trainer(setting(r, "hidden"), number(r, "batch"), type);
     double seconds = timed(train, NULL, number(r, "steps"));
     reply(seconds, t.loss);
 }
@@ -126,7 +130,7 @@ static double accuracy(const inference *f) {
 
 static void answer_infer(const request *r) {
     static inference f;
-    make_trainer("100", 64);
+    make_trainer("100", 64, SW_F32);
     if (!f.x) {
         f.x = sw_alloc_array((int64_t)PICTURES * INPUTS, sizeof *f.x); /* aligned, as the peers' arrays are */
         f.y = sw_alloc_array((int64_t)PICTURES * CLASSES, sizeof *f.y);

@@ -7,6 +7,9 @@ from torch.nn import functional
 
 import peer
 
+TYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
+
+
 @functools.lru_cache(None)
 def pictures(split):
     x, y = peer.load(split)
@@ -22,14 +25,19 @@ def network(hidden):
 
 
 def optimizer(kind, parameters, path):
-    """path: default, foreach or fused, with compile- before it, or compile-step."""
+    """path: default, foreach or fused, with compile- before it, or compile-step; of the optimizer alone."""
     ways = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}, "step": {"foreach": True}}
     made = kind(parameters, lr=1e-3, **ways[path.removeprefix("compile-")])
     return made, torch.compile(made.step) if path == "compile-step" else made.step
 
 
 class Training:
+    """path: as of optimizer, with -bf16 or -f16 at its end: autocast, for f16 with a scaled loss."""
+
     def __init__(self, hidden, batch, path):
+        self.type = next((kind for name, kind in TYPES.items() if path.endswith("-" + name)), None)
+        path = path.removesuffix("-bf16").removesuffix("-f16")
+        self.scaler = torch.amp.GradScaler("cpu") if self.type == torch.float16 else None
         self.x, self.y = pictures("train")
         self.batch, self.at = batch, len(self.y)
         self.rows = torch.empty(batch, peer.INPUTS)
@@ -38,7 +46,10 @@ class Training:
         self.loss = torch.compile(self.loss_of) if path.startswith("compile") else self.loss_of
 
     def loss_of(self, x, y):
-        return functional.cross_entropy(self.model(x), y)
+        if self.type is None:
+            return functional.cross_entropy(self.model(x), y)
+        with torch.autocast("cpu", dtype=self.type):
+            return functional.cross_entropy(self.model(x), y)
 
     def run(self, steps):
         for _ in range(steps):
@@ -49,8 +60,13 @@ class Training:
             x = torch.index_select(self.x, 0, ids, out=self.rows)
             loss = self.loss(x, torch.index_select(self.y, 0, ids))
             self.optimizer.zero_grad()
-            loss.backward()
-            self.step()
+            if self.scaler:
+                self.scaler.scale(loss).backward()
+                self.scaler.step(self.optimizer)
+                self.scaler.update()
+            else:
+                loss.backward()
+                self.step()
         return loss
 
 
