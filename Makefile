@@ -115,7 +115,7 @@ help:
 	@echo "make check-flavors  tests that depend on OpenBLAS, with each of its three builds; make deps-flavors installs them"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
 	@echo "make bench-peers  speed compared with PyTorch, JAX, kann, scikit-learn, cyanure if installed: PEERS_PYTHON=, KANN_DIR="
-	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, NETWORKS=, SEED="
+	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, HALF=, NETWORKS=, SEED="
 	@echo "make check-peer-samples  PyTorch's test samples of operations, layers and rules: PEERS_PYTHON="
 	@echo "make check-variance-reduction  SAG, SAGA, SVRG on generalized linear models: CELLS='sag/1/f64/logistic/*', JOBS="
 	@echo "make fuzz       fuzz every file reader with libFuzzer (clang), FUZZ_SECONDS=60 each"
@@ -337,10 +337,12 @@ $(BUILD)/tests/bench/peers/side_kann: tests/bench/peers/side_kann.c $(KANN_DIR)/
 
 # Comparison of values and gradients with PyTorch: see tests/README.md.
 COUNT ?= 20000
+HALF ?= 5000
 NETWORKS ?= 500
 SEED ?= 1
 check-graphs: $(BUILD)/libswale.so
-	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_graphs.py --count $(COUNT) --networks $(NETWORKS) --seed $(SEED)
+	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_graphs.py --count $(COUNT) --half $(HALF) \
+	    --networks $(NETWORKS) --seed $(SEED)
 check-peer-samples: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
 

@@ -9,6 +9,8 @@ import warnings
 import torch
 
 import graphs
+import half_graphs
+import half_networks
 import networks
 import swale
 
@@ -16,9 +18,13 @@ import swale
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("--half", type=int, default=5000, help="graphs with tensors in f16 and bf16")
     parser.add_argument("--networks", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the graph of this seed alone, printed")
+    parser.add_argument("--only-half", type=int, help="the graph in 16 bits of this seed alone, printed")
+    parser.add_argument("--half-networks", type=int, default=300, help="networks in f16 and bf16")
+    parser.add_argument("--only-half-network", type=int)
     parser.add_argument("--only-network", type=int, help="the network of this seed alone, printed")
     parser.add_argument("--most", type=int, default=10, help="stop after as many mismatches")
     options = parser.parse_args()
@@ -29,68 +35,73 @@ def main():
         print(f"operations without a draw in tests/peers/operations.py: {' '.join(missing)}")
         return 1
     mismatches = 0
-    if options.only_network is None and (options.count or options.only is not None):
-        mismatches += check_graphs(options)
-    if options.only is None and (options.networks or options.only_network is not None):
-        mismatches += check_networks(options)
+    sections = [("graphs", check_graphs, graphs, options.count, options.only),
+                ("graphs in 16 bits", check_graphs, half_graphs, options.half, options.only_half),
+                ("networks", check_networks, networks, options.networks, options.only_network),
+                ("networks in 16 bits", check_networks, half_networks, options.half_networks,
+                 options.only_half_network)]
+    alone = any(only is not None for *_, only in sections)
+    for name, check, kind, count, only in sections:
+        if only is not None if alone else count:
+            mismatches += check(options, name, kind, count, only)
     return 1 if mismatches else 0
 
 
-def check_graphs(options):
+def check_graphs(options, name, kind, count, only):
+    """kind: the module that draws and compares."""
     tape = swale.lib.sw_tape_new()
     begin = time.time()
     used, mismatches, nodes, backward = collections.Counter(), 0, 0, 0
-    seeds = [options.only] if options.only is not None else range(options.seed, options.seed + options.count)
+    seeds = [only] if only is not None else range(options.seed, options.seed + count)
     for seed in seeds:
-        graph = graphs.Builder(seed).build()
-        if options.only is not None:
+        graph = kind.Builder(seed).build()
+        if only is not None:
             print(graphs.c_text(graph))
         nodes += len(graph.nodes)
         backward += bool(graph.roots)
         used.update(n.name for n in graph.nodes)
-        mismatch = graphs.compare(graph, tape)
+        mismatch = kind.compare(graph, tape)
         if mismatch is None:
             continue
         mismatches += 1
-        small, found = graphs.shrink(graph, tape)
+        small, found = kind.shrink(graph, tape)
         print(f"mismatch, seed {seed}: {found.text[:2000]}\n{graphs.c_text(small)[:4000]}\n", flush=True)
         if mismatches >= options.most:
             break
     unused = sorted(set(graphs.NAMES) - set(used))
-    if options.only is None and len(seeds) >= 1000 and unused:
+    if len(seeds) >= 1000 and unused:
         print(f"operations that no graph used: {' '.join(unused)}")
         mismatches += 1
-    print(f"check-graphs: {len(seeds)} graphs from seed {seeds[0]}, {nodes} tensors, {backward} with backward, "
+    print(f"check-graphs: {len(seeds)} {name} from seed {seeds[0]}, {nodes} tensors, {backward} with backward, "
           f"{mismatches} mismatches, {time.time() - begin:.0f} s", flush=True)
     return mismatches
 
 
-def check_networks(options):
+def check_networks(options, name, kind, count, only):
+    """kind: the module that draws and compares."""
     torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in it
     begin, mismatches, steps, sensitive = time.time(), 0, 0, 0
     used = collections.Counter()
-    seeds = range(options.seed, options.seed + options.networks)
-    if options.only_network is not None:
-        seeds = [options.only_network]
+    seeds = [only] if only is not None else range(options.seed, options.seed + count)
     for seed in seeds:
-        network = networks.Network(seed)
-        if options.only_network is not None:
+        network = kind.Network(seed)
+        if only is not None:
             print(network.text())
-        difference, one_sensitive = networks.compare(network)
+        difference, one_sensitive = kind.compare(network)
         steps += network.steps
         sensitive += one_sensitive
         used.update(spec.split()[0] for spec, _, _ in network.rules)
         if difference is None:
             continue
         mismatches += 1
-        small, found = networks.shrink(network, difference)
+        small, found = kind.shrink(network, difference)
         print(f"mismatch, network {seed}: {found[:2000]}\n{small.text()}\n", flush=True)
         if mismatches >= options.most:
             break
     if sensitive > max(1, len(seeds) / 20):
         print(f"{sensitive} of {len(seeds)} networks were too sensitive to prove anything")
         mismatches += 1
-    print(f"check-graphs: {len(seeds)} networks from seed {seeds[0]}, {steps} steps of {len(used)} rules, "
+    print(f"check-graphs: {len(seeds)} {name} from seed {seeds[0]}, {steps} steps of {len(used)} rules, "
           f"{sensitive} too sensitive, {mismatches} mismatches, {time.time() - begin:.0f} s", flush=True)
     return mismatches
 

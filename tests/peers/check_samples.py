@@ -16,6 +16,7 @@ from torch.testing._internal.common_optimizers import optim_db
 from torch.testing._internal.opinfo.core import BinaryUfuncInfo, UnaryUfuncInfo
 
 import counterparts
+import half_samples
 import known_differences
 import layers
 import networks
@@ -33,6 +34,8 @@ class Report:
         self.failures = []
         self.known = list(known_differences.KNOWN)
         self.hits = collections.Counter()
+        self.equal, self.total = collections.Counter(), collections.Counter()  # elements in 16 bits, by type
+        self.off = collections.Counter()         # PyTorch's 16-bit results that are far from its f64 results
         self.verbose = verbose
 
     def fail(self, text):
@@ -68,9 +71,11 @@ def run_sample(report, tape, name, call, counterpart, arguments, dtype, by_eleme
                described=None):
     """Compares one sample. `described`: the arguments as known differences see them."""
     described = described or arguments
+    half = dtype in samples.STORED
     try:
-        comparison = samples.Comparison(tape, call, counterpart, arguments, dtype, by_element,
-                                        samples.SLOPES.get(name), name in samples.MIXING)
+        kind, more = (half_samples, [name]) if half else (samples, [])
+        comparison = kind.Comparison(tape, call, counterpart, arguments, dtype, by_element, samples.SLOPES.get(name),
+                                     name in samples.MIXING, *more)
     except NotOffered as reason:
         report.not_offered[f"{name}: {reason}"] += 1
         return
@@ -80,7 +85,13 @@ def run_sample(report, tape, name, call, counterpart, arguments, dtype, by_eleme
             report.fail(f"{name} ({dtype}): swale refuses {short(arguments)}: {text}")
         report.compared[section] += 1
         return
-    report.compared[section] += 1
+    report.compared[section + " in 16 bits" * half] += 1
+    if half:
+        report.equal[dtype] += comparison.equal
+        report.total[dtype] += comparison.total
+        for what, _, _ in comparison.off:
+            if not report.excuse(name, "16 bits", lambda known: True):
+                report.off[f"{name}, {what}"] += 1
     for what, i, mask, got, wanted in comparison.differences:
         inputs = samples.tensors_of(arguments)
         rest = mask
@@ -147,7 +158,7 @@ def operations(report, tape, only):
         before = sum(report.compared.values())
         begin = time.time()
         by_element = isinstance(info, (BinaryUfuncInfo, UnaryUfuncInfo))
-        for dtype in (torch.float64, torch.float32):
+        for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
             if dtype not in info.dtypes:
                 continue
             grads = info.supports_autograd
@@ -182,7 +193,7 @@ def modules(report, tape, only):
         if name not in layers.MODULES or (only and name not in only):
             continue
         seen.add(name)
-        for dtype in (torch.float64, torch.float32):
+        for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
             for training in (True, False):
                 for given in info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True,
                                                      training=training):
@@ -290,6 +301,12 @@ def main():
     if not options.section or "rules" in options.section:
         rules(report, only)
     report.finish(bool(only or options.section))
+    for name, count in report.off.items():
+        report.fail(f"{name}: {count} of PyTorch's 16-bit samples are more than {half_samples.ROUNDINGS} roundings away "
+                    "from its f64 result")
+    for dtype, count in report.total.items():
+        share = report.equal[dtype] / max(1, count)
+        print(f"# {str(dtype).split('.')[1]}: {share:.2%} of {count} elements have the bits of PyTorch's 16-bit result")
     total = sum(report.not_offered.values())
     print(f"# not offered: {total}")
     for reason, count in sorted(report.not_offered.items(), key=lambda pair: -pair[1]) if report.verbose else []:

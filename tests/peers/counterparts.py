@@ -11,6 +11,9 @@ import numpy as np
 import torch
 
 import swale
+from half_graphs import result_type
+from operations import OPERATIONS
+from rounding import STORED, rounded
 from swale import Axes, CrossEntropy, Huber, Lengths, Loss, Parts, Shape, lib
 
 
@@ -45,6 +48,7 @@ class T:
 
 used = set()  # operations of swale that were called
 keep = []     # models of the layers under test, until the tape's next reset
+calls = []    # the operations of the present sample: (name, [shapes of inputs], shape of the result, type)
 
 
 def op(name, *arguments):
@@ -53,7 +57,13 @@ def op(name, *arguments):
 
     def plain(a):
         return Parts(p.handle for p in a) if isinstance(a, Parts) else a.handle if isinstance(a, T) else a
-    return T(swale.call("sw_" + name, [plain(a) for a in arguments]))
+    result = T(swale.call("sw_" + name, [plain(a) for a in arguments]))
+    inputs = [t for a in arguments for t in (a if isinstance(a, Parts) else [a]) if isinstance(t, T)]
+    calls.append(("sw_" + name, [t.shape for t in inputs], result.shape, result.type))
+    types = {t.type for t in inputs} & set(FLOATS)
+    if result.type in FLOATS and types and result.type != result_type("sw_" + name, arguments, types):
+        raise swale.Refused(f"sw_{name} of {types} has the type {swale.TYPE_NAMES[result.type]}")
+    return result
 
 
 def split(x, axis, count, lengths):
@@ -77,13 +87,19 @@ def offered(condition, reason):
         raise NotOffered(reason)
 
 
+FLOATS = (swale.F32, swale.F64, swale.F16, swale.BF16)
+
+
 def real(*tensors):
     for t in tensors:
-        offered(not isinstance(t, T) or t.type in (swale.F32, swale.F64), "tensors of whole numbers")
+        offered(not isinstance(t, T) or t.type in FLOATS, "tensors of whole numbers")
 
 
 def constant(like, value):
     offered(not isinstance(value, (complex, torch.Tensor)), "complex numbers")
+    if like.type in STORED:
+        exact = torch.tensor(float(value), dtype=torch.float64)
+        offered(bool((rounded(exact, like.type) == exact) | exact.isnan()), "a constant that f16 or bf16 rounds")
     return T(lib.sw_constant(like.handle.tape, like.type, float(value)))
 
 
@@ -95,7 +111,7 @@ def as_tensors(a, b):
     if not isinstance(b, T):
         b = constant(a, b)
     real(a, b)
-    offered(a.type == b.type, "types are not promoted")
+    offered(a.type == b.type or swale.F64 not in (a.type, b.type), "f64 is not promoted")
     return a, b
 
 
@@ -419,7 +435,7 @@ def masked_fill(x, mask, value):
     value = in_type_of(x, value)
     if value.rank:
         raise swale.Refused("the value is not a number")
-    offered(value.type == x.type, "types are not promoted")
+    offered(value.type == x.type, "a value of another type")
     y = op("where", mask, value, x)
     offered(y.shape == x.shape, "a mask that makes the result larger is sw_where's, not masked_fill's")
     return y
@@ -584,7 +600,8 @@ def cat(tensors, dim=0):
         raise swale.Refused("nothing to join")
     offered(not any(x.rank == 1 and x.shape[0] == 0 for x in tensors) or all(x.rank == 1 for x in tensors),
             "an empty vector among larger shapes")
-    offered(len({x.type for x in tensors}) == 1, "types are not promoted")
+    types = {x.type for x in tensors}
+    offered(len(types) == 1 or types < set(FLOATS) - {swale.F64}, "f64 and integers are not promoted")
     offered(all(x.rank for x in tensors) or len(tensors) > 1, "an axis of a scalar")
     return op("concat", Parts(tensors), dim)
 
@@ -800,7 +817,7 @@ def kl_div(x, target, size_average=None, reduce=None, reduction="mean", log_targ
 def cross_entropy(x, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
                   reduction="mean", label_smoothing=0.0):
     offered(size_average is None and reduce is None, "size_average and reduce, which are deprecated")
-    soft = target.type in (swale.F32, swale.F64)
+    soft = target.type in FLOATS
     offered(soft or target.type == swale.I32, "ids of another type")
     if x.rank > 2:  # classes are in axis 1 there, in the last here
         order = [0] + list(range(2, x.rank)) + [1]
@@ -832,7 +849,7 @@ def same(x, memory_format=None):
 # Operations that have no counterpart in op_db, each with the reason.
 NO_COUNTERPART = {
     "sw_accuracy": "a measure, not an operation there; check-graphs compares it with argmax",
-    "sw_cast": "Tensor.to is not in op_db; test_cast has all types",
+    "sw_cast": "Tensor.to is not in op_db; check-graphs has it",
     "sw_detach": "Tensor.detach is not in op_db; check-graphs has it",
     "sw_hinge": "nn.HingeEmbeddingLoss is another loss; check-graphs compares it with relu(1 - t s)",
     "sw_hinge_with_options": "as sw_hinge",

@@ -43,6 +43,8 @@ class Node:
     def __init__(self, name, args, value, kind, exact):
         self.name, self.args, self.value, self.kind, self.exact = name, args, value, kind, exact
         self.how = None  # of a leaf: input, input_copy, variable, param, frozen, constant
+        self.type = None  # the type in swale; None: that of the graph, of ids and masks their own
+        self.master = None  # of a parameter in 16 bits: the numbers of which the value is rounded
         self.usable = True
         self.index = -1
         self.released = self.retained = False
@@ -75,6 +77,10 @@ class Graph:
         self.nodes, self.roots = [], []  # roots: (node, cotangent; None for a scalar)
         self.keep = False
         self.train = True
+
+    def type_of(self, node):
+        own = {"real": self.dtype, "ids": swale.I32, "mask": swale.U8}[node.kind]
+        return own if node.type is None else node.type
 
     def add(self, node):
         node.index = len(self.nodes)
@@ -278,11 +284,21 @@ class Builder:
         except (Retry, RuntimeError, IndexError):
             del self.graph.nodes[before:]
             return
-        node.value = result.detach()
         node.kind = {torch.int32: "ids", torch.uint8: "mask"}.get(result.dtype, "real")
+        node.value = self.stored(node, result.detach())
         node.exact = op.exact and all(i.exact for i in node.inputs())
-        node.usable = not node.real or bool(torch.isfinite(result).all())
+        node.usable = not node.real or bool(torch.isfinite(node.value).all())
         self.graph.add(node)
+
+    def stored(self, node, value):
+        """The value of a new node, as the graph keeps it."""
+        return value
+
+    def cast_input(self):
+        return self.real()
+
+    def cast_type(self):
+        return self.dtype
 
     def check(self, node, op, values, result):
         """Retry where a rounding error could decide, and for numbers without measure."""
@@ -416,10 +432,8 @@ def run_torch(graph, generator=None):
 # ---- In swale ----
 
 
-def numpy_of(value, dtype):
-    kind = swale.NUMPY[dtype] if value.dtype == torch.float64 else swale.NUMPY[
-        {torch.int32: swale.I32, torch.uint8: swale.U8}[value.dtype]]
-    return value.numpy().astype(kind, order="C", copy=True)
+def numpy_of(value, kind):
+    return swale.stored(value.numpy(), kind)
 
 
 class Params:
@@ -439,8 +453,8 @@ class Params:
             self.of[node.index] = param
         swale.check(lib.sw_params_build(self.params))
         for node in leaves:
-            values = numpy_of(node.value, graph.dtype)
             view = lib.sw_param_value(self.of[node.index])
+            values = numpy_of(node.value if node.master is None else node.master, view.type)
             swale.ctypes.memmove(view.data, values.ctypes.data, values.nbytes)
             lib.sw_param_freeze(self.of[node.index], node.how == "frozen")
         lib.sw_params_mark_changed(self.params)
@@ -453,18 +467,19 @@ def swale_leaf(graph, tape, node, params, kept):
     if node.how in ("param", "frozen"):
         return lib.sw_param_use(tape, params.of[node.index])
     if node.how == "constant":
-        return lib.sw_constant(tape, graph.dtype, float(node.value))
-    values = numpy_of(node.value, graph.dtype)
+        return lib.sw_constant(tape, graph.type_of(node), float(node.value))
+    values = numpy_of(node.value, graph.type_of(node))
     make = {"input": lib.sw_input, "input_copy": lib.sw_input_copy, "variable": lib.sw_variable}[node.how]
     if node.how != "input_copy":
         kept.append(values)
-    return make(tape, swale.array_of(values))
+    return make(tape, swale.array_of(values, graph.type_of(node)))
 
 
-def run_swale(graph, tape):
-    """As run_torch, with swale. Values are read at the end, or when a tensor is released."""
+def run_swale(graph, tape, everything=False):
+    """As run_torch, with swale. Values are read at the end, or when a tensor is released. `everything`: no tensor is
+    released, and all gradients are kept."""
     lib.sw_tape_reset(tape)
-    lib.sw_tape_set_switch(tape, swale.KEEP, graph.keep)
+    lib.sw_tape_set_switch(tape, swale.KEEP, graph.keep or everything)
     lib.sw_tape_set_switch(tape, swale.TRAIN, graph.train)
     kept, tensor, value, gradient = [], {}, {}, {}
     last = {i.index: node.index for node in graph.nodes for i in node.inputs()}
@@ -479,10 +494,13 @@ def run_swale(graph, tape):
                 args = arguments(node, lambda n: tensor[n.index])
                 t = swale.split(*args[:4])[args[4]] if node.name == "sw_split" else swale.call(node.name, args)
             tensor[node.index] = t
-            if node.retained:
+            own, wanted = (swale.TYPE_NAMES[kind] for kind in (lib.sw_value(t).type, graph.type_of(node)))
+            if own != wanted:
+                raise swale.Refused(f"{node.name} of t{node.index} has the type {own}, not {wanted}")
+            if node.retained or (everything and node.real):
                 lib.sw_retain_grad(t)
             for i in {i.index: i for i in node.inputs()}.values():
-                if i.released and last[i.index] == node.index:
+                if i.released and not everything and last[i.index] == node.index:
                     value[i.index] = swale.numbers(lib.sw_value(tensor[i.index]))
                     lib.sw_release(tensor[i.index])
         for node in graph.nodes:
@@ -492,13 +510,15 @@ def run_swale(graph, tape):
             if cotangent is None:
                 swale.check(lib.sw_backward(tensor[root.index]))
             else:
-                values = numpy_of(cotangent, graph.dtype)
-                swale.check(lib.sw_backward_from(tensor[root.index], swale.array_of(values)))
+                values = numpy_of(cotangent, graph.type_of(root))
+                swale.check(lib.sw_backward_from(tensor[root.index],
+                                                 swale.array_of(values, graph.type_of(root))))
         for node in graph.nodes:
             if node.how == "param":
                 if graph.roots and not lib.sw_gradient_is_fresh(lib.sw_params_gradient(params.params)):
                     gradient[node.index] = swale.numbers(lib.sw_param_grad(params.of[node.index]))
-            elif node.how == "variable" or ((node.retained or graph.keep) and not node.released):
+            elif node.how == "variable" or (node.real and everything) or \
+                    ((node.retained or graph.keep) and not node.released):
                 gradient[node.index] = swale.numbers(lib.sw_grad(tensor[node.index]))
         text = lib.error()
         if text:
@@ -627,10 +647,11 @@ def reduced_to(graph, nodes_needed, cut, roots):
             new = Node("leaf", [], node.value, node.kind, True)
             if copy.dtype == swale.F32 and node.real:
                 new.value = node.value.to(torch.float32).to(torch.float64)
+            new.type = node.type
             new.how = "variable" if node.real else "input"
         else:
             new = Node(node.name, arguments(node, lambda n: made[n.index]), node.value, node.kind, node.exact)
-            new.how = node.how
+            new.how, new.type, new.master = node.how, node.type, node.master
         new.released, new.retained = node.released and not new.how, node.retained
         made[node.index] = copy.add(new)
     copy.roots = [(made[root.index], c) for root, c in roots]
@@ -640,7 +661,7 @@ def reduced_to(graph, nodes_needed, cut, roots):
     return copy
 
 
-def shrink(graph, tape):
+def shrink(graph, tape, compare=compare):
     """The smallest failing graph that was found, and its mismatch."""
     mismatch = compare(graph, tape)
     improved = True
@@ -699,12 +720,13 @@ def c_text(graph):
         name = f"t{node.index}"
         shape = swale.Shape(node.shape).text()
         if node.name == "leaf":
-            kind = graph.dtype if node.real else {"ids": swale.I32, "mask": swale.U8}[node.kind]
+            kind = graph.type_of(node)
             if node.how == "constant":
                 lines.append(f"sw_tensor {name} = sw_constant(tape, {swale.TYPE_NAMES[kind]}, "
                              f"{c_value(node.value)});")
                 continue
-            values = ", ".join(c_value(v) if node.real else str(int(v)) for v in node.value.reshape(-1))
+            stored = numpy_of(node.value, kind).reshape(-1)
+            values = ", ".join(c_value(v) if kind in (swale.F32, swale.F64) else str(int(v)) for v in stored)
             lines.append(f"{swale.C_NAMES[kind]} a{node.index}[] = {{{values}}};")
             array = f"sw_array_view(a{node.index}, {swale.TYPE_NAMES[kind]}, {shape})"
             call = {"param": "sw_variable", "frozen": "sw_input"}.get(node.how, "sw_" + node.how)

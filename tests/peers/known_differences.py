@@ -5,6 +5,7 @@ Known(name, what, cause, when): name of the operation in op_db, class or rule; w
     value, gradient   when(inputs, arguments, index, got, wanted) is the mask of the elements where it holds
     refused           swale refuses a sample: when(message of swale)
     accepted          swale accepts an error input: when(PyTorch's message)
+    16 bits           PyTorch's 16-bit result is far from its own result in f64
 """
 import collections
 
@@ -73,6 +74,8 @@ KNOWN = [
           "vectors", at_nan),
     Known("nn.functional.cross_entropy", "refused", "weights of classes are not negative",
           lambda message: "it must be ≥ 0" in message),
+    Known("__rdiv__", "16 bits", "PyTorch's a/b², whose factors it rounds to f16, is subnormal", None),
+    Known("linalg.vector_norm", "16 bits", "the power 5 of a norm is ∞ in PyTorch's f16, and the gradient 0", None),
 ] + [
     Known(name, "gradient", "NaN at NaN; PyTorch gives 0", at_nan)
     for name in ("nn.functional.hardtanh", "nn.functional.relu6")

@@ -32,8 +32,8 @@ def layer(name, *arguments):
             raise swale.Refused(lib.error())
         for suffix, p in zip(("weight", "bias"), parameters):
             param = lib.sw_module_find_param(m, suffix.encode())
-            values = np.ascontiguousarray(swale.numbers(p.array))
             view = lib.sw_param_value(param)
+            values = swale.stored(swale.numbers(p.array), view.type)
             if tuple(view.shape[:view.rank]) != values.shape:
                 raise swale.Refused(f"{suffix} has another shape here")
             ctypes.memmove(view.data, values.ctypes.data, values.nbytes)
@@ -115,7 +115,8 @@ NO_MODULE = {
     "sw_nn_activation": "one of the others by its name; check-graphs has it",
     "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
     "sw_nn_sequential": "variable arguments", "sw_nn_sequential_listed": "as sw_nn_sequential",
-    "sw_nn_compose_listed": "a function of the user's", "sw_nn_sequential_array": "not in module_db; check-graphs has it",
+    "sw_nn_compose_listed": "a function of the user's",
+    "sw_nn_sequential_array": "not in module_db; check-graphs has it",
     "sw_nn_residual": "not a module there; check-graphs has it",
     "sw_nn_recompute": "not a module there; check-graphs has it",
     "sw_nn_sequential_with_options": "the bits of sw_nn_sequential",

@@ -1,14 +1,15 @@
 """Random networks, trained for a few steps in swale and in PyTorch: see check_graphs.py.
 
 A network has linear layers, activations, residual blocks, and sometimes an embedding; layers may be frozen, tied or
-recomputed. A run has a loss, one rule or two rules by role, an estimator, a schedule, an average and clipping. It is a loop by
-hand (sometimes with micro-batches) or uses sw_optim_minimize. The comparison includes the loss and the parameters of
-each step, the averaged point, and the results of sw_predict and sw_model_evaluate at the end.
+recomputed. A run has a loss, one rule or two rules by role, an estimator, a schedule, an average and clipping. It is
+a loop by hand (sometimes with micro-batches) or uses sw_optim_minimize. The comparison includes the loss and the
+parameters of each step, the averaged point, and the results of sw_predict and sw_model_evaluate at the end.
 
 Tolerance: as in graphs.py, K u (max |reference| + max C) with K = 256: sums here have at most 200 terms, and a
 step a few dozen operations. C is the change, divided by η, of a second run in PyTorch: η times a random number
 in [-1, 1], relative to the largest element of the tensor (as sums round), is added to gradients and parameters at the
-start and in every step, and to predictions, which a loss may subtract from equal numbers. Zeros stay zero, because both sides multiply by 0 behind a dead ReLU. A run whose tolerance is
+start and in every step, and to predictions, which a loss may subtract from equal numbers. Zeros stay zero, because
+both sides multiply by 0 behind a dead ReLU. A run whose tolerance is
 above 1e-3 of the array (1e-6 in f64) is too sensitive for a comparison. Such runs are counted; at most one in 20 may be
 too sensitive.
 """
@@ -203,6 +204,7 @@ class Network:
         self.micro = rng.choice([1, 1, 2]) if self.by_hand else 1
         self.maximize = False
         self.open = rng.random() < 0.5  # numbers of inputs are left to sw_model_set_input_shape
+        self.loss_scale = None
         again = random.Random(~seed)
         for layer in self.every_layer(self.layers):
             layer["recompute"] = again.random() < 0.15
@@ -332,7 +334,7 @@ class Network:
             f"{'by hand' if self.by_hand else 'of sw_optim_minimize'}, {self.micro} micro-batches",
             f".estimator = \"{self.estimator_spec()}\", .rule = \"{self.rule_spec()}\", .schedule = "
             f"{self.schedule and self.schedule[0]!r}, .average = {self.average and self.average[0]!r}, "
-            f".clip = {self.clip}"])
+            f".clip = {self.clip}, .loss_scale = {self.loss_scale!r}"])
 
 
 # ---- In PyTorch ----
@@ -367,8 +369,9 @@ def loss_of(network, p, ids, shaken=lambda x: x):
                                 y.long() if network.loss == "sw_cross_entropy" else y)
 
 
-def run_torch(network, noise=None):
-    """{name: array} of everything that is compared."""
+def run_torch(network, noise=None, given=None):
+    """{name: array} of everything that is compared. given: for each step {key: gradient}, instead of those of the loss;
+    None for a step that is skipped. Then the losses and what is computed at the end are left out."""
     def shaken(x):
         scale = float(x.abs().max()) if x.numel() else 0.0
         xi = 2 * torch.rand(x.shape, generator=noise, dtype=x.dtype) - 1
@@ -392,9 +395,15 @@ def run_torch(network, noise=None):
 
     def point():
         return torch.cat([p[key].detach().reshape(-1) for key in p])
-    record, points = {}, [point()]
+    record, points, taken = {}, [point()], 0
     for step, ids in enumerate(network.batches()):
-        loss, g = gradients(ids)
+        if given and given[step] is None:
+            record[f"parameters after step {step + 1}"] = point()
+            continue
+        if given:
+            loss, g = math.nan, [shaken(given[step][key]) if noise else given[step][key] for key in free]
+        else:
+            loss, g = gradients(ids)
         if network.estimator == "sam":
             norm = math.sqrt(sum(float((x * x).sum()) for x in g))
             before = [p[key].detach().clone() for key in free]
@@ -405,12 +414,14 @@ def run_torch(network, noise=None):
             with torch.no_grad():
                 for key, x in zip(free, before):
                     p[key].copy_(x)
-        record[f"loss of step {step + 1}"] = torch.tensor([loss], dtype=torch.float64)
+        if not given:
+            record[f"loss of step {step + 1}"] = torch.tensor([loss], dtype=torch.float64)
         norm = math.sqrt(sum(float((x * x).sum()) for x in g))
         factor = network.clip / norm if network.clip and norm > network.clip else 1.0
         for key, x in zip(free, g):
             p[key].grad = x * factor
-        scale = network.schedule[1](step, network.steps) if network.schedule else 1.0
+        scale = network.schedule[1](taken, network.steps) if network.schedule else 1.0
+        taken += 1
         for optimizer, lr in optimizers:
             optimizer.param_groups[0]["lr"] = lr * scale
             optimizer.step()
@@ -420,8 +431,10 @@ def run_torch(network, noise=None):
                     p[key].copy_(shaken(p[key]))
         points.append(point())
         record[f"parameters after step {step + 1}"] = points[-1]
-    average = network.average[1](points) if network.average else points[-1]
+    average = network.average[1](points) if network.average and taken else points[-1]
     record["point"] = average
+    if given:
+        return record
     at, last = 0, {}
     for key, x in p.items():
         last[key] = average[at:at + x.numel()].reshape(x.shape)
@@ -457,8 +470,8 @@ class Model:
                     raise swale.Refused(f"no parameter {suffix} of {layer['name']}: {lib.error()}")
                 self.param.setdefault(key, param)
         for key, value in network.initial.items():
-            array = np.ascontiguousarray(value.numpy().astype(swale.NUMPY[network.dtype]))
             view = lib.sw_param_value(self.param[key])
+            array = swale.stored(value.numpy(), view.type)
             if tuple(view.shape[:view.rank]) != array.shape:
                 raise swale.Refused(f"shape of {key}")
             ctypes.memmove(view.data, array.ctypes.data, array.nbytes)
@@ -501,7 +514,7 @@ class Model:
     def point(self, vector=None):
         """All parameters in the order of network.initial, from the model's vector or another."""
         base = vector or lib.sw_params_x(self.params)
-        kind = np.dtype(swale.NUMPY[self.network.dtype])
+        kind = np.dtype(swale.NUMPY[lib.sw_params_type(self.params)])
         parts = []
         for key in self.network.initial:
             param = self.param[key].contents
@@ -512,9 +525,11 @@ class Model:
         return np.concatenate(parts)
 
 
-def run_swale(network):
+def run_swale(network, watch=None):
+    """As run_torch. watch: of half_networks.py, which looks at the gradients of a loop by hand; then a run goes on after
+    a step that was skipped."""
     lib.sw_clear_error()
-    kind = swale.NUMPY[network.dtype]
+    kind = swale.NUMPY.get(network.dtype, np.float32)
     xs = np.ascontiguousarray(network.x.numpy().astype(kind))
     ys = network.y.numpy()
     ys = np.ascontiguousarray(ys if ys.dtype == np.int32 else ys.astype(kind))
@@ -535,7 +550,7 @@ def run_swale(network):
             estimator=None if network.by_hand else network.estimator_spec().encode(),
             rule=network.rule_spec().encode(), schedule=network.schedule and network.schedule[0].encode(),
             average=network.average and network.average[0].encode(), clip=network.clip, seed=1,
-            total_steps=network.steps)
+            total_steps=network.steps, loss_scale=network.loss_scale and network.loss_scale.encode())
         optim = lib.sw_optim_new_with_options(model.params, ctypes.addressof(how))
         if not optim:
             raise swale.Refused(lib.error())
@@ -544,8 +559,10 @@ def run_swale(network):
         record = {}
         for step, ids in enumerate(network.batches()):
             if network.by_hand:
-                loss = by_hand(network, model, optim, tape, xs, ys, ids)
-                if loss is None:
+                loss = by_hand(network, model, optim, tape, xs, ys, ids, watch and (lambda: watch.look(model)))
+                if loss is None and watch:
+                    watch.skipped()
+                elif loss is None:
                     return record | {"skipped": step + 1}
             else:
                 value = ctypes.c_double()
@@ -577,8 +594,9 @@ def run_swale(network):
         lib.sw_source_free(source)
 
 
-def by_hand(network, model, optim, tape, xs, ys, ids):
-    """One step from micro-batches: the mean loss over all samples."""
+def by_hand(network, model, optim, tape, xs, ys, ids, look=None):
+    """One step from micro-batches: the mean loss over all samples; None if it was skipped. look() is called before the
+    step."""
     sizes = [len(part) for part in np.array_split(ids, network.micro) if len(part)]
     total, at = 0.0, 0
     for size in sizes:
@@ -593,6 +611,8 @@ def by_hand(network, model, optim, tape, xs, ys, ids):
             raise swale.Refused(lib.error())
         total += lib.sw_item(loss) * size
         swale.check(lib.sw_backward(lib.sw_neg(loss) if network.maximize else loss))
+    if look:
+        look()
     status = lib.sw_optim_step(optim)
     if status != swale.SKIPPED:
         swale.check(status)
@@ -643,7 +663,7 @@ def compare(network):
     return None, sensitive
 
 
-def shrink(network, difference):
+def shrink(network, difference, compare=compare):
     """The smallest network that still differs, and the difference."""
     def set_to(name, value):
         def change(n):

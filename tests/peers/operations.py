@@ -6,7 +6,8 @@ graphs.Node objects. `exact`: the result is computed without rounding. `kink` re
 be near 0 for rounded inputs: at 0 the result or the derivative is discontinuous, so that a rounding error on either
 side would change it. `slope`: the derivative as a function of the result, if both sides compute it in this way; the
 derivative then contains the rounding error of the result. `mixes`: the gradient is a difference of terms as large as
-the cotangent (softmax) or as the input (var).
+the cotangent (softmax) or as the input (var). `by_element`: an element of the result depends on one element of each
+input, after broadcasting. `wide`: the result is f32 if the inputs are f16 or bf16.
 """
 import math
 
@@ -23,27 +24,33 @@ class Retry(Exception):
 
 
 class Operation:
-    def __init__(self, function, draw, exact=False, kink=None, slope=None, mixes=False):
+    def __init__(self, function, draw, exact=False, kink=None, slope=None, mixes=False, wide=False, by_element=False):
         self.torch, self.draw, self.exact, self.kink, self.slope = function, draw, exact, kink, slope
-        self.mixes = mixes
+        self.mixes, self.wide, self.by_element = mixes, wide, by_element
 
 
 OPERATIONS = {}
+# Losses, and reductions that add, are f32 if their inputs are 16-bit (core/README.md); see loss() below.
+WIDE = {"sw_sum", "sw_mean", "sw_sum_over", "sw_mean_over", "sw_var_over", "sw_norm_over", "sw_logsumexp_over",
+        "sw_log_softmax", "sw_accuracy", "sw_cross_entropy", "sw_cross_entropy_with_options", "sw_huber",
+        "sw_huber_with_options"}
+BY_ELEMENT = {"sw_div", "sw_scale", "sw_pow", "sw_clamp", "sw_leaky_relu", "sw_elu", "sw_loss_with_weight",
+              "sw_dropout", "sw_greater", "sw_less", "sw_equal", "sw_where"}
 
 
 def operation(name, function, draw, **more):
-    OPERATIONS[name] = Operation(function, draw, **more)
+    OPERATIONS[name] = Operation(function, draw, **{"wide": name in WIDE, "by_element": name in BY_ELEMENT} | more)
 
 
 # ---- Operations of one and of two tensors ----
 
 
 def unary(name, function, domain="real", **more):
-    operation(name, function, lambda b: [b.real(domain)], **more)
+    operation(name, function, lambda b: [b.real(domain)], by_element=True, **more)
 
 
 def binary(name, function, **more):
-    operation(name, function, lambda b: b.broadcasting(2), **more)
+    operation(name, function, lambda b: b.broadcasting(2), by_element=True, **more)
 
 
 binary("sw_add", torch.add)
@@ -96,7 +103,8 @@ unary("sw_gelu", lambda x: x * 0.5 * torch.special.erfc(-x * math.sqrt(0.5)))
 # F.gelu's ½ (1 + tanh u) loses digits below 0; this is σ(2 u).
 unary("sw_gelu_tanh", lambda x: x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 unary("sw_detach", torch.detach, exact=True)
-operation("sw_cast", lambda x, dtype: x * 1, lambda b: [b.real(), b.dtype], exact=True)  # a graph has one type
+# Drawn in half_graphs.py; in other graphs it is the identity.
+operation("sw_cast", lambda x, kind: x * 1, lambda b: [b.cast_input(), b.cast_type()], exact=True, by_element=True)
 # The identity; its weight counts between passes, and a graph has one.
 operation("sw_loss_with_weight", lambda x, weight: x * 1,
           lambda b: [b.find(lambda n: n.real and n.value.numel() == 1) or b.leaf([]), b.choice([0.5, 1.0, 3.0])],
@@ -450,10 +458,10 @@ def reduced(options):
 
 def loss(name, each, draw, kink=None):
     """The short form, and the one with options."""
-    operation(name, lambda p, t: each(p, t).mean(), draw, kink=kink)
+    operation(name, lambda p, t: each(p, t).mean(), draw, kink=kink, wide=True)
     operation(name + "_with_options", lambda p, t, options: reduced(options)(each(p, t)),
               lambda b: draw(b) + [Loss(reduction=b.rng.randrange(3))],
-              kink=kink and (lambda p, t, options: kink(p, t)))
+              kink=kink and (lambda p, t, options: kink(p, t)), wide=True)
 
 
 def draw_pair(kind="real"):

@@ -17,6 +17,7 @@ from swale import lib
 ETA = 2.0**-33
 UNIT = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}
 TINY = {torch.float64: 2.0**-1022, torch.float32: 2.0**-126}
+STORED = {torch.float16: swale.F16, torch.bfloat16: swale.BF16}
 LARGEST = {torch.float64: math.inf, torch.float32: float(np.finfo(np.float32).max)}
 DRAWS = 4
 MOST = 2000000  # elements of a tensor: larger samples are counted as such
@@ -45,7 +46,8 @@ def refuse_kind(x):
     """Raises NotOffered for tensors of a kind that swale does not have."""
     if x.layout != torch.strided or x.is_quantized:
         raise NotOffered("sparse tensors")
-    if x.dtype not in (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool):
+    if x.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32,
+                       torch.uint8, torch.bool):
         raise NotOffered(f"tensors of {str(x.dtype).split('.')[1]}")
     if x.dim() > swale.MAX_RANK:
         raise NotOffered("more than 8 axes")
@@ -54,7 +56,7 @@ def refuse_kind(x):
 
 
 def numpy_of(x):
-    """The array that swale reads, or NotOffered."""
+    """(the array that swale reads, its type), or NotOffered."""
     refuse_kind(x)
     x = x.detach().resolve_conj().resolve_neg()
     if x.dtype == torch.int64:
@@ -63,7 +65,10 @@ def numpy_of(x):
         x = x.to(torch.int32)
     if x.dtype == torch.bool:
         x = x.to(torch.uint8)
-    return np.array(x.numpy(), order="C", copy=True)
+    if x.dtype in STORED:
+        return swale.stored(x.float().numpy(), STORED[x.dtype]), STORED[x.dtype]
+    array = np.array(x.numpy(), order="C", copy=True)
+    return array, swale.TYPE_OF[array.dtype]
 
 
 class Pass:
@@ -78,11 +83,11 @@ class Pass:
         for x in tensors_of(arguments):
             if id(x) in self.leaf:
                 continue
-            array = numpy_of(x)
+            array, kind = numpy_of(x)
             self.kept.append(array)
             wants = gradients and x.requires_grad and x.is_floating_point()
             make = lib.sw_variable if wants else lib.sw_input
-            t = make(tape, swale.array_of(array))
+            t = make(tape, swale.array_of(array, kind))
             if not t.tape:
                 raise swale.Refused(lib.error())
             self.leaf[id(x)] = T(t)
@@ -101,8 +106,9 @@ SLOPES |= {"Tanh": SLOPES["tanh"], "Sigmoid": SLOPES["sigmoid"]}
 MIXING = {"softmax", "log_softmax", "nn.functional.cross_entropy", "Softmax", "LogSoftmax", "CrossEntropyLoss"}
 
 
-def reference(call, arguments, cotangents, generator=None, slope=None):
-    """PyTorch in f64: (results, {id: gradient}, cotangents); with a generator with noise."""
+def reference(call, arguments, cotangents, generator=None, slope=None, drawn=torch.float32):
+    """PyTorch in f64: (results, {id: gradient}, cotangents); with a generator with noise. drawn: the type of the
+    cotangents that are drawn."""
     made = {}
 
     def noise(x):
@@ -134,7 +140,7 @@ def reference(call, arguments, cotangents, generator=None, slope=None):
             results = flat(call(*tree(leaf, args), **tree(leaf, kwargs)))
     if cotangents is None:
         seed = torch.Generator().manual_seed(1)
-        cotangents = [torch.randn(r.shape, generator=seed, dtype=torch.float64).to(torch.float32).to(torch.float64)
+        cotangents = [torch.randn(r.shape, generator=seed, dtype=torch.float64).to(drawn).to(torch.float64)
                       if isinstance(r, torch.Tensor) and r.is_floating_point() and r.requires_grad else None
                       for r in results]
     if generator is not None:
@@ -148,26 +154,25 @@ def reference(call, arguments, cotangents, generator=None, slope=None):
 
 
 def run_swale(tape, counterpart, arguments, cotangents):
-    """(results, {id: gradient}) of the counterpart."""
+    """(results, {id: gradient}, types of the results) of the counterpart."""
     p = Pass(tape, arguments, True)
     args, kwargs = p.arguments
     results = flat(counterpart(*args, **kwargs))
     values = [swale.numbers(lib.sw_value(r.handle)) if r is not None else None for r in results]
-    kind = None
+    types = [r.type if r is not None else None for r in results]
     for r, c in zip(results, cotangents or []):
         if r is None or c is None:
             continue
-        kind = swale.NUMPY[r.type]
-        array = c.numpy().astype(kind, order="C")
+        array = swale.stored(c.numpy(), r.type)
         if array.shape != r.shape:
-            return values, {}  # the values' shapes are compared first
-        swale.check(lib.sw_backward_from(r.handle, swale.array_of(array)))
+            return values, {}, types  # the values' shapes are compared first
+        swale.check(lib.sw_backward_from(r.handle, swale.array_of(array, r.type)))
     gradients = {key: swale.numbers(lib.sw_param_grad(leaf.param) if leaf.param else lib.sw_grad(leaf.handle))
                  for key, leaf in p.leaf.items()}
     text = lib.error()
     if text:
         raise swale.Refused("an error is left: " + text)
-    return values, gradients
+    return values, gradients, types
 
 
 def agree(got, wanted, dtype, allowed):
@@ -198,7 +203,7 @@ class Comparison:
             raise NotOffered("PyTorch's own call or backward fails in f64") from None
         if any(r is NotImplemented for r in results):
             raise NotOffered("PyTorch has no such operand")
-        values, slopes = run_swale(tape, counterpart, arguments, cotangents)
+        values, slopes, _ = run_swale(tape, counterpart, arguments, cotangents)
         self.pairs = [("value", i, v, r) for i, (v, r) in enumerate(zip(values, results)) if v is not None]
         seen = []
         for i, x in enumerate(tensors_of(arguments)):

@@ -15,8 +15,9 @@ BUILD = os.path.join(TOP, os.environ.get("SWALE_BUILD", "build"))
 F32, F64, F16, BF16, I32, U8, I64 = range(7)
 NUMPY = {F32: np.float32, F64: np.float64, I32: np.int32, U8: np.uint8, I64: np.int64}
 TYPE_OF = {np.dtype(kind): number for number, kind in NUMPY.items()}
-TYPE_NAMES = {F32: "SW_F32", F64: "SW_F64", I32: "SW_I32", U8: "SW_U8", I64: "SW_I64"}
-C_NAMES = {F32: "float", F64: "double", I32: "int32_t", U8: "uint8_t", I64: "int64_t"}
+TYPE_NAMES = {F32: "SW_F32", F64: "SW_F64", F16: "SW_F16", BF16: "SW_BF16", I32: "SW_I32", U8: "SW_U8", I64: "SW_I64"}
+C_NAMES = {F32: "float", F64: "double", F16: "uint16_t", BF16: "uint16_t", I32: "int32_t", U8: "uint8_t",
+           I64: "int64_t"}
 MAX_RANK = 8
 OK, SKIPPED = 0, 1
 RECORD, TRAIN, UPDATE_BUFFERS, CHECK, KEEP = 1, 2, 4, 8, 16
@@ -65,7 +66,7 @@ class HuberOptions(ctypes.Structure):
 class OptimOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("estimator", ctypes.c_char_p), ("rule", ctypes.c_char_p),
                 ("schedule", ctypes.c_char_p), ("average", ctypes.c_char_p), ("clip", ctypes.c_double),
-                ("seed", ctypes.c_uint64), ("total_steps", ctypes.c_int64)]
+                ("seed", ctypes.c_uint64), ("total_steps", ctypes.c_int64), ("loss_scale", ctypes.c_char_p)]
 
 
 class ArraysOptions(ctypes.Structure):
@@ -120,7 +121,8 @@ DECLARED = declarations()
 LEAVES = {"sw_input", "sw_input_copy", "sw_variable", "sw_empty", "sw_constant", "sw_param_use",
           "sw_retain_grad"}
 # Functions that run an operation, a layer or a function that is an argument.
-APPLIED = {"sw_apply", "sw_apply_unary", "sw_forward", "sw_forward_many", "sw_recompute"}
+# sw_module_cast is sw_cast to the type of the leaf of a parameter, which networks call.
+APPLIED = {"sw_apply", "sw_apply_unary", "sw_forward", "sw_forward_many", "sw_recompute", "sw_module_cast"}
 
 
 def operations():
@@ -166,22 +168,41 @@ def check(status):
         raise Refused(lib.error())
 
 
-def array_of(values):
-    """An sw_array that reads a NumPy array in place: C-contiguous, of one of swale's types."""
-    assert values.flags.c_contiguous and values.dtype in TYPE_OF, (values.dtype, values.flags)
+def stored(values, kind):
+    """The numbers as swale stores them. f16 and bf16 are uint16: values must be numbers of the type already."""
+    if kind == F16:
+        return values.astype(np.float16, order="C").view(np.uint16)
+    if kind == BF16:
+        return np.asarray(values.astype(np.float32, order="C").view(np.uint32) >> 16).astype(np.uint16)
+    return values.astype(NUMPY[kind], order="C", copy=True)
+
+
+def widened(values, kind):
+    """The inverse of stored: f16 and bf16 as float32."""
+    if kind == F16:
+        return values.view(np.float16).astype(np.float32)
+    if kind == BF16:
+        return np.asarray(values.astype(np.uint32) << 16).view(np.float32)
+    return values
+
+
+def array_of(values, kind=None):
+    """An sw_array that reads a NumPy array in place: C-contiguous, of one of swale's types (kind, for f16 and bf16)."""
+    kind = TYPE_OF[values.dtype] if kind is None else kind
+    assert values.flags.c_contiguous and values.dtype == NUMPY.get(kind, np.uint16), (values.dtype, values.flags)
     shape = (ctypes.c_int64 * MAX_RANK)(*values.shape)
-    return Array(values.ctypes.data, TYPE_OF[values.dtype], values.ndim, shape)
+    return Array(values.ctypes.data, kind, values.ndim, shape)
 
 
 def numbers(array):
-    """A NumPy copy of an sw_array; None if it has no data."""
+    """A NumPy copy of an sw_array, of f16 and bf16 in float32; None if it has no data."""
     if not array.data:
         return None
     shape = tuple(array.shape[:array.rank])
-    kind = np.dtype(NUMPY[array.type])
+    kind = np.dtype(NUMPY.get(array.type, np.uint16))
     count = int(np.prod(shape, dtype=np.int64))
     text = ctypes.string_at(array.data, count * kind.itemsize) if count else b""
-    return np.frombuffer(text, kind).reshape(shape)
+    return widened(np.frombuffer(text, kind).reshape(shape), array.type)
 
 
 # ---- Arguments that represent several arguments of a C function ----
