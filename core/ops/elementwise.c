@@ -63,27 +63,34 @@ static void unary_in_blocks(void *args, int64_t begin, int64_t end, double *sums
     }
 }
 
-void sw_unary_run(const sw_kernels *kernels, sw_dtype type, const sw_unary_args *args, int64_t n) {
+static inline void unary_run(const sw_kernels *kernels, sw_dtype type, sw_unary_args *args, int64_t n) {
     static const sw_kernels in_blocks = {[SW_F16] = {unary_in_blocks, unary_in_blocks, unary_in_blocks},
                                          [SW_BF16] = {unary_in_blocks, unary_in_blocks, unary_in_blocks}};
     if (!type_is_half(type) || sw_kernels_take(kernels, type)) {
-        sw_unary_args copy = *args;
-        sw_kernel_run(kernels, type, &copy, n);
+        sw_kernel_run(kernels, type, args, n);
         return;
     }
     unary_job j = {.args = args, .kernel = (*kernels)[SW_F32][sw_cpu_level()], .type = type};
     sw_kernel_run(&in_blocks, type, &j, n);
 }
 
+void sw_unary_run(const sw_kernels *kernels, sw_dtype type, const sw_unary_args *args, int64_t n) {
+    sw_unary_args copy = *args;
+    unary_run(kernels, type, &copy, n);
+}
+
+/* The shape rules call sw_call_check_float only where it would find something, because operations on a few numbers
+ * would take noticeably longer. */
 sw_status sw_unary_shape(sw_call *c) {
-    SW_TRY(sw_call_check_float(c));
+    if (c->inputs != 1 || !sw_dtype_is_float(c->in[0]->type))
+        SW_TRY(sw_call_check_float(c));
     return sw_call_set_shape_like(c, 0);
 }
 
 sw_status sw_unary_forward(sw_call *c, const sw_kernels *kernels) {
     const double *number = c->attributes;
-    const sw_unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = number[0], .second = number[1]};
-    sw_unary_run(kernels, c->out->type, &args, c->out->count);
+    sw_unary_args args = {.x = c->in[0]->data, .out = c->out->data, .factor = number[0], .second = number[1]};
+    unary_run(kernels, c->out->type, &args, c->out->count);
     return SW_OK;
 }
 
@@ -92,11 +99,11 @@ sw_status sw_unary_vjp(sw_call *c, const sw_kernels *kernels) {
     const void *reads = c->op->vjp_reads & SW_READS_OUT  ? c->out->data
                         : c->op->vjp_reads & SW_READS(0) ? c->in[0]->data
                                                          : c->cotangent;
-    const sw_unary_args args = {
+    sw_unary_args args = {
         .x = reads, .dy = c->cotangent, .out = sw_call_grad(c, 0), .factor = number[0], .second = number[1]};
     if (!args.out)
         return SW_ERR_MEMORY;
-    sw_unary_run(kernels, c->out->type, &args, c->out->count);
+    unary_run(kernels, c->out->type, &args, c->out->count);
     return SW_OK;
 }
 
@@ -129,18 +136,18 @@ static void binary_row_offsets(const sw_broadcast *l, int64_t row, int64_t *a, i
 static void binary_rows_tile(void *args, int64_t tile) {
     const binary_job *j = args;
     const sw_broadcast *l = j->plan;
-    const sw_dtype type = j->out->type;
-    const int64_t begin = tile * j->per_tile, end = lesser(begin + j->per_tile, j->rows);
+    const int64_t size = (int64_t)sw_dtype_size(j->out->type), begin = tile * j->per_tile,
+                  end = lesser(begin + j->per_tile, j->rows);
     for (int64_t row = begin; row < end; row++) {
+        const int64_t first = row * l->length[0] * size;
         int64_t a, b;
         binary_row_offsets(l, row, &a, &b);
-        sw_binary_args inner = {.a = element_at(j->a->data, type, a),
-                                .b = element_at(j->b->data, type, b),
-                                .out = (void *)(uintptr_t)element_at(j->out->data, type, row * l->length[0]),
+        sw_binary_args inner = {.a = (const char *)j->a->data + a * size,
+                                .b = (const char *)j->b->data + b * size,
+                                .out = (char *)j->out->data + first,
                                 .a_repeats = l->a_stride[0] == 0,
-                                .b_repeats = l->b_stride[0] == 0};
-        if (j->dy)
-            inner.dy = element_at(j->dy->data, type, row * l->length[0]);
+                                .b_repeats = l->b_stride[0] == 0,
+                                .dy = j->dy ? (const char *)j->dy->data + first : NULL};
         j->kernel(&inner, 0, l->length[0], NULL);
     }
 }
@@ -233,13 +240,13 @@ static void binary_in_blocks(void *args, int64_t begin, int64_t end, double *sum
 
 /* Whether the kernels can run on the memory of the operands. */
 static bool binary_runs_in_place(const sw_kernels *kernels, const binary_job *j) {
-    const sw_dtype type = j->out->type;
-    if (type_is_half(j->a->type) || type_is_half(j->b->type) || type_is_half(type))
-        return sw_kernels_take(kernels, type) && j->a->type == type && j->b->type == type;
+    const sw_dtype type = j->out->type, dy_type = j->dy ? j->dy->type : type;
+    if (type_is_half(j->a->type) || type_is_half(j->b->type) || type_is_half(dy_type) || type_is_half(type))
+        return sw_kernels_take(kernels, type) && j->a->type == type && j->b->type == type && dy_type == type;
     return true;
 }
 
-/* With a, b and out of one shape. */
+/* With operands of one shape. */
 static void binary_run_whole(const sw_kernels *kernels, binary_job *j, bool in_place) {
     static const sw_kernels in_blocks = {[SW_F32] = {binary_in_blocks, binary_in_blocks, binary_in_blocks}};
     if (in_place) {
@@ -251,8 +258,9 @@ static void binary_run_whole(const sw_kernels *kernels, binary_job *j, bool in_p
     sw_kernel_run(&in_blocks, SW_F32, j, j->out->count);
 }
 
-static void binary_run(const sw_kernels *kernels, binary_job j) {
-    const sw_view *a = j.a, *b = j.b, *out = j.out;
+static void binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *dy,
+                       const sw_view *out) {
+    binary_job j = {.a = a, .b = b, .dy = dy, .out = out};
     if (out->count == 0)
         return;
     const bool in_place = binary_runs_in_place(kernels, &j);
@@ -274,16 +282,31 @@ static void binary_run(const sw_kernels *kernels, binary_job j) {
         sw_parallel(work, &j, tiles);
 }
 
+/* Runs the kernel on the memory of operands in f32 or f64 that have one shape. Returns false for others. It is
+ * separate, so that operations on a few numbers pay for nothing else. */
+static inline bool binary_run_plain(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *dy,
+                                    const sw_view *out) {
+    const unsigned types = (unsigned)a->type | (unsigned)b->type | (unsigned)out->type | (dy ? (unsigned)dy->type : 0);
+    if (a->count != out->count || b->count != out->count || types > SW_F64)
+        return false;
+    sw_binary_args args = {.a = a->data, .b = b->data, .out = out->data, .dy = dy ? dy->data : NULL};
+    sw_kernel_run(kernels, out->type, &args, out->count);
+    return true;
+}
+
 void sw_binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out) {
-    binary_run(kernels, (binary_job){.a = a, .b = b, .out = out});
+    if (!binary_run_plain(kernels, a, b, NULL, out))
+        binary_run(kernels, a, b, NULL, out);
 }
 
 void sw_binary_run_vjp(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *dy,
                        const sw_view *out) {
-    binary_run(kernels, (binary_job){.a = a, .b = b, .dy = dy, .out = out});
+    if (!binary_run_plain(kernels, a, b, dy, out))
+        binary_run(kernels, a, b, dy, out);
 }
 
 sw_status sw_binary_shape(sw_call *c) {
-    SW_TRY(sw_call_check_float(c));
+    if (c->inputs != 2 || c->in[0]->type != c->in[1]->type || !sw_dtype_is_float(c->in[0]->type))
+        SW_TRY(sw_call_check_float(c));
     return sw_call_set_shape_broadcast_of(c, c->in[0]->type);
 }

@@ -126,7 +126,8 @@ SW_API sw_status sw_binary_shape(sw_call *call);
 /* Runs a kernel from SW_BINARY over the elements of out, to whose shape a and b are broadcast. All three are f64, or
  * each of them is f32, f16 or bf16; the result is rounded once, to the type of out. */
 SW_API void sw_binary_run(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *out);
-/* The same for a kernel from SW_BINARY_VJP. The cotangents dy have the shape of out. */
+/* The same for a kernel from SW_BINARY_VJP. The cotangents dy have the shape of out, and may have another of the
+ * types. */
 SW_API void sw_binary_run_vjp(const sw_kernels *kernels, const sw_view *a, const sw_view *b, const sw_view *dy,
                               const sw_view *out);
 

@@ -141,6 +141,13 @@ static void test_operands_of_different_types(void **state) {
             for (int i = 0; i < PATTERNS; i++)
                 assert_true(wide[i] == v->wide_out[i] || (isnan(wide[i]) && isnan(v->wide_out[i])));
         }
+        /* a cotangent in f32, and an operand in f32 with everything else in 16 bits */
+        const sw_view z = {v->z, shape, PATTERNS, 2, halves[k]}, wide_z = {v->wide_z, shape, PATTERNS, 2, SW_F32};
+        sw_binary_run_vjp(&div_vjp_kernels, &wide_x, &wide_y, &wide_z, &expected);
+        for (int mixed = 0; mixed < 4; mixed++) {
+            sw_binary_run_vjp(&div_vjp_kernels, mixed & 1 ? &wide_x : &x, &y, mixed & 2 ? &wide_z : &z, &out);
+            expect_rounded("div_vjp", halves[k], mixed, v->wide_out, v->out, PATTERNS);
+        }
         free(wide);
         free(v);
     }
