@@ -17,11 +17,13 @@ typedef struct vector_args {
 
 #if SW_KERNEL_PASS
 
+#if !SW_KERNEL_HALF
+
 /* The same result as the loop of vector_square for at most SW_LANES elements, without adding lanes that are 0. */
-static inline void SW_K(vector_few_squares)(const stored *restrict g, int64_t n, double *sums) {
+static inline void SW_K(vector_few_squares)(const real *restrict g, int64_t n, double *sums) {
     double four[4] = {0};
     for (int64_t i = 0; i < n; i++)
-        four[i % 4] += (double)(SW_LOAD(g, i) * SW_LOAD(g, i));
+        four[i % 4] += (double)(g[i] * g[i]);
     sums[0] += (four[0] + four[1]) + (four[2] + four[3]);
 }
 
@@ -29,7 +31,7 @@ static inline void SW_K(vector_few_squares)(const stored *restrict g, int64_t n,
  * twice as many partial sums as in other kernels, because each addition waits for the one before, and for data in the
  * cache this would take longer than reading them. */
 static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *sums) {
-    const stored *restrict g = (const stored *)((const vector_args *)args)->x + begin;
+    const real *restrict g = (const stored *)((const vector_args *)args)->x + begin;
     int64_t n = end - begin, i = 0;
     if (n < WIDE) {
         SW_K(vector_few_squares)(g, n < SW_LANES ? n : SW_LANES, sums);
@@ -41,10 +43,10 @@ static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *
     for (; i + WIDE <= n; i += WIDE) {
         SW_OVER_LANES
         for (int j = 0; j < WIDE; j++)
-            lane[j] += SW_LOAD(g, i + j) * SW_LOAD(g, i + j);
+            lane[j] += g[i + j] * g[i + j];
     }
     for (int j = 0; i < n; i++, j++)
-        lane[j] += SW_LOAD(g, i) * SW_LOAD(g, i);
+        lane[j] += g[i] * g[i];
     SW_ADD_LANES(double, sums[0], lane);
     SW_ADD_LANES(double, sums[0], lane + SW_LANES);
 }
@@ -54,6 +56,8 @@ static void SW_K(vector_two_squares)(void *args, int64_t begin, int64_t end, dou
     SW_K(vector_square)(args, begin, end, sums);
     SW_K(vector_square)(&of_y, begin, end, sums + 1);
 }
+
+#endif
 
 /* Σ (a g)² in f64, for g whose squares overflow or underflow. sums[1] counts Inf and NaN. */
 static void SW_K(vector_careful_square)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -135,8 +139,29 @@ static void SW_K(vector_inner)(void *args, int64_t begin, int64_t end, double *s
 
 #include <swale/vector.h>
 
-static const sw_kernels square_kernels = SW_KERNEL_TABLE(vector_square),
-                        two_squares_kernels = SW_KERNEL_TABLE(vector_two_squares),
+static const sw_kernels square_f32_kernels = {SW_KERNEL_ROW(vector_square, f32)};
+
+/* Σ g² of f16 or bf16 by the kernel for f32, with the bits of a vector in f32. Conversions by instructions are faster
+ * than those in a loop of sums. */
+static void vector_square_stored(sw_dtype type, void *args, int64_t begin, int64_t end, double *sums) {
+    _Alignas(SW_ALIGNMENT) float g[SW_TILE];
+    vector_args of_g = {.x = g};
+    swi_convert_from_half(type, end - begin, (const uint16_t *)((const vector_args *)args)->x + begin, g);
+    square_f32_kernels[SW_F32][sw_cpu_level()](&of_g, 0, end - begin, sums);
+}
+static void vector_square_f16(void *args, int64_t begin, int64_t end, double *sums) {
+    vector_square_stored(SW_F16, args, begin, end, sums);
+}
+static void vector_square_bf16(void *args, int64_t begin, int64_t end, double *sums) {
+    vector_square_stored(SW_BF16, args, begin, end, sums);
+}
+
+static const sw_kernels square_kernels = {SW_KERNEL_ROW(vector_square, f32),
+                                          SW_KERNEL_ROW(vector_square, f64),
+                                          {vector_square_f16, vector_square_f16, vector_square_f16},
+                                          {vector_square_bf16, vector_square_bf16, vector_square_bf16}},
+                        two_squares_kernels = {SW_KERNEL_ROW(vector_two_squares, f32),
+                                               SW_KERNEL_ROW(vector_two_squares, f64)},
                         careful_kernels = SW_KERNEL_TABLE(vector_careful_square),
                         combine_kernels = SW_KERNEL_TABLE(vector_combine),
                         add_kernels = {SW_KERNEL_ROW(vector_add_compensated, f32),
@@ -224,6 +249,11 @@ sw_status sw_vector_norm(sw_dtype type, int64_t dim, const void *g, double *norm
 void sw_vector_two_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
     vector_args args = {.x = x, .y = y};
     double sums[2];
+    if (!sw_kernels_take(&two_squares_kernels, type)) {
+        sw_vector_norm(type, dim, x, &norm[0]);
+        sw_vector_norm(type, dim, y, &norm[1]);
+        return;
+    }
     sw_kernel_run_sums(&two_squares_kernels, type, &args, dim, 2, sums);
     vector_norm_of_sum(type, dim, x, sums[0], &norm[0]);
     vector_norm_of_sum(type, dim, y, sums[1], &norm[1]);

@@ -170,10 +170,45 @@ static void test_long_vectors(void **state) {
     free(half), free(x);
 }
 
+/* Norms and checks for Inf and NaN of 16-bit vectors have the bits of those of the same numbers in f32, on every level,
+ * for every number of threads. */
+static void test_norms_are_those_of_f32(void **state) {
+    (void)state;
+    enum { MOST = 20011 };
+    static const int64_t lengths[] = {0, 1, 31, 32, 33, 64, 100, SW_TILE - 1, SW_TILE, SW_TILE + 1, MOST};
+    static uint16_t x[MOST];
+    static float wide[MOST];
+    for (int index = 0; use_kernels(index); index++)
+        for (int k = 0; k < 2; k++)
+            for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+                for (int threads = 1; threads <= 4; threads += 3) {
+                    const sw_dtype type = k ? SW_BF16 : SW_F16;
+                    const int64_t n = lengths[i];
+                    double norm[2], two[2];
+                    uint64_t seed = 7;
+                    for (int64_t j = 0; j < n; j++) {
+                        x[j] = store(type, (float)test_uniform(&seed, -3, 3));
+                        wide[j] = load(type, x[j]);
+                    }
+                    assert_int_equal(sw_set_threads(threads), SW_OK);
+                    assert_int_equal(sw_vector_norm(type, n, x, &norm[0]), SW_OK);
+                    assert_int_equal(sw_vector_norm(SW_F32, n, wide, &norm[1]), SW_OK);
+                    sw_vector_two_norms(type, n, x, x, two);
+                    assert_true(norm[0] == norm[1] && two[0] == norm[1] && two[1] == norm[1]);
+                    if (n == 0)
+                        continue;
+                    x[n / 2] = store(type, i % 2 ? INFINITY : NAN);
+                    assert_int_equal(sw_vector_norm(type, n, x, &norm[0]), SW_SKIPPED);
+                }
+    assert_int_equal(sw_set_threads(1), SW_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_nan_is_kept),
                                        cmocka_unit_test(test_bits_are_equal_on_every_level),
                                        cmocka_unit_test(test_other_pairs_of_types),
-                                       cmocka_unit_test(test_lengths_and_offsets), cmocka_unit_test(test_long_vectors)};
+                                       cmocka_unit_test(test_lengths_and_offsets),
+                                       cmocka_unit_test(test_norms_are_those_of_f32),
+                                       cmocka_unit_test(test_long_vectors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
