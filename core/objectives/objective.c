@@ -297,9 +297,9 @@ static sw_status glm_gradient(const sw_objective *f, sw_tape *tape, const void *
     const bool first = g->fresh;
     SW_TRY(swi_gradient_open(g, "objective", weight, count));
     const double factor = swi_gradient_factor(g, weight.value, 1);
-    swi_gradient_add(g, 0, weights, factor, g->type, dw, first);
+    SW_TRY(swi_gradient_add(g, 0, weights, factor, g->type, dw, first));
     if (f->bias)
-        swi_gradient_add(g, weights, f->outputs, factor, g->type, db, first);
+        SW_TRY(swi_gradient_add(g, weights, f->outputs, factor, g->type, db, first));
     memset(g->written, 1, (size_t)f->params->count);
     return SW_OK;
 }
@@ -318,7 +318,7 @@ static sw_status glm_gradient_in_memory(const sw_objective *f, sw_tape *tape, co
     const swi_weight weight = swi_plain_weight((double)count);
     const bool first = g->fresh;
     SW_TRY(swi_gradient_open(g, "objective", weight, count));
-    swi_gradient_add(g, 0, f->params->dim, swi_gradient_factor(g, weight.value, 1), g->type, part, first);
+    SW_TRY(swi_gradient_add(g, 0, f->params->dim, swi_gradient_factor(g, weight.value, 1), g->type, part, first));
     memset(g->written, 1, (size_t)f->params->count);
     return SW_OK;
 }

@@ -133,22 +133,31 @@ double swi_gradient_factor(const sw_gradient *g, double weight, double scale) {
     return whole > 0 ? weight / whole * unscale : 0;
 }
 
-void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
-                      bool store) {
+void swi_gradient_fill_zero(sw_gradient *g, int64_t at, int64_t n) {
+    sw_vector_fill(g->type, n, 0, (char *)g->data + (size_t)at * swi_size(g->type));
+    if (swi_gradient_is_sum_in_f32(g))
+        sw_vector_fill(SW_F32, n, 0, g->low + at);
+}
+
+sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
+                           bool store) {
     void *to = (char *)g->data + (size_t)at * swi_size(g->type);
     if (factor == 0) { /* 0·NaN is not 0 */
         if (store)
-            sw_vector_fill(g->type, n, 0, to);
-        return;
+            swi_gradient_fill_zero(g, at, n);
+        return SW_OK;
     }
-    if (g->summed && !sw_dtype_is_computed(g->type))
-        swi_axpy_wide(type, n, factor, from, g->low + at, false);
+    if (!store && !g->summed && !sw_dtype_is_computed(g->type)) /* a parameter that the pass uses more than once */
+        SW_TRY(gradient_begin_sum(g));
+    if (swi_gradient_is_sum_in_f32(g))
+        swi_axpy_wide(type, n, factor, from, g->low + at, store);
     else if (g->summed && type != SW_F64)
         swi_axpy_compensated(type, n, factor, from, to, g->low + at);
     else if (type == g->type)
         swi_axpy(type, n, factor, from, to, store);
     else
         swi_axpy_wide(type, n, factor, from, to, store);
+    return SW_OK;
 }
 
 void swi_gradient_close(sw_gradient *g) {

@@ -6,7 +6,8 @@
 
 /* A gradient block. `data` holds the mean gradient, or, if `summed`, Σ weight/unit · gradient, with the sum of the
  * rounding errors in `low` (unless it is f64). For f16 and bf16 the whole sum is in `low`, because it may be too large
- * for these types. Each pass of a tape is counted once: see swi_binding. */
+ * for these types; it begins as soon as something is added to an element, also within one pass. Until there are several
+ * parts, the unit is the weight. Each pass of a tape is counted once: see swi_binding. */
 struct sw_gradient {
     sw_params *params;
     sw_dtype type;      /* of data */
@@ -33,9 +34,15 @@ sw_status swi_gradient_open(sw_gradient *g, const char *who, swi_weight weight, 
  * multiplied before they are added. */
 double swi_gradient_factor(const sw_gradient *g, double weight, double scale);
 /* Adds factor·from to the n elements that begin at `at`, or stores it there. `type` is that of `from`: the block's, or
- * f16 or bf16 for a block in f32. */
-void swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
-                      bool store);
+ * f16 or bf16 for a block in f32. The first addition to a block in f16 or bf16 allocates the sum in f32. */
+sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
+                           bool store);
+/* Sets n elements to 0. */
+void swi_gradient_fill_zero(sw_gradient *g, int64_t at, int64_t n);
+/* Whether the block is f16 or bf16 and the gradient so far is in `low` alone. */
+static inline bool swi_gradient_is_sum_in_f32(const sw_gradient *g) {
+    return g->summed && !sw_dtype_is_computed(g->type);
+}
 /* Converts the sum to the mean. */
 void swi_gradient_close(sw_gradient *g);
 /* Makes the block fresh, but keeps the running statistics that are pending. */

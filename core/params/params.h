@@ -161,7 +161,9 @@ SW_API void sw_param_set_role(sw_param *param, sw_role role);
  * gradient: the next backward pass overwrites it, and sets the gradient of parameters that it does not reach to zero. A
  * step makes the block fresh, so that a program need not zero it. Further backward passes add to the block. While they
  * do, the block holds a weighted sum. Unless it is in f64, a second vector, which is allocated at the second pass,
- * holds the rounding errors of the sum (or, for f16 and bf16, the sum itself), so that 1e5 passes lose no digits.
+ * holds the rounding errors of the sum (or, for f16 and bf16, the sum itself), so that 1e5 passes lose no digits. For
+ * f16 and bf16 the second vector is also used if a pass uses a parameter more than once, for example tied parameters:
+ * each contribution is rounded to 16 bits, and their sum is in f32. With one contribution there is no second vector.
  * sw_gradient_data, sw_param_grad and sw_grad convert the sum to the mean: call them again after a further backward
  * pass. */
 

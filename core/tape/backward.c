@@ -56,6 +56,7 @@ static sw_gradient *gradient_block(const sw_tape *tape, const swi_node *leaf, sw
         g->mixed_weights = b->weight_stated; /* a penalty without a weight gets the weight of the loss */
         if (!b->weight_stated) {
             g->weight = tape->weight;
+            g->unit = tape->weight.value;
             b->weight = tape->weight.value;
             b->weight_stated = true;
         }
@@ -71,7 +72,7 @@ static void *gradient_place(const swi_node *leaf, swi_engine *e) {
     sw_gradient *g = gradient_block(tape, leaf, &e->failure);
     if (!g)
         return NULL;
-    if (g->written[leaf->param->index] || g->type != leaf->view.type ||
+    if (g->written[leaf->param->index] || g->type != leaf->view.type || swi_gradient_is_sum_in_f32(g) ||
         swi_gradient_factor(g, tape->binding[leaf->binding].weight, tape->loss_scale) != 1)
         return NULL;
     g->written[leaf->param->index] = 1;
@@ -131,8 +132,8 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
     const bool store = !g->written[param->index];
     g->written[param->index] = 1;
     if (v->count == form->count) {
-        swi_gradient_add(g, param->offset, v->count, factor, v->type, from, store);
-    } else if (!g->summed && factor != 0 && g->type == v->type) {
+        return swi_gradient_add(g, param->offset, v->count, factor, v->type, from, store);
+    } else if (!g->summed && factor != 0 && g->type == v->type && (store || sw_dtype_is_computed(g->type))) {
         void *to = (char *)g->data + (size_t)param->offset * swi_size(v->type);
         gradient_reduce(form, from, v, to, factor, store);
     } else {
@@ -140,7 +141,7 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
         if (!part)
             return SW_ERR_MEMORY;
         gradient_reduce(form, from, v, part, 1, true);
-        swi_gradient_add(g, param->offset, v->count, factor, v->type, part, store);
+        SW_TRY(swi_gradient_add(g, param->offset, v->count, factor, v->type, part, store));
         swi_arena_release(&tape->arena, part, view_bytes(v));
     }
     return SW_OK;
@@ -356,11 +357,10 @@ static void node_retire(sw_tape *tape, swi_node *node) {
 /* Sets the gradient of parameters that no pass has reached to zero. */
 static void gradient_fill_unreached(sw_gradient *g) {
     const sw_params *params = g->params;
-    const size_t size = swi_size(g->type);
     for (int i = 0; i < params->count; i++) {
         const sw_param *p = params->list[i];
         if (!g->written[i] && !p->tied)
-            memset((char *)g->data + (size_t)p->offset * size, 0, (size_t)p->count * size);
+            swi_gradient_fill_zero(g, p->offset, p->count);
         g->written[i] = 1;
     }
 }

@@ -155,6 +155,7 @@ static sw_params *params_of(sw_dtype storage) {
     assert_non_null(p);
     assert_non_null(sw_params_add(p, "w", SW_SHAPE(WIDTH), &options));
     assert_non_null(sw_params_add(p, "unused", SW_SHAPE(3), &options));
+    assert_non_null(sw_params_tie(p, "tied", sw_params_find(p, "w")));
     assert_int_equal(sw_params_build(p), SW_OK);
     return p;
 }
@@ -346,6 +347,51 @@ static void test_sums_of_many_passes_lose_nothing(void **state) {
         for (int64_t j = 0; j < WIDTH; j++) {
             const double mean = sum[j] / PASSES, lost = 0x1p-24 * (sizes[j] + fabs(mean));
             assert_true(fabs(test_get(&g, j) - mean) <= (fabs(mean) + lost) * unit + lost + least);
+        }
+        expect_no_error();
+        sw_tape_free(tape);
+        sw_params_free(p);
+    }
+}
+
+/* A parameter that one pass uses many times, under two names: the contributions are added in f32, and their sum is
+ * rounded once. In 16 bits, additions would have no effect once a sum is 2^8 (f16: 2^11) times a term. Without a second
+ * contribution there is no vector for the sum. */
+static void test_contributions_of_one_pass_are_added_in_f32(void **state) {
+    (void)state;
+    enum { USES = 700 };
+    for (int k = 0; k < 2; k++) {
+        const sw_dtype type = halves[k];
+        sw_params *p = params_of(type);
+        sw_param *w = sw_params_find(p, "w"), *tied = sw_params_find(p, "tied");
+        sw_tape *tape = sw_tape_new();
+        for (int uses = 1; uses <= USES; uses += USES - 1) {
+            double sum[WIDTH] = {0}, sizes[WIDTH] = {0};
+            sw_array x[USES];
+            sw_tensor loss = {0};
+            for (int i = 0; i < uses; i++) {
+                x[i] = test_filled(type, SW_SHAPE(WIDTH), 0.5, 1, 40 + (uint64_t)i);
+                sw_tensor term = sw_sum(apply2(&times_op, sw_input(tape, x[i]), sw_param_use(tape, i % 2 ? tied : w)));
+                loss = i ? sw_add(loss, term) : term;
+                for (int64_t j = 0; j < WIDTH; j++) {
+                    sum[j] += test_get(&x[i], j);
+                    sizes[j] += fabs(test_get(&x[i], j));
+                }
+            }
+            sw_gradient_make_fresh(sw_params_gradient(p));
+            assert_int_equal(sw_backward(loss), SW_OK);
+            assert_int_equal(sw_memory_contents(SW_ACCOUNT_GRADIENTS),
+                             (WIDTH + 3) * (sizeof(uint16_t) + (uses > 1 ? sizeof(float) : 0)));
+            const sw_array g = sw_param_grad(w), unused = sw_param_grad(sw_params_find(p, "unused"));
+            /* Terms of the type, USES additions in f32, one rounding. */
+            const double unit = type == SW_F16 ? 0x1p-11 : 0x1p-8;
+            for (int64_t j = 0; j < WIDTH; j++)
+                assert_true(fabs(test_get(&g, j) - sum[j]) <= fabs(sum[j]) * unit + sizes[j] * uses * 0x1p-24);
+            for (int64_t j = 0; j < 3; j++)
+                assert_true(test_get(&unused, j) == 0);
+            sw_tape_reset(tape);
+            for (int i = 0; i < uses; i++)
+                free(x[i].data);
         }
         expect_no_error();
         sw_tape_free(tape);
@@ -640,6 +686,7 @@ int main(void) {
                                        cmocka_unit_test(test_tapes_share_the_copy),
                                        cmocka_unit_test(test_gradients_are_in_the_storage_type),
                                        cmocka_unit_test(test_sums_of_many_passes_lose_nothing),
+                                       cmocka_unit_test(test_contributions_of_one_pass_are_added_in_f32),
                                        cmocka_unit_test(test_sums_may_exceed_the_type),
                                        cmocka_unit_test(test_views_are_in_the_type_of_x),
                                        cmocka_unit_test(test_engine_accumulates_in_16_bits),
