@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "files.h"
+#include "memory_file.h"
 
 #include <swale/nn.h>
 
@@ -145,8 +146,7 @@ static void test_damaged_files_of_16_bit_models_are_survived(void **state) {
     int made = 0;
     for (size_t bit = 0; bit < 8 * file.size; bit++) {
         file.at[bit / 8] ^= (unsigned char)(1u << bit % 8);
-        path = write_file("model", file.at, file.size);
-        net = sw_model_new_from_file(path);
+        net = sw_model_new_from_file(memory_file(file.at, file.size));
         assert_true(!net == (sw_error() != NULL));
         made += net != NULL;
         sw_model_free(net);

@@ -7,6 +7,7 @@
 #include "core/params/vector.h"
 
 #include "files.h"
+#include "memory_file.h"
 
 #include "golden/package_files.h"
 
@@ -406,7 +407,7 @@ static void test_wrong_save_options_are_refused(void **state) {
 
 /* A file is loaded as a whole, or not at all. */
 static bool load_damaged(const void *data, size_t size) {
-    const char *path = write_file("damaged", data, size);
+    const char *path = memory_file(data, size);
     sw_params *p = sevenths_params(SW_F32, SW_F16);
     const bool loaded = sw_params_load(p, path) == SW_OK;
     if (!loaded) {
@@ -417,7 +418,6 @@ static bool load_damaged(const void *data, size_t size) {
     }
     expect_no_error();
     sw_params_free(p);
-    remove_file(path);
     return loaded;
 }
 
