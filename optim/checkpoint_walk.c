@@ -4,6 +4,7 @@
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 #include "optim/slots.h"
+#include "optim/stored_gradient.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -154,11 +155,24 @@ sw_status swo_walk_counters(swo_walk *v, swo_counters *c) {
     return SW_OK;
 }
 
+/* Adds a fault if a number of the file, which may be of a run with another storage type, is beyond the copy of x that
+ * leaves read. */
+static void walk_check_range(swo_walk *v, const sw_params *params, const sw_param *p, int piece) {
+    const float *x = v->in && v->pieces > piece && !p->frozen ? v->piece[piece].from : NULL;
+    const int64_t beyond = x ? swo_find_beyond_copy(params, x, p->count) : -1;
+    if (beyond >= 0)
+        sw_error_list_add(&v->faults, "%.200s holds %g, which is beyond %s", p->name, (double)x[beyond],
+                          sw_dtype_name(sw_params_storage(params)));
+}
+
 sw_status swo_walk_params(swo_walk *v, const sw_params *params) {
     for (int i = 0; i < sw_params_count(params); i++) {
         const sw_param *p = sw_params_at(params, i);
-        if (!p->tied)
-            SW_TRY(walk_vector(v, sw_param_value(p), NULL, "optim.x.%s", p->name));
+        const int piece = v->pieces;
+        if (p->tied)
+            continue;
+        SW_TRY(walk_vector(v, sw_param_value(p), NULL, "optim.x.%s", p->name));
+        walk_check_range(v, params, p, piece);
     }
     return SW_OK;
 }

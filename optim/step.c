@@ -264,9 +264,13 @@ sw_status sw_optim_step(sw_optim *o) {
     sw_gradient *gradient = sw_params_gradient(o->params);
     sw_status status = step_check_by_hand(o);
     void *g = status == SW_OK ? step_gradient(o, gradient) : NULL;
-    if (!g) {
+    if (status != SW_OK) {
         sw_gradient_drop_statistics(gradient);
-        return status == SW_OK ? SW_ERR_MEMORY : status;
+        return status;
+    }
+    if (!g) { /* as after any other step that fails */
+        sw_gradient_make_fresh(gradient);
+        return SW_ERR_MEMORY;
     }
     swo_rollback_scalars(o, false);
     o->skip_cause = SW_SKIP_GRADIENT; /* unless another cause is recorded */
@@ -322,7 +326,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
         if (o->estimate->flags & SW_ESTIMATOR_DIRECT)
             o->norm = e->gradient_norm;
         else /* tables and snapshots may contain gradients of parameters that were frozen later */
-            swo_zero_frozen(o, g);
+            swo_zero_frozen_of(o, o->g_type, g);
         step_prefetch(o);
         status = step_update(o, g);
     }

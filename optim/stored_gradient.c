@@ -209,23 +209,28 @@ double swo_largest_in_copy(const sw_optim *o) {
     return !o->params->copy ? INFINITY : o->params->storage == SW_F16 ? 65504 : 0x1.FEp127;
 }
 
-sw_status swo_check_range_of_copy(const sw_optim *o, const char *kind, const char *method, const sw_param *param,
-                                  const void *x, int64_t count) {
-    const sw_dtype storage = o->params->storage;
+int64_t swo_find_beyond_copy(const sw_params *params, const void *x, int64_t count) {
     uint16_t copy[STORED_BLOCK];
-    for (int64_t at = 0; o->params->copy && at < count; at += STORED_BLOCK) {
+    for (int64_t at = 0; params->copy && at < count; at += STORED_BLOCK) {
         const int64_t n = count - at < STORED_BLOCK ? count - at : STORED_BLOCK;
         const float *from = (const float *)x + at;
-        sw_vector_convert(SW_F32, n, from, storage, copy);
-        if (swo_vector_is_finite(storage, copy, n))
-            continue;
-        for (int64_t i = 0; i < n; i++)
-            if (!swo_element_is_finite(storage, copy, i))
-                return sw_fail(SW_ERR_NONFINITE,
-                               "%s %s: step %lld would make a value of parameter %s %g, which is beyond %s; x is "
-                               "unchanged (a smaller lr, weight_decay%s is needed)",
-                               kind, method, (long long)o->steps + 1, param->name, (double)from[i],
-                               sw_dtype_name(storage), storage == SW_F16 ? ", or bf16" : "");
+        sw_vector_convert(SW_F32, n, from, params->storage, copy);
+        for (int64_t i = 0; !swo_vector_is_finite(params->storage, copy, n) && i < n; i++)
+            if (!swo_element_is_finite(params->storage, copy, i) && swo_element_is_finite(SW_F32, from, i))
+                return at + i;
     }
-    return SW_OK;
+    return -1;
+}
+
+sw_status swo_check_range_of_copy(const sw_optim *o, const char *kind, const char *method, const sw_param *param,
+                                  const void *x, int64_t count) {
+    const int64_t beyond = swo_find_beyond_copy(o->params, x, count);
+    if (beyond < 0)
+        return SW_OK;
+    const sw_dtype storage = o->params->storage;
+    return sw_fail(SW_ERR_NONFINITE,
+                   "%s %s: step %lld would make a value of parameter %s %g, which is beyond %s; x is "
+                   "unchanged (a smaller lr, weight_decay%s is needed)",
+                   kind, method, (long long)o->steps + 1, param->name, (double)((const float *)x)[beyond],
+                   sw_dtype_name(storage), storage == SW_F16 ? ", or bf16" : "");
 }

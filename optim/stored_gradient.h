@@ -50,6 +50,8 @@ void swo_run_measure(const sw_optim *o, const swo_group *group, const sw_step *s
 void swo_update_copy(const sw_optim *o, int64_t offset, int64_t count);
 /* The largest number that the copy can hold, or INFINITY if it can hold every number of x. */
 double swo_largest_in_copy(const sw_optim *o);
+/* The index of the first of these elements of x that is finite, and Inf in the copy; -1: none. */
+int64_t swo_find_beyond_copy(const sw_params *params, const void *x, int64_t count);
 /* Returns an error if one of these elements of x, which are finite and belong to the parameter, would be Inf in the
  * copy. */
 sw_status swo_check_range_of_copy(const sw_optim *o, const char *kind, const char *method, const sw_param *param,

@@ -1,0 +1,138 @@
+/* Parameters stored in f16 and bf16, where the program or a file provides what the optimizer usually makes itself:
+ * estimators of programs, checkpoints of runs in another type, and steps without memory. */
+#include "scaled_problem.h"
+
+#include "vector_rules.h"
+
+static const sw_dtype halves[2] = {SW_F16, SW_BF16};
+
+/* ---- An estimator that passes the gradient block on, but does not declare SW_ESTIMATOR_DIRECT ---- */
+
+static sw_status passing_start(sw_estimate *e) {
+    e->passes_g = true;
+    return SW_OK;
+}
+
+static const sw_estimator passing = {
+    .size = sizeof(sw_estimator), .name = "passing", .start = passing_start, .estimate = plain_estimate};
+
+enum { PARTS = 8, PART = 40 }; /* each other parameter is frozen */
+
+static sw_tensor parts_loss(void *user, sw_tape *tape, const int64_t *ids, int64_t count) {
+    sw_params *params = user;
+    sw_tensor sum = {0};
+    (void)ids;
+    (void)count;
+    for (int i = 0; i < PARTS; i++) {
+        sw_tensor d = sw_sub(sw_cast(sw_param_use(tape, sw_params_at(params, i)), SW_F32), sw_constant(tape, SW_F32, 3)),
+                  term = sw_sum(sw_mul(d, d));
+        sum = i ? sw_add(sum, term) : term;
+    }
+    return sum;
+}
+
+static sw_params *parts_params(sw_dtype storage) {
+    sw_params *p = sw_params_new(storage, 0);
+    assert_non_null(p);
+    for (int i = 0; i < PARTS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "p%d", i);
+        assert_non_null(sw_params_add(p, name, 1, (const int64_t[]){PART}, NULL));
+    }
+    assert_ok(sw_params_build(p));
+    for (int i = 1; i < PARTS; i += 2)
+        sw_param_freeze(sw_params_at(p, i), true);
+    return p;
+}
+
+/* x after some steps of an estimator. */
+static void parts_run(sw_dtype storage, const char *estimator, float *x) {
+    sw_params *p = parts_params(storage);
+    const sw_objective f = {.size = sizeof f, .n = 1, .params = p, .user = p, .loss = parts_loss};
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.01", .estimator = estimator, .clip = 1, .loss_scale = "none");
+    assert_non_null(o);
+    for (int k = 0; k < 3; k++)
+        assert_ok(sw_optim_minimize(o, &f, NULL));
+    memcpy(x, sw_params_x(p), PARTS * PART * sizeof *x);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
+static void test_custom_estimator_passes_the_block(void **state) {
+    (void)state;
+    assert_ok(sw_estimator_register(&passing));
+    for (int k = 0; k < 2; k++) {
+        float x[PARTS * PART], expected[PARTS * PART];
+        parts_run(halves[k], "passing", x);
+        parts_run(halves[k], "full", expected);
+        assert_memory_equal(x, expected, sizeof x);
+        for (int i = 0; i < PARTS; i++)
+            assert_true((x[i * PART] != 0) == (i % 2 == 0));
+    }
+}
+
+/* ---- Checkpoints between storage types ---- */
+
+/* A checkpoint of a run in f32 whose x is beyond f16 does not fit a set in f16: its leaves would be Inf. Frozen
+ * parameters may be beyond. */
+static void test_checkpoint_beyond_f16(void **state) {
+    (void)state;
+    for (int frozen = 0; frozen < 2; frozen++)
+        for (int k = 0; k < 3; k++) {
+            const sw_dtype storage = k < 2 ? halves[k] : SW_F32;
+            sw_params *from = stored_params(SW_F32), *to = stored_params(storage);
+            sw_optim *saved = NEW_OPTIM(from, .rule = "adam"), *loaded = NEW_OPTIM(to, .rule = "adam");
+            ((float *)sw_params_x(from))[14] = 70000;
+            sw_params_mark_changed(from);
+            sw_param_freeze(sw_params_find(to, "b"), frozen != 0);
+            sw_archive *a = sw_archive_new();
+            assert_ok(sw_optim_pack(saved, a));
+            const float before = ((float *)sw_params_x(to))[0] += 1;
+            sw_params_mark_changed(to);
+            const sw_status status = sw_optim_unpack(loaded, a);
+            if (storage == SW_F16 && !frozen) {
+                assert_int_equal(status, SW_ERR_FORMAT);
+                assert_non_null(strstr(sw_error(), "b holds 70000, which is beyond f16"));
+                assert_true(((float *)sw_params_x(to))[0] == before);
+                sw_clear_error();
+            } else {
+                assert_ok(status);
+                assert_true(((float *)sw_params_x(to))[14] == 70000);
+            }
+            sw_archive_free(a);
+            sw_optim_free(saved);
+            sw_optim_free(loaded);
+            sw_params_free(from);
+            sw_params_free(to);
+        }
+}
+
+/* ---- A step without memory ---- */
+
+static void test_step_without_memory_leaves_a_fresh_block(void **state) {
+    (void)state;
+    test_allocator allocator, *memory = &allocator;
+    test_allocator_install(memory);
+    for (int k = 0; k < 2; k++) {
+        sw_params *p = stored_params(halves[k]);
+        sw_optim *o = NEW_OPTIM(p, .rule = "descent"); /* it reads the whole gradient in f32 */
+        sw_tape *tape = sw_tape_new();
+        assert_ok(sw_backward(sw_sum(use_widened(tape, sw_params_at(p, 0)))));
+        test_allocator_fail(memory, 1, true);
+        const sw_status status = sw_optim_step(o);
+        test_allocator_fail(memory, 0, false);
+        assert_int_equal(status, SW_ERR_MEMORY);
+        sw_clear_error();
+        assert_true(sw_gradient_is_fresh(sw_params_gradient(p)));
+        sw_tape_free(tape);
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_custom_estimator_passes_the_block),
+                                       cmocka_unit_test(test_checkpoint_beyond_f16),
+                                       cmocka_unit_test(test_step_without_memory_leaves_a_fresh_block)};
+    return cmocka_run_group_tests(tests, register_vector_rules, NULL);
+}
