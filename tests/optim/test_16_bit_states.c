@@ -24,7 +24,8 @@ static sw_tensor parts_loss(void *user, sw_tape *tape, const int64_t *ids, int64
     (void)ids;
     (void)count;
     for (int i = 0; i < PARTS; i++) {
-        sw_tensor d = sw_sub(sw_cast(sw_param_use(tape, sw_params_at(params, i)), SW_F32), sw_constant(tape, SW_F32, 3)),
+        sw_tensor d = sw_sub(sw_cast(sw_param_use(tape, sw_params_at(params, i)), SW_F32),
+                             sw_constant(tape, SW_F32, 3)),
                   term = sw_sum(sw_mul(d, d));
         sum = i ? sw_add(sum, term) : term;
     }
@@ -128,11 +129,95 @@ static void test_step_without_memory_leaves_a_fresh_block(void **state) {
         sw_optim_free(o);
         sw_params_free(p);
     }
+    assert_true(atomic_load(&allocator.live) == 0);
+    sw_set_allocator(NULL);
+}
+
+/* ---- The copy that leaves read ---- */
+
+/* The copy is x, rounded, whatever the last call has returned. */
+static void expect_copy(sw_params *p, const char *spec, const char *when) {
+    for (int i = 0; i < sw_params_count(p); i++) {
+        const sw_param *param = sw_params_at(p, i);
+        const sw_array x = sw_param_value(param), copy = sw_param_stored_value(param);
+        for (int64_t k = 0; k < param->count; k++) {
+            const float value = ((const float *)x.data)[k];
+            const uint16_t expected = copy.type == SW_F16 ? sw_f16_from_f32(value) : sw_bf16_from_f32(value);
+            if (((const uint16_t *)copy.data)[k] != expected)
+                fail_msg("%s, %s, %s: element %d of %s is %g in x and %g in the copy", sw_dtype_name(copy.type), spec,
+                         when, (int)k, param->name, (double)value, sw_load_element(copy.type, copy.data, k));
+        }
+    }
+}
+
+/* Steps of which one is skipped, one fails for lack of memory, and the point of evaluation is adopted. Returns false if
+ * the allocation that shall fail is not reached, or the optimizer is refused. */
+static bool copy_run(test_allocator *memory, sw_dtype storage, const sw_optim_options *how, long long fail_at) {
+    scaled_run r;
+    char spec[300];
+    snprintf(spec, sizeof spec, "%s, %s, %s, %s", how->rule, how->estimator ? how->estimator : "-",
+             how->average ? how->average : "-", how->schedule ? how->schedule : "-");
+    scaled_open(&r, storage, how);
+    if (!r.o) {
+        scaled_close(&r);
+        return false;
+    }
+    r.p.unit = 0.25;
+    sw_param_freeze(sw_params_find(r.params, "c"), true);
+    bool failed = false;
+    for (int k = 0; k < 5; k++) {
+        if (k == 1) /* the loss of this step is infinite */
+            r.p.overflow = r.p.calls + 1;
+        if (k == 0) {
+            test_allocator_fail(memory, fail_at, true);
+            (void)sw_optim_minimize(r.o, &r.p.f, NULL);
+            failed = atomic_load(&memory->failed) > 0;
+            test_allocator_fail(memory, 0, false);
+        } else {
+            (void)sw_optim_minimize(r.o, &r.p.f, NULL);
+        }
+        sw_clear_error();
+        expect_copy(r.params, spec, "a step");
+    }
+    (void)sw_optim_adopt_point(r.o);
+    sw_clear_error();
+    expect_copy(r.params, spec, "adopting the point");
+    scaled_close(&r);
+    return failed;
+}
+
+static void test_copy_is_x_after_every_call(void **state) {
+    static const char *const estimators[] = {"minibatch batch=2", "full", "svrg batch=2", "sam of=minibatch batch=2",
+                                             "minibatch batch=4 shards=2"},
+                             *const averages[] = {NULL, "ema decay=0.5", "swa"};
+    (void)state;
+    test_allocator memory;
+    test_allocator_install(&memory);
+    const sw_rule *rule;
+    int runs = 0, failures = 0;
+    for (int i = 0; (rule = sw_rule_at(i)) != NULL; i++)
+        for (int e = 0; e < 6; e++)
+            for (int k = 0; k < 2; k++) {
+                const sw_optim_options how = {.size = sizeof how,
+                                              .rule = rule->name,
+                                              .estimator = e < 5 ? estimators[e] : "full",
+                                              .schedule = e < 5 ? NULL : "armijo",
+                                              .average = averages[(i + e) % 3],
+                                              .clip = 3};
+                long long at = 1;
+                while (copy_run(&memory, halves[k], &how, at))
+                    at++;
+                runs++;
+                failures += (int)at - 1;
+            }
+    assert_true(runs > 100 && failures > 100);
+    assert_true(atomic_load(&memory.live) == 0);
+    sw_set_allocator(NULL);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_custom_estimator_passes_the_block),
-                                       cmocka_unit_test(test_checkpoint_beyond_f16),
-                                       cmocka_unit_test(test_step_without_memory_leaves_a_fresh_block)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_copy_is_x_after_every_call), cmocka_unit_test(test_custom_estimator_passes_the_block),
+        cmocka_unit_test(test_checkpoint_beyond_f16), cmocka_unit_test(test_step_without_memory_leaves_a_fresh_block)};
     return cmocka_run_group_tests(tests, register_vector_rules, NULL);
 }
