@@ -79,7 +79,8 @@ typedef struct sw_optim_options {
      * in a gradient halves it, but not below `least`; `interval` steps in a row without such a skip double it, up to
      * 2^24. This is the rule of PyTorch's GradScaler, apart from the two bounds. "1024", a power of 2 from 2^-24 to
      * 2^24, is a constant scale, "none" is 1. NULL: "dynamic" if the parameters are stored in f16, else "none": bf16
-     * has the range of f32 and needs no scale. */
+     * has the range of f32 and needs no scale. The optimizer sets the scale when it is made. Several optimizers of the
+     * same parameters share it. */
     const char *loss_scale;
 } sw_optim_options;
 

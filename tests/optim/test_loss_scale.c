@@ -25,8 +25,8 @@ static void grad_scaler_update(grad_scaler *s, bool found_inf) {
     }
 }
 
-/* A step by hand with the gradient c. */
-static sw_status hand_step(sw_optim *o, sw_params *p, const double *c) {
+/* A backward pass of a new tape with the gradient c. */
+static void hand_pass(sw_params *p, const double *c) {
     sw_tape *tape = sw_tape_new();
     sw_tensor sum = {0};
     for (int i = 0; i < sw_params_count(p); i++) {
@@ -38,9 +38,12 @@ static sw_status hand_step(sw_optim *o, sw_params *p, const double *c) {
         sum = i ? sw_add(sum, term) : term;
     }
     assert_ok(sw_backward(sum));
-    const sw_status status = sw_optim_step(o);
     sw_tape_free(tape);
-    return status;
+}
+
+static sw_status hand_step(sw_optim *o, sw_params *p, const double *c) {
+    hand_pass(p, c);
+    return sw_optim_step(o);
 }
 
 /* x, the scale, the status and the counts of 300 steps by hand, against plain loops: x ← x - lr·f16(S c)/S. The
@@ -225,6 +228,38 @@ static void test_program_may_change_the_scale(void **state) {
         sw_optim_free(o);
         sw_params_free(p);
     }
+}
+
+/* Three micro-batches of a hand-written loop: the scale may change between them, and if any of them overflows, the step
+ * is skipped as a whole, once. */
+static void test_micro_batches_are_skipped_together(void **state) {
+    (void)state;
+    sw_params *p = stored_params(SW_F16);
+    sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.5", .loss_scale = "dynamic initial=64 interval=2");
+    double huge[SMALL_DIM] = {0};
+    float x[SMALL_DIM], before[SMALL_DIM];
+    huge[4] = 0x1p30;
+    memcpy(before, sw_params_x(p), sizeof before);
+    for (int bad = 0; bad < 3; bad++) {
+        for (int i = 0; i < 3; i++)
+            hand_pass(p, i == bad ? huge : some_gradient);
+        assert_int_equal(sw_optim_step(o), SW_SKIPPED);
+        assert_true(sw_optim_loss_scale(o) == 64 >> (bad + 1) && sw_optim_steps_skipped(o) == bad + 1);
+        assert_true(sw_gradient_is_fresh(sw_params_gradient(p)));
+        assert_memory_equal(before, sw_params_x(p), sizeof before);
+    }
+    for (int i = 0; i < 3; i++) {
+        hand_pass(p, some_gradient);
+        assert_ok(sw_params_set_loss_scale(p, 8 << i));
+    }
+    assert_true(sw_gradient_scale(sw_params_gradient(p)) == 8); /* that of the first pass */
+    assert_ok(sw_optim_step(o));
+    assert_true(sw_optim_loss_scale(o) == 32); /* one clean step */
+    for (int i = 0; i < SMALL_DIM; i++)        /* the mean of equal numbers of few bits, times ½: exact */
+        x[i] = before[i] - 0.5F * (float)some_gradient[i];
+    assert_memory_equal(x, sw_params_x(p), sizeof x);
+    sw_optim_free(o);
+    sw_params_free(p);
 }
 
 /* ---- Files ---- */
@@ -424,6 +459,7 @@ int main(void) {
         TEST(test_wrong_specs_are_refused),
         TEST(test_shorter_options_have_the_default),
         TEST(test_program_may_change_the_scale),
+        TEST(test_micro_batches_are_skipped_together),
         TEST(test_resumed_runs_have_the_same_scales),
         TEST(test_files_with_and_without_a_scale),
         TEST(test_impossible_scales_in_files_are_refused),

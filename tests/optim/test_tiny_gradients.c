@@ -111,8 +111,21 @@ static void test_tiny_gradients_need_a_scale_in_f16(void **state) {
     }
 }
 
+static void test_scaled_training_has_the_same_bits_with_all_threads(void **state) {
+    (void)state;
+    double last[2] = {0, 0};
+    for (int threads = 1; threads <= 8; threads *= 2) {
+        assert_ok(sw_set_threads(threads));
+        const outcome r = train(SW_F16, "adam lr=2e-6 eps=1e-12", NULL);
+        last[threads > 1] = r.last;
+        assert_true(r.last == last[0]);
+    }
+    assert_true(last[1] == last[0]);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_no_error_left)
-    const struct CMUnitTest tests[] = {TEST(test_tiny_gradients_need_a_scale_in_f16)};
+    const struct CMUnitTest tests[] = {TEST(test_tiny_gradients_need_a_scale_in_f16),
+                                       TEST(test_scaled_training_has_the_same_bits_with_all_threads)};
     return cmocka_run_group_tests_name("tiny_gradients", tests, NULL, NULL);
 }
