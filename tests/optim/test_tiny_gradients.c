@@ -72,7 +72,8 @@ static outcome train(sw_dtype storage, const char *rule, const char *loss_scale)
     outcome r = {.zeros = 0};
     sw_train_result result;
     sw_tape *tape = sw_tape_new();
-    sw_optim *o = NEW_OPTIM(n->params, .rule = rule, .estimator = "full", .loss_scale = loss_scale);
+    sw_optim *o = NEW_OPTIM(n->params, .rule = rule, .estimator = "full", .schedule = "linear", .total_steps = STEPS,
+                            .loss_scale = loss_scale);
     assert_ok(sw_objective_gradient(&n->f, tape, NULL, NULL, SAMPLES, 0, &r.first, sw_params_gradient(n->params)));
     const sw_array dw1 = sw_param_grad(n->w1);
     for (int64_t i = 0; i < HIDDEN * OUT; i++)
@@ -92,35 +93,38 @@ static outcome train(sw_dtype storage, const char *rule, const char *loss_scale)
     return r;
 }
 
+static bool is_near(double a, double b) {
+    return fabs(a - b) <= 0.05 * b;
+}
+
 /* The first cotangents are 2·1e-5/(64·16) = 2e-8 or less: 0 in f16, where numbers below 2^-25 = 3e-8 are 0. Times 2^16
- * they are about 1e-3, with all digits of f16. All runs that learn reduce the loss to a twenty-fifth; there the runs in
- * 16 bits differ from f32 by up to 1 % with sgd, and up to 6 % with adam, whose steps do not become smaller with the
- * gradient (measured). A run that does not learn is at 27 times the loss. */
+ * they are about 1e-3, with all digits of f16. A run that learns reduces the loss to less than a twenty-fifth. Because
+ * the learning rate falls to 0, it ends near the same point in every type: the final losses differ by 1 % (measured
+ * with sgd and adam, and with four kernels of OpenBLAS for f32), and must be within 5 %. */
 static void test_tiny_gradients_need_a_scale_in_f16(void **state) {
     (void)state;
-    static const char *const rules[] = {"sgd lr=4 momentum=0.9", "adam lr=2e-6 eps=1e-12"};
+    static const char *const rules[] = {"sgd lr=8 momentum=0.9", "adam lr=4e-6 eps=1e-12"};
     for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
         const outcome f32 = train(SW_F32, rules[k], NULL), plain = train(SW_F16, rules[k], "none"),
                       scaled = train(SW_F16, rules[k], NULL), constant = train(SW_F16, rules[k], "65536"),
                       bf16 = train(SW_BF16, rules[k], NULL);
         assert_true(f32.last < 0.04 * f32.first);
         assert_true(plain.zeros == HIDDEN * OUT && plain.last >= plain.first * (1 - 0x1p-10));
-        assert_true(scaled.zeros == 0 && fabs(scaled.last / f32.last - 1) < 0.1);
+        assert_true(scaled.zeros == 0 && is_near(scaled.last, f32.last));
         assert_true(constant.last == scaled.last); /* the same bits */
-        assert_true(bf16.zeros == 0 && fabs(bf16.last / f32.last - 1) < 0.1);
+        assert_true(bf16.zeros == 0 && is_near(bf16.last, f32.last));
     }
 }
 
 static void test_scaled_training_has_the_same_bits_with_all_threads(void **state) {
     (void)state;
-    double last[2] = {0, 0};
+    double first = 0;
     for (int threads = 1; threads <= 8; threads *= 2) {
         assert_ok(sw_set_threads(threads));
         const outcome r = train(SW_F16, "adam lr=2e-6 eps=1e-12", NULL);
-        last[threads > 1] = r.last;
-        assert_true(r.last == last[0]);
+        first = threads == 1 ? r.last : first;
+        assert_true(r.last == first);
     }
-    assert_true(last[1] == last[0]);
 }
 
 int main(void) {
