@@ -29,9 +29,9 @@ extern "C" {
 
 /* ---- Models ---------------------------------------------------------------------------------- */
 
-/* Makes an empty model whose parameters and activations are of type f32, f64, f16 or bf16 (with f16 and bf16, the
- * optimizer computes in f32: see the storage type in params.h). Equal seeds and names give equal initial values. NULL
- * after an error. */
+/* Makes an empty model whose parameters and activations are of type f32, f64, f16 or bf16. With f16 and bf16 the
+ * optimizer computes in f32 (see the storage type in params.h), and sw_params_storage is the type of the activations.
+ * Equal seeds and names give equal initial values. NULL after an error. */
 SW_API sw_model *sw_model_new(sw_dtype type, uint64_t seed);
 /* As sw_model_new, with options of the parameters (params.h), which include their storage type. */
 SW_API sw_model *sw_model_new_with_options(const sw_params_options *options);

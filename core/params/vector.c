@@ -58,10 +58,6 @@ sw_params *sw_params_new_with_options(const sw_params_options *options) {
     return p;
 }
 
-sw_params *swi_params_new(const sw_params_options *options) {
-    return sw_params_new_with_options(options);
-}
-
 sw_params *sw_params_new(sw_dtype type, uint64_t seed) {
     return sw_params_new_with_options(
         &(sw_params_options){.size = sizeof(sw_params_options), .type = type, .seed = seed});

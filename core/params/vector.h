@@ -29,7 +29,4 @@ void swi_params_renew_copy(sw_params *params);
 /* Increases the version as sw_params_mark_changed does, for a caller that also writes the copy where it writes x. */
 void swi_params_count_change(sw_params *params);
 
-/* sw_params_new_with_options. */
-sw_params *swi_params_new(const sw_params_options *options);
-
 #endif
