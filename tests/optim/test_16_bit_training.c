@@ -1,5 +1,5 @@
 /* Networks with parameters in f16 and bf16: they train, with 16.00 bytes for each parameter with Adam, nothing is
- * allocated after the first epoch, and results have equal bits for every number of threads. */
+ * allocated after the first epoch, also with recomputation, and results have equal bits for every number of threads. */
 #include "helpers.h"
 
 #include "byte_counter.h"
@@ -18,13 +18,16 @@ typedef struct trained {
     sw_optim *optim;
 } trained;
 
-static trained train_open(sw_dtype type, const sw_optim_options *how) {
+/* recompute: the hidden layer is computed again in the backward. */
+static trained train_open(sw_dtype type, bool recompute, const sw_optim_options *how) {
     trained t = {.source =
                      sw_blobs(&SW_OPTIONS(sw_blobs_options, .n = SAMPLES, .classes = CLASSES, .features = FEATURES)),
                  .model = sw_model_new(type, 1)};
-    sw_module *net = sw_nn_sequential(t.model, sw_nn_linear(t.model, FEATURES, HIDDEN), sw_nn_relu(t.model),
-                                      sw_nn_dropout(t.model, 0.1), sw_nn_linear(t.model, HIDDEN, CLASSES), NULL);
-    t.params = sw_model_build(t.model, net);
+    sw_module *hidden = sw_nn_sequential(t.model, sw_nn_linear(t.model, FEATURES, HIDDEN), sw_nn_relu(t.model),
+                                         sw_nn_dropout(t.model, 0.1), NULL);
+    if (recompute)
+        hidden = sw_nn_recompute(t.model, hidden);
+    t.params = sw_model_build(t.model, sw_nn_sequential(t.model, hidden, sw_nn_linear(t.model, HIDDEN, CLASSES), NULL));
     assert_non_null(t.params);
     assert_true(sw_params_dim(t.params) > (int)SW_SERIAL);
     t.optim = new_optim(t.params, how);
@@ -55,8 +58,9 @@ static void test_a_loop_by_hand_trains_in_16_bytes(void **state) {
     (void)state;
     byte_counter counter;
     byte_counter_install(&counter);
-    for (int k = 0; k < 2; k++) {
-        trained t = train_open(halves[k], &SW_OPTIONS(sw_optim_options, .rule = "adam lr=1e-3", .clip = 1));
+    for (int k = 0; k < 4; k++) {
+        const sw_dtype type = halves[k % 2];
+        trained t = train_open(type, k >= 2, &SW_OPTIONS(sw_optim_options, .rule = "adam lr=1e-3", .clip = 1));
         sw_loader *loader = sw_loader_new(t.source, BATCH, &SW_OPTIONS(sw_loader_options, .prefetch = SW_PREFETCH_OFF));
         sw_tape *tape = sw_tape_new();
         const double first = train_by_hand(&t, loader, tape);
@@ -68,7 +72,7 @@ static void test_a_loop_by_hand_trains_in_16_bytes(void **state) {
         assert_int_equal(atomic_load(&counter.calls), calls);
         assert_true(sw_memory_per_parameter(sw_params_dim(t.params)) == 16);
         if (!(last < 0.5 * first))
-            fail_msg("%s: the loss is %g after %g", sw_dtype_name(halves[k]), last, first);
+            fail_msg("%s: the loss is %g after %g", sw_dtype_name(type), last, first);
         sw_loader_free(loader);
         sw_tape_free(tape);
         train_close(&t);
@@ -84,7 +88,7 @@ static void test_sw_train_trains_in_16_bytes(void **state) {
     byte_counter_install(&counter);
     for (int k = 0; k < 2; k++) {
         trained t = train_open(
-            halves[k], &SW_OPTIONS(sw_optim_options, .rule = "adam lr=1e-3", .estimator = "minibatch batch=32"));
+            halves[k], false, &SW_OPTIONS(sw_optim_options, .rule = "adam lr=1e-3", .estimator = "minibatch batch=32"));
         const sw_objective *f = sw_model_objective(t.model, t.source, sw_cross_entropy);
         assert_non_null(f);
         sw_train_result first, last;
@@ -111,8 +115,9 @@ static void test_threads_give_equal_bits(void **state) {
             uint64_t hash[2] = {0};
             for (int threads = 1; threads <= 8; threads *= 2) {
                 assert_ok(sw_set_threads(threads));
-                trained t = train_open(halves[k], &SW_OPTIONS(sw_optim_options, .rule = "adamw",
-                                                              .estimator = estimators[e], .average = "ema", .clip = 1));
+                trained t = train_open(halves[k], false,
+                                       &SW_OPTIONS(sw_optim_options, .rule = "adamw", .estimator = estimators[e],
+                                                   .average = "ema", .clip = 1));
                 const sw_objective *f = sw_model_objective(t.model, t.source, sw_cross_entropy);
                 assert_ok(sw_train(f, t.optim, &SW_OPTIONS(sw_train_options, .epochs = 2), NULL));
                 const size_t dim = (size_t)sw_params_dim(t.params);
@@ -128,9 +133,51 @@ static void test_threads_give_equal_bits(void **state) {
     assert_ok(sw_set_threads(1));
 }
 
+/* sag, saga and svrg evaluate a generalized linear model on samples in memory without a tape, from x itself. So x has
+ * the bits of the model in f32, also in loops of many steps, and the copy for predictions is x, rounded. */
+static void test_tables_of_linear_models_are_computed_in_f32(void **state) {
+    (void)state;
+    static const char *const estimators[] = {"saga batch=4", "svrg batch=4", "sag batch=4"};
+    sw_array samples = test_filled(SW_F32, SW_SHAPE(SAMPLES, FEATURES), -1, 1, 3),
+             labels = test_array(SW_I32, SW_SHAPE(SAMPLES));
+    for (int i = 0; i < SAMPLES; i++)
+        test_set(&labels, i, i % CLASSES);
+    for (size_t e = 0; e < sizeof estimators / sizeof *estimators; e++) {
+        float *x = NULL;
+        for (int k = -1; k < 2; k++) {
+            sw_source *source = sw_arrays(&samples, &labels, NULL);
+            sw_model *model = sw_model_new(k < 0 ? SW_F32 : halves[k], 1);
+            sw_params *p = sw_model_build(model, sw_nn_linear(model, FEATURES, CLASSES));
+            sw_optim *optim = NEW_OPTIM(p, .rule = "sgd lr=0.01", .estimator = estimators[e]);
+            const sw_objective *f = sw_model_objective(model, source, sw_cross_entropy);
+            assert_non_null(f->glm);
+            assert_ok(sw_train(f, optim, &SW_OPTIONS(sw_train_options, .epochs = 3, .log_every = 1000), NULL));
+            const size_t dim = (size_t)sw_params_dim(p);
+            if (k < 0) {
+                x = malloc(dim * sizeof *x);
+                memcpy(x, sw_params_x(p), dim * sizeof *x);
+            } else {
+                uint16_t *rounded = malloc(dim * sizeof *rounded);
+                if (memcmp(x, sw_params_x(p), dim * sizeof *x) != 0)
+                    fail_msg("%s: x differs from that of a model in f32", estimators[e]);
+                sw_vector_convert(SW_F32, (int64_t)dim, x, halves[k], rounded);
+                assert_memory_equal(rounded, sw_param_stored_value(sw_params_at(p, 0)).data, dim * sizeof *rounded);
+                free(rounded);
+            }
+            sw_optim_free(optim);
+            sw_model_free(model);
+            sw_source_free(source);
+        }
+        expect_no_error();
+        free(x);
+    }
+    free(samples.data), free(labels.data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_loop_by_hand_trains_in_16_bytes),
                                        cmocka_unit_test(test_sw_train_trains_in_16_bytes),
-                                       cmocka_unit_test(test_threads_give_equal_bits)};
+                                       cmocka_unit_test(test_threads_give_equal_bits),
+                                       cmocka_unit_test(test_tables_of_linear_models_are_computed_in_f32)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

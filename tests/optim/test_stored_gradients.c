@@ -5,6 +5,7 @@
 
 #include "lbfgs_rule.h"
 
+#include "core/kernels/dispatch.h"
 #include "core/params/gradient.h"
 #include "core/params/vector.h"
 #include "optim/optimizer.h"
@@ -135,6 +136,25 @@ static void test_threads_give_equal_bits(void **state) {
                     assert_memory_equal(x, x + 2 * WIDE_DIM, 2 * WIDE_DIM * sizeof *x);
             }
     assert_ok(sw_set_threads(1));
+    free(x);
+}
+
+/* So have they on every level, because conversions are exact and rounded alike on all of them. */
+static void test_levels_give_equal_bits(void **state) {
+    (void)state;
+    static const char *const rules[] = {"adam", "lion", "fromage", "fista", "adam eps=1e-30"};
+    const int best = sw_cpu_level();
+    float *x = calloc(4 * WIDE_DIM, sizeof *x);
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
+        for (int k = 0; k < 2; k++)
+            for (int level = 0; level <= best; level++) {
+                atomic_store(&swi_level, level);
+                step_by_hand(halves[k], halves[k], &SW_OPTIONS(sw_optim_options, .rule = rules[r], .clip = 0.5),
+                             level == 0 ? x : x + 2 * WIDE_DIM);
+                if (level > 0)
+                    assert_memory_equal(x, x + 2 * WIDE_DIM, 2 * WIDE_DIM * sizeof *x);
+            }
+    atomic_store(&swi_level, best);
     free(x);
 }
 
@@ -459,6 +479,7 @@ static void test_kernels_of_hooks_get_the_gradient_in_f32(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rules_read_stored_gradients),
                                        cmocka_unit_test(test_threads_give_equal_bits),
+                                       cmocka_unit_test(test_levels_give_equal_bits),
                                        cmocka_unit_test(test_clip_and_frozen_parameters),
                                        cmocka_unit_test(test_infinite_stored_gradient_is_skipped),
                                        cmocka_unit_test(test_steps_that_would_overflow_are_refused),
