@@ -215,7 +215,9 @@ int64_t swo_find_beyond_copy(const sw_params *params, const void *x, int64_t cou
         const int64_t n = count - at < STORED_BLOCK ? count - at : STORED_BLOCK;
         const float *from = (const float *)x + at;
         sw_vector_convert(SW_F32, n, from, params->storage, copy);
-        for (int64_t i = 0; !swo_vector_is_finite(params->storage, copy, n) && i < n; i++)
+        if (swo_vector_is_finite(params->storage, copy, n))
+            continue;
+        for (int64_t i = 0; i < n; i++)
             if (!swo_element_is_finite(params->storage, copy, i) && swo_element_is_finite(SW_F32, from, i))
                 return at + i;
     }
