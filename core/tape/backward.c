@@ -66,13 +66,15 @@ static sw_gradient *gradient_block(const sw_tape *tape, const swi_node *leaf, sw
 }
 
 /* The memory in the gradient block in which the first contribution to a parameter can be stored directly; NULL if it
- * must be added. The caller must fill the memory, because later contributions (also of the same call) add to it. */
+ * must be added. The caller must fill the memory, because later contributions (also of the same call) add to it.
+ * Therefore it is not for operations that may run backward into parameters before their vjp fills it. */
 static void *gradient_place(const swi_node *leaf, swi_engine *e) {
     const sw_tape *tape = e->tape;
     sw_gradient *g = gradient_block(tape, leaf, &e->failure);
     if (!g)
         return NULL;
     if (g->written[leaf->param->index] || g->type != leaf->view.type || swi_gradient_is_sum_in_f32(g) ||
+        (e->node->flags & SWI_USES_PARAMS) ||
         swi_gradient_factor(g, tape->binding[leaf->binding].weight, tape->loss_scale) != 1)
         return NULL;
     g->written[leaf->param->index] = 1;
