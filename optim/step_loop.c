@@ -17,9 +17,11 @@ static bool loop_average_is_running(const sw_optim *o) {
     return a->size >= offsetof(sw_average, weight) + sizeof a->weight && a->weight && o->average_slot[0];
 }
 
+/* A loop does not check that x remains within f16, the type of the copy that leaves read. */
 static bool loop_is_possible(const sw_optim *o) {
-    return o->estimate->e.runs && SWO_ESTIMATOR_HAS(o->estimate->e.method, run) && !o->estimate->inner &&
-           !(o->clip > 0) && !o->search && !o->schedules && !o->norms && !o->rules_point && !o->rules_accepted &&
+    return sw_params_storage(o->params) != SW_F16 && o->estimate->e.runs &&
+           SWO_ESTIMATOR_HAS(o->estimate->e.method, run) && !o->estimate->inner && !(o->clip > 0) && !o->search &&
+           !o->schedules && !o->norms && !o->rules_point && !o->rules_accepted &&
            (!o->average || loop_average_is_running(o)) && swo_rules_are_plain(o);
 }
 

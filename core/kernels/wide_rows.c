@@ -130,6 +130,8 @@ size_t sw_wide_rows_scratch(const sw_wide_rows *job) {
 }
 
 sw_status sw_wide_rows_run(const sw_wide_rows *job, double *sum, void *scratch, size_t bytes) {
+    if (!job || job->size < sizeof *job)
+        return sw_fail(SW_ERR_ARGUMENT, "wide_rows: %s", job ? "its size must be sizeof(sw_wide_rows)" : "it is NULL");
     wide_walk w = {.job = job, .kernel = (*job->kernels)[SW_F32][swi_cpu_level()]};
     SW_TRY(wide_check(job));
     if (job->length <= SW_TILE || job->rows < 1) {

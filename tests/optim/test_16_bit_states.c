@@ -4,6 +4,8 @@
 
 #include "vector_rules.h"
 
+#include <swale/glm.h>
+
 static const sw_dtype halves[2] = {SW_F16, SW_BF16};
 
 /* ---- An estimator that passes the gradient block on, but does not declare SW_ESTIMATOR_DIRECT ---- */
@@ -106,6 +108,49 @@ static void test_checkpoint_beyond_f16(void **state) {
             sw_params_free(from);
             sw_params_free(to);
         }
+}
+
+/* ---- Many steps in one loop ---- */
+
+/* Least squares with the solution 1e5: also estimators that take many steps in one loop stop before x leaves f16. */
+static void test_loops_stay_within_f16(void **state) {
+    enum { SAMPLES = 8, FEATURES = 2 };
+    (void)state;
+    float rows[SAMPLES * FEATURES], target[SAMPLES];
+    for (int i = 0; i < SAMPLES; i++) {
+        rows[FEATURES * i] = i % 2 ? 1 : 0.5F;
+        rows[FEATURES * i + 1] = i % 2 ? -0.5F : 1;
+        target[i] = 100000 * (rows[FEATURES * i] + rows[FEATURES * i + 1]);
+    }
+    for (int k = 0; k < 2; k++) {
+        sw_params *p = sw_params_new(halves[k], 1);
+        const sw_glm_data data = {
+            .size = sizeof data, .head = SW_HEAD_SQUARED, .scale = 1, .dense = rows, .target = target};
+        assert_non_null(sw_params_add(p, "w", SW_SHAPE(1, FEATURES), NULL));
+        assert_ok(sw_params_build(p));
+        const sw_objective f = {
+            .size = sizeof f, .n = SAMPLES, .params = p, .features = FEATURES, .outputs = 1, .glm = &data};
+        sw_optim *o = NEW_OPTIM(p, .rule = "sgd lr=0.25", .estimator = "saga");
+        assert_ok(sw_optim_minimize(o, &f, NULL));
+        sw_status status = SW_OK;
+        for (int i = 0; i < 10 && status == SW_OK; i++)
+            status = sw_optim_minimize_steps(o, &f, 50, NULL);
+        const float *x = sw_params_x(p);
+        const sw_array copy = sw_param_stored_value(sw_params_at(p, 0));
+        if (halves[k] == SW_F16) {
+            assert_int_equal(status, SW_ERR_NONFINITE);
+            assert_non_null(strstr(sw_error(), "beyond f16"));
+            sw_clear_error();
+            assert_true(fmaxf(x[0], x[1]) > 30000 && fmaxf(x[0], x[1]) < 65520);
+        } else {
+            assert_ok(status);
+            assert_true(fabsf(x[0] - 100000) < 100 && fabsf(x[1] - 100000) < 100);
+        }
+        for (int i = 0; i < FEATURES; i++)
+            assert_true(isfinite(sw_load_element(copy.type, copy.data, i)));
+        sw_optim_free(o);
+        sw_params_free(p);
+    }
 }
 
 /* ---- A step without memory ---- */
@@ -218,6 +263,7 @@ static void test_copy_is_x_after_every_call(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy_is_x_after_every_call), cmocka_unit_test(test_custom_estimator_passes_the_block),
-        cmocka_unit_test(test_checkpoint_beyond_f16), cmocka_unit_test(test_step_without_memory_leaves_a_fresh_block)};
+        cmocka_unit_test(test_checkpoint_beyond_f16), cmocka_unit_test(test_loops_stay_within_f16),
+        cmocka_unit_test(test_step_without_memory_leaves_a_fresh_block)};
     return cmocka_run_group_tests(tests, register_vector_rules, NULL);
 }

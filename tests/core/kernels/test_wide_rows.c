@@ -162,6 +162,12 @@ static void test_limits_of_a_job(void **state) {
                                .length = 4};
     assert_ok(sw_wide_rows_run(&good, NULL, NULL, 0));
     sw_wide_rows job = good;
+    job.size = sizeof job - 1;
+    assert_int_equal(sw_wide_rows_run(&job, NULL, NULL, 0), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "wide_rows: its size must be sizeof(sw_wide_rows)");
+    assert_int_equal(sw_wide_rows_run(NULL, NULL, NULL, 0), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "wide_rows: it is NULL");
+    job = good;
     job.type = SW_F32;
     assert_int_equal(sw_wide_rows_run(&job, NULL, NULL, 0), SW_ERR_TYPE);
     expect_error(SW_ERR_TYPE, "wide_rows: the rows are f32; f16 or bf16 is needed");

@@ -97,8 +97,8 @@ static void test_parameter_is_an_input_and_used_inside(void **state) {
             const sw_array old = sw_param_grad(sw_params_at(inside_params, 0));
             for (int64_t i = 0; i < 2 * (int64_t)N; i++) /* what an earlier step may have left */
                 sw_number_to_float(old.type, old.data, i, 1000);
-            sw_tensor y = sw_apply(&inside_op, NULL, 0, 1,
-                                   (sw_tensor[]){sw_param_use(tape, sw_params_find(inside_params, "w"))});
+            sw_tensor y =
+                sw_apply(&inside_op, NULL, 0, 1, (sw_tensor[]){sw_param_use(tape, sw_params_find(inside_params, "w"))});
             assert_false(sw_is_null(y));
             assert_int_equal(sw_backward_from(y, dy), SW_OK);
             expect_gradients(&dy);
