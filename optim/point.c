@@ -6,6 +6,7 @@
 #include "optim/optimizer.h"
 #include "optim/rule_hooks.h"
 #include "optim/rule_step.h"
+#include "optim/stored_gradient.h"
 
 #include <string.h>
 
@@ -65,6 +66,18 @@ const void *sw_optim_point(sw_optim *o) {
     return point_check(o, "rule", o->group[0].rule->name);
 }
 
+/* An error if leaves would read Inf. */
+static sw_status point_check_range(const sw_optim *o, const float *point) {
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        const int64_t beyond = p->tied || p->frozen ? -1 : swo_find_beyond_copy(o->params, point + p->offset, p->count);
+        if (beyond >= 0)
+            return sw_fail(SW_ERR_NONFINITE, "optim_adopt_point: parameter %s is %g there, which is beyond %s", p->name,
+                           (double)point[p->offset + beyond], sw_dtype_name(sw_params_storage(o->params)));
+    }
+    return SW_OK;
+}
+
 sw_status sw_optim_adopt_point(sw_optim *o) {
     if (!o)
         return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_adopt_point: the optimizer is NULL");
@@ -72,5 +85,9 @@ sw_status sw_optim_adopt_point(sw_optim *o) {
     const void *x = sw_params_x(o->params);
     if (!point)
         return sw_last_failure();
-    return point == x ? SW_OK : swo_rules_adopt(o, point);
+    if (point == x)
+        return SW_OK;
+    if (sw_params_storage(o->params) != o->type)
+        SW_TRY(point_check_range(o, point));
+    return swo_rules_adopt(o, point);
 }

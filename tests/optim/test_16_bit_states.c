@@ -110,6 +110,45 @@ static void test_checkpoint_beyond_f16(void **state) {
         }
 }
 
+/* ---- A point beyond the type ---- */
+
+static void far_point(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++)
+        ((float *)s->out)[i] = 70000;
+}
+static const sw_kernels far_kernels = ALL_LEVELS(far_point);
+static const sw_average far_average = {.size = sizeof(sw_average),
+                                       .name = "far",
+                                       .slots = (const sw_slot[]){{.name = "mean"}, {0}},
+                                       .point = &far_kernels};
+
+/* The point is evaluated as it is, but is not adopted if leaves would read Inf. */
+static void test_point_beyond_f16_is_not_adopted(void **state) {
+    (void)state;
+    assert_ok(sw_average_register(&far_average));
+    for (int k = 0; k < 2; k++) {
+        scaled_run r;
+        scaled_open(&r, halves[k], &(const sw_optim_options){.size = sizeof(sw_optim_options), .average = "far"});
+        assert_non_null(r.o);
+        r.p.unit = 0.125;
+        assert_ok(sw_optim_minimize(r.o, &r.p.f, NULL));
+        const float before = ((float *)sw_params_x(r.params))[0];
+        const sw_status status = sw_optim_adopt_point(r.o);
+        if (halves[k] == SW_F16) {
+            assert_int_equal(status, SW_ERR_NONFINITE);
+            assert_string_equal(sw_error(), "optim_adopt_point: parameter a is 70000 there, which is beyond f16");
+            sw_clear_error();
+            assert_true(((float *)sw_params_x(r.params))[0] == before);
+        } else {
+            assert_ok(status);
+            assert_true(((float *)sw_params_x(r.params))[0] == 70000);
+        }
+        scaled_close(&r);
+    }
+}
+
 /* ---- Many steps in one loop ---- */
 
 /* Least squares with the solution 1e5: also estimators that take many steps in one loop stop before x leaves f16. */
@@ -261,9 +300,11 @@ static void test_copy_is_x_after_every_call(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy_is_x_after_every_call), cmocka_unit_test(test_custom_estimator_passes_the_block),
-        cmocka_unit_test(test_checkpoint_beyond_f16), cmocka_unit_test(test_loops_stay_within_f16),
-        cmocka_unit_test(test_step_without_memory_leaves_a_fresh_block)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_copy_is_x_after_every_call),
+                                       cmocka_unit_test(test_custom_estimator_passes_the_block),
+                                       cmocka_unit_test(test_checkpoint_beyond_f16),
+                                       cmocka_unit_test(test_point_beyond_f16_is_not_adopted),
+                                       cmocka_unit_test(test_loops_stay_within_f16),
+                                       cmocka_unit_test(test_step_without_memory_leaves_a_fresh_block)};
     return cmocka_run_group_tests(tests, register_vector_rules, NULL);
 }
