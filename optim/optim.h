@@ -111,9 +111,9 @@ SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objectiv
  * Many steps are taken in one fast loop if the samples of a generalized linear model are in memory (sw_glm_new), the
  * estimator is sag, saga or svrg and not inside a wrapper (or any estimator with `run`), the rules are sgd without
  * momentum (or custom ones like it, without `accepted`), the average is a running mean (sw_average.weight), and there
- * is no clipping, schedule, line search or recording of norms, and x is not stored in f16. sw_train uses this loop too. For dense rows the result
- * is bit-for-bit that of single steps. For sparse rows a step costs O(nonzeros), also with weight_decay, l1, bounds
- * and averages, and the result equals that of single steps up to rounding. */
+ * is no clipping, schedule, line search or recording of norms, and x is not stored in f16. sw_train uses this loop too.
+ * For dense rows the result is bit-for-bit that of single steps. For sparse rows a step costs O(nonzeros), also with
+ * weight_decay, l1, bounds and averages, and the result equals that of single steps up to rounding. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which the model should be evaluated: that of the average, that of the rule if it defines one, or the
@@ -122,8 +122,8 @@ SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *ob
 SW_API const void *sw_optim_point(sw_optim *optim);
 /* Copies that vector to the parameters, at the end of a run, so that the point that was evaluated is saved, used for
  * predictions or trained further. Rules adapt their state to it (sw_rule.adopted). Does nothing if the two are the same
- * vector. SW_ERR_NONFINITE if an element, unless it is frozen, would be infinite in the storage type. Nothing is changed
- * after an error. */
+ * vector. SW_ERR_NONFINITE if an element, unless it is frozen, would be infinite in the storage type. Nothing is
+ * changed after an error. */
 SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 
 /* The number of steps taken, without skipped ones. While an error is pending no step is taken and the number does not
