@@ -2,7 +2,6 @@
  * The operations here are custom ones that accept f32 alone and count what they see. */
 #include "support.h"
 
-#include "core/params/vector.h"
 #include "core/tape/node.h"
 #include "helpers.h"
 
