@@ -267,7 +267,12 @@ sw_status sw_call_check_real(sw_call *call) {
         return SW_OK;
     for (int i = 0; i < call->inputs; i++) {
         sw_dtype type = call->in[i]->type;
-        if (!sw_dtype_is_computed(type))
+        if (swi_16_bit_flag(type)) /* the engine has passed it on because of takes_16_bit */
+            return sw_fail(SW_ERR_TYPE,
+                           "%s: input %d is %s; an operation with takes_16_bit calls sw_call_check_float in its shape "
+                           "function, not sw_call_check_real",
+                           call->op->name, i, sw_dtype_name(type));
+        if (!sw_dtype_is_float(type))
             return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32, f64, f16 or bf16 is needed", call->op->name, i,
                            sw_dtype_name(type));
         if (type != call->in[0]->type)

@@ -96,7 +96,8 @@ SW_API sw_status sw_call_check_equal_types(const sw_call *call, int first);
 /* Converts an axis of input 0, which counts from the end if it is negative, to an axis from the start. An axis out of
  * range is an error. */
 SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
-SW_API sw_status sw_call_check_real(sw_call *call); /* all inputs f32, or all f64 */
+/* All inputs f32, or all f64. An operation without takes_16_bit sees 16-bit inputs as f32. */
+SW_API sw_status sw_call_check_real(sw_call *call);
 /* All inputs of one floating-point type, for operations with takes_16_bit. */
 SW_API sw_status sw_call_check_float(sw_call *call);
 /* The type of a result that is computed from the floating-point inputs: their type, but f32 if they are f16 or bf16 and

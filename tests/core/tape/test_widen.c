@@ -544,6 +544,11 @@ static const sw_op
     refusing_op = {.size = sizeof(sw_op), .name = "odd", .shape = refusing_shape, .forward = square_forward},
     silent_op = {.size = sizeof(sw_op), .name = "odd", .shape = f32_like, .forward = silent_failure},
     blank_op = {.size = sizeof(sw_op), .name = "odd", .shape = returns_nothing, .forward = square_forward},
+    hasty_op = {.size = sizeof(sw_op),
+                .name = "odd",
+                .shape = sw_call_set_shape_broadcast,
+                .forward = square_forward,
+                .takes_16_bit = true},
     one_way_op = {.size = sizeof(sw_op), .name = "odd", .shape = f32_like, .forward = square_forward},
     forgetful_op = {.size = sizeof(sw_op),
                     .name = "odd",
@@ -562,6 +567,10 @@ static void test_errors_name_the_operation_and_the_layer(void **state) {
     expect_error(SW_ERR_SHAPE, "layer gate: odd: refused [37]");
     assert_true(sw_is_null(apply1(&silent_op, v)));
     expect_error(SW_ERR_USER, "layer gate: operation odd: forward returned status 11 without a message");
+    assert_true(sw_is_null(apply1(&hasty_op, v))); /* it would read f16 as f32 */
+    expect_error(SW_ERR_TYPE,
+                 "layer gate: odd: input 0 is f16; an operation with takes_16_bit calls sw_call_check_float "
+                 "in its shape function, not sw_call_check_real");
     assert_true(sw_is_null(apply1(&blank_op, v)));
     expect_error(SW_ERR_STATE, "layer gate: odd: its shape function did not set the output");
     sw_tape_set_layer(tape, NULL);
