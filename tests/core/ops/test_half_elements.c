@@ -73,7 +73,7 @@ static void test_every_number_of_the_type(void **state) {
             for (int i = 0; i < op->inputs; i++) {
                 c.in[i] = test_array(half_types[k], SW_SHAPE(ALL));
                 for (int j = 0; j < ALL; j++)
-                    ((uint16_t *)c.in[i].data)[j] = (uint16_t)(i ? j * 40503 + 7 : j);
+                    ((uint16_t *)c.in[i].data)[j] = (uint16_t)(i ? (uint32_t)j * 40503u + 7 : (uint32_t)j);
             }
             half_check(&c, half_types[k], tape, tape_f32);
             op_free(&c);
