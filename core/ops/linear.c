@@ -199,7 +199,8 @@ static sw_status matmul_run(products *b) {
     const int64_t tiles = (b->count + b->per_tile - 1) / b->per_tile;
     if (computed)
         return sw_blas_parallel(matmul_products_tile, b, tiles);
-    sw_parallel(matmul_products_tile, b, tiles); /* OpenBLAS is not called */
+    sw_dry_run_count_product(b->count * b->M, b->N, b->K * b->sums); /* sw_parallel does nothing in a dry run */
+    sw_parallel(matmul_products_tile, b, tiles);                     /* OpenBLAS is not called */
     return SW_OK;
 }
 
