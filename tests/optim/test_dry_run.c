@@ -82,7 +82,7 @@ static void run_program(const run *r, memory *found) {
     sw_tape *tape = sw_tape_new();
     sw_tape_set_switch(tape, SW_MEASURE, true);
     for (int i = 0; i < r->steps; i++) {
-        sw_tensor x = sw_empty(tape, r->type, SW_SHAPE(r->batch, r->inputs)),
+        sw_tensor x = sw_empty(tape, sw_dtype_compute(r->type), SW_SHAPE(r->batch, r->inputs)),
                   y = sw_empty(tape, SW_I32, SW_SHAPE(r->batch));
         const sw_array values = sw_value(x), ids = sw_value(y);
         for (int64_t k = 0; k < r->batch; k++)
@@ -91,7 +91,8 @@ static void run_program(const run *r, memory *found) {
             test_fill(&values, -1, 1, 7);
         sw_tensor loss = sw_cross_entropy(sw_forward(sw_model_root(m), x), y);
         assert_ok(sw_backward(loss));
-        assert_ok(sw_optim_step(o));
+        const sw_status status = sw_optim_step(o); /* in f16, the first loss scales may be too large */
+        assert_true(status == SW_OK || (status == SW_SKIPPED && r->type == SW_F16));
         sw_tape_reset(tape);
     }
     if (sw_error())
@@ -153,7 +154,7 @@ static void compare(const run *r) {
 /* 48 blocks, whose activations and parameters are partly above SW_DRY_BLOCK and partly below. */
 static void test_ledger_of_48_blocks_is_predicted(void **state) {
     (void)state;
-    static const sw_dtype types[] = {SW_F32, SW_F64};
+    static const sw_dtype types[] = {SW_F32, SW_F64, SW_F16, SW_BF16};
     static const int64_t sizes[][3] = {{96, 192, 64}, {33, 50, 17}, {200, 350, 9}};
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

@@ -1,0 +1,177 @@
+/* What is the memory of a training step for? Trains a residual network of 48 blocks in f32, f16 and bf16, with
+ * recomputation and without, and accounts for every byte; predicts the memory of GPT-2 with 1.5 billion parameters from
+ * its shapes alone; and shows how fragmentation makes allocators refuse a request while a third of the memory is free.
+ *
+ * Measured and predicted numbers come from the same ledger: a prediction is a dry run, in which the same code runs with
+ * addresses in place of memory (dry_run.h). For the network of 48 blocks the two are equal. */
+#include "fragmentation.h"
+#include "memory_report.h"
+#include "memory_run.h"
+#include "transformer.h"
+
+static run_sizes sizes = {.blocks = 48, .width = 128, .hidden = 256, .batch = 256, .segment = 7};
+static int64_t steps = 60, rounds = 5, layers = 48;
+
+static const cli_option options[] = {
+    {"--blocks", "N", CLI_COUNT, &sizes.blocks, 1, RUN_BLOCKS, "residual blocks (48)"},
+    {"--width", "N", CLI_COUNT, &sizes.width, 1, 1e5, "features between the blocks (128)"},
+    {"--hidden", "N", CLI_COUNT, &sizes.hidden, 1, 1e5, "features inside a block (256)"},
+    {"--batch", "N", CLI_COUNT, &sizes.batch, 1, 1e6, "samples of a step (256)"},
+    {"--segment", "N", CLI_COUNT, &sizes.segment, 1, RUN_BLOCKS, "layers of a recomputed segment (7)"},
+    {"--steps", "N", CLI_COUNT, &steps, 2, CURVE_MOST, "steps of each training (60)"},
+    {"--rounds", "N", CLI_COUNT, &rounds, 1, 1000, "steps of which the time is the median (5)"},
+    {"--layers", "N", CLI_COUNT, &layers, 1, TRANSFORMER_LAYERS, "blocks of the predicted transformer (48)"},
+    CLI_COMMON("of the points and of the initial weights (1)", "FILE.png", CLI_PICTURE, "the picture (memory.png)")};
+static const cli_program program = {.name = "memory",
+                                    .example = "memory --width 256 --batch 128 --out memory.png",
+                                    .options = options,
+                                    .out = "memory.png",
+                                    .numbers = true};
+
+/* Those without recomputation first. */
+enum { SETTINGS = 6, PLAIN = 3 };
+static const run_setting settings[SETTINGS] = {
+    {"f32", SW_F32, false, PLOT_BLACK},           {"f16", SW_F16, false, PLOT_ORANGE},
+    {"bf16", SW_BF16, false, PLOT_BLUE},          {"f32_recompute", SW_F32, true, PLOT_BLACK},
+    {"f16_recompute", SW_F16, true, PLOT_ORANGE}, {"bf16_recompute", SW_BF16, true, PLOT_BLUE}};
+
+/* ---- The network of 48 blocks ---- */
+
+/* Trains with each setting, one after the other, so that nothing else has memory. Prints the measured bytes, whether
+ * the dry run has predicted them, and the flops that it counted. */
+static void measure_runs(report_bar bar[SETTINGS], curve loss[SETTINGS]) {
+    for (int i = 0; i < SETTINGS && !sw_error(); i++) {
+        const run_setting *s = &settings[i];
+        loss[i].name = s->name, loss[i].color = s->color, loss[i].width = i < PLAIN ? 4.4 - 1.5 * i : 1, loss[i].n = 0;
+        cli_note("%s\n", s->name);
+        bar[i] = (report_bar){.name = s->name,
+                              .line = {sw_dtype_name(s->type), s->recompute ? "recomputed" : ""},
+                              .ledger = run_measure(&sizes, s, steps, &loss[i])};
+        const run_ledger predicted = run_predict(&sizes, s);
+        if (sw_error())
+            return;
+        report_print_ledger(s->name, &bar[i].ledger);
+        printf("%s.predicted_peak %zu\n%s.gradient_blocks %d\n%s.flops %.6g\n%s.loss %.4f\n", s->name, predicted.peak,
+               s->name, bar[i].ledger.gradient_blocks, s->name, predicted.flops, s->name, curve_end(&loss[i], 0.1));
+        bar[i].ledger.flops = predicted.flops;
+    }
+}
+
+static void print_savings(const report_bar bar[SETTINGS]) {
+    printf("parameters %lld\n", (long long)bar[0].ledger.dim);
+    for (int i = 0; i < PLAIN; i++) {
+        const run_ledger *all = &bar[i].ledger, *again = &bar[i + PLAIN].ledger;
+        printf("%s.activations_saved %.3f\n%s.arena_saved %.3f\n%s.more_flops %.3f\n", settings[i].name,
+               1 - again->part[RUN_ACTIVATIONS] / all->part[RUN_ACTIVATIONS], settings[i].name,
+               1 - (double)again->high_water / (double)all->high_water, settings[i].name,
+               again->flops / all->flops - 1);
+    }
+}
+
+static int compare_seconds(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The steps of all settings take turns, so that other programs disturb all of them equally. */
+static void print_seconds(void) {
+    static double seconds[SETTINGS][1000];
+    run r[SETTINGS];
+    for (int i = 0; i < SETTINGS; i++) {
+        run_new(&r[i], &sizes, &settings[i]);
+        run_step(&r[i], &sizes); /* without the time of the first, which allocates */
+    }
+    for (int64_t k = 0; k < rounds && !sw_error(); k++)
+        for (int i = 0; i < SETTINGS; i++) {
+            const double start = cli_now();
+            run_step(&r[i], &sizes);
+            seconds[i][k] = cli_now() - start;
+        }
+    for (int i = 0; i < SETTINGS; i++) {
+        run_free(&r[i]);
+        qsort(seconds[i], (size_t)rounds, sizeof *seconds[i], compare_seconds);
+        if (!sw_error())
+            printf("%s.seconds %.4f\n", settings[i].name, seconds[i][rounds / 2]);
+    }
+}
+
+/* ---- GPT-2 ---- */
+
+/* The largest model of the paper: 1,557,611,200 parameters. */
+static run_ledger predict_transformer(sw_dtype type, bool recompute) {
+    transformer t = {.layers = layers, .width = 1600, .heads = 25, .vocabulary = 50257, .length = 1024, .batch = 32};
+    run_ledger l = {0};
+    if (sw_dry_run_begin() != SW_OK)
+        return l;
+    sw_model *model = sw_model_new(type, 1);
+    sw_module *net = transformer_new(model, &t, recompute);
+    sw_params *params = sw_model_build(model, net);
+    sw_optim *optim = sw_optim_new(params, "adam");
+    sw_tape *tape = sw_tape_new();
+    sw_tape_set_switch(tape, SW_MEASURE, true);
+    for (int i = 0; i < 2 && !sw_error(); i++) {
+        sw_backward(transformer_loss(&t, net, tape));
+        sw_optim_step(optim);
+        sw_tape_reset(tape);
+    }
+    l = run_report(params, tape, 2);
+    sw_tape_free(tape), sw_optim_free(optim), sw_model_free(model);
+    sw_dry_run_end();
+    return l;
+}
+
+/* The formula of Rajbhandari, Rasley, Ruwase, He (ZeRO, SC 2020), for parameters and activations in 16 bits: adam needs
+ * 16 bytes a parameter, and a layer keeps 12 values for each feature of each token. */
+static run_ledger formula_of_transformer(int64_t parameters) {
+    const double p = (double)parameters, kept = 12.0 * 1600 * 1024 * 32 * (double)layers;
+    run_ledger l = {.dim = parameters, .per_parameter = 16};
+    l.part[RUN_PARAMETERS] = l.part[RUN_GRADIENTS] = 2 * p;
+    l.part[RUN_MASTERS] = 4 * p;
+    l.part[RUN_MOMENTS] = 8 * p;
+    l.part[RUN_ACTIVATIONS] = 2 * kept;
+    return l;
+}
+
+enum { LARGE = 4 };
+
+static void predict_large(report_bar bar[LARGE]) {
+    bar[1] = (report_bar){"gpt2_f32", {"f32", ""}, predict_transformer(SW_F32, false)};
+    bar[2] = (report_bar){"gpt2_f16", {"f16", ""}, predict_transformer(SW_F16, false)};
+    bar[3] = (report_bar){"gpt2_f16_recompute", {"f16", "recomputed"}, predict_transformer(SW_F16, true)};
+    bar[0] = (report_bar){"formula", {"formula", "16 bits"}, formula_of_transformer(bar[1].ledger.dim)};
+    if (sw_error())
+        return;
+    printf("gpt2.parameters %lld\nformula.state %.4g\nformula.activations %.4g\n", (long long)bar[0].ledger.dim,
+           16.0 * (double)bar[0].ledger.dim, bar[0].ledger.part[RUN_ACTIVATIONS]);
+    /* A gradient in f32 in one block, as collective communication needs it. */
+    printf("formula.fused_gradient %.4g\n", 4.0 * (double)bar[0].ledger.dim);
+    for (int i = 1; i < LARGE; i++) {
+        report_print_ledger(bar[i].name, &bar[i].ledger);
+        printf("%s.flops %.6g\n", bar[i].name, bar[i].ledger.flops);
+    }
+}
+
+int main(int argc, char **argv) {
+    static report_bar bar[SETTINGS], large[LARGE];
+    static curve loss[SETTINGS];
+    static fragments heaps[ALLOCATORS];
+    cli_start(&program, argc, argv);
+    cli_check_files();
+    fragments_measure(heaps);
+    measure_runs(bar, loss);
+    if (!sw_error())
+        print_savings(bar);
+    if (!sw_error())
+        print_seconds();
+    if (!sw_error())
+        predict_large(large);
+    if (sw_error())
+        return cli_end(1);
+    report_print_fragments(heaps);
+    cli_flush();
+    report_draw(cli.out, SETTINGS, bar, LARGE, large, PLAIN, loss, heaps);
+    report_save(cli.out, SETTINGS, bar, LARGE, large, PLAIN, loss, heaps);
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
+    return cli_end(0);
+}
