@@ -21,7 +21,8 @@
  * What the run computes is undefined, mostly zeros; sw_item returns 0. Sizes must therefore not depend on computed
  * values. Inputs exist, so that ids may be read: make them by sw_input from an array of the program, or by sw_empty.
  * Loops of the program itself, and of its operations where they do not use the functions above, do run: where they
- * write, they use memory. Neither searches (sw_line_search) nor criteria for stopping should be used, nor SW_CHECK. */
+ * write, they use memory. So do copies of whole vectors that some methods make (averages, snapshots). Do not use line
+ * searches, criteria for stopping, and SW_CHECK, which decide by values. */
 #ifndef SWALE_DRY_RUN_H
 #define SWALE_DRY_RUN_H
 
