@@ -26,8 +26,8 @@ static void test_mean_accuracy_of_three_seeds(void **state) {
     assert_true(wide >= 0.875);
 }
 
-/* A mean of three seeds varies by about 0.001 (the standard deviation of one seed is about 0.0015), so that a loss of
- * accuracy by 16 bits of 0.005 would be seen. f16 has the dynamic loss scale, which is its default. */
+/* In all types, seeds differ by 0.002 to 0.006 and means of three seeds by about 0.002, so that 0.005 is above the
+ * noise. f16 has the dynamic loss scale, which is its default. */
 static void test_accuracy_in_16_bits_is_that_in_f32(void **state) {
     (void)state;
     assert_true(wide > 0);
