@@ -95,8 +95,8 @@ int main(void) {
     sw_set_threads(1);
     compare("adam", 10000000, 1, 1.1);
     compare("sgd", 10000000, 1, 1.2);
-    compare("adam", 100000, 100, 1.3);
-    compare("sgd", 100000, 100, 1.7);
+    compare("adam", 100000, 100, 1.2);
+    compare("sgd", 100000, 100, 1.35);
     if (sw_error())
         fprintf(stderr, "%s\n", sw_error());
     return sw_error() != NULL;
