@@ -306,6 +306,10 @@ static const sw_op recompute_op = {.size = sizeof(sw_op),
                                    .reads_params = true,
                                    .takes_16_bit = true};
 
+bool swi_is_recomputation(const sw_op *op) {
+    return op == &recompute_op;
+}
+
 sw_tensor sw_recompute(sw_function f, void *user, int count, const sw_tensor *inputs) {
     if (!f || count > MOST_INPUTS) {
         if (f)

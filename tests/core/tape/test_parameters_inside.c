@@ -108,7 +108,86 @@ static void test_parameter_is_an_input_and_used_inside(void **state) {
         }
 }
 
+/* ---- Inputs of different types ---- */
+
+/* a + b w, for inputs of one type: f16 or bf16 too. The vjp runs backward through the same operations. */
+static sw_tensor pair_sum(sw_tape *tape, sw_tensor a, sw_tensor b) {
+    return sw_add(a, sw_mul(b, sw_cast(sw_param_use(tape, sw_params_at(inside_params, 0)), sw_value(b).type)));
+}
+static sw_status pair_shape(sw_call *c) {
+    return c->in[0]->type == c->in[1]->type ? sw_call_set_shape_like(c, 0)
+                                            : sw_fail(SW_ERR_USER, "pair: the types differ");
+}
+static sw_status pair_forward(sw_call *c) {
+    const sw_mark mark = sw_tape_mark(c->tape);
+    sw_tape_set_switch(c->tape, SW_RECORD, false);
+    const sw_array y = sw_value(pair_sum(c->tape, sw_input(c->tape, inside_array(c, c->in[0]->data)),
+                                         sw_input(c->tape, inside_array(c, c->in[1]->data))));
+    sw_tape_set_switch(c->tape, SW_RECORD, true);
+    if (!y.data)
+        return sw_last_failure();
+    memcpy(c->out->data, y.data, inside_bytes(c));
+    return sw_tape_rewind(c->tape, mark);
+}
+static sw_status pair_vjp(sw_call *c) {
+    void *grad[2] = {sw_call_grad(c, 0), sw_call_grad(c, 1)};
+    const sw_mark mark = sw_tape_mark(c->tape);
+    sw_tensor x[2];
+    for (int i = 0; i < 2; i++)
+        x[i] = sw_variable(c->tape, inside_array(c, c->in[i]->data));
+    SW_TRY(sw_backward_from(pair_sum(c->tape, x[0], x[1]), inside_array(c, c->cotangent)));
+    for (int i = 0; i < 2; i++)
+        memcpy(grad[i], sw_grad(x[i]).data, inside_bytes(c));
+    return sw_tape_rewind(c->tape, mark);
+}
+static const sw_op pair_op = {.size = sizeof(sw_op),
+                              .name = "pair",
+                              .shape = pair_shape,
+                              .forward = pair_forward,
+                              .vjp = pair_vjp,
+                              .vjp_reads = SW_READS(0) | SW_READS(1),
+                              .reads_params = true,
+                              .takes_16_bit = true};
+
+/* The engine converts inputs of different types for an operation with reads_params too. */
+static void test_inputs_of_different_types_are_converted(void **state) {
+    sw_tape *tape = *state;
+    for (int k = 0; k < 9; k++) {
+        static const sw_dtype types[3] = {SW_F32, SW_F16, SW_BF16};
+        const sw_dtype type[2] = {types[k / 3], types[k % 3]};
+        inside_params = inside_new(SW_BF16);
+        sw_array in[2], dy = test_array(type[0] == type[1] ? type[0] : SW_F32, SW_SHAPE(N));
+        sw_tensor x[2];
+        for (int i = 0; i < 2; i++) {
+            in[i] = test_array(type[i], SW_SHAPE(N));
+            for (int64_t j = 0; j < N; j++)
+                test_set(&in[i], j, inside_value(j, 2 + i));
+            x[i] = sw_variable(tape, in[i]);
+        }
+        for (int64_t j = 0; j < N; j++)
+            test_set(&dy, j, j % 3 ? 0.5 : -1);
+        sw_tensor y = sw_apply(&pair_op, NULL, 0, 2, x);
+        if (sw_is_null(y))
+            fail_msg("%s and %s: %s", sw_dtype_name(type[0]), sw_dtype_name(type[1]), sw_error());
+        const sw_array value = sw_value(y);
+        assert_int_equal(value.type, dy.type);
+        assert_int_equal(sw_backward_from(y, dy), SW_OK);
+        const sw_array da = sw_grad(x[0]), db = sw_grad(x[1]), dw = sw_param_grad(sw_params_at(inside_params, 0));
+        for (int64_t j = 0; j < N; j++) {
+            const double w = inside_value(j, 0), b = inside_value(j, 3), c = test_get(&dy, j);
+            assert_true(fabs(test_get(&value, j) - (inside_value(j, 2) + b * w)) <= 0.0625); /* 2^-8 of 16 */
+            assert_true(test_get(&da, j) == c && test_get(&db, j) == c * w && test_get(&dw, j) == c * b);
+        }
+        sw_tape_reset(tape);
+        sw_params_free(inside_params);
+        test_array_free(&dy);
+        for (int i = 0; i < 2; i++)
+            test_array_free(&in[i]);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parameter_is_an_input_and_used_inside)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_inputs_of_different_types_are_converted),
+                                       cmocka_unit_test(test_parameter_is_an_input_and_used_inside)};
     return cmocka_run_group_tests(tests, tape_setup, tape_teardown);
 }
