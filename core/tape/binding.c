@@ -116,22 +116,21 @@ static sw_tensor binding_use_leaf(sw_tape *tape, const swi_binding *b, const swi
     return (sw_tensor){tape, leaf->slot, leaf->generation};
 }
 
-/* The vector that leaves read: x, or a copy in the storage type. The set has the copy of its own vector. A copy of
- * another vector belongs to the binding, and is made when a pass begins and when the set has changed. NULL and an error
- * if there is not enough memory. */
-static const void *binding_leaves(const sw_tape *tape, swi_binding *b) {
+/* The vector that the leaf of a parameter reads: x, or a copy in the storage type. The set has the copy of its own
+ * vector. A copy of another vector belongs to the binding. The elements of a parameter are converted when its leaf is
+ * made, because the program may write to the vector whenever no leaf reads it, also between a mark and a rewind. NULL
+ * and an error if there is not enough memory. */
+static const void *binding_leaves(swi_binding *b, const sw_param *param) {
     const sw_params *p = b->params;
-    if (p->storage == p->type)
+    if (p->storage == p->type || param->buffer) /* a buffer is not rounded */
         return b->x;
     if (b->x == p->x)
         return p->copy;
-    if (b->copy && b->pass == tape->pass && b->copy_version == p->version)
-        return b->copy;
     if (!b->copy && !(b->copy = sw_alloc_array_named(SW_ACCOUNT_PARAMETERS, "leaves", sw_dtype_name(p->storage),
                                                      swi_params_trained(p), swi_size(p->storage))))
         return NULL;
-    swi_narrow(p->storage, swi_params_trained(p), b->x, b->copy);
-    b->copy_version = p->version;
+    swi_narrow(p->storage, param->count, (const float *)b->x + param->offset, /* 16-bit types are those of f32 */
+               (uint16_t *)b->copy + param->offset);
     return b->copy;
 }
 
@@ -154,13 +153,12 @@ sw_tensor sw_param_use(sw_tape *tape, sw_param *param) {
     if (generation && b->pass == tape->pass && slot < tape->count && swi_at(tape, slot)->generation == generation &&
         (swi_at(tape, slot)->version == params->version || b->x != params->x))
         return binding_use_leaf(tape, b, swi_at(tape, slot));
-    const void *leaves = binding_check_changes(tape, b, params) ? binding_leaves(tape, b) : NULL;
+    const void *leaves = binding_check_changes(tape, b, params) ? binding_leaves(b, param) : NULL;
     swi_node *node = leaves ? swi_new_node(tape, &slot) : NULL;
     if (!node)
         return (sw_tensor){0};
-    const sw_dtype type = param->buffer ? params->type : params->storage; /* a buffer is not rounded */
-    const void *vector = param->buffer ? b->x : leaves;
-    node->view = (sw_view){.data = (char *)(uintptr_t)vector + (size_t)param->offset * swi_size(type),
+    const sw_dtype type = param->buffer ? params->type : params->storage;
+    node->view = (sw_view){.data = (char *)(uintptr_t)leaves + (size_t)param->offset * swi_size(type),
                            .shape = param->shape,
                            .rank = param->rank,
                            .count = param->count,

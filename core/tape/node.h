@@ -70,9 +70,8 @@ typedef struct swi_binding {
     uint64_t version;  /* sw_params_version when the most recent leaf was made */
     int64_t changes;   /* the number of times that params has changed in that pass */
     const void *x;
-    void *copy;            /* of x in the storage type of params, if that is another type and x is not the vector of
+    void *copy; /* of x in the storage type of params, if that is another type and x is not the vector of
                             * params, which has its own copy; NULL before it is needed */
-    uint64_t copy_version; /* of params when the copy was made */
     sw_gradient *g;
     bool frozen;
     uint64_t counted, counted_pass; /* the serial of the block, and the pass that was counted in it most recently */
