@@ -298,17 +298,13 @@ static sw_status recompute_vjp(sw_call *call) {
 }
 
 static const sw_op recompute_op = {.size = sizeof(sw_op),
-                                   .name = "recompute",
+                                   .name = swi_recompute_name,
                                    .shape = recompute_shape,
                                    .forward = recompute_forward,
                                    .vjp = recompute_vjp,
                                    .vjp_reads = ~SW_READS_OUT, /* every input */
                                    .reads_params = true,
                                    .takes_16_bit = true};
-
-bool swi_is_recomputation(const sw_op *op) {
-    return op == &recompute_op;
-}
 
 sw_tensor sw_recompute(sw_function f, void *user, int count, const sw_tensor *inputs) {
     if (!f || count > MOST_INPUTS) {
