@@ -311,7 +311,8 @@ const char swi_recompute_name[] = "recompute";
 
 static bool widened_is_native(const sw_op *op, int count, const sw_view *const *in) {
     sw_dtype type;
-    return op->is_view || op->name == swi_recompute_name || (swi_takes_16_bit(op) && !widened_types_differ(count, in, &type));
+    return op->is_view || op->name == swi_recompute_name ||
+           (swi_takes_16_bit(op) && !widened_types_differ(count, in, &type));
 }
 
 const sw_op *swi_op_for_16_bit(sw_tape *tape, const sw_op *op, int count, const sw_view *const *in) {
