@@ -556,6 +556,26 @@ static void test_check_mode_finds_nan_in_16_bits(void **state) {
     free(x.data);
 }
 
+/* A contribution that is added to the sum in f32, after another one was stored in 16 bits: 2·60000 is Inf in f16. */
+static void test_check_mode_finds_infinity_in_a_sum(void **state) {
+    (void)state;
+    sw_params *p = params_of(SW_F16);
+    sw_param *w = sw_params_find(p, "w");
+    sw_tape *tape = sw_tape_new();
+    const sw_array x = rows_of(SW_F16, 3), large = rows_of(SW_F16, 4);
+    sw_tape_set_switch(tape, SW_CHECK, true);
+    test_set(&large, 5, 60000);
+    sw_tensor first = sw_scale(sw_sum(apply2(&dot_op, sw_input(tape, large), sw_param_use(tape, w))), 2),
+              second = sw_sum(apply2(&dot_op, sw_input(tape, x), sw_param_use(tape, w)));
+    assert_int_equal(sw_backward(second), SW_OK);
+    assert_int_equal(sw_backward(first), SW_ERR_NONFINITE);
+    assert_non_null(strstr(sw_error(), "parameter w became Inf at [5]"));
+    sw_clear_error();
+    sw_tape_free(tape);
+    sw_params_free(p);
+    free(x.data), free(large.data);
+}
+
 /* ---- Errors ---- */
 
 static void test_other_storage_is_refused(void **state) {
@@ -692,6 +712,7 @@ int main(void) {
                                        cmocka_unit_test(test_engine_accumulates_in_16_bits),
                                        cmocka_unit_test(test_types_that_cannot_be_combined_are_refused),
                                        cmocka_unit_test(test_check_mode_finds_nan_in_16_bits),
+                                       cmocka_unit_test(test_check_mode_finds_infinity_in_a_sum),
                                        cmocka_unit_test(test_other_storage_is_refused),
                                        cmocka_unit_test(test_initial_values_beyond_the_storage_type),
                                        cmocka_unit_test(test_every_allocation_fails_once)};
