@@ -354,8 +354,9 @@ static bool finish(run *r) {
     if (sw_model_evaluate(r->model, NULL, r->train, sw_cross_entropy, &on_train) != SW_OK ||
         sw_model_evaluate(r->model, NULL, r->test, sw_cross_entropy, &r->result) != SW_OK)
         return false;
-    if (sw_optim_steps_skipped(r->optim))
-        cli_note("%lld steps were skipped: Inf or NaN in the gradient\n", (long long)sw_optim_steps_skipped(r->optim));
+    const long long skipped = sw_optim_steps_skipped(r->optim);
+    if (skipped)
+        cli_note("%lld %s skipped: Inf or NaN in the gradient\n", skipped, skipped == 1 ? "step was" : "steps were");
     const result results[] = {{"parameters", (double)sw_params_dim(sw_model_params(r->model)), 0},
                               {"epochs", (double)r->epochs, 0},
                               {"epoch_seconds", epoch_seconds(&r->history), 4},

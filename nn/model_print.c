@@ -17,6 +17,8 @@ typedef struct print_columns {
     int name, text, shape;
 } print_columns;
 
+enum { PRINT_TYPE = 32 }; /* bytes of the text of a type */
+
 typedef struct print_row {
     char text[96], shape[24 * (SW_MAX_RANK + 1)];
 } print_row;
@@ -71,7 +73,17 @@ static void print_module(const sw_module *m, int depth, const print_columns *c, 
         print_module(m->child[i], depth + 1, c, to);
 }
 
+/* "f32", "bf16 (masters f32)" */
+static const char *print_type(const sw_params *params, char text[PRINT_TYPE]) {
+    const sw_dtype x = sw_params_type(params), storage = sw_params_storage(params);
+    if (storage == x)
+        return sw_dtype_name(x);
+    snprintf(text, PRINT_TYPE, "%s (masters %s)", sw_dtype_name(storage), sw_dtype_name(x));
+    return text;
+}
+
 void sw_model_print(const sw_model *model, FILE *to) {
+    char type[PRINT_TYPE];
     if (!model || !model->root || !to)
         return;
     void *before = sw_locale_begin(); /* also applies to the describe functions of custom layers */
@@ -80,7 +92,7 @@ void sw_model_print(const sw_model *model, FILE *to) {
     print_line(0, "layer", "", "output", &c, to);
     fprintf(to, "%10s\n", "parameters");
     print_module(model->root, 0, &c, to);
-    print_line(0, "total", sw_dtype_name(sw_params_type(model->params)), "", &c, to);
+    print_line(0, "total", print_type(model->params, type), "", &c, to);
     const int64_t buffers = sw_params_buffer_dim(model->params);
     fprintf(to, "%10lld\n", (long long)(sw_params_dim(model->params) - buffers));
     if (buffers > 0) {

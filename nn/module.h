@@ -133,7 +133,8 @@ SW_API sw_status sw_module_trace_many(sw_module *module, int count, const sw_sam
  *     if (in.slot != x.slot)
  *         sw_release(in); */
 SW_API sw_tensor sw_module_cast(sw_tensor x, sw_tensor weight);
-/* The model's element type, and the seed of its initial values, also before the build. */
+/* The type of the parameter vector x (SW_F32 for a model in f16 or bf16, whose storage type is sw_params_storage), and
+ * the seed of the initial values, also before the build. */
 SW_API sw_dtype sw_model_type(const sw_model *model);
 SW_API uint64_t sw_model_seed(const sw_model *model);
 

@@ -33,8 +33,8 @@ SW_MATCH_OPTIONS(scale_options, swo_loss_scale_options);
 static sw_status scale_check(const char *name, double scale) {
     if (swo_loss_scale_fits(scale, 0))
         return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "loss_scale%s%s = %g; a power of 2 from 2^-24 to 2^24 is needed", *name ? ": " : "",
-                   name, scale);
+    return sw_fail(SW_ERR_ARGUMENT, "loss_scale%s%s = %.10g; a power of 2 from 2^-24 to 2^24 is needed",
+                   *name ? ": " : "", name, scale);
 }
 
 static sw_status scale_parse_dynamic(sw_optim *o, const char *text) {
@@ -61,7 +61,8 @@ sw_status swo_loss_scale_parse(sw_optim *o, const char *spec) {
     const bool none = strcmp(word, "none") == 0;
     const double scale = none ? 1 : sw_parse_number(word, &end);
     if (!none && (end == word || *end || isnan(scale)))
-        return sw_fail(SW_ERR_ARGUMENT, "loss_scale: %s; dynamic, none or a power of 2 is needed", spec);
+        return sw_fail(SW_ERR_ARGUMENT, "loss_scale: %s; dynamic, none or a power of 2 is needed%s", spec,
+                       sw_suggest(word, 2, (const char *const[]){"dynamic", "none"}));
     if (rest[strspn(rest, " \t\n")])
         return sw_fail(SW_ERR_ARGUMENT, "loss_scale: %s; only dynamic has options", spec);
     SW_TRY(scale_check("", scale));

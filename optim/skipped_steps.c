@@ -13,12 +13,12 @@ sw_status swo_skipped_by(sw_optim *o, sw_skip_cause cause, const char *name, sw_
 static sw_status skipped_fail_gradient(const sw_optim *o, const char *who, const char *which) {
     char scale[96] = "";
     if (sw_params_loss_scale(o->params) != 1)
-        sw_format(scale, sizeof scale, ", with the loss scale %g", sw_params_loss_scale(o->params));
-    return sw_fail(
-        SW_ERR_NONFINITE,
-        "%s: %s were skipped, because the gradient contained Inf or NaN%s: look for them in the data, take a "
-        "smaller lr, or set clip%s; with SW_CHECK on, the tape names the operation that makes them",
-        who, which, scale, *scale ? ", or another loss_scale" : "");
+        sw_format(scale, sizeof scale, ", with the loss scale %.10g", sw_params_loss_scale(o->params));
+    return sw_fail(SW_ERR_NONFINITE,
+                   "%s: %s were skipped, because the gradient contained Inf or NaN%s: look for them in the data, take "
+                   "a smaller lr, or set clip%s%s; with SW_CHECK on, the tape names the operation that makes them",
+                   who, which, scale, *scale ? ", or another loss_scale" : "",
+                   sw_params_storage(o->params) == SW_F16 ? ", or use bf16 (f16 ends at 65504)" : "");
 }
 
 sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which) {

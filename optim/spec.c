@@ -133,6 +133,16 @@ static const char *spec_option_hint(const char *word, bool rule) {
     return NULL;
 }
 
+/* Members of sw_optim_options, which concern all rules and estimators and are therefore not their options, and what a
+ * program may expect there because other libraries have it. */
+static const char *spec_member_hint(const char *word) {
+    static const char *const members[] = {"clip", "loss_scale", "schedule", "average", "estimator"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (strcmp(word, members[i]) == 0)
+            return ": it is a member of sw_optim_options";
+    return strcmp(word, "dtype") == 0 ? ": the type is that of the parameters" : NULL;
+}
+
 static sw_status spec_fail_unknown(const char *kind, const char *method, const sw_option *table, const sw_option *more,
                                    const char *word) {
     const char *names[2 * SW_MAX_OPTIONS];
@@ -151,6 +161,8 @@ static sw_status spec_fail_unknown(const char *kind, const char *method, const s
         spec_list_rules_with(word, list, sizeof list);
     if (*list)
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s, which is an option of %s", kind, method, word, list);
+    if (spec_member_hint(word))
+        return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word, spec_member_hint(word));
     if (known && (decays || !rule || strcmp(word, "tol") == 0))
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word, known);
     for (int i = 0; i < count && at < sizeof list; i++)

@@ -121,7 +121,8 @@ SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* N
 SW_API void *sw_params_x(const sw_params *params);                          /* the vector; NULL before the build */
 /* Tells the library that the program has written to the vector. sw_backward then refuses losses that were recorded
  * before the change. If the storage type is not the type of x, the function also computes the copy again that leaves
- * read; without the call, leaves would have the old values. No tape may be reading the copy at the same time. */
+ * read; without the call, leaves would have the old values. A number that is beyond the storage type is infinite in the
+ * copy, without an error: from 65520 on in f16. No tape may be reading the copy at the same time. */
 SW_API void sw_params_mark_changed(sw_params *params);
 /* Sets the loss scale S of the parameters, a power of 2 from 2^-24 to 2^24; 1, as at first, is none. An f16 number
  * below 2^-25 is stored as 0, and so are gradients of that size. Therefore sw_backward and sw_backward_from compute the
@@ -145,8 +146,9 @@ SW_API sw_array sw_param_value(const sw_param *param);           /* a view of th
  * address. */
 SW_API sw_array sw_param_stored_value(const sw_param *param);
 /* A view of the parameter's part of the gradient block, which holds the mean gradient, in f16 and bf16 times the loss
- * scale (sw_gradient_scale). It remains readable after a step; if the step clipped the gradient, it is the clipped one,
- * except that a gradient in f16 or bf16 is not changed by clipping. data is NULL before the build. */
+ * scale (sw_gradient_scale). Its elements have the type of the array: in f16 and bf16 they are uint16_t, which
+ * sw_vector_convert (vector.h) converts. It remains readable after a step; if the step clipped the gradient, it is the
+ * clipped one, except that a gradient in f16 or bf16 is not changed by clipping. data is NULL before the build. */
 SW_API sw_array sw_param_grad(const sw_param *param);
 /* Freezes a parameter, so that it has no gradient and no update, or (false) makes it trainable again. A tied parameter
  * is frozen under all of its names. A buffer is always frozen: the call has no effect on it. NULL is an error, so that

@@ -2,6 +2,8 @@
  * recomputed segments, threads, failing allocations. */
 #include "cloud.h"
 
+#include <swale/optim.h>
+
 enum { ROWS = 12, WIDE = 40 };
 static const sw_dtype halves[2] = {SW_F16, SW_BF16};
 
@@ -184,6 +186,53 @@ static void test_objective(void **state) {
     }
 }
 
+/* ---- What programs read ---- */
+
+static void test_model_is_printed_with_its_storage_type(void **state) {
+    (void)state;
+    sw_model *m = net_of(SW_BF16, 0), *wide = net_of(SW_F32, 0);
+    assert_non_null(strstr(print_of(m), "\ntotal                 bf16 (masters f32) "));
+    assert_non_null(strstr(print_of(wide), "\ntotal                 f32 "));
+    assert_true(sw_model_type(m) == SW_F32 && sw_params_storage(sw_model_params(m)) == SW_BF16);
+    sw_model_free(m);
+    sw_model_free(wide);
+}
+
+/* The gradient as README.md converts it is that of the optimizer: a step of SGD with lr = 1 subtracts it, rounded once
+ * to f32. The loss scale of f16 is 65536. */
+static void test_gradient_is_read_in_f32(void **state) {
+    (void)state;
+    for (int h = 0; h < 2; h++) {
+        sw_model *m = net_of(halves[h], 0);
+        sw_params *p = sw_model_params(m);
+        sw_optim *o = sw_optim_new(p, "sgd lr=1");
+        sw_param *w = sw_params_find(p, "linear1.weight");
+        result r;
+        assert_true(run(m, false, &r));
+        assert_true(sw_gradient_scale(sw_params_gradient(p)) == (halves[h] == SW_F16 ? 65536 : 1));
+        float g[WIDE * FEATURES], x[WIDE * FEATURES];
+        assert_true(w->count == WIDE * FEATURES);
+
+        const sw_array stored = sw_param_grad(w); /* elements of uint16_t */
+        sw_vector_convert(stored.type, w->count, stored.data, SW_F32, g);
+        const float scale = (float)sw_gradient_scale(sw_params_gradient(p));
+        for (int64_t i = 0; i < w->count; i++)
+            g[i] /= scale;
+
+        memcpy(x, sw_param_value(w).data, sizeof x);
+        assert_int_equal(sw_optim_step(o), SW_OK);
+        const float *after = sw_param_value(w).data;
+        int changed = 0;
+        for (int64_t i = 0; i < w->count; i++) {
+            assert_true(after[i] == x[i] - g[i]);
+            changed += after[i] != x[i];
+        }
+        assert_true(changed > WIDE);
+        sw_optim_free(o);
+        sw_model_free(m);
+    }
+}
+
 /* ---- Memory ---- */
 
 static bool run_once(const void *user) {
@@ -207,6 +256,8 @@ int main(void) {
         TEST(test_embedding_returns_the_type_of_its_table),
         TEST(test_evaluation_and_prediction),
         TEST(test_objective),
+        TEST(test_model_is_printed_with_its_storage_type),
+        TEST(test_gradient_is_read_in_f32),
         TEST(test_every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

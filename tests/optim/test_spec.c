@@ -122,6 +122,10 @@ static void test_wrong_names_and_numbers_are_refused(void **state) {
     REFUSED("rule adam has no option l1, which is an option of sgd, fista", .rule = "adam l1=0.1");
     REFUSED("rule adam has no option alpha, which is an option of rmsprop", .rule = "adam alpha=0.1");
     REFUSED("rule sgd has no option l2: the penalty is weight_decay", .rule = "sgd l2=0.1");
+    REFUSED("rule adam has no option clip: it is a member of sw_optim_options", .rule = "adam clip=1");
+    REFUSED("rule adam has no option loss_scale: it is a member of sw_optim_options", .rule = "adam loss_scale=1024");
+    REFUSED("estimator sam has no option clip: it is a member of sw_optim_options", .estimator = "sam clip=1");
+    REFUSED("rule adam has no option dtype: the type is that of the parameters", .rule = "adam dtype=bf16");
     REFUSED("rule sgd has no option C: C of n samples is weight_decay=1/(C n)", .rule = "sgd C=1");
     REFUSED("rule sgd has no option tol: sw_train has a tolerance", .rule = "sgd tol=1e-4");
     REFUSED("estimator svrg has no option tol: sw_train has a tolerance", .estimator = "svrg tol=1e-4");
