@@ -123,8 +123,8 @@ SW_API sw_status sw_module_trace(sw_module *module, sw_sample_shape *shape);
 /* The same for the build_many of a layer of several inputs. */
 SW_API sw_status sw_module_trace_many(sw_module *module, int count, const sw_sample_shape *in, sw_sample_shape *out);
 /* For the forward of a layer with parameters: x in the element type of `weight`, the leaf of a parameter. The layers of
- * a network whose weights are stored in 16 bits then compute in 16 bits, although a batch is f32, as the result of a
- * norm is. Returns x itself if there is nothing to convert: the types are equal, one of them is f64, or x is not of a
+ * a network whose weights are stored in 16 bits then compute in 16 bits, although a batch or the result of a norm is
+ * f32. Returns x itself if there is nothing to convert: the types are equal, one of them is f64, or x is not of a
  * floating-point type; the operation that follows then accepts or refuses the types. Otherwise the result is a new
  * tensor, which the layer releases after use:
  *
@@ -133,7 +133,7 @@ SW_API sw_status sw_module_trace_many(sw_module *module, int count, const sw_sam
  *     if (in.slot != x.slot)
  *         sw_release(in); */
 SW_API sw_tensor sw_module_cast(sw_tensor x, sw_tensor weight);
-/* The type of the parameter vector x (SW_F32 for a model in f16 or bf16, whose storage type is sw_params_storage), and
+/* The type of x, SW_F32 or SW_F64 (for a model in f16 or bf16 SW_F32; sw_params_storage is the type of its leaves), and
  * the seed of the initial values, also before the build. */
 SW_API sw_dtype sw_model_type(const sw_model *model);
 SW_API uint64_t sw_model_seed(const sw_model *model);

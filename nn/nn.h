@@ -66,12 +66,12 @@ SW_API sw_status sw_model_load(sw_model *model, const char *path);
  *     sw_model_save(net, "net.safetensors");
  *     sw_model *again = sw_model_new_from_file("net.safetensors");  // its root: sw_model_root(again)
  *
- * Names, ties, frozen layers and parameters, roles, element and storage types and seed are those of the saved model, in
- * whatever type the file contains the weights. Methods for initial values are not in the file: sw_params_reinitialize
- * uses the default methods of the layers. A damaged or
- * hostile file is an error: for example, a network that has more parameters than the file has numbers is refused before
- * memory is allocated for them. NULL after an error; it is an error, too, if the file has no description of the
- * network, or if the type of a layer is not registered (description.h). */
+ * Names, ties, frozen layers and parameters, roles, the type of x, the storage type and the seed are those of the saved
+ * model, even if the file contains the weights in another type. Methods for initial values are not in the file:
+ * sw_params_reinitialize uses the default methods of the layers. A damaged or hostile file is an error: for example, a
+ * network that has more parameters than the file has numbers is refused before memory is allocated for them. NULL after
+ * an error; it is an error, too, if the file has no description of the network, or if the type of a layer is not
+ * registered (description.h). */
 SW_API sw_model *sw_model_new_from_file(const char *path);
 /* The description of a built model as text (JSON, see description.h), which the caller frees by sw_free. NULL and an
  * error that names the layer if one cannot be described, because its type has no `save` or is not registered. A layer

@@ -76,7 +76,7 @@ struct sw_estimate {
     sw_skip_cause skip_cause; /* why the step was skipped */
     /* `start` may set it: `estimate` does not read or write g, but passes it to one call of sw_estimate_gradient. Then
      * g may be the gradient block of the parameters in f16 or bf16, if this is their storage type and no other part of
-     * the step needs the gradient in the type of x; the step needs no vector of f32 for it. */
+     * the step needs the gradient in the type of x. The step then allocates no f32 vector for it. */
     bool passes_g;
 };
 
@@ -136,12 +136,11 @@ struct sw_estimator {
     sw_status (*start)(sw_estimate *e);
     /* Chooses ids and count. NULL: the next batch of the sampler. */
     sw_status (*sample)(sw_estimate *e);
-    /* Writes the estimate of the gradient at x to g (dim elements of the parameters' type, except with e->passes_g). It
-     * may read tables, but not
-     * change them, because the step may still be skipped. It may compute a slot anew if it also sets a scalar which
-     * states that the slot is valid, because a skipped step restores that scalar. Inside a wrapper it may be called
-     * several times per step, with different x, unless SW_ESTIMATOR_ONCE is set. If sw_estimate_gradient returns a
-     * status other than SW_OK, it must return that status. */
+    /* Writes the estimate of the gradient at x to g (dim elements of the type of x, except with e->passes_g). It may
+     * read tables, but not change them, because the step may still be skipped. It may compute a slot anew if it also
+     * sets a scalar which states that the slot is valid, because a skipped step restores that scalar. Inside a wrapper
+     * it may be called several times per step, with different x, unless SW_ESTIMATOR_ONCE is set. If
+     * sw_estimate_gradient returns a status other than SW_OK, it must return that status. */
     sw_status (*estimate)(sw_estimate *e, const void *x, void *g);
     /* Updates the tables after a step was taken, which can no longer be skipped. May be NULL. */
     sw_status (*commit)(sw_estimate *e);

@@ -23,9 +23,9 @@
  *
  * A gradient with Inf or NaN ends the step with SW_SKIPPED. The number of steps taken, schedules, tables, states,
  * running statistics and averages have not changed then; only the sampler has advanced (and sw_optim_epoch with it), so
- * that the next step gets other samples and random numbers; a dynamic loss scale is halved; and `skipped` of an
- * estimator may have changed its scalars. After 100 skipped steps in a row the status is SW_ERR_NONFINITE, and the
- * message gives the cause; after sw_clear_error the count starts again.
+ * that the next step gets other samples and random numbers; a dynamic loss scale is halved (see loss_scale below); and
+ * `skipped` of an estimator may have changed its scalars. After 100 skipped steps in a row the status is
+ * SW_ERR_NONFINITE, and the message gives the cause; after sw_clear_error the count starts again.
  *
  * After SW_OK, x and the states, scalars and step sizes of all methods are finite. A step that would make one of them
  * infinite or NaN, or a parameter too large for its storage type, is refused with SW_ERR_NONFINITE; the message names
@@ -111,9 +111,9 @@ SW_API sw_status sw_optim_minimize(sw_optim *optim, const sw_objective *objectiv
  * Many steps are taken in one fast loop if the samples of a generalized linear model are in memory (sw_glm_new), the
  * estimator is sag, saga or svrg and not inside a wrapper (or any estimator with `run`), the rules are sgd without
  * momentum (or custom ones like it, without `accepted`), the average is a running mean (sw_average.weight), and there
- * is no clipping, schedule, line search or recording of norms, and x is not stored in f16. sw_train uses this loop too.
- * For dense rows the result is bit-for-bit that of single steps. For sparse rows a step costs O(nonzeros), also with
- * weight_decay, l1, bounds and averages, and the result equals that of single steps up to rounding. */
+ * is no clipping, schedule, line search or recording of norms, and the storage type is not f16. sw_train uses this loop
+ * too. For dense rows the result is bit-for-bit that of single steps. For sparse rows a step costs O(nonzeros), also
+ * with weight_decay, l1, bounds and averages, and the result equals that of single steps up to rounding. */
 SW_API sw_status sw_optim_minimize_steps(sw_optim *optim, const sw_objective *objective, int64_t steps, double *value);
 
 /* The vector at which the model should be evaluated: that of the average, that of the rule if it defines one, or the
@@ -134,7 +134,7 @@ SW_API sw_status sw_optim_adopt_point(sw_optim *optim);
 SW_API int64_t sw_optim_steps_taken(const sw_optim *optim);
 SW_API int64_t sw_optim_steps_skipped(const sw_optim *optim); /* all steps that were skipped */
 SW_API double sw_optim_gradient_norm(const sw_optim *optim);  /* of the last step taken, before clipping */
-/* The loss scale with which the next backward pass is computed: that of the parameters. */
+/* The loss scale of the next backward pass, sw_params_loss_scale of the parameters. NaN if optim is NULL. */
 SW_API double sw_optim_loss_scale(const sw_optim *optim);
 /* The weight (loss_mean.h) of the loss whose value the last sw_optim_minimize returned; if the step evaluated several
  * losses with different weights, that of the first. NaN before the first step. */

@@ -6,8 +6,8 @@
  *   - A block of at least SW_DRY_BLOCK bytes only reserves addresses, and uses no memory until something writes to it.
  *   - Loops over elements do not run: kernels (sw_kernel_run and its relatives), sw_parallel, matrix products, and the
  *     computation of initial values.
- * Therefore a laptop can run a network of any size, in little time, and the ledger of the dry run is that of the real
- * run, byte for byte. In a dry run the functions of memory.h that report bytes (sw_memory_live, sw_memory_report,
+ * Therefore a laptop can run a network of any size, in little time, and the memory report of the dry run is that of the
+ * real run, byte for byte. In a dry run the functions of memory.h that report bytes (sw_memory_live, sw_memory_report,
  * sw_memory_print, sw_memory_per_parameter and so on) refer to the memory of the dry run, and outside to that of the
  * process.
  *
@@ -22,7 +22,7 @@
  * values. Inputs exist, so that ids may be read: make them by sw_input from an array of the program, or by sw_empty.
  * Loops of the program itself, and of its operations where they do not use the functions above, do run: where they
  * write, they use memory. So do copies of whole vectors that some methods make (averages, snapshots). Do not use line
- * searches, criteria for stopping, and SW_CHECK, which decide by values. */
+ * searches, stopping criteria or SW_CHECK, because they decide by values. */
 #ifndef SWALE_DRY_RUN_H
 #define SWALE_DRY_RUN_H
 
@@ -46,8 +46,8 @@ SW_API sw_status sw_dry_run_end(void);
 SW_API bool sw_dry_run(void);
 /* The floating-point operations of the matrix products of this dry run so far: 2·M·N·K for each. 0 outside. */
 SW_API double sw_dry_run_flops(void);
-/* For a matrix product that is not one of the library's: counts it in sw_dry_run_flops. No effect outside of a dry
- * run. */
+/* Adds 2·M·N·K to sw_dry_run_flops, for a product op(A) [M,K] · op(B) [K,N] that a custom operation computes without
+ * the functions of the library, which count theirs. No effect outside of a dry run. */
 SW_API void sw_dry_run_count_product(int64_t M, int64_t N, int64_t K);
 
 #ifdef __cplusplus

@@ -47,11 +47,11 @@ SW_API void sw_archive_free(sw_archive *archive);
 SW_API sw_status sw_archive_put(sw_archive *archive, const char *name, sw_array array);
 /* As sw_archive_put, but the archive keeps a copy, so that the array need not outlive the call. */
 SW_API sw_status sw_archive_put_copy(sw_archive *archive, const char *name, sw_array array);
-/* As sw_archive_put, but the file contains the numbers in another type: both types are floating-point types. When the
- * archive is saved, each number is rounded once, to the nearest number of `type`, and of two that are equally near to
- * the one whose last bit is 0. No converted copy of the array is made. If a finite number would become infinite,
- * sw_archive_save fails (SW_ERR_NONFINITE); Inf and NaN are saved as such. sw_archive_get returns the array that was
- * put. */
+/* As sw_archive_put, but the file contains the numbers in the type `type`. If it is not the type of the array, both
+ * must be floating-point types (SW_ERR_TYPE). When the archive is saved, each number is rounded once, to the nearest
+ * number of `type`; if two are equally near, to the one whose last bit is 0. No converted copy of the array is made. If
+ * a finite number would become infinite, sw_archive_save fails (SW_ERR_NONFINITE); Inf and NaN are saved as such.
+ * sw_archive_get returns the array that was put. */
 SW_API sw_status sw_archive_put_as(sw_archive *archive, const char *name, sw_array array, sw_dtype type);
 /* Sets or replaces the text of a key. Both are UTF-8 and are copied. An error has the same effect as in
  * sw_archive_put. */
@@ -102,22 +102,22 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
  * A finite number beyond the range of f32 is an error, and so is one beyond the range of the storage type in a
  * parameter that is trained: it would be infinite for all leaves. (A frozen parameter may hold it: an attention mask.)
  * One message reports every mismatch (missing names, unexpected names, other shapes, other types, numbers that are too
- * large), and nothing is changed after any error (SW_ERR_FORMAT for a mismatch). Tied
- * parameters may be in the file under any of their names, or under several names with equal numbers. After loading, the
- * parameters are marked as changed (sw_params_mark_changed) and their gradient block is fresh. */
+ * large), and nothing is changed after any error (SW_ERR_FORMAT for a mismatch). Tied parameters may be in the file
+ * under any of their names, or under several names with equal numbers. After loading, the parameters are marked as
+ * changed (sw_params_mark_changed) and their gradient block is fresh. */
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
 /* Options of a file with parameters. */
 typedef struct sw_save_options {
     size_t size; /* sizeof(sw_save_options) */
-    /* The type in the file. 0: the type of x, f32 or f64. SW_F16, SW_BF16: every number is rounded to this type, as
-     * sw_archive_put_as does it, except those of buffers (running statistics), which keep the type of x, because their
-     * leaves read x itself. A model with this storage type that loads the file computes the same outputs as before, bit
-     * for bit; training goes on from the rounded numbers. */
+    /* The type in the file. 0: the type of x, f32 or f64. SW_F16, SW_BF16: every number is rounded to this type, as by
+     * sw_archive_put_as, except those of buffers (running statistics), which keep the type of x, because their leaves
+     * read x itself. A model with this storage type that loads the file computes the same outputs as before, bit for
+     * bit; training continues from the rounded numbers. Other types are an error (SW_ERR_TYPE). */
     sw_dtype storage;
 } sw_save_options;
-/* As sw_params_save, with options; NULL: the defaults. SW_ERR_NONFINITE, and the file at the path is not changed, if a
- * finite number is beyond the range of the type. */
+/* As sw_params_save, with options; NULL: the defaults. SW_ERR_NONFINITE if a finite number would be infinite in the
+ * type; the file at the path is not changed then. */
 SW_API sw_status sw_params_save_with_options(const sw_params *params, const char *path, const sw_save_options *options);
 /* As sw_params_save and sw_params_load, with an archive that may hold other arrays too. Each name begins with the
  * prefix (NULL: no prefix), and only names that begin with it are read. Therefore two models, or a model and other data

@@ -1,7 +1,7 @@
 /* Rows of f16 and bf16 for kernels of f32: blocks of rows are converted to f32, the kernel runs on the block, and what
  * it writes is rounded once. A kernel that is written for f32 and f64 alone (without SW_KERNEL_16_BIT, see kernel.h)
- * can so compute on 16-bit tensors, and may store intermediate results in its output, in f32. The results have the bits
- * of the kernel on whole arrays in f32.
+ * can thus compute on 16-bit tensors, and may store intermediate results in its output, in f32. The results have the
+ * bits of the kernel on whole arrays in f32, rounded once.
  *
  *     typedef struct center_args { const void *x; void *out; int64_t n; } center_args;   // out = x - mean, row by row
  *
@@ -58,7 +58,7 @@ typedef struct sw_wide_rows {
     const sw_kernels *kernels; /* those for f32 run */
     const void *args;
     size_t bytes;  /* of the arguments, at most SW_WIDE_ARGS */
-    sw_dtype type; /* f16 or bf16 */
+    sw_dtype type; /* of the arrays that are converted: f16 or bf16 */
     const sw_wide_array *array;
     int arrays;
     int64_t rows, length; /* as in sw_kernel_run_rows, which determines the tiles */
@@ -69,9 +69,9 @@ typedef struct sw_wide_rows {
 SW_API size_t sw_wide_rows_scratch(const sw_wide_rows *job);
 /* Runs the kernel over all rows. `sum` is NULL, or receives the sum that the kernel computes, as in sw_kernel_run_rows.
  * `scratch` has `bytes` bytes, as many as sw_wide_rows_scratch returned, and is aligned to SW_ALIGNMENT. Nothing is
- * allocated, and only the rows that threads work on are in memory as f32. SW_ERR_ARGUMENT if the job exceeds a limit
- * above; SW_ERR_MEMORY, without a message, if scratch is needed and NULL, because the function that returned NULL has
- * recorded the error. */
+ * allocated, and only the rows that threads work on are in memory as f32. SW_ERR_TYPE if the type is not f16 or bf16;
+ * SW_ERR_ARGUMENT if the job exceeds a limit above; SW_ERR_MEMORY, without a message, if scratch is needed and NULL,
+ * because the function that returned NULL has recorded the error. */
 SW_API sw_status sw_wide_rows_run(const sw_wide_rows *job, double *sum, void *scratch, size_t bytes);
 
 #ifdef __cplusplus

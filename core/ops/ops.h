@@ -11,13 +11,13 @@
  * (The gradient of an operand that sw_mul, sw_div, sw_maximum or sw_minimum broadcasts is a sum of rounded terms, as in
  * PyTorch. A gradient that is computed from the result, as that of sw_tanh, is computed from the rounded result.)
  * Inputs in f16, bf16 and f32 may be combined; then the result is f32. f64 is not combined with other types (sw_cast).
- * For inputs in f16 and bf16 the result is f32 of
+ * For inputs in f16 and bf16, these results are f32:
  *   - sw_sum, sw_mean, sw_sum_over, sw_mean_over, sw_var_over, sw_norm_over, sw_logsumexp_over and sw_accuracy;
  *   - sw_log_softmax;
  *   - all losses, also without reduction (sw_loss_with_weight keeps the type).
- * Their results are beyond the range or the digits of 16 bits: a sum of f16 above 65504, a mean loss that changes by
- * 1/1000 of its value. Layers with parameters convert their input to the type of their weights, so that a result in f32
- * does not make the rest of a network f32 (sw_module_cast in module.h).
+ * They may be beyond the range of f16 (a sum above 65504), or need more digits than 16 bits have (a mean loss that
+ * changes by 1/1000 of its value). Layers with parameters convert their input to the type of their weights, so that a
+ * result in f32 does not make the rest of a network f32 (sw_module_cast in module.h).
  *
  * Broadcasting is as in NumPy: shapes are aligned at their last axes, and an axis of length 1 repeats, as does a
  * missing one.
@@ -175,8 +175,9 @@ SW_API sw_status sw_split(sw_tensor x, int axis, int count, const int64_t *lengt
 /* Adds before[i] and after[i] elements `value` at the two ends of axis i. `rank` is the rank of x; the numbers must not
  * be negative. */
 SW_API sw_tensor sw_pad(sw_tensor x, int rank, const int64_t *before, const int64_t *after, double value);
-/* x in another floating-point type, rounded once. The gradient is converted back. If x has the type, the result is a
- * view of x. Integers (i32, u8) can be converted too, without gradient; no type is converted to integers. */
+/* x in the type f32, f64, f16 or bf16; other types are an error (SW_ERR_TYPE). Each number is rounded once, to the
+ * nearest number of the type, and becomes ±∞ if it is beyond the range. The gradient is converted to the type of x. If
+ * x has the type already, the result is a view of x. x may be i32 or u8 too, without gradient. */
 SW_API sw_tensor sw_cast(sw_tensor x, sw_dtype type);
 /* Repeats x to the shape, as broadcasting does. A length of -1 keeps the length of x. */
 SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);

@@ -79,7 +79,7 @@ typedef struct sw_params_options {
     size_t size;   /* sizeof(sw_params_options) */
     sw_dtype type; /* SW_F32 or SW_F64; SW_F16 and SW_BF16 mean SW_F32 with this storage type */
     uint64_t seed;
-    sw_dtype storage; /* SW_F16 or SW_BF16, if `type` is SW_F32; 0: the same as `type` */
+    sw_dtype storage; /* SW_F16 or SW_BF16, if `type` is SW_F32; 0: the same as `type`. Else SW_ERR_TYPE */
 } sw_params_options;
 /* NULL after an error. options NULL: f32 with seed 0. */
 SW_API sw_params *sw_params_new_with_options(const sw_params_options *options);
@@ -120,30 +120,31 @@ SW_API sw_param *sw_params_at(const sw_params *params, int index); /* in the ord
 SW_API sw_param *sw_params_find(const sw_params *params, const char *name); /* NULL: no such name */
 SW_API void *sw_params_x(const sw_params *params);                          /* the vector; NULL before the build */
 /* Tells the library that the program has written to the vector. sw_backward then refuses losses that were recorded
- * before the change. If the storage type is not the type of x, the function also computes the copy again that leaves
- * read; without the call, leaves would have the old values. A number that is beyond the storage type is infinite in the
- * copy, without an error: from 65520 on in f16. No tape may be reading the copy at the same time. */
+ * before the change. If the storage type is not the type of x, the function also updates the copy that leaves read;
+ * without the call, leaves would have the old values. A number that is beyond the range of the storage type becomes
+ * infinite in the copy, without an error: from 65520 on in f16. No tape may be reading the copy at the same time. */
 SW_API void sw_params_mark_changed(sw_params *params);
-/* Sets the loss scale S of the parameters, a power of 2 from 2^-24 to 2^24; 1, as at first, is none. An f16 number
- * below 2^-25 is stored as 0, and so are gradients of that size. Therefore sw_backward and sw_backward_from compute the
- * gradient of S·loss, whose elements are larger by the factor S (Micikevicius et al., Mixed precision training, ICLR
- * 2018, section 3.2). All results are free of S, except those that would lose their small elements: a gradient block in
- * f16 or bf16 holds S times the gradient, where S is that of the moment at which the block ceased to be fresh
+/* Sets the loss scale S of the parameters, a power of 2 from 2^-24 to 2^24; 1, as at first, is none. In f16, numbers
+ * whose magnitude is at most 2^-25 become 0, and small gradients are lost. Therefore sw_backward and sw_backward_from
+ * compute the gradient of S·loss, whose elements are larger by the factor S (Micikevicius et al., Mixed precision
+ * training, ICLR 2018, section 3.2). Only a gradient block in f16 or bf16 holds S times the gradient, because its small
+ * elements would be lost otherwise. This S is the loss scale at the moment at which the block ceased to be fresh
  * (sw_gradient_scale). Blocks and views in f32 or f64 hold the gradient itself, because each pass divides by S while it
  * adds, and so do the gradients of variables and of retained tensors (sw_grad), in every type.
  *
  * S may change at any time; each backward uses its present value. Several passes into one block are added correctly if
  * it changes between them. If a tape has leaves of several sets of parameters, the largest S multiplies the loss, and
- * every block is converted to its own. SW_ERR_ARGUMENT for other values. */
+ * every block is converted to its own. An optimizer sets S when it is made, and a dynamic one changes it after steps
+ * (loss_scale in optim.h). SW_ERR_ARGUMENT for other values. */
 SW_API sw_status sw_params_set_loss_scale(sw_params *params, double scale);
-SW_API double sw_params_loss_scale(const sw_params *params);
+SW_API double sw_params_loss_scale(const sw_params *params); /* 1 for NULL */
 /* A number that increases whenever the vector changes: by a step, by loading, by sw_params_mark_changed. */
 SW_API uint64_t sw_params_version(const sw_params *params);
 SW_API sw_gradient *sw_params_gradient(const sw_params *params); /* the gradient block of the set */
 SW_API sw_array sw_param_value(const sw_param *param);           /* a view of the elements in x; data NULL: not built */
-/* A view of the elements that leaves of tapes read: in the copy of x, if x has another type than the storage type, or
- * else in x. A program must not write to it. A step, sw_params_mark_changed and loading update it, at the same
- * address. */
+/* A view of the elements that leaves of tapes read, in the storage type. It is part of the copy of x if the two types
+ * differ, else of x itself, as for buffers always. A program must not write to it. A step, sw_params_mark_changed and
+ * loading update it, at the same address. data is NULL before the build. */
 SW_API sw_array sw_param_stored_value(const sw_param *param);
 /* A view of the parameter's part of the gradient block, which holds the mean gradient, in f16 and bf16 times the loss
  * scale (sw_gradient_scale). Its elements have the type of the array: in f16 and bf16 they are uint16_t, which

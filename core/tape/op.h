@@ -100,9 +100,10 @@ SW_API sw_status sw_call_axis(const sw_call *call, int axis, int *from_start);
 SW_API sw_status sw_call_check_real(sw_call *call);
 /* All inputs of one floating-point type, for operations with takes_16_bit. */
 SW_API sw_status sw_call_check_float(sw_call *call);
-/* The type of a result that is computed from the floating-point inputs: their type, but f32 if they are f16 or bf16 and
- * the operation has f32_result, or if their types differ, which only f16, bf16 and f32 may do (as in PyTorch: f32 is
- * the smallest type that contains them). If no input is of a floating-point type, the type of input 0. */
+/* For `shape`: the type of a result that is computed from the floating-point inputs. It is their type, except in two
+ * cases in which it is f32: the inputs are f16 or bf16 and the operation has f32_result; or their types differ, which
+ * is possible for f16, bf16 and f32 alone (as in PyTorch: f32 is the smallest type that contains them). If no input is
+ * of a floating-point type, the type of input 0. */
 SW_API sw_dtype sw_call_result_type(const sw_call *call);
 /* Allocates memory in which forward passes data to vjp (as call->saved). It is kept until the vjp has run, and if the
  * program has not released out, as long as out. Call it once, in `shape` or `forward`. NULL and an error if there is

@@ -143,8 +143,8 @@ SW_API sw_tensor sw_detach(sw_tensor t);
  * after a reset, or on other tapes, are averaged by the weights of their losses (loss_mean.h). Therefore the block
  * holds the gradient of the mean over all samples, however they were divided into parts. The parameters must not have
  * changed since the loss was recorded: after a step, record the loss again. If they have a loss scale
- * (sw_params_set_loss_scale), all gradients are computed with this factor. An f16 loss is an error
- * (SW_ERR_NONFINITE) then if the scale is above 2^15: compute the loss in f32. */
+ * (sw_params_set_loss_scale), all gradients are computed with this factor. A loss in f16 is then an error
+ * (SW_ERR_NONFINITE) if the scale is above 2^15, because f16 has no larger power of 2: compute the loss in f32. */
 SW_API sw_status sw_backward(sw_tensor loss);
 /* As sw_backward, for a tensor t of any shape and its cotangent: the gradient of a scalar with respect to t, an array
  * of t's type and shape. The function multiplies the cotangent by the loss scale. Inside a vjp neither function does,
