@@ -3,8 +3,8 @@
  * its shapes alone; and shows how fragmentation makes allocators refuse a request while almost half of the memory is
  * free.
  *
- * Measured and predicted numbers come from the same ledger: a prediction is a dry run, in which the same code runs with
- * addresses in place of memory (dry_run.h). For the network of 48 blocks the two are equal. */
+ * Measured and predicted numbers come from the same memory report: a prediction is a dry run, in which the same code
+ * runs with addresses in place of memory (dry_run.h). For the network of 48 blocks the two are equal. */
 #include "fragmentation.h"
 #include "memory_report.h"
 #include "memory_run.h"

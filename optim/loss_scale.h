@@ -12,7 +12,7 @@
 void swo_loss_scale_start(const sw_optim *o);
 /* After `steps` steps that ended with this status: doubles the scale, or halves it. */
 void swo_loss_scale_update(sw_optim *o, sw_status status, int64_t steps);
-/* Sets the scale to that of a file, after swo_walk_copy. */
+/* Sets a dynamic scale to that of a file, after swo_walk_copy. */
 void swo_loss_scale_load(sw_optim *o);
 /* Whether a scale is valid, and a number of clean steps. */
 bool swo_loss_scale_fits(double scale, double clean);

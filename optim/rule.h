@@ -118,9 +118,10 @@ typedef struct sw_rule {
      * refused, nor for the trials of a line search. A step of length 0 at a stationary point is kept.
      *
      * Its argument is that of `begin`, or that of `vector` for SW_UNIT_VECTOR, with x after the step and the gradient g
-     * that the rule received. Use sw_step_run to process elements. It may write scalars, and slots (within the bounds
-     * of `reach`), but not x. If it fails, or if a scalar or (without `reach`) a slot is Inf or NaN afterwards, the
-     * step may be partly done, as after a failed `commit` of an estimator. It must not return SW_SKIPPED. With
+     * that the rule received. Use sw_step_run to process elements: its kernels receive g in the type of x, whereas
+     * step->g is NULL if the gradient is stored in f16 or bf16. `accepted` may write scalars, and slots (within the
+     * bounds of `reach`), but not x. If it fails, or if a scalar or (without `reach`) a slot is Inf or NaN afterwards,
+     * the step may be partly done, as after a failed `commit` of an estimator. It must not return SW_SKIPPED. With
      * `accepted`, estimators do not take many steps in one loop (sw_estimator.run), because such a loop calls no
      * function of the rule. */
     sw_status (*accepted)(sw_step *step);

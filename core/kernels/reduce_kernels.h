@@ -104,8 +104,8 @@ typedef struct sw_fold_job {
 } sw_fold_job;
 /* Runs a fold. Threads share the work; the order of additions depends only on the shape, so that the result has the
  * same bits for every number of threads. For f16 and bf16, pieces of x are converted to f32 on the stack, and the
- * kernels for f32 fold them. The result has the bits of the fold of x in f32; with a custom fold, whose kernel may add
- * in another order, at least if a matrix has up to SW_TILE elements. */
+ * kernels for f32 fold them. The result has the bits of the fold of x in f32. For a custom fold, whose kernel may
+ * add in another order, this holds if a matrix has at most SW_TILE elements. */
 SW_API void sw_fold_run(const sw_fold *fold, const sw_fold_axes *axes, const sw_fold_job *job);
 /* Runs a spread: computes args->out, of the size of x, from x and y, low, h [outputs]. The arrays that the spread does
  * not read may be NULL; args->length and args->stride are ignored. `type` is that of x and out; y, low and h have its

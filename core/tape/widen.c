@@ -3,8 +3,8 @@
  * The vjp reads copies of the values in vjp_reads and of the cotangent, and the gradients are rounded. Only values in
  * 16 bits remain on the tape in between.
  *
- * The node of such a call holds an operation of its own, which calls that of the program. The engine runs it like any
- * other one, so that calls in one type, f32 for example, do not pay for this. */
+ * The node of such a call holds an internal operation, which calls the original one. The engine runs it like any other
+ * one, so that calls in one type, f32 for example, take no additional time. */
 #include <swale/status.h>
 
 #include "core/base/error_state.h"
@@ -235,7 +235,7 @@ static void widened_release_values(const sw_call *call, widened_pass *p) {
         widened_release(call->tape, &p->out.view);
 }
 
-/* Hands on the cotangent itself, rather than its copy in f32, to inputs of the result's type. */
+/* Passes on the cotangent itself, rather than its copy in f32, to inputs of the result's type. */
 static void widened_pass_on(sw_call *call, widened_pass *p) {
     for (int i = 0; i < call->inputs; i++)
         if (p->state[i] == SWI_PASSED && call->in[i]->type == call->out->type &&

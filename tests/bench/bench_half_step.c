@@ -1,7 +1,7 @@
 /* Compares training steps in f16 and bf16 with the same steps in f32: 784-100-10 with batch 64, and 784-1024-1024-10
  * with batch 256, adam, gathering included, on one thread and on two. The three types alternate in one run; figures are
- * medians of ratios. The target of the large network holds where the processor multiplies bf16 faster than f32, which
- * the kernel level avx512bf16 says. */
+ * medians of ratios. The target of the large network applies if the processor multiplies bf16 faster than f32: if
+ * the kernel level is avx512bf16. */
 #include "bench.h"
 
 #include <string.h>

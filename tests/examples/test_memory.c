@@ -127,7 +127,7 @@ static void test_heaps_refuse_with_a_third_free_and_the_tape_does_not(void **sta
     assert_true(line_of("tape", "refused") == 0);
 }
 
-/* The numbers of the lectures: 1.5 billion parameters, 24 GB of state, about 60 GB of activations, 6 GB for a fused
+/* The numbers of the ZeRO paper: 1.5 billion parameters, 24 GB of state, about 60 GB of activations, 6 GB for a fused
  * gradient in f32; half of the activations are saved for a third more arithmetic. */
 static void test_large_model_is_predicted(void **state) {
     (void)state;

@@ -1,5 +1,5 @@
-/* Dry runs: the ledger of a dry run is that of the real run, byte for byte, for every rule, with recomputation and
- * without; it takes no memory and no time at any size; and its flops are those of the shapes. */
+/* Dry runs: the memory report of a dry run is that of the real run, byte for byte, for every rule, with recomputation
+ * and without; it takes little memory and time at any size; and its flops are those of the shapes. */
 #define _DEFAULT_SOURCE /* getrusage */
 #include "support.h"
 

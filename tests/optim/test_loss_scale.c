@@ -122,7 +122,7 @@ static void test_scale_equals_that_of_pytorch(void **state) {
     }
 }
 
-/* Without end in both directions: up to 2^24 and down to `least`, where it stays. */
+/* The scale stays at its bounds: 2^24, and `least`. */
 static void test_scale_has_bounds(void **state) {
     (void)state;
     static const struct {

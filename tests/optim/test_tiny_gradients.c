@@ -1,6 +1,6 @@
 /* A network whose gradients are too small for f16: it learns targets in small units. In f16 without a loss scale most
- * elements of its gradient are 0, and it does not learn. With a scale it learns as in f32, and so it does in bf16,
- * which has the range of f32, without one. */
+ * elements of its gradient are 0, and it does not learn. With a scale it learns as in f32. In bf16, which has the
+ * range of f32, it learns without a scale. */
 #include "helpers.h"
 
 #include "core/params/vector.h"

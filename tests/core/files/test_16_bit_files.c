@@ -64,7 +64,7 @@ static void test_arrays_are_rounded_as_by_python(void **state) {
     expect_no_error();
 }
 
-/* Every number of one type becomes the same number in a wider type, and comes back with its bits. */
+/* Every number of one type becomes the same number in a wider type, and has the same bits after the conversion back. */
 static void test_every_number_is_the_same_in_wider_types(void **state) {
     (void)state;
     enum { ALL = 1 << 16 };
@@ -435,7 +435,7 @@ static void test_damaged_files_change_nothing(void **state) {
             loaded += load_damaged(copy.at, copy.size);
             copy.at[bit / 8] ^= (unsigned char)(1u << bit % 8);
         }
-        /* At least every bit of the numbers, except those that make a bf16 too large for f16; nearly none else. */
+        /* At least every bit of the numbers, except those that make a bf16 too large for f16, and few others. */
         assert_true(loaded > 16 * DIM / 2 && loaded < 16 * DIM + 200);
         free(copy.at);
     }

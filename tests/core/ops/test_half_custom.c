@@ -1,4 +1,4 @@
-/* Operations of a program on f16 and bf16, made by the macros of unary.h: their kernels are compiled for f32 and f64
+/* Custom operations on f16 and bf16, made by the macros of unary.h: their kernels are compiled for f32 and f64
  * alone, and serve the 16-bit types through sw_unary_run and sw_binary_run. The same operations without takes_16_bit
  * run on copies in f32, and give the same bits. */
 #include <swale/kernel.h>

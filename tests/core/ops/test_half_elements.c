@@ -1,5 +1,5 @@
-/* Operations on f16 and bf16 that work element by element or move elements, with kernels of their own for them: the
- * bits are those of f32, rounded once, and nothing is widened as a whole. */
+/* Operations on f16 and bf16 that work element by element or move elements, and read 16-bit inputs themselves: the bits
+ * are those of f32, rounded once, and no operand is converted to f32 as a whole. */
 #include "support.h"
 
 #include "op_table.h"

@@ -100,7 +100,7 @@ static void follow(sw_dtype type) {
     for (int i = 0; i < CASES; i++)
         if (torch_half_cases[i].type == type)
             run(&torch_half_cases[i], tape), count++;
-    assert_true(count > 100); /* the fixture is not a remainder of itself */
+    assert_true(count > 100); /* the fixture is not truncated */
     sw_tape_free(tape);
 }
 
@@ -114,7 +114,7 @@ static void test_operations_in_bf16_have_the_bits_of_torch(void **state) {
     follow(SW_BF16);
 }
 
-/* Whether the script has seen the label. */
+/* Whether the fixture or its list of other cases contains the label. */
 static bool is_known(const char *label) {
     for (int i = 0; i < CASES; i++)
         if (strcmp(torch_half_cases[i].label, label) == 0)

@@ -208,8 +208,8 @@ static void test_scale_may_change_between_micro_batches(void **state) {
     }
 }
 
-/* The scale counts when sw_backward is called: not when the loss was recorded. Two backward passes of one recording
- * with different scales add up. */
+/* sw_backward uses the scale at the time of its call, not that when the loss was recorded. Two backward passes of one
+ * recording with different scales add up. */
 static void test_scale_may_change_on_one_tape(void **state) {
     (void)state;
     sw_params *p = params_of(SW_F16);
@@ -309,7 +309,7 @@ static const sw_op thrice_op = {.size = sizeof(sw_op),
                                 .vjp = thrice_vjp,
                                 .vjp_reads = SW_READS(0)};
 
-/* Inside a vjp, sw_backward_from and sw_grad do not know the scale: cotangents have it already. */
+/* Inside a vjp, sw_backward_from and sw_grad do not apply the scale: cotangents are multiplied by it already. */
 static void test_backward_inside_a_vjp_has_no_scale(void **state) {
     (void)state;
     sw_params *p = params_of(SW_F16);

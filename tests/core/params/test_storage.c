@@ -597,7 +597,7 @@ static void test_other_storage_is_refused(void **state) {
     assert_null(sw_params_new(SW_U8, 1));
     expect_error(SW_ERR_TYPE, "parameters are f32, f64, f16 or bf16, not u8");
     for (int k = 0; k < 2; k++)
-        for (int how = 0; how < 3; how++) { /* three ways to say the same */
+        for (int how = 0; how < 3; how++) { /* three equivalent options */
             const sw_params_options options = {.size = sizeof options,
                                                .type = how ? halves[k] : SW_F32,
                                                .seed = 4,

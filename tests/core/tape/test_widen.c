@@ -613,7 +613,7 @@ static void test_check_mode_finds_overflow_of_16_bits(void **state) {
     test_array_free(&many);
 }
 
-/* What a vjp reads without saying so is NaN in the gradient check, and may have been released in other passes. */
+/* What a vjp reads without vjp_reads is NaN in the gradient check, and may have been released in other passes. */
 static sw_status liar_vjp(sw_call *c) {
     float *dx = sw_call_grad(c, 0);
     for (int64_t i = 0; dx && i < c->out->count; i++)
@@ -635,7 +635,7 @@ static void test_values_that_a_vjp_must_not_read_can_be_poisoned(void **state) {
         for (int64_t i = 0; i < N; i++)
             assert_true(isnan(test_get(&dx, i)));
         sw_tape_reset(tape);
-        v = sw_variable(tape, x); /* an honest one is not disturbed */
+        v = sw_variable(tape, x); /* a vjp that reads what it declares is not affected */
         assert_ok(sw_backward_from(apply1(out ? &root_op : &square_op, v), dy));
         const sw_array honest = sw_grad(v);
         for (int64_t i = 0; i < N; i++)
