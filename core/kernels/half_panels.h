@@ -42,8 +42,11 @@ static void SW_K(wide_a_rows)(const void *from, int64_t ld, int64_t terms, int64
     for (int64_t i = 0; i < count; i++) {
         const stored *row = (const stored *)from + i * ld;
         float *to = (float *)panel + i * SWI_WIDE_STEP;
-        for (int64_t k = 0; k < terms + terms % 2; k += SWI_GROUP)
-            SW_K(wide_group)(row + k, terms - k < SWI_GROUP ? terms - k : SWI_GROUP, to + k);
+        int64_t k = 0;
+        for (; k + SWI_GROUP <= terms; k += SWI_GROUP) /* a constant count needs no mask */
+            SW_K(wide_group)(row + k, SWI_GROUP, to + k);
+        if (k < terms + terms % 2)
+            SW_K(wide_group)(row + k, terms - k, to + k);
     }
     if (count % 2)
         memset((float *)panel + count * SWI_WIDE_STEP, 0, sizeof(float) * SWI_WIDE_STEP);
@@ -51,8 +54,12 @@ static void SW_K(wide_a_rows)(const void *from, int64_t ld, int64_t terms, int64
 
 /* A copy from lines to lines whose distance is `width`. */
 SW_K_INLINE void SW_K(wide_lines)(const stored *from, int64_t ld, int64_t terms, int64_t count, float *to, int width) {
-    for (int64_t k = 0; k < terms; k++)
-        SW_K(wide_group)(from + k * ld, count, to + k * width);
+    if (count == SWI_GROUP) /* a constant count needs no mask */
+        for (int64_t k = 0; k < terms; k++)
+            SW_K(wide_group)(from + k * ld, SWI_GROUP, to + k * width);
+    else
+        for (int64_t k = 0; k < terms; k++)
+            SW_K(wide_group)(from + k * ld, count, to + k * width);
     if (terms % 2)
         memset(to + terms * width, 0, sizeof(float) * SWI_GROUP);
 }

@@ -12,6 +12,9 @@
 #include "core/kernels/half_product.h"
 #include "core/base/element.h"
 #include "core/kernels/dispatch.h"
+#if defined(__x86_64__)
+#include "core/kernels/half_transpose.h"
+#endif
 
 #include <string.h>
 
@@ -81,8 +84,9 @@ static bool half_swap_is_better(const sw_product *p) {
     return swapped < as_is;
 }
 
-/* Tiles are as large as the scratch allows, or smaller if there would be few of them; then their number is even, for
- * two threads. They depend on M, N, K and the kernels. */
+/* Tiles are as large as the scratch allows, or smaller if there would be few of them for several threads; then their
+ * number is even. For one thread they are not cut, because the operand that neighboring tiles share would be copied
+ * several times. The order of the additions does not depend on the tiles. */
 static void half_choose_tiles(half_job *j) {
     const sw_product *p = &j->p;
     const double work = (double)p->M * (double)p->N * (double)p->K;
@@ -90,6 +94,8 @@ static void half_choose_tiles(half_job *j) {
     const int64_t fit = terms ? SWI_B_BYTES / (terms * j->kernels.term_bytes) : TILE_COLUMNS; /* columns of a panel */
     j->column_tiles = half_ceil_div(groups, half_least(fit / SWI_STRIP * SWI_STRIP, TILE_COLUMNS) / SWI_GROUP);
     j->row_tiles = half_ceil_div(p->M, half_is_long(j) ? LONG_ROWS : TILE_ROWS);
+    if (swi_parallel_threads(TILES) == 1)
+        return;
     for (int64_t tiles = j->row_tiles * j->column_tiles; tiles < TILES && work >= 2 * least_work * (double)tiles;
          tiles *= 2)
         if (groups >= 2 * LEAST_GROUPS * j->column_tiles)
@@ -129,15 +135,26 @@ static void half_store(const half_job *j, const float *sums, int64_t m0, int64_t
                           (char *)p->C + (size_t)((m0 + i) * p->ldc + n0) * swi_size(p->c_type));
 }
 
+/* Copies columns [c, c + SWI_GROUP) of m rows of the sums to lines. */
+static void half_turn_sums(half_scratch *s, int64_t m, int64_t c) {
+    int64_t i = 0;
+#if defined(__x86_64__)
+    for (; i + 4 <= m; i += 4)
+        for (int k = 0; k < SWI_GROUP; k += 4)
+            swi_half_transpose4(s->sums + i * TILE_COLUMNS + c + k, TILE_COLUMNS, &s->lines[k][i], TILE_ROWS);
+#endif
+    for (; i < m; i++)
+        for (int k = 0; k < SWI_GROUP; k++)
+            /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written by the kernels */
+            s->lines[k][i] = s->sums[i * TILE_COLUMNS + c + k];
+}
+
 /* The same for a C that is stored with the columns of p as rows. */
 static void half_store_swapped(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n) {
     const sw_product *p = &j->p;
     for (int64_t c = 0; c < n; c += SWI_GROUP) {
         const int64_t some = half_least(SWI_GROUP, n - c);
-        for (int64_t i = 0; i < m; i++) /* reads whole lines of the cache */
-            for (int64_t k = 0; k < some; k++)
-                /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written by the kernels */
-                s->lines[k][i] = s->sums[i * TILE_COLUMNS + c + k];
+        half_turn_sums(s, m, c);
         for (int64_t k = 0; k < some; k++)
             j->kernels.output(s->lines[k], m, (float)p->alpha, (float)p->beta,
                               (char *)p->C + (size_t)((n0 + c + k) * p->ldc + m0) * swi_size(p->c_type));

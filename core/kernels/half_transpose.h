@@ -1,4 +1,5 @@
-/* The transposition of blocks of 32-bit elements: 16 × 16 for AVX-512, 8 × 8 for AVX2. Include it on x86-64 only. */
+/* The transposition of blocks of 32-bit elements: 16 × 16 for AVX-512, 8 × 8 for AVX2, 4 × 4 for every x86-64. Include
+ * it on x86-64 only. */
 #ifndef SWALE_KERNELS_HALF_TRANSPOSE_H
 #define SWALE_KERNELS_HALF_TRANSPOSE_H
 
@@ -61,6 +62,17 @@ static inline __attribute__((always_inline, target("avx2"))) void swi_half_trans
             _mm256_storeu_ps(column, _mm256_permute2f128_ps(first, last, 0x20));
             _mm256_storeu_ps(column + 4 * SWI_STRIP, _mm256_permute2f128_ps(first, last, 0x31));
         }
+}
+
+/* Rows are from_ld and to_ld apart. */
+static inline void swi_half_transpose4(const float *from, int64_t from_ld, float *to, int64_t to_ld) {
+    __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + from_ld), c = _mm_loadu_ps(from + 2 * from_ld),
+           d = _mm_loadu_ps(from + 3 * from_ld);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(to, a);
+    _mm_storeu_ps(to + to_ld, b);
+    _mm_storeu_ps(to + 2 * to_ld, c);
+    _mm_storeu_ps(to + 3 * to_ld, d);
 }
 
 #endif
