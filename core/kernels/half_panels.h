@@ -16,16 +16,53 @@ SW_K_INLINE __m512 SW_K(wide_read)(const stored *from, int64_t count) {
 }
 #endif
 
+#if WIDE_LEVEL != 2
+/* Converts `count` < 16 numbers in blocks of constant length; the rest of the 16 becomes 0. No copy is read by wider
+ * loads than it was written with, because such loads wait until the stores have reached the cache. */
+SW_K_INLINE void SW_K(wide_short_group)(const stored *restrict from, int64_t count, float *restrict to) {
+    int64_t j = 0;
+    for (int i = 0; i < SWI_GROUP; i++)
+        to[i] = 0;
+#if defined(HALF_F16C)
+    if (j + 8 <= count) {
+        _mm256_storeu_ps(to, SW_K(half_load8)(from));
+        j += 8;
+    }
+    if (j + 4 <= count) {
+        _mm_storeu_ps(to + j, _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(const void *)(from + j))));
+        j += 4;
+    }
+    if (j + 2 <= count) {
+        int pair;
+        memcpy(&pair, from + j, sizeof pair);
+        _mm_storel_pi((__m64 *)(void *)(to + j), _mm_cvtph_ps(_mm_cvtsi32_si128(pair)));
+        j += 2;
+    }
+#else
+    if (j + 8 <= count) {
+        for (int i = 0; i < 8; i++)
+            to[i] = SW_LOAD(from, i);
+        j += 8;
+    }
+    if (j + 4 <= count) {
+        for (int i = 0; i < 4; i++)
+            to[j + i] = SW_LOAD(from, j + i);
+        j += 4;
+    }
+#endif
+    for (; j < count; j++)
+        to[j] = SW_LOAD(from, j);
+}
+#endif
+
 /* Converts `count` <= 16 numbers; the rest of the 16 becomes 0. */
 SW_K_INLINE void SW_K(wide_group)(const stored *restrict from, int64_t count, float *restrict to) {
 #if WIDE_LEVEL == 2
     _mm512_storeu_ps(to, SW_K(wide_read)(from, count));
 #else
-    stored x[SWI_GROUP] = {0};
     if (count < SWI_GROUP) {
-        for (int64_t j = 0; j < count; j++)
-            x[j] = from[j];
-        from = x;
+        SW_K(wide_short_group)(from, count, to);
+        return;
     }
 #if defined(HALF_F16C)
     _mm256_storeu_ps(to, SW_K(half_load8)(from));
@@ -253,6 +290,14 @@ static void SW_K(wide_output)(const float *sums, int64_t count, float alpha, flo
         if (beta != 0)
             x = _mm256_add_ps(x, _mm256_mul_ps(_mm256_set1_ps(beta), SW_K(half_load8)(out + j)));
         SW_K(half_store8)(out + j, x);
+    }
+#elif WIDE_LEVEL == 1 && WIDE_PASS(SW_KERNEL_TYPE)
+    float block[256];
+    for (int64_t some; beta == 0 && j < count; j += some) { /* swi_convert_to_half is faster than SW_STORE */
+        some = count - j < 256 ? count - j : 256;
+        for (int64_t i = 0; i < some; i++)
+            block[i] = alpha * sums[j + i];
+        swi_convert_to_half(SW_BF16, some, block, out + j);
     }
 #endif
     if (beta == 0)

@@ -5,6 +5,7 @@
 #endif
 #include <swale/kernel.h>
 
+#include "core/kernels/convert.h"
 #include "core/kernels/half_product.h"
 
 /* The level of this pass: 0, 1, 2. */
