@@ -7,15 +7,16 @@
 
 static const sw_dtype types[3] = {SW_F32, SW_F16, SW_BF16};
 
-/* Selects the kernels of this processor, one after the other: each level, and the last level again with the
+/* Selects the kernels of this processor, one after the other: the baseline, and each higher level without and with the
  * instructions that are not part of a level. */
 static bool use_kernels(int index) {
     static int best = -1;
     if (best < 0)
         best = sw_cpu_level();
-    atomic_store(&swi_level, index < best ? index : best);
-    atomic_store(&swi_instructions, index > best ? swi_cpu_instructions() : 0);
-    return index <= best + 1;
+    const bool more = index <= 2 * best;
+    atomic_store(&swi_level, more ? (index + 1) / 2 : best);
+    atomic_store(&swi_instructions, more && index % 2 == 1 ? 0 : swi_cpu_instructions());
+    return more;
 }
 
 /* ---- Numbers ---- */
