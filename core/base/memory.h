@@ -50,7 +50,8 @@ SW_API char *sw_strdup(const char *string);
 /* What memory is for. Every allocation of the library belongs to one account. */
 typedef enum sw_account {
     SW_ACCOUNT_OTHER = 0,   /* objects, names, archives, and what a program allocates by sw_alloc */
-    SW_ACCOUNT_PARAMETERS,  /* vectors of parameters; of 16-bit ones "masters.f32" and "leaves.bf16" */
+    SW_ACCOUNT_PARAMETERS,  /* vectors of parameters; with a 16-bit storage type, x is "masters.f32", and the copy that
+                             * leaves read is "leaves.f16" or "leaves.bf16" */
     SW_ACCOUNT_GRADIENTS,   /* gradient blocks, with the rounding errors of their sums, and statistics of batches */
     SW_ACCOUNT_OPTIMIZER,   /* what rules, estimators and averages keep between steps, by the name of the slot */
     SW_ACCOUNT_TAPE,        /* tapes: nodes, values, intermediate gradients, scratch of operations */
@@ -78,7 +79,7 @@ SW_API void *sw_alloc_array_named(sw_account account, const char *owner, const c
  * the allocator: a block is rounded up to SW_ALIGNMENT bytes, and SW_ALIGNMENT bytes in front of it (16 for sw_strdup)
  * contain its size and account. The totals are therefore exactly the bytes that the functions of sw_set_allocator have
  * allocated and not yet released. If other threads allocate at the same time, the total and the accounts may belong to
- * different moments.
+ * different moments. In a dry run (dry_run.h) all functions of this section return the numbers of the dry run.
  *
  * Not included: what jansson allocates for the headers of archives and for descriptions of networks, what zlib
  * allocates for a compressed file, the buffers of OpenBLAS (sw_blas_buffers), what the C library allocates itself (to
@@ -90,10 +91,11 @@ SW_API size_t sw_memory_peak_total(void); /* of the sum: at most the sum of the 
 /* Those of the live bytes that were requested: without headers and rounding. */
 SW_API size_t sw_memory_contents(sw_account account);
 /* The contents of parameters, gradients and optimizer state together, in bytes per parameter: 16 for Adam in f32, which
- * has x, g, m and v of 4 bytes each. `parameters` is how many parameters the process has (sw_params_dim); the result is
- * 0 if that is below 1. Every model and optimizer of the process counts. */
+ * has x, g, m and v of 4 bytes each, and also with a 16-bit storage type, where g has 2 bytes and the copy of x 2.
+ * `parameters` is how many parameters the process has (sw_params_dim); the result is 0 if that is below 1. Every model
+ * and optimizer of the process counts. */
 SW_API double sw_memory_per_parameter(int64_t parameters);
-/* The peaks become the bytes of now. */
+/* Sets every peak to the bytes that are live now. */
 SW_API void sw_memory_reset_peaks(void);
 
 /* One line of sw_memory_report. */

@@ -365,9 +365,10 @@ uint64_t sw_params_version(const sw_params *p) {
 sw_status sw_params_set_loss_scale(sw_params *p, double scale) {
     int exponent;
     if (!p)
-        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "params: the set whose loss scale is to be set is NULL");
+        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_set_loss_scale: the set of parameters is NULL");
     if (!(scale >= 0x1p-24 && scale <= 0x1p24) || frexp(scale, &exponent) != 0.5)
-        return sw_fail(SW_ERR_ARGUMENT, "params: loss scale %g; a power of 2 from 2^-24 to 2^24 is needed", scale);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "params_set_loss_scale: the scale is %g; a power of 2 from 2^-24 to 2^24 is needed", scale);
     p->loss_scale = scale;
     return SW_OK;
 }

@@ -93,8 +93,8 @@ sw_status sw_backward(sw_tensor loss) {
     if ((node->flags & SWI_16_BIT) && isinf(sw_load_scalar(node->view.type, &seed)))
         return sw_fail(
             SW_ERR_NONFINITE,
-            "backward: the loss is %s, which has no number for its derivative, the loss scale %g; compute the "
-            "loss in f32 (sw_cast its inputs), or set a smaller loss scale",
+            "backward: the loss is %s, which cannot hold the loss scale %g, the derivative with which backward begins; "
+            "compute the loss in f32 (sw_cast its inputs), or set a smaller loss scale",
             sw_dtype_name(node->view.type), scale);
     return backward_scaled(loss, &seed, scale);
 }

@@ -40,7 +40,7 @@ sw_status swi_backward_segment(sw_tape *tape, swi_node *result, void *cotangent)
 /* For a call with an input in f16 or bf16: `op` if it takes these inputs itself, else an operation that calls `op` on
  * copies in f32 (widen.c). It is in the arena, so that it exists as long as its node. NULL after an error. */
 const sw_op *swi_op_for_16_bit(sw_tape *tape, const sw_op *op, int count, const sw_view *const *in);
-/* The name of the operation of sw_recompute, by which the engine recognizes it: it hands on inputs of any types to a
+/* The name of the operation of sw_recompute, by which the engine recognizes it: it passes inputs of any types to a
  * function of the program. */
 extern const char swi_recompute_name[];
 /* After a vjp: adds what it has returned to the gradients of the inputs, and sums over broadcast axes. */

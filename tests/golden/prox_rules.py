@@ -10,7 +10,7 @@ keep an element at 0.
 """
 import sys
 
-sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 import numpy as np
 from rules_shared import G, STEPS, X0, by_numpy, factor, write
 

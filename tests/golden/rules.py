@@ -12,7 +12,7 @@ a cosine. rules_shared.py describes the numbers that are stored.
 import math
 import sys
 
-sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 import jax
 
 jax.config.update("jax_enable_x64", True)

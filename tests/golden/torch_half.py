@@ -14,7 +14,7 @@ import os
 import sys
 import warnings
 
-sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 os.environ["ATEN_CPU_CAPABILITY"] = "default"
 import numpy as np
 import torch

@@ -10,7 +10,7 @@ seed is the first for which no number is nearer to the middle of two 16-bit numb
 """
 import sys
 
-sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 import numpy as np
 import torch
 import torch.nn.functional as F

@@ -15,7 +15,7 @@ import textwrap
 import torch
 from torch import nn
 
-sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 from torch_shared import Stream, array, filled, flat, text_of, write
 
 # ---- Layers: label, shape of the input with its batch, module ----

@@ -14,7 +14,7 @@ import sys
 import torch
 import torch.nn.functional as F
 
-sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 from torch_shared import TOP, Stream, array, flat, rounded, write
 
 FIRST, LONGEST, ALL = 3, 80, 120  # see cases()

@@ -21,7 +21,7 @@ import sys
 import torch
 import torch.nn.functional as F
 
-sys.dont_write_bytecode = True  # the fixtures' folder is no place for it
+sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 from torch_shared import Stream, filled, flat, write
 
 STEPS, DELTA, ROUNDINGS, FLOOR, MOST = 100, 1e-9, 128, 1e-12, 1e-10

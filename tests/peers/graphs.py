@@ -301,7 +301,8 @@ class Builder:
         return self.dtype
 
     def check(self, node, op, values, result):
-        """Retry where a rounding error could decide, and for numbers without measure."""
+        """Retries a draw where a rounding error could decide, or whose result is large, not finite, or has too many
+        elements."""
         if result.numel() > 20000 or result.dim() > swale.MAX_RANK:
             raise Retry
         if result.dtype == torch.float64 and result.numel():

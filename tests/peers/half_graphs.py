@@ -86,7 +86,7 @@ class Builder(graphs.Builder):
         return rounded(value, node.type)
 
     def check(self, node, op, values, result):
-        """Retry for numbers without measure."""
+        """Retries a draw whose result is large, not finite, or has too many elements."""
         if result.numel() > 20000 or result.dim() > swale.MAX_RANK:
             raise Retry
         types = {i.type for i in node.inputs() if i.real}

@@ -102,12 +102,13 @@ static void test_scales_are_powers_of_two(void **state) {
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(sw_params_set_loss_scale(p, wrong[i]), SW_ERR_ARGUMENT);
         if (wrong[i] == 1000)
-            expect_error(SW_ERR_ARGUMENT, "params: loss scale 1000; a power of 2 from 2^-24 to 2^24 is needed");
+            expect_error(SW_ERR_ARGUMENT,
+                         "params_set_loss_scale: the scale is 1000; a power of 2 from 2^-24 to 2^24 is needed");
         sw_clear_error();
         assert_true(sw_params_loss_scale(p) == 0x1p24);
     }
     assert_int_equal(sw_params_set_loss_scale(NULL, 2), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "params: the set whose loss scale is to be set is NULL");
+    expect_error(SW_ERR_ARGUMENT, "params_set_loss_scale: the set of parameters is NULL");
     assert_true(sw_params_loss_scale(NULL) == 1 && sw_gradient_scale(NULL) == 1);
     sw_params_free(p);
 }
@@ -437,9 +438,10 @@ static void test_f16_loss_must_hold_its_seed(void **state) {
         assert_ok(sw_params_set_loss_scale(s[k], 0x1p24));
         if (k == 0) {
             assert_int_equal(sw_backward(loss), SW_ERR_NONFINITE);
-            expect_error(SW_ERR_NONFINITE,
-                         "backward: the loss is f16, which has no number for its derivative, the loss scale "
-                         "1.67772e+07; compute the loss in f32 (sw_cast its inputs), or set a smaller loss scale");
+            expect_error(
+                SW_ERR_NONFINITE,
+                "backward: the loss is f16, which cannot hold the loss scale 1.67772e+07, the derivative with which "
+                "backward begins; compute the loss in f32 (sw_cast its inputs), or set a smaller loss scale");
             assert_true(sw_gradient_is_fresh(sw_params_gradient(s[k])));
         } else {
             assert_ok(sw_backward(loss));
