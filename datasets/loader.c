@@ -81,7 +81,8 @@ static sw_status loader_check_options(sw_loader_options *o, const sw_loader_opti
         SW_TRY(
             sw_options_copy("loader", "sw_loader_options", o, sizeof *o, given, offsetof(sw_loader_options, prefetch)));
     if (!sw_dtype_is_computed(o->type))
-        return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s", sw_dtype_name(o->type));
+        return sw_fail(SW_ERR_TYPE, "loader: x is f32 or f64, not %s%s", sw_dtype_name(o->type),
+                       sw_dtype_is_float(o->type) ? "; layers convert it to the type of their weights" : "");
     if (o->order != SW_SEQUENTIAL && o->order != SW_SHUFFLE && o->order != SW_WITH_REPLACEMENT)
         return sw_fail(SW_ERR_ARGUMENT, "loader: order %d is not a value of sw_order", (int)o->order);
     if (o->prefetch != SW_PREFETCH_AUTO && o->prefetch != SW_PREFETCH_ON && o->prefetch != SW_PREFETCH_OFF)

@@ -207,8 +207,9 @@ SW_API sw_status sw_optim_norms(const sw_optim *optim, const char *layer, sw_nor
  * unless the program has set one, or passes one to sw_train. One message reports every mismatch, and nothing is changed
  * after any error.
  *
- * Data of the program, such as the position of a loader, can be saved in the same file by an archive (archive.h), under
- * names that do not begin with "optim.":
+ * A hand-written loop with its own loader and tape must also save the position of the loader (sw_loader_get_position)
+ * and, for dropout and other random layers, the draw of the tape (sw_tape_draw). Data of the program can be saved in
+ * the same file by an archive (archive.h), under names that do not begin with "optim.":
  *
  *     sw_archive *a = sw_archive_new();
  *     sw_optim_pack(optim, a);

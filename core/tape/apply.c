@@ -259,6 +259,13 @@ sw_status sw_call_set_shape_like(sw_call *call, int input) {
     return SW_OK;
 }
 
+static sw_status call_fail_types(const sw_call *call, int i, int j) {
+    const sw_dtype a = call->in[i]->type, b = call->in[j]->type;
+    return sw_fail(SW_ERR_TYPE, "%s: input %d is %s and input %d is %s; %s", call->op->name, i, sw_dtype_name(a), j,
+                   sw_dtype_name(b),
+                   sw_dtype_is_float(a) && sw_dtype_is_float(b) ? "convert one of them (sw_cast)" : "they must agree");
+}
+
 sw_status sw_call_check_real(sw_call *call) {
     unsigned types = 0;
     for (int i = 0; i < call->inputs; i++)
@@ -276,8 +283,7 @@ sw_status sw_call_check_real(sw_call *call) {
             return sw_fail(SW_ERR_TYPE, "%s: input %d is %s; f32, f64, f16 or bf16 is needed", call->op->name, i,
                            sw_dtype_name(type));
         if (type != call->in[0]->type)
-            return sw_fail(SW_ERR_TYPE, "%s: input 0 is %s and input %d is %s; they must agree", call->op->name,
-                           sw_dtype_name(call->in[0]->type), i, sw_dtype_name(type));
+            return call_fail_types(call, 0, i);
     }
     return SW_OK;
 }
@@ -296,11 +302,9 @@ sw_status sw_call_check_float(sw_call *call) {
 }
 
 sw_status sw_call_check_equal_types(const sw_call *call, int first) {
-    const sw_dtype type = call->in[first]->type;
     for (int i = first + 1; i < call->inputs; i++)
-        if (call->in[i]->type != type)
-            return sw_fail(SW_ERR_TYPE, "%s: input %d is %s and input %d is %s; they must agree", call->op->name, first,
-                           sw_dtype_name(type), i, sw_dtype_name(call->in[i]->type));
+        if (call->in[i]->type != call->in[first]->type)
+            return call_fail_types(call, first, i);
     return SW_OK;
 }
 

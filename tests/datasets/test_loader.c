@@ -406,12 +406,14 @@ static void test_refuses_wrong_arguments(void **state) {
     (void)state;
     noting s = new_noting();
     const sw_loader_options i32 = {.size = sizeof i32, .type = SW_I32};
+    const sw_loader_options f16 = {.size = sizeof f16, .type = SW_F16};
     const sw_loader_options order = {.size = sizeof order, .order = (sw_order)7};
     const sw_loader_options no_size = {.seed = 1};
     check_no_loader(NULL, 8, NULL, SW_ERR_ARGUMENT, "source is NULL");
     check_no_loader(&s.source, 0, NULL, SW_ERR_ARGUMENT, "at least 1");
     check_no_loader(&s.source, -1, NULL, SW_ERR_ARGUMENT, "at least 1");
     check_no_loader(&s.source, 8, &i32, SW_ERR_TYPE, "not i32");
+    check_no_loader(&s.source, 8, &f16, SW_ERR_TYPE, "not f16; layers convert it to the type of their weights");
     check_no_loader(&s.source, 8, &order, SW_ERR_ARGUMENT, "order 7 is not a value of sw_order");
     check_no_loader(&s.source, 8, &no_size, SW_ERR_ARGUMENT, "options.size");
     s.source.n = 0;

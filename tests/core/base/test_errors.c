@@ -171,10 +171,12 @@ static void test_operation_refuses_wrong_types(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 2)), wide = typed(f, SW_F64, SW_SHAPE(2, 2)),
               ids = typed(f, SW_I32, SW_SHAPE(2, 2)), none = {0};
-    expect_null(sw_add(a, wide), SW_ERR_TYPE, "add: input 0 is f32 and input 1 is f64; they must agree");
-    expect_null(sw_linear(a, a, wide), SW_ERR_TYPE, "linear: input 0 is f32 and input 2 is f64; they must agree");
-    expect_null(sw_matmul(wide, a), SW_ERR_TYPE, "matmul: input 0 is f64 and input 1 is f32; they must agree");
-    expect_null(sw_mse(a, wide), SW_ERR_TYPE, "mse: input 0 is f32 and input 1 is f64; they must agree");
+    expect_null(sw_add(a, wide), SW_ERR_TYPE, "add: input 0 is f32 and input 1 is f64; convert one of them (sw_cast)");
+    expect_null(sw_linear(a, a, wide), SW_ERR_TYPE,
+                "linear: input 0 is f32 and input 2 is f64; convert one of them (sw_cast)");
+    expect_null(sw_matmul(wide, a), SW_ERR_TYPE,
+                "matmul: input 0 is f64 and input 1 is f32; convert one of them (sw_cast)");
+    expect_null(sw_mse(a, wide), SW_ERR_TYPE, "mse: input 0 is f32 and input 1 is f64; convert one of them (sw_cast)");
     expect_null(sw_relu(ids), SW_ERR_TYPE, "relu: input 0 is i32; f32, f64, f16 or bf16 is needed");
     expect_null(sw_tanh(ids), SW_ERR_TYPE, "tanh: input 0 is i32; f32, f64, f16 or bf16 is needed");
     expect_null(sw_scale(ids, 2), SW_ERR_TYPE, "scale: input 0 is i32; f32, f64, f16 or bf16 is needed");
