@@ -17,8 +17,8 @@ SW_K_INLINE __m512 SW_K(wide_read)(const stored *from, int64_t count) {
 #endif
 
 #if WIDE_LEVEL != 2
-/* Converts `count` < 16 numbers in blocks of constant length; the rest of the 16 becomes 0. No copy is read by wider
- * loads than it was written with, because such loads wait until the stores have reached the cache. */
+/* Converts `count` < 16 numbers in blocks of constant length; the rest of the 16 becomes 0. The numbers are not
+ * copied to a buffer first: a load that is wider than the stores before it waits until they have reached the cache. */
 SW_K_INLINE void SW_K(wide_short_group)(const stored *restrict from, int64_t count, float *restrict to) {
     int64_t j = 0;
     for (int i = 0; i < SWI_GROUP; i++)
