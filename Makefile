@@ -52,12 +52,13 @@ install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/t
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
 tests := $(test_src:%.c=$(BUILD)/%)
 # Tests that take 3 seconds of processor time or more, as tests/run.sh prints it.
-slow_tests := $(addprefix core/,kernels/test_kernels kernels/test_threads ops/test_ops_reduce ops/test_power test_process) \
+slow_tests := $(addprefix core/,kernels/test_kernels kernels/test_threads test_process) \
+              $(addprefix core/ops/test_,half_elements ops_16_bit ops_reduce power stored_rows) \
               $(addprefix datasets/readers/test_,fashion_mnist svmlight svmlight_mistakes) \
-              $(addprefix optim/,test_long_sums test_networks rules/test_roots rules/test_rules) \
+              $(addprefix optim/test_,16_bit_methods dry_run long_sums networks) $(addprefix optim/rules/test_,roots rules) \
               $(addprefix optim/estimators/test_,estimators_convex glm_golden glm_lazy glm_table newton) \
-              $(addprefix examples/test_,accuracy every_program fashion_mnist_cli fashion_mnist_files gallery glm \
-                rules_programs sharpness)
+              $(addprefix examples/test_,accuracy every_program fashion_mnist_16_bit fashion_mnist_cli fashion_mnist_files \
+                gallery glm rules_programs sharpness)
 fast_tests = $(filter-out $(slow_tests:%=$(BUILD)/tests/%),$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
 benches := $(bench_src:%.c=$(BUILD)/%)
