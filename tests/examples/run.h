@@ -51,6 +51,28 @@ static inline const char *in_folder(const char *name) {
     return p;
 }
 
+/* As in_folder, for a path that is needed after further runs of programs, which call in_folder too. */
+static inline const char *lasting_path(const char *name) {
+    static char path[16][600];
+    static int turn;
+    char *p = path[turn++ % 16];
+    snprintf(p, sizeof path[0], "%s", in_folder(name));
+    return p;
+}
+
+static inline void expect_equal_files(const char *a, const char *b) {
+    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+    assert_true(f && g);
+    int x, y;
+    do {
+        x = getc(f);
+        y = getc(g);
+        assert_int_equal(x, y);
+    } while (x != EOF);
+    fclose(f);
+    fclose(g);
+}
+
 static inline int run_teardown(void **state) {
     (void)state;
     remove(in_folder("out"));

@@ -6,28 +6,6 @@
 static const char *const types[2] = {"f16", "bf16"};
 static const char *const stored[2] = {"F16", "BF16"};
 
-/* A path in the folder of this program that remains valid. */
-static const char *file_of(const char *name) {
-    static char path[8][600];
-    static int turn;
-    char *p = path[turn++ % 8];
-    snprintf(p, sizeof path[0], "%s", in_folder(name));
-    return p;
-}
-
-static void same_file(const char *a, const char *b) {
-    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
-    assert_true(f && g);
-    int x, y;
-    do {
-        x = getc(f);
-        y = getc(g);
-        assert_int_equal(x, y);
-    } while (x != EOF);
-    fclose(f);
-    fclose(g);
-}
-
 /* Every array of the file has this type. */
 static void check_types(const char *path, const char *type) {
     sw_archive *a = sw_archive_load(path);
@@ -48,7 +26,7 @@ static void loads_as(const char *path, const char *type, const output *trained) 
  * same. */
 static void test_weights_are_saved_in_f32_or_in_16_bits(void **state) {
     (void)state;
-    const char *masters = file_of("masters.safetensors"), *half = file_of("half.safetensors");
+    const char *masters = lasting_path("masters.safetensors"), *half = lasting_path("half.safetensors");
     for (int k = 0; k < 2; k++) {
         output o = TRAIN("--quiet", "--hidden", "20", "--dtype", types[k], "--save", masters);
         succeeds(&o);
@@ -71,8 +49,8 @@ static void test_weights_are_saved_in_f32_or_in_16_bits(void **state) {
 /* A run that was interrupted and resumed has the masters of one that was not, bit for bit. */
 static void test_resumed_run_equals_the_uninterrupted_one(void **state) {
     (void)state;
-    const char *checkpoint = file_of("run.safetensors"), *whole = file_of("whole.safetensors"),
-               *parts = file_of("parts.safetensors");
+    const char *checkpoint = lasting_path("run.safetensors"), *whole = lasting_path("whole.safetensors"),
+               *parts = lasting_path("parts.safetensors");
     for (int k = 0; k < 2; k++) {
         output o = TRAIN("--quiet", "--epochs", "3", "--hidden", "20", "--dropout", "0.2", "--dtype", types[k],
                          "--save", whole);
@@ -84,7 +62,7 @@ static void test_resumed_run_equals_the_uninterrupted_one(void **state) {
         o = run_with(0, NULL, words);
         succeeds(&o);
         assert_true(result(&o, "epochs") == 3);
-        same_file(whole, parts);
+        expect_equal_files(whole, parts);
         unlink(checkpoint);
         unlink(whole);
         unlink(parts);
@@ -151,7 +129,7 @@ static void drop_loss_scale(const char *checkpoint) {
 static void test_checkpoints_of_earlier_versions_are_resumed(void **state) {
     (void)state;
     char folder[600], text[8192];
-    const char *checkpoint = file_of("run.safetensors");
+    const char *checkpoint = lasting_path("run.safetensors");
     snprintf(folder, sizeof folder, "%s", in_folder("earlier"));
     output o = TRAIN("--quiet", "--hidden", "12", "--checkpoint", checkpoint);
     succeeds(&o);
@@ -171,14 +149,14 @@ static void test_checkpoints_of_earlier_versions_are_resumed(void **state) {
 static void test_threads_change_no_bit(void **state) {
     (void)state;
     static const char *const threads[] = {"1", "2", "4"};
-    const char *first = file_of("first.safetensors"), *other = file_of("other.safetensors");
+    const char *first = lasting_path("first.safetensors"), *other = lasting_path("other.safetensors");
     for (int k = 0; k < 2; k++) {
         for (int i = 0; i < 3; i++) {
             output o = TRAIN("--quiet", "--hidden", "20", "--dtype", types[k], "--threads", threads[i], "--save",
                              i ? other : first);
             succeeds(&o);
             if (i)
-                same_file(first, other);
+                expect_equal_files(first, other);
         }
         unlink(first);
         unlink(other);

@@ -18,33 +18,11 @@ static char *contents(const char *path) {
     return to;
 }
 
-/* A path in the folder of this program that stays: in_folder's are used up by runs. */
-static const char *stays(const char *name) {
-    static char path[16][600];
-    static int turn;
-    char *p = path[turn++ % 16];
-    snprintf(p, sizeof path[0], "%s", in_folder(name));
-    return p;
-}
-
-static void same_file(const char *a, const char *b) {
-    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
-    assert_true(f && g);
-    int x, y;
-    do {
-        x = getc(f);
-        y = getc(g);
-        assert_int_equal(x, y);
-    } while (x != EOF);
-    fclose(f);
-    fclose(g);
-}
-
 /* ---- Weights ---- */
 
 static void test_saved_weights_are_loaded(void **state) {
     (void)state;
-    const char *one = stays("one.safetensors"), *two = stays("two.safetensors");
+    const char *one = lasting_path("one.safetensors"), *two = lasting_path("two.safetensors");
     output trained = TRAIN("--quiet", "--hidden", "30,20", "--save", one, "--average", "ema decay=0.9");
     succeeds(&trained);
     char loss[64];
@@ -54,7 +32,7 @@ static void test_saved_weights_are_loaded(void **state) {
     says(&loaded, 0, loss, NULL);
     assert_true(result(&loaded, "epochs") == 0);
     assert_true(result(&loaded, "parameters") == result(&trained, "parameters"));
-    same_file(one, two);
+    expect_equal_files(one, two);
     /* Training goes on from them: better than from the start. */
     loaded = TRAIN("--quiet", "--load", one);
     succeeds(&loaded);
@@ -98,7 +76,7 @@ static void write_picture(const char *path, int k, int zoom, bool dark_on_light)
 
 static void test_predict_classifies_a_picture(void **state) {
     (void)state;
-    const char *weights = stays("weights.safetensors"), *picture = stays("picture.png");
+    const char *weights = lasting_path("weights.safetensors"), *picture = lasting_path("picture.png");
     const char *const *names = sw_fashion_mnist_classes();
     output o = TRAIN("--quiet", "--epochs", "3", "--save", weights);
     succeeds(&o);
@@ -137,8 +115,8 @@ static void test_predict_classifies_a_picture(void **state) {
 
 static void test_resumed_run_equals_the_uninterrupted_one(void **state) {
     (void)state;
-    const char *state_file = stays("run.safetensors"), *whole = stays("whole.safetensors"),
-               *parts = stays("parts.safetensors");
+    const char *state_file = lasting_path("run.safetensors"), *whole = lasting_path("whole.safetensors"),
+               *parts = lasting_path("parts.safetensors");
     output o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--save", whole);
     succeeds(&o);
     /* Interrupted, and gone on with: the same weights. */
@@ -151,7 +129,7 @@ static void test_resumed_run_equals_the_uninterrupted_one(void **state) {
     o = run_with(0, NULL, word);
     succeeds(&o);
     assert_true(result(&o, "epochs") == 4);
-    same_file(whole, parts);
+    expect_equal_files(whole, parts);
     /* Asked for more epochs, the run goes on under its schedule, which does not end where the first one did. */
     unlink(state_file);
     o = TRAIN("--quiet", "--epochs", "2", "--schedule", "cosine", "--checkpoint", state_file);
@@ -295,8 +273,8 @@ static char (*report_of(const char *folder))[1 << 15] {
 static void test_report_of_a_resumed_run_is_complete(void **state) {
     (void)state;
     char folder[600];
-    const char *checkpoint = stays("run.safetensors"), *whole = stays("whole.safetensors"),
-               *parts = stays("parts.safetensors");
+    const char *checkpoint = lasting_path("run.safetensors"), *whole = lasting_path("whole.safetensors"),
+               *parts = lasting_path("parts.safetensors");
     snprintf(folder, sizeof folder, "%s", in_folder("resumed"));
     const char *word[] = {PROGRAM,        "--data",   data,      "--epochs",  "4",   "--batch", "100",
                           "--hidden",     "12",       "--norms", "--dropout", "0.2", "--out",   folder,
@@ -336,7 +314,7 @@ static void test_report_of_a_resumed_run_is_complete(void **state) {
         mask(report[3], "\"save\": ");
         for (int i = 0; i < REPORTS; i++)
             assert_string_equal(report[i], expected[i]);
-        same_file(whole, parts);
+        expect_equal_files(whole, parts);
         assert_true(result(&o, "epochs") == 4 && result(&o, "epoch_seconds") > 0);
     }
     assert_non_null(strstr(o.err, "the run is complete; give a larger --epochs to continue it\n"));
@@ -392,7 +370,7 @@ static void test_outputs_go_to_a_new_folder(void **state) {
 static void test_tables_of_an_earlier_run_are_kept(void **state) {
     (void)state;
     char folder[600];
-    const char *weights = stays("weights.safetensors");
+    const char *weights = lasting_path("weights.safetensors");
     snprintf(folder, sizeof folder, "%s", in_folder("kept"));
     output o = TRAIN("--quiet", "--epochs", "2", "--hidden", "4", "--norms", "--save", weights, "--out", folder);
     succeeds(&o);
@@ -433,7 +411,7 @@ static void test_unwritable_table_is_an_error(void **state) {
         "says '^epoch 1/' $err; chmod 444 $table; says 'write-protected' $err; says 'epoch 7/' $err\n"
         "chmod 644 $table; wait $!";
     char given[1300 + sizeof script];
-    snprintf(given, sizeof given, "err=%s table=%s/metrics.csv\n%s", stays("err"), folder, script);
+    snprintf(given, sizeof given, "err=%s table=%s/metrics.csv\n%s", lasting_path("err"), folder, script);
     output o = RUN("/bin/sh", "-c", given, "sh", PROGRAM, "--data", data, "--epochs", "40", "--batch", "100",
                    "--hidden", "4", "--out", folder);
     says(&o, 1, "test_accuracy", "metrics.csv: cannot be written: the file there is write-protected\n");
@@ -454,7 +432,7 @@ static void test_path_that_is_not_utf8_is_written(void **state) {
     (void)state;
     char folder[600];
     /* 0xFF, an e with an acute accent, and half a character. */
-    const char *weights = stays("w\xFF\xC3\xA9\xC3.safetensors");
+    const char *weights = lasting_path("w\xFF\xC3\xA9\xC3.safetensors");
     snprintf(folder, sizeof folder, "%s", in_folder("latin"));
     output o = TRAIN("--quiet", "--hidden", "4", "--save", weights, "--out", folder);
     succeeds(&o);
