@@ -23,7 +23,7 @@ static named_entry named[NAMES];
 static atomic_int names; /* entries in use; increased, under the mutex, after the entry is written */
 
 /* Entry i of a block: without a name for i < SW_ACCOUNTS, else with named[i - SW_ACCOUNTS]. The blocks of a dry run
- * have the bit DRY, and a ledger of their own. */
+ * have the bit DRY, and are counted separately. */
 enum { ENTRIES = SW_ACCOUNTS + NAMES, DRY = 1 << 16 };
 _Static_assert(ENTRIES <= DRY, "an entry and the bit must not overlap");
 typedef struct ledger {

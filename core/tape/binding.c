@@ -116,10 +116,10 @@ static sw_tensor binding_use_leaf(sw_tape *tape, const swi_binding *b, const swi
     return (sw_tensor){tape, leaf->slot, leaf->generation};
 }
 
-/* The vector that the leaf of a parameter reads: x, or a copy in the storage type. The set has the copy of its own
- * vector. A copy of another vector belongs to the binding. The elements of a parameter are converted when its leaf is
- * made, because the program may write to the vector whenever no leaf reads it, also between a mark and a rewind. NULL
- * and an error if there is not enough memory. */
+/* The vector that the leaf of a parameter reads: x, or a copy in the storage type. The copy of the parameters' vector x
+ * belongs to the set, and the copy of another vector to the binding. There the elements of a parameter are converted
+ * when its leaf is made, because the program may write to the vector whenever no leaf reads it, also between a mark and
+ * a rewind. NULL and an error if there is not enough memory. */
 static const void *binding_leaves(swi_binding *b, const sw_param *param) {
     const sw_params *p = b->params;
     if (p->storage == p->type || param->buffer) /* a buffer is not rounded */

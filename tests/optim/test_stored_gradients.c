@@ -340,8 +340,8 @@ static void test_allocation_of_a_gradient_in_f32_fails(void **state) {
 
 /* ---- Estimators ---- */
 
-/* ½ ‖w - t‖² in f32 of leaves w in any type, with t_j = 1 + (j mod 3): an operation of its own, so that the gradient
- * w - t, rounded to the type of the leaf, is known bit by bit. */
+/* ½ ‖w - t‖² in f32 of leaves w in any type, with t_j = 1 + (j mod 3). It is one operation, so that the gradient
+ * w - t is rounded once, to the type of the leaf. */
 static float target_of(int64_t j) {
     return (float)(1 + j % 3);
 }
