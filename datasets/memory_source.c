@@ -88,7 +88,7 @@ static void memory_source_gather_16_bit(const sw_array *stored, const stored_arg
 /* Rows of any type, converted to `type`. */
 static void memory_source_gather_rows(const sw_array *stored, stored_args *s, sw_dtype type, int64_t count) {
     s->from = stored->data;
-    if (stored->type == SW_F16 || stored->type == SW_BF16)
+    if (sw_dtype_is_16_bit(stored->type))
         memory_source_gather_16_bit(stored, s, type, count);
     else
         (*from[stored->type])[type][sw_cpu_level()](s, 0, count, NULL);

@@ -94,7 +94,7 @@ static sw_status restore_types(const json_t *json, sw_params_options *options) {
     if (!storage)
         return sw_last_failure();
     options->storage = restore_find_type(storage);
-    return options->type == SW_F32 && (options->storage == SW_F16 || options->storage == SW_BF16)
+    return options->type == SW_F32 && sw_dtype_is_16_bit(options->storage)
                ? SW_OK
                : FAIL("the network is of type %s with storage %.20s; f32 with f16 or bf16 is possible", name, storage);
 }

@@ -40,9 +40,13 @@ static inline bool sw_dtype_is_float(sw_dtype type) {
 static inline bool sw_dtype_is_computed(sw_dtype type) {
     return (unsigned)type <= SW_F64;
 }
+/* f16 or bf16: the storage types whose compute type is f32 */
+static inline bool sw_dtype_is_16_bit(sw_dtype type) {
+    return type == SW_F16 || type == SW_BF16;
+}
 /* The compute type of a storage type: f32 for f16 and bf16, else the type itself. */
 static inline sw_dtype sw_dtype_compute(sw_dtype type) {
-    return type == SW_F16 || type == SW_BF16 ? SW_F32 : type;
+    return sw_dtype_is_16_bit(type) ? SW_F32 : type;
 }
 
 enum { SW_MAX_RANK = 8 };

@@ -48,7 +48,7 @@ static sw_status params_read_options(const char *what, const sw_save_options *op
     *o = (sw_save_options){.size = sizeof *o};
     if (options)
         SW_TRY(sw_options_copy(what, "sw_save_options", o, sizeof *o, options, offsetof(sw_save_options, storage)));
-    return o->storage == 0 || o->storage == SW_F16 || o->storage == SW_BF16
+    return o->storage == 0 || sw_dtype_is_16_bit(o->storage)
                ? SW_OK
                : sw_fail(SW_ERR_TYPE, "%s: options.storage is %s; f16, bf16 or 0 (the type of x) is needed", what,
                          sw_dtype_name(o->storage));

@@ -64,7 +64,7 @@ static void fold_finish_half(const fold_walk *w, int64_t first, int64_t count, c
 
 static void fold_finish(const fold_walk *w, int64_t first, int64_t count, const double *to) {
     const sw_fold_job *job = w->job;
-    if (!sw_dtype_is_computed(w->result)) {
+    if (sw_dtype_is_16_bit(w->result)) {
         fold_finish_half(w, first, count, to);
         return;
     }

@@ -192,8 +192,7 @@ static void vector_convert_half(sw_dtype from_type, int64_t n, const uint16_t *f
 void sw_vector_convert(sw_dtype from_type, int64_t n, const void *from, sw_dtype to_type, void *to) {
     if (n >= SW_SERIAL && swi_dry_run())
         return;
-    const bool from_half = from_type == SW_F16 || from_type == SW_BF16,
-               to_half = to_type == SW_F16 || to_type == SW_BF16;
+    const bool from_half = sw_dtype_is_16_bit(from_type), to_half = sw_dtype_is_16_bit(to_type);
     if (from_type == to_type) {
         if (n > 0)
             memcpy(to, from, (size_t)n * sw_dtype_size(to_type));

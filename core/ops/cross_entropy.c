@@ -393,7 +393,7 @@ static sw_status cross_entropy_run_half(sw_call *c, const sizes *n, const sw_ker
 
 static sw_status cross_entropy_run(sw_call *c, const sizes *n, const sw_kernels *kernels, row_args *args, double *sum) {
     const sw_dtype type = c->in[0]->type;
-    if (!sw_dtype_is_computed(type))
+    if (sw_dtype_is_16_bit(type))
         return cross_entropy_run_half(c, n, kernels, args, sum);
     sw_kernel_run_rows((*kernels)[type][sw_cpu_level()], args, n->rows, n->classes, sum);
     return SW_OK;

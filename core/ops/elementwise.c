@@ -6,10 +6,6 @@
  * block takes much longer than calling the functions that do it. */
 enum { BLOCK = 512 };
 
-static bool type_is_half(sw_dtype type) {
-    return type == SW_F16 || type == SW_BF16;
-}
-
 static const char *element_at(const void *data, sw_dtype type, int64_t index) {
     return (const char *)data + (size_t)index * sw_dtype_size(type);
 }
@@ -66,7 +62,7 @@ static void unary_in_blocks(void *args, int64_t begin, int64_t end, double *sums
 static inline void unary_run(const sw_kernels *kernels, sw_dtype type, sw_unary_args *args, int64_t n) {
     static const sw_kernels in_blocks = {[SW_F16] = {unary_in_blocks, unary_in_blocks, unary_in_blocks},
                                          [SW_BF16] = {unary_in_blocks, unary_in_blocks, unary_in_blocks}};
-    if (!type_is_half(type) || sw_kernels_take(kernels, type)) {
+    if (!sw_dtype_is_16_bit(type) || sw_kernels_take(kernels, type)) {
         sw_kernel_run(kernels, type, args, n);
         return;
     }
@@ -241,7 +237,8 @@ static void binary_in_blocks(void *args, int64_t begin, int64_t end, double *sum
 /* Whether the kernels can run on the memory of the operands. */
 static bool binary_runs_in_place(const sw_kernels *kernels, const binary_job *j) {
     const sw_dtype type = j->out->type, dy_type = j->dy ? j->dy->type : type;
-    if (type_is_half(j->a->type) || type_is_half(j->b->type) || type_is_half(dy_type) || type_is_half(type))
+    if (sw_dtype_is_16_bit(j->a->type) || sw_dtype_is_16_bit(j->b->type) || sw_dtype_is_16_bit(dy_type) ||
+        sw_dtype_is_16_bit(type))
         return sw_kernels_take(kernels, type) && j->a->type == type && j->b->type == type && dy_type == type;
     return true;
 }

@@ -263,7 +263,7 @@ static sw_status gather_rows_frequent_sums(sw_call *c, index_job *j) {
 
 static sw_status gather_rows_vjp(sw_call *c) {
     const sw_view *table = c->in[0], *ids = c->in[1];
-    if (!sw_dtype_is_computed(table->type))
+    if (sw_dtype_is_16_bit(table->type))
         return swi_gather_rows_vjp_half(c);
     void *d = sw_call_grad(c, 0);
     if (!d)
@@ -429,7 +429,7 @@ static sw_status gather_vjp(sw_call *c) {
     const sw_view *x = c->in[0];
     int64_t outer;
     index_job j = gather_job(c, &outer);
-    if (!sw_dtype_is_computed(x->type))
+    if (sw_dtype_is_16_bit(x->type))
         return swi_gather_vjp_half(c, outer, j.args.inner);
     j.args.from = c->cotangent;
     j.args.to = sw_call_grad(c, 0);

@@ -387,7 +387,7 @@ static void linear_copy_bias(const sw_call *c, int64_t rows) {
 static sw_status linear_forward(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     const int64_t rows = linear_rows(x), in = w->shape[1], out = w->shape[0], shape[2] = {rows, out};
-    const bool add_first = c->inputs == 3 && !sw_dtype_is_computed(x->type);
+    const bool add_first = c->inputs == 3 && sw_dtype_is_16_bit(x->type);
     sw_product p = linear_product(c, false, true, rows, out, in);
     p.A = x->data;
     p.B = w->data;

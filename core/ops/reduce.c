@@ -239,7 +239,7 @@ static sw_status var_vjp(sw_call *c) {
 static sw_status extreme_forward(sw_call *c, double sign) {
     sw_fold_axes axes = reduce_axes(c);
     sw_fold_job job = reduce_job(c, NULL, sign, 1);
-    const bool half = !sw_dtype_is_computed(c->out->type);
+    const bool half = sw_dtype_is_16_bit(c->out->type);
     job.p = sign;
     if (half)
         job.out = reduce_outputs_scratch(c);

@@ -241,7 +241,7 @@ static sw_status softmax_run(sw_call *c, softmax_args args, sw_dtype from, sw_dt
                              const sw_kernels *columns) {
     const softmax_attributes *a = c->attributes;
     const sw_view *y = c->out;
-    const bool half = !sw_dtype_is_computed(c->in[0]->type);
+    const bool half = sw_dtype_is_16_bit(c->in[0]->type);
     int axis = 0;
     if (y->count == 0 || sw_call_axis(c, a->axis, &axis) != SW_OK)
         return SW_OK;

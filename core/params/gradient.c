@@ -147,7 +147,7 @@ sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor,
             swi_gradient_fill_zero(g, at, n);
         return SW_OK;
     }
-    if (!store && !g->summed && !sw_dtype_is_computed(g->type)) /* a parameter that the pass uses more than once */
+    if (!store && !g->summed && sw_dtype_is_16_bit(g->type)) /* a parameter that the pass uses more than once */
         SW_TRY(gradient_begin_sum(g));
     if (swi_gradient_is_sum_in_f32(g))
         swi_axpy_wide(type, n, factor, from, g->low + at, store);

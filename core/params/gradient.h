@@ -41,7 +41,7 @@ sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor,
 void swi_gradient_fill_zero(sw_gradient *g, int64_t at, int64_t n);
 /* Whether the block is f16 or bf16 and the gradient so far is in `low` alone. */
 static inline bool swi_gradient_is_sum_in_f32(const sw_gradient *g) {
-    return g->summed && !sw_dtype_is_computed(g->type);
+    return g->summed && sw_dtype_is_16_bit(g->type);
 }
 /* Converts the sum to the mean. */
 void swi_gradient_close(sw_gradient *g);

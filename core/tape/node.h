@@ -144,7 +144,7 @@ static inline bool swi_reads_params(const sw_op *op) {
 }
 /* SWI_16_BIT if elements of the type are f16 or bf16, else 0. */
 static inline unsigned swi_16_bit_flag(sw_dtype type) {
-    return type == SW_F16 || type == SW_BF16 ? SWI_16_BIT : 0;
+    return sw_dtype_is_16_bit(type) ? SWI_16_BIT : 0;
 }
 static inline bool swi_takes_16_bit(const sw_op *op) {
     return op->is_view || (op->size > offsetof(sw_op, takes_16_bit) && op->takes_16_bit);

@@ -26,10 +26,6 @@ static widened_op *widened_of(const sw_call *call) {
     return (widened_op *)(uintptr_t)call->op;
 }
 
-static bool widened_is_half(sw_dtype type) {
-    return swi_16_bit_flag(type) != 0;
-}
-
 static size_t widened_bytes(const sw_view *v) {
     return (size_t)v->count * sizeof(float);
 }
@@ -53,7 +49,7 @@ static bool widened_types_differ(int count, const sw_view *const *in, sw_dtype *
 static sw_dtype widened_result_type(const sw_op *op, int count, const sw_view *const *in) {
     const bool f32_result = op->size > offsetof(sw_op, f32_result) && op->f32_result;
     sw_dtype type;
-    if (widened_types_differ(count, in, &type) || (f32_result && widened_is_half(type)))
+    if (widened_types_differ(count, in, &type) || (f32_result && sw_dtype_is_16_bit(type)))
         return SW_F32;
     return type;
 }
@@ -69,7 +65,7 @@ static sw_status widened_refuse_f64(const sw_op *op, int count, const sw_view *c
         wide++;
     if (wide == count)
         return SW_OK;
-    while (!widened_is_half(in[half]->type))
+    while (!sw_dtype_is_16_bit(in[half]->type))
         half++;
     return sw_fail(SW_ERR_TYPE, "%s: input %d is f64 and input %d is %s; convert one of them (sw_cast)", op->name, wide,
                    half, sw_dtype_name(in[half]->type));
@@ -118,7 +114,7 @@ static sw_status widened_shape(sw_call *call) {
     sw_status status = SW_OK;
     for (int i = 0; status == SW_OK && i < call->inputs; i++) {
         const sw_view *v = call->in[i];
-        w->in[i] = widened_is_half(v->type) ? &w->view[i] : v;
+        w->in[i] = sw_dtype_is_16_bit(v->type) ? &w->view[i] : v;
         if (w->in[i] != v)
             status = widened_view(call->tape, v, &w->view[i]);
     }
@@ -130,7 +126,7 @@ static sw_status widened_shape(sw_call *call) {
         return status;
     }
     const sw_dtype type = widened_result_type(w->inner, call->inputs, call->in);
-    w->narrows = out.type == SW_F32 && widened_is_half(type);
+    w->narrows = out.type == SW_F32 && sw_dtype_is_16_bit(type);
     *call->out = out;
     if (w->narrows)
         call->out->type = type;
@@ -199,7 +195,7 @@ static sw_status widened_prepare(const sw_call *call, widened_pass *p) {
         swi_node *leaf = &p->leaf[i];
         p->input[i] = e->input[i];
         p->in[i] = v;
-        if (!widened_is_half(v->type))
+        if (!sw_dtype_is_16_bit(v->type))
             continue;
         *leaf = (swi_node){.view = *v, .flags = (uint16_t)(SWI_LEAF | (e->input[i]->flags & SWI_NEEDS_GRAD))};
         leaf->view.type = SW_F32;

@@ -46,10 +46,9 @@ static sw_status embedding_fail_id(const sw_module *m, const sw_array *a, int64_
 
 /* f16 and bf16 cannot represent all integers above 2048 and 256, so that an id could have been rounded. */
 static sw_status embedding_check_type(const sw_module *m, sw_dtype type) {
-    return sw_dtype_is_float(type) && !sw_dtype_is_computed(type)
-               ? sw_fail(SW_ERR_TYPE, "layer %s: the ids are %s; i32, u8, f32 or f64 is needed", m->name,
-                         sw_dtype_name(type))
-               : SW_OK;
+    return sw_dtype_is_16_bit(type) ? sw_fail(SW_ERR_TYPE, "layer %s: the ids are %s; i32, u8, f32 or f64 is needed",
+                                              m->name, sw_dtype_name(type))
+                                    : SW_OK;
 }
 
 /* Converts ids to i32; a null tensor and an error if a value is not an id. */
