@@ -1,6 +1,8 @@
 /* 784-100-10, ten epochs of Adam: the accuracy on Fashion-MNIST that README.md states, in f32, f16 and bf16. */
 #include "run.h"
 
+#include <math.h>
+
 /* The mean of the seeds 1, 2 and 3. */
 static double mean_accuracy(const char *type) {
     static const char *const seeds[3] = {"1", "2", "3"};

@@ -54,7 +54,7 @@ static void check_patterns(const format *f) {
     for (unsigned p = 0; p < PATTERNS; p++) {
         const double expected = value_of(f, p);
         const float x = load(f, (uint16_t)p);
-        const uint16_t pattern = (uint16_t)p;
+        const uint16_t pattern[4] = {(uint16_t)p}; /* room for an element of each type */
         if (isnan(expected)) { /* a NaN stays a NaN, quiet, with its sign and the upper bits of its payload */
             assert_true(isnan(x));
             assert_int_equal(store(f, x), p | 1u << (f->fraction - 1));
@@ -62,8 +62,8 @@ static void check_patterns(const format *f) {
         }
         assert_true((double)x == expected && !signbit(x) == !signbit(expected));
         assert_int_equal(store(f, x), p);
-        assert_true(sw_element_to_number(f->type, &pattern, 0) == expected);
-        assert_true(sw_load_element(f->type, &pattern, 0) == expected);
+        assert_true(sw_element_to_number(f->type, pattern, 0) == expected);
+        assert_true(sw_load_element(f->type, pattern, 0) == expected);
     }
 }
 
@@ -79,13 +79,13 @@ static void test_every_pattern_has_its_value(void **state) {
 }
 
 static void check_rounding(const format *f, double v) {
-    uint16_t pattern = 0;
+    uint16_t pattern[4] = {0}; /* room for an element of each type */
     assert_int_equal(store(f, (float)v), nearest_pattern(f, (double)(float)v));
-    sw_store_element(f->type, &pattern, 0, v); /* rounds an f64 once */
-    assert_int_equal(pattern, nearest_pattern(f, v));
-    pattern = 0x1234;
-    assert_int_equal(sw_number_to_element("x", f->type, v, &pattern), SW_OK);
-    assert_int_equal(pattern, nearest_pattern(f, v));
+    sw_store_element(f->type, pattern, 0, v); /* rounds an f64 once */
+    assert_int_equal(pattern[0], nearest_pattern(f, v));
+    pattern[0] = 0x1234;
+    assert_int_equal(sw_number_to_element("x", f->type, v, pattern), SW_OK);
+    assert_int_equal(pattern[0], nearest_pattern(f, v));
 }
 
 /* Rounds, between each two neighbors, the middle and the f32 and f64 numbers next to it. If the f64 numbers were

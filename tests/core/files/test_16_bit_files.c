@@ -261,7 +261,7 @@ static void test_files_of_every_type_are_loaded_into_every_type(void **state) {
             assert_true(sw_params_version(p) > version && sw_gradient_is_fresh(sw_params_gradient(p)));
             for (int i = 0; i < DIM; i++) {
                 double expected;
-                uint32_t bits = 0;
+                uint64_t bits = 0;
                 sw_number_to_float(golden[g].type, &bits, 0, (double)seventh(i));
                 expected = sw_load_element(golden[g].type, &bits, 0);
                 assert_true(sw_load_element(sets[k].type, sw_params_x(p), i) == expected);

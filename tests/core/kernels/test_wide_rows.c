@@ -128,9 +128,9 @@ static void compare_rows(void) {
                     assert_true(sum[0] == sum[1]);
                     assert_memory_equal(c.mean[0].data, c.mean[1].data, test_bytes(&c.mean[0]));
                     for (int64_t j = 0; j < c.rows * c.n; j++) {
-                        uint16_t expected;
-                        sw_store_scalar(c.out.type, &expected, test_get(&c.wide_out, j));
-                        assert_int_equal(((const uint16_t *)c.out.data)[j], expected);
+                        uint16_t expected[4]; /* room for an element of each type */
+                        sw_store_scalar(c.out.type, expected, test_get(&c.wide_out, j));
+                        assert_int_equal(((const uint16_t *)c.out.data)[j], expected[0]);
                     }
                 }
                 sw_set_threads(1);

@@ -215,7 +215,7 @@ static void expect_rounded(const char *name, const char *what, const sw_array *w
     assert_int_equal(sw_array_count(half), sw_array_count(wide));
     for (int64_t i = 0, n = sw_array_count(half); i < n; i++) {
         const double v = test_get(wide, i);
-        uint32_t expected = 0, got = 0;
+        uint64_t expected = 0, got = 0; /* room for an element of each type */
         sw_store_scalar(half->type, &expected, v);
         memcpy(&got, (char *)half->data + (size_t)i * sw_dtype_size(half->type), sw_dtype_size(half->type));
         if (got != expected && !(isnan(v) && isnan(test_get(half, i))))
@@ -246,7 +246,7 @@ static sw_status pass_run(sw_tape *tape, const row_case *c, sw_array x, sw_array
     const sw_array cotangent = sw_value(seed);
     for (int64_t i = 0; i < n; i++) {
         uint64_t state = (uint64_t)i + 5;
-        uint32_t element;
+        uint64_t element; /* room for an element of each type */
         sw_store_scalar(type, &element, test_uniform(&state, -2, 2));
         sw_store_element(cotangent.type, cotangent.data, i, sw_load_scalar(type, &element));
     }
