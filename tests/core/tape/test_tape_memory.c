@@ -253,8 +253,8 @@ static int numbers_of(const char *text, const char *name, size_t number[2]) {
 }
 
 static char *text_of(void (*print)(const sw_tape *tape, FILE *to), const sw_tape *tape) {
-    char *text = NULL;
-    size_t size;
+    static char *text; /* static, because the stream keeps the addresses */
+    static size_t size;
     FILE *to = open_memstream(&text, &size);
     assert_non_null(to);
     print(tape, to);
