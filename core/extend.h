@@ -7,6 +7,7 @@
 
 #include <swale/blas.h>
 #include <swale/broadcast.h>
+#include <swale/conv_kernels.h>
 #include <swale/copy.h>
 #include <swale/core.h>
 #include <swale/file.h>
