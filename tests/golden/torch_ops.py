@@ -59,6 +59,42 @@ def kl_rows(q, t):
 
 # ---- What each label is ----
 
+def last_to_first(t):
+    """[N,H,W,C] -> [N,C,H,W], and the weight [out,kh,kw,in] -> [out,in,kh,kw]; signals alike."""
+    return t.movedim(-1, 1)
+
+
+def convolution(function, **options):
+    def expression(x, w, b=None):
+        return function(last_to_first(x), last_to_first(w), b, **options).movedim(1, -1)
+    return expression
+
+
+def conv2d(**options):
+    return convolution(F.conv2d, **options)
+
+
+def conv1d(**options):
+    return convolution(F.conv1d, **options)
+
+
+def conv2d_transposed(**options):
+    return convolution(F.conv_transpose2d, **options)
+
+
+def conv2d_same_stride(strides):
+    """The zeros of TensorFlow's "SAME": PyTorch has same for stride 1 alone."""
+    def expression(x, w, b):
+        zeros = []
+        for axis in (2, 1):  # F.pad begins with the last axis
+            length, window, stride = x.shape[axis], w.shape[axis], strides[axis - 1]
+            missing = max(0, (-(-length // stride) - 1) * stride + window - length)
+            zeros += [missing // 2, missing - missing // 2]
+        y = F.conv2d(F.pad(last_to_first(x), zeros), last_to_first(w), b, stride=strides)
+        return y.movedim(1, -1)
+    return expression
+
+
 EXPRESSIONS = {
     # elementwise
     "add": lambda a, b: a + b,
@@ -135,6 +171,27 @@ EXPRESSIONS = {
     "kl_div": lambda q, t: kl_rows(q, t).mean(),
     "kl_div sum": lambda q, t: kl_rows(q, t).sum(),
     "kl_div none": lambda q, t: kl_rows(q, t),
+    # convolutions
+    "conv2d": conv2d(),
+    "conv2d bias": conv2d(),
+    "conv2d 1x1": conv2d(),
+    "conv2d one picture": conv2d(),
+    "conv2d stride": conv2d(stride=(2, 3)),
+    "conv2d padding": conv2d(padding=(1, 2)),
+    "conv2d wide padding": conv2d(padding=(4, 3), stride=(1, 2)),
+    "conv2d same": conv2d(padding="same"),
+    "conv2d same stride": conv2d_same_stride((2, 3)),
+    "conv2d dilation": conv2d(dilation=(2, 3), padding=(1, 1)),
+    "conv2d groups": conv2d(groups=2),
+    "conv2d depthwise": conv2d(groups=4, padding=(1, 1)),
+    "conv2d all": conv2d(stride=(2, 1), padding=(2, 1), dilation=(1, 2), groups=3),
+    "conv1d": conv1d(),
+    "conv1d all": conv1d(stride=2, padding=3, dilation=2, groups=2),
+    "conv1d same": conv1d(padding="same", dilation=3),
+    "conv2d_transposed": conv2d_transposed(),
+    "conv2d_transposed stride": conv2d_transposed(stride=(2, 3), padding=(1, 0), output_padding=(1, 2)),
+    "conv2d_transposed all": conv2d_transposed(stride=(1, 2), padding=(1, 2), dilation=(2, 3), groups=2,
+                                               output_padding=(1, 2)),
     # products
     "matmul": torch.matmul,
     "matmul wide": torch.matmul,

@@ -2,7 +2,7 @@
  * equal bits on every kernel level and for every number of threads, failing allocations, exact error
  * messages, PyTorch's numbers. If it lacks a function of ops.h, test_ops fails.
  *
- * One file for each family, as in core/: ops_elementwise.h, ops_reduce.h, ops_shape.h, ops_product.h,
+ * One file for each family, as in core/: ops_conv.h, ops_elementwise.h, ops_reduce.h, ops_shape.h, ops_product.h,
  * ops_loss.h. Included after support.h.
  */
 #ifndef SWALE_TEST_OPS_H
@@ -27,7 +27,8 @@ enum { OP_INPUTS = 3, OP_ERRORS = 6 };
 
 enum {
     NO_GRADIENT = 1, /* the result is an integer, or has no derivative by design */
-    COMPOSED = 2     /* a composition of operations that tests the engine; without numbers of PyTorch */
+    COMPOSED = 2,    /* a composition of operations that tests the engine; without numbers of PyTorch */
+    FUSED = 8        /* multiplications and additions are fused, except at level baseline, which has other bits */
 };
 
 typedef struct op_error {
@@ -66,6 +67,7 @@ typedef struct op_entry {
 #define BIG2 "[120,500][120,500]"
 #define BIG_ROWS "[120,500][500]"
 
+#include "ops_conv.h"
 #include "ops_elementwise.h"
 #include "ops_loss.h"
 #include "ops_product.h"
@@ -77,8 +79,8 @@ typedef struct op_entry {
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_elementwise), OP_FAMILY(ops_loss), OP_FAMILY(ops_product), OP_FAMILY(ops_reduce),
-                   OP_FAMILY(ops_shape)};
+} op_families[] = {OP_FAMILY(ops_conv),    OP_FAMILY(ops_elementwise), OP_FAMILY(ops_loss),
+                   OP_FAMILY(ops_product), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry over all families; NULL after the last. */
