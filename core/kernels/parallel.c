@@ -119,13 +119,18 @@ static void kernel_run_tile(void *args, int64_t tile) {
     j->kernel(j->args, begin, end < j->n ? end : j->n, sums);
 }
 
-void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
-    if (n < SW_SERIAL) {
-        swi_run(kernels, type, args, n);
-        return;
-    }
-    job j = {.kernel = (*kernels)[type][swi_cpu_level()], .args = args, .n = n, .grain = SW_TILE};
+/* It is separate, so that calls for a few elements do not make room for a job. */
+static __attribute__((noinline)) void kernel_run_tiles(sw_kernel *kernel, void *args, int64_t n) {
+    job j = {.kernel = kernel, .args = args, .n = n, .grain = SW_TILE};
     sw_parallel(kernel_run_tile, &j, (n + SW_TILE - 1) / SW_TILE);
+}
+
+void sw_kernel_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t n) {
+    sw_kernel *const kernel = (*kernels)[type][swi_cpu_level()];
+    if (n < SW_SERIAL)
+        kernel(args, 0, n, NULL);
+    else
+        kernel_run_tiles(kernel, args, n);
 }
 
 static void kernel_run_sums(job j, int width, double *sums) {

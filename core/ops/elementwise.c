@@ -303,6 +303,10 @@ void sw_binary_run_vjp(const sw_kernels *kernels, const sw_view *a, const sw_vie
 }
 
 sw_status sw_binary_shape(sw_call *c) {
+    const sw_view *a = c->in[0], *b = c->in[1];
+    if (c->inputs == 2 && a->type == b->type && a->rank == b->rank && sw_dtype_is_float(a->type) &&
+        (a->rank == 0 || a->shape == b->shape))
+        return sw_call_set_shape_like(c, 0);
     if (c->inputs != 2 || c->in[0]->type != c->in[1]->type || !sw_dtype_is_float(c->in[0]->type))
         SW_TRY(sw_call_check_float(c));
     return sw_call_set_shape_broadcast_of(c, c->in[0]->type);

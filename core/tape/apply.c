@@ -38,7 +38,7 @@ static sw_status apply_forward_with_params(swi_node *node, sw_call *call) {
     return status;
 }
 
-static sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
+static inline sw_status apply_run(swi_node *node, sw_call *call, swi_engine *engine) {
     const sw_op *op = node->op;
     sw_status status = op->shape(call);
     if (status != SW_OK)
@@ -148,6 +148,18 @@ static void apply_inherit(swi_node *node, unsigned needs) {
     node->flags = (uint16_t)((node->flags & ~(unsigned)SWI_16_BIT) | swi_16_bit_flag(node->view.type));
 }
 
+/* Sets the node's copy of the attributes; false and an error if there is not enough memory. */
+static inline bool apply_copy_attributes(swi_node *node, sw_tape *tape, const void *attributes, size_t bytes) {
+    if (bytes == sizeof node->two && !swi_reads_params(node->op)) {
+        node->attributes = memcpy(node->two, attributes, sizeof node->two);
+        return true;
+    }
+    void *copy = swi_arena_alloc(&tape->arena, bytes);
+    if (copy)
+        node->attributes = memcpy(copy, attributes, bytes);
+    return copy != NULL;
+}
+
 /* After forward: sets the flags of the node, given the union of the flags of its inputs, and counts its vjp as a reader
  * of the values in vjp_reads. */
 static void apply_record(sw_tape *tape, swi_node *node, unsigned needs) {
@@ -198,13 +210,9 @@ sw_tensor sw_apply(const sw_op *op, const void *attributes, size_t bytes, int co
     node->op = run;
     node->many = many;
     node->inputs = (uint16_t)count;
-    if (bytes) {
-        void *copy = swi_arena_alloc(&tape->arena, bytes);
-        if (!copy) {
-            tape->count = slot;
-            return null;
-        }
-        node->attributes = memcpy(copy, attributes, bytes);
+    if (bytes && !apply_copy_attributes(node, tape, attributes, bytes)) {
+        tape->count = slot;
+        return null;
     }
     swi_engine engine;
     engine.tape = tape;

@@ -149,8 +149,7 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
     return SW_OK;
 }
 
-/* Adds a contribution, which has the shape of `form`, to the gradient of `node`. */
-static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
+static sw_status gradient_add_any(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
     const sw_view *v = &node->view;
     if (node->flags & SWI_PARAM)
         return gradient_add_parameter(tape, node, form, from);
@@ -167,7 +166,32 @@ static sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form
     return SW_OK;
 }
 
-static inline sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call, swi_engine *e) {
+/* Adds a contribution, which has the shape of `form`, to the gradient of `node`. Two scalars in f32 are added at once,
+ * because calls take longer than the addition. */
+static inline sw_status gradient_add(sw_tape *tape, swi_node *node, const sw_view *form, const void *from) {
+    const sw_view *v = &node->view;
+    if (node->grad && v->count == 1 && form->count == 1 && v->type == SW_F32 && !(node->flags & SWI_PARAM)) {
+        *(float *)node->grad += *(const float *)from;
+        return SW_OK;
+    }
+    return gradient_add_any(tape, node, form, from);
+}
+
+/* Whether the cotangent is passed on to an input after number i too. *same: whether a later input is the tensor of
+ * input i. */
+static inline bool gradient_is_passed_later(const sw_call *call, const swi_engine *e, int i, bool *same) {
+    bool later = false;
+    *same = false;
+    for (int k = i + 1; k < call->inputs; k++) {
+        later |= e->state[k] == SWI_PASSED && (e->input[k]->flags & SWI_NEEDS_GRAD);
+        *same |= e->input[k] == e->input[i];
+    }
+    return later;
+}
+
+static inline __attribute__((always_inline)) sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call,
+                                                                         swi_engine *e) {
+    swi_node *heir = NULL; /* whose gradient the memory of the cotangent becomes when no later input needs it */
     for (int i = 0; i < call->inputs; i++) {
         swi_node *input = e->input[i];
         if (!(input->flags & SWI_NEEDS_GRAD)) { /* the vjp did not call sw_call_wants_grad */
@@ -193,20 +217,25 @@ static inline sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call
             if (input->view.type != call->out->type)
                 return sw_fail(SW_ERR_TYPE, "%s: its vjp passed the %s cotangent on to input %d, which is %s",
                                node->op->name, sw_dtype_name(call->out->type), i, sw_dtype_name(input->view.type));
-            if (!(input->flags & SWI_PARAM) && !input->grad && node->grad && input->view.count == call->out->count &&
-                !(node->flags & SWI_RETAIN)) {
-                /* The memory of the cotangent becomes that of the input's gradient, unless a later input needs it. */
-                bool again = false;
-                for (int k = i + 1; k < call->inputs; k++)
-                    again |= e->state[k] == SWI_PASSED && sw_call_wants_grad(call, k);
-                if (!again) {
+            if (!heir && !(input->flags & SWI_PARAM) && !input->grad && node->grad &&
+                input->view.count == call->out->count && !(node->flags & SWI_RETAIN)) {
+                bool same;
+                if (!gradient_is_passed_later(call, e, i, &same)) {
                     input->grad = node->grad;
                     node->grad = NULL;
+                    break;
+                }
+                if (!same) { /* later contributions to the same input must be added after this one */
+                    heir = input;
                     break;
                 }
             }
             SW_TRY(gradient_add(tape, input, call->op->broadcasts ? call->out : &input->view, call->cotangent));
         }
+    }
+    if (heir) {
+        heir->grad = node->grad;
+        node->grad = NULL;
     }
     return SW_OK;
 }
@@ -275,8 +304,10 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     e.scratches = 0;
     e.failure = SW_OK;
     e.mark_state = tape->mark_state;
-    size_t n = (size_t)node->inputs, many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
+    size_t many_bytes = 0;
     if (node->inputs > SWI_FEW) {
+        const size_t n = (size_t)node->inputs;
+        many_bytes = n * (sizeof *in + sizeof *few_targets + 1);
         many = swi_arena_alloc(&tape->arena, many_bytes);
         if (!many)
             return SW_ERR_MEMORY;
@@ -305,7 +336,9 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     tape->floor = tape->count; /* a backward inside the vjp processes only the nodes that the vjp records */
     const char *layer = tape->layer;
     tape->layer = node->layer;
-    sw_status status = swi_returned("operation", node->op->name, "vjp", node->op->vjp(&call));
+    sw_status status = node->op->vjp(&call);
+    if (status != SW_OK)
+        status = swi_returned("operation", node->op->name, "vjp", status);
     if (e.failure != SW_OK) /* the vjp may have returned another status */
         status = e.failure;
     if (tape->mark_state != e.mark_state)
@@ -322,20 +355,25 @@ static sw_status node_backward(sw_tape *tape, swi_node *node) {
     return status;
 }
 
+/* For SWI_RETAIN: adds the gradient to those of earlier passes. Returns whether its memory is kept for that. */
+static bool node_keep_gradient(const sw_tape *tape, swi_node *node) {
+    const double unscale = tape->floor ? 1 : 1 / tape->loss_scale; /* a vjp sees the scaled gradients */
+    if (node->kept) {
+        swi_axpy(node->view.type, node->view.count, unscale, node->grad, node->kept, false);
+        return false;
+    }
+    node->kept = node->grad;
+    if (unscale != 1)
+        swi_axpy(node->view.type, node->view.count, unscale, node->kept, node->kept, true);
+    return true;
+}
+
 /* After the vjp of a node, releases its cotangent, what forward saved if the program has released the output, and the
  * values that only this vjp was going to read. */
 static void node_retire(sw_tape *tape, swi_node *node) {
     if (node->grad) {
-        const double unscale = tape->floor ? 1 : 1 / tape->loss_scale; /* a vjp sees the scaled gradients */
-        if ((node->flags & SWI_RETAIN) && !node->kept) {
-            node->kept = node->grad;
-            if (unscale != 1)
-                swi_axpy(node->view.type, node->view.count, unscale, node->kept, node->kept, true);
-        } else {
-            if (node->flags & SWI_RETAIN)
-                swi_axpy(node->view.type, node->view.count, unscale, node->grad, node->kept, false);
+        if (!(node->flags & SWI_RETAIN) || !node_keep_gradient(tape, node))
             swi_arena_release(&tape->arena, node->grad, view_bytes(&node->view));
-        }
         node->grad = NULL;
     }
     /* A few numbers are kept, so that a second backward remains possible where nothing else was released. */

@@ -54,10 +54,15 @@ struct swi_node {
     void *kept;         /* SWI_RETAIN: the sum of the cotangents of all backward passes; of a leaf, the sum of those
                          * before the current one, while that has a loss scale */
     union {
-        sw_param *param; /* SWI_PARAM: the parameter */
-        uint64_t sets;   /* of an operation that uses parameters inside: see swi_params_used */
+        struct {
+            union {
+                sw_param *param; /* SWI_PARAM: the parameter */
+                uint64_t sets;   /* of an operation that uses parameters inside: see swi_params_used */
+            };
+            uint64_t version; /* sw_params_version when the leaf was made (SWI_PARAM); the sum over `sets` */
+        };
+        double two[2]; /* of other operations: attributes of this size, which is that of one with two numbers */
     };
-    uint64_t version;  /* sw_params_version when the leaf was made (SWI_PARAM); the sum over `sets` */
     swi_weight weight; /* SWI_WEIGHTED */
     uint32_t binding;  /* SWI_PARAM: index in tape->binding */
 };
