@@ -1,6 +1,6 @@
-/* Gradients of gathers in f16 and bf16. They have the bits of the gradients in f32 (gather.c), rounded once: terms are
- * added in the order of the ids, in f32, or in f64 if an element has more than SWI_GATHER_OFTEN terms. Only rows that
- * occur among the ids have sums, so that a large table with few ids needs little memory. */
+/* Additions by ids in f16 and bf16. The sums have the bits of those in f32 (index_kernels.c), rounded once: terms are added in
+ * the order of the ids, in f32, or in f64 if an element has more than SWI_GATHER_OFTEN terms. Only rows that occur among
+ * the ids have sums, so that a large table with few ids needs little memory. */
 #include <swale/extend.h>
 
 #include "core/ops/shared.h"
@@ -32,26 +32,35 @@ static int64_t half_rows(int64_t columns) {
     return columns < BUFFER ? BUFFER / columns : 1;
 }
 
-/* ---- gather_rows ---- */
+/* ---- Whole rows ---- */
 
 enum { COLUMNS = 64 }; /* of a tile */
 
 typedef struct rows_sums {
     sw_dtype type;
-    const void *dy;                     /* [m, inner] */
-    void *dx;                           /* [n, inner] */
-    float *sum;                         /* [places, inner]: of the rows of dx that occur */
+    const void *part, *base;            /* [m, inner], [n, inner] or NULL */
+    void *whole;                        /* [n, inner] */
+    float *sum;                         /* [places, inner]: of the rows that occur */
     double *wide;                       /* [oftens, inner]: of the rows that occur often */
     const int32_t *ids, *place, *often; /* ids [m]; place [n], -1: none; often [places], -1: none */
     int64_t n, m, inner, places, oftens;
 } rows_sums;
 
-static void rows_sums_clear(const rows_sums *s, int64_t begin, int64_t columns) {
-    for (int64_t i = 0; i < s->places; i++)
-        memset(s->sum + i * s->inner + begin, 0, (size_t)columns * sizeof *s->sum);
-    for (int64_t i = 0; i < s->oftens; i++)
-        for (int64_t k = 0; k < columns; k++)
-            s->wide[i * s->inner + begin + k] = 0;
+/* The sums begin with the base, or with 0. */
+static void rows_sums_begin(const rows_sums *s, int64_t begin, int64_t columns) {
+    for (int64_t row = 0; row < s->n; row++) {
+        const int32_t place = s->place[row];
+        if (place < 0)
+            continue;
+        float *sum = s->sum + place * s->inner + begin;
+        if (s->base)
+            sw_vector_convert(s->type, columns, half_at(s->base, row * s->inner + begin), SW_F32, sum);
+        else
+            memset(sum, 0, (size_t)columns * sizeof *sum);
+        if (s->often[place] >= 0)
+            for (int64_t k = 0; k < columns; k++)
+                s->wide[s->often[place] * s->inner + begin + k] = (double)sum[k];
+    }
 }
 
 static void rows_sums_add(const rows_sums *s, int64_t id, int64_t begin, int64_t columns, const float *restrict term) {
@@ -69,12 +78,14 @@ static void rows_sums_add(const rows_sums *s, int64_t id, int64_t begin, int64_t
 
 static void rows_sums_store(const rows_sums *s, int64_t begin, int64_t columns) {
     for (int64_t row = 0; row < s->n; row++) {
-        void *to = (void *)(uintptr_t)half_at(s->dx, row * s->inner + begin);
+        uint16_t *to = (uint16_t *)s->whole + row * s->inner + begin;
         const int32_t place = s->place[row];
-        if (place < 0) {
-            memset(to, 0, (size_t)columns * sizeof(uint16_t));
+        if (place < 0 && s->base)
+            memcpy(to, half_at(s->base, row * s->inner + begin), (size_t)columns * sizeof *to);
+        else if (place < 0)
+            memset(to, 0, (size_t)columns * sizeof *to);
+        if (place < 0)
             continue;
-        }
         float *sum = s->sum + place * s->inner + begin;
         if (s->often[place] >= 0)
             for (int64_t k = 0; k < columns; k++)
@@ -87,10 +98,10 @@ static void rows_sums_tile(void *args, int64_t tile) {
     const rows_sums *s = args;
     const int64_t begin = tile * COLUMNS, columns = lesser(COLUMNS, s->inner - begin), rows = half_rows(columns);
     float buffer[BUFFER];
-    rows_sums_clear(s, begin, columns);
+    rows_sums_begin(s, begin, columns);
     for (int64_t j = 0; j < s->m; j += rows) {
         const int64_t some = lesser(rows, s->m - j);
-        half_load_rows(s->type, half_at(s->dy, j * s->inner + begin), some, columns, s->inner, buffer);
+        half_load_rows(s->type, half_at(s->part, j * s->inner + begin), some, columns, s->inner, buffer);
         for (int64_t i = 0; i < some; i++)
             rows_sums_add(s, s->ids[j + i], begin, columns, buffer + i * columns);
     }
@@ -104,6 +115,8 @@ static sw_status rows_sums_find(sw_call *c, rows_sums *s) {
         return SW_ERR_MEMORY;
     memset(place, 0, (size_t)s->n * sizeof *place);
     for (int64_t j = 0; j < s->m; j++) {
+        if (s->ids[j] < 0 || s->ids[j] >= s->n) /* in a dry run */
+            continue;
         int32_t *count = &place[s->ids[j]];
         s->places += *count == 0;
         *count += *count <= SWI_GATHER_OFTEN;
@@ -122,19 +135,17 @@ static sw_status rows_sums_find(sw_call *c, rows_sums *s) {
     return SW_OK;
 }
 
-sw_status swi_gather_rows_vjp_half(sw_call *c) {
-    const sw_view *table = c->in[0], *ids = c->in[1];
-    rows_sums s = {.type = table->type,
-                   .dy = c->cotangent,
-                   .dx = sw_call_grad(c, 0),
-                   .ids = ids->data,
-                   .n = table->shape[0],
-                   .m = ids->count};
-    if (!s.dx)
-        return SW_ERR_MEMORY;
-    if (table->count == 0)
+sw_status swi_gather_add_rows_half(sw_call *c, const swi_gather *g, const void *base, const void *part, void *whole) {
+    rows_sums s = {.type = g->type,
+                   .part = part,
+                   .base = base,
+                   .whole = whole,
+                   .ids = g->ids,
+                   .n = g->n,
+                   .m = g->m,
+                   .inner = g->inner};
+    if (g->n * g->inner == 0)
         return SW_OK;
-    s.inner = table->count / s.n;
     SW_TRY(rows_sums_find(c, &s));
     s.sum = sw_call_scratch(c, (size_t)s.places * (size_t)s.inner * sizeof *s.sum);
     if (!s.sum)
@@ -145,6 +156,8 @@ sw_status swi_gather_rows_vjp_half(sw_call *c) {
             return SW_ERR_MEMORY;
     }
     const int64_t tiles = (s.inner + COLUMNS - 1) / COLUMNS;
+    if (sw_dry_run())
+        return SW_OK;
     if ((s.m + s.n) * s.inner < SW_SERIAL)
         for (int64_t t = 0; t < tiles; t++)
             rows_sums_tile(&s, t);
@@ -153,16 +166,16 @@ sw_status swi_gather_rows_vjp_half(sw_call *c) {
     return SW_OK;
 }
 
-/* ---- gather ---- */
+/* ---- One element for each id ---- */
 
 /* The most columns of a unit; the most sums of a unit, unless one column has more. */
 enum { UNIT_COLUMNS = 256, UNIT_SUMS = 1 << 18 };
 
 typedef struct each_sums {
     sw_dtype type;
-    bool wide;      /* the sums are f64, else f32 */
-    const void *dy; /* [outer, m, inner], as the ids */
-    void *dx;       /* [outer, n, inner] */
+    bool wide;               /* the sums are f64, else f32 */
+    const void *part, *base; /* [outer, m, inner], as the ids; [outer, n, inner] or NULL */
+    void *whole;             /* [outer, n, inner] */
     const int32_t *ids;
     int64_t n, m, inner;
     int64_t columns, blocks, units; /* columns of a unit; units of a matrix, of all matrices */
@@ -200,23 +213,41 @@ static void each_sums_round(const each_sums *s, const void *sums, int64_t at, in
     }
 }
 
+/* Sets the sums of a unit, [n, columns], to the base from element `at` on. */
+static void each_sums_begin(const each_sums *s, int64_t at, int64_t columns, void *sums) {
+    const int64_t rows = half_rows(columns);
+    float buffer[BUFFER];
+    for (int64_t i = 0; i < s->n; i += rows) {
+        const int64_t some = lesser(rows, s->n - i);
+        half_load_rows(s->type, half_at(s->base, at + i * s->inner), some, columns, s->inner, buffer);
+        for (int64_t k = 0; k < some * columns; k++)
+            if (s->wide)
+                ((double *)sums)[i * columns + k] = (double)buffer[k];
+            else
+                ((float *)sums)[i * columns + k] = buffer[k];
+    }
+}
+
 static void each_sums_unit(const each_sums *s, int64_t unit, void *sums) {
     const int64_t begin = unit % s->blocks * s->columns, columns = lesser(s->columns, s->inner - begin),
                   from = unit / s->blocks * s->m * s->inner + begin, to = unit / s->blocks * s->n * s->inner + begin,
                   rows = half_rows(columns);
     float buffer[BUFFER];
-    memset(sums, 0, (size_t)(s->n * columns) * (s->wide ? sizeof(double) : sizeof(float)));
+    if (s->base)
+        each_sums_begin(s, to, columns, sums);
+    else
+        memset(sums, 0, (size_t)(s->n * columns) * (s->wide ? sizeof(double) : sizeof(float)));
     for (int64_t j = 0; j < s->m; j += rows) {
         const int64_t some = lesser(rows, s->m - j);
-        half_load_rows(s->type, half_at(s->dy, from + j * s->inner), some, columns, s->inner, buffer);
+        half_load_rows(s->type, half_at(s->part, from + j * s->inner), some, columns, s->inner, buffer);
         each_sums_add(s, s->ids + from + j * s->inner, some, columns, buffer, sums);
     }
     if (columns == s->inner) {
-        each_sums_round(s, sums, 0, s->n * columns, (uint16_t *)s->dx + to);
+        each_sums_round(s, sums, 0, s->n * columns, (uint16_t *)s->whole + to);
         return;
     }
     for (int64_t i = 0; i < s->n; i++)
-        each_sums_round(s, sums, i * columns, columns, (uint16_t *)s->dx + to + i * s->inner);
+        each_sums_round(s, sums, i * columns, columns, (uint16_t *)s->whole + to + i * s->inner);
 }
 
 static void each_sums_lane(void *args, int64_t lane) {
@@ -226,16 +257,19 @@ static void each_sums_lane(void *args, int64_t lane) {
         each_sums_unit(s, unit, s->sums + lane * s->sum_bytes);
 }
 
-sw_status swi_gather_vjp_half(sw_call *c, int64_t outer, int64_t inner) {
-    const sw_view *x = c->in[0], *ids = c->in[1];
-    each_sums s = {
-        .type = x->type, .dy = c->cotangent, .dx = sw_call_grad(c, 0), .ids = ids->data, .inner = inner, .lanes = 1};
-    if (!s.dx)
-        return SW_ERR_MEMORY;
-    if (x->count == 0)
+sw_status swi_gather_add_half(sw_call *c, const swi_gather *g, const void *base, const void *part, void *whole) {
+    const int64_t outer = g->outer, inner = g->inner;
+    each_sums s = {.type = g->type,
+                   .part = part,
+                   .base = base,
+                   .whole = whole,
+                   .ids = g->ids,
+                   .n = g->n,
+                   .m = g->m,
+                   .inner = inner,
+                   .lanes = 1};
+    if (outer * g->n * inner == 0)
         return SW_OK;
-    s.n = x->count / outer / inner;
-    s.m = ids->count / outer / inner;
     s.wide = s.m > SWI_GATHER_OFTEN;
     const int64_t most = UNIT_SUMS / s.n < 1 ? 1 : lesser(UNIT_SUMS / s.n, UNIT_COLUMNS);
     s.columns = lesser(inner, most);
@@ -248,6 +282,8 @@ sw_status swi_gather_vjp_half(sw_call *c, int64_t outer, int64_t inner) {
     s.sums = sw_call_scratch(c, (size_t)(s.lanes * s.sum_bytes));
     if (!s.sums)
         return SW_ERR_MEMORY;
+    if (sw_dry_run())
+        return SW_OK;
     if (s.lanes == 1)
         each_sums_lane(&s, 0);
     else

@@ -54,21 +54,35 @@ typedef struct reduce_attributes {
 
 /* ---- Axes ---- */
 
+sw_status swi_call_axes(const sw_call *c, int count, const int *axes, bool chosen[SW_MAX_RANK]) {
+    const sw_view *x = c->in[0];
+    for (int i = 0; i < SW_MAX_RANK; i++)
+        chosen[i] = count == -1;
+    for (int i = 0; i < count; i++) {
+        int axis = 0;
+        SW_TRY(sw_call_axis(c, axes[i], &axis));
+        if (chosen[axis])
+            return sw_fail(SW_ERR_ARGUMENT, "%s: axis %d of %s is given twice", c->op->name, axis,
+                           sw_shape_text(x->rank, x->shape));
+        chosen[axis] = true;
+    }
+    return SW_OK;
+}
+
+bool swi_axes_are_valid(const char *who, int count, const int *axes) {
+    if (count >= -1 && count <= SW_MAX_RANK && (count <= 0 || axes))
+        return true;
+    sw_fail(SW_ERR_ARGUMENT,
+            count > 0 && !axes ? "%s: %d axes, but their numbers are NULL"
+                               : "%s: %d axes; SW_AXES(...) or SW_ALL_AXES is needed",
+            who, count);
+    return false;
+}
+
 /* reduced[axis] for every axis of x. */
 static sw_status reduce_check_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
     const reduce_attributes *a = c->attributes;
-    const sw_view *x = c->in[0];
-    for (int i = 0; i < SW_MAX_RANK; i++)
-        reduced[i] = a->count == -1;
-    for (int i = 0; i < a->count; i++) {
-        int axis = 0;
-        SW_TRY(sw_call_axis(c, a->axes[i], &axis));
-        if (reduced[axis])
-            return sw_fail(SW_ERR_ARGUMENT, "%s: axis %d of %s is given twice", c->op->name, axis,
-                           sw_shape_text(x->rank, x->shape));
-        reduced[axis] = true;
-    }
-    return SW_OK;
+    return swi_call_axes(c, a->count, a->axes, reduced);
 }
 
 /* The axes of a call. reduce_shape has checked them. */
@@ -362,13 +376,8 @@ REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS
 REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp, SW_READS(0), true)
 
 static sw_tensor reduce_apply(const sw_op *op, sw_tensor x, int count, const int *axes, reduce_attributes a) {
-    if (count < -1 || count > SW_MAX_RANK || (count > 0 && !axes)) {
-        sw_fail(SW_ERR_ARGUMENT,
-                count > 0 && !axes ? "%s: %d axes, but their numbers are NULL"
-                                   : "%s: %d axes; SW_AXES(...) or SW_ALL_AXES is needed",
-                op->name, count);
+    if (!swi_axes_are_valid(op->name, count, axes))
         return (sw_tensor){0};
-    }
     a.count = count;
     for (int i = 0; i < count; i++)
         a.axes[i] = axes[i];

@@ -14,11 +14,39 @@ sw_status swi_check_reduction(const sw_call *call, sw_reduction reduction);
 /* As sw_linear without a bias. It works also while an error is pending, when sw_linear assumes that a null bias has
  * failed (linear.c). */
 sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight);
-/* The vjps of gather_rows, and of gather along an axis of which x is [outer, n, inner], for f16 and bf16
- * (gather_half.c). An element with more than SWI_GATHER_OFTEN terms is summed in f64. */
+/* Sets chosen[axis] for each axis of input 0 that SW_AXES(...) or SW_ALL_AXES names; an error if one is out of range or
+ * given twice (reduce.c). */
+sw_status swi_call_axes(const sw_call *call, int count, const int *axes, bool chosen[SW_MAX_RANK]);
+/* Whether these two arguments can be SW_AXES(...) or SW_ALL_AXES; if not, with an error of the function `who`. */
+bool swi_axes_are_valid(const char *who, int count, const int *axes);
+
+/* Errors unless input `input` is i32, and unless its ids are 0 to n-1 (gather.c). The second function reads no ids in a
+ * dry run, which may have computed them. */
+sw_status swi_call_check_ids_type(const sw_call *call, int input);
+sw_status swi_call_check_ids(const sw_call *call, int input, int64_t n);
+
+/* Gathering along an axis and its transpose, the addition by ids: an array `whole` [outer, n, inner], and an array `part`
+ * and ids [outer, m, inner] (index_kernels.c). */
+typedef struct swi_gather {
+    sw_dtype type;
+    const int32_t *ids;
+    int64_t outer, n, m, inner;
+} swi_gather;
+/* For x and ids that agree except along `axis`; and for a table and ids of its rows (gather.c). */
+swi_gather swi_gather_along(const sw_view *x, const sw_view *ids, int axis);
+swi_gather swi_gather_of_rows(const sw_view *table, const sw_view *ids);
+/* part[j][k] = whole[ids[j][k]][k], for every type. */
+void swi_gather_take(const swi_gather *g, const void *whole, void *part);
+/* whole[i][k] = base[i][k] + Σ part[j][k] over all j with ids[j][k] = i, in the order of j; base is NULL for 0. Scratch of
+ * the call is used. The second function is for f16 and bf16 (gather_half.c). An element with more than SWI_GATHER_OFTEN
+ * terms is summed in f64. */
 enum { SWI_GATHER_OFTEN = 256 };
-sw_status swi_gather_rows_vjp_half(sw_call *call);
-sw_status swi_gather_vjp_half(sw_call *call, int64_t outer, int64_t inner);
+sw_status swi_gather_add(sw_call *call, const swi_gather *g, const void *base, const void *part, void *whole);
+sw_status swi_gather_add_half(sw_call *call, const swi_gather *g, const void *base, const void *part, void *whole);
+/* The same for whole rows: `whole` [n, inner], `part` [m, inner], ids [m]; outer is 1. */
+void swi_gather_take_rows(const swi_gather *g, const void *whole, void *part);
+sw_status swi_gather_add_rows(sw_call *call, const swi_gather *g, const void *base, const void *part, void *whole);
+sw_status swi_gather_add_rows_half(sw_call *call, const swi_gather *g, const void *base, const void *part, void *whole);
 /* Runs a kernel on rows of f16 or bf16, with scratch of the call if the rows are long. */
 static inline sw_status swi_call_wide_rows(sw_call *call, const sw_wide_rows *job, double *sum) {
     const size_t bytes = sw_wide_rows_scratch(job);

@@ -9,7 +9,7 @@
 #include "core/ops/argmax.c"
 #include "core/ops/arithmetic.c"
 #include "core/ops/dropout.c"
-#include "core/ops/gather.c"
+#include "core/ops/index_kernels.c"
 #include "core/ops/pointwise.c"
 
 #if !SW_KERNEL_PASS
