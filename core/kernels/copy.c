@@ -152,9 +152,9 @@ PIECES(bits32, 4)
 PIECES(bits64, 2)
 
 static void copy_runs(const piece *p, size_t size) {
+    const int64_t bytes = (int64_t)size; /* signed, because a distance between rows may be negative */
     for (int64_t r = 0; r < p->rows; r++)
-        memcpy(p->to + (size_t)(r * p->to_row) * size, p->from + (size_t)(r * p->from_row) * size,
-               (size_t)p->run * size);
+        memcpy(p->to + r * p->to_row * bytes, p->from + r * p->from_row * bytes, (size_t)p->run * size);
 }
 
 /* ---- The loop over the pieces of a box ---- */

@@ -25,8 +25,9 @@ SW_API void sw_box_join(sw_box *box, int operands);
 /* The number of elements of a box. */
 SW_API int64_t sw_box_count(const sw_box *box);
 SW_API void sw_strides(int rank, const int64_t *shape, int64_t *stride); /* sets the strides of a row-major array */
-/* Copies a box of elements of `size` bytes (1, 2, 4 or 8): `from` is operand 0 of the box, `to` is operand 1. Threads
- * share large copies. The two must not overlap. */
+/* Copies a box of elements of `size` bytes (1, 2, 4 or 8): `from` is operand 0 of the box, `to` is operand 1. Both
+ * point to the element with the indices 0, which is not the first in memory if a stride is negative. Threads share
+ * large copies. The two must not overlap. */
 SW_API void sw_box_copy(size_t size, sw_box box, const void *from, void *to);
 /* Writes the element *value to every element of a box with this shape and these strides. */
 SW_API void sw_box_fill(size_t size, const void *value, int rank, const int64_t *shape, const int64_t *stride,

@@ -1,4 +1,5 @@
-/* The index of the largest element along an axis, and the accuracy of predictions. */
+/* The index of the largest or the smallest element along an axis, and the accuracy of predictions. The kernels search
+ * the largest of sign·x. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
@@ -8,6 +9,7 @@ typedef struct argmax_args {
     const int32_t *ids; /* for accuracy: the class ids */
     int32_t *out;
     int64_t n, inner;
+    bool smallest; /* the sign is -1, else 1 */
 } argmax_args;
 
 enum { STRIP = 128 }; /* the number of columns that are processed together */
@@ -15,43 +17,48 @@ enum { STRIP = 128 }; /* the number of columns that are processed together */
 
 #if SW_KERNEL_PASS
 
-/* The index of the first of the largest elements, or of the first NaN if there is one. n ≥ 1. */
-static inline int64_t SW_K(argmax_first_largest)(const stored *x, int64_t n) {
-    real lane[SW_LANES], most = SW_LOAD(x, 0);
+/* The index of the first of the largest elements of sign·x, or of the first NaN if there is one. n ≥ 1. */
+static inline int64_t SW_K(argmax_first_largest)(const stored *x, int64_t n, real sign) {
+    real lane[SW_LANES], most = sign * SW_LOAD(x, 0);
     int64_t j = 0;
     for (int i = 0; i < SW_LANES; i++)
         lane[i] = most;
     for (; j + SW_LANES <= n; j += SW_LANES)
-        for (int i = 0; i < SW_LANES; i++)
-            lane[i] = ((SW_LOAD(x, j + i) > lane[i]) | (SW_LOAD(x, j + i) != SW_LOAD(x, j + i))) ? SW_LOAD(x, j + i)
-                                                                                                 : lane[i];
-    for (int i = 0; j < n; i++, j++)
-        lane[i] = ((SW_LOAD(x, j) > lane[i]) | (SW_LOAD(x, j) != SW_LOAD(x, j))) ? SW_LOAD(x, j) : lane[i];
+        for (int i = 0; i < SW_LANES; i++) {
+            const real v = sign * SW_LOAD(x, j + i);
+            lane[i] = ((v > lane[i]) | (v != v)) ? v : lane[i];
+        }
+    for (int i = 0; j < n; i++, j++) {
+        const real v = sign * SW_LOAD(x, j);
+        lane[i] = ((v > lane[i]) | (v != v)) ? v : lane[i];
+    }
     for (int i = 0; i < SW_LANES; i++)
         most = ((lane[i] > most) | (lane[i] != lane[i])) ? lane[i] : most;
     for (j = 0; j + SW_LANES <= n; j += SW_LANES) { /* find the block with the element, then its place in the block */
         int found = 0;
         for (int i = 0; i < SW_LANES; i++)
-            found |= (SW_LOAD(x, j + i) == most) | (SW_LOAD(x, j + i) != SW_LOAD(x, j + i));
+            found |= (sign * SW_LOAD(x, j + i) == most) | (SW_LOAD(x, j + i) != SW_LOAD(x, j + i));
         if (found)
             break;
     }
-    while (!(SW_LOAD(x, j) == most || SW_LOAD(x, j) != SW_LOAD(x, j)))
+    while (!(sign * SW_LOAD(x, j) == most || SW_LOAD(x, j) != SW_LOAD(x, j)))
         j++;
     return j;
 }
 
 static void SW_K(argmax_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const argmax_args *s = args;
+    const real sign = s->smallest ? -1 : 1;
     (void)sums;
     for (int64_t row = begin; row < end; row++)
-        s->out[row] = (int32_t)SW_K(argmax_first_largest)((const stored *)s->x + row * s->n, s->n);
+        s->out[row] = (int32_t)SW_K(argmax_first_largest)((const stored *)s->x + row * s->n, s->n, sign);
 }
 
 /* Processes the strips [begin, end). A strip is STRIP columns, or the remaining ones, of one matrix [n, inner]. */
 static void SW_K(argmax_columns)(void *args, int64_t begin, int64_t end, double *sums) {
     const argmax_args *s = args;
     const int64_t n = s->n, inner = s->inner, strips = (inner + STRIP - 1) / STRIP;
+    const real sign = s->smallest ? -1 : 1;
     (void)sums;
     for (int64_t strip = begin; strip < end; strip++) {
         const int64_t at = strip % strips * STRIP, outer = strip / strips,
@@ -60,12 +67,12 @@ static void SW_K(argmax_columns)(void *args, int64_t begin, int64_t end, double 
         int32_t *out = s->out + outer * inner + at;
         real most[STRIP];
         for (int64_t i = 0; i < width; i++) {
-            most[i] = SW_LOAD(x, i);
+            most[i] = sign * SW_LOAD(x, i);
             out[i] = 0;
         }
         for (int64_t j = 1; j < n; j++)
             for (int64_t i = 0; i < width; i++) {
-                const real v = SW_LOAD(x, j * inner + i);
+                const real v = sign * SW_LOAD(x, j * inner + i);
                 const bool better = (v > most[i]) | ((v != v) & (most[i] == most[i]));
                 most[i] = better ? v : most[i];
                 out[i] = better ? (int32_t)j : out[i];
@@ -77,7 +84,7 @@ static void SW_K(accuracy_hits)(void *args, int64_t begin, int64_t end, double *
     const argmax_args *s = args;
     for (int64_t row = begin; row < end; row++) {
         const stored *x = (const stored *)s->x + row * s->n;
-        const int64_t at = SW_K(argmax_first_largest)(x, s->n);
+        const int64_t at = SW_K(argmax_first_largest)(x, s->n, 1);
         sums[0] += at == s->ids[row] && SW_LOAD(x, at) == SW_LOAD(x, at) ? 1 : 0;
     }
 }
@@ -97,25 +104,25 @@ typedef struct argmax_half {
     sw_kernel *kernel; /* for f32 */
 } argmax_half;
 
-/* Whether v is a larger element than `most`; a NaN is the largest. */
-static bool argmax_is_better(float v, float most) {
-    return v > most || (isnan(v) && !isnan(most));
+/* Whether v is a larger element than `most`, or a smaller one; a NaN is both. */
+static bool argmax_is_better(const argmax_half *h, float v, float most) {
+    return (h->args.smallest ? v < most : v > most) || (isnan(v) && !isnan(most));
 }
 
 static int64_t argmax_lesser(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* The index of the first of the largest elements of a row, and this element. */
+/* The index of the first of the largest (smallest) elements of a row, and this element. */
 static int32_t argmax_half_row(const argmax_half *h, const uint16_t *row, float *most) {
     float block[SEARCH_BLOCK];
     int32_t best = 0, at = 0;
-    argmax_args args = {.x = block, .out = &at};
+    argmax_args args = {.x = block, .out = &at, .smallest = h->args.smallest};
     for (int64_t j = 0; j < h->args.n; j += SEARCH_BLOCK) {
         args.n = argmax_lesser(SEARCH_BLOCK, h->args.n - j);
         sw_vector_convert(h->type, args.n, row + j, SW_F32, block);
         h->kernel(&args, 0, 1, NULL);
-        if (j == 0 || argmax_is_better(block[at], *most)) {
+        if (j == 0 || argmax_is_better(h, block[at], *most)) {
             best = (int32_t)j + at;
             *most = block[at];
         }
@@ -141,12 +148,12 @@ static void argmax_half_hits(void *args, int64_t begin, int64_t end, double *sum
     }
 }
 
-/* The ids of the largest elements of `width` <= STRIP columns of a matrix [n, inner]. */
+/* The ids of the largest (smallest) elements of `width` <= STRIP columns of a matrix [n, inner]. */
 static void argmax_half_strip(const argmax_half *h, const uint16_t *x, int64_t width, int32_t *out) {
     float block[STRIP_BLOCK], most[STRIP];
     int32_t at[STRIP] = {0};
     const int64_t rows = STRIP_BLOCK / width;
-    argmax_args args = {.x = block, .out = at, .inner = width};
+    argmax_args args = {.x = block, .out = at, .inner = width, .smallest = h->args.smallest};
     for (int64_t j = 0; j < h->args.n; j += rows) {
         args.n = argmax_lesser(rows, h->args.n - j);
         for (int64_t i = 0; i < args.n; i++)
@@ -154,7 +161,7 @@ static void argmax_half_strip(const argmax_half *h, const uint16_t *x, int64_t w
         h->kernel(&args, 0, 1, NULL);
         for (int64_t k = 0; k < width; k++) {
             const float v = block[at[k] * width + k];
-            if (j == 0 || argmax_is_better(v, most[k])) {
+            if (j == 0 || argmax_is_better(h, v, most[k])) {
                 most[k] = v;
                 out[k] = (int32_t)j + at[k];
             }
@@ -186,11 +193,11 @@ static void argmax_run(const sw_kernels *kernels, sw_kernel *half_kernel, const 
     sw_kernel_run_rows(half_kernel, &h, rows, length, sum);
 }
 
-/* ---- argmax ---- */
+/* ---- argmax and argmin ---- */
 
 typedef struct argmax_attributes {
     int axis;
-    bool keepdim;
+    bool keepdim, smallest;
 } argmax_attributes;
 
 static sw_status argmax_shape(sw_call *c) {
@@ -201,7 +208,7 @@ static sw_status argmax_shape(sw_call *c) {
     SW_TRY(sw_call_check_float(c));
     SW_TRY(sw_call_axis(c, a->axis, &axis));
     if (x->shape[axis] > INT32_MAX)
-        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s is longer than %d, the largest id in i32", axis,
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s is longer than %d, the largest id in i32", c->op->name, axis,
                        sw_shape_text(x->rank, x->shape), INT32_MAX);
     for (int i = 0; i < x->rank; i++)
         if (i != axis)
@@ -210,7 +217,7 @@ static sw_status argmax_shape(sw_call *c) {
             shape[rank++] = 1;
     SW_TRY(sw_call_set_shape(c, SW_I32, rank, shape));
     if (x->shape[axis] == 0 && c->out->count > 0)
-        return sw_fail(SW_ERR_SHAPE, "argmax: axis %d of %s has length 0: there is no element to choose", axis,
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s has length 0: there is no element to choose", c->op->name, axis,
                        sw_shape_text(x->rank, x->shape));
     return SW_OK;
 }
@@ -222,7 +229,7 @@ static sw_status argmax_forward(sw_call *c) {
     if (x->count == 0)
         return SW_OK;
     SW_TRY(sw_call_axis(c, a->axis, &axis));
-    argmax_args args = {.x = x->data, .out = c->out->data, .n = x->shape[axis], .inner = 1};
+    argmax_args args = {.x = x->data, .out = c->out->data, .n = x->shape[axis], .inner = 1, .smallest = a->smallest};
     for (int i = axis + 1; i < x->rank; i++)
         args.inner *= x->shape[i];
     const int64_t outer = x->count / args.n / args.inner;
@@ -235,12 +242,25 @@ static sw_status argmax_forward(sw_call *c) {
     return SW_OK;
 }
 
-static const sw_op argmax_op = {
-    .size = sizeof(sw_op), .name = "argmax", .shape = argmax_shape, .forward = argmax_forward, .takes_16_bit = true};
+static const sw_op argmax_op = {.size = sizeof(sw_op),
+                                .name = "argmax",
+                                .shape = argmax_shape,
+                                .forward = argmax_forward,
+                                .takes_16_bit = true},
+                   argmin_op = {.size = sizeof(sw_op),
+                                .name = "argmin",
+                                .shape = argmax_shape,
+                                .forward = argmax_forward,
+                                .takes_16_bit = true};
 
 sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim) {
     const argmax_attributes a = {.axis = axis, .keepdim = keepdim};
     return sw_apply(&argmax_op, &a, sizeof a, 1, &x);
+}
+
+sw_tensor sw_argmin(sw_tensor x, int axis, bool keepdim) {
+    const argmax_attributes a = {.axis = axis, .keepdim = keepdim, .smallest = true};
+    return sw_apply(&argmin_op, &a, sizeof a, 1, &x);
 }
 
 /* ---- accuracy ---- */

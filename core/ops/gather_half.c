@@ -1,6 +1,6 @@
-/* Additions by ids in f16 and bf16. The sums have the bits of those in f32 (index_kernels.c), rounded once: terms are added in
- * the order of the ids, in f32, or in f64 if an element has more than SWI_GATHER_OFTEN terms. Only rows that occur among
- * the ids have sums, so that a large table with few ids needs little memory. */
+/* Additions by ids in f16 and bf16. The sums have the bits of those in f32 (index_kernels.c), rounded once: terms are
+ * added in the order of the ids, in f32, or in f64 if an element has more than SWI_GATHER_OFTEN terms. Only rows that
+ * occur among the ids have sums, so that a large table with few ids needs little memory. */
 #include <swale/extend.h>
 
 #include "core/ops/shared.h"

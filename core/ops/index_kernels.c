@@ -1,6 +1,6 @@
-/* Taking elements by ids, and the transpose, the addition by ids, which is the gradient of a gather and the forward of a
- * scatter. Terms of equal ids are added in the order of the ids for every number of threads, because each element of a
- * sum belongs to one tile. In f32, sums of more than OFTEN terms are computed in f64: a chain of 10^7 additions would
+/* Taking elements by ids, and the transpose, the addition by ids, which is the gradient of a gather and the forward of
+ * a scatter. Terms of equal ids are added in the order of the ids for every number of threads, because each element of
+ * a sum belongs to one tile. In f32, sums of more than OFTEN terms are computed in f64: a chain of 10^7 additions would
  * have an error of 9 %. Sums in f16 and bf16 are in gather_half.c. */
 #include <swale/kernel.h>
 #include <swale/extend.h>

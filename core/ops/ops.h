@@ -31,7 +31,7 @@
  * one NaN makes the derivatives of its whole group NaN. The exceptions are:
  *   - sw_pow(NaN, 0) = 1, as C's pow;
  *   - comparisons return 0 for NaN;
- *   - sw_argmax treats NaN as the largest element;
+ *   - sw_argmax, sw_argsort, sw_sort and sw_top_k treat NaN as the largest element, sw_argmin as the smallest;
  *   - sw_where ignores the operand that was not selected;
  *   - elements that sw_dropout drops are 0;
  *   - in a loss, a class of weight 0 and an ignored row contribute nothing.
@@ -129,10 +129,21 @@ SW_API sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool
 SW_API sw_tensor sw_softmax(sw_tensor x, int axis);
 SW_API sw_tensor sw_log_softmax(sw_tensor x, int axis);
 
-/* The index of the largest element along an axis, i32; that of the first if several are equal. NaN counts as the
- * largest. The axis is removed unless keepdim. An axis of length 0 is an error unless the result has no elements. No
- * gradient. */
+/* The index of the largest or the smallest element along an axis, i32; that of the first if several are equal. A NaN
+ * counts as the largest, and in sw_argmin as the smallest element. The axis is removed unless keepdim. An axis of
+ * length 0 is an error unless the result has no elements. No gradient. */
 SW_API sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim);
+SW_API sw_tensor sw_argmin(sw_tensor x, int axis, bool keepdim);
+/* The ids (i32) of the elements along an axis in ascending or descending order, in the shape of x. Equal elements, also
+ * -0 and 0, keep their order. A NaN is larger than all numbers. x may be i32 or u8 too. No gradient. */
+SW_API sw_tensor sw_argsort(sw_tensor x, int axis, bool descending);
+/* The elements of x in this order. `ids` is NULL, or receives those of sw_argsort. The gradient of an element returns
+ * to its place in x. After an error both tensors are null. */
+SW_API sw_tensor sw_sort(sw_tensor x, int axis, bool descending, sw_tensor *ids);
+/* The first k elements of this order, 0 ≤ k ≤ the length of the axis: the k largest in descending order, or the k
+ * smallest in ascending order. Of equal elements, the first are chosen. `ids` as in sw_sort. If k is small, this takes
+ * about one pass over x. */
+SW_API sw_tensor sw_top_k(sw_tensor x, int64_t k, int axis, bool smallest, sw_tensor *ids);
 /* The accuracy: the fraction of rows in which the largest score is that of the row's class id. scores [..., classes],
  * ids i32 [...] → a scalar of the scores' type (f32 for f16 and bf16), NaN if there is no row. A row with a NaN counts
  * as wrong. No gradient. */
@@ -160,6 +171,13 @@ SW_API sw_tensor sw_permute(sw_tensor x, int count, const int *axes);
 /* The elements begin to end - 1 along an axis. Negative positions count from the end; SW_END is the end. A position
  * outside of the axis, and end < begin, are errors. */
 SW_API sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end);
+/* The elements begin, begin + step, begin + 2·step, … before the end, step ≥ 1; otherwise as sw_slice. */
+SW_API sw_tensor sw_slice_with_step(sw_tensor x, int axis, int64_t begin, int64_t end, int64_t step);
+/* Reverses the order of the elements along some axes: sw_flip(x, SW_AXES(1)), SW_ALL_AXES. */
+SW_API sw_tensor sw_flip(sw_tensor x, int count, const int *axes);
+/* Moves the elements along an axis of length n by `shift` places, and those that leave its end to its beginning:
+ * element i becomes element (i + shift) mod n. shift may be negative, and larger than n. */
+SW_API sw_tensor sw_roll(sw_tensor x, int64_t shift, int axis);
 /* Two arguments, the number of tensors and their array: sw_concat(SW_TENSORS(a, b, c), -1). C only. */
 #define SW_TENSORS(...)                                                                        \
     (int)(sizeof((const sw_tensor[]){__VA_ARGS__}) / sizeof(sw_tensor)), (const sw_tensor[]) { \
@@ -182,13 +200,23 @@ SW_API sw_tensor sw_cast(sw_tensor x, sw_dtype type);
 /* Repeats x to the shape, as broadcasting does. A length of -1 keeps the length of x. */
 SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);
 
-/* ---- Gathering by ids (i32). An id out of range is an error that names the id and its position. ---- */
+/* ---- Gathering and adding by ids (i32). An id out of range is an error that names the id and its position. ---- */
 /* Gathers rows, as an embedding does: table [rows, ...], ids of any shape → [ids..., ...]. The gradients of a row that
  * is gathered several times are added in the order of the ids. */
 SW_API sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids);
 /* Gathers elements along an axis: out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and in the same way for other axes.
  * ids has the rank of x and, except for the axis, its lengths. */
 SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
+/* x with values added by ids along an axis, the transpose of sw_gather: for axis 1, values[i][j][k] is added to
+ * out[i][ids[i][j][k]][k]. ids and values have equal shapes, the rank of x and, except for the axis, its lengths.
+ * Values at equal ids are added in the order of the ids. Both x and the values get gradients. */
+SW_API sw_tensor sw_scatter_add(sw_tensor x, int axis, sw_tensor ids, sw_tensor values);
+/* Adds whole rows, the transpose of sw_gather_rows: table [rows, ...], ids of any shape, values [ids..., ...]. The sums
+ * of rows in groups, for example, are those of zeros [groups, ...] and the ids of the groups. */
+SW_API sw_tensor sw_scatter_add_rows(sw_tensor table, sw_tensor ids, sw_tensor values);
+/* The one-hot vectors of class ids: [...] → [..., classes] of any type of a tensor, 1 at the id and 0 elsewhere. No
+ * gradient. */
+SW_API sw_tensor sw_one_hot(sw_tensor ids, int64_t classes, sw_dtype type);
 
 /* ---- Dropout ---- */
 /* Sets each element to 0 with probability p in [0, 1) and multiplies the others by 1/(1-p) (Srivastava et al., JMLR

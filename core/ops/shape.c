@@ -1,5 +1,5 @@
 /* Operations on the shape of one tensor: reshape and detach, which copy no data; transpose, permute, slice, expand.
- * Concatenation and splitting are in concat.c. */
+ * Concatenation and splitting are in concat.c, flip and roll in flip.c. */
 #include <swale/copy.h>
 #include <swale/extend.h>
 
@@ -204,7 +204,7 @@ sw_tensor sw_permute(sw_tensor x, int count, const int *axes) {
 
 typedef struct slice_attributes {
     int axis;
-    int64_t begin, end;
+    int64_t begin, end, step;
 } slice_attributes;
 
 static int64_t slice_from_start(int64_t position, int64_t length) {
@@ -219,14 +219,14 @@ static sw_status slice_part(const sw_call *c, sw_part *p) {
     SW_TRY(sw_call_axis(c, a->axis, &axis));
     const int64_t n = x->shape[axis], begin = slice_from_start(a->begin, n), end = slice_from_start(a->end, n);
     if (begin < 0 || begin > n || end < 0 || end > n)
-        return sw_fail(SW_ERR_SHAPE, "slice: %lld to %lld along axis %d of %s; positions are %lld to %lld",
+        return sw_fail(SW_ERR_SHAPE, "%s: %lld to %lld along axis %d of %s; positions are %lld to %lld", c->op->name,
                        (long long)(a->begin == SW_END ? n : a->begin), (long long)(a->end == SW_END ? n : a->end), axis,
                        sw_shape_text(x->rank, x->shape), (long long)-n, (long long)n);
     if (end < begin)
         return sw_fail(SW_ERR_SHAPE,
-                       "slice: %lld to %lld along axis %d of %s; the end is before the "
+                       "%s: %lld to %lld along axis %d of %s; the end is before the "
                        "beginning",
-                       (long long)begin, (long long)end, axis, sw_shape_text(x->rank, x->shape));
+                       c->op->name, (long long)begin, (long long)end, axis, sw_shape_text(x->rank, x->shape));
     *p = (sw_part){.rank = x->rank};
     for (int i = 0; i < x->rank; i++)
         p->shape[i] = p->length[i] = x->shape[i];
@@ -271,6 +271,84 @@ static const sw_op slice_op = {.size = sizeof(sw_op),
 sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end) {
     const slice_attributes a = {.axis = axis, .begin = begin, .end = end};
     return sw_apply(&slice_op, &a, sizeof a, 1, &x);
+}
+
+/* ---- slice with a step ---- */
+
+/* Sets *p to the part from which every step-th element is taken, b to the strides of these elements in x (operand 0)
+ * and in the result (1), and *first to the first of them in x. */
+static sw_status stepped_slice(const sw_call *c, sw_part *p, sw_box *b, int64_t *first) {
+    const slice_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    int axis = 0;
+    if (a->step < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "slice_with_step: step %lld; it must be at least 1 (sw_flip reverses an axis)",
+                       (long long)a->step);
+    SW_TRY(slice_part(c, p));
+    SW_TRY(sw_call_axis(c, a->axis, &axis));
+    p->length[axis] = p->length[axis] / a->step + (p->length[axis] % a->step != 0);
+    *b = (sw_box){.axes = x->rank};
+    sw_strides(x->rank, x->shape, b->stride[0]);
+    sw_strides(x->rank, p->length, b->stride[1]);
+    for (int i = 0; i < x->rank; i++)
+        b->length[i] = p->length[i];
+    *first = p->begin[axis] * b->stride[0][axis];
+    if (p->length[axis] > 1) /* else the step may be beyond the axis */
+        b->stride[0][axis] *= a->step;
+    return SW_OK;
+}
+
+static sw_status stepped_slice_shape(sw_call *c) {
+    sw_part p;
+    sw_box b;
+    int64_t first;
+    SW_TRY(stepped_slice(c, &p, &b, &first));
+    return sw_call_set_shape(c, c->in[0]->type, p.rank, p.length);
+}
+
+static sw_status stepped_slice_forward(sw_call *c) {
+    const size_t size = sw_dtype_size(c->out->type);
+    sw_part p;
+    sw_box b;
+    int64_t first;
+    SW_TRY(stepped_slice(c, &p, &b, &first));
+    if (c->out->count > 0)
+        sw_box_copy(size, b, (const char *)c->in[0]->data + (size_t)first * size, c->out->data);
+    return SW_OK;
+}
+
+static sw_status stepped_slice_vjp(sw_call *c) {
+    static const double zero = 0; /* all bits of every type are 0 */
+    const sw_view *x = c->in[0];
+    const size_t size = sw_dtype_size(x->type);
+    sw_part p;
+    sw_box b;
+    int64_t first;
+    char *dx = sw_call_grad(c, 0);
+    if (!dx)
+        return SW_ERR_MEMORY;
+    SW_TRY(stepped_slice(c, &p, &b, &first));
+    sw_box_fill(size, &zero, 1, &x->count, (const int64_t[]){1}, dx);
+    for (int i = 0; i < b.axes; i++) {
+        const int64_t step = b.stride[0][i];
+        b.stride[0][i] = b.stride[1][i];
+        b.stride[1][i] = step;
+    }
+    if (c->out->count > 0)
+        sw_box_copy(size, b, c->cotangent, dx + (size_t)first * size);
+    return SW_OK;
+}
+
+static const sw_op slice_with_step_op = {.size = sizeof(sw_op),
+                                         .name = "slice_with_step",
+                                         .shape = stepped_slice_shape,
+                                         .forward = stepped_slice_forward,
+                                         .vjp = stepped_slice_vjp,
+                                         .takes_16_bit = true};
+
+sw_tensor sw_slice_with_step(sw_tensor x, int axis, int64_t begin, int64_t end, int64_t step) {
+    const slice_attributes a = {.axis = axis, .begin = begin, .end = end, .step = step};
+    return sw_apply(&slice_with_step_op, &a, sizeof a, 1, &x);
 }
 
 /* ---- expand ---- */

@@ -25,8 +25,8 @@ bool swi_axes_are_valid(const char *who, int count, const int *axes);
 sw_status swi_call_check_ids_type(const sw_call *call, int input);
 sw_status swi_call_check_ids(const sw_call *call, int input, int64_t n);
 
-/* Gathering along an axis and its transpose, the addition by ids: an array `whole` [outer, n, inner], and an array `part`
- * and ids [outer, m, inner] (index_kernels.c). */
+/* Gathering along an axis and its transpose, the addition by ids: an array `whole` [outer, n, inner], and an array
+ * `part` and ids [outer, m, inner] (index_kernels.c). */
 typedef struct swi_gather {
     sw_dtype type;
     const int32_t *ids;
@@ -37,9 +37,9 @@ swi_gather swi_gather_along(const sw_view *x, const sw_view *ids, int axis);
 swi_gather swi_gather_of_rows(const sw_view *table, const sw_view *ids);
 /* part[j][k] = whole[ids[j][k]][k], for every type. */
 void swi_gather_take(const swi_gather *g, const void *whole, void *part);
-/* whole[i][k] = base[i][k] + Σ part[j][k] over all j with ids[j][k] = i, in the order of j; base is NULL for 0. Scratch of
- * the call is used. The second function is for f16 and bf16 (gather_half.c). An element with more than SWI_GATHER_OFTEN
- * terms is summed in f64. */
+/* whole[i][k] = base[i][k] + Σ part[j][k] over all j with ids[j][k] = i, in the order of j; base is NULL for 0. Scratch
+ * of the call is used. The second function is for f16 and bf16 (gather_half.c). An element with more than
+ * SWI_GATHER_OFTEN terms is summed in f64. */
 enum { SWI_GATHER_OFTEN = 256 };
 sw_status swi_gather_add(sw_call *call, const swi_gather *g, const void *base, const void *part, void *whole);
 sw_status swi_gather_add_half(sw_call *call, const swi_gather *g, const void *base, const void *part, void *whole);

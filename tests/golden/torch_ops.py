@@ -51,6 +51,15 @@ def split_in_three(x):
     return torch.cat([c, a * b], 1)
 
 
+def pairs(other, axis, values, ids):
+    """What build_sort_pairs of ops_index.h computes from the result of a sort."""
+    return values * other.gather(axis, ids)
+
+
+def scatter_add_rows(table, ids, values):
+    return table.index_add(0, ids.reshape(-1), values.reshape((-1,) + table.shape[1:]))
+
+
 def kl_rows(q, t):
     """One number a row; the mean is over rows. PyTorch's "mean" is over elements, its "batchmean" over
     axis 0 alone."""
@@ -243,6 +252,8 @@ EXPRESSIONS = {
     "log_softmax middle": lambda x: x.log_softmax(1),
     "argmax last": lambda x: x.argmax(-1),
     "argmax first": lambda x: x.argmax(0, keepdim=True),
+    "argmin last": lambda x: x.argmin(-1),
+    "argmin first": lambda x: x.argmin(0),
     "accuracy": lambda scores, ids: (scores.argmax(-1) == ids).double().mean(),
     # shape
     "reshape": lambda x: x.reshape(-1),
@@ -267,6 +278,29 @@ EXPRESSIONS = {
     "gather_rows short": lambda table, ids: table[ids],
     "gather first": lambda x, ids: x.gather(0, ids),
     "gather last": lambda x, ids: x.gather(-1, ids),
+    # order, and elements by ids
+    "argsort last": lambda x: torch.argsort(x, stable=True),
+    "argsort first descending": lambda x: torch.argsort(x, stable=True, dim=0, descending=True),
+    "sort last": lambda x: x.sort(-1).values,
+    "sort first descending": lambda x: x.sort(0, descending=True).values,
+    "sort pairs": lambda x, y: pairs(y, -1, *x.sort(-1, descending=True)),
+    "top_k last": lambda x: x.topk(2, -1).values,
+    "top_k smallest middle": lambda x: x.topk(3, 1, largest=False).values,
+    "top_k none": lambda x: x.topk(0, 0, largest=False).values,
+    "top_k pairs": lambda x, y: pairs(y, 0, *x.topk(2, 0, largest=False)),
+    "slice_with_step": lambda x: x[1::2],
+    "slice_with_step last": lambda x: x[..., :-1:3],
+    "flip last": lambda x: x.flip(-1),
+    "flip outer": lambda x: x.flip((0, 2)),
+    "flip all": lambda x: x.flip(tuple(range(x.dim()))),
+    "roll first": lambda x: x.roll(1, 0),
+    "roll last": lambda x: x.roll(-5, -1),
+    "one_hot": lambda ids: F.one_hot(ids, 7).double(),
+    "one_hot bytes": lambda ids: F.one_hot(ids, 90),
+    "scatter_add first": lambda x, ids, values: x.scatter_add(0, ids, values),
+    "scatter_add last": lambda x, ids, values: x.scatter_add(-1, ids, values),
+    "scatter_add_rows": scatter_add_rows,
+    "scatter_add_rows short": scatter_add_rows,
     # comparisons and choice
     "greater": torch.gt,
     "less": torch.lt,

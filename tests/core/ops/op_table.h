@@ -2,8 +2,7 @@
  * equal bits on every kernel level and for every number of threads, failing allocations, exact error
  * messages, PyTorch's numbers. If it lacks a function of ops.h, test_ops fails.
  *
- * One file for each family, as in core/: ops_conv.h, ops_elementwise.h, ops_reduce.h, ops_shape.h, ops_product.h,
- * ops_loss.h. Included after support.h.
+ * One file for each family, as in core/: the headers ops_….h below. Included after support.h.
  */
 #ifndef SWALE_TEST_OPS_H
 #define SWALE_TEST_OPS_H
@@ -69,6 +68,7 @@ typedef struct op_entry {
 
 #include "ops_conv.h"
 #include "ops_elementwise.h"
+#include "ops_index.h"
 #include "ops_loss.h"
 #include "ops_product.h"
 #include "ops_reduce.h"
@@ -79,7 +79,7 @@ typedef struct op_entry {
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_conv),    OP_FAMILY(ops_elementwise), OP_FAMILY(ops_loss),
+} op_families[] = {OP_FAMILY(ops_conv),    OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index), OP_FAMILY(ops_loss),
                    OP_FAMILY(ops_product), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 

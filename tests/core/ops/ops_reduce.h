@@ -38,6 +38,8 @@ BUILD(log_softmax_first, sw_log_softmax(in[0], 0))
 BUILD(log_softmax_middle, sw_log_softmax(in[0], 1))
 BUILD(argmax_last, sw_argmax(in[0], -1, false))
 BUILD(argmax_first, sw_argmax(in[0], 0, true))
+BUILD(argmin_last, sw_argmin(in[0], -1, true))
+BUILD(argmin_first, sw_argmin(in[0], 0, false))
 BUILD(accuracy, sw_accuracy(in[0], in[1]))
 
 #define AXIS_ERRORS(name)                                                    \
@@ -116,6 +118,11 @@ static const op_entry ops_reduce[] = {
      {{"[]", SW_ERR_SHAPE, "argmax: axis -1 of a scalar, which has none"},
       {"[3,0]", SW_ERR_SHAPE, "argmax: axis 1 of [3,0] has length 0: there is no element to choose"}}},
     {"argmax", "argmax first", build_argmax_first, 1, {REAL}, REDUCED " [0,0]", "[500,120]", NO_GRADIENT,
+     {{0}}},
+    {"argmin", "argmin last", build_argmin_last, 1, {REAL}, ROWS_OF " [0,3] [0,0]", "[130,500]", NO_GRADIENT,
+     {{"[]", SW_ERR_SHAPE, "argmin: axis -1 of a scalar, which has none"},
+      {"[3,0]", SW_ERR_SHAPE, "argmin: axis 1 of [3,0] has length 0: there is no element to choose"}}},
+    {"argmin", "argmin first", build_argmin_first, 1, {REAL}, REDUCED " [0,0]", "[500,130]", NO_GRADIENT,
      {{0}}},
     {"accuracy", "accuracy", build_accuracy, 2, {REAL, IDS},
      "[4,3][4] [1,1][1] [5,1][5] [7][] [0,3][0] [0,0][0] [9,33][9] [2,3,4][2,3]", "[30000,3][30000]",

@@ -101,6 +101,8 @@ static sw_tensor cross_entropy_soft(sw_tensor x, double a) {
 OF(sum, sw_sum_over(rows(x, 1), SW_AXES(1), false))
 OF(max_over, sw_max_over(rows(x, 0), SW_AXES(1), false))
 OF(min_over, sw_min_over(columns(x, 0), SW_AXES(0), false))
+OF(sort, sw_slice(sw_sort(columns(x, 0), 0, true, NULL), 0, 0, 1))
+OF(top_k, sw_top_k(rows(x, 0), 1, 1, true, NULL))
 OF(norm, sw_norm_over(rows(x, 1), a, SW_AXES(1), false))
 OF(where, sw_where(sw_greater(same_of(x, a), same_of(x, 0)), x, same_of(x, 5)))
 
@@ -171,6 +173,8 @@ static const limit limits[] = {
     {"sum", sum, 0, {-INF, INF, NO}, {1, 1, 1}},
     {"max_over", max_over, 0, {0, INF, NO}, {0, 1, NO}},
     {"min_over", min_over, 0, {-INF, 0, NO}, {1, 0, NO}},
+    {"the first of two sorted", sort, 0, {0, INF, NO}, {0, 1, 1}},
+    {"the smallest of two", top_k, 0, {-INF, 0, 0}, {1, 0, 0}},
     {"norm 1", norm, 1, {INF, INF, NO}, {-1, 1, NO}},
     {"norm 2", norm, 2, {INF, INF, NO}, {-1, 1, NO}},
     {"norm 3", norm, 3, {INF, INF, NO}, {-1, 1, NO}},

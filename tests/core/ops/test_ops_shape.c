@@ -264,6 +264,84 @@ static void test_slice_gives_the_plain_values(void **state) {
     each_trial(one_slice);
 }
 
+/* ---- slice with a step, flip, roll ---- */
+
+/* Sources of which only the index along one axis is another: first + step·index, modulo the length of the axis. */
+static void sources_along(int axis, int64_t first, int64_t step) {
+    const sw_array *x = &now.in[0];
+    for (int64_t flat = 0; flat < out_count(); flat++) {
+        int64_t index[SW_MAX_RANK];
+        unravel(flat, now.rank, now.shape, index);
+        index[axis] = (first + step * index[axis]) % x->shape[axis];
+        now.source[flat].input = 0;
+        now.source[flat].at = ravel(x->rank, x->shape, index);
+    }
+}
+
+static sw_tensor begin_along(uint64_t *seed, int *axis) {
+    int64_t shape[AXES];
+    now.rank = random_shape(seed, 1, shape);
+    *axis = below(seed, now.rank);
+    shape[*axis] = below(seed, 9);
+    memcpy(now.shape, shape, sizeof shape);
+    return add_input(now.rank, shape, seed);
+}
+
+static void one_slice_with_step(uint64_t *seed) {
+    int axis;
+    sw_tensor x = begin_along(seed, &axis);
+    const int n = (int)now.shape[axis], first = below(seed, n + 1), last = first + below(seed, n - first + 1);
+    const int64_t step = below(seed, 9) == 0 ? INT64_MAX : 1 + below(seed, 4);
+    sw_tensor y = sw_slice_with_step(x, either(seed, axis, now.rank), first < n && below(seed, 2) ? first - n : first,
+                                     last == n ? SW_END : last, step);
+    now.shape[axis] = last == first ? 0 : (last - first - 1) / step + 1;
+    sources_along(axis, first, now.shape[axis] > 1 ? step : 0);
+    check(y);
+}
+
+static void one_flip(uint64_t *seed) {
+    int axis;
+    sw_tensor x = begin_along(seed, &axis);
+    sw_tensor y = sw_flip(x, 1, (const int[]){either(seed, axis, now.rank)});
+    sources_along(axis, now.shape[axis] - 1 + now.shape[axis], -1);
+    check(y);
+}
+
+/* Several axes: as one after the other. */
+static void one_flip_of_axes(uint64_t *seed) {
+    int axis, axes[AXES], count = 0;
+    sw_tensor x = begin_along(seed, &axis), y = x;
+    for (int i = 0; i < now.rank; i++)
+        if (below(seed, 2)) {
+            axes[count++] = either(seed, i, now.rank);
+            y = sw_flip(y, 1, &i);
+        }
+    const sw_array all = sw_value(count == now.rank ? sw_flip(x, SW_ALL_AXES) : sw_flip(x, count, axes)),
+                   each = sw_value(y);
+    expect_no_error();
+    assert_int_equal(test_bytes(&all), test_bytes(&each));
+    if (test_bytes(&all))
+        assert_memory_equal(all.data, each.data, test_bytes(&all));
+    test_array_free(&now.in[0]);
+}
+
+static void one_roll(uint64_t *seed) {
+    int axis;
+    sw_tensor x = begin_along(seed, &axis);
+    const int64_t n = now.shape[axis], shift = below(seed, 9) == 0 ? INT64_MIN : below(seed, 60) - 30;
+    sw_tensor y = sw_roll(x, shift, either(seed, axis, now.rank));
+    sources_along(axis, n ? n - (shift % n + n) % n : 0, 1);
+    check(y);
+}
+
+static void test_steps_flips_and_rolls_give_the_plain_values(void **state) {
+    (void)state;
+    each_trial(one_slice_with_step);
+    each_trial(one_flip);
+    each_trial(one_flip_of_axes);
+    each_trial(one_roll);
+}
+
 /* ---- pad ---- */
 
 static void one_pad(uint64_t *seed) {
@@ -730,6 +808,14 @@ static void test_shape_operations_refuse_wrong_arguments(void **state) {
     REFUSED(sw_slice(t, 1, -4, SW_END), SW_ERR_SHAPE, "slice: -4 to 3 along axis 1 of [2,3]; positions are -3 to 3");
     REFUSED(sw_slice(t, 1, INT64_MIN, 2), SW_ERR_SHAPE,
             "slice: -9223372036854775808 to 2 along axis 1 of [2,3]; positions are -3 to 3");
+    REFUSED(sw_slice_with_step(t, 1, 0, 2, 0), SW_ERR_ARGUMENT,
+            "slice_with_step: step 0; it must be at least 1 (sw_flip reverses an axis)");
+    REFUSED(sw_slice_with_step(t, 1, 2, 1, 2), SW_ERR_SHAPE,
+            "slice_with_step: 2 to 1 along axis 1 of [2,3]; the end is before the beginning");
+    REFUSED(sw_flip(t, SW_AXES(0, -2)), SW_ERR_ARGUMENT, "flip: axis 0 of [2,3] is given twice");
+    REFUSED(sw_flip(t, 2, NULL), SW_ERR_ARGUMENT, "flip: 2 axes, but their numbers are NULL");
+    REFUSED(sw_flip(t, 9, (const int[9]){0}), SW_ERR_ARGUMENT, "flip: 9 axes; SW_AXES(...) or SW_ALL_AXES is needed");
+    REFUSED(sw_roll(t, 1, 2), SW_ERR_SHAPE, "roll: axis 2 of [2,3]; its axes are -2 to 1");
     REFUSED(sw_concat(SW_TENSORS(t, b), 0), SW_ERR_TYPE, "concat: input 0 is f32 and input 1 is u8; they must agree");
     REFUSED(sw_stack(SW_TENSORS(t, b), 0), SW_ERR_TYPE, "stack: input 0 is f32 and input 1 is u8; they must agree");
     REFUSED(sw_concat(0, NULL, 0), SW_ERR_ARGUMENT, "concat: an operation needs an input");
@@ -755,6 +841,7 @@ int main(void) {
         cmocka_unit_test_setup(test_permute_gives_the_plain_values, test_clear),
         cmocka_unit_test_setup(test_large_transposes_are_right, test_clear),
         cmocka_unit_test_setup(test_slice_gives_the_plain_values, test_clear),
+        cmocka_unit_test_setup(test_steps_flips_and_rolls_give_the_plain_values, test_clear),
         cmocka_unit_test_setup(test_pad_gives_the_plain_values, test_clear),
         cmocka_unit_test_setup(test_concat_and_stack_give_the_plain_values, test_clear),
         cmocka_unit_test_setup(test_expand_gives_the_plain_values, test_clear),
