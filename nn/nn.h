@@ -16,6 +16,7 @@
 #define SWALE_NN_H
 
 #include <swale/archive.h>
+#include <swale/conv_options.h>
 #include <swale/description.h>
 #include <swale/init.h>
 #include <swale/module.h>
@@ -108,6 +109,28 @@ SW_API sw_module *sw_nn_linear_no_bias(sw_model *model, int64_t inputs, int64_t 
  * and its position. The weight has initial values from sw_init_normal(0, 1), fan_in = dim, fan_out = rows, and the role
  * SW_ROLE_EMBEDDING. rows ≤ 2^31 - 1. */
 SW_API sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim);
+/* A convolution of pictures with a square kernel: x [batch, height, width, inputs] → [batch, height', width', outputs],
+ * with the parameters NAME.weight [outputs, kernel, kernel, inputs] and NAME.bias [outputs], stride 1 and no padding:
+ * see sw_conv2d (conv.h). Layers are named conv1, conv2 and so on. inputs ≥ 1, or 0: the length of the last axis. The
+ * weight has initial values from sw_init_he_uniform(√2), the bias is 0; fan_in is the product of the lengths of the
+ * weight after the first, fan_out that of all but the last, as in PyTorch, whose values sw_init_pytorch gives. If the
+ * build does not know the shape of its input, `inputs` must be given, and that of the output is not known either. */
+SW_API sw_module *sw_nn_conv2d(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel);
+/* The same with a kernel of any shape, and options (NULL: the defaults); the weight is [outputs, kernel_height,
+ * kernel_width, inputs / groups]. */
+SW_API sw_module *sw_nn_conv2d_with_options(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel_height,
+                                            int64_t kernel_width, const sw_conv_options *options);
+/* A convolution of signals, x [batch, length, inputs], with the weight [outputs, kernel, inputs / groups]: see
+ * sw_conv1d. */
+SW_API sw_module *sw_nn_conv1d(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel);
+SW_API sw_module *sw_nn_conv1d_with_options(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel,
+                                            const sw_conv_options *options);
+/* A transposed convolution of pictures, with the weight [inputs, kernel_height, kernel_width, outputs / groups]: see
+ * sw_conv2d_transposed. Layers are named conv_transposed1 and so on. */
+SW_API sw_module *sw_nn_conv2d_transposed(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel);
+SW_API sw_module *sw_nn_conv2d_transposed_with_options(sw_model *model, int64_t inputs, int64_t outputs,
+                                                       int64_t kernel_height, int64_t kernel_width,
+                                                       const sw_conv_options *options);
 /* Dropout with probability p in [0, 1), active while the switch SW_TRAIN of the tape is on: see sw_dropout (ops.h). */
 SW_API sw_module *sw_nn_dropout(sw_model *model, double p);
 

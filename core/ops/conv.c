@@ -205,11 +205,16 @@ CONVOLUTION(conv2d_transposed, conv_transposed_forward)
 static sw_tensor conv_apply(const sw_op *op, sw_conv_kind kind, sw_tensor x, sw_tensor weight, sw_tensor bias,
                             const sw_conv_options *options) {
     conv_attributes a = {.kind = kind};
-    if (sw_is_null(bias) && sw_error() != NULL)
-        return bias; /* the bias may be null because it has failed */
+    const bool fails = sw_error() != NULL, no_bias = sw_is_null(bias);
     if (sw_conv_options_check(op->name, kind, options, &a.options) != SW_OK)
         return (sw_tensor){0};
-    return sw_apply(op, &a, sizeof a, sw_is_null(bias) ? 2 : 3, (sw_tensor[]){x, weight, bias});
+    if (no_bias && fails && !a.options.no_bias)
+        return bias; /* the bias may be null because it has failed */
+    if (!no_bias && a.options.no_bias) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: a bias and no_bias; give one of them", op->name);
+        return (sw_tensor){0};
+    }
+    return sw_apply(op, &a, sizeof a, no_bias ? 2 : 3, (sw_tensor[]){x, weight, bias});
 }
 
 sw_tensor sw_conv1d(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options) {

@@ -3,7 +3,7 @@
  *
  *     sw_tensor y = sw_conv2d(x, weight, bias, &SW_OPTIONS(sw_conv_options, .stride = {2, 2}, .padding = {1, 1}));
  *
- * As in PyTorch, the window is not mirrored (a cross-correlation), and pixels outside of the picture are 0. The
+ * As in PyTorch, the kernel is not mirrored (a cross-correlation), and pixels outside of the picture are 0. The
  * conventions of ops.h apply: one floating-point type, null tensors, NaN. f16 and bf16 are computed in f32 and rounded
  * once. The results have the same bits for every number of threads, and on the levels avx2 and avx512 of sw_cpu_name.
  * They differ in the last digits at level baseline, which has no fused multiply-add, as those of OpenBLAS's products.
@@ -26,13 +26,13 @@ extern "C" {
  * outputs are divided into `groups` parts of equal length, and part g of the outputs reads part g of the channels. With
  * groups equal to C it is a depthwise convolution. H', W' and `before` are those of sw_conv_out_length. options NULL:
  * stride 1, no padding. If the bias is null while an error is pending, the result is a null tensor, because the bias
- * may be the tensor that failed. */
+ * may be the tensor that failed; the option no_bias says that there is none. */
 SW_API sw_tensor sw_conv2d(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options);
 /* The same for signals: x [N,L,C], weight [out,k,C/groups], bias [out] or the null tensor → [N,L',out]. */
 SW_API sw_tensor sw_conv1d(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options);
 /* The transposed convolution: x [N,H,W,in], weight [in,kh,kw,out/groups], bias [out] or the null tensor →
  * [N,H',W',out]. It is the gradient of sw_conv2d with the same weight and options by its input, plus the bias: each
- * element of x adds its multiple of the window to the result, at distances of `stride`. */
+ * element of x adds its multiple of the kernel to the result, at distances of `stride`. */
 SW_API sw_tensor sw_conv2d_transposed(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options);
 
 #ifdef __cplusplus

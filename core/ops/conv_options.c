@@ -85,44 +85,44 @@ static int conv_axis(sw_conv_kind kind, int rank, int axis) {
     return kind == SW_CONV1D ? (axis == 1 ? rank - 2 : -1) : rank - 3 + axis;
 }
 
-static sw_status conv_fail_window(const char *who, const sw_conv_options *o, int axis, const char *input, int at,
-                                  int64_t window, int64_t padded, int64_t span) {
+static sw_status conv_fail_kernel(const char *who, const sw_conv_options *o, int axis, const char *input, int at,
+                                  int64_t kernel, int64_t padded, int64_t span) {
     return sw_fail(
         SW_ERR_SHAPE,
-        "%s: axis %d of %s has %lld elements with padding %lld, but a window of %lld with dilation %lld spans "
-        "%lld; a smaller window or more padding is needed",
-        who, at, input, (long long)padded, (long long)o->padding[axis], (long long)window, (long long)o->dilation[axis],
+        "%s: axis %d of %s has %lld elements with padding %lld, but a kernel of %lld with dilation %lld spans "
+        "%lld; a smaller kernel or more padding is needed",
+        who, at, input, (long long)padded, (long long)o->padding[axis], (long long)kernel, (long long)o->dilation[axis],
         (long long)span);
 }
 
 static sw_status conv_fail_transposed(const char *who, const sw_conv_options *o, int axis, const char *input, int at,
-                                      int64_t window, int64_t result) {
+                                      int64_t kernel, int64_t result) {
     return sw_fail(SW_ERR_SHAPE,
-                   "%s: axis %d of the result would have length %lld, from %s, a window of %lld and padding %lld; less "
-                   "padding or a larger window is needed",
-                   who, at, (long long)result, input, (long long)window, (long long)o->padding[axis]);
+                   "%s: axis %d of the result would have length %lld, from %s, a kernel of %lld and padding %lld; less "
+                   "padding or a larger kernel is needed",
+                   who, at, (long long)result, input, (long long)kernel, (long long)o->padding[axis]);
 }
 
 sw_status sw_conv_out_length(const char *who, sw_conv_kind kind, const sw_conv_options *o, int axis, int rank,
-                             const int64_t *shape, int64_t window, int64_t *out, int64_t *before) {
+                             const int64_t *shape, int64_t kernel, int64_t *out, int64_t *before) {
     const int at = conv_axis(kind, rank, axis);
     const int64_t length = at < 0 ? 1 : shape[at], stride = o->stride[axis];
-    if (length > longest || window < 1 || window > longest)
-        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s and a window of %lld; at most %lld and 1 to %lld are possible",
-                       who, at, sw_shape_text(rank, shape), (long long)window, (long long)longest, (long long)longest);
-    const int64_t span = o->dilation[axis] * (window - 1) + 1;
+    if (length > longest || kernel < 1 || kernel > longest)
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s and a kernel of %lld; at most %lld and 1 to %lld are possible",
+                       who, at, sw_shape_text(rank, shape), (long long)kernel, (long long)longest, (long long)longest);
+    const int64_t span = o->dilation[axis] * (kernel - 1) + 1;
     int64_t zeros = o->padding[axis], result;
     if (kind == SW_CONV2D_TRANSPOSED) {
         result = (length - 1) * stride - 2 * zeros + span + o->output_padding[axis];
         if (result < 1)
-            return conv_fail_transposed(who, o, axis, sw_shape_text(rank, shape), at, window, result);
+            return conv_fail_transposed(who, o, axis, sw_shape_text(rank, shape), at, kernel, result);
     } else if (o->same) {
         result = (length + stride - 1) / stride;
         const int64_t missing = (result - 1) * stride + span - length;
         zeros = missing > 0 ? missing / 2 : 0;
     } else {
         if (length + 2 * zeros < span)
-            return conv_fail_window(who, o, axis, sw_shape_text(rank, shape), at, window, length + 2 * zeros, span);
+            return conv_fail_kernel(who, o, axis, sw_shape_text(rank, shape), at, kernel, length + 2 * zeros, span);
         result = (length + 2 * zeros - span) / stride + 1;
     }
     if (result > longest)

@@ -12,16 +12,16 @@ extern "C" {
  * 2^31 - 1. */
 typedef struct sw_conv_options {
     size_t size;         /* sizeof(sw_conv_options) */
-    int64_t stride[2];   /* the distance of two windows, ≥ 1; {0, 0}: {1, 1} */
+    int64_t stride[2];   /* the distance of two positions of the kernel, ≥ 1; {0, 0}: {1, 1} */
     int64_t padding[2];  /* zeros before the first element of each axis, and as many after the last; ≥ 0 */
     bool same;           /* in place of padding: see sw_conv_out_length; not for a transposed convolution */
-    int64_t dilation[2]; /* the distance of two elements of a window, ≥ 1; {0, 0}: {1, 1} */
+    int64_t dilation[2]; /* the distance of two elements of the kernel, ≥ 1; {0, 0}: {1, 1} */
     int64_t groups;      /* ≥ 1, must divide the numbers of input and output channels; 0: 1 */
     /* Of a transposed convolution: elements that are added after the last one of each axis. Several lengths of the
      * input of a convolution give the same length of its output; this number chooses among them. It must be below the
      * stride or below the dilation. */
     int64_t output_padding[2];
-    bool no_bias; /* layers: there is no bias; operations do not read it */
+    bool no_bias; /* there is no bias: the parameter of a layer, or the tensor of an operation */
 } sw_conv_options;
 
 /* What a convolution computes, for the functions below. */
@@ -35,7 +35,7 @@ SW_API sw_status sw_conv_options_check(const char *who, sw_conv_kind kind, const
 
 /* The length of the result of a convolution along one axis, 0 (H) or 1 (W, and L). `options` are those of
  * sw_conv_options_check. shape: of the input, [..., H, W, C] or [..., L, C], with or without the batch, whose axis has
- * `length` elements; window: the elements of the weight along this axis, which span s = dilation (window - 1) + 1.
+ * `length` elements; kernel: the elements of the weight along this axis, which span s = dilation (kernel - 1) + 1.
  * *before, which may be NULL, becomes the number of zeros before the first element.
  *
  *     with padding p    ⌊(length + 2p - s) / stride⌋ + 1
@@ -44,9 +44,9 @@ SW_API sw_status sw_conv_options_check(const char *who, sw_conv_kind kind, const
  *     transposed        (length - 1) stride - 2p + s + output_padding
  *
  * An error (SW_ERR_SHAPE) that begins with `who` if the padded input is shorter than s, if the result of a transposed
- * convolution would have no element, if the window is below 1, and for lengths above 2^31 - 1. */
+ * convolution would have no element, if the kernel is below 1, and for lengths above 2^31 - 1. */
 SW_API sw_status sw_conv_out_length(const char *who, sw_conv_kind kind, const sw_conv_options *options, int axis,
-                                    int rank, const int64_t *shape, int64_t window, int64_t *out, int64_t *before);
+                                    int rank, const int64_t *shape, int64_t kernel, int64_t *out, int64_t *before);
 
 #ifdef __cplusplus
 }

@@ -47,6 +47,12 @@ def descriptions():
     yield network([layer("reshape", "r", '"shape":[3,1,2]'), layer("softmax", "x", '"axis":-1'),
                    layer("elu", "e", '"alpha":1e-3'), layer("leaky_relu", "l", '"slope":0.01')])
     yield network([layer("embedding", "m", '"dim":3,"rows":7'), layer("relu", "r")])
+    sizes = '"dilation":%s,"groups":2,"inputs":2,"outputs":4,"padding":%s,"stride":%s,"kernel":%s'
+    picture, signal = sizes % ("[1,2]", "[1,1]", "[2,1]", "[2,1]"), sizes % ("[1]", "[3]", "[2]", "[3]")
+    yield network([layer("reshape", "r", '"shape":[1,3,2]'), layer("conv", "a", '"bias":1,"same":0,' + picture),
+                   layer("conv_transposed", "b", '"bias":0,"output_padding":[1,0],'
+                         + picture.replace('"inputs":2', '"inputs":4'))])
+    yield network([layer("reshape", "r", '"shape":[3,2]'), layer("conv", "a", '"bias":0,"same":0,' + signal)])
     for storage in ("f16", "bf16"):
         yield network([layer("flatten", "f"), layer("linear", "a", linear)], '"storage":"%s","type":"f32"' % storage)
 

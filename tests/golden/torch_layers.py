@@ -38,6 +38,22 @@ class Gated(nn.Module):
         return self.a(x) * torch.sigmoid(self.b(x))
 
 
+class ChannelsLast(nn.Module):
+    """A module of PyTorch with the layout of swale: inputs and outputs [N,...,C], weights [out,...,in]."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = [module]  # in a list, so that its parameters are not those of this module
+        for name, p in module.named_parameters():
+            value = p.detach().movedim(1, -1).contiguous() if p.dim() > 2 else p.detach()
+            self.register_parameter(name.replace(".", "_"), nn.Parameter(value))
+
+    def forward(self, x):
+        parameters = {name: p.movedim(-1, 1) if p.dim() > 2 else p for name, p in self.named_parameters()}
+        y = torch.func.functional_call(self.module[0].double(), parameters, (x.movedim(-1, 1),))
+        return y.movedim(1, -1)
+
+
 LAYERS = [
     ("linear", (5, 4), nn.Linear(4, 3)),
     ("linear_no_bias", (5, 4), nn.Linear(4, 3, bias=False)),
@@ -61,6 +77,15 @@ LAYERS = [
      nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.5).eval(), nn.Linear(8, 3))),
     ("residual", (4, 5), Residual(nn.Sequential(nn.Linear(5, 5), nn.Tanh()))),
     ("compose", (4, 5), Gated(nn.Linear(5, 3), nn.Linear(5, 3))),
+    ("conv2d", (2, 4, 5, 2), ChannelsLast(nn.Conv2d(2, 3, 3))),
+    ("conv2d_with_options", (2, 5, 4, 4), ChannelsLast(
+        nn.Conv2d(4, 6, (2, 3), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2, bias=False))),
+    ("conv2d_with_options same", (2, 4, 3, 2), ChannelsLast(nn.Conv2d(2, 3, (3, 1), padding="same"))),
+    ("conv1d", (2, 6, 3), ChannelsLast(nn.Conv1d(3, 4, 3))),
+    ("conv1d_with_options", (2, 7, 2), ChannelsLast(nn.Conv1d(2, 4, 3, stride=2, padding=3, dilation=2, groups=2))),
+    ("conv2d_transposed", (2, 2, 3, 3), ChannelsLast(nn.ConvTranspose2d(3, 2, 2))),
+    ("conv2d_transposed_with_options", (1, 3, 2, 4), ChannelsLast(
+        nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2))),
 ]
 IDS = {"embedding": 9}  # labels whose input is ids: below this number
 

@@ -80,20 +80,49 @@ static sw_module *make_segments(sw_model *m) {
     return sw_nn_sequential_with_options(m, 3, list, &SW_OPTIONS(sw_sequential_options, .recompute = 2));
 }
 
+static sw_module *make_conv(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 4, 4));
+    return sw_nn_conv2d_with_options(m, 0, 6, 2, 3,
+                                     &SW_OPTIONS(sw_conv_options, .stride = {2, 1}, .padding = {1, 2},
+                                                 .dilation = {1, 2}, .groups = 2, .no_bias = true));
+}
+static sw_module *make_conv_same(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(6, 1));
+    return sw_nn_conv1d_with_options(m, 1, 3, 5, &SW_OPTIONS(sw_conv_options, .same = true, .stride = {3}));
+}
+static sw_module *make_conv_transposed(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(3, 2, 4));
+    return sw_nn_conv2d_transposed_with_options(
+        m, 4, 6, 3, 2, &SW_OPTIONS(sw_conv_options, .stride = {2, 3}, .output_padding = {1, 2}, .groups = 2));
+}
+
 static const struct {
     const char *type;
     make_root make;
 } layers[] = {
-    {"linear", make_linear},        {"linear", make_linear_no_bias},
-    {"embedding", make_embedding},  {"dropout", make_dropout},
-    {"leaky_relu", make_leaky},     {"elu", make_elu},
-    {"softmax", make_softmax},      {"log_softmax", make_log_softmax},
-    {"reshape", make_reshape},      {"reshape", make_scalar_reshape},
-    {"residual", make_residual},    {"flatten", sw_nn_flatten},
-    {"relu", sw_nn_relu},           {"tanh", sw_nn_tanh},
-    {"sigmoid", sw_nn_sigmoid},     {"silu", sw_nn_silu},
-    {"softplus", sw_nn_softplus},   {"gelu", sw_nn_gelu},
-    {"gelu_tanh", sw_nn_gelu_tanh}, {"recompute", make_recompute},
+    {"conv", make_conv},
+    {"conv", make_conv_same},
+    {"conv_transposed", make_conv_transposed},
+    {"linear", make_linear},
+    {"linear", make_linear_no_bias},
+    {"embedding", make_embedding},
+    {"dropout", make_dropout},
+    {"leaky_relu", make_leaky},
+    {"elu", make_elu},
+    {"softmax", make_softmax},
+    {"log_softmax", make_log_softmax},
+    {"reshape", make_reshape},
+    {"reshape", make_scalar_reshape},
+    {"residual", make_residual},
+    {"flatten", sw_nn_flatten},
+    {"relu", sw_nn_relu},
+    {"tanh", sw_nn_tanh},
+    {"sigmoid", sw_nn_sigmoid},
+    {"silu", sw_nn_silu},
+    {"softplus", sw_nn_softplus},
+    {"gelu", sw_nn_gelu},
+    {"gelu_tanh", sw_nn_gelu_tanh},
+    {"recompute", make_recompute},
     {"sequential", make_segments},
 };
 enum { LAYERS = sizeof layers / sizeof *layers };
@@ -143,7 +172,15 @@ static void test_every_type_of_the_library_is_tested(void **state) {
     assert_null(sw_module_type_at(10000));
 }
 
-/* Each function that makes a layer, but not those that combine layers by a function or choose one by name. */
+/* Removes a part of a name: cut("conv2d", "2d") is "conv". */
+static void cut(char *name, const char *part) {
+    char *at = strstr(name, part);
+    if (at)
+        memmove(at, at + strlen(part), strlen(at + strlen(part)) + 1);
+}
+
+/* Each function that makes a layer, but not those that combine layers by a function or choose one by name. Layers of
+ * conv1d and conv2d have one type. */
 static void test_every_layer_function_has_a_type(void **state) {
     (void)state;
     static const char begin[] = "SW_API sw_module *sw_nn_";
@@ -154,14 +191,18 @@ static void test_every_layer_function_has_a_type(void **state) {
     while (fgets(line, sizeof line, file)) {
         if (strncmp(line, begin, sizeof begin - 1) != 0)
             continue;
-        char *name = line + sizeof begin - 1, *no_bias;
+        char *name = line + sizeof begin - 1;
         name[strcspn(name, "(")] = 0;
         if (strncmp(name, "compose", 7) == 0 || strcmp(name, "activation") == 0)
             continue;
         if (strncmp(name, "sequential", 10) == 0)
             name[10] = 0;
-        if ((no_bias = strstr(name, "_no_bias")) != NULL)
-            *no_bias = 0;
+        cut(name, "_no_bias");
+        cut(name, "_with_options");
+        if (strncmp(name, "conv", 4) == 0) {
+            cut(name, "1d");
+            cut(name, "2d");
+        }
         if (!sw_module_type_find(name))
             fail_msg("nn/module_registry.c has no type %s", name);
         count++;

@@ -39,6 +39,15 @@ static int free_memory(void **state) {
 #define CHAIN(layers) "{\"layers\":[" layers "],\"name\":\"s\",\"type\":\"sequential\"}"
 #define RELU(name, more) "{\"name\":\"" name "\"," more "\"type\":\"relu\"}"
 #define EMBEDDING(name) "{\"name\":\"" name "\",\"settings\":{\"dim\":2147483647,\"rows\":1},\"type\":\"embedding\"}"
+#define CONV_SETTINGS(inputs, outputs, kernel, stride, padding, groups, more)                              \
+    "{\"name\":\"v\",\"settings\":{\"bias\":1,\"dilation\":[1,1],\"groups\":" groups ",\"inputs\":" inputs \
+    ",\"outputs\":" outputs ",\"padding\":" padding "," more "\"stride\":" stride ",\"kernel\":" kernel "},\"type\":"
+#define CONV(inputs, outputs, kernel, stride, padding, groups) \
+    NETWORK("[[3,3,2]]", "", CONV_SETTINGS(inputs, outputs, kernel, stride, padding, groups, "\"same\":0,") "\"conv\"}")
+#define CONV_TRANSPOSED(kernel, stride, output_padding)           \
+    NETWORK("[[3,3,2]]", "",                                      \
+            CONV_SETTINGS("2", "2", kernel, stride, "[0,0]", "1", \
+                          "\"output_padding\":" output_padding ",") "\"conv_transposed\"}")
 #define TIED(tie) \
     "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":2},\"tied\":{" tie "},\"type\":\"linear\"}"
 #define PARAMETER(text) NETWORK("[[3]]", text, GOOD)
@@ -129,6 +138,23 @@ static const struct {
      "layer m: setting dim is 0; 1 to 2147483647 are possible"},
     {ROOT(CHAIN(EMBEDDING("m") "," EMBEDDING("n") ",{\"name\":\"f\",\"type\":\"flatten\"}")),
      "layer n: samples of its output: [3,2147483647,2147483647] has too many elements"},
+    /* Convolutions. */
+    {CONV("2", "2", "[]", "[1,1]", "[0,0]", "1"), "layer v: setting kernel has 0 numbers; 1 or 2 are needed"},
+    {CONV("2", "2", "[1,0]", "[1,1]", "[0,0]", "1"), "layer v: setting kernel is 0; 1 to 2147483647 are possible"},
+    {CONV("2", "2", "[3,3,3]", "[1,1]", "[0,0]", "1"), "layer v: setting kernel has 3 numbers; at most 2 are possible"},
+    {CONV("2", "2", "[3,3]", "[1]", "[0,0]", "1"), "layer v: setting stride has 1 numbers; 2 are needed"},
+    {CONV("2", "2", "[3]", "[1,1]", "[0,0]", "1"), "layer v: setting stride has 2 numbers; 1 is needed"},
+    {CONV("2", "2", "[3,3]", "[1,0]", "[0,0]", "1"), "layer v: setting stride is 0; 1 to 2147483647 are possible"},
+    {CONV("2", "2", "[3,3]", "[1,1]", "[0,0]", "3"), "layer v: conv2d: 2 inputs and 2 outputs in 3 groups…"},
+    {CONV("0", "2", "[4,1]", "[1,1]", "[0,0]", "1"), "layer v: axis 0 of [3,3,2] has 3 elements…"},
+    {CONV("2", "2", "[2147483647,2147483647]", "[1,1]", "[1073741823,1073741823]", "1"),
+     "layer v: a weight [2,2147483647,2147483647,2] has too many elements"},
+    {CONV("2", "2147483647", "[1,1]", "[1,1]", "[1073741820,1073741820]", "1"),
+     "layer v: samples of its output: [2147483643,2147483643,2147483647] has too many elements"},
+    {CONV("2", "2", "[1,1]", "[1,1]", "[2147483647,0]", "1"), "layer v: axis 0 of the result would have length…"},
+    {CONV_TRANSPOSED("[3]", "[1,1]", "[0,0]"), "layer v: setting kernel has 1 numbers; 2 are needed"},
+    {CONV_TRANSPOSED("[3,3]", "[2,2]", "[0,2]"), "layer v: conv2d_transposed: output_padding [0,2]…"},
+    {CONV_TRANSPOSED("[3,3]", "[2147483647,1]", "[0,0]"), "layer v: axis 0 of the result would have length…"},
     /* Ties. */
     {ROOT(CHAIN(
          GOOD ","

@@ -42,10 +42,10 @@ static const op_entry ops_conv[] = {
       {"[2,4,5,3][5,4,3]", SW_ERR_SHAPE,
        "conv2d: input [2,4,5,3] and weight [5,4,3]; [N,H,W,C] and [out,kh,kw,C/groups] are needed"},
       {"[2,4,3,1][1,4,4,1]", SW_ERR_SHAPE,
-       "conv2d: axis 2 of [2,4,3,1] has 3 elements with padding 0, but a window of 4 with dilation 1 spans 4; a "
-       "smaller window or more padding is needed"},
+       "conv2d: axis 2 of [2,4,3,1] has 3 elements with padding 0, but a kernel of 4 with dilation 1 spans 4; a "
+       "smaller kernel or more padding is needed"},
       {"[2,4,3,1][1,0,1,1]", SW_ERR_SHAPE,
-       "conv2d: axis 1 of [2,4,3,1] and a window of 0; at most 2147483647 and 1 to 2147483647 are possible"}}},
+       "conv2d: axis 1 of [2,4,3,1] and a kernel of 0; at most 2147483647 and 1 to 2147483647 are possible"}}},
     {"conv2d", "conv2d bias", build_conv2d_bias, 3, {REAL, REAL, REAL},
      "[2,3,3,2][3,2,2,2][3] [1,4,4,1][2,3,3,1][2] [1,1,1,5][7,1,1,5][7] [0,3,3,2][2,2,2,2][2] [1,3,3,0][2,2,2,0][2] "
      "[2,3,3,2][0,2,2,2][0]",
@@ -63,8 +63,8 @@ static const op_entry ops_conv[] = {
      "[1,3,3,2][2,3,3,2][2] [2,1,1,1][1,2,2,1][1] [1,2,1,3][2,4,5,3][2] [1,0,2,1][2,2,2,1][2]",
      "[4,20,20,16][24,3,5,16][24]", FUSED,
      {{"[1,1,4,1][1,4,4,1][1]", SW_ERR_SHAPE,
-       "conv2d: axis 1 of [1,1,4,1] has 3 elements with padding 1, but a window of 4 with dilation 1 spans 4; a "
-       "smaller window or more padding is needed"}}},
+       "conv2d: axis 1 of [1,1,4,1] has 3 elements with padding 1, but a kernel of 4 with dilation 1 spans 4; a "
+       "smaller kernel or more padding is needed"}}},
     {"conv2d", "conv2d wide padding", build_conv2d_wide_padding, 2, {REAL, REAL},
      "[1,2,2,2][2,2,2,2] [1,1,3,1][3,3,1,1]", "[4,16,16,20][20,3,3,20]", FUSED, {{0}}},
     {"conv2d", "conv2d same", build_conv2d_same, 3, {REAL, REAL, REAL},
@@ -75,8 +75,8 @@ static const op_entry ops_conv[] = {
     {"conv2d", "conv2d dilation", build_conv2d_dilation, 2, {REAL, REAL},
      "[1,4,6,2][2,2,3,2] [2,3,5,1][1,3,2,1]", "[4,28,28,8][16,3,3,8]", FUSED,
      {{"[1,2,8,1][1,3,3,1]", SW_ERR_SHAPE,
-       "conv2d: axis 1 of [1,2,8,1] has 4 elements with padding 1, but a window of 3 with dilation 2 spans 5; a "
-       "smaller window or more padding is needed"}}},
+       "conv2d: axis 1 of [1,2,8,1] has 4 elements with padding 1, but a kernel of 3 with dilation 2 spans 5; a "
+       "smaller kernel or more padding is needed"}}},
     {"conv2d", "conv2d groups", build_conv2d_groups, 3, {REAL, REAL, REAL},
      "[1,3,3,4][2,2,2,2][2] [2,2,2,2][6,1,2,1][6] [1,3,3,6][4,2,2,3][4] [1,2,2,0][2,1,1,0][2]",
      "[4,20,20,32][32,3,3,16][32]", FUSED,
@@ -98,8 +98,8 @@ static const op_entry ops_conv[] = {
       {"[2,5,1,3][4,3,3][4]", SW_ERR_SHAPE,
        "conv1d: input [2,5,1,3] and weight [4,3,3]; [N,L,C] and [out,k,C/groups] are needed"},
       {"[2,5,3][4,6,3][4]", SW_ERR_SHAPE,
-       "conv1d: axis 1 of [2,5,3] has 5 elements with padding 0, but a window of 6 with dilation 1 spans 6; a smaller "
-       "window or more padding is needed"}}},
+       "conv1d: axis 1 of [2,5,3] has 5 elements with padding 0, but a kernel of 6 with dilation 1 spans 6; a smaller "
+       "kernel or more padding is needed"}}},
     {"conv1d", "conv1d all", build_conv1d_all, 3, {REAL, REAL, REAL}, "[1,6,2][2,3,1][2] [2,3,4][4,2,2][4]",
      "[8,400,16][32,3,8][32]", FUSED, {{0}}},
     {"conv1d", "conv1d same", build_conv1d_same, 2, {REAL, REAL}, "[1,5,2][2,4,2] [2,1,1][3,3,1]",
@@ -122,8 +122,8 @@ static const op_entry ops_conv[] = {
     {"conv2d_transposed", "conv2d_transposed stride", build_conv2d_transposed_stride, 3, {REAL, REAL, REAL},
      "[1,2,2,2][2,2,3,3][3] [2,1,3,1][1,3,1,2][2] [1,2,2,3][3,4,4,1][1]", "[4,12,14,16][16,4,4,16][16]", FUSED,
      {{"[1,1,2,1][1,1,1,1][1]", SW_ERR_SHAPE,
-       "conv2d_transposed: axis 1 of the result would have length 0, from [1,1,2,1], a window of 1 and padding 1; less "
-       "padding or a larger window is needed"}}},
+       "conv2d_transposed: axis 1 of the result would have length 0, from [1,1,2,1], a kernel of 1 and padding 1; less "
+       "padding or a larger kernel is needed"}}},
     {"conv2d_transposed", "conv2d_transposed all", build_conv2d_transposed_all, 2, {REAL, REAL},
      "[1,3,3,2][2,2,2,1] [2,2,2,4][4,2,3,1]", "[4,20,16,16][16,3,3,8]", FUSED,
      {{"[1,3,3,3][3,2,2,1]", SW_ERR_SHAPE,

@@ -15,7 +15,7 @@ static int64_t between(uint64_t *seed, int64_t least, int64_t most) {
     return least + (int64_t)(test_random(seed) % (uint64_t)(most - least + 1));
 }
 
-/* A convolution whose padded picture is as long as its window or longer. */
+/* A convolution whose padded picture is as long as its kernel or longer. */
 static trial trial_new(sw_dtype type, uint64_t *seed) {
     trial t = {.options = {.size = sizeof t.options, .groups = between(seed, 1, 3)}};
     sw_conv_options *o = &t.options;
@@ -171,7 +171,7 @@ static void test_defaults_and_short_forms_have_equal_bits(void **state) {
     sw_array x = test_filled(SW_F32, SW_SHAPE(2, 7, 9, 4), -1, 1, 1),
              w = test_filled(SW_F32, SW_SHAPE(5, 3, 5, 4), -1, 1, 2),
              row = test_filled(SW_F32, SW_SHAPE(2, 9, 4), -1, 1, 3),
-             window = test_filled(SW_F32, SW_SHAPE(5, 3, 4), -1, 1, 4);
+             kernel = test_filled(SW_F32, SW_SHAPE(5, 3, 4), -1, 1, 4);
     sw_tape *tape = sw_tape_new();
     sw_tensor in = sw_input(tape, x), weight = sw_input(tape, w), none = {0};
     expect_equal(
@@ -180,7 +180,7 @@ static void test_defaults_and_short_forms_have_equal_bits(void **state) {
     expect_equal(sw_conv2d(in, weight, none, &SW_OPTIONS(sw_conv_options, .same = true)),
                  sw_conv2d(in, weight, none, &SW_OPTIONS(sw_conv_options, .padding = {1, 2})));
     /* conv1d is conv2d of pictures of height 1 */
-    sw_tensor line = sw_input(tape, row), taps = sw_input(tape, window);
+    sw_tensor line = sw_input(tape, row), taps = sw_input(tape, kernel);
     sw_tensor y = sw_conv2d(sw_reshape(line, SW_SHAPE(2, 1, 9, 4)), sw_reshape(taps, SW_SHAPE(5, 1, 3, 4)), none,
                             &SW_OPTIONS(sw_conv_options, .stride = {1, 2}, .padding = {0, 1}, .dilation = {1, 2}));
     expect_equal(
@@ -190,7 +190,7 @@ static void test_defaults_and_short_forms_have_equal_bits(void **state) {
     test_array_free(&x);
     test_array_free(&w);
     test_array_free(&row);
-    test_array_free(&window);
+    test_array_free(&kernel);
 }
 
 /* ---- Mistakes ---- */
@@ -249,7 +249,7 @@ static void test_lengths_beyond_the_limit_are_refused(void **state) {
     sw_tensor x = sw_empty(tape, SW_F32, SW_SHAPE(0, long_axis, 1, 1)),
               small = sw_empty(tape, SW_F32, SW_SHAPE(0, 3, 1, 1));
     assert_true(sw_is_null(sw_conv2d(x, w, none, NULL)));
-    expect_error(SW_ERR_SHAPE, "conv2d: axis 1 of [0,3000000000,1,1] and a window of 1; at most 2147483647 and 1 to "
+    expect_error(SW_ERR_SHAPE, "conv2d: axis 1 of [0,3000000000,1,1] and a kernel of 1; at most 2147483647 and 1 to "
                                "2147483647 are possible");
     assert_true(sw_is_null(sw_conv2d(small, w, none, &SW_OPTIONS(sw_conv_options, .padding = {INT32_MAX, 0}))));
     expect_error(SW_ERR_SHAPE,
@@ -282,8 +282,8 @@ static void test_null_bias_with_a_pending_error_gives_a_null_tensor(void **state
 
 /* ---- NaN and Inf ---- */
 
-/* Every window that contains the pixel, and none that begins beyond the next tile of a kernel. */
-static void test_nan_and_infinity_reach_the_windows_around_them(void **state) {
+/* Every output pixel whose kernel covers the pixel is affected, and none beyond the next tile. */
+static void test_nan_and_infinity_reach_the_pixels_around_them(void **state) {
     (void)state;
     enum { SIDE = 24, AT = 12 };
     for (int infinite = 0; infinite < 2; infinite++) {
@@ -314,7 +314,7 @@ static void test_nan_and_infinity_reach_the_windows_around_them(void **state) {
 /* ---- Dry runs ---- */
 
 /* A picture of 4 GB and its gradients only reserve addresses. Each of the three products of [64,512,512,64] with 64
- * windows of 3×3×64 has 2·64·512²·64·576 floating-point operations, those that padding adds included. */
+ * kernels of 3×3×64 has 2·64·512²·64·576 floating-point operations, those that padding adds included. */
 static void test_dry_run_counts_the_flops_and_touches_no_memory(void **state) {
     (void)state;
     assert_ok(sw_dry_run_begin());
@@ -340,7 +340,7 @@ int main(void) {
         cmocka_unit_test_setup(test_options_out_of_range_are_refused, test_clear),
         cmocka_unit_test_setup(test_lengths_beyond_the_limit_are_refused, test_clear),
         cmocka_unit_test_setup(test_null_bias_with_a_pending_error_gives_a_null_tensor, test_clear),
-        cmocka_unit_test_setup(test_nan_and_infinity_reach_the_windows_around_them, test_clear),
+        cmocka_unit_test_setup(test_nan_and_infinity_reach_the_pixels_around_them, test_clear),
         cmocka_unit_test_setup(test_dry_run_counts_the_flops_and_touches_no_memory, test_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,17 +49,55 @@ static sw_tensor gated(sw_module *self, sw_tensor x) {
 
 LAYER(compose, sw_nn_compose(m, "gated", gated, sw_nn_linear(m, 0, 3), sw_nn_linear(m, 0, 3), NULL))
 
+LAYER(conv2d, sw_nn_conv2d(m, 0, 3, 3))
+LAYER(conv2d_with_options, sw_nn_conv2d_with_options(m, 4, 6, 2, 3,
+                                                     &SW_OPTIONS(sw_conv_options, .stride = {2, 1}, .padding = {1, 2},
+                                                                 .dilation = {1, 2}, .groups = 2, .no_bias = true)))
+LAYER(conv2d_same, sw_nn_conv2d_with_options(m, 2, 3, 3, 1, &SW_OPTIONS(sw_conv_options, .same = true)))
+LAYER(conv1d, sw_nn_conv1d(m, 3, 4, 3))
+LAYER(conv1d_with_options, sw_nn_conv1d_with_options(m, 0, 4, 3,
+                                                     &SW_OPTIONS(sw_conv_options, .stride = {2}, .padding = {3},
+                                                                 .dilation = {2}, .groups = 2)))
+LAYER(conv2d_transposed, sw_nn_conv2d_transposed(m, 0, 2, 2))
+LAYER(conv2d_transposed_with_options,
+      sw_nn_conv2d_transposed_with_options(m, 4, 6, 3, 2,
+                                           &SW_OPTIONS(sw_conv_options, .stride = {2, 3}, .padding = {1, 0},
+                                                       .output_padding = {1, 2}, .groups = 2)))
+
 #define ROW(name) \
     { #name, make_##name }
 static const struct {
     const char *label; /* of the numbers: the function, and what else tells it apart */
     sw_module *(*make)(sw_model *m);
 } layers[] = {
-    ROW(linear),  ROW(linear_no_bias), ROW(embedding), ROW(relu),        ROW(tanh),
-    ROW(sigmoid), ROW(leaky_relu),     ROW(elu),       ROW(silu),        ROW(softplus),
-    ROW(gelu),    ROW(gelu_tanh),      ROW(softmax),   ROW(log_softmax), ROW(activation),
-    ROW(dropout), ROW(flatten),        ROW(reshape),   ROW(sequential),  ROW(residual),
+    ROW(linear),
+    ROW(linear_no_bias),
+    ROW(embedding),
+    ROW(relu),
+    ROW(tanh),
+    ROW(sigmoid),
+    ROW(leaky_relu),
+    ROW(elu),
+    ROW(silu),
+    ROW(softplus),
+    ROW(gelu),
+    ROW(gelu_tanh),
+    ROW(softmax),
+    ROW(log_softmax),
+    ROW(activation),
+    ROW(dropout),
+    ROW(flatten),
+    ROW(reshape),
+    ROW(sequential),
+    ROW(residual),
     ROW(compose),
+    ROW(conv2d),
+    ROW(conv2d_with_options),
+    {"conv2d_with_options same", make_conv2d_same},
+    ROW(conv1d),
+    ROW(conv1d_with_options),
+    ROW(conv2d_transposed),
+    ROW(conv2d_transposed_with_options),
 };
 
 /* Another way to write one, or another way to compute it with the same bits (test_recompute.c). */
