@@ -37,9 +37,11 @@ static sw_status conv_check_ranks(const sw_call *c, sw_conv_kind kind) {
         x->rank == rank - 1 && w->rank == rank ? " (add the axis of one channel or of one sample: sw_reshape?)" : "");
 }
 
-/* Whether the input seems to have its channels first: [N,C,H,W] */
-static const char *conv_hint(const sw_view *x, int64_t channels) {
-    return x->shape[1] == channels ? " (move the channels to the last axis: sw_permute?)" : "";
+/* For an input that seems to have its channels first, [N,C,H,W]: `part` channels in each group. */
+static const char *conv_hint(const sw_view *x, int64_t groups, int64_t part) {
+    return part > 0 && x->shape[1] % groups == 0 && x->shape[1] / groups == part
+               ? " (move the channels to the last axis: sw_permute?)"
+               : "";
 }
 
 static sw_status conv_check_channels(const sw_call *c, const conv_attributes *a) {
@@ -49,6 +51,9 @@ static sw_status conv_check_channels(const sw_call *c, const conv_attributes *a)
     if (w->shape[0] % groups != 0)
         return sw_fail(SW_ERR_SHAPE, "%s: weight %s in %lld groups; axis 0 (%lld) must be a multiple of the groups",
                        c->op->name, sw_shape_text(w->rank, w->shape), (long long)groups, (long long)w->shape[0]);
+    if (w->shape[last] > INT32_MAX) /* the product with the groups does not overflow */
+        return sw_fail(SW_ERR_SHAPE, "%s: axis %d of %s is too long", c->op->name, last,
+                       sw_shape_text(w->rank, w->shape));
     if (a->kind == SW_CONV2D_TRANSPOSED) {
         if (have == w->shape[0])
             return SW_OK;
@@ -56,16 +61,24 @@ static sw_status conv_check_channels(const sw_call *c, const conv_attributes *a)
             SW_ERR_SHAPE,
             "%s: input %s and weight %s; axis 3 of the input (%lld) must equal axis 0 of the weight (%lld)%s",
             c->op->name, sw_shape_text(x->rank, x->shape), sw_shape_text(w->rank, w->shape), (long long)have,
-            (long long)w->shape[0], conv_hint(x, w->shape[0]));
+            (long long)w->shape[0], conv_hint(x, 1, w->shape[0]));
     }
     const int64_t part = w->shape[last];
     if (have % groups == 0 && have / groups == part)
         return SW_OK;
-    return sw_fail(SW_ERR_SHAPE,
-                   "%s: input %s, weight %s and %lld groups; axis %d of the input (%lld) must be axis %d of the weight "
-                   "(%lld) times the groups%s",
-                   c->op->name, sw_shape_text(x->rank, x->shape), sw_shape_text(w->rank, w->shape), (long long)groups,
-                   last, (long long)have, last, (long long)part, part == 0 ? "" : conv_hint(x, part * groups));
+    const char *hint = conv_hint(x, groups, part), *x_text = sw_shape_text(x->rank, x->shape),
+               *w_text = sw_shape_text(w->rank, w->shape);
+    if (groups == 1)
+        return sw_fail(
+            SW_ERR_SHAPE,
+            "%s: input %s and weight %s; axis %d of the input (%lld) must equal axis %d of the weight (%lld)%s",
+            c->op->name, x_text, w_text, last, (long long)have, last, (long long)part, hint);
+    return sw_fail(
+        SW_ERR_SHAPE,
+        "%s: input %s and weight %s in %lld groups; axis %d of the input (%lld) must be %lld times axis %d of "
+        "the weight (%lld)%s",
+        c->op->name, x_text, w_text, (long long)groups, last, (long long)have, (long long)groups, last, (long long)part,
+        hint);
 }
 
 static sw_status conv_shape(sw_call *c) {

@@ -31,11 +31,10 @@ static const op_entry ops_conv[] = {
      "[2,3,3,2][0,2,2,2] [1,2,2,33][1,2,2,33] [1,2,2,1][65,2,2,1] [3,4,4,1][16,3,3,1]",
      "[16,28,28,3][16,5,5,3]", FUSED,
      {{"[2,4,4,3][5,3,3,2]", SW_ERR_SHAPE,
-       "conv2d: input [2,4,4,3], weight [5,3,3,2] and 1 groups; axis 3 of the input (3) must be axis 3 of the weight "
-       "(2) times the groups"},
+       "conv2d: input [2,4,4,3] and weight [5,3,3,2]; axis 3 of the input (3) must equal axis 3 of the weight (2)"},
       {"[2,3,32,32][16,5,5,3]", SW_ERR_SHAPE,
-       "conv2d: input [2,3,32,32], weight [16,5,5,3] and 1 groups; axis 3 of the input (32) must be axis 3 of the "
-       "weight (3) times the groups (move the channels to the last axis: sw_permute?)"},
+       "conv2d: input [2,3,32,32] and weight [16,5,5,3]; axis 3 of the input (32) must equal axis 3 of the weight "
+       "(3) (move the channels to the last axis: sw_permute?)"},
       {"[2,28,28][16,5,5,1]", SW_ERR_SHAPE,
        "conv2d: input [2,28,28] and weight [16,5,5,1]; [N,H,W,C] and [out,kh,kw,C/groups] are needed (add the axis of "
        "one channel or of one sample: sw_reshape?)"},
@@ -83,8 +82,8 @@ static const op_entry ops_conv[] = {
      {{"[1,3,3,4][3,2,2,2][3]", SW_ERR_SHAPE,
        "conv2d: weight [3,2,2,2] in 2 groups; axis 0 (3) must be a multiple of the groups"},
       {"[1,3,3,5][4,2,2,2][4]", SW_ERR_SHAPE,
-       "conv2d: input [1,3,3,5], weight [4,2,2,2] and 2 groups; axis 3 of the input (5) must be axis 3 of the weight "
-       "(2) times the groups"}}},
+       "conv2d: input [1,3,3,5] and weight [4,2,2,2] in 2 groups; axis 3 of the input (5) must be 2 times axis 3 "
+       "of the weight (2)"}}},
     {"conv2d", "conv2d depthwise", build_conv2d_depthwise, 3, {REAL, REAL, REAL},
      "[1,3,3,4][4,3,3,1][4] [2,2,2,4][8,2,2,1][8]", "[16,28,28,4][16,3,3,1][16]", FUSED, {{0}}},
     {"conv2d", "conv2d all", build_conv2d_all, 3, {REAL, REAL, REAL},
@@ -93,8 +92,7 @@ static const op_entry ops_conv[] = {
      "[2,5,3][4,3,3][4] [1,1,1][1,1,1][1] [1,7,1][2,7,1][2] [0,3,2][2,2,2][2] [2,9,2][1,2,2][1]",
      "[8,300,16][32,5,16][32]", FUSED,
      {{"[2,5,3][4,3,2][4]", SW_ERR_SHAPE,
-       "conv1d: input [2,5,3], weight [4,3,2] and 1 groups; axis 2 of the input (3) must be axis 2 of the weight (2) "
-       "times the groups"},
+       "conv1d: input [2,5,3] and weight [4,3,2]; axis 2 of the input (3) must equal axis 2 of the weight (2)"},
       {"[2,5,1,3][4,3,3][4]", SW_ERR_SHAPE,
        "conv1d: input [2,5,1,3] and weight [4,3,3]; [N,L,C] and [out,k,C/groups] are needed"},
       {"[2,5,3][4,6,3][4]", SW_ERR_SHAPE,

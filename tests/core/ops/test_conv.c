@@ -259,6 +259,9 @@ static void test_lengths_beyond_the_limit_are_refused(void **state) {
     expect_error(
         SW_ERR_SHAPE,
         "conv2d_transposed: axis 1 of the result would have length 4294967295; at most 2147483647 is possible");
+    sw_tensor channels = sw_empty(tape, SW_F32, SW_SHAPE(0, 1, 1, long_axis));
+    assert_true(sw_is_null(sw_conv2d(channels, channels, none, NULL)));
+    expect_error(SW_ERR_SHAPE, "conv2d: axis 3 of [0,1,1,3000000000] is too long");
     /* Many pixels of many channels: the number of elements overflows. */
     sw_tensor wide = sw_empty(tape, SW_F32, SW_SHAPE(INT32_MAX, 1, 1, 0)),
               deep = sw_empty(tape, SW_F32, SW_SHAPE(9, 1, 1, 0));

@@ -123,6 +123,35 @@ static void test_input_is_converted_to_the_type_of_the_weights(void **state) {
     sw_model_free(model);
 }
 
+/* ---- A pass ---- */
+
+/* A network of the three layers: whether its build, forward and backward succeed. */
+static bool build_and_run(const void *user) {
+    const sw_dtype type = *(const sw_dtype *)user;
+    sw_model *model = sw_model_new(type, 1);
+    sw_tape *tape = sw_tape_new();
+    sw_model_set_input_shape(model, SW_SHAPE(4, 8, 2));
+    sw_module *root = sw_nn_sequential(
+        model, sw_nn_conv2d(model, 0, 4, 3), sw_nn_relu(model), sw_nn_conv2d_transposed(model, 0, 3, 2),
+        sw_nn_reshape(model, SW_SHAPE(21, 3)),
+        sw_nn_conv1d_with_options(model, 0, 2, 3, &SW_OPTIONS(sw_conv_options, .stride = {2}, .groups = 1)));
+    sw_params *params = sw_model_build(model, root);
+    const sw_tensor x = tape ? sw_empty(tape, SW_F32, SW_SHAPE(3, 4, 8, 2)) : (sw_tensor){0};
+    bool good = params && !sw_is_null(x);
+    if (good)
+        good = sw_backward(sw_sum(sw_forward(root, x))) == SW_OK;
+    sw_tape_free(tape);
+    sw_model_free(model);
+    return good;
+}
+
+static void test_every_failed_allocation_is_an_error(void **state) {
+    (void)state;
+    static const sw_dtype types[] = {SW_F32, SW_BF16}; /* in bf16 the input is converted */
+    for (int i = 0; i < 2; i++)
+        expect_failed_allocations(build_and_run, &types[i], 40);
+}
+
 /* ---- Mistakes ---- */
 
 static void expect_no_layer(sw_module *(*make)(sw_model *m), int rank, const int64_t *shape, sw_status status,
@@ -213,6 +242,7 @@ int main(void) {
         TEST(test_inputs_may_be_given_without_a_shape),
         TEST(test_pending_error_does_not_stop_a_layer_without_bias),
         TEST(test_input_is_converted_to_the_type_of_the_weights),
+        TEST(test_every_failed_allocation_is_an_error),
         TEST(test_mistakes_are_explained),
         TEST(test_huge_kernel_is_refused),
     };
