@@ -1,0 +1,236 @@
+/* Plans of convolutions. See conv_plan.h. */
+#include "core/kernels/conv_plan.h"
+
+#include <swale/memory.h>
+
+#include "core/kernels/dispatch.h"
+
+/* Limits of an item: pixels and bytes of its copy, so that the lists and the copy stay in the cache. */
+enum { MOST_PIXELS = 1024, MOST_COPY = 1 << 18 };
+/* An item has at least FEW_PIXELS, for full tiles, or MANY_PIXELS if the weights do not stay in the cache from one item
+ * to the next, and enough products to be worth a thread's attention. */
+enum { FEW_PIXELS = 64, MANY_PIXELS = 256, LARGE_WEIGHTS = 1 << 19, FEW_PRODUCTS = 1 << 17 };
+/* Items for the threads to share, if possible. */
+enum { ENOUGH_ITEMS = 16, SAMPLE_ITEMS = 32 };
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/* ---- Taps ---- */
+
+static int64_t conv_kernel_length(const sw_conv *c, int axis) {
+    return axis == 0 ? c->kernel_height : c->kernel_width;
+}
+
+/* Whether the pixels of a phase use element u of the kernel. *position is where pixel 0 finds it in the picture. */
+static bool conv_tap(const swi_conv_plan *p, int axis, int64_t phase, int64_t u, int64_t *position) {
+    const sw_conv *c = p->conv;
+    *position = u * c->dilation[axis] - c->before[axis];
+    if (!p->gradient)
+        return true;
+    const int64_t distance = phase - *position;
+    *position = distance / c->stride[axis];
+    return distance % c->stride[axis] == 0;
+}
+
+static int64_t conv_tap_count(const swi_conv_plan *p, int axis, int64_t phase) {
+    int64_t count = 0, position;
+    for (int64_t u = 0; u < conv_kernel_length(p->conv, axis); u++)
+        count += conv_tap(p, axis, phase, u, &position);
+    return count;
+}
+
+/* The range of all taps. */
+static void conv_tap_range(const swi_conv_plan *p, int axis, int64_t *low, int64_t *extent) {
+    int64_t least = INT64_MAX, most = INT64_MIN, position;
+    for (int64_t phase = 0; phase < p->axis[axis].phases; phase++)
+        for (int64_t u = 0; u < conv_kernel_length(p->conv, axis); u++)
+            if (conv_tap(p, axis, phase, u, &position)) {
+                least = smaller(least, position);
+                most = larger(most, position);
+            }
+    *low = least <= most ? least : 0;
+    *extent = least <= most ? most - least : 0;
+}
+
+/* The pixels of a phase along an axis. */
+static int64_t conv_phase_length(const swi_conv_axis *a, int64_t phase) {
+    return a->result > phase ? (a->result - phase + a->apart - 1) / a->apart : 0;
+}
+
+static void conv_plan_axis(swi_conv_plan *p, int axis) {
+    const sw_conv *c = p->conv;
+    const int64_t x = axis == 0 ? c->height : c->width, y = axis == 0 ? c->out_height : c->out_width;
+    swi_conv_axis *a = &p->axis[axis];
+    *a = (swi_conv_axis){.picture = p->gradient ? y : x,
+                         .result = p->gradient ? x : y,
+                         .phases = p->gradient ? c->stride[axis] : 1,
+                         .apart = p->gradient ? c->stride[axis] : 1,
+                         .step = p->gradient ? 1 : c->stride[axis]};
+    a->phases = smaller(a->phases, larger(a->result, 1)); /* others have no pixels */
+    a->grid = conv_phase_length(a, 0);
+    conv_tap_range(p, axis, &a->low, &a->extent);
+}
+
+/* ---- Items ---- */
+
+/* The length of the picture that `pixels` of the grid read. */
+static int64_t conv_read_length(const swi_conv_axis *a, int64_t pixels) {
+    return a->step * (pixels - 1) + a->extent + 1;
+}
+
+static bool conv_is_inside(const swi_conv_axis *a) {
+    return a->low >= 0 && a->low + conv_read_length(a, a->grid) <= a->picture;
+}
+
+/* Whole samples, if one is small enough; else rows; else parts of one row. */
+static void conv_plan_items(swi_conv_plan *p) {
+    swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const int64_t batch = p->conv->batch, pixels = h->grid * w->grid;
+    w->part = ceil_div(w->grid, ceil_div(w->grid, MOST_PIXELS));
+    const int64_t row = p->direct ? 1 : larger(conv_read_length(w, w->part) * p->channels * p->size, 1);
+    int64_t rows = w->part < w->grid ? 1 : larger(MOST_PIXELS / w->part, 1);
+    if ((MOST_COPY / row - h->extent - 1) / h->step + 1 < rows)
+        rows = larger((MOST_COPY / row - h->extent - 1) / h->step + 1, 1);
+    h->part = rows >= h->grid ? h->grid : ceil_div(h->grid, ceil_div(h->grid, rows));
+    p->samples = 1;
+    if (h->part == h->grid && w->part == w->grid) {
+        const int64_t sample = row * conv_read_length(h, h->grid),
+                      most = smaller(MOST_PIXELS / pixels, MOST_COPY / sample),
+                      products = larger(pixels * p->terms * p->group_outputs, 1);
+        int64_t least = ceil_div(p->terms * p->outputs * p->size > LARGE_WEIGHTS ? MANY_PIXELS : FEW_PIXELS, pixels);
+        least = larger(least, ceil_div(FEW_PRODUCTS, products));
+        p->samples = larger(smaller(larger(least, batch / SAMPLE_ITEMS), most), 1);
+        p->samples = ceil_div(batch, ceil_div(batch, p->samples));
+    }
+    h->copy = p->direct ? h->picture : conv_read_length(h, h->part);
+    w->copy = p->direct ? w->picture : conv_read_length(w, w->part);
+    p->items = ceil_div(batch, p->samples) * ceil_div(h->grid, h->part) * ceil_div(w->grid, w->part);
+    const int64_t registers = p->conv->groups * (p->padded_outputs / (SW_ALIGNMENT / p->size));
+    p->parts = p->items < ENOUGH_ITEMS ? smaller(registers, ceil_div(ENOUGH_ITEMS, p->items)) : 1;
+}
+
+swi_conv_plan swi_conv_plan_new(const sw_conv *conv, bool gradient) {
+    swi_conv_plan p = {.conv = conv,
+                       .gradient = gradient,
+                       .size = (int64_t)sw_dtype_size(conv->type),
+                       .channels = gradient ? conv->outputs : conv->inputs,
+                       .outputs = gradient ? conv->inputs : conv->outputs};
+    const int64_t lanes = SW_ALIGNMENT / p.size;
+    p.group_channels = p.channels / conv->groups;
+    p.group_outputs = p.outputs / conv->groups;
+    p.padded_outputs = ceil_div(p.group_outputs, lanes) * lanes;
+    for (int axis = 0; axis < 2; axis++)
+        conv_plan_axis(&p, axis);
+    p.phases = p.axis[0].phases * p.axis[1].phases;
+    int64_t taps[2] = {0, 0};
+    for (int axis = 0; axis < 2; axis++)
+        for (int64_t phase = 0; phase < p.axis[axis].phases; phase++)
+            taps[axis] += conv_tap_count(&p, axis, phase);
+    p.terms = taps[0] * taps[1] * p.group_channels;
+    p.direct = conv_is_inside(&p.axis[0]) && conv_is_inside(&p.axis[1]);
+    if (conv->batch > 0 && p.axis[0].grid > 0 && p.axis[1].grid > 0 && p.outputs > 0)
+        conv_plan_items(&p);
+    return p;
+}
+
+/* ---- Lists ---- */
+
+static int64_t conv_item_pixels(const swi_conv_plan *p) {
+    return p->samples * p->axis[0].part * p->axis[1].part;
+}
+
+static size_t conv_packed_bytes(const swi_conv_plan *p) {
+    return (size_t)(p->terms * p->conv->groups * p->padded_outputs * p->size);
+}
+
+static size_t conv_aligned(size_t bytes) {
+    return (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
+}
+
+size_t swi_conv_plan_bytes(const swi_conv_plan *p) {
+    const int64_t numbers = 2 * p->terms + 2 * conv_item_pixels(p) * p->phases;
+    return conv_aligned(conv_packed_bytes(p)) + conv_aligned((size_t)(p->conv->groups * p->padded_outputs * p->size)) +
+           conv_aligned((size_t)p->phases * sizeof(swi_conv_phase)) + conv_aligned((size_t)numbers * sizeof(int64_t));
+}
+
+size_t swi_conv_plan_worker_bytes(const swi_conv_plan *p) {
+    return p->direct ? 0 : (size_t)(p->samples * p->axis[0].copy * p->axis[1].copy * p->channels * p->size);
+}
+
+/* Element `i` of the kernel in the order of the positions in the picture. */
+static int64_t conv_tap_in_order(const swi_conv_plan *p, int axis, int64_t i) {
+    return p->gradient ? conv_kernel_length(p->conv, axis) - 1 - i : i;
+}
+
+/* The terms of a phase in the order of the picture: rows, columns, channels. */
+static void conv_fill_terms(const swi_conv_plan *p, swi_conv_phase *f) {
+    const sw_conv *c = p->conv;
+    const int64_t inputs = c->inputs / c->groups, row = p->axis[1].copy * p->channels;
+    int64_t position[2], t = 0;
+    for (int64_t i = 0; i < c->kernel_height; i++) {
+        const int64_t u = conv_tap_in_order(p, 0, i);
+        if (!conv_tap(p, 0, f->first[0], u, &position[0]))
+            continue;
+        for (int64_t j = 0; j < c->kernel_width; j++) {
+            const int64_t v = conv_tap_in_order(p, 1, j);
+            if (!conv_tap(p, 1, f->first[1], v, &position[1]))
+                continue;
+            const int64_t offset = (position[0] - p->axis[0].low) * row + (position[1] - p->axis[1].low) * p->channels,
+                          source = (u * c->kernel_width + v) * inputs;
+            for (int64_t k = 0; k < p->group_channels; k++, t++) {
+                f->offset[t] = offset + k;
+                f->source[t] = source + (p->gradient ? k * c->kernel_height * c->kernel_width * inputs : k);
+            }
+        }
+    }
+}
+
+/* The pixels of an item in the order of the result. An item at the end that has fewer samples or rows uses the first of
+ * them. */
+static void conv_fill_origins(const swi_conv_plan *p, swi_conv_phase *f) {
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const int64_t rows = smaller(h->part, f->grid[0]), columns = smaller(w->part, f->grid[1]);
+    int64_t e = 0;
+    for (int64_t n = 0; n < p->samples; n++)
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < columns; j++, e++) {
+                f->x_origin[e] = ((n * h->copy + i * h->step) * w->copy + j * w->step) * p->channels;
+                f->y_origin[e] = ((n * h->result + i * h->apart) * w->result + j * w->apart) * p->outputs;
+            }
+}
+
+void swi_conv_plan_fill(swi_conv_plan *p, void *memory) {
+    char *at = memory;
+    p->packed = at;
+    at += conv_aligned(conv_packed_bytes(p));
+    p->start = at;
+    at += conv_aligned((size_t)(p->conv->groups * p->padded_outputs * p->size));
+    p->phase = (swi_conv_phase *)(void *)at;
+    at += conv_aligned((size_t)p->phases * sizeof(swi_conv_phase));
+    int64_t *numbers = (int64_t *)(void *)at, first_term = 0;
+    for (int64_t k = 0; k < p->phases; k++) {
+        swi_conv_phase *f = &p->phase[k];
+        *f = (swi_conv_phase){.first = {k / p->axis[1].phases, k % p->axis[1].phases}, .first_term = first_term};
+        for (int axis = 0; axis < 2; axis++)
+            f->grid[axis] = conv_phase_length(&p->axis[axis], f->first[axis]);
+        f->terms = conv_tap_count(p, 0, f->first[0]) * conv_tap_count(p, 1, f->first[1]) * p->group_channels;
+        f->source = numbers;
+        f->offset = f->source + f->terms;
+        f->x_origin = f->offset + f->terms;
+        f->y_origin = f->x_origin + conv_item_pixels(p);
+        numbers = f->y_origin + conv_item_pixels(p);
+        first_term += f->terms;
+        conv_fill_terms(p, f);
+        conv_fill_origins(p, f);
+    }
+}

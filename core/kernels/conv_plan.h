@@ -1,0 +1,47 @@
+/* The plan of a convolution's forward pass or input gradient: taps, phases, items (see conv_sums.h). It follows from
+ * the shape, never from the number of threads. */
+#ifndef SWALE_KERNELS_CONV_PLAN_H
+#define SWALE_KERNELS_CONV_PLAN_H
+
+#include "core/kernels/conv_sums.h"
+
+/* One axis, rows or columns, of the picture that is read and of the result. The pixels first + apart i of the result,
+ * i < grid, are pixels i of phase `first`. Their taps lie in the picture from step i + low to step i + low + extent. */
+typedef struct swi_conv_axis {
+    int64_t picture, result;
+    int64_t phases, apart; /* the pixels of a phase are `apart` from one another in the result */
+    int64_t grid;          /* the pixels of the longest phase */
+    int64_t step, low, extent;
+    int64_t part; /* the pixels of the grid in an item */
+    int64_t copy; /* the length of the copy for an item, or of the picture if it is read directly */
+} swi_conv_axis;
+
+typedef struct swi_conv_phase {
+    int64_t first[2], grid[2];    /* of each axis: see swi_conv_axis */
+    int64_t terms, first_term;    /* of one output; of all phases before */
+    int64_t *source, *offset;     /* of each term: the place in w, the offset in the picture */
+    int64_t *x_origin, *y_origin; /* of each pixel of an item */
+} swi_conv_phase;
+
+typedef struct swi_conv_plan {
+    const sw_conv *conv;
+    bool gradient; /* of the input */
+    bool direct;   /* no tap lies outside of the picture, so that it need not be copied */
+    swi_conv_axis axis[2];
+    int64_t size;                          /* of an element in bytes */
+    int64_t channels, outputs;             /* of the picture, of the result */
+    int64_t group_channels, group_outputs; /* of one group */
+    int64_t padded_outputs;                /* group_outputs, rounded up to whole registers */
+    int64_t samples, items, parts;         /* samples of an item; items; parts of the blocks of outputs */
+    int64_t terms, phases;                 /* of all phases */
+    swi_conv_phase *phase;
+    void *packed, *start; /* the weights and the bias in blocks */
+} swi_conv_plan;
+
+swi_conv_plan swi_conv_plan_new(const sw_conv *conv, bool gradient);
+size_t swi_conv_plan_bytes(const swi_conv_plan *plan);        /* of the memory for swi_conv_plan_fill */
+size_t swi_conv_plan_worker_bytes(const swi_conv_plan *plan); /* of the copy of an item; 0: none */
+/* Makes the lists of the phases in `memory`. */
+void swi_conv_plan_fill(swi_conv_plan *plan, void *memory);
+
+#endif

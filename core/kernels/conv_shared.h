@@ -1,0 +1,12 @@
+/* The parts of convolutions: each computes a checked convolution outside of a dry run. */
+#ifndef SWALE_KERNELS_CONV_SHARED_H
+#define SWALE_KERNELS_CONV_SHARED_H
+
+#include <swale/conv_kernels.h>
+
+/* The forward pass, and the gradient of the input: picture is x or dy, result is y or dx (conv_windows.c). */
+size_t swi_conv_windows_scratch(const sw_conv *conv, bool gradient);
+sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *picture, const void *w, const void *bias,
+                           void *result, void *scratch, size_t bytes);
+
+#endif

@@ -1,0 +1,52 @@
+/* Convolutions in two steps: a plan, which follows from the shape alone, and sums of products over windows.
+ *
+ * The forward pass and the gradient of the input are the same computation: each pixel of a grid sums, over some taps,
+ * the channels of a picture at the pixel's origin plus an offset, times weights.
+ *
+ *                     picture    grid                taps of a pixel
+ *     forward         x          pixels of y         all (u, v)
+ *     input gradient  dy         pixels of dx        the (u, v) through which dx reaches a pixel of dy
+ *
+ * In the input gradient of a convolution with stride s, pixels whose row and column are equal modulo s have the same
+ * taps. They are one phase; the forward pass has one phase. A picture with zeros around it is copied with them to
+ * scratch, by parts (items), so that no tap needs a condition. */
+#ifndef SWALE_KERNELS_CONV_SUMS_H
+#define SWALE_KERNELS_CONV_SUMS_H
+
+#include <swale/conv_kernels.h>
+#include <swale/parallel.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* The names of the levels as numbers, for conv_vector.h. A register has 16 << level bytes. */
+#define CONV_baseline 0
+#define CONV_avx2 1
+#define CONV_avx512 2
+
+/* Some pixels and one block of at most two registers of outputs:
+ *
+ *     y[y_origin[p] + o] = start[o] + Σ_t x[x_origin[p] + offset[t]] w[t][o]     o < outputs
+ *
+ * w is packed as [terms][lanes], or [terms][2 lanes] with more outputs than lanes; start has as many elements. The sum
+ * of each element is one chain in the order of the terms. */
+typedef struct swi_conv_sums {
+    const void *x, *w, *start;
+    void *y;
+    const int64_t *x_origin, *y_origin, *offset;
+    int64_t terms, outputs;
+} swi_conv_sums;
+extern const sw_kernels swi_conv_sums_kernels; /* args: swi_conv_sums; begin, end: pixels */
+
+/* Packs blocks of weights for the sums: element (t, o) of group g is w[g group_step + source[t] + o output_step].
+ * Outputs after the last of a group are 0. */
+typedef struct swi_conv_pack {
+    const void *w;
+    void *packed;
+    const int64_t *source;
+    int64_t terms, groups, outputs, group_step, output_step; /* outputs of a group; steps in w */
+} swi_conv_pack;
+extern const sw_kernels swi_conv_pack_kernels; /* begin, end: registers, of all groups */
+
+#endif
