@@ -29,6 +29,7 @@
 #include <swale/objective.h>
 #include <swale/ops.h>
 #include <swale/params.h>
+#include <swale/pool.h>
 #include <swale/random.h>
 #include <swale/sampler.h>
 #include <swale/source.h>

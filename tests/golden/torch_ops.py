@@ -104,6 +104,10 @@ def conv2d_same_stride(strides):
     return expression
 
 
+def pool(function, *arguments, **options):
+    return lambda x: function(last_to_first(x), *arguments, **options).movedim(1, -1)
+
+
 EXPRESSIONS = {
     # elementwise
     "add": lambda a, b: a + b,
@@ -214,6 +218,25 @@ EXPRESSIONS = {
     "linear": F.linear,
     "linear with bias": F.linear,
     "linear tall": F.linear,
+    # pooling
+    "max_pool2d": pool(F.max_pool2d, 2),
+    "max_pool2d overlapping": pool(F.max_pool2d, 3, 2, 1),
+    "max_pool2d gaps": pool(F.max_pool2d, (2, 1), (3, 2), (1, 0)),
+    "max_pool2d ceil": pool(F.max_pool2d, (3, 2), (2, 3), (1, 0), ceil_mode=True),
+    "max_pool2d dilated": pool(F.max_pool2d, (2, 3), (1, 2), (1, 1), (3, 2)),
+    "max_pool2d large": pool(F.max_pool2d, (15, 18), (1, 2)),
+    "avg_pool2d": pool(F.avg_pool2d, 2),
+    "avg_pool2d overlapping": pool(F.avg_pool2d, 3, (2, 1), 1),
+    "avg_pool2d exclude": pool(F.avg_pool2d, (3, 2), 2, 1, count_include_pad=False),
+    "avg_pool2d ceil": pool(F.avg_pool2d, (2, 3), (3, 2), 1, ceil_mode=True),
+    "avg_pool2d ceil exclude": pool(F.avg_pool2d, 3, (3, 2), (0, 1), ceil_mode=True, count_include_pad=False),
+    "avg_pool2d large": pool(F.avg_pool2d, (4, 70), 1),
+    "max_pool1d": pool(F.max_pool1d, 3, 2, 1),
+    "avg_pool1d": pool(F.avg_pool1d, 3),
+    "adaptive_max_pool2d": pool(F.adaptive_max_pool2d, (3, 2)),
+    "adaptive_avg_pool2d": pool(F.adaptive_avg_pool2d, (3, 2)),
+    "global_max_pool2d": lambda x: x.amax((1, 2)),
+    "global_avg_pool2d": lambda x: x.mean((1, 2)),
     # reductions
     "sum": torch.sum,
     "mean": torch.mean,

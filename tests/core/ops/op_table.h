@@ -70,6 +70,7 @@ typedef struct op_entry {
 #include "ops_elementwise.h"
 #include "ops_index.h"
 #include "ops_loss.h"
+#include "ops_pool.h"
 #include "ops_product.h"
 #include "ops_reduce.h"
 #include "ops_shape.h"
@@ -79,8 +80,8 @@ typedef struct op_entry {
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_conv),    OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index), OP_FAMILY(ops_loss),
-                   OP_FAMILY(ops_product), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_shape)};
+} op_families[] = {OP_FAMILY(ops_conv), OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index),  OP_FAMILY(ops_loss),
+                   OP_FAMILY(ops_pool), OP_FAMILY(ops_product),     OP_FAMILY(ops_reduce), OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry over all families; NULL after the last. */

@@ -1,0 +1,216 @@
+/* Pooling: shapes, and the operations. The kernels are in pool_forward.c and pool_vjp.c. */
+#include <swale/extend.h>
+#include <swale/pool.h>
+
+#include "core/ops/pool_window.h"
+#include "core/ops/shared.h"
+
+#include <string.h>
+
+enum { POOL_AXES = 2 };
+
+typedef struct pool_attributes {
+    bool average;
+    bool adaptive; /* `window` is the size of the result */
+    bool global;   /* adaptive, with one window and the result [N,C] */
+    int axes;      /* 2: pictures [N,H,W,C]; 1: sequences [N,L,C] */
+    int64_t window[POOL_AXES];
+    sw_pool_options options;
+} pool_attributes;
+
+/* Adaptive windows of equal length that follow one another are ordinary ones. */
+static pool_axis pool_adaptive_axis(int64_t length, int64_t out) {
+    pool_axis a = {.length = length, .out = out, .dilation = 1, .adaptive = length % out != 0};
+    if (a.adaptive)
+        for (int64_t i = 0; i < out; i++) {
+            const int64_t count = pool_part_of(&a, i).count;
+            a.window = count > a.window ? count : a.window;
+        }
+    else
+        a.window = a.stride = length / out;
+    return a;
+}
+
+/* Whether all windows along an axis have the divisor `window`: if the first and the last have it, all do. */
+static bool pool_is_uniform(const pool_axis *a) {
+    return !a->adaptive && pool_divisor(a, 0) == a->window && pool_divisor(a, a->out - 1) == a->window;
+}
+
+/* The arguments for a call whose shapes are correct. Sequences are pictures of height 1. */
+static sw_status pool_args_of(const sw_call *c, pool_args *args) {
+    const pool_attributes *a = c->attributes;
+    const int64_t *shape = c->in[0]->shape;
+    pool_axis axis[POOL_AXES] = {{.length = 1, .out = 1, .window = 1, .stride = 1, .dilation = 1}};
+    sw_pool_options o = {0};
+    if (!a->adaptive)
+        SW_TRY(sw_pool_options_check(c->op->name, a->average, a->axes, a->window, &a->options, &o));
+    for (int i = 0; i < a->axes; i++) {
+        const int64_t length = shape[1 + i], out = a->global ? 1 : c->out->shape[1 + i];
+        axis[POOL_AXES - a->axes + i] = a->adaptive ? pool_adaptive_axis(length, out)
+                                                    : (pool_axis){.length = length,
+                                                                  .out = out,
+                                                                  .window = a->window[i],
+                                                                  .stride = o.stride[i],
+                                                                  .padding = o.padding[i],
+                                                                  .dilation = o.dilation[i],
+                                                                  .exclude_padding = o.exclude_padding};
+    }
+    *args = (pool_args){.height = axis[0], .width = axis[1], .channels = shape[a->axes + 1]};
+    args->wide_places = axis[0].window * axis[1].window > UINT8_MAX + 1;
+    if (pool_is_uniform(&axis[0]) && pool_is_uniform(&axis[1]))
+        args->scale = 1 / ((double)axis[0].window * (double)axis[1].window);
+    return SW_OK;
+}
+
+static sw_status pool_shape(sw_call *c) {
+    const pool_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    const char *who = c->op->name;
+    SW_TRY(sw_call_check_float(c));
+    if (x->rank != a->axes + 2)
+        return sw_fail(SW_ERR_SHAPE, "%s: x is %s; %s is needed", who, sw_shape_text(x->rank, x->shape),
+                       a->axes == 1 ? "[batch, length, channels]" : "[batch, height, width, channels]");
+    int64_t shape[POOL_AXES + 2] = {x->shape[0]};
+    sw_pool_options o;
+    shape[a->axes + 1] = x->shape[a->axes + 1];
+    if (!a->adaptive) {
+        SW_TRY(sw_pool_options_check(who, a->average, a->axes, a->window, &a->options, &o));
+        SW_TRY(sw_pool_out_lengths(who, a->axes, a->window, &o, x->shape + 1, shape + 1));
+        return sw_call_set_shape(c, x->type, a->axes + 2, shape);
+    }
+    SW_TRY(sw_pool_check_lengths(who, "a picture of", POOL_AXES, x->shape + 1));
+    SW_TRY(sw_pool_check_lengths(who, "a result of", POOL_AXES, a->window));
+    if (!a->average && x->shape[1] > UINT32_MAX / x->shape[2]) /* so that a place in a window is a u32 */
+        return sw_fail(SW_ERR_SHAPE, "%s: x is %s; at most 2^32 - 1 pixels are possible", who,
+                       sw_shape_text(x->rank, x->shape));
+    if (a->global)
+        return sw_call_set_shape(c, x->type, 2, (int64_t[]){x->shape[0], x->shape[3]});
+    memcpy(shape + 1, a->window, sizeof a->window);
+    return sw_call_set_shape(c, x->type, 4, shape);
+}
+
+/* Runs a kernel whose items are the rows of pictures, of which each picture has `rows`. For f16 and bf16 the items are
+ * pictures, which are converted to f32 as a whole. */
+static sw_status pool_run(sw_call *c, const sw_kernels *kernels, pool_args *args, int64_t rows, bool backward) {
+    const sw_dtype type = c->in[0]->type;
+    const int64_t count = args->height.length * args->width.length * args->channels, /* elements of a picture of x */
+        out_count = args->height.out * args->width.out * args->channels;
+    const int64_t longer = count > out_count ? count : out_count, pictures = c->in[0]->count / count;
+    if (!sw_dtype_is_16_bit(type)) {
+        args->rows_per_item = 1;
+        sw_kernel_run_rows((*kernels)[type][sw_cpu_level()], args, pictures * rows, longer / rows, NULL);
+        return SW_OK;
+    }
+    const int64_t place_bytes = args->wide_places ? (int64_t)sizeof(uint32_t) : 1;
+    const sw_wide_array arrays[] = {
+        sw_wide_array_of(offsetof(pool_args, in), type, false, backward ? out_count : count),
+        sw_wide_array_of(offsetof(pool_args, out), type, true, backward ? count : out_count),
+        {offsetof(pool_args, place), SW_WIDE_ROWS, out_count * place_bytes}};
+    args->rows_per_item = rows;
+    const sw_wide_rows job = {.size = sizeof job,
+                              .kernels = kernels,
+                              .args = args,
+                              .bytes = sizeof *args,
+                              .type = type,
+                              .array = arrays,
+                              .arrays = 3,
+                              .rows = pictures,
+                              .length = longer};
+    return swi_call_wide_rows(c, &job, NULL);
+}
+
+static sw_status pool_forward(sw_call *c) {
+    const pool_attributes *a = c->attributes;
+    pool_args args;
+    SW_TRY(pool_args_of(c, &args));
+    args.in = c->in[0]->data;
+    args.out = c->out->data;
+    if (!a->average) {
+        args.place = sw_call_save(c, (size_t)c->out->count * (args.wide_places ? sizeof(uint32_t) : 1));
+        if (!args.place)
+            return SW_ERR_MEMORY;
+    }
+    if (c->out->count == 0)
+        return SW_OK;
+    return pool_run(c, a->average ? &swi_pool_avg : &swi_pool_max, &args, args.height.out, false);
+}
+
+static sw_status pool_vjp(sw_call *c) {
+    const bool average = ((const pool_attributes *)c->attributes)->average;
+    pool_args args;
+    SW_TRY(pool_args_of(c, &args));
+    args.in = c->cotangent;
+    args.out = sw_call_grad(c, 0);
+    args.place = c->saved;
+    if (!args.out)
+        return SW_ERR_MEMORY;
+    if (c->out->count == 0)
+        return SW_OK;
+    if (pool_is_disjoint(&args.height) && pool_is_disjoint(&args.width))
+        return pool_run(c, average ? &swi_pool_avg_disjoint : &swi_pool_max_disjoint, &args, args.height.out, true);
+    return pool_run(c, average ? &swi_pool_avg_overlapping : &swi_pool_max_overlapping, &args, args.height.length,
+                    true);
+}
+
+#define POOL_OP(name_)                                                                                       \
+    {                                                                                                        \
+        .size = sizeof(sw_op), .name = name_, .shape = pool_shape, .forward = pool_forward, .vjp = pool_vjp, \
+        .takes_16_bit = true                                                                                 \
+    }
+static const sw_op max_pool2d_op = POOL_OP("max_pool2d"), avg_pool2d_op = POOL_OP("avg_pool2d"),
+                   max_pool1d_op = POOL_OP("max_pool1d"), avg_pool1d_op = POOL_OP("avg_pool1d"),
+                   adaptive_max_pool2d_op = POOL_OP("adaptive_max_pool2d"),
+                   adaptive_avg_pool2d_op = POOL_OP("adaptive_avg_pool2d"),
+                   global_max_pool2d_op = POOL_OP("global_max_pool2d"),
+                   global_avg_pool2d_op = POOL_OP("global_avg_pool2d");
+
+static sw_tensor pool_apply(const sw_op *op, sw_tensor x, pool_attributes a, const sw_pool_options *options) {
+    a.options.size = sizeof a.options;
+    if (options &&
+        sw_options_copy(op->name, "sw_pool_options", &a.options, sizeof a.options, options, sizeof a.options) != SW_OK)
+        return (sw_tensor){0};
+    return sw_apply(op, &a, sizeof a, 1, &x);
+}
+
+sw_tensor sw_max_pool2d(sw_tensor x, int64_t window_height, int64_t window_width, const sw_pool_options *options) {
+    return pool_apply(&max_pool2d_op, x, (pool_attributes){.axes = 2, .window = {window_height, window_width}},
+                      options);
+}
+
+sw_tensor sw_avg_pool2d(sw_tensor x, int64_t window_height, int64_t window_width, const sw_pool_options *options) {
+    const pool_attributes a = {.average = true, .axes = 2, .window = {window_height, window_width}};
+    return pool_apply(&avg_pool2d_op, x, a, options);
+}
+
+sw_tensor sw_max_pool1d(sw_tensor x, int64_t window, const sw_pool_options *options) {
+    return pool_apply(&max_pool1d_op, x, (pool_attributes){.axes = 1, .window = {window}}, options);
+}
+
+sw_tensor sw_avg_pool1d(sw_tensor x, int64_t window, const sw_pool_options *options) {
+    return pool_apply(&avg_pool1d_op, x, (pool_attributes){.average = true, .axes = 1, .window = {window}}, options);
+}
+
+static sw_tensor pool_adaptive(const sw_op *op, sw_tensor x, bool average, int64_t out_height, int64_t out_width) {
+    const pool_attributes a = {.average = average,
+                               .adaptive = true,
+                               .global = op == &global_max_pool2d_op || op == &global_avg_pool2d_op,
+                               .axes = 2,
+                               .window = {out_height, out_width}};
+    return pool_apply(op, x, a, NULL);
+}
+
+sw_tensor sw_adaptive_max_pool2d(sw_tensor x, int64_t out_height, int64_t out_width) {
+    return pool_adaptive(&adaptive_max_pool2d_op, x, false, out_height, out_width);
+}
+
+sw_tensor sw_adaptive_avg_pool2d(sw_tensor x, int64_t out_height, int64_t out_width) {
+    return pool_adaptive(&adaptive_avg_pool2d_op, x, true, out_height, out_width);
+}
+
+sw_tensor sw_global_max_pool2d(sw_tensor x) {
+    return pool_adaptive(&global_max_pool2d_op, x, false, 1, 1);
+}
+
+sw_tensor sw_global_avg_pool2d(sw_tensor x) {
+    return pool_adaptive(&global_avg_pool2d_op, x, true, 1, 1);
+}
