@@ -2,7 +2,8 @@
  * roots computes the numerators and radicands of a block, then all roots (kernel_roots.h), then the quotients.
  *
  * Divisions are slow, and while the processor waits for them it does not issue the loads of later blocks. If the
- * vectors are too long for the cache, the loop therefore prefetches later blocks. This shortens a step of Adam by 15 %.
+ * vectors are too long for the cache, the loop therefore prefetches later blocks on processors where this shortens a step
+ * (sw_cpu_needs_prefetch).
  */
 
 #ifndef SWALE_KERNEL_BLOCKS_H
@@ -21,7 +22,7 @@ enum {
 #define SW_BY_BLOCKS(step, begin, end, call)                                \
     do {                                                                    \
         const int64_t whole_ = (end) - ((end) - (begin)) % SW_BLOCK_LENGTH; \
-        if ((step)->count >= SW_LONG_VECTOR)                                \
+        if ((step)->count >= SW_LONG_VECTOR && sw_cpu_needs_prefetch())     \
             for (; begin < whole_; begin += SW_BLOCK_LENGTH) {              \
                 const int64_t n = SW_BLOCK_LENGTH;                          \
                 SW_K(sw_k_fetch_ahead)(step, begin);                        \

@@ -54,6 +54,30 @@ static bool bf16_is_fast(void) {
 #endif
 }
 
+/* AMD's families 0x17 to 0x19 are Zen to Zen 4. */
+static bool cpu_detect_prefetch(void) {
+#if defined(__x86_64__)
+    enum { ZEN = 0x17, ZEN_5 = 0x1A };
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d))
+        return true;
+    const unsigned family = (a >> 8 & 0xF) == 0xF ? 0xF + (a >> 20 & 0xFF) : a >> 8 & 0xF;
+    return !(__builtin_cpu_is("amd") && family >= ZEN && family < ZEN_5);
+#else
+    return true;
+#endif
+}
+
+bool sw_cpu_needs_prefetch(void) {
+    static atomic_int known = -1; /* two simultaneous calls give the same result */
+    int needs = atomic_load_explicit(&known, memory_order_relaxed);
+    if (needs < 0) {
+        needs = cpu_detect_prefetch();
+        atomic_store_explicit(&known, needs, memory_order_relaxed);
+    }
+    return needs != 0;
+}
+
 static int level_detect(void) {
     const int best = swi_cpu_best();
     int instructions = swi_cpu_instructions(), level = best;
