@@ -5,6 +5,8 @@
 #include "optim/optimizer.h"
 #include "optim/stored_gradient.h"
 
+#include "core/params/gradient.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -72,15 +74,13 @@ static void estimate_keep_gradient(sw_optim *o, const void *x, const int64_t *id
 }
 
 /* Checks the gradient. Objectives without a tape also write the elements of frozen parameters. */
-static sw_status estimate_check(sw_estimate *e, const sw_gradient *block, void *g) {
+static sw_status estimate_check(sw_estimate *e, sw_gradient *block) {
     sw_optim *o = e->optim;
-    if (block == o->view) {
-        swo_zero_frozen(o, g);
-        return sw_vector_norm(o->type, o->dim, g, &e->gradient_norm);
-    }
+    swo_zero_frozen_in(o, block);
+    if (block == o->view)
+        return swi_gradient_norm(block, &e->gradient_norm);
     o->g_factor = swo_stored_factor(block);
-    swo_zero_frozen_of(o, o->g_type, g);
-    return swo_gradient_norm(o, g, 0, o->dim, &e->gradient_norm);
+    return swo_block_norm(o, block, &e->gradient_norm);
 }
 
 sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
@@ -88,7 +88,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     sw_optim *o = e->optim;
     double ignored;
     sw_gradient *own = sw_params_gradient(o->params);
-    sw_gradient *block = swo_gradient_is_stored(o) && g == sw_gradient_data(own) ? own : o->view;
+    sw_gradient *block = swo_gradient_is_stored(o) && g == swi_gradient_data(own) ? own : o->view;
     if (block == o->view)
         sw_gradient_set_data(o->view, g);
     if (!value)
@@ -105,7 +105,7 @@ sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids
     }
     if (value == &e->value)
         e->weight = sw_gradient_weight(block);
-    SW_TRY(estimate_check(e, block, g));
+    SW_TRY(estimate_check(e, block));
     estimate_keep_gradient(o, x, ids, count, *value, g);
     return SW_OK;
 }

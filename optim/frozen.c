@@ -5,6 +5,8 @@
 #include "optim/optimizer.h"
 #include "optim/option_table.h"
 
+#include "core/params/gradient.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -14,6 +16,15 @@ void swo_zero_frozen_of(const sw_optim *o, sw_dtype type, void *g) {
         const sw_param *p = sw_params_at(o->params, i);
         if (p->frozen && !p->tied)
             memset((char *)g + (size_t)p->offset * size, 0, (size_t)p->count * size);
+    }
+}
+
+void swo_zero_frozen_in(const sw_optim *o, sw_gradient *block) {
+    swo_zero_frozen_of(o, sw_gradient_type(block), swi_gradient_data(block));
+    for (int i = 0; i < sw_params_count(o->params); i++) {
+        const sw_param *p = sw_params_at(o->params, i);
+        if (p->frozen && !p->tied)
+            swi_gradient_touch(block, p->offset, p->count);
     }
 }
 

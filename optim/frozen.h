@@ -8,6 +8,8 @@
 void swo_zero_frozen(const sw_optim *o, void *g);
 /* The same for a vector that may have another type than x. */
 void swo_zero_frozen_of(const sw_optim *o, sw_dtype type, void *g);
+/* The same for the elements of a gradient block. */
+void swo_zero_frozen_in(const sw_optim *o, sw_gradient *block);
 
 /* Adds the next parameter to a set of frozen parameters, which is an integer below 2^53 and begins with 0
  * (sw_estimate_frozen_set). */

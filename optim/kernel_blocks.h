@@ -2,8 +2,8 @@
  * roots computes the numerators and radicands of a block, then all roots (kernel_roots.h), then the quotients.
  *
  * Divisions are slow, and while the processor waits for them it does not issue the loads of later blocks. If the
- * vectors are too long for the cache, the loop therefore prefetches later blocks on processors where this shortens a step
- * (sw_cpu_needs_prefetch).
+ * vectors are too long for the cache, the loop therefore prefetches later blocks on processors where this shortens a
+ * step (sw_cpu_needs_prefetch).
  */
 
 #ifndef SWALE_KERNEL_BLOCKS_H

@@ -20,6 +20,7 @@
 #include "optim/stretches.h"
 #include "optim/vector_step.h"
 
+#include "core/params/gradient.h"
 #include "core/params/vector.h"
 
 #include <math.h>
@@ -112,7 +113,7 @@ static void step_gradient_is_wide(sw_optim *o) {
 /* The gradient for a step of a hand-written loop: that of the block, or a copy in the type of x if a part of the step
  * needs one. NULL and an error. */
 static void *step_gradient(sw_optim *o, sw_gradient *gradient) {
-    void *g = sw_gradient_data(gradient);
+    void *g = swi_gradient_data(gradient);
     o->g_type = sw_gradient_type(gradient);
     o->g_factor = swo_stored_factor(gradient);
     if (!swo_gradient_is_stored(o) || !swo_needs_wide_gradient(o))
@@ -131,11 +132,11 @@ static void *step_gradient_of_estimator(sw_optim *o, sw_gradient *gradient) {
     const swo_estimate *e = o->estimate;
     step_gradient_is_wide(o);
     if (sw_gradient_type(gradient) == o->type)
-        return sw_gradient_data(gradient);
+        return swi_gradient_data(gradient);
     if (!e->e.passes_g || e->inner || e->shards > 1 || !o->objective->loss || swo_needs_wide_gradient(o))
         return swo_wide_gradient(o);
     o->g_type = sw_gradient_type(gradient);
-    return sw_gradient_data(gradient);
+    return swi_gradient_data(gradient);
 }
 
 /* g ← g·clip/‖g‖. For a very large g, or a small clip, the norm may overflow or the factor underflow: g is first
@@ -244,6 +245,17 @@ static sw_status step_finish(sw_optim *o, sw_status status) {
 
 /* ---- For programs ---- */
 
+/* Computes the norm of the gradient. A parameter may have been frozen after sw_backward. The program may have written
+ * to the block, if it has a pointer to its elements; g may also be a copy. */
+static sw_status step_check_gradient(sw_optim *o, sw_gradient *block, void *g) {
+    if (block->exposed || g != block->data) {
+        swo_zero_frozen_of(o, o->g_type, g);
+        return swo_gradient_norm(o, g, 0, o->dim, &o->norm);
+    }
+    swo_zero_frozen_in(o, block);
+    return swo_block_norm(o, block, &o->norm);
+}
+
 static sw_status step_check_by_hand(const sw_optim *o) {
     if (sw_error()) /* operations that were recorded after the error are not valid */
         return sw_error_status();
@@ -275,8 +287,7 @@ sw_status sw_optim_step(sw_optim *o) {
     swo_rollback_scalars(o, false);
     o->skip_cause = SW_SKIP_GRADIENT; /* unless another cause is recorded */
     o->loss_scale.trial_overflow = false;
-    swo_zero_frozen_of(o, o->g_type, g); /* a parameter may have been frozen after sw_backward */
-    status = swo_gradient_norm(o, g, 0, o->dim, &o->norm);
+    status = step_check_gradient(o, gradient, g);
     if (status == SW_OK)
         status = step_update(o, g);
     return step_finish(o, status);

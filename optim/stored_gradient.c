@@ -4,6 +4,7 @@
 #include "optim/option_table.h"
 #include "optim/vector_step.h"
 
+#include "core/params/gradient.h"
 #include "core/params/vector.h"
 
 #include <math.h>
@@ -76,6 +77,12 @@ void swo_read_gradient(const sw_optim *o, const void *g, int64_t offset, int64_t
 
 sw_status swo_gradient_norm(const sw_optim *o, const void *g, int64_t offset, int64_t count, double *norm) {
     const sw_status status = sw_vector_norm(o->g_type, count, stored_at(o, g, offset), norm);
+    *norm *= fabs(o->g_factor);
+    return status;
+}
+
+sw_status swo_block_norm(const sw_optim *o, sw_gradient *block, double *norm) {
+    const sw_status status = swi_gradient_norm(block, norm);
     *norm *= fabs(o->g_factor);
     return status;
 }

@@ -32,6 +32,8 @@ void swo_stored_gradient_free(sw_optim *o);
 void swo_read_gradient(const sw_optim *o, const void *g, int64_t offset, int64_t count, void *to);
 /* As sw_vector_norm, of count elements from `offset` on. */
 sw_status swo_gradient_norm(const sw_optim *o, const void *g, int64_t offset, int64_t count, double *norm);
+/* The same of a whole block. Reads only elements whose writer did not report them (sw_call_squares). */
+sw_status swo_block_norm(const sw_optim *o, sw_gradient *block, double *norm);
 /* Sets step->g to the gradient of the parameter. For a gradient in 16 bits this is a copy, which is valid until the
  * next call. */
 void swo_set_tensor_gradient(const sw_optim *o, const void *g, sw_step *step);

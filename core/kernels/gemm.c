@@ -13,8 +13,10 @@
 
 #include "core/base/dry_run_state.h"
 #include "core/kernels/blas_core.h"
+#include "core/kernels/product_gemm.h"
 
 #include <cblas.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum { SMALL_REDUCTION = 128, ROWS = 64, COLUMN_MULTIPLE = 16, HALVES_MULTIPLE = 4 };
@@ -25,6 +27,7 @@ enum { LARGE_TILES = 8, LARGE_WIDTH = 190 }; /* narrower tiles would spend too m
 static const double halves_work = 4e6; /* from this M·N·K on, two halves save more time than a thread costs … */
 enum { HALVES_WIDTH = 96 };            /* … and, from this total width on, than packing twice costs */
 enum { CACHED = 1 << 18 };             /* elements of an operand that stay in the cache between tiles */
+enum { REPORTED_ROWS = 1024 };         /* more rows of tiles are not reported (sw_product.squares) */
 /* Sums of f32 with more than LONG_SUM terms are divided into parts, which are added in f64: in one long sum the
  * relative error would grow with the length (2.4 % at 10^7). At most SUM_BLOCK sums are computed at a time, in blocks
  * of at least SUM_WIDTH columns if the tile has as many. With this width, packing, which is repeated for each part and
@@ -72,7 +75,9 @@ static grid grid_choose(bool small_kernel, bool a_transposed, bool b_transposed,
         tiles = 2;
         multiple = HALVES_MULTIPLE;
     }
-    return M > N ? grid_even(M, N, tiles, 1, 1) : grid_even(M, N, 1, tiles, multiple);
+    /* The gradient of a weight is divided into rows if possible: see gemm_report_row. */
+    const bool rows = M > N || (a_transposed && !b_transposed && M >= LARGE_WIDTH * tiles);
+    return rows ? grid_even(M, N, tiles, 1, 1) : grid_even(M, N, 1, tiles, multiple);
 }
 
 typedef struct product {
@@ -84,7 +89,9 @@ typedef struct product {
     char *C;
     int64_t lda, ldb, ldc;
     grid grid;
-    char *sums; /* for long sums: a block of f64 and a block of f32 for each tile */
+    sw_squares *squares; /* or NULL: C is reported to it, one row of tiles after the other … */
+    atomic_int *left;    /* … if no tile of it is left: [row_tiles] */
+    char *sums;          /* for long sums: a block of f64 and a block of f32 for each tile */
 } product;
 
 static void gemm_zero(void *C, int64_t rows, int64_t columns, int64_t ldc, int64_t size) {
@@ -189,6 +196,13 @@ static void gemm_long_sum_blocks(const product *p, int64_t index, int64_t m, int
                            A + (p->ta ? i : i * p->lda), B + (p->tb ? j * p->ldb : j), C + i * p->ldc + j);
 }
 
+/* Called after each tile of this row of tiles, which has m rows. The thread that has computed the last one reports all
+ * of them, because only whole rows are contiguous. */
+static void gemm_report_row(const product *p, int64_t row, int64_t m) {
+    if (atomic_fetch_sub_explicit(&p->left[row], 1, memory_order_acq_rel) == 1)
+        sw_squares_report(p->squares, p->C + row * p->grid.rows * p->ldc * (int64_t)sw_dtype_size(p->type), m * p->N);
+}
+
 static void gemm_tile(void *args, int64_t index) {
     const product *p = args;
     const grid *g = &p->grid;
@@ -209,6 +223,8 @@ static void gemm_tile(void *args, int64_t index) {
         gemm_long_sum_blocks(p, index, m, n, A, B, C);
     else
         gemm_call_blas(p, m, n, A, B, C);
+    if (p->squares)
+        gemm_report_row(p, i, m);
     sw_blas_leave(call);
 }
 
@@ -228,6 +244,12 @@ static void gemm_scale_rows(const product *p) { /* C = beta C for K = 0, for whi
 
 sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K, double alpha,
                   const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C, int64_t ldc) {
+    return swi_gemm(type, a_transposed, b_transposed, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc, NULL);
+}
+
+sw_status swi_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K, double alpha,
+                   const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C, int64_t ldc,
+                   sw_squares *squares) {
     if (M == 0 || N == 0)
         return SW_OK;
     product p = {.type = type,
@@ -259,6 +281,13 @@ sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M
                                     (size_t)gemm_sum_block_elements(&p.grid) * (sizeof(double) + sizeof(float)));
         if (!p.sums)
             return SW_ERR_MEMORY;
+    }
+    atomic_int left[REPORTED_ROWS];
+    if (squares && ldc == N && p.grid.row_tiles <= REPORTED_ROWS) {
+        p.squares = squares;
+        p.left = left;
+        for (int64_t i = 0; i < p.grid.row_tiles; i++)
+            atomic_init(&left[i], (int)p.grid.column_tiles);
     }
     const sw_status status = dry ? SW_OK : sw_blas_parallel(gemm_tile, &p, tiles);
     sw_free(p.sums);

@@ -3,6 +3,7 @@
 #define SWALE_GEMM_H
 
 #include <swale/array.h>
+#include <swale/vector.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,6 +38,9 @@ typedef struct sw_product {
     const void *A, *B;
     void *C;
     int64_t lda, ldb, ldc;
+    /* NULL, or C is a gradient whose squares are added up (sw_call_squares): products in f32 and f64 report C if
+     * ldc = N. */
+    SW_ADDED sw_squares *squares;
 } sw_product;
 /* Computes a product in the compute type of its operands. If all three types are f32, or all are f64, the function
  * calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in f32 in a fixed order,

@@ -4,6 +4,9 @@
 
 #include "core/base/dry_run_state.h"
 #include "core/kernels/half_product.h"
+#include "core/kernels/product_gemm.h"
+
+static const size_t FIRST_SIZE = offsetof(sw_product, squares);
 
 static sw_status product_check(const sw_product *p) {
     const sw_dtype types[] = {p->a_type, p->b_type, p->c_type};
@@ -19,14 +22,14 @@ static sw_status product_check(const sw_product *p) {
 }
 
 sw_status sw_product_run(const sw_product *p) {
-    if (!p || p->size < sizeof *p)
+    if (!p || p->size < FIRST_SIZE)
         return sw_fail(SW_ERR_ARGUMENT, "product: %s", p ? "its size must be sizeof(sw_product)" : "it is NULL");
     SW_TRY(product_check(p));
     if (p->M == 0 || p->N == 0)
         return SW_OK;
     if (p->a_type == p->b_type && p->a_type == p->c_type && sw_dtype_is_computed(p->a_type))
-        return sw_gemm(p->a_type, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->alpha, p->A, p->lda, p->B,
-                       p->ldb, p->beta, p->C, p->ldc);
+        return swi_gemm(p->a_type, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->alpha, p->A, p->lda, p->B,
+                        p->ldb, p->beta, p->C, p->ldc, p->size < sizeof *p ? NULL : p->squares);
     if (swi_dry_run())
         sw_dry_run_count_product(p->M, p->N, p->K);
     else

@@ -137,7 +137,8 @@ static void SW_K(vector_inner)(void *args, int64_t begin, int64_t end, double *s
 
 #else
 
-#include <swale/vector.h>
+#include "core/kernels/dispatch.h"
+#include "core/kernels/squares.h"
 
 static const sw_kernels square_f32_kernels = {SW_KERNEL_ROW(vector_square, f32)};
 
@@ -224,7 +225,7 @@ void sw_vector_mean_compensated(sw_dtype type, int64_t n, double w, const void *
 }
 
 /* The norm of g from `sum` = Σ g². If the sum has overflowed or is too small to be accurate, reads g again. */
-static sw_status vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, double sum, double *norm) {
+sw_status swi_vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, double sum, double *norm) {
     const double least = type == SW_F64 ? 1e-280 : 1e-28;
     if (isfinite(sum) && sum > least) {
         *norm = sqrt(sum);
@@ -242,7 +243,14 @@ sw_status sw_vector_norm(sw_dtype type, int64_t dim, const void *g, double *norm
     vector_args args = {.x = g};
     double sum;
     sw_kernel_run_sums(&square_kernels, type, &args, dim, 1, &sum);
-    return vector_norm_of_sum(type, dim, g, sum, norm);
+    return swi_vector_norm_of_sum(type, dim, g, sum, norm);
+}
+
+double swi_vector_tile_square(sw_dtype type, const void *x, int64_t begin, int64_t end) {
+    vector_args args = {.x = x};
+    double sum = 0;
+    square_kernels[type][swi_cpu_level()](&args, begin, end, &sum);
+    return sum;
 }
 
 void sw_vector_two_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
@@ -254,8 +262,8 @@ void sw_vector_two_norms(sw_dtype type, int64_t dim, const void *x, const void *
         return;
     }
     sw_kernel_run_sums(&two_squares_kernels, type, &args, dim, 2, sums);
-    vector_norm_of_sum(type, dim, x, sums[0], &norm[0]);
-    vector_norm_of_sum(type, dim, y, sums[1], &norm[1]);
+    swi_vector_norm_of_sum(type, dim, x, sums[0], &norm[0]);
+    swi_vector_norm_of_sum(type, dim, y, sums[1], &norm[1]);
 }
 
 double sw_vector_dot(sw_dtype type, int64_t n, const void *x, const void *y) {

@@ -13,6 +13,12 @@ extern "C" {
 /* Computes the 2-norm of x [n], without overflow, and checks for Inf and NaN in the same pass. Returns SW_SKIPPED,
  * without an error, if x holds one. */
 SW_API sw_status sw_vector_norm(sw_dtype type, int64_t n, const void *x, double *norm);
+/* The squares of the elements of a gradient, which functions add up while they write it (sw_call_squares in op.h). */
+typedef struct sw_squares sw_squares;
+/* Reports that `count` elements, which are part of that gradient, have their final values. The function reads them:
+ * call it while they are in the cache. Several threads may report disjoint parts at the same time. No effect if
+ * `squares` is NULL. */
+SW_API void sw_squares_report(sw_squares *squares, const void *elements, int64_t count);
 /* Computes the 2-norms of x [n] and of y [n] in one pass. */
 SW_API void sw_vector_two_norms(sw_dtype type, int64_t n, const void *x, const void *y, double norm[2]);
 /* The inner product ⟨x, y⟩, computed in f64. */

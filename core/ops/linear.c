@@ -19,7 +19,7 @@ static sw_status matmul_check_lengths(const sw_call *c) {
 
 /* As sw_product_run; for f32 and f64 without its checks. */
 static inline sw_status product_run(const sw_product *p) {
-    if (sw_dtype_is_computed(p->a_type))
+    if (sw_dtype_is_computed(p->a_type) && !p->squares)
         return sw_gemm(p->a_type, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->alpha, p->A, p->lda, p->B,
                        p->ldb, p->beta, p->C, p->ldc);
     return sw_product_run(p);
@@ -416,6 +416,7 @@ static sw_status linear_vjp(sw_call *c) {
         p.C = sw_call_grad(c, 1);
         if (!p.C)
             return SW_ERR_MEMORY;
+        p.squares = sw_call_squares(c, 1);
         SW_TRY(product_run(&p));
     }
     if (sw_call_wants_grad(c, 0)) { /* dX = dY W */

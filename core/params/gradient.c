@@ -13,9 +13,12 @@
 
 #include <string.h>
 
+/* Below this number of elements the vector is in the cache when a step checks it. */
+enum { SQUARES_FROM = 1 << 18 };
+
 /* ---- New and free ---- */
 
-sw_gradient *sw_gradient_view(sw_params *params) {
+static sw_gradient *gradient_new_without_data(sw_params *params, sw_dtype type) {
     if (!params || !params->x) {
         sw_fail(SW_ERR_STATE, "gradient: the parameters are not built");
         return NULL;
@@ -24,22 +27,27 @@ sw_gradient *sw_gradient_view(sw_params *params) {
     if (!g)
         return NULL;
     g->params = params;
-    g->type = params->type;
+    g->type = type;
     g->fresh = true;
     g->scale = 1;
     g->written = sw_alloc((size_t)params->count);
-    if (!g->written) {
-        sw_free(g);
+    if (g->written && params->dim >= SQUARES_FROM)
+        g->squares = swi_squares_new(type, params->dim);
+    if (!g->written || (params->dim >= SQUARES_FROM && !g->squares)) {
+        sw_gradient_free(g);
         return NULL;
     }
     return g;
 }
 
+sw_gradient *sw_gradient_view(sw_params *params) {
+    return gradient_new_without_data(params, params ? params->type : SW_F32);
+}
+
 sw_gradient *sw_gradient_new(sw_params *params) {
-    sw_gradient *g = sw_gradient_view(params);
+    sw_gradient *g = gradient_new_without_data(params, params ? params->storage : SW_F32);
     if (!g)
         return NULL;
-    g->type = params->storage;
     g->owned = g->data = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, params->dim, swi_size(g->type));
     if (!g->data) {
         sw_gradient_free(g);
@@ -61,6 +69,7 @@ void sw_gradient_free(sw_gradient *g) {
     sw_free(g->owned);
     sw_free(g->low);
     sw_free(g->written);
+    swi_squares_free(g->squares);
     swi_statistics_free(g->statistics);
     swi_statistics_free(g->aside);
     swi_statistics_free(g->spare);
@@ -76,6 +85,8 @@ static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
     g->unit = weight.value;
     g->scale = sw_dtype_is_computed(g->type) ? 1 : g->params->loss_scale;
     g->serial = swi_next_id();
+    if (g->squares)
+        swi_squares_begin(g->squares, g->data);
 }
 
 /* Converts the mean to a sum. The unit of the sum is the weight of the mean, so that the numbers do not change. */
@@ -134,6 +145,7 @@ double swi_gradient_factor(const sw_gradient *g, double weight, double scale) {
 }
 
 void swi_gradient_fill_zero(sw_gradient *g, int64_t at, int64_t n) {
+    swi_gradient_touch(g, at, n);
     sw_vector_fill(g->type, n, 0, (char *)g->data + (size_t)at * swi_size(g->type));
     if (swi_gradient_is_sum_in_f32(g))
         sw_vector_fill(SW_F32, n, 0, g->low + at);
@@ -142,6 +154,7 @@ void swi_gradient_fill_zero(sw_gradient *g, int64_t at, int64_t n) {
 sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
                            bool store) {
     void *to = (char *)g->data + (size_t)at * swi_size(g->type);
+    swi_gradient_touch(g, at, n);
     if (factor == 0) { /* 0·NaN is not 0 */
         if (store)
             swi_gradient_fill_zero(g, at, n);
@@ -164,6 +177,7 @@ void swi_gradient_close(sw_gradient *g) {
     if (!g->summed)
         return;
     g->summed = false;
+    swi_gradient_touch(g, 0, g->params->dim);
     const double scale = g->weight.value > 0 ? g->unit / g->weight.value : 1;
     if (g->type == SW_F32) {
         swi_close_compensated(g->params->dim, scale, g->data, g->low);
@@ -186,11 +200,21 @@ sw_dtype sw_gradient_type(const sw_gradient *g) {
     return g ? g->type : SW_F32;
 }
 
+void *swi_gradient_data(sw_gradient *g) {
+    swi_gradient_close(g);
+    return g->data;
+}
+
 void *sw_gradient_data(sw_gradient *g) {
     if (!g)
         return NULL;
-    swi_gradient_close(g);
-    return g->data;
+    g->exposed = true;
+    return swi_gradient_data(g);
+}
+
+sw_status swi_gradient_norm(sw_gradient *g, double *norm) {
+    return g->squares ? swi_squares_norm(g->squares, g->data, norm)
+                      : sw_vector_norm(g->type, g->params->dim, g->data, norm);
 }
 
 void swi_gradient_restart(sw_gradient *g) {

@@ -2,6 +2,7 @@
 #ifndef SWALE_PARAMS_GRADIENT_H
 #define SWALE_PARAMS_GRADIENT_H
 
+#include "core/kernels/squares.h"
 #include "core/params/weight.h"
 
 /* A gradient block. `data` holds the mean gradient, or, if `summed`, Σ weight/unit · gradient, with the sum of the
@@ -22,6 +23,8 @@ struct sw_gradient {
     bool mixed_weights;     /* one pass had several backward runs, from losses with different weights */
     float *low;             /* [dim], NULL before it is needed */
     unsigned char *written; /* [count]: whether the parameter's gradient was written since the block was fresh */
+    sw_squares *squares;    /* of the elements of `data`; NULL for short vectors */
+    bool exposed;           /* the program has a pointer to `data`, and may write to it at any time */
     struct swi_statistics *statistics; /* pending (statistics.c); NULL: none were reported */
     /* Lists: statistics of nodes whose right neighbor in the tree is being computed; statistics that are not in use. */
     struct swi_statistics *aside, *spare;
@@ -39,6 +42,15 @@ sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor,
                            bool store);
 /* Sets n elements to 0. */
 void swi_gradient_fill_zero(sw_gradient *g, int64_t at, int64_t n);
+/* Declares that elements [at, at + n) of `data` have changed. The functions of this file do it themselves. */
+static inline void swi_gradient_touch(sw_gradient *g, int64_t at, int64_t n) {
+    if (g->squares)
+        swi_squares_forget(g->squares, at, n);
+}
+/* As sw_gradient_data, for a caller that calls swi_gradient_touch after it has written. */
+void *swi_gradient_data(sw_gradient *g);
+/* The norm of `data`, as sw_vector_norm. Reads only elements whose writer did not report them (sw_call_squares). */
+sw_status swi_gradient_norm(sw_gradient *g, double *norm);
 /* Whether the block is f16 or bf16 and the gradient so far is in `low` alone. */
 static inline bool swi_gradient_is_sum_in_f32(const sw_gradient *g) {
     return g->summed && sw_dtype_is_16_bit(g->type);

@@ -109,6 +109,14 @@ void *sw_call_grad(sw_call *call, int input) {
     return place;
 }
 
+sw_squares *sw_call_squares(const sw_call *call, int input) {
+    const swi_engine *e = call->engine;
+    const swi_node *node = e->input[input];
+    if (e->state[input] != SWI_DIRECT || !(node->flags & SWI_PARAM))
+        return NULL;
+    return e->tape->binding[node->binding].g->squares;
+}
+
 void sw_call_pass_grad(sw_call *call, int input) {
     swi_engine *e = call->engine;
     e->state[input] = SWI_PASSED;
@@ -137,6 +145,7 @@ static sw_status gradient_add_parameter(sw_tape *tape, const swi_node *node, con
         return swi_gradient_add(g, param->offset, v->count, factor, v->type, from, store);
     } else if (!g->summed && factor != 0 && g->type == v->type && (store || sw_dtype_is_computed(g->type))) {
         void *to = (char *)g->data + (size_t)param->offset * swi_size(v->type);
+        swi_gradient_touch(g, param->offset, v->count);
         gradient_reduce(form, from, v, to, factor, store);
     } else {
         void *part = swi_arena_alloc(&tape->arena, view_bytes(v));

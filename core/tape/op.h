@@ -6,6 +6,7 @@
 
 #include <swale/status.h>
 #include <swale/tape.h>
+#include <swale/vector.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -121,6 +122,11 @@ SW_API void *sw_call_scratch(sw_call *call, size_t bytes);
  * (sw_recompute in tape.h does that for a function of tensors.) */
 SW_API bool sw_call_wants_grad(const sw_call *call, int input);
 SW_API void *sw_call_grad(sw_call *call, int input);
+/* For a vjp that writes the gradient of a large parameter in parts: the object to which it reports the parts that have
+ * their final values (sw_squares_report in vector.h; sw_product has a member for it), so that a step need not read the
+ * gradient again to check it for Inf and NaN. Call it after sw_call_grad. NULL if no report is wanted, which is the
+ * usual case. After a report the vjp must not change the elements. A vjp that reports nothing is correct too. */
+SW_API sw_squares *sw_call_squares(const sw_call *call, int input);
 /* Declares that the gradient of this input equals the cotangent. */
 SW_API void sw_call_pass_grad(sw_call *call, int input);
 

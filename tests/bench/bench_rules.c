@@ -1,8 +1,9 @@
 /* Compares the time of a step of every rule with that of a plain pass over the bytes that the rule must move: x, g and
  * the state are read, x and the state are written. The step is that of the pipeline, whose check for Inf and NaN reads
  * g a second time. The sizes are 10 million parameters in f32, where memory limits the speed, and 79,510 (784-100-10),
- * which fit in the caches. Every figure is a ratio of two sides that alternate in one run, as the median over
- * rounds. */
+ * which fit in the caches. A step after the backward of a layer, which checks the gradient while it writes it, is
+ * compared with a plain pass that reads g once. Every figure is a ratio of two sides that alternate in one run, as the
+ * median over rounds. */
 #include "bench.h"
 
 #include <stdint.h>
@@ -10,7 +11,7 @@
 #include <swale/swale.h>
 
 enum { ROUNDS = 11, LARGE = 10000000, SMALL = 79510, LANES = 32 };
-static const double FROM_MEMORY = 1.25, IN_CACHE = 1.4;
+static const double FROM_MEMORY = 1.25, IN_CACHE = 1.4, AFTER_BACKWARD = 1.1;
 
 /* ---- One side: a plain pass over x, g and `slots` vectors ---- */
 
@@ -212,6 +213,74 @@ static void against_plain(const bench_rule *rule, int64_t n, int threads) {
     free_pass(&p);
 }
 
+/* ---- A step after the backward of a network, which checks the gradient while it writes it ---- */
+
+enum { AFTER_OUT = 2441, AFTER_IN = 4096, AFTER_BATCH = 64 };
+
+typedef struct trained {
+    sw_params *params;
+    sw_optim *optim;
+    sw_tape *tape;
+    sw_array x;
+} trained;
+
+static trained trained_new(const char *spec) {
+    trained t = {.params = sw_params_new(SW_F32, 1), .tape = sw_tape_new()};
+    const sw_param_options weight = {.size = sizeof weight, .role = SW_ROLE_WEIGHT};
+    sw_params_add(t.params, "w", SW_SHAPE(AFTER_OUT, AFTER_IN), &weight);
+    sw_params_build(t.params);
+    for (int64_t i = 0; i < sw_params_dim(t.params); i++)
+        ((float *)sw_params_x(t.params))[i] = (float)(i % 17) / 17 - 0.5f;
+    t.x = sw_array_new(SW_F32, SW_SHAPE(AFTER_BATCH, AFTER_IN));
+    for (int i = 0; i < AFTER_BATCH * AFTER_IN; i++)
+        ((float *)t.x.data)[i] = (float)(i % 13) / 13 - 0.5f;
+    t.optim = sw_optim_new(t.params, spec);
+    return t;
+}
+
+static void trained_free(trained *t) {
+    sw_optim_free(t->optim);
+    sw_tape_free(t->tape);
+    sw_array_free(&t->x);
+    sw_params_free(t->params);
+}
+
+/* The time of the step alone. */
+static double trained_step_time(const trained *t) {
+    const sw_tensor none = {0},
+                    y = sw_linear(sw_input(t->tape, t->x), sw_param_use(t->tape, sw_params_at(t->params, 0)), none);
+    sw_backward(sw_mean(sw_mul(y, y)));
+    sw_tape_reset(t->tape);
+    const double start = now();
+    sw_optim_step(t->optim);
+    return now() - start;
+}
+
+static void after_backward(const bench_rule *rule, int threads) {
+    char name[96], spec[160];
+    double ratio[ROUNDS], ours[ROUNDS], bare[ROUNDS];
+    sw_set_threads(threads);
+    snprintf(spec, sizeof spec, "%s lr=1e-6", rule->spec);
+    trained t = trained_new(spec);
+    if (!t.optim || sw_error())
+        return;
+    const int64_t n = sw_params_dim(t.params);
+    const int slots = (int)(sw_optim_bytes(t.optim).rule / ((size_t)n * sizeof(float)));
+    pass p = make_pass(n, slots, 0);
+    for (int r = 0; r < 3; r++)
+        trained_step_time(&t), plain_time(&p, 1);
+    for (int r = 0; r < ROUNDS; r++) {
+        ours[r] = trained_step_time(&t);
+        bare[r] = plain_time(&p, 1);
+        ratio[r] = ours[r] / bare[r];
+    }
+    snprintf(name, sizeof name, "%s_after_backward_%d", rule->name, threads);
+    note("%s: step %.1f us, plain pass %.1f us", name, median(ours, ROUNDS) * 1e6, median(bare, ROUNDS) * 1e6);
+    figure(name, median(ratio, ROUNDS), AFTER_BACKWARD, AT_MOST);
+    trained_free(&t);
+    free_pass(&p);
+}
+
 /* `bench_rules NAME…`: these alone. */
 static int wanted(const char *name, int count, char **names) {
     for (int i = 1; i < count; i++)
@@ -224,6 +293,7 @@ static void measure(const bench_rule *rule) {
     for (int threads = 1; threads <= 2; threads++) {
         against_plain(rule, LARGE, threads);
         against_plain(rule, SMALL, threads);
+        after_backward(rule, threads);
     }
 }
 
