@@ -26,6 +26,7 @@
 #include <swale/library.h>
 #include <swale/loss_mean.h>
 #include <swale/memory.h>
+#include <swale/normalization.h>
 #include <swale/objective.h>
 #include <swale/ops.h>
 #include <swale/params.h>

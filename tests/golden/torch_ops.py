@@ -66,6 +66,40 @@ def kl_rows(q, t):
     return F.kl_div(q, t, reduction="none").sum(-1)
 
 
+def channels_first(f):
+    """For a function of x [N, C, ...], weight and bias: the same with the channels last. PyTorch has one axis at least
+    after the channels of a group norm, and its batch norm takes [N, C] as well."""
+    def of_channels_last(x, weight=None, bias=None):
+        y = f(x.movedim(-1, 1), weight, bias)
+        return y.movedim(1, -1)
+    return of_channels_last
+
+
+def layer_norm(axes, eps, names="wb"):
+    """`names`: which of weight and bias follow x."""
+    def norm(x, *given):
+        weight = given[names.index("w")] if "w" in names else None
+        bias = given[names.index("b")] if "b" in names else None
+        return F.layer_norm(x, x.shape[-axes:], weight, bias, eps)
+    return norm
+
+
+def rms_norm(axes, eps=None):
+    return lambda x, weight=None: F.rms_norm(x, x.shape[-axes:], weight, eps)
+
+
+def group_norm(groups, eps):
+    def norm(x, weight=None, bias=None):
+        rows = x.reshape(x.shape[0], -1, x.shape[-1]).transpose(1, 2)
+        n = x.shape[-1] if groups is None else groups
+        return F.group_norm(rows, n, weight, bias, eps).transpose(1, 2).reshape(x.shape)
+    return norm
+
+
+def batch_norm(eps):
+    return channels_first(lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True, eps=eps))
+
+
 # ---- What each label is ----
 
 def last_to_first(t):
@@ -205,6 +239,22 @@ EXPRESSIONS = {
     "conv2d_transposed stride": conv2d_transposed(stride=(2, 3), padding=(1, 0), output_padding=(1, 2)),
     "conv2d_transposed all": conv2d_transposed(stride=(1, 2), padding=(1, 2), dilation=(2, 3), groups=2,
                                                output_padding=(1, 2)),
+    # normalization
+    "layer_norm": layer_norm(1, 1e-5),
+    "layer_norm plain": layer_norm(1, 1e-3, ""),
+    "layer_norm weight": layer_norm(1, 1e-2, "w"),
+    "layer_norm bias": layer_norm(1, 2e-2, "b"),
+    "layer_norm_over": layer_norm(2, 1e-4),
+    "rms_norm": rms_norm(1),
+    "rms_norm plain": rms_norm(1, 1e-2),
+    "rms_norm_over": rms_norm(2, 1e-4),
+    "group_norm": group_norm(2, 1e-5),
+    "group_norm one": group_norm(1, 1e-3),
+    "group_norm each": group_norm(None, 1e-2),
+    "group_norm plain": group_norm(3, 2e-3),
+    "batch_norm": batch_norm(1e-5),
+    "batch_norm plain": batch_norm(1e-3),
+    "batch_norm bias": lambda x, b: batch_norm(1e-2)(x, None, b),
     # products
     "matmul": torch.matmul,
     "matmul wide": torch.matmul,

@@ -27,6 +27,7 @@ enum { OP_INPUTS = 3, OP_ERRORS = 6 };
 enum {
     NO_GRADIENT = 1, /* the result is an integer, or has no derivative by design */
     COMPOSED = 2,    /* a composition of operations that tests the engine; without numbers of PyTorch */
+    OPTIONAL = 4,    /* inputs after the first may be null tensors */
     FUSED = 8        /* multiplications and additions are fused, except at level baseline, which has other bits */
 };
 
@@ -70,6 +71,7 @@ typedef struct op_entry {
 #include "ops_elementwise.h"
 #include "ops_index.h"
 #include "ops_loss.h"
+#include "ops_norm.h"
 #include "ops_pool.h"
 #include "ops_product.h"
 #include "ops_reduce.h"
@@ -80,8 +82,9 @@ typedef struct op_entry {
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_conv), OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index),  OP_FAMILY(ops_loss),
-                   OP_FAMILY(ops_pool), OP_FAMILY(ops_product),     OP_FAMILY(ops_reduce), OP_FAMILY(ops_shape)};
+} op_families[] = {OP_FAMILY(ops_conv),    OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index),
+                   OP_FAMILY(ops_loss),    OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),
+                   OP_FAMILY(ops_product), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry over all families; NULL after the last. */
