@@ -2,6 +2,8 @@
 #include <swale/array.h>
 #include <swale/text.h>
 
+#include "core/base/array_permute.h"
+
 #include <string.h>
 
 /* Writes the axes to `order`, with negative axes converted to positive ones. */
@@ -80,11 +82,20 @@ static void permute_copy_rows(const permutation *p, const char *from, char *to, 
     }
 }
 
+void swi_array_permute_to(const sw_array *array, const int *axes, void *to) {
+    permutation p = {.size = sw_dtype_size(array->type)};
+    const int64_t elements = sw_array_count(array);
+    permute_init(&p, array, axes);
+    if (p.rank == 0)
+        memcpy(to, array->data, p.size);
+    else if (elements > 0)
+        permute_copy_rows(&p, array->data, to, elements / p.shape[p.rank - 1]);
+}
+
 sw_array sw_array_permute(const sw_array *array, int count, const int *axes) {
     int order[SW_MAX_RANK] = {0};
-    int64_t elements;
-    permutation p = {.size = array ? sw_dtype_size(array->type) : 0};
-    if (!array || !array->data || !p.size) {
+    int64_t elements, shape[SW_MAX_RANK] = {0};
+    if (!array || !array->data || !sw_dtype_size(array->type)) {
         sw_fail(SW_ERR_ARGUMENT, "array_permute: the array %s",
                 !array         ? "is NULL"
                 : !array->data ? "has no data"
@@ -94,13 +105,11 @@ sw_array sw_array_permute(const sw_array *array, int count, const int *axes) {
     if (sw_shape_count(array->rank, array->shape, &elements) != SW_OK ||
         permute_read_axes(array, count, axes, order) != SW_OK)
         return (sw_array){0};
-    permute_init(&p, array, order);
-    const sw_array out = sw_array_new(array->type, p.rank, p.shape);
+    for (int i = 0; i < array->rank; i++)
+        shape[i] = array->shape[order[i]];
+    const sw_array out = sw_array_new(array->type, array->rank, shape);
     if (!out.data)
         return (sw_array){0};
-    if (p.rank == 0)
-        memcpy(out.data, array->data, p.size);
-    else if (elements > 0)
-        permute_copy_rows(&p, array->data, out.data, elements / p.shape[p.rank - 1]);
+    swi_array_permute_to(array, order, out.data);
     return out;
 }

@@ -115,6 +115,15 @@ sw_status sw_archive_put_as(sw_archive *a, const char *name, sw_array array, sw_
     return status;
 }
 
+sw_status swi_archive_put_owned(sw_archive *a, const char *name, sw_array array, sw_dtype type) {
+    const sw_status status = sw_archive_put_as(a, name, array, type);
+    if (status == SW_OK)
+        a->entry[a->entries - 1].owned = array.data;
+    else
+        sw_free(array.data);
+    return status;
+}
+
 sw_status sw_archive_put_copy(sw_archive *a, const char *name, sw_array array) {
     sw_status status = a ? archive_put(a, name, &array, array.type, true) : archive_fail_null();
     if (a && status != SW_OK)

@@ -104,10 +104,16 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
  * One message reports every mismatch (missing names, unexpected names, other shapes, other types, numbers that are too
  * large), and nothing is changed after any error (SW_ERR_FORMAT for a mismatch). Tied parameters may be in the file
  * under any of their names, or under several names with equal numbers. After loading, the parameters are marked as
- * changed (sw_params_mark_changed) and their gradient block is fresh. */
+ * changed (sw_params_mark_changed) and their gradient block is fresh.
+ *
+ * PyTorch's files. Names may equal the keys of a state_dict that the Python package has saved (sw_module_set_name).
+ * PyTorch's convolutions have their channels first, so that its arrays have another order: see channels_first below.
+ * PyTorch's batch norm counts its batches in NAME.num_batches_tracked, an I64 of rank 0. It is ignored if
+ * NAME.running_mean is a parameter here and NAME.num_batches_tracked is not; if it is one, a buffer, the number is
+ * converted to the type of x, in which it must be exact. */
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
-/* Options of a file with parameters. */
+/* Options of a file with parameters to be saved. */
 typedef struct sw_save_options {
     size_t size; /* sizeof(sw_save_options) */
     /* The type in the file. 0: the type of x, f32 or f64. SW_F16, SW_BF16: every number is rounded to this type, as by
@@ -115,18 +121,34 @@ typedef struct sw_save_options {
      * read x itself. A model with this storage type that loads the file computes the same outputs as before, bit for
      * bit; training continues from the rounded numbers. Other types are an error (SW_ERR_TYPE). */
     sw_dtype storage;
+    /* Write the arrays in PyTorch's order and shapes, which the layers declare (sw_param_options.channels_first):
+     * weights of convolutions as [out,in,kh,kw], and the columns of a linear layer behind a flatten of [h,w,c] in the
+     * order of [c,h,w]. Other arrays do not change. The text "order" of the file, "channels_first", makes every loading
+     * function read it so. It is an error (SW_ERR_STATE) if the order of a parameter is not known, because its layer
+     * was built without the shape of its input. Permuted copies exist until the archive is freed. */
+    SW_ADDED bool channels_first;
 } sw_save_options;
+/* Options of a file with parameters to be loaded. */
+typedef struct sw_load_options {
+    size_t size;         /* sizeof(sw_load_options) */
+    bool channels_first; /* the arrays have PyTorch's order: see sw_save_options */
+} sw_load_options;
 /* As sw_params_save, with options; NULL: the defaults. SW_ERR_NONFINITE if a finite number would be infinite in the
  * type; the file at the path is not changed then. */
 SW_API sw_status sw_params_save_with_options(const sw_params *params, const char *path, const sw_save_options *options);
+/* As sw_params_load, with options; NULL: the defaults. */
+SW_API sw_status sw_params_load_with_options(sw_params *params, const char *path, const sw_load_options *options);
 /* As sw_params_save and sw_params_load, with an archive that may hold other arrays too. Each name begins with the
  * prefix (NULL: no prefix), and only names that begin with it are read. Therefore two models, or a model and other data
  * of the program, can share a file. Packing does not copy: the parameters must be valid until the archive is saved. */
 SW_API sw_status sw_params_pack(const sw_params *params, sw_archive *archive, const char *prefix);
 SW_API sw_status sw_params_unpack(sw_params *params, const sw_archive *archive, const char *prefix);
-/* As sw_params_pack, with options; NULL: the defaults. */
+/* As sw_params_pack and sw_params_unpack, with options; NULL: the defaults. The text of the order is named
+ * prefix + "order". */
 SW_API sw_status sw_params_pack_with_options(const sw_params *params, sw_archive *archive, const char *prefix,
                                              const sw_save_options *options);
+SW_API sw_status sw_params_unpack_with_options(sw_params *params, const sw_archive *archive, const char *prefix,
+                                               const sw_load_options *options);
 
 #ifdef __cplusplus
 }

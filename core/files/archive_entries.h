@@ -29,6 +29,8 @@ struct sw_archive {
 /* Add an entry or a text without checking for a duplicate; the strings are copied. */
 swi_entry *swi_archive_add(sw_archive *archive, const char *name);
 sw_status swi_archive_add_text(sw_archive *archive, const char *key, const char *text);
+/* As sw_archive_put_as, with an array whose data becomes the archive's: it frees the data, also after an error. */
+sw_status swi_archive_put_owned(sw_archive *archive, const char *name, sw_array array, sw_dtype type);
 int swi_archive_find(const sw_archive *archive, const char *name); /* the index of an entry; -1 if there is none */
 
 #endif

@@ -38,6 +38,24 @@ typedef enum sw_role {
 } sw_role;
 SW_API const char *sw_role_name(sw_role role); /* "weight"; "?" for an invalid role */
 
+/* The order of a parameter in files with channels first (sw_save_options.channels_first), which is PyTorch's. The
+ * elements, in the order of x, are regarded as an array `view` (row-major). The file contains this array with its axes
+ * permuted, under the shape `file_shape`: axis i of the permuted array is axis axes[i] of the view. The weight of a
+ * convolution, [out,kh,kw,in], has itself as view and axes {0,3,1,2}; the file has [out,in,kh,kw]. The weight of a
+ * linear layer behind a flatten of samples [h,w,c], [out,h·w·c], has the view [out,h,w,c], the axes {0,3,1,2} and the
+ * file_shape [out,h·w·c]. */
+typedef struct sw_file_order {
+    int rank; /* of the view; 0: the order of x, as everywhere else; -1: not known, so that such files are refused */
+    int64_t view[SW_MAX_RANK];
+    int axes[SW_MAX_RANK];
+    int file_rank; /* 0: file_shape is the shape of the permuted array */
+    int64_t file_shape[SW_MAX_RANK];
+} sw_file_order;
+/* The order for which the last axis of a parameter with this shape moves to position `at`, 0 to rank - 1: with 1 the
+ * order of weights of convolutions, [out,k...,in] or [in,k...,out] for transposed ones. An error (SW_ERR_SHAPE) for
+ * other values; the result then has rank -1. */
+SW_API sw_file_order sw_channels_first(int rank, const int64_t *shape, int at);
+
 /* A parameter. Read-only for programs. */
 struct sw_param {
     const char *name; /* unique: "linear1.weight" */
@@ -50,8 +68,9 @@ struct sw_param {
     bool frozen;             /* no gradient and no update: see sw_param_freeze. Always true for a buffer */
     int index;               /* the position in the order of declaration, from 0 */
     sw_params *owner;
-    sw_param *tied; /* the parameter with which it shares its elements, or NULL */
-    bool buffer;    /* running statistics: see "Buffers" below */
+    sw_param *tied;               /* the parameter with which it shares its elements, or NULL */
+    bool buffer;                  /* running statistics: see "Buffers" below */
+    sw_file_order channels_first; /* for files; file_rank and file_shape are set unless its rank is 0 or -1 */
 };
 
 /* A method for initial values. `fill` writes `count` values to `out`, and draws its random numbers from the stream; if
@@ -93,6 +112,10 @@ typedef struct sw_param_options {
     int64_t fan_in, fan_out;
     sw_init init; /* fill NULL: zeros */
     bool buffer;  /* running statistics: see "Buffers" below */
+    /* The order in files with channels first; rank 0: that of x. An error (SW_ERR_SHAPE) unless the view and file_shape
+     * have as many elements as the parameter, and axes holds each axis of the view once. A tied name has the order of
+     * its target. */
+    SW_ADDED sw_file_order channels_first;
 } sw_param_options;
 /* Declares a parameter; the name and the options are copied. options NULL: role SW_ROLE_OTHER, zeros. NULL after an
  * error, for example if the name was declared before; sw_params_build fails then. */

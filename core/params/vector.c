@@ -8,6 +8,7 @@
 #include "core/base/element.h"
 #include "core/kernels/axpy.h"
 #include "core/kernels/dispatch.h"
+#include "core/params/file_order.h"
 #include "core/params/vector.h"
 
 #include <string.h>
@@ -109,7 +110,9 @@ static sw_param *params_declare(sw_params *p, const char *name, int rank, const 
         sw_fail(SW_ERR_ARGUMENT, "parameter %s is declared twice", name);
         return NULL;
     }
-    if (sw_shape_count(rank, shape, &count) != SW_OK || params_grow(p) != SW_OK)
+    sw_file_order order = options->channels_first;
+    if (sw_shape_count(rank, shape, &count) != SW_OK || swi_file_order_complete(name, rank, shape, &order) != SW_OK ||
+        params_grow(p) != SW_OK)
         return NULL;
     sw_param *param = sw_alloc(sizeof *param);
     char *copy = sw_strdup(name);
@@ -129,7 +132,8 @@ static sw_param *params_declare(sw_params *p, const char *name, int rank, const 
                         .owner = p,
                         .tied = target,
                         .frozen = options->buffer,
-                        .buffer = options->buffer};
+                        .buffer = options->buffer,
+                        .channels_first = order};
     for (int i = 0; i < rank; i++)
         param->shape[i] = shape[i];
     p->initializer[p->count].init = options->init;
@@ -170,7 +174,8 @@ sw_param *sw_params_tie(sw_params *p, const char *name, sw_param *target) {
                                       .role = target->role,
                                       .fan_in = target->fan_in,
                                       .fan_out = target->fan_out,
-                                      .buffer = target->buffer};
+                                      .buffer = target->buffer,
+                                      .channels_first = target->channels_first};
     sw_param *param = params_declare(p, name, target->rank, target->shape, &options, target);
     if (!param)
         p->failed = sw_last_failure();
