@@ -4,6 +4,8 @@
 #include "nn/model.h"
 #include "nn/model_objective.h"
 
+#include <string.h>
+
 sw_model *sw_model_new(sw_dtype type, uint64_t seed) {
     return sw_model_new_with_options(&SW_OPTIONS(sw_params_options, .type = type, .seed = seed));
 }
@@ -52,6 +54,7 @@ sw_status sw_model_set_input_shape(sw_model *model, int rank, const int64_t *sha
     model->input[0].rank = rank;
     for (int i = 0; i < rank; i++)
         model->input[0].length[i] = shape[i];
+    model->input[0].spatial = rank >= 3 ? rank - 1 : 0; /* pictures */
     model->inputs = 1;
     return SW_OK;
 }
@@ -66,8 +69,11 @@ sw_status sw_model_set_input_shapes(sw_model *model, int count, const sw_sample_
     for (int i = 0; i < count; i++)
         if (shapes[i].rank >= 0 && !sw_array_view(model, SW_F32, shapes[i].rank, shapes[i].length).data)
             return sw_last_failure();
-    for (int i = 0; i < count; i++)
-        model->input[i] = shapes[i];
+    for (int i = 0; i < count; i++) {
+        model->input[i] = (sw_sample_shape){.rank = shapes[i].rank};
+        model->input[i].spatial = shapes[i].rank >= 3 ? shapes[i].rank - 1 : 0; /* pictures */
+        memcpy(model->input[i].length, shapes[i].length, sizeof shapes[i].length);
+    }
     model->inputs = count;
     return SW_OK;
 }

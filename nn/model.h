@@ -10,6 +10,11 @@ enum { SWN_ROLES = SW_ROLE_OTHER + 1 };
 
 struct swn_objective;
 
+typedef struct swn_traced {
+    sw_tensor tensor;
+    sw_sample_shape sample;
+} swn_traced;
+
 struct sw_model {
     sw_params *params;
     sw_module **module; /* all layers, for freeing */
@@ -29,6 +34,8 @@ struct sw_model {
     /* forward.c: the tape on which sw_module_trace runs the forward function of the layer `tracing`; else NULL */
     sw_tape *trace;
     const sw_module *tracing;
+    swn_traced *traced; /* tensors of this run, and the shapes of their samples */
+    int traced_count, traced_capacity;
 };
 
 /* The two parts of the build. The first declares the parameters; the second allocates them, with initial values (NULL

@@ -39,8 +39,12 @@ sw_status sw_model_save_with_options(const sw_model *model, const char *path, co
 }
 
 sw_status sw_model_load(sw_model *model, const char *path) {
+    return sw_model_load_with_options(model, path, NULL);
+}
+
+sw_status sw_model_load_with_options(sw_model *model, const char *path, const sw_load_options *options) {
     SW_TRY(swn_check_built(model, "model_load"));
-    return sw_params_load(model->params, path);
+    return sw_params_load_with_options(model->params, path, options);
 }
 
 /* The number of elements of all arrays in the archive that have data. */

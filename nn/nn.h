@@ -62,6 +62,12 @@ SW_API sw_status sw_model_save_with_options(const sw_model *model, const char *p
 /* Loads the parameters of a file of sw_model_save or sw_params_save into a model that has the same ones: see
  * sw_params_load (archive.h). It does not read the description. */
 SW_API sw_status sw_model_load(sw_model *model, const char *path);
+/* As sw_model_load, with options (archive.h); NULL: the defaults. To load a state_dict of PyTorch, whose keys are the
+ * names of the parameters, from a file of the Python package safetensors:
+ *
+ *     sw_model_load_with_options(net, "resnet.safetensors", &SW_OPTIONS(sw_load_options, .channels_first = true));
+ */
+SW_API sw_status sw_model_load_with_options(sw_model *model, const char *path, const sw_load_options *options);
 /* Makes and builds the network that a file of sw_model_save describes, with the parameters of the file:
  *
  *     sw_model_save(net, "net.safetensors");
@@ -151,7 +157,9 @@ SW_API sw_module *sw_nn_log_softmax(sw_model *model, int axis);
 /* One of these layers by its name, "gelu" for example, with slope 0.01, alpha 1 and axis -1. */
 SW_API sw_module *sw_nn_activation(sw_model *model, const char *name);
 
-/* Reshapes each sample to a vector: [batch, elements]. */
+/* Reshapes each sample to a vector: [batch, elements]. In files with channels first (archive.h), the parameters of the
+ * layers behind it have the order of PyTorch's flatten, for pictures [c,h,w] in place of [h,w,c]. Samples with channels
+ * are inputs of three or more axes, results of sw_nn_reshape with as many, and those behind convolutions. */
 SW_API sw_module *sw_nn_flatten(sw_model *model);
 /* Reshapes each sample to a shape with the same number of elements. `shape` does not include the batch axis. */
 SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape);

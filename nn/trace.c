@@ -29,6 +29,55 @@ static sw_sample_shape trace_sample_of(const sw_array *a) {
     return sample;
 }
 
+/* ---- The order of samples for files with channels first ---- */
+
+static sw_status trace_remember(sw_model *model, sw_tensor t, const sw_sample_shape *sample) {
+    SW_TRY(sw_grow_array(&model->traced, &model->traced_capacity, model->traced_count, 8, sizeof *model->traced));
+    model->traced[model->traced_count++] = (swn_traced){t, *sample};
+    return SW_OK;
+}
+
+/* The last tensor of the run with samples of this shape or, if `rank_alone`, with as many axes; NULL if none has. */
+static const swn_traced *trace_find_shape(const sw_model *model, const sw_sample_shape *sample, bool rank_alone) {
+    for (int i = model->traced_count - 1; i >= 0; i--) {
+        const sw_sample_shape *other = &model->traced[i].sample;
+        if (rank_alone ? other->rank == sample->rank
+                       : sw_shape_equal(other->rank, other->length, sample->rank, sample->length))
+            return &model->traced[i];
+    }
+    return NULL;
+}
+
+static bool trace_has_channels(const sw_model *model, int64_t elements) {
+    for (int i = 0; i < model->traced_count; i++) {
+        const sw_sample_shape *sample = &model->traced[i].sample;
+        int64_t count = 0;
+        if (sample->spatial > 0 && sample->rank > 1 && sw_shape_count(sample->rank, sample->length, &count) == SW_OK &&
+            count == elements)
+            return true;
+    }
+    return false;
+}
+
+/* Sets the members of *sample that are not its shape: those of the layer or the input that the tensor comes from.
+ * Results of operations have no record. They are taken to be of the kind of the last tensor with the same shape, or
+ * else with as many axes. A vector that may be a flattened picture, but is not known to be one, has no known order. */
+static void trace_find_order(const sw_model *model, sw_tensor t, sw_sample_shape *sample) {
+    const swn_traced *found = NULL;
+    for (int i = model->traced_count - 1; i >= 0 && !found; i--)
+        if (model->traced[i].tensor.slot == t.slot && model->traced[i].tensor.generation == t.generation)
+            found = &model->traced[i];
+    if (!found)
+        found = trace_find_shape(model, sample, false);
+    if (found) {
+        *sample = found->sample;
+    } else if (sample->rank == 1) {
+        sample->flattened_rank = trace_has_channels(model, sample->length[0]) ? -1 : 0;
+    } else if ((found = trace_find_shape(model, sample, true)) != NULL) {
+        sample->spatial = found->sample.spatial;
+    }
+}
+
 /* ---- A layer inside ---- */
 
 static bool trace_is_inside(const sw_module *m, const sw_module *block) {
@@ -48,6 +97,7 @@ static sw_status trace_samples(const sw_module *m, int count, const sw_tensor *x
                            "layer %s: its forward function passes a scalar to layer %s; [batch, ...] is needed",
                            block->name, m->name);
         sample[i] = trace_sample_of(&a);
+        trace_find_order(m->model, x[i], &sample[i]);
     }
     if (m->built && m->inputs != count)
         return sw_fail(SW_ERR_SHAPE, "layer %s: its forward calls layer %s with %d and %d inputs", block->name, m->name,
@@ -78,7 +128,8 @@ sw_tensor swn_traced_forward(sw_module *m, int count, const sw_tensor *x) {
         sw_fail(SW_ERR_SHAPE, "layer %s: its build function does not set the shape of the output", m->name);
         return null;
     }
-    return trace_zeros(x[0].tape, sw_params_type(m->model->params), sw_value(x[0]).shape[0], &m->out);
+    const sw_tensor y = trace_zeros(x[0].tape, sw_params_type(m->model->params), sw_value(x[0]).shape[0], &m->out);
+    return sw_is_null(y) || trace_remember(m->model, y, &m->out) != SW_OK ? null : y;
 }
 
 /* ---- The run of a forward on zeros ---- */
@@ -93,7 +144,7 @@ static sw_status trace_run(sw_module *m, sw_tape *tape, int count, const sw_samp
     sw_tensor x[SW_MAX_INPUTS];
     for (int i = 0; i < count; i++) {
         x[i] = trace_zeros(tape, trace_input_type(m, i), SAMPLES, &in[i]);
-        if (sw_is_null(x[i]))
+        if (sw_is_null(x[i]) || trace_remember(m->model, x[i], &in[i]) != SW_OK)
             return sw_last_failure();
     }
     const char *outer = sw_tape_set_layer(tape, m->name);
@@ -110,6 +161,7 @@ static sw_status trace_run(sw_module *m, sw_tape *tape, int count, const sw_samp
                        "batch",
                        m->name, sw_shape_text(a.rank, a.shape), SAMPLES);
     *out = trace_sample_of(&a);
+    trace_find_order(m->model, y, out);
     return SW_OK;
 }
 
@@ -133,8 +185,12 @@ sw_status sw_module_trace_many(sw_module *module, int count, const sw_sample_sha
     const sw_status status = trace_run(module, tape, count, in, out);
     model->trace = outer;
     model->tracing = outer_module;
-    if (!outer)
+    if (!outer) {
         sw_tape_free(tape);
+        sw_free(model->traced);
+        model->traced = NULL;
+        model->traced_count = model->traced_capacity = 0;
+    }
     return status;
 }
 

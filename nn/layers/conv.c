@@ -56,7 +56,7 @@ static sw_status conv_set_inputs(const sw_module *m, const sw_sample_shape *shap
 
 /* The shape of a sample of the output; unknown if that of the input is. */
 static sw_status conv_set_output(const char *who, const conv *l, sw_sample_shape *shape) {
-    sw_sample_shape out = {.rank = l->axes + 1};
+    sw_sample_shape out = {.rank = l->axes + 1, .spatial = l->axes};
     if (shape->rank < 0)
         return SW_OK;
     for (int i = 0; i < l->axes; i++)
@@ -101,6 +101,7 @@ static sw_status conv_build(sw_module *m, sw_sample_shape *shape) {
     SW_TRY(conv_weight_shape(who, l, lengths, &weight));
     const sw_param_options bias = {
         .size = sizeof bias, .role = SW_ROLE_BIAS, .fan_in = weight.fan_in, .fan_out = weight.fan_out};
+    weight.channels_first = sw_channels_first(l->axes + 2, lengths, 1);
     l->weight = sw_module_add_param(m, "weight", l->axes + 2, lengths, &weight);
     if (!l->options.no_bias)
         l->bias = sw_module_add_param(m, "bias", 1, &l->outputs, &bias);

@@ -29,6 +29,7 @@ static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
         return sw_last_failure();
     if (shape->rank >= 0)
         shape->length[shape->rank++] = e->dim;
+    shape->spatial = shape->flattened_rank = 0; /* PyTorch has the features of an embedding last, too */
     return SW_OK;
 }
 

@@ -45,13 +45,15 @@ static sw_status linear_set_inputs(sw_module *m, const sw_sample_shape *shape) {
 static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
     linear *l = m->data;
     SW_TRY(linear_set_inputs(m, shape));
+    const int64_t weight_shape[2] = {l->outputs, l->inputs};
     sw_param_options weight = {.size = sizeof weight,
                                .role = SW_ROLE_WEIGHT,
                                .fan_in = l->inputs,
                                .fan_out = l->outputs,
-                               .init = sw_init_he_uniform(sqrt(2))};
+                               .init = sw_init_he_uniform(sqrt(2)),
+                               .channels_first = sw_sample_channels_first(shape, 2, weight_shape, 1)};
     sw_param_options bias = {.size = sizeof bias, .role = SW_ROLE_BIAS, .fan_in = l->inputs, .fan_out = l->outputs};
-    l->weight = sw_module_add_param(m, "weight", 2, (int64_t[]){l->outputs, l->inputs}, &weight);
+    l->weight = sw_module_add_param(m, "weight", 2, weight_shape, &weight);
     if (l->has_bias)
         l->bias = sw_module_add_param(m, "bias", 1, &l->outputs, &bias);
     if (!l->weight || (l->has_bias && !l->bias))
@@ -59,6 +61,7 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
     if (shape->rank < 0) /* the usual case */
         *shape = (sw_sample_shape){.rank = 1};
     shape->length[shape->rank - 1] = l->outputs;
+    shape->flattened_rank = 0; /* the outputs have no channels */
     return SW_OK;
 }
 

@@ -18,10 +18,22 @@ static sw_tensor reshape_batch(sw_tensor x, const sw_sample_shape *sample) {
     return sw_reshape(x, sample->rank + 1, shape);
 }
 
+/* The vector that a sample becomes. */
+static sw_sample_shape sample_flattened(const sw_sample_shape *from) {
+    if (from->rank < 0)
+        return (sw_sample_shape){.rank = -1, .flattened_rank = -1};
+    if (from->rank == 1)
+        return *from;
+    sw_sample_shape flat = {.rank = 1, .length = {sample_elements(from)}, .spatial = from->spatial};
+    flat.flattened_rank = from->spatial > 0 ? from->rank : 0;
+    for (int i = 0; i < flat.flattened_rank; i++)
+        flat.flattened[i] = from->length[i];
+    return flat;
+}
+
 static sw_status flatten_build(sw_module *m, sw_sample_shape *shape) {
     (void)m;
-    if (shape->rank >= 0)
-        *shape = (sw_sample_shape){.rank = 1, .length = {sample_elements(shape)}};
+    *shape = sample_flattened(shape);
     return SW_OK;
 }
 
@@ -65,7 +77,11 @@ static sw_status reshape_build(sw_module *m, sw_sample_shape *shape) {
         return sw_fail(SW_ERR_SHAPE, "layer %s: a sample %s has %lld elements and cannot become %s", m->name,
                        sw_shape_text(shape->rank, shape->length), (long long)sample_elements(shape),
                        sw_shape_text(to->rank, to->length));
-    *shape = *to;
+    *shape = to->rank == 1 ? sample_flattened(shape) : *to;
+    if (shape->rank < 0) { /* of the input nothing is known */
+        shape->rank = 1;
+        shape->length[0] = to->length[0];
+    }
     return SW_OK;
 }
 
@@ -110,6 +126,7 @@ sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape) {
     if (sw_module_is(m, &swn_reshape_type)) {
         sw_sample_shape *to = m->data;
         to->rank = rank;
+        to->spatial = rank >= 3 ? rank - 1 : 0; /* pictures */
         for (int i = 0; i < rank; i++)
             to->length[i] = shape[i];
     }

@@ -14,6 +14,8 @@ static sw_status residual_build(sw_module *m, sw_sample_shape *shape) {
                        "shapes",
                        m->name, sw_shape_text(in.rank, in.length), m->child[0]->name,
                        sw_shape_text(shape->rank, shape->length));
+    if (in.flattened_rank && !shape->flattened_rank)
+        shape->flattened_rank = -1; /* PyTorch's f has its outputs in the order of x, which its layers cannot know */
     return SW_OK;
 }
 

@@ -166,7 +166,8 @@ static void inputs_free(inputs *in) {
     test_array_free(&in->mask);
 }
 
-static const sw_sample_shape sample_shapes[3] = {{2, {M, D}}, {2, {N, C}}, {2, {M, N}}};
+static const sw_sample_shape sample_shapes[3] = {
+    {.rank = 2, .length = {M, D}}, {.rank = 2, .length = {N, C}}, {.rank = 2, .length = {M, N}}};
 
 static sw_model *attention_model(make_attention make, int count, uint64_t seed) {
     sw_model *model = sw_model_new(SW_F64, seed);

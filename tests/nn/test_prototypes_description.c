@@ -337,7 +337,7 @@ static void test_network_of_two_inputs_is_restored(void **state) {
     const char *path = path_of("pair.safetensors");
     assert_ok(sw_module_type_register(&pair_type));
     sw_model *model = sw_model_new(SW_F32, 5);
-    const sw_sample_shape shapes[2] = {{1, {3}}, {2, {1, 4}}};
+    const sw_sample_shape shapes[2] = {{.rank = 1, .length = {3}}, {.rank = 2, .length = {1, 4}}};
     assert_ok(sw_model_set_input_shapes(model, 2, shapes));
     sw_module *list[2] = {sw_nn_linear(model, 0, 6),
                           sw_nn_sequential(model, sw_nn_flatten(model), sw_nn_linear(model, 0, 6))};

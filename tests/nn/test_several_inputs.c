@@ -53,7 +53,7 @@ static void test_number_of_inputs_is_checked(void **state) {
     assert_false(sw_is_null(sw_forward_many(linear, 1, x + 1)));
     assert_true(sw_is_null(sw_forward_many(linear, 2, x)));
     expect_error(SW_ERR_ARGUMENT, "layer join1.linear1: takes 1 input, not 2");
-    sw_sample_shape two[2] = {{1, {3}}, {1, {3}}}, out;
+    sw_sample_shape two[2] = {{.rank = 1, .length = {3}}, {.rank = 1, .length = {3}}}, out;
     assert_int_equal(sw_module_build_many(linear, 2, two, &out), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "layer join1.linear1: takes 1 input, not 2");
     /* Null tensors, and another tape. */
@@ -106,7 +106,8 @@ static void test_layers_can_be_built_again(void **state) {
     (void)state;
     sw_model *m = sw_model_new(SW_F64, 1);
     sw_module *layer = sw_module_new(m, &any_type, 0);
-    const sw_sample_shape shapes[3] = {{1, {2}}, {1, {3}}, {2, {1, 4}}};
+    const sw_sample_shape shapes[3] = {
+        {.rank = 1, .length = {2}}, {.rank = 1, .length = {3}}, {.rank = 2, .length = {1, 4}}};
     sw_sample_shape out, one = shapes[2];
     assert_ok(sw_module_build_many(layer, 3, shapes, &out));
     assert_true(layer->inputs == 3 && layer->every_in[2].rank == 2 && layer->in.length[0] == 2);
@@ -128,7 +129,7 @@ static void test_inputs_can_be_ids(void **state) {
     (void)state;
     for (int said = 0; said < 2; said++) {
         sw_model *m = sw_model_new(SW_F64, 1);
-        const sw_sample_shape shapes[2] = {{1, {3}}, {0, {0}}};
+        const sw_sample_shape shapes[2] = {{.rank = 1, .length = {3}}, {.rank = 0, .length = {0}}};
         sw_model_set_input_shapes(m, 2, shapes);
         sw_module *table = sw_nn_embedding(m, 5, 3);
         sw_module *root = sw_nn_compose_many(m, "labeled", 2, label_forward, 1, &table,
@@ -176,7 +177,7 @@ static sw_tensor masked_forward(sw_module *self, int count, const sw_tensor *x) 
 static void test_inputs_can_be_masks(void **state) {
     (void)state;
     sw_model *m = sw_model_new(SW_F64, 1);
-    const sw_sample_shape shapes[2] = {{1, {3}}, {1, {3}}};
+    const sw_sample_shape shapes[2] = {{.rank = 1, .length = {3}}, {.rank = 1, .length = {3}}};
     sw_model_set_input_shapes(m, 2, shapes);
     sw_module *relu = sw_nn_relu(m);
     sw_module *root =
@@ -281,7 +282,8 @@ static void test_layers_of_several_inputs_refuse_mistakes(void **state) {
 static void test_input_shapes_are_checked(void **state) {
     (void)state;
     sw_model *m = sw_model_new(SW_F32, 1);
-    const sw_sample_shape good = {1, {3}}, negative = {2, {3, -1}}, deep = {.rank = SW_MAX_RANK + 1};
+    const sw_sample_shape good = {.rank = 1, .length = {3}}, negative = {.rank = 2, .length = {3, -1}},
+                          deep = {.rank = SW_MAX_RANK + 1};
     assert_int_equal(sw_model_set_input_shapes(NULL, 1, &good), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "model_set_input_shapes: the model is NULL");
     assert_int_equal(sw_model_set_input_shapes(m, 1, NULL), SW_ERR_ARGUMENT);
@@ -345,7 +347,7 @@ static void test_given_output_builds_layers_of_unknown_inputs(void **state) {
                                         .least_inputs = 2,
                                         .most_inputs = 3};
     sw_model *m = sw_model_new(SW_F32, 1);
-    const sw_sample_shape out = {1, {3}};
+    const sw_sample_shape out = {.rank = 1, .length = {3}};
     sw_module *inside = sw_module_new(m, &type, 0);
     sw_module *root =
         sw_nn_compose_many(m, "around", 2, join_forward, 1, &inside, &SW_OPTIONS(sw_compose_options, .out = &out));
