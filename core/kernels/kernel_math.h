@@ -11,9 +11,10 @@
  *              exp   expm1 of x ≤ 0   tanh   sigmoid   log    log1p
  *     f32     1.00       0.87         2.49     2.28    0.87    1.29
  *     f64     1.00       1.10         2.49     2.24    0.86    1.27
- *           log_any  softplus  sin   cos (|x| ≤ 100)   erf   normal
- *     f32     1.01      1.88   0.50  0.50              2.01   6.31
- *     f64     0.86      1.94   1.43  1.40              2.04   5.30
+ *           log_any  softplus  sin   cos (|x| ≤ 100)   erf   normal  log1p_any  expm1
+ *     f32     1.01      1.88   0.50  0.50              2.01   6.31      1.44     1.73
+ *     f64     0.86      1.94   1.43  1.40              2.04   5.30      1.43     1.85
+ * sw_k_round, sw_k_floor and sw_k_ceil are exact.
  */
 
 #if SW_KERNEL_F32
@@ -40,6 +41,28 @@ static inline real SW_K(sw_k_from_bits)(SW_K_UINT u) {
     real x;
     memcpy(&x, &u, sizeof x);
     return x;
+}
+
+/* x rounded to an integer, to the even one in the middle of two. The sign of x is kept, on 0 too; NaN for NaN. Numbers
+ * from 2^23 (f32) or 2^52 (f64) on are integers; adding this number to a smaller one rounds it. */
+static inline real SW_K(sw_k_round)(real x) {
+#if SW_KERNEL_F32
+    const real whole = 8388608.0f;
+#else
+    const real whole = 4503599627370496.0;
+#endif
+    const real a = SW_R(fabs)(x), r = (a + whole) - whole;
+    return SW_R(copysign)(a < whole ? r : a, x);
+}
+
+/* The largest integer that is not above x, and the smallest that is not below x; as sw_k_round for 0 and NaN */
+static inline real SW_K(sw_k_floor)(real x) {
+    const real r = SW_K(sw_k_round)(x);
+    return r > x ? r - 1 : r;
+}
+static inline real SW_K(sw_k_ceil)(real x) {
+    const real r = SW_K(sw_k_round)(x);
+    return SW_R(copysign)(r < x ? r + 1 : r, x); /* the sign of x for a result of -0 */
 }
 
 /* 2^k for an integer k in the range of normal exponents, given as k + SW_K_MAGIC. */
@@ -101,6 +124,24 @@ static inline real SW_K(sw_k_expm1_negative)(real x) {
     real k, em1 = SW_K(sw_k_reduce)(y, &k);
     real s = SW_K(sw_k_exp2_of)(k + SW_K_MAGIC);
     return s * em1 + (s - 1);
+}
+
+/* e^x - 1 for every x, without cancellation near 0: (e^r - 1) 2^k + (2^k - 1). 2^k is the product of a and b as in
+ * sw_k_exp, and the sum is computed divided by b, so that it does not overflow before the result does. */
+static inline real SW_K(sw_k_expm1)(real x) {
+#if SW_KERNEL_F32
+    const real high = 89;
+#else
+    const real high = 710;
+#endif
+    real y = x < -60 ? (real)-60 : x; /* as in sw_k_expm1_negative */
+    y = y > high ? high : y;
+    real k, em1 = SW_K(sw_k_reduce)(y, &k);
+    real half = (k * SW_R(0.5) + SW_K_MAGIC) - SW_K_MAGIC;
+    real a = SW_K(sw_k_exp2_of)(half + SW_K_MAGIC);
+    real b = SW_K(sw_k_exp2_of)((k - half) + SW_K_MAGIC), inverse = SW_K(sw_k_exp2_of)((half - k) + SW_K_MAGIC);
+    y = (a * em1 + (a - inverse)) * b;
+    return x == 0 ? x : y; /* 0 keeps its sign */
 }
 
 /* tanh x; -1 and 1 for large |x|; NaN for NaN */
@@ -167,6 +208,16 @@ static inline real SW_K(sw_k_log_any)(real x) {
     y = x == 0 ? -(real)INFINITY : y;
     y = x < 0 ? (real)NAN : y;
     return x == (real)INFINITY || x != x ? x : y;
+}
+
+/* log(1 + x) for every x: -∞ for -1, NaN for smaller numbers and NaN. With u = 1 + x, rounded, and the rounding error c
+ * of u, which is computed exactly, it is log(u + c) = log u + c/u to first order. */
+static inline real SW_K(sw_k_log1p_any)(real x) {
+    const real u = 1 + x, c = x < 1 ? x - (u - 1) : 1 - (u - x);
+    real y = SW_K(sw_k_log)(u) + c / u;
+    y = x == -1 ? -(real)INFINITY : y;
+    y = x < -1 ? (real)NAN : y;
+    return (x == 0) | (x == (real)INFINITY) ? x : y; /* 0 keeps its sign */
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|) */

@@ -13,6 +13,14 @@ SW_UNARY(log, SW_K(sw_k_log_any)(v))
 SW_UNARY(sqrt, SW_R(sqrt)(v))
 SW_UNARY(abs, SW_R(fabs)(v))
 SW_UNARY(clamp, v<a ? a : v> b ? b : v)
+SW_UNARY(log1p, SW_K(sw_k_log1p_any)(v))
+SW_UNARY(expm1, SW_K(sw_k_expm1)(v))
+SW_UNARY(erf, SW_K(sw_k_erf)(v))
+SW_UNARY(sign, v > 0 ? 1 : v < 0 ? -1 : v)
+SW_UNARY(floor, SW_K(sw_k_floor)(v))
+SW_UNARY(ceil, SW_K(sw_k_ceil)(v))
+SW_UNARY(round, SW_K(sw_k_round)(v))
+SW_UNARY(trunc, SW_R(copysign)(SW_K(sw_k_floor)(SW_R(fabs)(v)), v))
 
 /* g is the cotangent, and v an element of the input unless the comment says otherwise. */
 SW_UNARY(neg_vjp, -g)
@@ -21,6 +29,16 @@ SW_UNARY(log_vjp, v >= 0 ? g / (v + 0) : (real)NAN) /* v + 0 is 0 for v = -0, so
 SW_UNARY(sqrt_vjp, g *SW_R(0.5) / (v + 0))          /* v: the output; v + 0 as in log_vjp */
 SW_UNARY(abs_vjp, v > 0 ? g : v < 0 ? -g : v * 0)   /* 0 at 0; NaN for NaN */
 SW_UNARY(clamp_vjp, v<a || v> b ? 0 : v == v ? g : v)
+SW_UNARY(log1p_vjp, v >= -1 ? g / (v + 1) : (real)NAN)
+SW_UNARY(expm1_vjp, g *SW_K(sw_k_exp)(v)) /* not from the output, which is -1 in all digits for v below -17 or -37 */
+SW_UNARY(step_vjp, 0)                     /* of functions that are constant between their steps */
+
+/* 2/√π e^(-v²). |v| is limited, because ∞ - ∞ would be NaN; at 40 the result is 0. */
+static inline real SW_K(erf_slope)(real v) {
+    const real a = SW_R(fabs)(v);
+    return SW_R(1.12837916709551257390) * SW_K(sw_k_gauss)(a > 40 ? (real)40 : a, 1);
+}
+SW_UNARY(erf_vjp, g *SW_K(erf_slope)(v))
 
 /* sin and cos of numbers outside the range of the polynomials, which are rare, are computed one by one by libm. */
 static inline void SW_K(far_angles)(const sw_unary_args *s, int64_t begin, int64_t end, int quarter, bool derivative) {
@@ -55,66 +73,6 @@ ANGLE(sin_vjp, g *SW_K(sw_k_cos)(v), 1, true)
 ANGLE(cos_vjp, -g *SW_K(sw_k_sin)(v), 0, true)
 #undef ANGLE
 
-/* v^(e + e_low) with the sign and the special cases of C's pow. `hole` is added for v < 0: it is 0 if the exponent is
- * an integer, else NaN. `sign` is v for odd exponents, else 0. Both are numbers, because gcc does not vectorize a loop
- * with a condition that is the same for all elements. */
-static inline __attribute__((always_inline)) real SW_K(signed_power)(real v, double e, double e_low, real hole,
-                                                                     real sign) {
-    const real y = SW_K(sw_k_power)(SW_R(fabs)(v), e, e_low);
-    const real z = ((v < 0) & (v > -(real)INFINITY)) ? y + hole : y;
-    return SW_R(copysign)(z, sign);
-}
-
-static inline double SW_K(within_2_64)(double e) {
-    return e > 0x1p64 ? 0x1p64 : e < -0x1p64 ? -0x1p64 : e; /* every double beyond ±2^64 is an even integer */
-}
-
-/* x^factor. `second` is 1 if the exponent is odd, 2 if it is even, and 0 if it is not an integer. */
-static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
-    const sw_unary_args *s = args;
-    const stored *restrict p = s->x;
-    stored *restrict out = s->out;
-    const double e = SW_K(within_2_64)(s->factor);
-    const real hole = s->second == 0 ? (real)NAN : 0;
-    (void)sums;
-    if (e == 0)
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, 1);
-    else if (e == 2)
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_LOAD(p, i) * SW_LOAD(p, i));
-    else if (s->second == 1)
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, hole, SW_LOAD(p, i)));
-    else
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, hole, 0));
-}
-
-/* e x^(e-1), where e - 1 = d + d_low exactly */
-static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
-    const sw_unary_args *s = args;
-    const stored *restrict p = s->x, *restrict g = s->dy;
-    stored *restrict out = s->out;
-    const double e = s->factor, d = SW_K(within_2_64)(e - 1), part = d - e, d_low = (e - (d - part)) + (-1 - part);
-    const real hole = s->second == 0 ? (real)NAN : 0;
-    (void)sums;
-    if (e == 0 || e == 1)
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, e == 0 ? 0 : SW_LOAD(g, i));
-    else if (e == 2)
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_LOAD(g, i) * (2 * SW_LOAD(p, i)));
-    else if (s->second == 2)
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i,
-                     SW_LOAD(g, i) *
-                         (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, hole, SW_LOAD(p, i))));
-    else
-        for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_LOAD(g, i) * (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, hole, 0)));
-}
-
 SW_BINARY(div, a / b)
 SW_BINARY_VJP(div_vjp, -(g *a) / b)                /* a: the output */
 SW_BINARY(maximum, a > b ? a : b >= a ? b : a + b) /* a + b is NaN if a or b is NaN */
@@ -134,7 +92,9 @@ SW_UNARY_OP(abs, SW_READS(0))
 SW_UNARY_OP(sin, SW_READS(0))
 SW_UNARY_OP(cos, SW_READS(0))
 SW_UNARY_OP(clamp, SW_READS(0))
-SW_UNARY_OP(pow, SW_READS(0))
+SW_UNARY_OP(log1p, SW_READS(0))
+SW_UNARY_OP(expm1, SW_READS(0))
+SW_UNARY_OP(erf, SW_READS(0))
 
 sw_tensor sw_neg(sw_tensor x) {
     return sw_apply_unary(&neg_op, x, 0, 0);
@@ -172,14 +132,45 @@ sw_tensor sw_clamp(sw_tensor x, double low, double high) {
     return sw_apply_unary(&clamp_op, x, low, high);
 }
 
-sw_tensor sw_pow(sw_tensor x, double exponent) {
-    if (!isfinite(exponent)) {
-        sw_fail(SW_ERR_ARGUMENT, "pow: the exponent is %g", exponent);
-        return (sw_tensor){0};
-    }
-    bool whole = exponent == floor(exponent), odd = whole && fmod(exponent, 2) != 0;
-    return sw_apply_unary(&pow_op, x, exponent, odd ? 1 : whole ? 2 : 0);
+sw_tensor sw_log1p(sw_tensor x) {
+    return sw_apply_unary(&log1p_op, x, 0, 0);
 }
+
+sw_tensor sw_expm1(sw_tensor x) {
+    return sw_apply_unary(&expm1_op, x, 0, 0);
+}
+
+sw_tensor sw_erf(sw_tensor x) {
+    return sw_apply_unary(&erf_op, x, 0, 0);
+}
+
+/* ---- sign, floor, ceil, round, trunc ---- */
+
+static const sw_kernels step_vjp_kernels = SW_KERNEL_TABLE(step_vjp);
+
+static sw_status step_vjp(sw_call *c) {
+    return sw_unary_vjp(c, &step_vjp_kernels);
+}
+
+#define STEP_OP(fn)                                             \
+    static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn); \
+    static sw_status fn##_forward(sw_call *c) {                 \
+        return sw_unary_forward(c, &fn##_kernels);              \
+    }                                                           \
+    static const sw_op fn##_op = {.size = sizeof(sw_op),        \
+                                  .name = #fn,                  \
+                                  .shape = sw_unary_shape,      \
+                                  .forward = fn##_forward,      \
+                                  .vjp = step_vjp,              \
+                                  .takes_16_bit = true};        \
+    sw_tensor sw_##fn(sw_tensor x) {                            \
+        return sw_apply_unary(&fn##_op, x, 0, 0);               \
+    }
+STEP_OP(sign)
+STEP_OP(floor)
+STEP_OP(ceil)
+STEP_OP(round)
+STEP_OP(trunc)
 
 /* ---- div, maximum, minimum ---- */
 

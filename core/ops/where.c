@@ -1,4 +1,4 @@
-/* Comparisons and elementwise selection for any element type, with broadcasting. */
+/* Comparisons, logic and elementwise selection for any element type, with broadcasting. */
 #include <swale/copy.h>
 #include <swale/extend.h>
 
@@ -37,6 +37,9 @@ typedef uint64_t __attribute__((may_alias)) bits64;
 COMPARE_ALL(greater, >)
 COMPARE_ALL(less, <)
 COMPARE_ALL(equal, ==)
+COMPARE_ALL(greater_equal, >=)
+COMPARE_ALL(less_equal, <=)
+COMPARE_ALL(not_equal, !=)
 
 /* f16 and bf16 are compared as integers: without the sign bit, the bits of a larger number are larger. */
 static inline int half_order(bits16 x) {
@@ -44,22 +47,56 @@ static inline int half_order(bits16 x) {
     return x & 0x8000 ? -magnitude : magnitude;
 }
 
-/* `infinity`: the bits of ∞; those of a NaN, without the sign bit, are larger. */
-#define COMPARE_HALF(name, type, sign, infinity)                                                  \
-    static void name##_##type(const run *r) {                                                     \
-        const bits16 *restrict a = (const bits16 *)r->in[0];                                      \
-        const bits16 *restrict b = (const bits16 *)r->in[1];                                      \
-        whole_u8 *restrict out = (whole_u8 *)r->out;                                              \
-        for (int64_t i = 0; i < r->n; i++)                                                        \
-            out[i] = (half_order(a[i]) sign half_order(b[i])) & ((a[i] & 0x7FFF) <= (infinity)) & \
-                     ((b[i] & 0x7FFF) <= (infinity));                                             \
+/* `infinity`: the bits of ∞; those of a NaN, without the sign bit, are larger. `negated` is 1 for the negation of the
+ * comparison, which holds for NaN. */
+#define COMPARE_HALF(name, type, sign, negated, infinity)                                                      \
+    static void name##_##type(const run *r) {                                                                  \
+        const bits16 *restrict a = (const bits16 *)r->in[0];                                                   \
+        const bits16 *restrict b = (const bits16 *)r->in[1];                                                   \
+        whole_u8 *restrict out = (whole_u8 *)r->out;                                                           \
+        for (int64_t i = 0; i < r->n; i++)                                                                     \
+            out[i] = (negated) ^ ((half_order(a[i]) sign half_order(b[i])) & ((a[i] & 0x7FFF) <= (infinity)) & \
+                                  ((b[i] & 0x7FFF) <= (infinity)));                                            \
     }
-#define COMPARE_HALVES(name, sign)             \
-    COMPARE_HALF(name, half_f16, sign, 0x7C00) \
-    COMPARE_HALF(name, half_bf16, sign, 0x7F80)
-COMPARE_HALVES(greater, >)
-COMPARE_HALVES(less, <)
-COMPARE_HALVES(equal, ==)
+#define COMPARE_HALVES(name, sign, negated)             \
+    COMPARE_HALF(name, half_f16, sign, negated, 0x7C00) \
+    COMPARE_HALF(name, half_bf16, sign, negated, 0x7F80)
+COMPARE_HALVES(greater, >, 0)
+COMPARE_HALVES(less, <, 0)
+COMPARE_HALVES(equal, ==, 0)
+COMPARE_HALVES(greater_equal, >=, 0)
+COMPARE_HALVES(less_equal, <=, 0)
+COMPARE_HALVES(not_equal, ==, 1)
+
+/* Logic: an element is true if it is not 0. NaN is true; both zeros of a floating-point type are false. `second`: the
+ * operand b, 1; for an expression of a alone, 0. */
+#define LOGIC(name, type, second, expression)                 \
+    static void name##_##type(const run *r) {                 \
+        const type *restrict p = (const type *)r->in[0];      \
+        const type *restrict q = (const type *)r->in[second]; \
+        whole_u8 *restrict out = (whole_u8 *)r->out;          \
+        for (int64_t i = 0; i < r->n; i++) {                  \
+            const bool a = TRUTH_##type(p[i]);                \
+            const bool b = TRUTH_##type(q[i]);                \
+            (void)b;                                          \
+            out[i] = expression;                              \
+        }                                                     \
+    }
+#define TRUTH_real_f32(v) ((v) != 0)
+#define TRUTH_real_f64(v) ((v) != 0)
+#define TRUTH_whole_i32(v) ((v) != 0)
+#define TRUTH_whole_u8(v) ((v) != 0)
+#define TRUTH_bits16(v) (((v)&0x7FFF) != 0)
+#define LOGIC_ALL(name, second, expression)    \
+    LOGIC(name, real_f32, second, expression)  \
+    LOGIC(name, real_f64, second, expression)  \
+    LOGIC(name, bits16, second, expression)    \
+    LOGIC(name, whole_i32, second, expression) \
+    LOGIC(name, whole_u8, second, expression)
+LOGIC_ALL(logical_and, 1, a &b)
+LOGIC_ALL(logical_or, 1, a | b)
+LOGIC_ALL(logical_xor, 1, a ^ b)
+LOGIC_ALL(logical_not, 0, !a)
 
 #define CHOOSE(condition, type)                                        \
     static void choose_##condition##_##type(const run *r) {            \
@@ -180,29 +217,44 @@ static void walk_over(run_function *function, int inputs, const sw_view *const *
         sw_parallel(walk_tile, &w, tiles);
 }
 
-/* ---- greater, less, equal ---- */
+/* ---- Comparisons and logic ---- */
 
 static sw_status compare_shape(sw_call *c) {
     SW_TRY(sw_call_check_equal_types(c, 0));
     return sw_call_set_shape_broadcast_of(c, SW_U8);
 }
 
-#define COMPARISON(fn)                                                                                              \
-    static sw_status fn##_forward(sw_call *c) {                                                                     \
-        static run_function *const by_type[] = {                                                                    \
-            [SW_F32] = fn##_real_f32,   [SW_F64] = fn##_real_f64,  [SW_F16] = fn##_half_f16,                        \
-            [SW_BF16] = fn##_half_bf16, [SW_I32] = fn##_whole_i32, [SW_U8] = fn##_whole_u8};                        \
-        walk_over(by_type[c->in[0]->type], 2, c->in, c->out);                                                       \
-        return SW_OK;                                                                                               \
-    }                                                                                                               \
-    static const sw_op fn##_op = {                                                                                  \
-        .size = sizeof(sw_op), .name = #fn, .shape = compare_shape, .forward = fn##_forward, .takes_16_bit = true}; \
-    sw_tensor sw_##fn(sw_tensor a, sw_tensor b) {                                                                   \
-        return sw_apply(&fn##_op, NULL, 0, 2, (sw_tensor[]){a, b});                                                 \
+/* The operation fn##_op with the result u8. `f16` and `bf16` are the names of its functions for these types. */
+#define TO_U8(fn, inputs, f16, bf16)                                                       \
+    static sw_status fn##_forward(sw_call *c) {                                            \
+        static run_function *const by_type[] = {                                           \
+            [SW_F32] = fn##_real_f32, [SW_F64] = fn##_real_f64,  [SW_F16] = fn##_##f16,    \
+            [SW_BF16] = fn##_##bf16,  [SW_I32] = fn##_whole_i32, [SW_U8] = fn##_whole_u8}; \
+        walk_over(by_type[c->in[0]->type], inputs, c->in, c->out);                         \
+        return SW_OK;                                                                      \
+    }                                                                                      \
+    static const sw_op fn##_op = {                                                         \
+        .size = sizeof(sw_op), .name = #fn, .shape = compare_shape, .forward = fn##_forward, .takes_16_bit = true};
+#define COMPARISON(fn, f16, bf16)                                   \
+    TO_U8(fn, 2, f16, bf16)                                         \
+    sw_tensor sw_##fn(sw_tensor a, sw_tensor b) {                   \
+        return sw_apply(&fn##_op, NULL, 0, 2, (sw_tensor[]){a, b}); \
     }
-COMPARISON(greater)
-COMPARISON(less)
-COMPARISON(equal)
+COMPARISON(greater, half_f16, half_bf16)
+COMPARISON(less, half_f16, half_bf16)
+COMPARISON(equal, half_f16, half_bf16)
+COMPARISON(greater_equal, half_f16, half_bf16)
+COMPARISON(less_equal, half_f16, half_bf16)
+COMPARISON(not_equal, half_f16, half_bf16)
+COMPARISON(logical_and, bits16, bits16)
+COMPARISON(logical_or, bits16, bits16)
+COMPARISON(logical_xor, bits16, bits16)
+
+TO_U8(logical_not, 1, bits16, bits16)
+
+sw_tensor sw_logical_not(sw_tensor x) {
+    return sw_apply(&logical_not_op, NULL, 0, 1, &x);
+}
 
 /* ---- where ---- */
 

@@ -3,7 +3,7 @@
 tests/core/ops/test_torch_ops.c reads. Labels, kinds and shapes are read from the table after the C
 preprocessor; EXPRESSIONS has the expression in PyTorch for each label.
 
-    /usr/bin/python3 tests/golden/torch_ops.py      (Debian's python3-torch, and cc)
+    PYTHON tests/golden/torch_ops.py      (PyTorch 2, and cc)
 """
 import math
 import os
@@ -165,6 +165,17 @@ EXPRESSIONS = {
     "pow 3": lambda x: x**3,
     "pow -1": lambda x: x**-1,
     "pow 0.3": lambda x: x**0.3,
+    "pow_tensor": torch.pow,
+    "pow_tensor outer": torch.pow,
+    "pow_tensor whole": torch.pow,
+    "log1p": torch.log1p,
+    "expm1": torch.expm1,
+    "erf": torch.erf,
+    "sign": torch.sign,
+    "floor": torch.floor,
+    "ceil": torch.ceil,
+    "round": torch.round,
+    "trunc": torch.trunc,
     "clamp": lambda x: torch.clamp(x, -1.03, 0.97),
     "relu": F.relu,
     "tanh": torch.tanh,
@@ -374,11 +385,22 @@ EXPRESSIONS = {
     "scatter_add last": lambda x, ids, values: x.scatter_add(-1, ids, values),
     "scatter_add_rows": scatter_add_rows,
     "scatter_add_rows short": scatter_add_rows,
-    # comparisons and choice
+    # comparisons, logic and choice
     "greater": torch.gt,
     "less": torch.lt,
     "equal": torch.eq,
     "equal to the larger": lambda a, b: a == torch.maximum(a, b),
+    "greater_equal": torch.ge,
+    "less_equal": torch.le,
+    "not_equal": torch.ne,
+    "not_equal of ids": torch.ne,
+    "logical_and": torch.logical_and,
+    "logical_or": torch.logical_or,
+    "logical_xor": torch.logical_xor,
+    "logical_not": torch.logical_not,
+    "logical_and of masks": torch.logical_and,
+    "logical_xor of ids": torch.logical_xor,
+    "logical_not of a mask": torch.logical_not,
     "where": lambda c, a, b: torch.where(c != 0, a, b),
     "where by ids": lambda c, a, b: torch.where(c != 0, a, b),
 }
@@ -390,7 +412,7 @@ ENTRY = re.compile(r'\{\s*"(?P<function>\w+)",\s*"(?P<label>[^"]+)",\s*\w+,\s*(?
                    r'\{(?P<kinds>[^}]*)\},\s*(?P<shapes>' + STRING + r'),\s*'
                    r'(?:' + STRING + r'|\(\(void \*\)0\)|NULL),\s*(?P<flags>[^,{]+),\s*\{')
 GRADIENT = {"REAL", "AWAY", "POSITIVE", "UNIT"}
-PLAIN = {"FIXED", "SIGN", "IDS", "ROWS", "MASK"}
+PLAIN = {"FIXED", "SIGN", "WHOLE", "IDS", "ROWS", "MASK"}
 
 
 def entries():
@@ -427,6 +449,8 @@ def draw(kind, first, stream):
         x = abs(x) + 0.1
     elif kind == "SIGN":
         x = -1 if x < 0 else 1
+    elif kind == "WHOLE":
+        x = math.floor(x + 0.5)
     elif kind == "UNIT":
         x = 0.05 + 0.225 * (x + 2)
     return rounded(x)

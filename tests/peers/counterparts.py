@@ -157,8 +157,21 @@ for name_, names_ in {"add": ["add", "__radd__"], "sub": ["sub"], "mul": ["mul",
 counterpart("__rsub__", "rsub")(lambda a, b, alpha=1: arithmetic("sub")(
     b, op("scale", a, float(alpha)) if alpha != 1 else a))
 counterpart("__rdiv__")(lambda a, b: arithmetic("div")(b, a))
-for name_ in ("greater", "less", "equal"):
-    counterpart({"greater": "gt", "less": "lt", "equal": "eq"}[name_])(arithmetic(name_))
+for name_, names_ in {"greater": "gt", "less": "lt", "equal": "eq", "greater_equal": "ge", "less_equal": "le",
+                      "not_equal": "ne"}.items():
+    counterpart(names_)(arithmetic(name_))
+
+
+def logic(name):
+    def function(a, b):
+        offered(a.type == b.type, "logic of two types")
+        return op(name, a, b)
+    return function
+
+
+for name_ in ("logical_and", "logical_or", "logical_xor"):
+    counterpart(name_)(logic(name_))
+counterpart("logical_not")(lambda x: op("logical_not", x))
 
 
 def unary(name, *more):
@@ -168,7 +181,8 @@ def unary(name, *more):
     return function
 
 
-for name_ in ("neg", "exp", "log", "sqrt", "abs", "sin", "cos", "tanh", "sigmoid"):
+for name_ in ("neg", "exp", "log", "sqrt", "abs", "sin", "cos", "tanh", "sigmoid", "log1p", "expm1", "erf", "sign",
+              "floor", "ceil", "trunc"):
     counterpart(name_)(unary(name_))
 for name_ in ("relu", "silu"):
     counterpart("nn.functional." + name_)(unary(name_))
@@ -179,10 +193,20 @@ counterpart("rsqrt")(lambda x: op("pow", op("sqrt", x), -1.0))
 
 @counterpart("pow")
 def power(x, exponent):
-    offered(isinstance(exponent, numbers.Real), "an exponent that is a tensor or complex")
-    offered(isinstance(x, T), "a tensor as exponent")
+    if isinstance(x, T) and isinstance(exponent, numbers.Real):
+        real(x)
+        return op("pow", x, float(exponent))
+    return op("pow_tensor", *as_tensors(x, exponent))
+
+
+counterpart("__rpow__")(lambda exponent, x: power(x, exponent))
+
+
+@counterpart("round")
+def round_(x, decimals=0):
+    offered(decimals == 0, "decimals")
     real(x)
-    return op("pow", x, float(exponent))
+    return op("round", x)
 
 
 @counterpart("clamp")

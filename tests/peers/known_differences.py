@@ -33,6 +33,33 @@ def at_infinity(inputs, arguments, index, got, wanted):
     return torch.isinf(inputs[0].detach())
 
 
+def below(limit):
+    """Where the input is below the limit, or NaN."""
+    return lambda inputs, arguments, index, got, wanted: ~(inputs[0].detach() >= limit)
+
+
+def one_infinite(inputs, arguments, index, got, wanted):
+    """Where one of two inputs of the shape of the result is infinite."""
+    mask = torch.zeros(wanted.shape, dtype=torch.bool)
+    for x in inputs:
+        mask = mask | torch.isinf(x.detach()) if x.shape == wanted.shape else mask
+    return mask
+
+
+def exponent_without_predecessor(exponent):
+    """Where input number `exponent` is so large that exponent - 1 is rounded to it."""
+    def when(inputs, arguments, index, got, wanted):
+        e = inputs[exponent].detach().double()
+        return (e - 1 == e) & torch.ones(wanted.shape, dtype=torch.bool)
+    return when
+
+
+def sum_of_infinities(inputs, arguments, index, got, wanted):
+    """Where terms beyond the range of f16 were added over a broadcast axis."""
+    wide = any(x.shape != wanted.shape for x in inputs) and inputs[0].dtype == torch.float16
+    return torch.full(wanted.shape, wide) & ~torch.isfinite(torch.as_tensor(got))
+
+
 def fits(x, wanted):
     return tuple(torch.broadcast_shapes(x.shape, wanted.shape)) == tuple(wanted.shape)
 
@@ -76,6 +103,17 @@ KNOWN = [
           lambda message: "it must be ≥ 0" in message),
     Known("__rdiv__", "16 bits", "PyTorch's a/b², whose factors it rounds to f16, is subnormal", None),
     Known("linalg.vector_norm", "16 bits", "the power 5 of a norm is ∞ in PyTorch's f16, and the gradient 0", None),
+    Known("sign", "value", "NaN at NaN; PyTorch gives 0", at_nan),
+    Known("log1p", "gradient", "NaN where the value is; PyTorch's is g/(1 + x)", below(-1)),
+    Known("expm1", "gradient", "e^x; PyTorch's y + 1 has lost digits", below(0)),
+    Known("expm1", "16 bits", "PyTorch computes e^x as y + 1", None),
+] + [
+    Known(name, *more)
+    for name, exponent in (("pow", 1), ("__rpow__", 0))
+    for more in (("gradient", "the limit where a power is 0; PyTorch's 0·∞ is NaN", one_infinite),
+                 ("gradient", "e - 1 is odd for an even e, also where it is rounded to e", exponent_without_predecessor(exponent)),
+                 ("gradient", "the terms of a sum over broadcast axes are rounded to f16", sum_of_infinities),
+                 ("16 bits", "PyTorch rounds a^(e-1) to 16 bits before it is multiplied", None))
 ] + [
     Known(name, "gradient", "NaN at NaN; PyTorch gives 0", at_nan)
     for name in ("nn.functional.hardtanh", "nn.functional.relu6")

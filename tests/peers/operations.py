@@ -35,7 +35,8 @@ WIDE = {"sw_sum", "sw_mean", "sw_sum_over", "sw_mean_over", "sw_var_over", "sw_n
         "sw_log_softmax", "sw_accuracy", "sw_cross_entropy", "sw_cross_entropy_with_options", "sw_huber",
         "sw_huber_with_options"}
 BY_ELEMENT = {"sw_div", "sw_scale", "sw_pow", "sw_clamp", "sw_leaky_relu", "sw_elu", "sw_loss_with_weight",
-              "sw_dropout", "sw_greater", "sw_less", "sw_equal", "sw_where"}
+              "sw_dropout", "sw_greater", "sw_less", "sw_equal", "sw_where", "sw_pow_tensor", "sw_greater_equal",
+              "sw_less_equal", "sw_not_equal", "sw_logical_and", "sw_logical_or", "sw_logical_xor"}
 
 
 def operation(name, function, draw, **more):
@@ -76,6 +77,22 @@ def draw_pow(b):
 
 
 operation("sw_pow", torch.pow, draw_pow)
+
+
+def draw_pow_tensor(b):
+    base = b.real("positive")
+    found = b.find(lambda n: n.real and fits(n.shape, base.shape)) if b.rng.random() < 0.6 else None
+    return [base, found or b.leaf(b.related(base.shape))]
+
+
+operation("sw_pow_tensor", torch.pow, draw_pow_tensor)
+unary("sw_log1p", torch.log1p, "positive")
+unary("sw_expm1", torch.expm1)
+unary("sw_erf", torch.erf)
+unary("sw_sign", torch.sign, exact=True, kink=lambda x: x)
+for name_ in ("floor", "ceil", "trunc"):
+    unary("sw_" + name_, getattr(torch, name_), exact=True, kink=lambda x: x - x.round())
+unary("sw_round", torch.round, exact=True, kink=lambda x: x - x.floor() - 0.5)
 
 
 def draw_clamp(b):
@@ -241,11 +258,32 @@ def draw_rows(b):
 operation("sw_accuracy", lambda x, ids: (x.argmax(-1) == ids).to(x.dtype).mean(), draw_rows,
           kink=lambda x, ids: gap(True)(x, (-1,), False))
 
-# ---- Comparison and choice ----
+# ---- Comparison, logic and choice ----
 
-for name_, function_ in (("greater", torch.gt), ("less", torch.lt), ("equal", torch.eq)):
+for name_, function_ in (("greater", torch.gt), ("less", torch.lt), ("equal", torch.eq), ("greater_equal", torch.ge),
+                         ("less_equal", torch.le), ("not_equal", torch.ne)):
     operation("sw_" + name_, lambda x, y, compare=function_: compare(x, y).to(torch.uint8),
               lambda b: b.broadcasting(2), exact=True, kink=lambda x, y: x - y)
+
+
+def draw_logic(b):
+    """Two tensors of one kind. Random numbers are hardly ever 0; masks and ids often are."""
+    x = b.any()
+    if x.real:
+        return b.broadcasting(2)
+    y = b.find(lambda n: n.kind == x.kind and fits(n.shape, x.shape))
+    return [x, y]
+
+
+def draw_logic_of_one(b):
+    return [b.any()]
+
+
+for name_ in ("and", "or", "xor"):
+    operation("sw_logical_" + name_, lambda x, y, logic=getattr(torch, "logical_" + name_): logic(x, y).to(torch.uint8),
+              draw_logic, exact=True, kink=lambda x, y: torch.minimum(x.abs(), y.abs()))
+operation("sw_logical_not", lambda x: torch.logical_not(x).to(torch.uint8), draw_logic_of_one, exact=True,
+          by_element=True, kink=lambda x: x)
 
 
 def draw_where(b):

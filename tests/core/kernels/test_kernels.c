@@ -33,6 +33,11 @@ MAP(sin)
 MAP(cos)
 MAP(erf)
 MAP(normal)
+MAP(log1p_any)
+MAP(expm1)
+MAP(round)
+MAP(floor)
+MAP(ceil)
 #undef MAP
 
 #else /* ---- once ---- */
@@ -108,6 +113,18 @@ static const function functions[] = {
      {{0x1p-100, 8, 0, 2.1, 2.009}, {0x1p-900, 8, 0, 2.1, 2.040}}},
     {"normal", SW_KERNEL_TABLE(map_normal), normall, normal,
      {{0x1p-30, 12, 0, 6.6, 6.313}, {0x1p-60, 36, 0, 5.6, 5.297}}},
+    {"log1p_any", SW_KERNEL_TABLE(map_log1p_any), log1pl, log1p,
+     {{0x1p-149, 3.4e38, 1, 1.35, 1.303}, {0x1p-1074, 1.79e308, 1, 1.35, 1.054}}},
+    {"log1p_any below 0", SW_KERNEL_TABLE(map_log1p_any), log1pl, log1p,
+     {{0x1p-149, 0.99999994, -1, 1.5, 1.438}, {0x1p-1074, 0.99999999999999989, -1, 1.5, 1.432}}},
+    {"expm1", SW_KERNEL_TABLE(map_expm1), expm1l, expm1,
+     {{0x1p-149, 104, 0, 1.9, 1.734}, {0x1p-1074, 746, 0, 1.9, 1.852}}},
+    {"round", SW_KERNEL_TABLE(map_round), nearbyintl, nearbyint,
+     {{0x1p-149, 3.4e38, 0, 0, 0}, {0x1p-1074, 1.79e308, 0, 0, 0}}},
+    {"floor", SW_KERNEL_TABLE(map_floor), floorl, floor,
+     {{0x1p-149, 3.4e38, 0, 0, 0}, {0x1p-1074, 1.79e308, 0, 0, 0}}},
+    {"ceil", SW_KERNEL_TABLE(map_ceil), ceill, ceil,
+     {{0x1p-149, 3.4e38, 0, 0, 0}, {0x1p-1074, 1.79e308, 0, 0, 0}}},
 };
 /* clang-format on */
 enum { FUNCTIONS = sizeof functions / sizeof *functions, POINTS = 4096 };
@@ -237,7 +254,7 @@ static double at(int function_index, sw_dtype type, double x) {
     return result;
 }
 
-enum { EXP, EXPM1, TANH, SIGMOID, LOG, LOG1P };
+enum { EXP, EXPM1_NEGATIVE, TANH, SIGMOID, LOG, LOG1P, LOG1P_ANY = 12, EXPM1 = 14, ROUND, FLOOR, CEIL };
 
 static void test_functions_of_special_values_are_exact(void **state) {
     (void)state;
@@ -254,9 +271,9 @@ static void test_functions_of_special_values_are_exact(void **state) {
         assert_true(at(EXP, type, overflow) == infinity && isfinite(at(EXP, type, fits)));
         assert_true(at(EXP, type, 1e30) == infinity && at(EXP, type, -1e30) == 0);
         assert_true(at(EXP, type, least) == tiny && at(EXP, type, vanishes) == 0);
-        assert_true(at(EXPM1, type, 0) == 0 && at(EXPM1, type, -0.0) == 0);
-        assert_true(at(EXPM1, type, -infinity) == -1 && at(EXPM1, type, -1e30) == -1);
-        assert_true(at(EXPM1, type, -subnormal) == -subnormal);
+        assert_true(at(EXPM1_NEGATIVE, type, 0) == 0 && at(EXPM1_NEGATIVE, type, -0.0) == 0);
+        assert_true(at(EXPM1_NEGATIVE, type, -infinity) == -1 && at(EXPM1_NEGATIVE, type, -1e30) == -1);
+        assert_true(at(EXPM1_NEGATIVE, type, -subnormal) == -subnormal);
         assert_true(at(TANH, type, infinity) == 1 && at(TANH, type, -infinity) == -1);
         assert_true(at(TANH, type, 0) == 0 && at(TANH, type, -0.0) == 0);
         assert_true(!signbit(at(TANH, type, 0))); /* tanh 0 is not -0 */
@@ -269,6 +286,68 @@ static void test_functions_of_special_values_are_exact(void **state) {
         assert_true(at(LOG, type, 1) == 0);
         assert_true(at(LOG1P, type, 0) == 0 && at(LOG1P, type, subnormal) == subnormal);
     }
+}
+
+static bool same(double a, double b) {
+    return a == b && signbit(a) == signbit(b);
+}
+
+static void test_log1p_and_expm1_of_special_values_are_exact(void **state) {
+    (void)state;
+    for (int t = SW_F32; t <= SW_F64; t++) {
+        sw_dtype type = (sw_dtype)t;
+        const double infinity = (double)INFINITY, subnormal = t == SW_F32 ? 0x1p-147 : 0x1p-1072,
+                     largest = t == SW_F32 ? (double)FLT_MAX : DBL_MAX, overflow = t == SW_F32 ? 88.73 : 709.79,
+                     fits = t == SW_F32 ? 88.72 : 709.78;
+        for (int f = LOG1P_ANY; f <= EXPM1; f += EXPM1 - LOG1P_ANY) {
+            assert_true(same(at(f, type, 0), 0) && same(at(f, type, -0.0), -0.0));
+            assert_true(at(f, type, subnormal) == subnormal && at(f, type, -subnormal) == -subnormal);
+            assert_true(at(f, type, infinity) == infinity);
+        }
+        assert_true(at(LOG1P_ANY, type, -1) == -infinity);
+        assert_true(isnan(at(LOG1P_ANY, type, -1.5)) && isnan(at(LOG1P_ANY, type, -infinity)));
+        assert_true(isfinite(at(LOG1P_ANY, type, largest)));
+        assert_true(at(EXPM1, type, -infinity) == -1 && at(EXPM1, type, -1e30) == -1);
+        assert_true(at(EXPM1, type, overflow) == infinity && at(EXPM1, type, 1e30) == infinity);
+        assert_true(isfinite(at(EXPM1, type, fits)));
+    }
+}
+
+/* Numbers in the middle of two integers, numbers around the limit from which all are integers, zeros and infinities:
+ * the numbers of libm, with their signs. */
+static void test_rounding_to_integers_is_exact(void **state) {
+    (void)state;
+    static const double magnitude[] = {0,
+                                       0.3,
+                                       0.5,
+                                       0.75,
+                                       1,
+                                       1.5,
+                                       2.5,
+                                       3.5,
+                                       4194303.5,
+                                       4194304.5,
+                                       8388606.5,
+                                       8388607.5,
+                                       8388608,
+                                       8388609,
+                                       16777217,
+                                       0x1p51,
+                                       0x1p51 + 0.5,
+                                       0x1p52 - 0.5,
+                                       0x1p52 + 1,
+                                       0x1p-1074,
+                                       1e300,
+                                       (double)INFINITY};
+    for (size_t i = 0; i < sizeof magnitude / sizeof *magnitude; i++)
+        for (int t = SW_F32; t <= SW_F64; t++)
+            for (int sign = -1; sign <= 1; sign += 2) {
+                sw_dtype type = (sw_dtype)t;
+                const double x = sign * (type == SW_F32 ? (double)(float)magnitude[i] : magnitude[i]);
+                assert_true(same(at(ROUND, type, x), nearbyint(x)));
+                assert_true(same(at(FLOOR, type, x), floor(x)));
+                assert_true(same(at(CEIL, type, x), ceil(x)));
+            }
 }
 
 /* ---- Equal bits on every level: this program runs itself under SW_CPU ---- */
@@ -364,6 +443,8 @@ int main(int count, char **arguments) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_functions_are_within_their_ulp, test_clear),
         cmocka_unit_test_setup(test_functions_of_special_values_are_exact, test_clear),
+        cmocka_unit_test_setup(test_log1p_and_expm1_of_special_values_are_exact, test_clear),
+        cmocka_unit_test_setup(test_rounding_to_integers_is_exact, test_clear),
         cmocka_unit_test_setup(test_every_level_has_the_same_bits, test_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ static inline void half_expect_equal(const op_case *c, const char *what, const s
 }
 
 static inline bool half_broadcasts(const op_entry *op) {
-    static const char *const names[] = {"add", "sub", "mul", "div", "maximum", "minimum", "where"};
+    static const char *const names[] = {"add", "sub", "mul", "div", "maximum", "minimum", "where", "pow_tensor"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(op->function, names[i]) == 0)
             return true;

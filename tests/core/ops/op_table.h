@@ -17,6 +17,7 @@ typedef enum kind {
     FIXED,    /* as REAL, without gradient */
     UNIT,     /* uniform in (0, 1) */
     SIGN,     /* -1 or 1, without gradient */
+    WHOLE,    /* -2, -1, 0, 1 or 2, without gradient */
     IDS,      /* i32, below the last length of input 0 */
     ROWS,     /* i32, below the first length of input 0 */
     MASK      /* u8, 0 or 1 */
@@ -76,15 +77,17 @@ typedef struct op_entry {
 #include "ops_product.h"
 #include "ops_reduce.h"
 #include "ops_shape.h"
+/* After ops_shape.h, whose macros it uses. */
+#include "ops_logic.h"
 
 #define OP_FAMILY(list) \
     { list, (int)(sizeof list / sizeof *list) }
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_conv),    OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index),
-                   OP_FAMILY(ops_loss),    OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),
-                   OP_FAMILY(ops_product), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_shape)};
+} op_families[] = {OP_FAMILY(ops_conv),   OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index), OP_FAMILY(ops_logic),
+                   OP_FAMILY(ops_loss),   OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),  OP_FAMILY(ops_product),
+                   OP_FAMILY(ops_reduce), OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry over all families; NULL after the last. */
@@ -121,6 +124,8 @@ static inline double op_draw(kind k, const sw_array *first, uint64_t *seed) {
         return fabs(x) + 0.1;
     if (k == SIGN)
         return x < 0 ? -1 : 1;
+    if (k == WHOLE)
+        return floor(x + 0.5);
     return k == UNIT ? 0.05 + 0.225 * (x + 2) : x;
 }
 

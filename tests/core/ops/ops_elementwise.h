@@ -18,6 +18,15 @@ BUILD(square, sw_pow(in[0], 2))
 BUILD(cube, sw_pow(in[0], 3))
 BUILD(inverse, sw_pow(in[0], -1))
 BUILD(root, sw_pow(in[0], 0.3))
+BUILD(pow_tensor, sw_pow_tensor(in[0], in[1]))
+BUILD(log1p, sw_log1p(in[0]))
+BUILD(expm1, sw_expm1(in[0]))
+BUILD(erf, sw_erf(in[0]))
+BUILD(sign, sw_sign(in[0]))
+BUILD(floor, sw_floor(in[0]))
+BUILD(ceil, sw_ceil(in[0]))
+BUILD(round, sw_round(in[0]))
+BUILD(trunc, sw_trunc(in[0]))
 BUILD(clamp, sw_clamp(in[0], -1.03, 0.97))
 BUILD(relu, sw_relu(in[0]))
 BUILD(tanh, sw_tanh(in[0]))
@@ -79,6 +88,18 @@ static const op_entry ops_elementwise[] = {
     {"pow", "pow 3", build_cube, 1, {AWAY}, SHAPES, BIG1, 0, {{0}}},
     {"pow", "pow -1", build_inverse, 1, {AWAY}, SHAPES, BIG1, 0, {{0}}},
     {"pow", "pow 0.3", build_root, 1, {POSITIVE}, SHAPES, BIG1, 0, {{0}}},
+    {"pow_tensor", "pow_tensor", build_pow_tensor, 2, {POSITIVE, REAL}, BROADCASTS, BIG_ROWS, 0, {{0}}},
+    {"pow_tensor", "pow_tensor outer", build_pow_tensor, 2, {POSITIVE, REAL}, "[4,1][3]", "[120,1][500]", 0, {{0}}},
+    {"pow_tensor", "pow_tensor whole", build_pow_tensor, 2, {AWAY, WHOLE}, "[4,3][4,3] [5][] [35][35]", BIG2, 0,
+     {{0}}},
+    {"log1p", "log1p", build_log1p, 1, {POSITIVE}, SHAPES, BIG1, 0, {{0}}},
+    {"expm1", "expm1", build_expm1, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
+    {"erf", "erf", build_erf, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
+    {"sign", "sign", build_sign, 1, {AWAY}, SHAPES, BIG1, 0, {{0}}},
+    {"floor", "floor", build_floor, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
+    {"ceil", "ceil", build_ceil, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
+    {"round", "round", build_round, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
+    {"trunc", "trunc", build_trunc, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
     {"clamp", "clamp", build_clamp, 1, {AWAY}, SHAPES, BIG1, 0, {{0}}},
     {"relu", "relu", build_relu, 1, {AWAY}, SHAPES, BIG1, 0, {{0}}},
     {"tanh", "tanh", build_tanh, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},

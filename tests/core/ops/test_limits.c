@@ -42,6 +42,16 @@ OF(sin_, sw_sin(x))
 OF(cos_, sw_cos(x))
 OF(clamp, sw_clamp(x, -1, 2))
 OF(power, sw_pow(x, a))
+OF(power_base, sw_pow_tensor(x, same_of(x, a)))
+OF(power_exponent, sw_pow_tensor(same_of(x, a), x))
+OF(log1p_, sw_log1p(x))
+OF(expm1_, sw_expm1(x))
+OF(erf_, sw_erf(x))
+OF(sign, sw_sign(x))
+OF(floor_, sw_floor(x))
+OF(ceil_, sw_ceil(x))
+OF(round_, sw_round(x))
+OF(trunc_, sw_trunc(x))
 OF(relu, sw_relu(x))
 OF(tanh_, sw_tanh(x))
 OF(sigmoid, sw_sigmoid(x))
@@ -129,6 +139,23 @@ static const limit limits[] = {
     {"pow 3", power, 3, {-INF, INF, NO}, {INF, INF, NO}},
     {"pow -1", power, -1, {0, 0, NO}, {0, 0, NO}},
     {"pow 0.5", power, 0.5, {INF, INF, NO}, {0, 0, NO}},
+    {"pow_tensor, base, 0", power_base, 0, {1, 1, 1}, {0, 0, 0}},
+    {"pow_tensor, base, 1", power_base, 1, {-INF, INF, NO}, {1, 1, 1}},
+    {"pow_tensor, base, 2", power_base, 2, {INF, INF, NO}, {-INF, INF, NO}},
+    {"pow_tensor, base, 3", power_base, 3, {-INF, INF, NO}, {INF, INF, NO}},
+    {"pow_tensor, base, -1", power_base, -1, {0, 0, NO}, {0, 0, NO}},
+    {"pow_tensor, base, 0.5", power_base, 0.5, {INF, INF, NO}, {0, 0, NO}},
+    {"pow_tensor, exponent of 2", power_exponent, 2, {0, INF, NO}, {0, INF, NO}},
+    {"pow_tensor, exponent of 0.5", power_exponent, 0.5, {INF, 0, NO}, {-INF, 0, NO}},
+    {"pow_tensor, exponent of 1", power_exponent, 1, {1, 1, 1}, {0, 0, 0}},
+    {"log1p", log1p_, 0, {NO, INF, NO}, {NO, 0, NO}},
+    {"expm1", expm1_, 0, {-1, INF, NO}, {0, INF, NO}},
+    {"erf", erf_, 0, {-1, 1, NO}, {0, 0, NO}},
+    {"sign", sign, 0, {-1, 1, NO}, {0, 0, 0}},
+    {"floor", floor_, 0, {-INF, INF, NO}, {0, 0, 0}},
+    {"ceil", ceil_, 0, {-INF, INF, NO}, {0, 0, 0}},
+    {"round", round_, 0, {-INF, INF, NO}, {0, 0, 0}},
+    {"trunc", trunc_, 0, {-INF, INF, NO}, {0, 0, 0}},
     {"relu", relu, 0, {0, INF, NO}, {0, 1, NO}},
     {"tanh", tanh_, 0, {-1, 1, NO}, {0, 0, NO}},
     {"sigmoid", sigmoid, 0, {0, 1, NO}, {0, 0, NO}},

@@ -93,7 +93,7 @@ static double bound_of_composition(const op_entry *op) {
  * |y|; softmax, y(g - Σgy): 3y. exp, sqrt and div have the relative error of y, `relative`.
  *
  * Over axes in which an input of `count` elements repeats, terms are summed that may each have been rounded: those of
- * div are below 2.1/0.1², of mul below 2.1, of maximum and minimum below 1. */
+ * div are below 2.1/0.1², of pow_tensor below 2/0.1³, of mul below 2.1, of maximum and minimum below 1. */
 static double bound_of_rounded_terms(const op_entry *op, int64_t outputs, int64_t count, double *relative) {
     static const char *const reading[] = {"tanh", "sigmoid", "elu", "softmax", NULL},
                              *const factors[] = {"exp", "sqrt", "div", NULL},
@@ -102,6 +102,8 @@ static double bound_of_rounded_terms(const op_entry *op, int64_t outputs, int64_
     *relative = is_one_of(op->function, factors) ? 1 : 0;
     if (strcmp(op->function, "div") == 0)
         return terms * 2.1 / 0.01 * 2; /* both y and the term are rounded */
+    if (strcmp(op->function, "pow_tensor") == 0)
+        return terms * 2 / 0.001;
     if (is_one_of(op->function, products))
         return terms * 2.1;
     return is_one_of(op->function, reading) ? 3 : 0;

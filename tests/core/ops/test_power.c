@@ -1,5 +1,5 @@
-/* sw_pow and its derivative: every f32 of some octaves, f64 against long double, exact results, and the special cases
- * of the C standard, on every kernel level of this processor. */
+/* sw_pow, sw_pow_tensor and their derivatives: every f32 of some octaves, f64 against long double, exact results,
+ * and the special cases of the C standard, on every kernel level of this processor. */
 #define _GNU_SOURCE
 #include "support.h"
 
@@ -261,6 +261,128 @@ static void test_pow_has_the_corners_of_c_on_a_tape(void **state) {
     sw_tape_free(tape);
 }
 
+/* ---- The exponent is a tensor ---- */
+
+/* The number in f32 if the type is f32. */
+static double in_type(sw_dtype type, double x) {
+    return type == SW_F32 ? (double)(float)x : x;
+}
+
+static void expect_corner(const char *what, sw_dtype type, double x, double e, double got, double expected) {
+    const bool near = isfinite(expected) && expected != 0 && fabs(expected) != 1;
+    if (near ? !(fabs(got - expected) <= (type == SW_F32 ? 0x1p-21 : 0x1p-50) * fabs(expected))
+             : !(got == expected || same(got, expected)))
+        fail_msg("%s: %s of (%g)^%g is %g, not %g", sw_dtype_name(type), what, x, e, got, expected);
+}
+
+/* Every base with every exponent. The value is that of C's pow. The derivative by the base is e·C's pow(x, e - 1), 0
+ * for e = 0 and where the power is 0. The derivative by the exponent is the value times log x, 0 for a base or a value
+ * of 0 (except a base of 0 with an exponent below 0, where it is -∞), as PyTorch defines both. */
+static void tensor_corners(void) {
+    static const double bases[] =
+        {0, -0.0, 1, -1, 0.5, -0.5, 2, -2, 1.5, -1.5, 1e30, 1e-30, (double)INFINITY, -(double)INFINITY, (double)NAN},
+                        powers[] = {0,
+                                    -0.0,
+                                    1,
+                                    -1,
+                                    2,
+                                    -2,
+                                    3,
+                                    -3,
+                                    0.5,
+                                    -0.5,
+                                    2.5,
+                                    0x1p24,
+                                    0x1p24 + 2,
+                                    -300,
+                                    301,
+                                    (double)INFINITY,
+                                    -(double)INFINITY,
+                                    (double)NAN};
+    enum { BASES = sizeof bases / sizeof *bases, POWERS = sizeof powers / sizeof *powers };
+    for (int t = SW_F32; t <= SW_F64; t++) {
+        const sw_dtype type = (sw_dtype)t;
+        sw_array x = test_array(type, SW_SHAPE(BASES, 1)), e = test_array(type, SW_SHAPE(POWERS)),
+                 dy = test_array(type, SW_SHAPE(BASES, POWERS));
+        for (int i = 0; i < BASES; i++)
+            test_set(&x, i, bases[i]);
+        for (int i = 0; i < POWERS; i++)
+            test_set(&e, i, powers[i]);
+        for (int i = 0; i < BASES * POWERS; i++)
+            test_set(&dy, i, 1);
+        sw_tape *tape = sw_tape_new();
+        sw_tensor tx = sw_variable(tape, x), te = sw_variable(tape, e);
+        /* The gradients of the expanded operands have one number for each pair. */
+        sw_tensor wide_x = sw_retain_grad(sw_expand(tx, SW_SHAPE(-1, POWERS))),
+                  wide_e = sw_retain_grad(sw_expand(te, SW_SHAPE(BASES, -1))), y = sw_pow_tensor(wide_x, wide_e);
+        assert_ok(sw_backward_from(y, dy));
+        const sw_array value = sw_value(y), dx = sw_grad(wide_x), de = sw_grad(wide_e),
+                       broadcast = sw_value(sw_pow_tensor(tx, te));
+        assert_memory_equal(value.data, broadcast.data, test_bytes(&value));
+        for (int i = 0; i < BASES * POWERS; i++) {
+            const double b = in_type(type, bases[i / POWERS]), p = powers[i % POWERS], v = in_type(type, pow(b, p)),
+                         below = in_type(type, pow(b, p - 1)),
+                         log_b = b > 0    ? log(b)
+                                 : b == 0 ? -(double)INFINITY
+                                          : (double)NAN;
+            expect_corner("the value", type, b, p, test_get(&value, i), v);
+            assert_true(v != 0 || signbit(v) == signbit(test_get(&value, i)));
+            const double slope = p == 0 ? 0 : below == 0 ? below : in_type(type, p * below);
+            if (isfinite(p) || isnan(p) || below == 0)
+                expect_corner("the derivative by the base", type, b, p, test_get(&dx, i), slope);
+            const bool zero = (b == 0 && fabs(v) <= 1) || (b > 0 && v == 0);
+            expect_corner("the derivative by the exponent", type, b, p, test_get(&de, i),
+                          zero ? 0 : in_type(type, v * log_b));
+        }
+        sw_tape_free(tape);
+        test_array_free(&x);
+        test_array_free(&e);
+        test_array_free(&dy);
+    }
+}
+
+static void test_powers_of_tensors_have_the_corners_of_c(void **state) {
+    (void)state;
+    each_level(tensor_corners);
+}
+
+/* With one exponent for all elements, value and derivative have the bits of sw_pow. */
+static void powers_of_one_exponent(void) {
+    static chunk c;
+    static double value[CHUNK], derivative[CHUNK];
+    uint64_t seed = 9;
+    for (int type = SW_F32; type <= SW_F64; type++)
+        for (int e = 0; e < EXPONENTS; e++) {
+            const double exponent = in_type((sw_dtype)type, exponents[e]);
+            c.type = (sw_dtype)type;
+            c.count = 3000;
+            for (int64_t i = 0; i < c.count; i++)
+                set(&c, i, test_uniform(&seed, -3, 3));
+            run(&c, exponent);
+            for (int64_t i = 0; i < c.count; i++) {
+                value[i] = y_at(&c, i);
+                derivative[i] = d_at(&c, i);
+            }
+            sw_tape *tape = sw_tape_new();
+            sw_tensor x = sw_variable(
+                tape, sw_array_view(type == SW_F32 ? (void *)c.x32 : (void *)c.x64, c.type, SW_SHAPE(c.count)));
+            sw_tensor y = sw_pow_tensor(x, sw_constant(tape, c.type, exponent));
+            const sw_array out = sw_value(y);
+            assert_ok(sw_backward(sw_sum(y)));
+            const sw_array d = sw_grad(x);
+            for (int64_t i = 0; i < c.count; i++)
+                if (!same(test_get(&out, i), value[i]) || !same(test_get(&d, i), derivative[i]))
+                    fail_msg("%s: %g^%g: %.17g and %.17g, by sw_pow %.17g and %.17g", sw_dtype_name(c.type),
+                             x_at(&c, i), exponent, test_get(&out, i), test_get(&d, i), value[i], derivative[i]);
+            sw_tape_free(tape);
+        }
+}
+
+static void test_powers_with_one_exponent_have_the_bits_of_pow(void **state) {
+    (void)state;
+    each_level(powers_of_one_exponent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pow_of_every_f32_of_some_octaves_is_within_its_ulp),
@@ -268,6 +390,8 @@ int main(void) {
         cmocka_unit_test(test_pow_gives_exact_results_exactly),
         cmocka_unit_test(test_pow_has_the_corners_of_c),
         cmocka_unit_test(test_pow_has_the_corners_of_c_on_a_tape),
+        cmocka_unit_test(test_powers_of_tensors_have_the_corners_of_c),
+        cmocka_unit_test(test_powers_with_one_exponent_have_the_bits_of_pow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
