@@ -9,9 +9,22 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static const sw_module_type *const built_in[] = {
-    &swn_linear_type,     &swn_embedding_type, &swn_dropout_type,   &swn_flatten_type, &swn_reshape_type,
-    &swn_sequential_type, &swn_residual_type,  &swn_recompute_type, &swn_conv_type,    &swn_conv_transposed_type};
+static const sw_module_type *const built_in[] = {&swn_linear_type,
+                                                 &swn_embedding_type,
+                                                 &swn_dropout_type,
+                                                 &swn_flatten_type,
+                                                 &swn_reshape_type,
+                                                 &swn_sequential_type,
+                                                 &swn_residual_type,
+                                                 &swn_recompute_type,
+                                                 &swn_conv_type,
+                                                 &swn_conv_transposed_type,
+                                                 &swn_max_pool_type,
+                                                 &swn_avg_pool_type,
+                                                 &swn_adaptive_max_pool_type,
+                                                 &swn_adaptive_avg_pool_type,
+                                                 &swn_global_max_pool_type,
+                                                 &swn_global_avg_pool_type};
 
 enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 256 };
 static const sw_module_type *registered[MOST_REGISTERED];

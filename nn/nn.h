@@ -21,6 +21,7 @@
 #include <swale/init.h>
 #include <swale/module.h>
 #include <swale/objective.h>
+#include <swale/pool_options.h>
 #include <swale/source.h>
 
 #ifdef __cplusplus
@@ -137,6 +138,29 @@ SW_API sw_module *sw_nn_conv2d_transposed(sw_model *model, int64_t inputs, int64
 SW_API sw_module *sw_nn_conv2d_transposed_with_options(sw_model *model, int64_t inputs, int64_t outputs,
                                                        int64_t kernel_height, int64_t kernel_width,
                                                        const sw_conv_options *options);
+/* The largest or the mean element of each square window of pictures, with the window as the stride: [batch, height,
+ * width, channels] → [batch, height', width', channels]; see sw_max_pool2d and sw_avg_pool2d (pool.h). Layers are named
+ * max_pool1, avg_pool1 and so on. If the build does not know the shape of its input, that of the output is not known
+ * either; this is true for all pools. */
+SW_API sw_module *sw_nn_max_pool2d(sw_model *model, int64_t window);
+SW_API sw_module *sw_nn_avg_pool2d(sw_model *model, int64_t window);
+/* The same with a window of any shape, and options (pool_options.h; NULL: the defaults). */
+SW_API sw_module *sw_nn_max_pool2d_with_options(sw_model *model, int64_t window_height, int64_t window_width,
+                                                const sw_pool_options *options);
+SW_API sw_module *sw_nn_avg_pool2d_with_options(sw_model *model, int64_t window_height, int64_t window_width,
+                                                const sw_pool_options *options);
+/* The same for sequences [batch, length, channels]: see sw_max_pool1d and sw_avg_pool1d. */
+SW_API sw_module *sw_nn_max_pool1d(sw_model *model, int64_t window);
+SW_API sw_module *sw_nn_avg_pool1d(sw_model *model, int64_t window);
+SW_API sw_module *sw_nn_max_pool1d_with_options(sw_model *model, int64_t window, const sw_pool_options *options);
+SW_API sw_module *sw_nn_avg_pool1d_with_options(sw_model *model, int64_t window, const sw_pool_options *options);
+/* Pooling to pictures of a given size, ≥ 1: see sw_adaptive_max_pool2d. Layers are named adaptive_max_pool1, …. */
+SW_API sw_module *sw_nn_adaptive_max_pool2d(sw_model *model, int64_t out_height, int64_t out_width);
+SW_API sw_module *sw_nn_adaptive_avg_pool2d(sw_model *model, int64_t out_height, int64_t out_width);
+/* The largest or the mean element of each channel: [batch, height, width, channels] → [batch, channels]. Layers are
+ * named global_max_pool1 and so on. */
+SW_API sw_module *sw_nn_global_max_pool2d(sw_model *model);
+SW_API sw_module *sw_nn_global_avg_pool2d(sw_model *model);
 /* Dropout with probability p in [0, 1), active while the switch SW_TRAIN of the tape is on: see sw_dropout (ops.h). */
 SW_API sw_module *sw_nn_dropout(sw_model *model, double p);
 

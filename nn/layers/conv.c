@@ -3,6 +3,7 @@
 #include <swale/nn.h>
 
 #include "nn/layers/builtin_types.h"
+#include "nn/layers/pairs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -193,18 +194,6 @@ sw_module *sw_nn_conv2d_transposed_with_options(sw_model *model, int64_t inputs,
 
 /* ---- Descriptions ---- */
 
-/* Appends ", NAME 2" or ", NAME 2x1", unless both numbers are `usual`. */
-static void conv_describe_pair(char *text, size_t bytes, const char *name, const int64_t *pair, int axes,
-                               int64_t usual) {
-    const size_t at = strlen(text);
-    if (pair[0] == usual && pair[axes - 1] == usual)
-        return;
-    if (pair[0] == pair[axes - 1])
-        snprintf(text + at, bytes - at, ", %s %lld", name, (long long)pair[0]);
-    else
-        snprintf(text + at, bytes - at, ", %s %lldx%lld", name, (long long)pair[0], (long long)pair[1]);
-}
-
 static void conv_describe(const sw_module *m, char *text, size_t bytes) {
     const conv *l = m->data;
     const int first = 2 - l->axes; /* of a pair of the complete options */
@@ -214,10 +203,10 @@ static void conv_describe(const sw_module *m, char *text, size_t bytes) {
              (long long)l->kernel[1]);
     snprintf(text, bytes, "%s %s, %lld to %lld", l->kind == SW_CONV2D_TRANSPOSED ? "transposed" : "kernel", kernel,
              (long long)l->inputs, (long long)l->outputs);
-    conv_describe_pair(text, bytes, "stride", o->stride + first, l->axes, 1);
-    conv_describe_pair(text, bytes, "padding", o->padding + first, l->axes, 0);
-    conv_describe_pair(text, bytes, "dilation", o->dilation + first, l->axes, 1);
-    conv_describe_pair(text, bytes, "output padding", o->output_padding + first, l->axes, 0);
+    swn_pair_describe(text, bytes, "stride", o->stride + first, l->axes, 1);
+    swn_pair_describe(text, bytes, "padding", o->padding + first, l->axes, 0);
+    swn_pair_describe(text, bytes, "dilation", o->dilation + first, l->axes, 1);
+    swn_pair_describe(text, bytes, "output padding", o->output_padding + first, l->axes, 0);
     const size_t at = strlen(text);
     char groups[40] = "";
     if (o->groups > 1)
@@ -243,34 +232,20 @@ static sw_status conv_save(const sw_module *m, sw_description *to) {
     return sw_description_set_integer(to, "bias", !o->no_bias);
 }
 
-/* Reads one number for each axis; axes 0: either number of axes, which it returns. */
-static int conv_restore_pair(const sw_description *from, const char *key, int axes, int64_t least, int64_t *pair) {
-    int count;
-    if (sw_description_integers(from, key, least, INT32_MAX, 2, &count, pair) != SW_OK)
-        return 0;
-    if (axes > 0 ? count == axes : count >= 1)
-        return count;
-    sw_fail(SW_ERR_FORMAT, "setting %s has %d numbers; %s needed", key, count,
-            axes == 0   ? "1 or 2 are"
-            : axes == 1 ? "1 is"
-                        : "2 are");
-    return 0;
-}
-
 static sw_module *conv_restore(sw_model *model, const sw_description *from) {
     const bool transposed = strcmp(sw_description_type(from), swn_conv_transposed_type.name) == 0;
     sw_conv_options o = {.size = sizeof o};
     int64_t inputs, outputs, kernel[2] = {0}, same = 0, bias;
-    const int axes = conv_restore_pair(from, "kernel", transposed ? 2 : 0, 1, kernel);
+    const int axes = swn_pair_restore(from, "kernel", transposed ? 2 : 0, 1, kernel);
     if (axes == 0 || sw_description_integer(from, "inputs", 0, INT32_MAX, &inputs) != SW_OK ||
         sw_description_integer(from, "outputs", 1, INT32_MAX, &outputs) != SW_OK ||
-        !conv_restore_pair(from, "stride", axes, 1, o.stride) ||
-        !conv_restore_pair(from, "padding", axes, 0, o.padding) ||
-        !conv_restore_pair(from, "dilation", axes, 1, o.dilation) ||
+        !swn_pair_restore(from, "stride", axes, 1, o.stride) ||
+        !swn_pair_restore(from, "padding", axes, 0, o.padding) ||
+        !swn_pair_restore(from, "dilation", axes, 1, o.dilation) ||
         sw_description_integer(from, "groups", 1, INT32_MAX, &o.groups) != SW_OK ||
         sw_description_integer(from, "bias", 0, 1, &bias) != SW_OK)
         return sw_module_fail(model);
-    if (transposed ? !conv_restore_pair(from, "output_padding", 2, 0, o.output_padding)
+    if (transposed ? !swn_pair_restore(from, "output_padding", 2, 0, o.output_padding)
                    : sw_description_integer(from, "same", 0, 1, &same) != SW_OK)
         return sw_module_fail(model);
     o.same = same != 0;

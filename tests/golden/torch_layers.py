@@ -86,6 +86,20 @@ LAYERS = [
     ("conv2d_transposed", (2, 2, 3, 3), ChannelsLast(nn.ConvTranspose2d(3, 2, 2))),
     ("conv2d_transposed_with_options", (1, 3, 2, 4), ChannelsLast(
         nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2))),
+    ("max_pool2d", (2, 5, 4, 3), ChannelsLast(nn.MaxPool2d(2))),
+    ("max_pool2d_with_options", (2, 5, 4, 3), ChannelsLast(
+        nn.MaxPool2d((3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), ceil_mode=True))),
+    ("avg_pool2d", (2, 5, 4, 3), ChannelsLast(nn.AvgPool2d(2))),
+    ("avg_pool2d_with_options", (2, 5, 4, 3), ChannelsLast(
+        nn.AvgPool2d((3, 2), stride=(2, 1), padding=(1, 1), count_include_pad=False))),
+    ("max_pool1d", (2, 5, 3), ChannelsLast(nn.MaxPool1d(2))),
+    ("max_pool1d_with_options", (2, 6, 3), ChannelsLast(nn.MaxPool1d(3, stride=2))),
+    ("avg_pool1d", (2, 5, 3), ChannelsLast(nn.AvgPool1d(2))),
+    ("avg_pool1d_with_options", (2, 5, 3), ChannelsLast(nn.AvgPool1d(3, padding=1))),
+    ("adaptive_max_pool2d", (2, 3, 4, 3), ChannelsLast(nn.AdaptiveMaxPool2d((2, 3)))),
+    ("adaptive_avg_pool2d", (2, 4, 3, 3), ChannelsLast(nn.AdaptiveAvgPool2d((3, 2)))),
+    ("global_max_pool2d", (2, 3, 4, 3), nn.Sequential(ChannelsLast(nn.AdaptiveMaxPool2d(1)), nn.Flatten())),
+    ("global_avg_pool2d", (2, 3, 4, 3), nn.Sequential(ChannelsLast(nn.AdaptiveAvgPool2d(1)), nn.Flatten())),
 ]
 IDS = {"embedding": 9}  # labels whose input is ids: below this number
 

@@ -96,10 +96,54 @@ static sw_module *make_conv_transposed(sw_model *m) {
         m, 4, 6, 3, 2, &SW_OPTIONS(sw_conv_options, .stride = {2, 3}, .output_padding = {1, 2}, .groups = 2));
 }
 
+static sw_module *make_max_pool(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
+    return sw_nn_max_pool2d_with_options(
+        m, 3, 2,
+        &SW_OPTIONS(sw_pool_options, .stride = {1, 3}, .padding = {1, 0}, .dilation = {2, 1}, .ceil_mode = true));
+}
+static sw_module *make_max_pool_of_sequences(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 2));
+    return sw_nn_max_pool1d_with_options(m, 3, &SW_OPTIONS(sw_pool_options, .stride = {1}, .dilation = {2}));
+}
+static sw_module *make_avg_pool(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
+    return sw_nn_avg_pool2d_with_options(m, 3, 2,
+                                         &SW_OPTIONS(sw_pool_options, .padding = {1, 1}, .exclude_padding = true));
+}
+static sw_module *make_avg_pool_of_sequences(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 2));
+    return sw_nn_avg_pool1d(m, 3);
+}
+static sw_module *make_adaptive_max_pool(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
+    return sw_nn_adaptive_max_pool2d(m, 3, 4);
+}
+static sw_module *make_adaptive_avg_pool(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
+    return sw_nn_adaptive_avg_pool2d(m, 2, 5);
+}
+static sw_module *make_global_max_pool(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
+    return sw_nn_global_max_pool2d(m);
+}
+static sw_module *make_global_avg_pool(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
+    return sw_nn_global_avg_pool2d(m);
+}
+
 static const struct {
     const char *type;
     make_root make;
 } layers[] = {
+    {"max_pool", make_max_pool},
+    {"max_pool", make_max_pool_of_sequences},
+    {"avg_pool", make_avg_pool},
+    {"avg_pool", make_avg_pool_of_sequences},
+    {"adaptive_max_pool", make_adaptive_max_pool},
+    {"adaptive_avg_pool", make_adaptive_avg_pool},
+    {"global_max_pool", make_global_max_pool},
+    {"global_avg_pool", make_global_avg_pool},
     {"conv", make_conv},
     {"conv", make_conv_same},
     {"conv_transposed", make_conv_transposed},
@@ -180,7 +224,7 @@ static void cut(char *name, const char *part) {
 }
 
 /* Each function that makes a layer, but not those that combine layers by a function or choose one by name. Layers of
- * conv1d and conv2d have one type. */
+ * conv1d and conv2d have one type, and so have pools. */
 static void test_every_layer_function_has_a_type(void **state) {
     (void)state;
     static const char begin[] = "SW_API sw_module *sw_nn_";
@@ -199,7 +243,7 @@ static void test_every_layer_function_has_a_type(void **state) {
             name[10] = 0;
         cut(name, "_no_bias");
         cut(name, "_with_options");
-        if (strncmp(name, "conv", 4) == 0) {
+        if (strncmp(name, "conv", 4) == 0 || strstr(name, "pool")) {
             cut(name, "1d");
             cut(name, "2d");
         }

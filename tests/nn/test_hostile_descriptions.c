@@ -48,6 +48,12 @@ static int free_memory(void **state) {
     NETWORK("[[3,3,2]]", "",                                      \
             CONV_SETTINGS("2", "2", kernel, stride, "[0,0]", "1", \
                           "\"output_padding\":" output_padding ",") "\"conv_transposed\"}")
+#define POOL_LAYER(name, type, settings) "{\"name\":\"" name "\",\"settings\":{" settings "},\"type\":\"" type "\"}"
+#define POOL(type, settings) NETWORK("[[3,3,2]]", "", POOL_LAYER("v", type, settings))
+#define POOL_SETTINGS(window, stride, padding, more) \
+    "\"ceil_mode\":0,\"padding\":" padding ",\"stride\":" stride ",\"window\":" window "," more
+#define MAX_POOL(window, stride, padding, dilation) \
+    POOL("max_pool", POOL_SETTINGS(window, stride, padding, "\"dilation\":" dilation))
 #define TIED(tie) \
     "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":2},\"tied\":{" tie "},\"type\":\"linear\"}"
 #define PARAMETER(text) NETWORK("[[3]]", text, GOOD)
@@ -155,6 +161,26 @@ static const struct {
     {CONV_TRANSPOSED("[3]", "[1,1]", "[0,0]"), "layer v: setting kernel has 1 numbers; 2 are needed"},
     {CONV_TRANSPOSED("[3,3]", "[2,2]", "[0,2]"), "layer v: conv2d_transposed: output_padding [0,2]…"},
     {CONV_TRANSPOSED("[3,3]", "[2147483647,1]", "[0,0]"), "layer v: axis 0 of the result would have length…"},
+    /* Pools. */
+    {MAX_POOL("[]", "[1,1]", "[0,0]", "[1,1]"), "layer v: setting window has 0 numbers; 1 or 2 are needed"},
+    {MAX_POOL("[2,2]", "[1]", "[0,0]", "[1,1]"), "layer v: setting stride has 1 numbers; 2 are needed"},
+    {MAX_POOL("[2]", "[1]", "[0]", "[1,1]"), "layer v: setting dilation has 2 numbers; 1 is needed"},
+    {MAX_POOL("[2,0]", "[1,1]", "[0,0]", "[1,1]"), "layer v: setting window is 0; 1 to 2147483647 are possible"},
+    {MAX_POOL("[2,2]", "[1,1]", "[2,0]", "[1,1]"),
+     "layer v: max_pool2d: padding 2×0 of a window 2×2; at most half of the window is possible"},
+    {MAX_POOL("[65536,65536]", "[1,1]", "[0,0]", "[1,1]"),
+     "layer v: max_pool2d: window 65536×65536; at most 2^32 - 1 elements are possible"},
+    {MAX_POOL("[2,2]", "[1,1]", "[0,0]", "[2147483647,1]"),
+     "layer v: a window that spans 2147483648×2 is larger than the padded picture 3×3; choose a smaller one"},
+    {MAX_POOL("[2]", "[1]", "[0]", "[1]"), "layer v: its input has samples [3,3,2]; sequences [length, channels]…"},
+    {POOL("avg_pool", POOL_SETTINGS("[2,2]", "[1,1]", "[0,0]", "\"exclude_padding\":2")),
+     "layer v: setting exclude_padding is 2; 0 to 1 are possible"},
+    {POOL("avg_pool", POOL_SETTINGS("[2,2]", "[1,1]", "[0,0]", "\"dilation\":[1,1]")),
+     "layer v: setting exclude_padding is missing…"},
+    {POOL("adaptive_avg_pool", "\"out\":[2]"), "layer v: setting out has 1 numbers; 2 are needed"},
+    {POOL("adaptive_max_pool", "\"out\":[2147483647,2147483647]"),
+     "layer v: samples of its output: [2147483647,2147483647,2] has too many elements"},
+    {POOL("global_avg_pool", "\"out\":[1,1]"), "layer v: layers of type global_avg_pool have no setting out"},
     /* Ties. */
     {ROOT(CHAIN(
          GOOD ","
@@ -388,7 +414,15 @@ static const char convolutions[] =
                                                "1,\"inputs\":4,\"kernel\":[2,2],"
                                                "\"output_padding\":[1,1],\"outputs\":3,\"padding\":[0,0],\"stride\":[2,"
                                                "2]},\"type\":\"conv_transposed\"}"));
-static const char *const networks[] = {small, convolutions};
+static const char pools[] = NETWORK(
+    "[[6,5,2]]", "",
+    CHAIN(POOL_LAYER("a", "max_pool", POOL_SETTINGS("[2,3]", "[1,2]", "[1,0]", "\"dilation\":[2,1]")) "," POOL_LAYER(
+        "b", "avg_pool",
+        POOL_SETTINGS("[2,1]", "[2,1]", "[0,0]",
+                      "\"exclude_padding\":1")) "," POOL_LAYER("c", "adaptive_max_pool",
+                                                               "\"out\":[2,3]") "," POOL_LAYER("d", "global_avg_pool",
+                                                                                               "")));
+static const char *const networks[] = {small, convolutions, pools};
 
 /* A model, whose description makes an equal one, or a message. */
 static bool try_text(const char *text) {

@@ -64,6 +64,24 @@ LAYER(conv2d_transposed_with_options,
                                            &SW_OPTIONS(sw_conv_options, .stride = {2, 3}, .padding = {1, 0},
                                                        .output_padding = {1, 2}, .groups = 2)))
 
+LAYER(max_pool2d, sw_nn_max_pool2d(m, 2))
+LAYER(max_pool2d_with_options,
+      sw_nn_max_pool2d_with_options(m, 3, 2,
+                                    &SW_OPTIONS(sw_pool_options, .stride = {2, 1}, .padding = {1, 0},
+                                                .dilation = {1, 2}, .ceil_mode = true)))
+LAYER(avg_pool2d, sw_nn_avg_pool2d(m, 2))
+LAYER(avg_pool2d_with_options, sw_nn_avg_pool2d_with_options(m, 3, 2,
+                                                             &SW_OPTIONS(sw_pool_options, .stride = {2, 1},
+                                                                         .padding = {1, 1}, .exclude_padding = true)))
+LAYER(max_pool1d, sw_nn_max_pool1d(m, 2))
+LAYER(max_pool1d_with_options, sw_nn_max_pool1d_with_options(m, 3, &SW_OPTIONS(sw_pool_options, .stride = {2})))
+LAYER(avg_pool1d, sw_nn_avg_pool1d(m, 2))
+LAYER(avg_pool1d_with_options, sw_nn_avg_pool1d_with_options(m, 3, &SW_OPTIONS(sw_pool_options, .padding = {1})))
+LAYER(adaptive_max_pool2d, sw_nn_adaptive_max_pool2d(m, 2, 3))
+LAYER(adaptive_avg_pool2d, sw_nn_adaptive_avg_pool2d(m, 3, 2))
+LAYER(global_max_pool2d, sw_nn_global_max_pool2d(m))
+LAYER(global_avg_pool2d, sw_nn_global_avg_pool2d(m))
+
 #define ROW(name) \
     { #name, make_##name }
 static const struct {
@@ -98,6 +116,18 @@ static const struct {
     ROW(conv1d_with_options),
     ROW(conv2d_transposed),
     ROW(conv2d_transposed_with_options),
+    ROW(max_pool2d),
+    ROW(max_pool2d_with_options),
+    ROW(avg_pool2d),
+    ROW(avg_pool2d_with_options),
+    ROW(max_pool1d),
+    ROW(max_pool1d_with_options),
+    ROW(avg_pool1d),
+    ROW(avg_pool1d_with_options),
+    ROW(adaptive_max_pool2d),
+    ROW(adaptive_avg_pool2d),
+    ROW(global_max_pool2d),
+    ROW(global_avg_pool2d),
 };
 
 /* Another way to write one, or another way to compute it with the same bits (test_recompute.c). */
