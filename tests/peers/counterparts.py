@@ -14,7 +14,7 @@ import swale
 from half_graphs import result_type
 from operations import OPERATIONS
 from rounding import STORED, rounded
-from swale import Axes, CrossEntropy, Huber, Lengths, Loss, Parts, Shape, lib
+from swale import Axes, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Shape, lib
 
 
 class NotOffered(Exception):
@@ -27,6 +27,7 @@ class T:
     def __init__(self, handle):
         self.handle = handle
         self.param = None  # a parameter of a layer that has its values
+        self.moved = False  # the parameter has axis 1 last: the channels of a convolution's weight
 
     @property
     def array(self):
@@ -304,6 +305,69 @@ def linear(x, weight, bias=None):
         return op("linear", x, weight, bias)
     row = op("reshape", x, Shape((1, x.shape[-1])))
     return op("reshape", op("linear", row, weight, bias), Shape((weight.shape[0],)))
+
+
+# ---- Convolutions ----
+
+
+def for_axes(value, axes):
+    value = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    if len(value) == 1:
+        value = value * axes
+    if len(value) != axes:
+        raise swale.Refused("a number for each axis")
+    return value
+
+
+def last(x):
+    """[N,C,...] -> [N,...,C]"""
+    return op("permute", x, Axes([0, *range(2, x.rank), 1]))
+
+
+def first(x):
+    return op("permute", x, Axes([0, x.rank - 1, *range(1, x.rank - 1)]))
+
+
+def convolution_options(axes, stride, padding, dilation, groups):
+    options = Conv(stride=for_axes(stride, axes), dilation=for_axes(dilation, axes), groups=groups)
+    if any(n < 1 for n in options["stride"] + options["dilation"]) or groups < 1:
+        raise swale.Refused("0 is the default in swale, and an error in PyTorch")
+    if padding == "same":
+        if set(options["stride"]) != {1}:
+            raise swale.Refused("PyTorch has same for stride 1 alone")
+        options["same"] = True
+    elif padding != "valid":
+        offered(not isinstance(padding, str), "another padding by name")
+        options["padding"] = for_axes(padding, axes)
+    return options
+
+
+def convolve(name, axes, x, weight, bias, options):
+    """A sample without the batch axis gets one."""
+    real(x, weight)
+    if x.rank == axes + 1:
+        y = convolve(name, axes, op("reshape", x, Shape((1, *x.shape))), weight, bias, options)
+        return op("reshape", y, Shape(y.shape[1:]))
+    if x.rank != axes + 2 or weight.rank != axes + 2:
+        raise swale.Refused("ranks")
+    return first(op(name, last(x), last(weight), bias, options))
+
+
+@counterpart("nn.functional.conv1d")
+def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    return convolve("conv1d", 1, x, weight, bias, convolution_options(1, stride, padding, dilation, groups))
+
+
+@counterpart("nn.functional.conv2d")
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    return convolve("conv2d", 2, x, weight, bias, convolution_options(2, stride, padding, dilation, groups))
+
+
+@counterpart("nn.functional.conv_transpose2d")
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    options = convolution_options(2, stride, padding, dilation, groups)
+    options["output_padding"] = for_axes(output_padding, 2)
+    return convolve("conv2d_transposed", 2, x, weight, bias, options)
 
 
 # ---- Reductions ----

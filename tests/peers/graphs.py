@@ -535,8 +535,17 @@ def run_swale(graph, tape, everything=False):
 
 
 def longest_reduction(graph):
-    return max([1] + [i.value.numel() // max(1, n.value.numel()) if n.name != "sw_matmul" else max(i.shape)
-                      for n in graph.nodes for i in n.inputs() if i.value.numel()])
+    return max([1] + [longest_sum(n) for n in graph.nodes if n.name != "leaf"])
+
+
+def longest_sum(node):
+    """The largest number of terms of a sum in an operation or its vjp."""
+    inputs = [i for i in node.inputs() if i.value.numel()]
+    if node.name.startswith("sw_conv") and inputs:  # over a kernel, or over the pixels of a batch
+        return max(math.prod(i.shape[:-1]) for i in inputs + [node]) * max(i.shape[-1] for i in inputs)
+    if node.name == "sw_matmul":
+        return max([1] + [max(i.shape) for i in inputs])
+    return max([1] + [i.value.numel() // max(1, node.value.numel()) for i in inputs])
 
 
 def worst(got, reference):

@@ -33,7 +33,8 @@ def layer(name, *arguments):
         for suffix, p in zip(("weight", "bias"), parameters):
             param = lib.sw_module_find_param(m, suffix.encode())
             view = lib.sw_param_value(param)
-            values = swale.stored(swale.numbers(p.array), view.type)
+            values = swale.stored(np.moveaxis(swale.numbers(p.array), 1, -1) if p.moved else swale.numbers(p.array),
+                                  view.type)
             if tuple(view.shape[:view.rank]) != values.shape:
                 raise swale.Refused(f"{suffix} has another shape here")
             ctypes.memmove(view.data, values.ctypes.data, values.nbytes)
@@ -50,6 +51,28 @@ def linear(module, x, weight, bias=None):
     name = "linear" if bias is not None else "linear_no_bias"
     parameters = [weight] + ([bias] if bias is not None else [])
     return layer(name, module.in_features, module.out_features)(module, x, *parameters)
+
+
+def convolution(name, axes):
+    """The layer, and its short form where the options are the defaults."""
+    def run(module, x, weight, bias=None):
+        offered(module.padding_mode == "zeros", "padding with other numbers than 0")
+        if x.rank == axes + 1:  # a sample without the batch axis
+            y = run(module, counterparts.op("reshape", x, swale.Shape((1, *x.shape))), weight, bias)
+            return counterparts.op("reshape", y, swale.Shape(y.shape[1:]))
+        weight.moved = True
+        kernel, parameters = list(module.kernel_size), [weight] + ([bias] if bias is not None else [])
+        options = counterparts.convolution_options(axes, module.stride, module.padding, module.dilation, module.groups)
+        if module.transposed:
+            options["output_padding"] = tuple(module.output_padding)
+        options["no_bias"] = bias is None
+        short = len(set(kernel)) == 1 and bias is not None and module.groups == 1 and \
+            {*module.stride, *module.dilation} == {1} and not any(options.get("padding", (1,))) and \
+            not any(options.get("output_padding", ()))
+        make = layer(name, module.in_channels, module.out_channels, kernel[0]) if short else \
+            layer(name + "_with_options", module.in_channels, module.out_channels, *kernel, *options.expand())
+        return counterparts.first(make(module, counterparts.last(x), *parameters))
+    return run
 
 
 def embedding(module, x, weight):
@@ -93,6 +116,8 @@ def bce(module, x, target, weight=None):
 
 MODULES = {
     "Linear": linear, "Embedding": embedding,
+    "Conv1d": convolution("conv1d", 1), "Conv2d": convolution("conv2d", 2),
+    "ConvTranspose2d": convolution("conv2d_transposed", 2),
     "ReLU": layer("relu"), "Tanh": layer("tanh"), "Sigmoid": layer("sigmoid"), "SiLU": layer("silu"),
     "LeakyReLU": layer("leaky_relu", lambda m: m.negative_slope), "ELU": layer("elu", lambda m: m.alpha),
     "Softplus": softplus, "GELU": gelu,
@@ -112,6 +137,7 @@ MODULES = {
 NO_MODULE = {
     "sw_nn_dropout": "nn.Dropout draws masks of its own; it is not in module_db",
     "sw_nn_gelu_tanh": "module_db has nn.GELU with approximate='none' alone; op_db has the other",
+    "sw_nn_conv2d_transposed_with_options": "module_db has nn.ConvTranspose2d with the defaults alone",
     "sw_nn_activation": "one of the others by its name; check-graphs has it",
     "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
     "sw_nn_sequential": "variable arguments", "sw_nn_sequential_listed": "as sw_nn_sequential",

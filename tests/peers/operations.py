@@ -14,7 +14,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from swale import Axes, CrossEntropy, Huber, Lengths, Loss, Parts, Shape
+from swale import Axes, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Shape
 
 F64 = torch.float64
 
@@ -171,6 +171,65 @@ def draw_linear(b):
 
 
 operation("sw_linear", F.linear, draw_linear)
+
+# ---- Convolutions ----
+
+
+def same_zeros(length, kernel, stride, dilation):
+    """The zeros before and after an axis for the option same."""
+    missing = max(0, (-(-length // stride) - 1) * stride + dilation * (kernel - 1) + 1 - length)
+    return missing // 2, missing - missing // 2
+
+
+def convolution(function):
+    """PyTorch's function for channels last, with the options of sw_conv_options. conv1d has pairs of one number."""
+    def run(x, weight, bias, options):
+        more = dict(options)
+        x, weight = x.movedim(-1, 1), weight.movedim(-1, 1)
+        if more.pop("same", False):
+            axes = x.dim() - 2
+            stride, dilation = more.get("stride", (1,) * axes), more.get("dilation", (1,) * axes)
+            zeros = [same_zeros(x.shape[i + 2], weight.shape[i + 2], stride[i], dilation[i]) for i in range(axes)]
+            x = F.pad(x, [n for pair in reversed(zeros) for n in pair])
+        return function(x, weight, bias, **more).movedim(1, -1)
+    return run
+
+
+def draw_convolution(axes, transposed=False):
+    def pair(b, numbers):
+        return tuple(b.choice(numbers) for _ in range(axes))
+
+    def draw(b):
+        groups = b.choice([1, 1, 1, 2, 3])
+        x = b.find(lambda n: n.real and n.rank == axes + 2 and 0 not in n.shape and n.shape[-1] % groups == 0) \
+            if b.rng.random() < 0.6 else None
+        x = x or b.leaf([b.choice([1, 2, 3])] + [b.choice([1, 2, 3, 5, 8]) for _ in range(axes)] +
+                        [groups * b.choice([1, 2, 3, 8, 17])])
+        kernel, dilation, stride = pair(b, [1, 2, 3, 4]), pair(b, [1, 1, 1, 2, 3]), pair(b, [1, 1, 1, 2, 3])
+        options = Conv({"groups": groups})
+        if b.rng.random() < 0.5:
+            options |= {"stride": stride}
+        if b.rng.random() < 0.3:
+            options |= {"dilation": dilation}
+        if b.rng.random() < 0.3 and not transposed:
+            options["same"] = True
+        elif b.rng.random() < 0.6:
+            options["padding"] = pair(b, [0, 0, 1, 2, 3])
+        if transposed and "stride" in options and b.rng.random() < 0.5:
+            options["output_padding"] = tuple(b.rng.randrange(s) for s in stride)
+        outputs = groups * b.choice([1, 2, 3, 16])
+        ends = (x.shape[-1], outputs // groups) if transposed else (outputs, x.shape[-1] // groups)
+        shape = (ends[0], *kernel, ends[1])
+        weight = b.find(lambda n: n.real and n.shape == shape) if b.rng.random() < 0.4 else None
+        weight = weight or b.leaf(shape)
+        bias = None if b.rng.random() < 0.4 else b.leaf([outputs])
+        return [x, weight, bias, options]
+    return draw
+
+
+operation("sw_conv1d", convolution(F.conv1d), draw_convolution(1))
+operation("sw_conv2d", convolution(F.conv2d), draw_convolution(2))
+operation("sw_conv2d_transposed", convolution(F.conv_transpose2d), draw_convolution(2, True))
 
 # ---- Reductions ----
 

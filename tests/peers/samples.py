@@ -153,6 +153,13 @@ def reference(call, arguments, cotangents, generator=None, slope=None, drawn=tor
     return [r.detach() if isinstance(r, torch.Tensor) else r for r in results], gradients, cotangents
 
 
+def gradient_of(leaf):
+    if not leaf.param:
+        return swale.numbers(lib.sw_grad(leaf.handle))
+    gradient = swale.numbers(lib.sw_param_grad(leaf.param))
+    return np.moveaxis(gradient, -1, 1) if leaf.moved and gradient is not None else gradient
+
+
 def run_swale(tape, counterpart, arguments, cotangents):
     """(results, {id: gradient}, types of the results) of the counterpart."""
     p = Pass(tape, arguments, True)
@@ -167,8 +174,7 @@ def run_swale(tape, counterpart, arguments, cotangents):
         if array.shape != r.shape:
             return values, {}, types  # the values' shapes are compared first
         swale.check(lib.sw_backward_from(r.handle, swale.array_of(array, r.type)))
-    gradients = {key: swale.numbers(lib.sw_param_grad(leaf.param) if leaf.param else lib.sw_grad(leaf.handle))
-                 for key, leaf in p.leaf.items()}
+    gradients = {key: gradient_of(leaf) for key, leaf in p.leaf.items()}
     text = lib.error()
     if text:
         raise swale.Refused("an error is left: " + text)

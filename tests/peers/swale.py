@@ -63,6 +63,12 @@ class HuberOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int), ("delta", ctypes.c_double)]
 
 
+class ConvOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("stride", ctypes.c_int64 * 2), ("padding", ctypes.c_int64 * 2),
+                ("same", ctypes.c_bool), ("dilation", ctypes.c_int64 * 2), ("groups", ctypes.c_int64),
+                ("output_padding", ctypes.c_int64 * 2), ("no_bias", ctypes.c_bool)]
+
+
 class OptimOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("estimator", ctypes.c_char_p), ("rule", ctypes.c_char_p),
                 ("schedule", ctypes.c_char_p), ("average", ctypes.c_char_p), ("clip", ctypes.c_double),
@@ -290,6 +296,19 @@ class Loss(Options):
 
 class Huber(Options):
     structure, c_name = HuberOptions, "sw_huber_options"
+
+
+class Conv(Options):
+    """Pairs are tuples of one or two numbers."""
+    structure, c_name = ConvOptions, "sw_conv_options"
+
+    def put(self, options, key, value):
+        super().put(options, key, (ctypes.c_int64 * 2)(*value) if isinstance(value, tuple) else value)
+
+    def text_of(self, key, value):
+        if isinstance(value, tuple):
+            return f".{key} = {{{', '.join(map(str, value))}}}"
+        return super().text_of(key, value)
 
 
 class CrossEntropy(Options):
