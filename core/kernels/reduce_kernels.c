@@ -26,15 +26,16 @@ TOTAL(SUM, double)
 #endif
 
 /* Defines the kernels NAME_rows and NAME_columns from an expression in v, m, low and p, whose values are joined by SUM
- * or LARGEST in the type `lanes`. The order depends only on [rows, length]. quick: see FOLD_COLUMNS. */
-#define FOLD(name, JOIN, start, lanes, quick, expression)                     \
+ * or LARGEST in the type `lanes`. The order depends only on [rows, length]. columns: the macro that
+ * defines NAME_columns. */
+#define FOLD(name, JOIN, start, lanes, columns, expression)                   \
     static inline lanes SW_K(name##_of)(real v, real m, real low, double p) { \
         (void)m, (void)low, (void)p;                                          \
         return (lanes)(expression);                                           \
     }                                                                         \
     FOLD_SHORT(name, JOIN, start, lanes)                                      \
     FOLD_ROWS(name, JOIN, start, lanes)                                       \
-    FOLD_COLUMNS(name, JOIN, start, lanes, quick)
+    columns(name, JOIN, start, lanes)
 
 /* Folds short rows, each in order, in a lane for each of SW_LANES rows. Returns the first row that is left. */
 #define FOLD_SHORT(name, JOIN, start, lanes)                                                            \
@@ -101,45 +102,89 @@ TOTAL(SUM, double)
         }                                                                                 \
     }
 
-/* For a cheap expression (`quick`) four rows at a time: partial results are read and written a quarter as often. */
-#define FOLD_COLUMNS(name, JOIN, start, lanes, quick)                                           \
-    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) {    \
-        const sw_fold_args *s = args;                                                           \
-        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                      \
-        const double p = s->p;                                                                  \
-        lanes group[WIDTH];                                                                     \
-        (void)sums;                                                                             \
-        for (int64_t first = begin; first < end; first += WIDTH) {                              \
-            const int64_t n = end - first < WIDTH ? end - first : WIDTH;                        \
-            const real *a = m + first, *b = low + first;                                        \
-            double *to = s->to + first;                                                         \
-            for (int64_t r = 0; r < s->rows;) {                                                 \
-                const int64_t last = s->rows - r < GROUP ? s->rows : r + GROUP;                 \
-                for (int64_t i = 0; i < n; i++)                                                 \
-                    group[i] = start;                                                           \
-                for (; quick && r + 4 <= last; r += 4) {                                        \
-                    const real *x = (const real *)s->x + r * s->stride + first;                 \
-                    const real *y = x + s->stride, *z = y + s->stride, *w = z + s->stride;      \
-                    for (int64_t i = 0; i < n; i++) {                                           \
-                        const lanes f0 = SW_K(name##_of)(x[i], a[i], b[i], p),                  \
-                                    f1 = SW_K(name##_of)(y[i], a[i], b[i], p),                  \
-                                    f2 = SW_K(name##_of)(z[i], a[i], b[i], p),                  \
-                                    f3 = SW_K(name##_of)(w[i], a[i], b[i], p);                  \
-                        const lanes f01 = JOIN(f0, f1), f23 = JOIN(f2, f3), f = JOIN(f01, f23); \
-                        group[i] = JOIN(group[i], f);                                           \
-                    }                                                                           \
-                }                                                                               \
-                for (; r < last; r++) {                                                         \
-                    const real *x = (const real *)s->x + r * s->stride + first;                 \
-                    for (int64_t i = 0; i < n; i++) {                                           \
-                        const lanes f = SW_K(name##_of)(x[i], a[i], b[i], p);                   \
-                        group[i] = JOIN(group[i], f);                                           \
-                    }                                                                           \
-                }                                                                               \
-                for (int64_t i = 0; i < n; i++)                                                 \
-                    to[i] = JOIN(to[i], (double)group[i]);                                      \
-            }                                                                                   \
-        }                                                                                       \
+/* Folds LANES columns of the rows [r, last), at most GROUP, four at a time, so that the partial results stay in
+ * registers and their chain of operations is short. */
+#define FOLD_LANES(name, JOIN, start, lanes, LANES)                                                                \
+    static inline void SW_K(name##_lanes##LANES)(const sw_fold_args *s, int64_t column, int64_t r, int64_t last) { \
+        const real *a = (const real *)(s->m ? s->m : s->x) + column,                                               \
+                   *b = (const real *)(s->low ? s->low : s->x) + column;                                           \
+        const double p = s->p;                                                                                     \
+        lanes group[LANES];                                                                                        \
+        for (int i = 0; i < LANES; i++)                                                                            \
+            group[i] = start;                                                                                      \
+        for (; r + 4 <= last; r += 4) {                                                                            \
+            const real *x = (const real *)s->x + r * s->stride + column;                                           \
+            const real *y = x + s->stride, *z = y + s->stride, *w = z + s->stride;                                 \
+            for (int i = 0; i < LANES; i++) {                                                                      \
+                const lanes f0 = SW_K(name##_of)(x[i], a[i], b[i], p), f1 = SW_K(name##_of)(y[i], a[i], b[i], p),  \
+                            f2 = SW_K(name##_of)(z[i], a[i], b[i], p), f3 = SW_K(name##_of)(w[i], a[i], b[i], p);  \
+                const lanes f01 = JOIN(f0, f1), f23 = JOIN(f2, f3), f = JOIN(f01, f23);                            \
+                group[i] = JOIN(group[i], f);                                                                      \
+            }                                                                                                      \
+        }                                                                                                          \
+        for (; r < last; r++) {                                                                                    \
+            const real *x = (const real *)s->x + r * s->stride + column;                                           \
+            for (int i = 0; i < LANES; i++) {                                                                      \
+                const lanes f = SW_K(name##_of)(x[i], a[i], b[i], p);                                              \
+                group[i] = JOIN(group[i], f);                                                                      \
+            }                                                                                                      \
+        }                                                                                                          \
+        for (int i = 0; i < LANES; i++)                                                                            \
+            s->to[column + i] = JOIN(s->to[column + i], (double)group[i]);                                         \
+    }
+
+/* For a cheap expression (`quick`). */
+#define FOLD_QUICK_COLUMNS(name, JOIN, start, lanes)                                         \
+    FOLD_LANES(name, JOIN, start, lanes, 32)                                                 \
+    FOLD_LANES(name, JOIN, start, lanes, 8)                                                  \
+    FOLD_LANES(name, JOIN, start, lanes, 4)                                                  \
+    FOLD_LANES(name, JOIN, start, lanes, 1)                                                  \
+    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const sw_fold_args *s = args;                                                        \
+        (void)sums;                                                                          \
+        for (int64_t first = begin; first < end; first += WIDTH) {                           \
+            const int64_t columns = end - first < WIDTH ? end : first + WIDTH;               \
+            for (int64_t r = 0; r < s->rows; r += GROUP) {                                   \
+                const int64_t last = s->rows - r < GROUP ? s->rows : r + GROUP;              \
+                int64_t column = first;                                                      \
+                for (; column + 32 <= columns; column += 32)                                 \
+                    SW_K(name##_lanes32)(s, column, r, last);                                \
+                for (; column + 8 <= columns; column += 8)                                   \
+                    SW_K(name##_lanes8)(s, column, r, last);                                 \
+                for (; column + 4 <= columns; column += 4)                                   \
+                    SW_K(name##_lanes4)(s, column, r, last);                                 \
+                for (; column < columns; column++)                                           \
+                    SW_K(name##_lanes1)(s, column, r, last);                                 \
+            }                                                                                \
+        }                                                                                    \
+    }
+
+#define FOLD_COLUMNS(name, JOIN, start, lanes)                                               \
+    static void SW_K(name##_columns)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const sw_fold_args *s = args;                                                        \
+        const real *m = s->m ? s->m : s->x, *low = s->low ? s->low : s->x;                   \
+        const double p = s->p;                                                               \
+        lanes group[WIDTH];                                                                  \
+        (void)sums;                                                                          \
+        for (int64_t first = begin; first < end; first += WIDTH) {                           \
+            const int64_t n = end - first < WIDTH ? end - first : WIDTH;                     \
+            const real *a = m + first, *b = low + first;                                     \
+            double *to = s->to + first;                                                      \
+            for (int64_t r = 0; r < s->rows;) {                                              \
+                const int64_t last = s->rows - r < GROUP ? s->rows : r + GROUP;              \
+                for (int64_t i = 0; i < n; i++)                                              \
+                    group[i] = start;                                                        \
+                for (; r < last; r++) {                                                      \
+                    const real *x = (const real *)s->x + r * s->stride + first;              \
+                    for (int64_t i = 0; i < n; i++) {                                        \
+                        const lanes f = SW_K(name##_of)(x[i], a[i], b[i], p);                \
+                        group[i] = JOIN(group[i], f);                                        \
+                    }                                                                        \
+                }                                                                            \
+                for (int64_t i = 0; i < n; i++)                                              \
+                    to[i] = JOIN(to[i], (double)group[i]);                                   \
+            }                                                                                \
+        }                                                                                    \
     }
 
 #define LEAST (-(real)INFINITY)
@@ -147,15 +192,15 @@ TOTAL(SUM, double)
 static inline bool SW_K(fold_same)(real v, real m) {
     return (v == m) | ((v != v) & (m != m));
 }
-FOLD(sum, SUM, 0, real, true, v)
-FOLD(wide_sum, SUM, 0, double, true, v)
-FOLD(abs_sum, SUM, 0, real, false, v < 0 ? -v : v)
-FOLD(square_deviation_sum, SUM, 0, real, false, ((v - m) - low) * ((v - m) - low))
-FOLD(square_sum, SUM, 0, real, false, (v / m) * (v / m))
-FOLD(exp_sum, SUM, 0, real, false, v == (real)INFINITY ? 1 : SW_K(sw_k_exp)(v - m))
-FOLD(equal_sum, SUM, 0, real, false, SW_K(fold_same)(v *(real)p < 0 ? -v : v, m) ? 1 : 0)
-FOLD(largest, LARGEST, LEAST, real, false, v *(real)p)
-FOLD(largest_abs, LARGEST, LEAST, real, false, v < 0 ? -v : v)
+FOLD(sum, SUM, 0, real, FOLD_QUICK_COLUMNS, v)
+FOLD(wide_sum, SUM, 0, double, FOLD_QUICK_COLUMNS, v)
+FOLD(abs_sum, SUM, 0, real, FOLD_COLUMNS, v < 0 ? -v : v)
+FOLD(square_deviation_sum, SUM, 0, real, FOLD_COLUMNS, ((v - m) - low) * ((v - m) - low))
+FOLD(square_sum, SUM, 0, real, FOLD_COLUMNS, (v / m) * (v / m))
+FOLD(exp_sum, SUM, 0, real, FOLD_COLUMNS, v == (real)INFINITY ? 1 : SW_K(sw_k_exp)(v - m))
+FOLD(equal_sum, SUM, 0, real, FOLD_COLUMNS, SW_K(fold_same)(v *(real)p < 0 ? -v : v, m) ? 1 : 0)
+FOLD(largest, LARGEST, LEAST, real, FOLD_COLUMNS, v *(real)p)
+FOLD(largest_abs, LARGEST, LEAST, real, FOLD_COLUMNS, v < 0 ? -v : v)
 
 /* Defines the kernels NAME_rows and NAME_columns from an expression in v, y, low, h and p. For short contiguous rows
  * the numbers of the outputs are repeated for each element, so that one long loop processes several rows. */
