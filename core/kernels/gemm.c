@@ -14,6 +14,7 @@
 #include "core/base/dry_run_state.h"
 #include "core/kernels/blas_core.h"
 #include "core/kernels/product_gemm.h"
+#include "core/kernels/small_product.h"
 
 #include <cblas.h>
 #include <stdatomic.h>
@@ -85,7 +86,7 @@ typedef struct product {
     bool ta, tb, small_kernel;
     int64_t M, N, K;
     double alpha, beta;
-    const char *A, *B;
+    const char *A, *B, *bias;
     char *C;
     int64_t lda, ldb, ldc;
     grid grid;
@@ -203,6 +204,12 @@ static void gemm_report_row(const product *p, int64_t row, int64_t m) {
         sw_squares_report(p->squares, p->C + row * p->grid.rows * p->ldc * (int64_t)sw_dtype_size(p->type), m * p->N);
 }
 
+/* Adds the bias to the rows of a tile whose first column is n0. */
+static void gemm_add_bias(const product *p, int64_t m, int64_t n0, int64_t n, void *C) {
+    if (p->bias)
+        swi_add_bias(p->type, m, n, p->bias + n0 * (int64_t)sw_dtype_size(p->type), C, p->ldc);
+}
+
 static void gemm_tile(void *args, int64_t index) {
     const product *p = args;
     const grid *g = &p->grid;
@@ -223,68 +230,57 @@ static void gemm_tile(void *args, int64_t index) {
         gemm_long_sum_blocks(p, index, m, n, A, B, C);
     else
         gemm_call_blas(p, m, n, A, B, C);
+    gemm_add_bias(p, m, n0, n, C);
     if (p->squares)
         gemm_report_row(p, i, m);
     sw_blas_leave(call);
 }
 
-static void gemm_scale_rows(const product *p) { /* C = beta C for K = 0, for which OpenBLAS has had errors */
+static void gemm_scale_rows(const sw_product *p) { /* C = beta C for K = 0, for which OpenBLAS has had errors */
     for (int64_t m = 0; m < p->M; m++)
         for (int64_t n = 0; n < p->N; n++) {
-            int64_t at = m * p->ldc + n;
-            if (p->type == SW_F32) {
-                float *c = (float *)(void *)p->C + at;
+            const int64_t at = m * p->ldc + n;
+            if (p->c_type == SW_F32) {
+                float *c = (float *)p->C + at;
                 *c = p->beta == 0 ? 0 : *c * (float)p->beta;
             } else {
-                double *c = (double *)(void *)p->C + at;
+                double *c = (double *)p->C + at;
                 *c = p->beta == 0 ? 0 : *c * p->beta;
             }
         }
+    if (p->bias)
+        swi_add_bias(p->c_type, p->M, p->N, p->bias, p->C, p->ldc);
 }
 
-sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K, double alpha,
-                  const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C, int64_t ldc) {
-    return swi_gemm(type, a_transposed, b_transposed, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc, NULL);
-}
-
-sw_status swi_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K, double alpha,
-                   const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C, int64_t ldc,
-                   sw_squares *squares) {
-    if (M == 0 || N == 0)
-        return SW_OK;
-    product p = {.type = type,
-                 .ta = a_transposed,
-                 .tb = b_transposed,
+/* By tiles of OpenBLAS; K > 0. */
+static sw_status gemm_run_tiles(const sw_product *s, bool dry) {
+    product p = {.type = s->c_type,
+                 .ta = s->a_transposed,
+                 .tb = s->b_transposed,
                  .small_kernel = swi_blas_small_kernel(),
-                 .M = M,
-                 .N = N,
-                 .K = K,
-                 .alpha = alpha,
-                 .beta = beta,
-                 .A = A,
-                 .B = B,
-                 .C = C,
-                 .lda = lda,
-                 .ldb = ldb,
-                 .ldc = ldc};
-    const bool dry = swi_dry_run();
-    if (dry)
-        sw_dry_run_count_product(M, N, K);
-    if (K == 0) {
-        gemm_scale_rows(&p);
-        return SW_OK;
-    }
-    p.grid = grid_choose(p.small_kernel, a_transposed, b_transposed, M, N, K);
+                 .M = s->M,
+                 .N = s->N,
+                 .K = s->K,
+                 .alpha = s->alpha,
+                 .beta = s->beta,
+                 .A = s->A,
+                 .B = s->B,
+                 .bias = s->bias,
+                 .C = s->C,
+                 .lda = s->lda,
+                 .ldb = s->ldb,
+                 .ldc = s->ldc};
+    p.grid = grid_choose(p.small_kernel, p.ta, p.tb, p.M, p.N, p.K);
     const int64_t tiles = p.grid.row_tiles * p.grid.column_tiles;
-    if (type == SW_F32 && K > LONG_SUM) {
+    if (p.type == SW_F32 && p.K > LONG_SUM) {
         p.sums = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, tiles,
                                     (size_t)gemm_sum_block_elements(&p.grid) * (sizeof(double) + sizeof(float)));
         if (!p.sums)
             return SW_ERR_MEMORY;
     }
     atomic_int left[REPORTED_ROWS];
-    if (squares && ldc == N && p.grid.row_tiles <= REPORTED_ROWS) {
-        p.squares = squares;
+    if (s->squares && p.ldc == p.N && p.grid.row_tiles <= REPORTED_ROWS) {
+        p.squares = s->squares;
         p.left = left;
         for (int64_t i = 0; i < p.grid.row_tiles; i++)
             atomic_init(&left[i], (int)p.grid.column_tiles);
@@ -292,4 +288,42 @@ sw_status swi_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t 
     const sw_status status = dry ? SW_OK : sw_blas_parallel(gemm_tile, &p, tiles);
     sw_free(p.sums);
     return status;
+}
+
+sw_status swi_gemm(const sw_product *s) {
+    if (s->M == 0 || s->N == 0)
+        return SW_OK;
+    const bool dry = swi_dry_run();
+    if (dry)
+        sw_dry_run_count_product(s->M, s->N, s->K);
+    if (s->K == 0) {
+        gemm_scale_rows(s);
+        return SW_OK;
+    }
+    if (dry || !swi_small_product(s))
+        return gemm_run_tiles(s, dry);
+    if (s->squares && s->ldc == s->N)
+        sw_squares_report(s->squares, s->C, s->M * s->N);
+    return SW_OK;
+}
+
+sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K, double alpha,
+                  const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C, int64_t ldc) {
+    return swi_gemm(&(sw_product){.size = sizeof(sw_product),
+                                  .a_type = type,
+                                  .b_type = type,
+                                  .c_type = type,
+                                  .a_transposed = a_transposed,
+                                  .b_transposed = b_transposed,
+                                  .M = M,
+                                  .N = N,
+                                  .K = K,
+                                  .alpha = alpha,
+                                  .beta = beta,
+                                  .A = A,
+                                  .B = B,
+                                  .C = C,
+                                  .lda = lda,
+                                  .ldb = ldb,
+                                  .ldc = ldc});
 }

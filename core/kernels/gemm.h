@@ -15,10 +15,11 @@ extern "C" {
  *
  * C is divided into tiles, which threads share. OpenBLAS computes each tile on one thread. The tiles depend only on M,
  * N, K, the transpositions and the kernels that OpenBLAS uses on this processor, so that the result has the same bits
- * for every number of threads.
+ * for every number of threads. Products of small matrices (M·N·K up to a million) are computed without OpenBLAS, in one
+ * tile, if the processor has AVX2: it would take longer to call it.
  *
  * Accuracy: in f32, sums with more than 16384 terms are computed in parts, which are added in f64. The relative error
- * is 1e-5 for terms of one sign and any K. Shorter sums are left to OpenBLAS, with an error of at most K 2^-24 Σ|a||b|.
+ * is 1e-5 for terms of one sign and any K. Shorter sums have an error of at most K 2^-24 Σ|a||b|.
  *
  * Errors: SW_ERR_MEMORY, without a change of C, if OpenBLAS cannot get the 128 MiB of address space that it needs, or
  * if there is no memory for the partial sums of long sums. If there is not enough address space for every thread, the
@@ -41,6 +42,9 @@ typedef struct sw_product {
     /* NULL, or C is a gradient whose squares are added up (sw_call_squares): products in f32 and f64 report C if
      * ldc = N. */
     SW_ADDED sw_squares *squares;
+    /* NULL, or N numbers of the type of C, which are added to each row of the result; beta must be 0. In f32 and f64
+     * they are added to the rounded product, in f16 and bf16 before the rounding to the type of C. */
+    SW_ADDED const void *bias;
 } sw_product;
 /* Computes a product in the compute type of its operands. If all three types are f32, or all are f64, the function
  * calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in f32 in a fixed order,

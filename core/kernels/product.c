@@ -1,10 +1,14 @@
 /* Matrix products whose operands may have different storage types: checks, and the choice of the kernels. */
+#include <swale/copy.h>
 #include <swale/gemm.h>
 #include <swale/status.h>
 
 #include "core/base/dry_run_state.h"
 #include "core/kernels/half_product.h"
 #include "core/kernels/product_gemm.h"
+#include "core/kernels/small_product.h"
+
+#include <string.h>
 
 static const size_t FIRST_SIZE = offsetof(sw_product, squares);
 
@@ -21,18 +25,41 @@ static sw_status product_check(const sw_product *p) {
     return SW_OK;
 }
 
-sw_status sw_product_run(const sw_product *p) {
-    if (!p || p->size < FIRST_SIZE)
-        return sw_fail(SW_ERR_ARGUMENT, "product: %s", p ? "its size must be sizeof(sw_product)" : "it is NULL");
+/* For C in f16 or bf16: copies the bias to each row, so that the product adds it before it rounds. */
+static void product_run_with_bias_first(const sw_product *p) {
+    const sw_box box = {.axes = 2, .length = {p->M, p->N}, .stride = {{0, 1}, {p->ldc, 1}}};
+    sw_product sum = *p;
+    sum.bias = NULL;
+    sum.beta = 1;
+    sw_box_copy(sw_dtype_size(p->c_type), box, p->bias, p->C);
+    swi_half_product(&sum);
+}
+
+static sw_status product_run(const sw_product *p) {
+    if (p->bias && p->beta != 0)
+        return sw_fail(SW_ERR_ARGUMENT, "product: a bias and beta = %g; beta must be 0 with a bias", p->beta);
+    if (p->a_type == p->b_type && p->a_type == p->c_type && sw_dtype_is_computed(p->a_type))
+        return swi_gemm(p);
     SW_TRY(product_check(p));
     if (p->M == 0 || p->N == 0)
         return SW_OK;
-    if (p->a_type == p->b_type && p->a_type == p->c_type && sw_dtype_is_computed(p->a_type))
-        return swi_gemm(p->a_type, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->alpha, p->A, p->lda, p->B,
-                        p->ldb, p->beta, p->C, p->ldc, p->size < sizeof *p ? NULL : p->squares);
     if (swi_dry_run())
         sw_dry_run_count_product(p->M, p->N, p->K);
+    else if (p->bias && sw_dtype_is_16_bit(p->c_type))
+        product_run_with_bias_first(p);
     else
         swi_half_product(p);
+    if (p->bias && p->c_type == SW_F32)
+        swi_add_bias(SW_F32, p->M, p->N, p->bias, p->C, p->ldc);
     return SW_OK;
+}
+
+sw_status sw_product_run(const sw_product *p) {
+    if (!p || p->size < FIRST_SIZE)
+        return sw_fail(SW_ERR_ARGUMENT, "product: %s", p ? "its size must be sizeof(sw_product)" : "it is NULL");
+    if (p->size >= sizeof *p)
+        return product_run(p);
+    sw_product all = {0}; /* of a program that does not know the last members */
+    memcpy(&all, p, p->size);
+    return product_run(&all);
 }

@@ -17,14 +17,6 @@ static sw_status matmul_check_lengths(const sw_call *c) {
     return SW_OK;
 }
 
-/* As sw_product_run; for f32 and f64 without its checks. */
-static inline sw_status product_run(const sw_product *p) {
-    if (sw_dtype_is_computed(p->a_type) && !p->squares)
-        return sw_gemm(p->a_type, p->a_transposed, p->b_transposed, p->M, p->N, p->K, p->alpha, p->A, p->lda, p->B,
-                       p->ldb, p->beta, p->C, p->ldc);
-    return sw_product_run(p);
-}
-
 /* ---- matmul: C[..., M,N] = A[..., M,K] B[..., K,N], where A and B may be stored transposed ---- */
 
 typedef struct transposes {
@@ -103,23 +95,23 @@ static void matmul_products_tile(void *args, int64_t tile) {
             int64_t x = 0, y = 0, z = 0;
             matmul_advance(b->axis, b->axes, i, &x, &y, &z);
             matmul_advance(b->sum_axis, b->sum_axes, k, &x, &y, &z);
-            product_run(&(sw_product){.size = sizeof(sw_product),
-                                      .a_type = b->type,
-                                      .b_type = b->type,
-                                      .c_type = b->z_type,
-                                      .a_transposed = b->x_transposed,
-                                      .b_transposed = b->y_transposed,
-                                      .M = b->M,
-                                      .N = b->N,
-                                      .K = b->K,
-                                      .alpha = 1,
-                                      .beta = k > 0,
-                                      .A = b->x + x * size,
-                                      .B = b->y + y * size,
-                                      .C = b->z + z * z_size,
-                                      .lda = b->ldx,
-                                      .ldb = b->ldy,
-                                      .ldc = b->ldz});
+            sw_product_run(&(sw_product){.size = sizeof(sw_product),
+                                         .a_type = b->type,
+                                         .b_type = b->type,
+                                         .c_type = b->z_type,
+                                         .a_transposed = b->x_transposed,
+                                         .b_transposed = b->y_transposed,
+                                         .M = b->M,
+                                         .N = b->N,
+                                         .K = b->K,
+                                         .alpha = 1,
+                                         .beta = k > 0,
+                                         .A = b->x + x * size,
+                                         .B = b->y + y * size,
+                                         .C = b->z + z * z_size,
+                                         .lda = b->ldx,
+                                         .ldb = b->ldy,
+                                         .ldc = b->ldz});
         }
 }
 
@@ -241,22 +233,22 @@ static sw_status matmul_multiply(sw_call *c, const request *r) {
     const sw_dtype type = c->out->type;
     if (c->out->rank != 2)
         return matmul_batch(c, r);
-    return product_run(&(sw_product){.size = sizeof(sw_product),
-                                     .a_type = type,
-                                     .b_type = type,
-                                     .c_type = type,
-                                     .a_transposed = r->x_transposed,
-                                     .b_transposed = r->y_transposed,
-                                     .M = r->M,
-                                     .N = r->N,
-                                     .K = r->K,
-                                     .alpha = 1,
-                                     .A = r->x->data,
-                                     .B = r->y->data,
-                                     .C = r->z->data,
-                                     .lda = r->x->shape[1],
-                                     .ldb = r->y->shape[1],
-                                     .ldc = r->z->shape[1]});
+    return sw_product_run(&(sw_product){.size = sizeof(sw_product),
+                                        .a_type = type,
+                                        .b_type = type,
+                                        .c_type = type,
+                                        .a_transposed = r->x_transposed,
+                                        .b_transposed = r->y_transposed,
+                                        .M = r->M,
+                                        .N = r->N,
+                                        .K = r->K,
+                                        .alpha = 1,
+                                        .A = r->x->data,
+                                        .B = r->y->data,
+                                        .C = r->z->data,
+                                        .lda = r->x->shape[1],
+                                        .ldb = r->y->shape[1],
+                                        .ldc = r->z->shape[1]});
 }
 
 static sw_status matmul_forward(sw_call *c) {
@@ -377,33 +369,14 @@ static sw_product linear_product(const sw_call *c, bool a_transposed, bool b_tra
                         .ldc = N};
 }
 
-/* In f16 and bf16, the bias is copied to each row of y first, so that the product adds it before it rounds. */
-static void linear_copy_bias(const sw_call *c, int64_t rows) {
-    const int64_t out = c->in[1]->shape[0];
-    const sw_box box = {.axes = 2, .length = {rows, out}, .stride = {{0, 1}, {out, 1}}};
-    sw_box_copy(sizeof(uint16_t), box, c->in[2]->data, c->out->data);
-}
-
 static sw_status linear_forward(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
-    const int64_t rows = linear_rows(x), in = w->shape[1], out = w->shape[0], shape[2] = {rows, out};
-    const bool add_first = c->inputs == 3 && sw_dtype_is_16_bit(x->type);
-    sw_product p = linear_product(c, false, true, rows, out, in);
+    sw_product p = linear_product(c, false, true, linear_rows(x), w->shape[0], w->shape[1]);
     p.A = x->data;
     p.B = w->data;
     p.C = c->out->data;
-    if (add_first) {
-        linear_copy_bias(c, rows);
-        p.beta = 1;
-    }
-    SW_TRY(product_run(&p));
-    if (c->inputs == 3 && !add_first) {
-        sw_view y = *c->out;
-        y.shape = shape;
-        y.rank = 2;
-        sw_binary_run(&swi_add_kernels, &y, c->in[2], &y);
-    }
-    return SW_OK;
+    p.bias = c->inputs == 3 ? c->in[2]->data : NULL;
+    return sw_product_run(&p);
 }
 
 static sw_status linear_vjp(sw_call *c) {
@@ -417,7 +390,7 @@ static sw_status linear_vjp(sw_call *c) {
         if (!p.C)
             return SW_ERR_MEMORY;
         p.squares = sw_call_squares(c, 1);
-        SW_TRY(product_run(&p));
+        SW_TRY(sw_product_run(&p));
     }
     if (sw_call_wants_grad(c, 0)) { /* dX = dY W */
         sw_product p = linear_product(c, false, false, rows, in, out);
@@ -426,7 +399,7 @@ static sw_status linear_vjp(sw_call *c) {
         p.C = sw_call_grad(c, 0);
         if (!p.C)
             return SW_ERR_MEMORY;
-        SW_TRY(product_run(&p));
+        SW_TRY(sw_product_run(&p));
     }
     if (c->inputs == 3 && sw_call_wants_grad(c, 2)) { /* db = Σ over the rows of dY */
         void *db = sw_call_grad(c, 2);

@@ -140,6 +140,63 @@ static void test_threads_do_not_change_bits(void **state) {
     free(a.data), free(b.data);
 }
 
+/* With a bias: what the product gives without it, plus the bias; in 16 bits what it gives for a C that holds the bias.
+ */
+static void check_bias(sizes s, const sw_dtype types[3], bool ta, bool tb) {
+    const int64_t lda = (ta ? s.M : s.K) + s.extra, ldb = (tb ? s.K : s.N) + s.extra, ldc = s.N + s.extra;
+    const bool first = sw_dtype_is_16_bit(types[2]);
+    sw_array a = matrix(types[0], ta ? s.K : s.M, lda - s.extra, s.extra, 1),
+             b = matrix(types[1], tb ? s.N : s.K, ldb - s.extra, s.extra, 2), bias = matrix(types[2], 1, s.N, 0, 3),
+             c[2] = {matrix(types[2], s.M, s.N, s.extra, 4), matrix(types[2], s.M, s.N, s.extra, 5)};
+    for (int64_t i = 0; first && i < s.M * s.N; i++)
+        test_set(&c[1], i / s.N * ldc + i % s.N, test_get(&bias, i % s.N));
+    for (int k = 0; k < 2; k++)
+        assert_ok(sw_product_run(&(sw_product){.size = sizeof(sw_product),
+                                               .a_type = types[0],
+                                               .b_type = types[1],
+                                               .c_type = types[2],
+                                               .a_transposed = ta,
+                                               .b_transposed = tb,
+                                               .M = s.M,
+                                               .N = s.N,
+                                               .K = s.K,
+                                               .alpha = 0.75,
+                                               .beta = first && k == 1,
+                                               .A = a.data,
+                                               .B = b.data,
+                                               .C = c[k].data,
+                                               .lda = lda,
+                                               .ldb = ldb,
+                                               .ldc = ldc,
+                                               .bias = k == 0 ? bias.data : NULL}));
+    for (int64_t i = 0; i < s.M * s.N; i++) {
+        const int64_t at = i / s.N * ldc + i % s.N;
+        const double product = test_get(&c[1], at), number = test_get(&bias, i % s.N);
+        const double sum = first                ? product
+                           : types[2] == SW_F32 ? (double)((float)product + (float)number)
+                                                : product + number;
+        assert_true(test_get(&c[0], at) == sum);
+    }
+    free(a.data), free(b.data), free(bias.data), free(c[0].data), free(c[1].data);
+}
+
+static void test_a_bias_is_added_to_each_row(void **state) {
+    (void)state;
+    static const sw_dtype types[][3] = {{SW_F32, SW_F32, SW_F32},
+                                        {SW_F64, SW_F64, SW_F64},
+                                        {SW_F16, SW_F16, SW_F16},
+                                        {SW_BF16, SW_F32, SW_BF16},
+                                        {SW_F16, SW_BF16, SW_F32}};
+    /* Small matrices, a vector, tiles of OpenBLAS, long sums, and sums without terms. */
+    static const sizes all[] = {{5, 7, 9, 0},       {1, 70, 20, 0},   {30, 1, 20, 1}, {70, 130, 150, 3},
+                                {300, 290, 280, 0}, {3, 4, 16500, 0}, {3, 5, 0, 2}};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            for (int form = 0; form < 4; form++)
+                check_bias(all[i], types[t], form & 1, form & 2);
+    expect_no_error();
+}
+
 static void test_wrong_products_are_refused(void **state) {
     (void)state;
     uint16_t m[4] = {0x3C00, 0x3C00, 0x3C00, 0x3C00}, c[4] = {1, 2, 3, 4};
@@ -172,6 +229,10 @@ static void test_wrong_products_are_refused(void **state) {
     wrong.c_type = SW_I32;
     assert_int_equal(sw_product_run(&wrong), SW_ERR_TYPE);
     expect_error(SW_ERR_TYPE, "product: C is i32; f32, f64, f16 or bf16 is needed");
+    wrong = right;
+    wrong.bias = m;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "product: a bias and beta = 1; beta must be 0 with a bias");
 }
 
 /* The panels are on the stack. */
@@ -207,6 +268,7 @@ int main(void) {
                                        cmocka_unit_test(test_products_of_stored_types),
                                        cmocka_unit_test(test_sums_are_computed_in_f32),
                                        cmocka_unit_test(test_threads_do_not_change_bits),
+                                       cmocka_unit_test(test_a_bias_is_added_to_each_row),
                                        cmocka_unit_test(test_wrong_products_are_refused),
                                        cmocka_unit_test(test_products_allocate_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,17 @@ static sw_array plain_product(sw_dtype type, const sw_product *p, const sw_array
     return c;
 }
 
+/* Without gaps between rows. */
+static void set_operands(sw_product *p, int64_t M, int64_t N, int64_t K, const void *A, const void *B) {
+    p->M = M;
+    p->N = p->ldc = N;
+    p->K = K;
+    p->A = A;
+    p->B = B;
+    p->lda = p->a_transposed ? M : K;
+    p->ldb = p->b_transposed ? K : N;
+}
+
 static void check_linear(sw_dtype type, int64_t batch, int64_t time, int64_t in, int64_t out, bool with_bias) {
     sw_tape *tape = sw_tape_new();
     op_case c = {.op = &(op_entry){.label = with_bias ? "linear with bias" : "linear"}, .in[0].type = type};
@@ -35,12 +46,14 @@ static void check_linear(sw_dtype type, int64_t batch, int64_t time, int64_t in,
                     y = sw_linear(tx, tw, with_bias ? tb : (sw_tensor){0});
     assert_ok(sw_backward_from(y, d));
     const int64_t rows = batch * time;
-    const sw_product forward = {sizeof forward, type,   type,   type, false, true, rows, out, in, 1,
-                                with_bias,      x.data, w.data, NULL, in,    in,   out},
-                     dw = {sizeof dw, type, type,   type,   true, false, out, in, rows,
-                           1,         0,    d.data, x.data, NULL, out,   in,  in},
-                     dx = {sizeof dx, type, type,   type,   false, false, rows, in, out,
-                           1,         0,    d.data, w.data, NULL,  out,   in,   in};
+    const sw_product all = {.size = sizeof all, .a_type = type, .b_type = type, .c_type = type, .alpha = 1};
+    sw_product forward = all, dw = all, dx = all;
+    forward.b_transposed = true;
+    forward.beta = with_bias;
+    set_operands(&forward, rows, out, in, x.data, w.data);
+    dw.a_transposed = true;
+    set_operands(&dw, out, in, rows, d.data, x.data);
+    set_operands(&dx, rows, in, out, d.data, w.data);
     sw_array expected[3] = {plain_product(type, &forward, with_bias ? &b : NULL, 3, d.shape),
                             plain_product(type, &dw, NULL, 2, w.shape), plain_product(type, &dx, NULL, 3, x.shape)};
     const sw_array got[3] = {sw_value(y), sw_grad(tw), sw_grad(tx)};
