@@ -20,6 +20,7 @@
 #include <swale/description.h>
 #include <swale/init.h>
 #include <swale/module.h>
+#include <swale/normalization.h>
 #include <swale/objective.h>
 #include <swale/pool_options.h>
 #include <swale/source.h>
@@ -161,6 +162,39 @@ SW_API sw_module *sw_nn_adaptive_avg_pool2d(sw_model *model, int64_t out_height,
  * named global_max_pool1 and so on. */
 SW_API sw_module *sw_nn_global_max_pool2d(sw_model *model);
 SW_API sw_module *sw_nn_global_avg_pool2d(sw_model *model);
+/* Normalizations of the features or channels, the last axis. The parameters NAME.weight, ones with the role
+ * SW_ROLE_NORM, and NAME.bias, zeros, have an element for each feature. features ≥ 1, or 0: the length of the last
+ * axis. The operations of normalization.h state the equations. */
+
+/* Batch normalization of vectors [batch, features], sequences [batch, length, features] and pictures [batch, height,
+ * width, features]. The buffers NAME.running_mean and NAME.running_var hold the running statistics, which each training
+ * step updates with the momentum 0.1; they normalize while SW_TRAIN is off, and while the layer is frozen
+ * (sw_module_freeze). See sw_batch_norm. */
+SW_API sw_module *sw_nn_batch_norm(sw_model *model, int64_t features);
+/* With options (normalization.h; NULL: the defaults), except those of the operation. With `cumulative`, the running
+ * statistics are the plain average over all steps, which the buffer NAME.num_batches_tracked counts. */
+SW_API sw_module *sw_nn_batch_norm_with_options(sw_model *model, int64_t features,
+                                                const sw_batch_norm_options *options);
+/* Options of the layers of layer, RMS and group normalization. */
+typedef struct sw_norm_options {
+    size_t size; /* sizeof(sw_norm_options) */
+    double eps;  /* 0: the default of the operation */
+    /* Layer and RMS normalization: the number of last axes that are normalized together; the parameters have their
+     * shape, and `features` is the length of the last one. 0: 1. Several axes need samples of a known shape. */
+    int axes;
+    bool no_weight, no_bias; /* has no weight, no bias (RMS normalization never has a bias) */
+} sw_norm_options;
+/* Layer normalization over the last axis: see sw_layer_norm. */
+SW_API sw_module *sw_nn_layer_norm(sw_model *model, int64_t features);
+SW_API sw_module *sw_nn_layer_norm_with_options(sw_model *model, int64_t features, const sw_norm_options *options);
+/* RMS normalization over the last axis: see sw_rms_norm. */
+SW_API sw_module *sw_nn_rms_norm(sw_model *model, int64_t features);
+SW_API sw_module *sw_nn_rms_norm_with_options(sw_model *model, int64_t features, const sw_norm_options *options);
+/* Group normalization: see sw_group_norm. */
+SW_API sw_module *sw_nn_group_norm(sw_model *model, int64_t groups, int64_t features);
+SW_API sw_module *sw_nn_group_norm_with_options(sw_model *model, int64_t groups, int64_t features,
+                                                const sw_norm_options *options);
+
 /* Dropout with probability p in [0, 1), active while the switch SW_TRAIN of the tape is on: see sw_dropout (ops.h). */
 SW_API sw_module *sw_nn_dropout(sw_model *model, double p);
 

@@ -13,6 +13,7 @@
 
 enum { FEATURES = 4, HIDDEN = 5, CLASSES = 3, FEW = 24, MANY = 2300, LOOKS = 4096 };
 static const sw_dtype both_types[2] = {SW_F32, SW_F64};
+static bool net_has_layer_of_library; /* else the layer of batch_norm.h */
 
 typedef struct net {
     sw_source source; /* first: gather gets a pointer to it */
@@ -75,6 +76,21 @@ static inline sw_tensor net_tanh(sw_module *m, sw_tensor x) {
 }
 static const sw_module_type net_tanh_type = {.size = sizeof(sw_module_type), .name = "tanh", .forward = net_tanh};
 
+/* The buffers of the layer: mean, variance, count. */
+static inline const char *net_buffer(int index) {
+    static const char *const names[2][3] = {{"norm1.mean", "norm1.variance", "norm1.count"},
+                                            {"norm1.running_mean", "norm1.running_var", "norm1.num_batches_tracked"}};
+    return names[net_has_layer_of_library][index];
+}
+
+static inline sw_module *net_norm(sw_model *model, double momentum) {
+    if (!net_has_layer_of_library)
+        return batch_norm_new(model, momentum);
+    const sw_batch_norm_options options = {
+        .size = sizeof options, .eps = batch_norm_eps, .momentum = momentum, .cumulative = momentum == 0};
+    return sw_module_set_name(sw_nn_batch_norm_with_options(model, 0, &options), "norm1");
+}
+
 static inline net *net_new(sw_dtype type, int64_t samples, double momentum) {
     net *n = calloc(1, sizeof *n);
     assert_non_null(n);
@@ -92,7 +108,7 @@ static inline net *net_new(sw_dtype type, int64_t samples, double momentum) {
                             .fixed = true};
     n->model = sw_model_new(type, 5);
     sw_module *first = sw_nn_linear(n->model, FEATURES, HIDDEN);
-    n->norm = batch_norm_new(n->model, momentum);
+    n->norm = net_norm(n->model, momentum);
     n->root = sw_nn_sequential(n->model, first, n->norm, sw_module_new(n->model, &net_tanh_type, 0),
                                sw_nn_linear(n->model, HIDDEN, CLASSES));
     n->params = sw_model_build(n->model, n->root);
@@ -100,8 +116,8 @@ static inline net *net_new(sw_dtype type, int64_t samples, double momentum) {
         fail_msg("%s", sw_error());
     n->weight = sw_params_find(n->params, "linear1.weight");
     n->bias = sw_params_find(n->params, "linear1.bias");
-    n->mean = sw_params_find(n->params, "norm1.mean");
-    n->variance = sw_params_find(n->params, "norm1.variance");
+    n->mean = sw_params_find(n->params, net_buffer(0));
+    n->variance = sw_params_find(n->params, net_buffer(1));
     assert_true(n->weight && n->bias && n->mean && n->variance);
     n->plain = sw_model_objective(n->model, &n->source, sw_cross_entropy);
     assert_non_null(n->plain);

@@ -61,6 +61,10 @@ def descriptions():
                    layer("global_avg_pool", "e")])
     yield network([layer("reshape", "r", '"shape":[6,1]'),
                    layer("max_pool", "a", window % ("[1]", "[2]", "[3]") + '"dilation":[1]')])
+    yield network([layer("batch_norm", "b", '"bias":1,"cumulative":1,"eps":0,"features":3,"momentum":0,"statistics":1,'
+                         '"weight":0'), layer("layer_norm", "l", '"axes":2,"bias":0,"eps":0.1,"features":3,"weight":1'),
+                   layer("rms_norm", "r", '"axes":1,"eps":0,"features":3,"weight":1'),
+                   layer("group_norm", "g", '"bias":1,"eps":0,"features":3,"groups":3,"weight":1')])
     for storage in ("f16", "bf16"):
         yield network([layer("flatten", "f"), layer("linear", "a", linear)], '"storage":"%s","type":"f32"' % storage)
 

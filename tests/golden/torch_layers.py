@@ -100,6 +100,17 @@ LAYERS = [
     ("adaptive_avg_pool2d", (2, 4, 3, 3), ChannelsLast(nn.AdaptiveAvgPool2d((3, 2)))),
     ("global_max_pool2d", (2, 3, 4, 3), nn.Sequential(ChannelsLast(nn.AdaptiveMaxPool2d(1)), nn.Flatten())),
     ("global_avg_pool2d", (2, 3, 4, 3), nn.Sequential(ChannelsLast(nn.AdaptiveAvgPool2d(1)), nn.Flatten())),
+    ("batch_norm", (3, 2, 2, 4), ChannelsLast(nn.BatchNorm2d(4).eval())),
+    ("batch_norm_with_options batch", (4, 5, 3), ChannelsLast(nn.BatchNorm1d(3, 0.01, track_running_stats=False))),
+    ("batch_norm_with_options plain", (5, 3), nn.BatchNorm1d(3, affine=False, track_running_stats=False)),
+    ("layer_norm", (3, 2, 5), nn.LayerNorm(5)),
+    ("layer_norm_with_options", (3, 4, 3), nn.LayerNorm((4, 3), 0.01)),
+    ("layer_norm_with_options no bias", (3, 4), nn.LayerNorm(4, bias=False)),
+    ("rms_norm", (3, 7), nn.RMSNorm(7)),
+    ("rms_norm_with_options", (2, 2, 2, 3), nn.RMSNorm((2, 2, 3), 0.1)),
+    ("rms_norm_with_options plain", (3, 4), nn.RMSNorm(4, elementwise_affine=False)),
+    ("group_norm", (2, 3, 2, 6), ChannelsLast(nn.GroupNorm(2, 6))),
+    ("group_norm_with_options", (2, 5, 6), ChannelsLast(nn.GroupNorm(3, 6, 0.02))),
 ]
 IDS = {"embedding": 9}  # labels whose input is ids: below this number
 

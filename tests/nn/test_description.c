@@ -131,6 +131,33 @@ static sw_module *make_global_avg_pool(sw_model *m) {
     sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
     return sw_nn_global_avg_pool2d(m);
 }
+static sw_module *make_batch_norm(sw_model *m) {
+    return sw_nn_batch_norm(m, 0);
+}
+static sw_module *make_cumulative_batch_norm(sw_model *m) {
+    return sw_nn_batch_norm_with_options(
+        m, 6, &SW_OPTIONS(sw_batch_norm_options, .eps = 0.1, .cumulative = true, .no_bias = true));
+}
+static sw_module *make_plain_batch_norm(sw_model *m) {
+    return sw_nn_batch_norm_with_options(m, 6,
+                                         &SW_OPTIONS(sw_batch_norm_options, .no_weight = true, .no_statistics = true));
+}
+static sw_module *make_slow_batch_norm(sw_model *m) {
+    return sw_nn_batch_norm_with_options(m, 6, &SW_OPTIONS(sw_batch_norm_options, .momentum = 1.0 / 3));
+}
+static sw_module *make_layer_norm(sw_model *m) {
+    return sw_nn_layer_norm_with_options(m, 0, &SW_OPTIONS(sw_norm_options, .eps = 1e-300, .no_bias = true));
+}
+static sw_module *make_wide_layer_norm(sw_model *m) {
+    sw_model_set_input_shape(m, 3, (const int64_t[]){1, 2, 3});
+    return sw_nn_layer_norm_with_options(m, 3, &SW_OPTIONS(sw_norm_options, .axes = 2));
+}
+static sw_module *make_rms_norm(sw_model *m) {
+    return sw_nn_rms_norm(m, 0);
+}
+static sw_module *make_group_norm(sw_model *m) {
+    return sw_nn_group_norm_with_options(m, 3, 0, &SW_OPTIONS(sw_norm_options, .eps = 0.5, .no_weight = true));
+}
 
 static const struct {
     const char *type;
@@ -147,6 +174,14 @@ static const struct {
     {"conv", make_conv},
     {"conv", make_conv_same},
     {"conv_transposed", make_conv_transposed},
+    {"batch_norm", make_batch_norm},
+    {"batch_norm", make_cumulative_batch_norm},
+    {"batch_norm", make_plain_batch_norm},
+    {"batch_norm", make_slow_batch_norm},
+    {"layer_norm", make_layer_norm},
+    {"layer_norm", make_wide_layer_norm},
+    {"rms_norm", make_rms_norm},
+    {"group_norm", make_group_norm},
     {"linear", make_linear},
     {"linear", make_linear_no_bias},
     {"embedding", make_embedding},

@@ -54,6 +54,12 @@ static int free_memory(void **state) {
     "\"ceil_mode\":0,\"padding\":" padding ",\"stride\":" stride ",\"window\":" window "," more
 #define MAX_POOL(window, stride, padding, dilation) \
     POOL("max_pool", POOL_SETTINGS(window, stride, padding, "\"dilation\":" dilation))
+#define BATCH_NORM(features, momentum, cumulative, statistics)                                                \
+    "{\"name\":\"n\",\"settings\":{\"bias\":1,\"cumulative\":" cumulative ",\"eps\":0,\"features\":" features \
+    ",\"momentum\":" momentum ",\"statistics\":" statistics ",\"weight\":1},\"type\":\"batch_norm\"}"
+#define NORM(type, features, axes)                                                         \
+    "{\"name\":\"n\",\"settings\":{" axes ",\"bias\":1,\"eps\":0.1,\"features\":" features \
+    ",\"weight\":1},\"type\":\"" type "\"}"
 #define TIED(tie) \
     "{\"name\":\"b\",\"settings\":{\"bias\":0,\"inputs\":3,\"outputs\":2},\"tied\":{" tie "},\"type\":\"linear\"}"
 #define PARAMETER(text) NETWORK("[[3]]", text, GOOD)
@@ -181,6 +187,23 @@ static const struct {
     {POOL("adaptive_max_pool", "\"out\":[2147483647,2147483647]"),
      "layer v: samples of its output: [2147483647,2147483647,2] has too many elements"},
     {POOL("global_avg_pool", "\"out\":[1,1]"), "layer v: layers of type global_avg_pool have no setting out"},
+    /* Normalizations. */
+    {ROOT(BATCH_NORM("4", "0", "0", "1")),
+     "layer n: takes 4 features, but its input has 3, the last axis of samples [3]"},
+    {ROOT(BATCH_NORM("3", "1.5", "0", "1")), "layer n: setting momentum is 1.5; 0 to 1 are possible"},
+    {ROOT(BATCH_NORM("3", "0.5", "1", "1")),
+     "layer n: batch_norm: cumulative, and momentum = 0.5: give one of the two"},
+    {ROOT(BATCH_NORM("3", "0", "1", "0")),
+     "layer n: batch_norm: without running statistics, cumulative and momentum have no meaning"},
+    {ROOT(NORM("layer_norm", "3", "\"axes\":2")),
+     "layer n: normalizes the last 2 axes, but the samples of its input are [3]"},
+    {ROOT(NORM("layer_norm", "3", "\"axes\":8")), "layer n: layer_norm: 8 axes; 1 to 7, or 0 for 1, are possible"},
+    {ROOT(NORM("layer_norm", "2147483648", "\"axes\":1")),
+     "layer n: setting features is 2147483648; 0 to 2147483647 are possible"},
+    {ROOT(NORM("group_norm", "3", "\"groups\":2")),
+     "layer n: group_norm: 3 features cannot be divided into 2 groups of equal size"},
+    {ROOT(NORM("group_norm", "0", "\"groups\":2")),
+     "layer n: 3 features cannot be divided into 2 groups of equal size"},
     /* Ties. */
     {ROOT(CHAIN(
          GOOD ","
@@ -422,7 +445,14 @@ static const char pools[] = NETWORK(
                       "\"exclude_padding\":1")) "," POOL_LAYER("c", "adaptive_max_pool",
                                                                "\"out\":[2,3]") "," POOL_LAYER("d", "global_avg_pool",
                                                                                                "")));
-static const char *const networks[] = {small, convolutions, pools};
+static const char norms[] = NETWORK(
+    "[[2,4]]", "",
+    CHAIN(BATCH_NORM(
+        "4", "0.25", "0",
+        "1") ",{\"name\":\"l\",\"settings\":{\"axes\":2,\"bias\":0,\"eps\":0,"
+             "\"features\":4,\"weight\":1},\"type\":\"layer_norm\"},{\"name\":\"g\",\"settings\":{\"bias\":1,\"eps\":"
+             "0.5,\"features\":0,\"groups\":2,\"weight\":0},\"type\":\"group_norm\"}"));
+static const char *const networks[] = {small, convolutions, pools, norms};
 
 /* A model, whose description makes an equal one, or a message. */
 static bool try_text(const char *text) {

@@ -120,5 +120,7 @@ int main(void) {
         cmocka_unit_test(test_steps_allocate_nothing),
         cmocka_unit_test(test_failed_allocations),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    const int failed = cmocka_run_group_tests_name("a layer of the program", tests, set_up, NULL);
+    net_has_layer_of_library = true;
+    return failed + cmocka_run_group_tests_name("the layer of the library", tests, set_up, NULL);
 }

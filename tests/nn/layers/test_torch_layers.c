@@ -81,6 +81,21 @@ LAYER(adaptive_max_pool2d, sw_nn_adaptive_max_pool2d(m, 2, 3))
 LAYER(adaptive_avg_pool2d, sw_nn_adaptive_avg_pool2d(m, 3, 2))
 LAYER(global_max_pool2d, sw_nn_global_max_pool2d(m))
 LAYER(global_avg_pool2d, sw_nn_global_avg_pool2d(m))
+LAYER(batch_norm, sw_nn_batch_norm(m, 0)) /* in evaluation; training: test_batch_norm.c */
+LAYER(batch_norm_batch,
+      sw_nn_batch_norm_with_options(m, 3, &SW_OPTIONS(sw_batch_norm_options, .eps = 0.01, .no_statistics = true)))
+LAYER(batch_norm_plain, sw_nn_batch_norm_with_options(m, 0,
+                                                      &SW_OPTIONS(sw_batch_norm_options, .no_weight = true,
+                                                                  .no_bias = true, .no_statistics = true)))
+LAYER(layer_norm, sw_nn_layer_norm(m, 0))
+LAYER(layer_norm_with_options,
+      sw_nn_layer_norm_with_options(m, 3, &SW_OPTIONS(sw_norm_options, .eps = 0.01, .axes = 2)))
+LAYER(layer_norm_no_bias, sw_nn_layer_norm_with_options(m, 0, &SW_OPTIONS(sw_norm_options, .no_bias = true)))
+LAYER(rms_norm, sw_nn_rms_norm(m, 7))
+LAYER(rms_norm_with_options, sw_nn_rms_norm_with_options(m, 0, &SW_OPTIONS(sw_norm_options, .eps = 0.1, .axes = 3)))
+LAYER(rms_norm_plain, sw_nn_rms_norm_with_options(m, 0, &SW_OPTIONS(sw_norm_options, .no_weight = true)))
+LAYER(group_norm, sw_nn_group_norm(m, 2, 0))
+LAYER(group_norm_with_options, sw_nn_group_norm_with_options(m, 3, 6, &SW_OPTIONS(sw_norm_options, .eps = 0.02)))
 
 #define ROW(name) \
     { #name, make_##name }
@@ -128,6 +143,17 @@ static const struct {
     ROW(adaptive_avg_pool2d),
     ROW(global_max_pool2d),
     ROW(global_avg_pool2d),
+    ROW(batch_norm),
+    {"batch_norm_with_options batch", make_batch_norm_batch},
+    {"batch_norm_with_options plain", make_batch_norm_plain},
+    ROW(layer_norm),
+    ROW(layer_norm_with_options),
+    {"layer_norm_with_options no bias", make_layer_norm_no_bias},
+    ROW(rms_norm),
+    ROW(rms_norm_with_options),
+    {"rms_norm_with_options plain", make_rms_norm_plain},
+    ROW(group_norm),
+    ROW(group_norm_with_options),
 };
 
 /* Another way to write one, or another way to compute it with the same bits (test_recompute.c). */
@@ -164,7 +190,7 @@ static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model
     sw_params *params = sw_model_build(model, make(model));
     if (!params)
         fail_msg("%s: %s", golden->label, sw_error());
-    assert_int_equal(sw_params_dim(params), golden->parameters);
+    assert_int_equal(sw_params_dim(params) - sw_params_buffer_dim(params), golden->parameters);
     const sw_array w = sw_array_view(sw_params_x(params), type, SW_SHAPE(golden->parameters));
     test_fill(&w, -0.6, 0.6, 22);
     sw_array x = test_array(golden->ids ? SW_I32 : type, golden->rank, golden->shape);
@@ -193,6 +219,8 @@ static void follow(const struct torch_layer *golden, sw_module *(*make)(sw_model
     }
     for (int i = 0; i < sw_params_count(params); i++) { /* each with a scale of its own */
         const sw_param *p = sw_params_at(params, i);
+        if (p->buffer)
+            continue;
         sw_array gradient = sw_param_grad(p);
         compare_array(golden, p->name, &gradient, expected + p->offset, (int)p->count);
     }
