@@ -29,12 +29,13 @@ typedef struct sw_images_options {
     int classes;
     const char *const *class_names; /* NULL or `classes` names that outlive the source */
     double scale, shift;            /* both 0: 1/255 and 0, so that pixels lie in [0, 1] */
+    SW_ADDED bool pictures;         /* x is a picture [height, width, 1], as convolutions take it; else a vector */
 } sw_images_options;
 /* Makes a source from two IDX files, images [n, height, width] and labels [n], n ≥ 1: x is a vector of height·width
- * numbers, y the class id, which must be below `classes`. options may be NULL. A number is pixel·scale + shift. scale
- * and shift are first rounded to the type of x, and each of the two operations rounds, so that the result has the same
- * bits on every machine. With the default scale, 0 becomes 0 and 255 becomes 1; the last bit of other values may differ
- * from that of pixel/255. */
+ * numbers or a picture, y the class id, which must be below `classes`. options may be NULL. A number is pixel·scale +
+ * shift. scale and shift are first rounded to the type of x, and each of the two operations rounds, so that the result
+ * has the same bits on every machine. With the default scale, 0 becomes 0 and 255 becomes 1; the last bit of other
+ * values may differ from that of pixel/255. */
 SW_API sw_source *sw_idx_images(const char *images_path, const char *labels_path, const sw_images_options *options);
 
 /* ---- MNIST (LeCun, Bottou, Bengio, Haffner 1998), Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) ----- */
@@ -47,6 +48,8 @@ typedef enum sw_data_split { SW_TRAINING = 0, SW_TEST = 1 } sw_data_split; /* 60
  * uses the first directory that has all four files. If there is none, the message names the directories, the files that
  * each lacks, and the command that installs the files. The number of samples and their shape are checked. */
 SW_API sw_source *sw_fashion_mnist(const char *directory, sw_data_split split);
+/* As sw_fashion_mnist, with samples [28, 28, 1] in place of vectors, for networks with convolutions. */
+SW_API sw_source *sw_fashion_mnist_pictures(const char *directory, sw_data_split split);
 /* Compares the SHA-256 of the decompressed contents of all four files with the published values (0.4 s). */
 SW_API sw_status sw_fashion_mnist_verify(const char *directory);
 /* Computes these checksums: of training images, training labels, test images, and test labels. */
@@ -63,6 +66,7 @@ SW_API const char *const *sw_fashion_mnist_classes(void);
  * package of MNIST; the message says which four files the directory must contain. Only sw_mnist_verify detects
  * Fashion-MNIST in the wrong directory. */
 SW_API sw_source *sw_mnist(const char *directory, sw_data_split split);
+SW_API sw_source *sw_mnist_pictures(const char *directory, sw_data_split split);
 SW_API sw_status sw_mnist_verify(const char *directory);
 SW_API sw_status sw_mnist_checksums(const char *directory, char sha256[4][65]);
 SW_API const char *sw_mnist_directory(const char *directory);

@@ -67,6 +67,19 @@ typedef struct sw_image_folder_options {
  * pictures beside the class folders; a class without pictures; no classes; pictures of different sizes if no size is
  * given. */
 SW_API sw_source *sw_image_folder(const char *path, const sw_image_folder_options *options);
+/* Reads one picture file as a sample of a folder: an array in f32 or f64 of shape [height, width, channels], or a
+ * vector if `flat`, with the numbers that sw_image_folder gives with the same options, bit for bit. Without a height
+ * and a width the picture keeps its size. To predict the class of a picture with a network trained on a folder:
+ *
+ *     const sw_image_folder_options options = {.size = sizeof options, .height = 32, .width = 32};
+ *     sw_array x, y = sw_array_new(SW_F32, SW_SHAPE(1, classes));
+ *     sw_picture_sample("cat.png", &options, SW_F32, &x);
+ *     const sw_array batch = sw_array_view(x.data, SW_F32, SW_SHAPE(1, 32, 32, 3));
+ *     sw_predict(net, &batch, &y);
+ *
+ * `out` as in sw_picture_load. */
+SW_API sw_status sw_picture_sample(const char *path, const sw_image_folder_options *options, sw_dtype type,
+                                   sw_array *out);
 
 #ifdef __cplusplus
 }

@@ -80,8 +80,13 @@ sw_source *swd_images_open(const char *images_path, const char *labels_path, con
     }
     s->scale = o.scale;
     s->shift = o.shift;
-    s->x.rank = 2; /* one vector for each picture */
-    s->x.shape[1] *= s->x.shape[2];
+    if (o.pictures) {
+        s->x.rank = 4; /* one channel */
+        s->x.shape[3] = 1;
+    } else {
+        s->x.rank = 2; /* one vector for each picture */
+        s->x.shape[1] *= s->x.shape[2];
+    }
     swd_memory_source_finish(s);
     return &s->source;
 }

@@ -245,6 +245,17 @@ static sw_status folder_check_options(sw_image_folder_options *o, const sw_image
     return swd_check_pixel_scale("image folder", &o->scale, &o->shift, 1.0 / 255);
 }
 
+/* Sets what the options determine, when x is complete. */
+static void folder_finish(const folder *f, swd_memory_source *s) {
+    s->scale = f->o.scale;
+    s->shift = f->o.shift;
+    if (f->o.flat) {
+        s->x.shape[1] *= s->x.shape[2] * s->x.shape[3];
+        s->x.rank = 2;
+    }
+    swd_memory_source_finish(s);
+}
+
 static sw_status folder_load(folder *f, swd_memory_source *s) {
     SW_TRY(folder_list_pictures(f));
     SW_TRY(folder_read_pictures(f, s));
@@ -253,13 +264,7 @@ static sw_status folder_load(folder *f, swd_memory_source *s) {
     s->names = f->classes.name; /* from here on, the source owns the names */
     s->source.class_names = (const char *const *)s->names;
     f->classes = (names){0};
-    s->scale = f->o.scale;
-    s->shift = f->o.shift;
-    if (f->o.flat) {
-        s->x.shape[1] *= s->x.shape[2] * s->x.shape[3];
-        s->x.rank = 2;
-    }
-    swd_memory_source_finish(s);
+    folder_finish(f, s);
     return SW_OK;
 }
 
@@ -281,4 +286,37 @@ sw_source *sw_image_folder(const char *path, const sw_image_folder_options *opti
     if (s)
         sw_source_free(&s->source);
     return NULL;
+}
+
+/* ---- One picture ---- */
+
+static sw_status folder_convert_sample(const swd_memory_source *s, sw_dtype type, sw_array *out) {
+    const int64_t first = 0;
+    *out = sw_array_new(type, s->source.x_rank, s->source.x_shape);
+    return out->data ? s->source.gather(&s->source, &first, 1, 0, type, out->data, NULL) : SW_ERR_MEMORY;
+}
+
+/* The picture is read as a folder with one file. */
+sw_status sw_picture_sample(const char *path, const sw_image_folder_options *options, sw_dtype type, sw_array *out) {
+    folder f = {.path = path, .first_error = !sw_error()};
+    if (!out)
+        return sw_fail(SW_ERR_ARGUMENT, "picture sample: the array for the result is NULL");
+    *out = (sw_array){0};
+    if (!path)
+        return sw_fail(SW_ERR_ARGUMENT, "picture sample: the path is NULL");
+    if (!sw_dtype_is_computed(type))
+        return sw_fail(SW_ERR_TYPE, "picture sample: the type is %s; f32 or f64 is needed", sw_dtype_name(type));
+    SW_TRY(folder_check_options(&f.o, options));
+    swd_memory_source *s = swd_memory_source_new(sizeof(swd_memory_source));
+    sw_status status = s && names_add(&f.files, sw_strdup(path)) ? folder_read_pictures(&f, s) : folder_fail_memory(&f);
+    if (status == SW_OK) {
+        folder_finish(&f, s);
+        status = folder_convert_sample(s, type, out);
+    }
+    if (status != SW_OK)
+        sw_array_free(out);
+    names_free(&f.files);
+    if (s)
+        sw_source_free(&s->source);
+    return status;
 }

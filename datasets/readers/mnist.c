@@ -148,7 +148,7 @@ static sw_status mnist_find_file(const char *directory, int i, char path[PATH_LE
     return sw_fail(SW_ERR_IO, "%.700s: %s does not exist any more", directory, file_name[i]);
 }
 
-static sw_source *mnist_open(const image_set *set, const char *directory, sw_data_split split) {
+static sw_source *mnist_open(const image_set *set, const char *directory, sw_data_split split, bool pictures) {
     char found[PATH_LENGTH], images[PATH_LENGTH], labels[PATH_LENGTH];
     if (split != SW_TRAINING && split != SW_TEST) {
         sw_fail(SW_ERR_ARGUMENT, "%s: split %d is neither SW_TRAINING nor SW_TEST", set->folder, (int)split);
@@ -158,7 +158,8 @@ static sw_source *mnist_open(const image_set *set, const char *directory, sw_dat
         mnist_find_file(found, 2 * (int)split, images) != SW_OK ||
         mnist_find_file(found, 2 * (int)split + 1, labels) != SW_OK)
         return NULL;
-    sw_images_options options = {.size = sizeof options, .classes = CLASSES, .class_names = set->class_names};
+    sw_images_options options = {
+        .size = sizeof options, .classes = CLASSES, .class_names = set->class_names, .pictures = pictures};
     return swd_images_open(images, labels, &options, (int64_t[]){samples[split], SIDE, SIDE});
 }
 
@@ -206,7 +207,11 @@ static const char *mnist_directory(const image_set *set, const char *directory, 
 }
 
 sw_source *sw_fashion_mnist(const char *directory, sw_data_split split) {
-    return mnist_open(&fashion, directory, split);
+    return mnist_open(&fashion, directory, split, false);
+}
+
+sw_source *sw_fashion_mnist_pictures(const char *directory, sw_data_split split) {
+    return mnist_open(&fashion, directory, split, true);
 }
 
 sw_status sw_fashion_mnist_verify(const char *directory) {
@@ -227,7 +232,11 @@ const char *const *sw_fashion_mnist_classes(void) {
 }
 
 sw_source *sw_mnist(const char *directory, sw_data_split split) {
-    return mnist_open(&digits, directory, split);
+    return mnist_open(&digits, directory, split, false);
+}
+
+sw_source *sw_mnist_pictures(const char *directory, sw_data_split split) {
+    return mnist_open(&digits, directory, split, true);
 }
 
 sw_status sw_mnist_verify(const char *directory) {

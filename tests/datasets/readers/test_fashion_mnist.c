@@ -89,6 +89,27 @@ static void test_images_of_the_test_set_are_read(void **state) {
     check_split(SW_TEST, 10000, (int[]){9, 2, 1, 1, 6, 1, 4, 6, 5, 7});
 }
 
+/* Pictures [28, 28, 1] have the numbers of the vectors. */
+static void test_pictures_have_the_numbers_of_the_vectors(void **state) {
+    static const int64_t ids[3] = {0, 4711, 9999}, shape[3] = {28, 28, 1};
+    float x[3 * 784], vector[3 * 784];
+    int32_t y[3], label[3];
+    (void)state;
+    sw_source *pictures = sw_fashion_mnist_pictures(NULL, SW_TEST), *vectors = sw_fashion_mnist(NULL, SW_TEST);
+    assert_true(pictures && vectors);
+    assert_int_equal(pictures->x_rank, 3);
+    assert_memory_equal(pictures->x_shape, shape, sizeof shape);
+    assert_int_equal(sw_source_gather(pictures, SW_F32, 0, ids, 3, x, y), SW_OK);
+    assert_int_equal(sw_source_gather(vectors, SW_F32, 0, ids, 3, vector, label), SW_OK);
+    assert_memory_equal(x, vector, sizeof x);
+    assert_memory_equal(y, label, sizeof y);
+    sw_source_free(pictures);
+    sw_source_free(vectors);
+    assert_null(sw_mnist_pictures("/nowhere", SW_TEST));
+    assert_non_null(strstr(sw_error(), "/nowhere"));
+    sw_clear_error();
+}
+
 static void test_classes_have_their_names(void **state) {
     (void)state;
     sw_source *source = sw_fashion_mnist(NULL, SW_TEST);
@@ -284,6 +305,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_training_images_are_read),
         cmocka_unit_test(test_images_of_the_test_set_are_read),
+        cmocka_unit_test(test_pictures_have_the_numbers_of_the_vectors),
         cmocka_unit_test(test_classes_have_their_names),
         cmocka_unit_test(test_pixels_have_the_published_moments),
         cmocka_unit_test(test_verify_accepts_the_installed_files),

@@ -201,6 +201,60 @@ static void test_options_out_of_range_are_refused(void **state) {
     refuses(folder, &o, SW_ERR_ARGUMENT, "image folder", "options.size is 3");
 }
 
+/* ---- One picture ---- */
+
+/* One picture of a folder, read with the options of the folder, is the folder's sample, bit for bit; no memory is left,
+ * and every failed allocation is an error. */
+static void test_one_picture_is_the_sample_of_its_folder(void **state) {
+    static const int64_t sides[2][2] = {{0, 0}, {5, 7}};
+    (void)state;
+    make_tree();
+    for (int k = 0; k < 8; k++) {
+        const sw_image_folder_options o = {.size = sizeof o,
+                                           .height = sides[k & 1][0],
+                                           .width = sides[k & 1][1],
+                                           .channels = k & 2 ? 1 : 3,
+                                           .flat = (k & 4) != 0,
+                                           .scale = k & 2 ? 0.5 : 0};
+        const sw_dtype type = k & 4 ? SW_F64 : SW_F32;
+        sw_source *s = sw_image_folder(folder, &o);
+        assert_non_null(s);
+        for (int64_t i = 0; i < 5; i++) {
+            double expected[5 * 7 * 3];
+            sw_array x;
+            assert_int_equal(sw_source_gather(s, type, 0, &i, 1, expected, NULL), SW_OK);
+            count_memory(-1);
+            assert_int_equal(sw_picture_sample(path_of(files[i]), &o, type, &x), SW_OK);
+            assert_int_equal(x.type, type);
+            assert_int_equal(x.rank, s->x_rank);
+            assert_memory_equal(x.shape, s->x_shape, (size_t)x.rank * sizeof *x.shape);
+            assert_memory_equal(x.data, expected, (size_t)sw_array_count(&x) * sw_dtype_size(type));
+            sw_array_free(&x);
+            check_memory();
+        }
+        sw_source_free(s);
+    }
+    remove_tree();
+}
+
+static void test_one_picture_is_refused_with_the_reason(void **state) {
+    sw_array x = {.rank = 3};
+    const sw_image_folder_options wrong = {.size = sizeof wrong, .channels = 2};
+    (void)state;
+    const char *path = path_of("missing.png");
+    assert_int_equal(sw_picture_sample(path, NULL, SW_F32, &x), SW_ERR_IO);
+    check_error(SW_ERR_IO, path, "No such file");
+    assert_true(x.data == NULL && x.rank == 0);
+    assert_int_equal(sw_picture_sample(path, &wrong, SW_F32, &x), SW_ERR_ARGUMENT);
+    check_error(SW_ERR_ARGUMENT, "image folder", "2 channels");
+    assert_int_equal(sw_picture_sample(path, NULL, SW_U8, &x), SW_ERR_TYPE);
+    check_error(SW_ERR_TYPE, "picture sample", "the type is u8; f32 or f64 is needed");
+    assert_int_equal(sw_picture_sample(NULL, NULL, SW_F32, &x), SW_ERR_ARGUMENT);
+    check_error(SW_ERR_ARGUMENT, "picture sample", "the path is NULL");
+    assert_int_equal(sw_picture_sample(path, NULL, SW_F32, NULL), SW_ERR_ARGUMENT);
+    check_error(SW_ERR_ARGUMENT, "picture sample", "the array for the result is NULL");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pictures_are_read_in_byte_order),
@@ -208,6 +262,8 @@ int main(void) {
         cmocka_unit_test(test_resizing_keeps_a_uniform_color),
         cmocka_unit_test(test_folders_of_another_form_are_refused),
         cmocka_unit_test(test_options_out_of_range_are_refused),
+        cmocka_unit_test(test_one_picture_is_the_sample_of_its_folder),
+        cmocka_unit_test(test_one_picture_is_refused_with_the_reason),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
