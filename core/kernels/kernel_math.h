@@ -217,7 +217,8 @@ static inline real SW_K(sw_k_log1p_any)(real x) {
     real y = SW_K(sw_k_log)(u) + c / u;
     y = x == -1 ? -(real)INFINITY : y;
     y = x < -1 ? (real)NAN : y;
-    return (x == 0) | (x == (real)INFINITY) ? x : y; /* 0 keeps its sign */
+    y = x == (real)INFINITY ? x : y;
+    return x == 0 ? x : y; /* 0 keeps its sign */
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|) */

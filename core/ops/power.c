@@ -80,14 +80,15 @@ static inline bool SW_K(power_even)(real e) {
     return SW_K(sw_k_round)(half) == half;
 }
 static inline bool SW_K(power_odd)(real e) {
-    return (SW_K(sw_k_round)(e) == e) & !SW_K(power_even)(e);
+    const bool whole = SW_K(sw_k_round)(e) == e, even = SW_K(power_even)(e);
+    return whole & !even;
 }
 
 /* v^e */
 static inline __attribute__((always_inline)) real SW_K(power_of)(real v, real e) {
     const real y =
         SW_K(signed_power)(v, SW_K(within_2_64)((double)e), 0, SW_K(power_hole)(e), SW_K(power_odd)(e) ? v : 0);
-    return (e == 0) | (v == 1) ? 1 : y;
+    return ((e == 0) | (v == 1)) ? 1 : y;
 }
 
 /* out = v^e. The strips are not inlined, because SW_BINARY would compile the power four times. */
