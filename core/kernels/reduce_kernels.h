@@ -43,6 +43,17 @@ typedef struct sw_fold_axes {
  * length 1 in to_shape or is missing there. */
 SW_API sw_fold_axes sw_fold_axes_of(int rank, const int64_t *shape, int to_rank, const int64_t *to_shape);
 
+/* The offset, in elements, of the block or the fold with this index, which counts in the order of the elements: `axes`,
+ * `length` and `stride` are kept, kept_length and kept_stride, or folded, folded_length and folded_stride. */
+static inline int64_t sw_fold_offset(int64_t index, int axes, const int64_t *length, const int64_t *stride) {
+    int64_t at = 0;
+    for (int i = 0; i < axes; i++) {
+        at += index % length[i] * stride[i];
+        index /= length[i];
+    }
+    return at;
+}
+
 /* ---- Kernels ---- */
 
 /* Arguments of a fold kernel. It folds the columns or rows [begin, end) of one matrix [rows, length]. */

@@ -11,16 +11,6 @@
 
 enum { WIDE = SW_FOLD_WIDE, WIDTH = SW_FOLD_WIDTH, GROUP = SW_FOLD_GROUP };
 
-/* The offset in x of the block or fold with this index. */
-static int64_t fold_offset(int64_t index, int axes, const int64_t *length, const int64_t *stride) {
-    int64_t at = 0;
-    for (int i = 0; i < axes; i++) {
-        at += index % length[i] * stride[i];
-        index /= length[i];
-    }
-    return at;
-}
-
 static int64_t fold_at_least_one(int64_t n) {
     return n < 1 ? 1 : n;
 }
@@ -144,7 +134,7 @@ static void fold_piece(const fold_walk *w, int64_t unit, int64_t part) {
     double sums[WIDTH], *to = w->parts > 1 ? w->partial + part * a->outputs + first : sums;
     for (int64_t i = 0; i < count; i++)
         to[i] = w->start;
-    int64_t base = fold_offset(block, a->kept, a->kept_length, a->kept_stride) +
+    int64_t base = sw_fold_offset(block, a->kept, a->kept_length, a->kept_stride) +
                    (a->across ? begin + i0 * a->length : begin * a->length + i0);
     sw_fold_args args = {.m = fold_shifted(job->m, first, w->number),
                          .low = fold_shifted(job->low, first, w->number),
@@ -154,7 +144,7 @@ static void fold_piece(const fold_walk *w, int64_t unit, int64_t part) {
                          .length = a->across ? a->length : i1 - i0,
                          .stride = a->length};
     for (int64_t f = f0; f < f1; f++) {
-        int64_t at = base + fold_offset(f, a->folded, a->folded_length, a->folded_stride);
+        int64_t at = base + sw_fold_offset(f, a->folded, a->folded_length, a->folded_stride);
         args.x = fold_shifted(job->x, at, w->size);
         if (w->run)
             w->run(w, &args, count);
@@ -286,9 +276,9 @@ static void spread_piece(const spread_walk *w, int64_t unit) {
     const int64_t column = unit % w->along * w->columns, row = unit / w->along % w->down * w->rows,
                   matrix = unit / w->along / w->down, block = matrix / a->folds,
                   rows = a->rows - row < w->rows ? a->rows - row : w->rows,
-                  at = fold_offset(block, a->kept, a->kept_length, a->kept_stride) +
-                       fold_offset(matrix % a->folds, a->folded, a->folded_length, a->folded_stride) + row * a->length +
-                       column,
+                  at = sw_fold_offset(block, a->kept, a->kept_length, a->kept_stride) +
+                       sw_fold_offset(matrix % a->folds, a->folded, a->folded_length, a->folded_stride) +
+                       row * a->length + column,
                   output = a->across ? block * a->length + column : block * a->rows + row;
     sw_spread_args args = *w->args;
     args.x = fold_shifted(args.x, at, w->size);

@@ -13,7 +13,8 @@
  * rounded result.)
  * Inputs in f16, bf16 and f32 may be combined; then the result is f32. f64 is not combined with other types (sw_cast).
  * For inputs in f16 and bf16, these results are f32:
- *   - sw_sum, sw_mean, sw_sum_over, sw_mean_over, sw_var_over, sw_norm_over, sw_logsumexp_over and sw_accuracy;
+ *   - sw_sum, sw_mean, sw_prod, sw_sum_over, sw_mean_over, sw_prod_over, sw_var_over, sw_std_over, sw_norm_over,
+ *     sw_logsumexp_over and sw_accuracy;
  *   - sw_log_softmax;
  *   - all losses, also without reduction (sw_loss_with_weight keeps the type).
  * They may be beyond the range of f16 (a sum above 65504), or need more digits than 16 bits have (a mean loss that
@@ -128,9 +129,18 @@ SW_API sw_tensor sw_mean(sw_tensor x); /* the mean of all elements, a scalar; Na
 /* The sum or the mean over some axes. */
 SW_API sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim);
 SW_API sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim);
-/* The variance Σ (x - mean)² / (n - correction), computed in two passes; correction is 0 (population) or 1 (sample).
- * NaN if n ≤ correction. */
-SW_API sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction);
+/* The product of all elements, a scalar, or of those along some axes; 1 if there is no element. The elements are
+ * multiplied in their order, in f64, and the result is rounded once. The derivative by an element is the product of the
+ * elements before it, which is rounded to the type of x, and of those after it. Nothing is divided, so that the
+ * derivative is correct if one or several elements are 0. */
+SW_API sw_tensor sw_prod(sw_tensor x);
+SW_API sw_tensor sw_prod_over(sw_tensor x, int count, const int *axes, bool keepdim);
+/* The variance Σ (x - mean)² / (n - correction), computed in two passes, and its root, the standard deviation. The
+ * correction is a finite number, usually 0 (population) or 1 (sample). If n ≤ correction, the divisor is 0, and the
+ * result is ∞, or NaN if all elements are equal. If there is no element, the result is NaN. The derivative of the
+ * standard deviation is 0 where it is 0. */
+SW_API sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, double correction);
+SW_API sw_tensor sw_std_over(sw_tensor x, int count, const int *axes, bool keepdim, double correction);
 /* The largest or the smallest element; NaN, with gradient NaN for all elements, if one is NaN. Equal elements share the
  * gradient evenly. A reduced axis of length 0 is an error unless the result has no elements. */
 SW_API sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim);
@@ -142,6 +152,17 @@ SW_API sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes,
 /* log Σ e^x, without overflow; -∞ if there is no element. The derivative is the softmax e^x / Σ e^x, which does not
  * change if a constant is added to x; it is 0 if all elements are -∞. */
 SW_API sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim);
+
+/* Whether one element, or all, are not 0: u8, 1 or 0; 0 and 1 if there is no element. NaN is not 0. x may be i32 or u8
+ * too. No gradient. */
+SW_API sw_tensor sw_any_over(sw_tensor x, int count, const int *axes, bool keepdim);
+SW_API sw_tensor sw_all_over(sw_tensor x, int count, const int *axes, bool keepdim);
+
+/* Cumulative sums and products along an axis, y_i = Σ_{j ≤ i} x_j and y_i = Π_{j ≤ i} x_j, in the shape of x. They are
+ * computed in f64, and each element is rounded once: the error of a sum is at most that of the rounding plus n 2^-53
+ * Σ |x_j| for n terms. The derivative of a product is computed as that of sw_prod. */
+SW_API sw_tensor sw_cumsum(sw_tensor x, int axis);
+SW_API sw_tensor sw_cumprod(sw_tensor x, int axis);
 
 /* e^x / Σ e^x along an axis (negative: from the end), without overflow; and its logarithm. One ∞ has probability 1;
  * several ∞ have equal probabilities; for rows that hold only -∞ the result is NaN. */

@@ -1,4 +1,4 @@
-/* Reductions along axes: sum, mean, var, max, min, norm, logsumexp. They use the folds of reduce_kernels.h. */
+/* Reductions along axes: sum, mean, var, std, max, min, norm, logsumexp. They use the folds of reduce_kernels.h. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
@@ -34,6 +34,8 @@ ON_OUTPUTS(divisor, v == 0 || v == (real)INFINITY ? 1 : v)
 ON_OUTPUTS(log_plus, w + SW_K(sw_k_log_any)(v))
 ON_OUTPUTS(root_times, w *SW_R(sqrt)(v))
 ON_OUTPUTS(power_times, w *SW_K(sw_k_power)(v, s->number, 0))
+ON_OUTPUTS(root, SW_R(sqrt)(v))
+ON_OUTPUTS(over_root, w == 0 ? 0 : v / (w * a))
 ON_OUTPUTS(over_number, v / a)
 ON_OUTPUTS(over, v / w)
 
@@ -41,75 +43,13 @@ ON_OUTPUTS(over, v / w)
 
 static const sw_kernels from_below_kernels = SW_KERNEL_TABLE(from_below), divisor_kernels = SW_KERNEL_TABLE(divisor),
                         log_plus_kernels = SW_KERNEL_TABLE(log_plus), root_times_kernels = SW_KERNEL_TABLE(root_times),
-                        power_times_kernels = SW_KERNEL_TABLE(power_times),
+                        power_times_kernels = SW_KERNEL_TABLE(power_times), root_kernels = SW_KERNEL_TABLE(root),
+                        over_root_kernels = SW_KERNEL_TABLE(over_root),
                         over_number_kernels = SW_KERNEL_TABLE(over_number), over_kernels = SW_KERNEL_TABLE(over);
 
-typedef struct reduce_attributes {
-    int count; /* -1: all axes */
-    int axes[SW_MAX_RANK];
-    bool keepdim;
-    int correction; /* var */
-    double p;       /* norm */
-} reduce_attributes;
-
-/* ---- Axes ---- */
-
-sw_status swi_call_axes(const sw_call *c, int count, const int *axes, bool chosen[SW_MAX_RANK]) {
-    const sw_view *x = c->in[0];
-    for (int i = 0; i < SW_MAX_RANK; i++)
-        chosen[i] = count == -1;
-    for (int i = 0; i < count; i++) {
-        int axis = 0;
-        SW_TRY(sw_call_axis(c, axes[i], &axis));
-        if (chosen[axis])
-            return sw_fail(SW_ERR_ARGUMENT, "%s: axis %d of %s is given twice", c->op->name, axis,
-                           sw_shape_text(x->rank, x->shape));
-        chosen[axis] = true;
-    }
-    return SW_OK;
-}
-
-bool swi_axes_are_valid(const char *who, int count, const int *axes) {
-    if (count >= -1 && count <= SW_MAX_RANK && (count <= 0 || axes))
-        return true;
-    sw_fail(SW_ERR_ARGUMENT,
-            count > 0 && !axes ? "%s: %d axes, but their numbers are NULL"
-                               : "%s: %d axes; SW_AXES(...) or SW_ALL_AXES is needed",
-            who, count);
-    return false;
-}
-
-/* reduced[axis] for every axis of x. */
-static sw_status reduce_check_axes(const sw_call *c, bool reduced[SW_MAX_RANK]) {
-    const reduce_attributes *a = c->attributes;
-    return swi_call_axes(c, a->count, a->axes, reduced);
-}
-
-/* The axes of a call. reduce_shape has checked them. */
-static sw_fold_axes reduce_axes(const sw_call *c) {
-    const sw_view *x = c->in[0];
-    int64_t kept[SW_MAX_RANK];
-    bool reduced[SW_MAX_RANK];
-    reduce_check_axes(c, reduced);
-    for (int i = 0; i < x->rank; i++)
-        kept[i] = reduced[i] ? 1 : x->shape[i];
-    return sw_fold_axes_of(x->rank, x->shape, x->rank, kept);
-}
-
 static sw_status reduce_shape(sw_call *c) {
-    const reduce_attributes *a = c->attributes;
-    const sw_view *x = c->in[0];
-    bool reduced[SW_MAX_RANK];
-    int64_t shape[SW_MAX_RANK];
-    int rank = 0;
     SW_TRY(sw_call_check_float(c));
-    SW_TRY(reduce_check_axes(c, reduced));
-    for (int i = 0; i < x->rank; i++)
-        if (!reduced[i])
-            shape[rank++] = x->shape[i];
-        else if (a->keepdim)
-            shape[rank++] = 1;
-    return sw_call_set_shape(c, sw_call_result_type(c), rank, shape);
+    return swi_reduction_shape(c, sw_call_result_type(c));
 }
 
 /* The shape of max and min: an error if an output has no element to choose. */
@@ -152,7 +92,7 @@ static const void *reduce_wide_outputs(sw_call *c, const void *numbers) {
 
 /* Computes the gradient of the input by a spread. */
 static sw_status reduce_spread(sw_call *c, const sw_spread *way, sw_spread_args args) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     args.x = way == &sw_spread_copies ? NULL : c->in[0]->data;
     args.out = sw_call_grad(c, 0);
     if (!args.out)
@@ -171,7 +111,7 @@ static void *reduce_cotangent_over(sw_call *c, double divisor) {
 /* dy divided by the number of elements (with `absolute`, of absolute values) that equal the output `y`, because they
  * share the gradient evenly. */
 static void *reduce_cotangent_shared(sw_call *c, const void *y, bool absolute) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     const void *dy = reduce_wide_outputs(c, c->cotangent);
     void *h = reduce_outputs_scratch(c);
     if (!dy || !h)
@@ -187,7 +127,7 @@ static void *reduce_cotangent_shared(sw_call *c, const void *y, bool absolute) {
 /* ---- sum, mean ---- */
 
 static sw_status sum_forward(sw_call *c) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     sw_fold_job job = reduce_job(c, NULL, 1, 1);
     sw_fold_run(&sw_fold_sum, &axes, &job);
     return SW_OK;
@@ -198,31 +138,31 @@ static sw_status sum_vjp(sw_call *c) {
 }
 
 static sw_status mean_forward(sw_call *c) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     sw_fold_job job = reduce_job(c, NULL, 1, (double)axes.count);
     sw_fold_run(&sw_fold_sum, &axes, &job);
     return SW_OK;
 }
 
 static sw_status mean_vjp(sw_call *c) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     void *h = reduce_cotangent_over(c, (double)axes.count);
     return h ? reduce_spread(c, &sw_spread_copies, (sw_spread_args){.h = h}) : SW_ERR_MEMORY;
 }
 
 /* ---- var ---- */
 
-/* The divisor of Σ (x - mean)²; NaN if there are too few elements. */
+/* The divisor of Σ (x - mean)²; 0 if there are too few elements, or none. */
 static double var_degrees(const sw_call *c, const sw_fold_axes *axes) {
-    const reduce_attributes *a = c->attributes;
-    int64_t n = axes->count - a->correction;
-    return n > 0 ? (double)n : (double)NAN;
+    const swi_reduction *a = c->attributes;
+    const double n = (double)axes->count - a->correction;
+    return n > 0 && axes->count > 0 ? n : 0;
 }
 
 /* Saves the means and their rounding errors, so that x - mean has a small error even if the mean is large compared with
  * the deviations. */
 static sw_status var_forward(sw_call *c) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
     char *mean = sw_call_save(c, 2 * bytes);
     if (!mean)
@@ -237,21 +177,43 @@ static sw_status var_forward(sw_call *c) {
     return SW_OK;
 }
 
-/* 2 (x - mean) / (n - correction). The derivative through the mean is 0, because Σ (x - mean) = 0. */
-static sw_status var_vjp(sw_call *c) {
-    sw_fold_axes axes = reduce_axes(c);
+/* dx = (x - mean) h, with a number h for each output. The derivative through the mean is 0: Σ (x - mean) = 0. */
+static sw_status var_spread(sw_call *c, const void *h) {
     const char *mean = c->saved;
-    void *h = reduce_cotangent_over(c, var_degrees(c, &axes) / 2);
-    if (!h)
-        return SW_ERR_MEMORY;
     const char *rest = mean + (size_t)c->out->count * sw_dtype_size(c->out->type);
-    return reduce_spread(c, &sw_spread_deviations, (sw_spread_args){.y = mean, .low = rest, .h = h});
+    return h ? reduce_spread(c, &sw_spread_deviations, (sw_spread_args){.y = mean, .low = rest, .h = h})
+             : SW_ERR_MEMORY;
+}
+
+/* h = 2 dy / (n - correction) */
+static sw_status var_vjp(sw_call *c) {
+    const sw_fold_axes axes = swi_reduction_axes(c);
+    return var_spread(c, reduce_cotangent_over(c, var_degrees(c, &axes) / 2));
+}
+
+/* ---- std ---- */
+
+static sw_status std_forward(sw_call *c) {
+    SW_TRY(var_forward(c));
+    reduce_run_outputs(c, &root_kernels, (output_args){.x = c->out->data, .out = c->out->data});
+    return SW_OK;
+}
+
+/* h = dy / (std (n - correction)), 0 where std is 0 */
+static sw_status std_vjp(sw_call *c) {
+    const sw_fold_axes axes = swi_reduction_axes(c);
+    void *h = reduce_outputs_scratch(c);
+    if (h)
+        reduce_run_outputs(
+            c, &over_root_kernels,
+            (output_args){.x = c->cotangent, .second = c->out->data, .out = h, .number = var_degrees(c, &axes)});
+    return var_spread(c, h);
 }
 
 /* ---- max, min ---- */
 
 static sw_status extreme_forward(sw_call *c, double sign) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     sw_fold_job job = reduce_job(c, NULL, sign, 1);
     const bool half = sw_dtype_is_16_bit(c->out->type);
     job.p = sign;
@@ -283,8 +245,8 @@ static sw_status extreme_vjp(sw_call *c) {
 
 /* With m = max |x|: m (Σ (|x|/m)^p)^(1/p), where the sum is between 1 and n. */
 static sw_status norm_forward(sw_call *c) {
-    const reduce_attributes *a = c->attributes;
-    sw_fold_axes axes = reduce_axes(c);
+    const swi_reduction *a = c->attributes;
+    sw_fold_axes axes = swi_reduction_axes(c);
     void *m = reduce_outputs_scratch(c);
     if (!m)
         return SW_ERR_MEMORY;
@@ -309,7 +271,7 @@ static sw_status norm_forward(sw_call *c) {
 }
 
 static sw_status norm_vjp(sw_call *c) {
-    const reduce_attributes *a = c->attributes;
+    const swi_reduction *a = c->attributes;
     if (a->p == 1)
         return reduce_spread(c, &sw_spread_signs, (sw_spread_args){.h = c->cotangent});
     if (a->p == (double)INFINITY) {
@@ -326,7 +288,7 @@ static sw_status norm_vjp(sw_call *c) {
 /* m + log T with T = Σ e^(x-m), where m is the largest element, or 0 if that is -∞. m and T are saved. The derivative
  * is the softmax e^(x-m) / T; e^(x-result) would also have the rounding error of the result. */
 static sw_status logsumexp_forward(sw_call *c) {
-    sw_fold_axes axes = reduce_axes(c);
+    sw_fold_axes axes = swi_reduction_axes(c);
     const size_t bytes = (size_t)c->out->count * sw_dtype_size(c->out->type);
     char *m = sw_call_save(c, 2 * bytes);
     if (!m)
@@ -370,51 +332,51 @@ REDUCTION(mean, "mean", reduce_shape, mean_forward, mean_vjp, 0, true)
 REDUCTION(sum_over, "sum_over", reduce_shape, sum_forward, sum_vjp, 0, true)
 REDUCTION(mean_over, "mean_over", reduce_shape, mean_forward, mean_vjp, 0, true)
 REDUCTION(var_over, "var_over", reduce_shape, var_forward, var_vjp, SW_READS(0), true)
+REDUCTION(std_over, "std_over", reduce_shape, std_forward, std_vjp, SW_READS(0) | SW_READS_OUT, true)
 REDUCTION(max_over, "max_over", extreme_shape, max_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT, false)
 REDUCTION(min_over, "min_over", extreme_shape, min_forward, extreme_vjp, SW_READS(0) | SW_READS_OUT, false)
 REDUCTION(norm_over, "norm_over", reduce_shape, norm_forward, norm_vjp, SW_READS(0) | SW_READS_OUT, true)
 REDUCTION(logsumexp_over, "logsumexp_over", reduce_shape, logsumexp_forward, logsumexp_vjp, SW_READS(0), true)
 
-static sw_tensor reduce_apply(const sw_op *op, sw_tensor x, int count, const int *axes, reduce_attributes a) {
-    if (!swi_axes_are_valid(op->name, count, axes))
-        return (sw_tensor){0};
-    a.count = count;
-    for (int i = 0; i < count; i++)
-        a.axes[i] = axes[i];
-    return sw_apply(op, &a, sizeof a, 1, &x);
-}
-
 sw_tensor sw_sum(sw_tensor x) {
-    return reduce_apply(&sum_op, x, SW_ALL_AXES, (reduce_attributes){0});
+    return swi_reduction_apply(&sum_op, x, SW_ALL_AXES, (swi_reduction){0});
 }
 
 sw_tensor sw_mean(sw_tensor x) {
-    return reduce_apply(&mean_op, x, SW_ALL_AXES, (reduce_attributes){0});
+    return swi_reduction_apply(&mean_op, x, SW_ALL_AXES, (swi_reduction){0});
 }
 
 sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce_apply(&sum_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return swi_reduction_apply(&sum_over_op, x, count, axes, (swi_reduction){.keepdim = keepdim});
 }
 
 sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce_apply(&mean_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return swi_reduction_apply(&mean_over_op, x, count, axes, (swi_reduction){.keepdim = keepdim});
 }
 
-sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, int correction) {
-    if (correction != 0 && correction != 1) {
-        sw_fail(SW_ERR_ARGUMENT, "var_over: correction %d; 0 (population) or 1 (sample) is needed", correction);
+static sw_tensor var_apply(const sw_op *op, sw_tensor x, int count, const int *axes, bool keepdim, double correction) {
+    if (!isfinite(correction)) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: correction %g; a finite number is needed (0: population, 1: sample)", op->name,
+                correction);
         return (sw_tensor){0};
     }
-    return reduce_apply(&var_over_op, x, count, axes,
-                        (reduce_attributes){.keepdim = keepdim, .correction = correction});
+    return swi_reduction_apply(op, x, count, axes, (swi_reduction){.keepdim = keepdim, .correction = correction});
+}
+
+sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, double correction) {
+    return var_apply(&var_over_op, x, count, axes, keepdim, correction);
+}
+
+sw_tensor sw_std_over(sw_tensor x, int count, const int *axes, bool keepdim, double correction) {
+    return var_apply(&std_over_op, x, count, axes, keepdim, correction);
 }
 
 sw_tensor sw_max_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce_apply(&max_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return swi_reduction_apply(&max_over_op, x, count, axes, (swi_reduction){.keepdim = keepdim});
 }
 
 sw_tensor sw_min_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce_apply(&min_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return swi_reduction_apply(&min_over_op, x, count, axes, (swi_reduction){.keepdim = keepdim});
 }
 
 sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool keepdim) {
@@ -424,11 +386,11 @@ sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes, bool k
     }
     if (p > 1e20) /* n^(1/p) is rounded to 1, so that the norm is max |x| */
         p = (double)INFINITY;
-    return reduce_apply(&norm_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim, .p = p});
+    return swi_reduction_apply(&norm_over_op, x, count, axes, (swi_reduction){.keepdim = keepdim, .p = p});
 }
 
 sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim) {
-    return reduce_apply(&logsumexp_over_op, x, count, axes, (reduce_attributes){.keepdim = keepdim});
+    return swi_reduction_apply(&logsumexp_over_op, x, count, axes, (swi_reduction){.keepdim = keepdim});
 }
 
 #endif

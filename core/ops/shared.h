@@ -15,10 +15,25 @@ sw_status swi_check_reduction(const sw_call *call, sw_reduction reduction);
  * failed (linear.c). */
 sw_tensor swi_linear_no_bias(sw_tensor x, sw_tensor weight);
 /* Sets chosen[axis] for each axis of input 0 that SW_AXES(...) or SW_ALL_AXES names; an error if one is out of range or
- * given twice (reduce.c). */
+ * given twice (reduce_axes.c). */
 sw_status swi_call_axes(const sw_call *call, int count, const int *axes, bool chosen[SW_MAX_RANK]);
 /* Whether these two arguments can be SW_AXES(...) or SW_ALL_AXES; if not, with an error of the function `who`. */
 bool swi_axes_are_valid(const char *who, int count, const int *axes);
+
+/* The attributes of a reduction along axes (reduce_axes.c). */
+typedef struct swi_reduction {
+    int count; /* of the axes; -1: all */
+    int axes[SW_MAX_RANK];
+    bool keepdim;
+    double correction; /* var, std */
+    double p;          /* norm */
+} swi_reduction;
+/* Sets the shape of the output, with this type; an error if the axes are wrong. */
+sw_status swi_reduction_shape(sw_call *call, sw_dtype type);
+/* The axes of a call whose shape rule is swi_reduction_shape. */
+sw_fold_axes swi_reduction_axes(const sw_call *call);
+/* Performs a reduction with these attributes and axes. */
+sw_tensor swi_reduction_apply(const sw_op *op, sw_tensor x, int count, const int *axes, swi_reduction attributes);
 
 /* Errors unless input `input` is i32, and unless its ids are 0 to n-1 (gather.c). The second function reads no ids in a
  * dry run, which may have computed them. */

@@ -100,6 +100,14 @@ def batch_norm(eps):
     return channels_first(lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True, eps=eps))
 
 
+def prod_over(x, dims, keepdim):
+    """torch.prod takes one axis."""
+    dims = sorted(d % x.dim() for d in dims)
+    for d in reversed(dims):
+        x = x.prod(d, keepdim=keepdim)
+    return x
+
+
 # ---- What each label is ----
 
 def last_to_first(t):
@@ -315,6 +323,29 @@ EXPRESSIONS = {
     "var_over last": lambda x: x.var(-1, correction=0),
     "var_over outer": lambda x: x.var((0, 2), correction=1, keepdim=True),
     "var_over all": lambda x: x.var(unbiased=True),
+    "var_over correction": lambda x: x.var(1, correction=0.4),
+    "std_over last": lambda x: x.std(-1, correction=0, keepdim=True),
+    "std_over outer": lambda x: x.std((0, 2), correction=1),
+    "std_over all": lambda x: x.std(correction=-0.5),
+    "cumsum last": lambda x: x.cumsum(-1),
+    "cumsum first": lambda x: x.cumsum(0),
+    "cumsum middle": lambda x: x.cumsum(1),
+    "cumsum of long rows": lambda x: x.cumsum(-1),
+    "cumprod last": lambda x: x.cumprod(-1),
+    "cumprod last with zeros": lambda x: x.cumprod(-1),
+    "cumprod first": lambda x: x.cumprod(0),
+    "cumprod middle": lambda x: x.cumprod(1),
+    "prod": torch.prod,
+    "prod with zeros": torch.prod,
+    "prod_over last": lambda x: x.prod(-1),
+    "prod_over first": lambda x: x.prod(0, keepdim=True),
+    "prod_over outer": lambda x: prod_over(x, (-1, 0), False),
+    "prod_over none": lambda x: x * 1,
+    "any_over last": lambda x: x.any(-1),
+    "any_over outer of ids": lambda x: x.any(2, keepdim=True).any(0, keepdim=True),
+    "all_over first": lambda x: x.all(0),
+    "all_over first of masks": lambda x: x.all(0),
+    "all_over all": torch.all,
     "max_over last": lambda x: x.amax(-1),
     "max_over outer": lambda x: x.amax((0, 2), keepdim=True),
     "min_over middle": lambda x: x.amin(1),
@@ -411,7 +442,7 @@ STRING = r'(?:"(?:[^"\\]|\\.)*"\s*)+'
 ENTRY = re.compile(r'\{\s*"(?P<function>\w+)",\s*"(?P<label>[^"]+)",\s*\w+,\s*(?P<inputs>\d+),\s*'
                    r'\{(?P<kinds>[^}]*)\},\s*(?P<shapes>' + STRING + r'),\s*'
                    r'(?:' + STRING + r'|\(\(void \*\)0\)|NULL),\s*(?P<flags>[^,{]+),\s*\{')
-GRADIENT = {"REAL", "AWAY", "POSITIVE", "UNIT"}
+GRADIENT = {"REAL", "ZEROS", "AWAY", "POSITIVE", "UNIT"}
 PLAIN = {"FIXED", "SIGN", "WHOLE", "IDS", "ROWS", "MASK"}
 
 
@@ -443,7 +474,9 @@ def draw(kind, first, stream):
     if kind == "MASK":
         return stream.word() % 2
     x = stream.uniform(-2, 2)
-    if kind == "AWAY":
+    if kind == "ZEROS":
+        x = 0.0 if x < -1 else x
+    elif kind == "AWAY":
         x = x - 0.1 if x < 0 else x + 0.1
     elif kind == "POSITIVE":
         x = abs(x) + 0.1

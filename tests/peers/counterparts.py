@@ -395,31 +395,49 @@ def mean(x, dim=None, keepdim=False, dtype=None):
     return op("mean_over", x, scalar_dims(x, dim), keepdim)
 
 
-def variance(x, dim=None, unbiased=None, correction=None, keepdim=False):
+def variance(x, dim=None, unbiased=None, correction=None, keepdim=False, name="var_over"):
     real(x)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    offered(correction in (0, 1), "a correction other than 0 and 1")
-    return op("var_over", x, scalar_dims(x, dim), keepdim, int(correction))
+    return op(name, x, scalar_dims(x, dim), keepdim, float(correction))
 
 
 counterpart("var")(variance)
-counterpart("std")(lambda *a, **k: op("sqrt", variance(*a, **k)))
+counterpart("std")(lambda *a, **k: variance(*a, name="std_over", **k))
 
 
-def pair_of(function, reverse=False):
+def with_mean(name):
     def both(x, dim=None, unbiased=None, correction=None, keepdim=False):
-        v = variance(x, dim, unbiased, correction, keepdim)
+        v = variance(x, dim, unbiased, correction, keepdim, name)
         if isinstance(dim, bool):
             dim = None
-        return function(v), op("mean_over", x, scalar_dims(x, dim), keepdim)
+        return v, op("mean_over", x, scalar_dims(x, dim), keepdim)
     return both
 
 
-counterpart("var_mean")(pair_of(lambda v: v))
-counterpart("std_mean")(pair_of(lambda v: op("sqrt", v)))
+counterpart("var_mean")(with_mean("var_over"))
+counterpart("std_mean")(with_mean("std_over"))
+
+
+@counterpart("prod")
+def prod(x, dim=None, keepdim=False, dtype=None):
+    no_dtype(dtype)
+    real(x)
+    if dim is None and not keepdim:
+        return op("prod", x)
+    return op("prod_over", x, scalar_dims(x, dim), keepdim)
+
+
+def truth(name):
+    def function(x, dim=None, keepdim=False):
+        return op(name, x, scalar_dims(x, dim), keepdim)
+    return function
+
+
+counterpart("any")(truth("any_over"))
+counterpart("all")(truth("all_over"))
 
 
 def extreme(name):
@@ -485,6 +503,19 @@ def along(name):
 
 counterpart("softmax")(along("softmax"))
 counterpart("log_softmax")(along("log_softmax"))
+
+
+def cumulative(name):
+    def function(x, dim, dtype=None):
+        no_dtype(dtype)
+        real(x)
+        offered(x.rank > 0, "an axis of a scalar")
+        return op(name, x, dim)
+    return function
+
+
+counterpart("cumsum")(cumulative("cumsum"))
+counterpart("cumprod")(cumulative("cumprod"))
 
 
 @counterpart("argmax")

@@ -354,7 +354,7 @@ class Builder:
 
 
 def name_is_not_var(node):
-    return node.name not in ("sw_var_over", "sw_logsumexp_over", "sw_mean_over", "sw_norm_over")
+    return node.name not in ("sw_var_over", "sw_std_over", "sw_logsumexp_over", "sw_mean_over", "sw_norm_over")
 
 
 NAMES = sorted(OPERATIONS)

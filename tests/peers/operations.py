@@ -31,7 +31,8 @@ class Operation:
 
 OPERATIONS = {}
 # Losses, and reductions that add, are f32 if their inputs are 16-bit (core/README.md); see loss() below.
-WIDE = {"sw_sum", "sw_mean", "sw_sum_over", "sw_mean_over", "sw_var_over", "sw_norm_over", "sw_logsumexp_over",
+WIDE = {"sw_sum", "sw_mean", "sw_prod", "sw_sum_over", "sw_mean_over", "sw_prod_over", "sw_var_over", "sw_std_over",
+        "sw_norm_over", "sw_logsumexp_over",
         "sw_log_softmax", "sw_accuracy", "sw_cross_entropy", "sw_cross_entropy_with_options", "sw_huber",
         "sw_huber_with_options"}
 BY_ELEMENT = {"sw_div", "sw_scale", "sw_pow", "sw_clamp", "sw_leaky_relu", "sw_elu", "sw_loss_with_weight",
@@ -279,7 +280,27 @@ operation("sw_mean", torch.mean, lambda b: [b.real()])
 operation("sw_sum_over", reducing(torch.sum), draw_reduced)
 operation("sw_mean_over", reducing(torch.mean), draw_reduced)
 operation("sw_var_over", reducing(lambda x, dims, keepdim, correction: torch.var(
-    x, dims, correction=correction, keepdim=keepdim)), lambda b: draw_reduced(b, b.rng.randrange(2)), mixes=True)
+    x, dims, correction=correction, keepdim=keepdim)), lambda b: draw_reduced(b, b.choice([0, 1, 0.5, -1])), mixes=True)
+
+
+def std(x, dims, keepdim, correction):
+    return torch.std(x, dims, correction=correction, keepdim=keepdim)
+
+
+# At 0 the derivative of a root is discontinuous.
+operation("sw_std_over", reducing(std), lambda b: draw_reduced(b, b.choice([0, 1, 0.5, -1])), mixes=True,
+          kink=lambda x, axes, keepdim, correction: reducing(std)(x, axes, keepdim, 0))
+
+
+def prod(x, dims, keepdim):
+    """torch.prod takes one axis."""
+    for axis in sorted((d % x.dim() for d in dims), reverse=True):
+        x = x.prod(axis, keepdim=keepdim)
+    return x
+
+
+operation("sw_prod", torch.prod, lambda b: [b.real()])
+operation("sw_prod_over", reducing(prod), draw_reduced)
 operation("sw_max_over", reducing(torch.amax), lambda b: draw_reduced(b, filled=True), exact=True,
           kink=gap(True))
 operation("sw_min_over", reducing(torch.amin), lambda b: draw_reduced(b, filled=True), exact=True,
@@ -296,6 +317,8 @@ def draw_along(b):
     return [x, b.axis(x.rank)]
 
 
+operation("sw_cumsum", torch.cumsum, draw_along)
+operation("sw_cumprod", torch.cumprod, draw_along)
 operation("sw_softmax", torch.softmax, draw_along, mixes=True)
 operation("sw_log_softmax", torch.log_softmax, draw_along, mixes=True)
 
@@ -343,6 +366,16 @@ for name_ in ("and", "or", "xor"):
               draw_logic, exact=True, kink=lambda x, y: torch.minimum(x.abs(), y.abs()))
 operation("sw_logical_not", lambda x: torch.logical_not(x).to(torch.uint8), draw_logic_of_one, exact=True,
           by_element=True, kink=lambda x: x)
+
+
+def draw_truths(b):
+    x = b.any()
+    return [x, b.axes(x.rank), b.rng.random() < 0.4]
+
+
+for name_, function_ in (("any", torch.any), ("all", torch.all)):
+    operation(f"sw_{name_}_over", lambda x, axes, keepdim, truth=reducing(function_): truth(x, axes, keepdim).to(
+        torch.uint8), draw_truths, exact=True, kink=lambda x, axes, keepdim: x)
 
 
 def draw_where(b):

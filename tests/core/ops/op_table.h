@@ -12,6 +12,7 @@
 typedef enum kind {
     NOTHING,
     REAL,     /* uniform in [-2, 2] */
+    ZEROS,    /* as REAL, but a quarter of the elements are 0 */
     AWAY,     /* as REAL, but at least 0.1 from 0, so that no difference quotient crosses the kink of relu */
     POSITIVE, /* uniform in (0.1, 2.1) */
     FIXED,    /* as REAL, without gradient */
@@ -76,6 +77,7 @@ typedef struct op_entry {
 #include "ops_pool.h"
 #include "ops_product.h"
 #include "ops_reduce.h"
+#include "ops_scan.h"
 #include "ops_shape.h"
 /* After ops_shape.h, whose macros it uses. */
 #include "ops_logic.h"
@@ -87,7 +89,7 @@ static const struct {
     int count;
 } op_families[] = {OP_FAMILY(ops_conv),   OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index), OP_FAMILY(ops_logic),
                    OP_FAMILY(ops_loss),   OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),  OP_FAMILY(ops_product),
-                   OP_FAMILY(ops_reduce), OP_FAMILY(ops_shape)};
+                   OP_FAMILY(ops_reduce), OP_FAMILY(ops_scan),        OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry over all families; NULL after the last. */
@@ -101,7 +103,7 @@ static inline const op_entry *op_at(int i) {
 }
 
 static inline bool op_has_gradient(kind k) {
-    return k == REAL || k == AWAY || k == POSITIVE || k == UNIT;
+    return k == REAL || k == ZEROS || k == AWAY || k == POSITIVE || k == UNIT;
 }
 
 /* ---- Cases from the table ---- */
@@ -118,6 +120,8 @@ static inline double op_draw(kind k, const sw_array *first, uint64_t *seed) {
     if (k == MASK)
         return (double)(test_random(seed) % 2);
     double x = test_uniform(seed, -2, 2);
+    if (k == ZEROS)
+        return x < -1 ? 0 : x;
     if (k == AWAY)
         return x < 0 ? x - 0.1 : x + 0.1;
     if (k == POSITIVE)

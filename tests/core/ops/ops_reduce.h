@@ -17,6 +17,10 @@ BUILD(mean_over_last, sw_mean_over(in[0], SW_AXES(-1), false))
 BUILD(var_over_last, sw_var_over(in[0], SW_AXES(-1), false, 0))
 BUILD(var_over_outer, sw_var_over(in[0], SW_AXES(0, 2), true, 1))
 BUILD(var_over_all, sw_var_over(in[0], SW_ALL_AXES, false, 1))
+BUILD(var_over_correction, sw_var_over(in[0], SW_AXES(1), false, 0.4))
+BUILD(std_over_last, sw_std_over(in[0], SW_AXES(-1), true, 0))
+BUILD(std_over_outer, sw_std_over(in[0], SW_AXES(0, 2), false, 1))
+BUILD(std_over_all, sw_std_over(in[0], SW_ALL_AXES, false, -0.5))
 BUILD(max_over_last, sw_max_over(in[0], SW_AXES(-1), false))
 BUILD(max_over_outer, sw_max_over(in[0], SW_AXES(0, 2), true))
 BUILD(min_over_middle, sw_min_over(in[0], SW_AXES(1), false))
@@ -77,6 +81,13 @@ static const op_entry ops_reduce[] = {
     {"var_over", "var_over outer", build_var_over_outer, 1, {REAL},
      "[3,4,5] [2,1,3,4] [5,1,70] [40,3,2]", "[60,20,50]", 0, AXIS_2_ERRORS("var_over")},
     {"var_over", "var_over all", build_var_over_all, 1, {REAL}, "[2] [4,3] [3,33]", BIG1, 0, {{0}}},
+    {"var_over", "var_over correction", build_var_over_correction, 1, {REAL}, REDUCED, "[60,20,50]", 0,
+     {{"[3]", SW_ERR_SHAPE, "var_over: axis 1 of [3]; its axes are -1 to 0"}}},
+    {"std_over", "std_over last", build_std_over_last, 1, {REAL}, "[4,3] [1,7] [3,33] [2,3,4] [5] [35,3] [2,70] [0,3]",
+     BIG1, 0, AXIS_ERRORS("std_over")},
+    {"std_over", "std_over outer", build_std_over_outer, 1, {REAL}, "[3,4,5] [2,1,3,4] [5,1,70] [40,3,2]", "[60,20,50]",
+     0, AXIS_2_ERRORS("std_over")},
+    {"std_over", "std_over all", build_std_over_all, 1, {REAL}, "[2] [4,3] [3,33]", BIG1, 0, {{0}}},
     {"max_over", "max_over last", build_max_over_last, 1, {REAL}, ROWS_OF " [0,3] [0,0]", BIG1, 0,
      {{"[]", SW_ERR_SHAPE, "max_over: axis -1 of a scalar, which has none"},
       {"[3,0]", SW_ERR_SHAPE, "max_over: axis 1 of [3,0] has length 0: there is no element to choose"}}},

@@ -109,6 +109,9 @@ static sw_tensor cross_entropy_soft(sw_tensor x, double a) {
         z, t, &(sw_cross_entropy_options){.size = sizeof(sw_cross_entropy_options), .reduction = SW_NONE});
 }
 OF(sum, sw_sum_over(rows(x, 1), SW_AXES(1), false))
+OF(prod, sw_prod_over(rows(x, 2), SW_AXES(1), false))
+OF(cumsum, sw_cumsum(columns(x, 1), 0))
+OF(cumprod, sw_cumprod(rows(x, 2), 1))
 OF(max_over, sw_max_over(rows(x, 0), SW_AXES(1), false))
 OF(min_over, sw_min_over(columns(x, 0), SW_AXES(0), false))
 OF(sort, sw_slice(sw_sort(columns(x, 0), 0, true, NULL), 0, 0, 1))
@@ -198,6 +201,9 @@ static const limit limits[] = {
     {"cross_entropy soft, its class", cross_entropy_soft, 1, {INF, 0, NO}, {-1, 0, NO}},
     {"cross_entropy soft, another class", cross_entropy_soft, 0, {0, INF, NO}, {0, 1, NO}},
     {"sum", sum, 0, {-INF, INF, NO}, {1, 1, 1}},
+    {"prod", prod, 0, {-INF, INF, NO}, {2, 2, 2}},
+    {"cumsum", cumsum, 0, {-INF, INF, NO}, {2, 2, 2}},
+    {"cumprod", cumprod, 0, {-INF, INF, NO}, {3, 3, 3}},
     {"max_over", max_over, 0, {0, INF, NO}, {0, 1, NO}},
     {"min_over", min_over, 0, {-INF, 0, NO}, {1, 0, NO}},
     {"the first of two sorted", sort, 0, {0, INF, NO}, {0, 1, 1}},

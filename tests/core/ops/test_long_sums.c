@@ -224,10 +224,37 @@ static int restore(void **state) {
     return sw_set_threads(1) == SW_OK ? 0 : -1;
 }
 
+/* Cumulative sums of one row, of rows and of columns, and their gradients. Each is a sum in f64 that is rounded once:
+ * the error is at most 2^-24 and LONG·2^-53 of it. */
+static void test_cumulative_sums_are_accurate(void **state) {
+    (void)state;
+    static const int64_t shapes[][2] = {{1, LONG}, {3, LONG / 5}, {LONG / 5, 3}};
+    float *x = tenths(LONG);
+    for (int s = 0; s < 3; s++) {
+        const int64_t *shape = shapes[s], n = s == 2 ? shape[0] : shape[1], count = shape[0] * shape[1];
+        const int axis = s == 2 ? 0 : 1;
+        const double bound = 0x1p-24 + LONG * 0x1p-53, total = (double)n * (double)tenth;
+        sw_tape *tape = sw_tape_new();
+        sw_tensor a = sw_variable(tape, sw_array_view(x, SW_F32, 2, shape)), y = sw_cumsum(a, axis);
+        assert_ok(sw_backward_from(y, sw_array_view(x, SW_F32, 2, shape)));
+        const float *value = sw_value(y).data, *d = sw_grad(a).data;
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t j = s == 2 ? i / 3 : i % n;
+            const double sum = (double)(j + 1) * (double)tenth, rest = total - (double)j * (double)tenth;
+            if (!(fabs((double)value[i] - sum) <= bound * sum && fabs((double)d[i] - rest) <= bound * rest))
+                fail_msg("element %lld: %.9g and %.9g, not %.9g and %.9g", (long long)i, (double)value[i], (double)d[i],
+                         sum, rest);
+        }
+        sw_tape_free(tape);
+    }
+    free(x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_gather_gradient_of_many_repeats_is_accurate, restore),
         cmocka_unit_test_teardown(test_long_products_are_accurate, restore),
+        cmocka_unit_test_teardown(test_cumulative_sums_are_accurate, restore),
         cmocka_unit_test(test_long_products_are_accurate_in_every_element),
         cmocka_unit_test_teardown(test_long_products_in_several_blocks_are_accurate, restore),
         cmocka_unit_test_teardown(test_gather_gradient_takes_little_memory, restore),

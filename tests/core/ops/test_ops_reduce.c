@@ -450,6 +450,12 @@ static void test_reductions_of_empty_axes_are_defined(void **state) {
         for (int i = 0; i < 6; i++)
             assert_true(test_get(&y, i) == wanted[kind] || (isnan(wanted[kind]) && isnan(test_get(&y, i))));
     }
+    const sw_array product = sw_value(sw_prod_over(x, SW_AXES(1), false)),
+                   any = sw_value(sw_any_over(x, SW_AXES(1), false)), all = sw_value(sw_all_over(x, SW_AXES(1), false)),
+                   deviation = sw_value(sw_std_over(x, SW_AXES(1), false, -1));
+    for (int i = 0; i < 6; i++)
+        assert_true(test_get(&product, i) == 1 && test_get(&any, i) == 0 && test_get(&all, i) == 1 &&
+                    isnan(test_get(&deviation, i)));
     sw_array most = sw_value(sw_max_over(x, SW_AXES(0), false)), at = sw_value(sw_argmax(x, 2, false));
     assert_int_equal(sw_array_count(&most), 0);
     assert_int_equal(sw_array_count(&at), 0);
@@ -511,6 +517,69 @@ static void test_accuracy_counts_the_right_rows(void **state) {
     sw_tape_free(tape);
 }
 
+/* NaN, ∞ and subnormal numbers are true, zeros of both signs are false, in every type. */
+static void test_any_and_all_know_what_is_0(void **state) {
+    (void)state;
+    const double truths[] = {NO, INF, -INF, 1e-7, -3}, zeros[] = {0, -0.0};
+    static const sw_dtype types[] = {SW_F32, SW_F64, SW_F16, SW_BF16};
+    sw_tape *tape = sw_tape_new();
+    for (int t = 0; t < 4; t++)
+        for (int i = 0; i < 5; i++)
+            for (int zero = 0; zero < 2; zero++) {
+                sw_tensor x = sw_empty(tape, types[t], SW_SHAPE(2));
+                const sw_array a = sw_value(x);
+                test_set(&a, 0, truths[i]);
+                test_set(&a, 1, zeros[zero]);
+                assert_true(sw_item(sw_any_over(x, SW_AXES(0), false)) == 1);
+                assert_true(sw_item(sw_all_over(x, SW_AXES(0), false)) == 0);
+                test_set(&a, 1, truths[4 - i]);
+                assert_true(sw_item(sw_all_over(x, SW_ALL_AXES, false)) == 1);
+                test_set(&a, 0, zeros[1 - zero]);
+                test_set(&a, 1, zeros[zero]);
+                assert_true(sw_item(sw_any_over(x, SW_ALL_AXES, false)) == 0);
+                assert_true(sw_item(sw_any_over(sw_logical_not(x), SW_AXES(0), false)) == 1);
+            }
+    sw_tape_free(tape);
+}
+
+/* Intermediate products are beyond the range of f32, and the gradients are products of other elements. */
+static void test_products_do_not_overflow_on_the_way(void **state) {
+    (void)state;
+    const float z[4] = {1e-30f, 1e-30f, 1e30f, 1e30f};
+    sw_tape *tape = sw_tape_new();
+    sw_tensor x = sw_variable(tape, sw_array_view(z, SW_F32, SW_SHAPE(4))), y = sw_prod(x);
+    const double exact = (double)z[0] * (double)z[1] * (double)z[2] * (double)z[3];
+    assert_true(fabs(sw_item(y) - exact) <= 0x1p-24 * exact);
+    const sw_array all = sw_value(sw_cumprod(x, 0));
+    assert_true(test_get(&all, 3) == sw_item(y) && test_get(&all, 1) == 0);
+    assert_ok(sw_backward(y));
+    const sw_array d = sw_grad(x);
+    /* The product of the elements before is rounded to f32, and so is the result. */
+    assert_true(fabs(test_get(&d, 0) - exact / (double)z[0]) <= 0x1p-22 * exact / (double)z[0]);
+    sw_tape_free(tape);
+}
+
+/* With n ≤ correction the divisor is 0, as in PyTorch. A correction below 0 increases the divisor. */
+static void test_var_and_std_take_any_correction(void **state) {
+    (void)state;
+    const double z[3] = {1, 4, 4}, equal[2] = {7, 7};
+    sw_tape *tape = sw_tape_new();
+    sw_tensor x = sw_variable(tape, sw_array_view(z, SW_F64, SW_SHAPE(3))),
+              same = sw_variable(tape, sw_array_view(equal, SW_F64, SW_SHAPE(2)));
+    assert_true(sw_item(sw_var_over(x, SW_AXES(0), false, 1.5)) == 4);
+    assert_true(sw_item(sw_std_over(x, SW_AXES(0), false, -3)) == 1);
+    assert_true(sw_item(sw_var_over(x, SW_AXES(0), false, 3)) == INF);
+    assert_true(sw_item(sw_var_over(x, SW_AXES(0), false, 5)) == INF);
+    assert_true(sw_item(sw_std_over(x, SW_AXES(0), false, 5)) == INF);
+    assert_true(isnan(sw_item(sw_var_over(same, SW_AXES(0), false, 2))));
+    sw_tensor deviation = sw_std_over(same, SW_AXES(0), false, 1);
+    assert_true(sw_item(deviation) == 0);
+    assert_ok(sw_backward(deviation));
+    const double *d = sw_grad(same).data;
+    assert_true(d[0] == 0 && d[1] == 0);
+    sw_tape_free(tape);
+}
+
 static void test_reductions_refuse_wrong_options(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
@@ -523,8 +592,17 @@ static void test_reductions_refuse_wrong_options(void **state) {
         assert_true(sw_is_null(sw_norm_over(x, p[i], SW_AXES(0), false)));
         expect_error(SW_ERR_ARGUMENT, text[i]);
     }
-    assert_true(sw_is_null(sw_var_over(x, SW_AXES(0), false, 2)));
-    expect_error(SW_ERR_ARGUMENT, "var_over: correction 2; 0 (population) or 1 (sample) is needed");
+    assert_true(sw_is_null(sw_var_over(x, SW_AXES(0), false, NO)));
+    expect_error(SW_ERR_ARGUMENT, "var_over: correction nan; a finite number is needed (0: population, 1: sample)");
+    assert_true(sw_is_null(sw_std_over(x, SW_AXES(0), false, INF)));
+    expect_error(SW_ERR_ARGUMENT, "std_over: correction inf; a finite number is needed (0: population, 1: sample)");
+    assert_true(sw_is_null(sw_prod_over(x, 1, NULL, false)));
+    expect_error(SW_ERR_ARGUMENT, "prod_over: 1 axes, but their numbers are NULL");
+    sw_tensor ids = sw_empty(tape, SW_I32, SW_SHAPE(2));
+    assert_true(sw_is_null(sw_prod(ids)));
+    expect_error(SW_ERR_TYPE, "prod: input 0 is i32; f32, f64, f16 or bf16 is needed");
+    assert_true(sw_is_null(sw_cumsum(ids, 0)));
+    expect_error(SW_ERR_TYPE, "cumsum: input 0 is i32; f32, f64, f16 or bf16 is needed");
     assert_true(sw_is_null(sw_sum_over(x, 1, NULL, false)));
     expect_error(SW_ERR_ARGUMENT, "sum_over: 1 axes, but their numbers are NULL");
     assert_true(sw_is_null(sw_max_over(x, -2, NULL, false)));
@@ -551,6 +629,9 @@ int main(void) {
         cmocka_unit_test_setup(test_reductions_of_empty_axes_are_defined, test_clear),
         cmocka_unit_test_setup(test_argmax_gives_the_first_of_equal_elements, test_clear),
         cmocka_unit_test_setup(test_accuracy_counts_the_right_rows, test_clear),
+        cmocka_unit_test_setup(test_any_and_all_know_what_is_0, test_clear),
+        cmocka_unit_test_setup(test_products_do_not_overflow_on_the_way, test_clear),
+        cmocka_unit_test_setup(test_var_and_std_take_any_correction, test_clear),
         cmocka_unit_test_setup(test_reductions_refuse_wrong_options, test_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,8 @@ REDUCE(mean_rows, sw_mean_over(x, SW_AXES(-1), true))
 REDUCE(mean_columns, sw_mean_over(x, SW_AXES(0), false))
 REDUCE(var_rows, sw_var_over(x, SW_AXES(-1), false, 1))
 REDUCE(var_columns, sw_var_over(x, SW_AXES(0), false, 0))
+REDUCE(std_rows, sw_std_over(x, SW_AXES(-1), false, 1))
+REDUCE(std_columns, sw_std_over(x, SW_AXES(0), false, 0.5))
 REDUCE(max_rows, sw_max_over(x, SW_AXES(-1), false))
 REDUCE(min_columns, sw_min_over(x, SW_AXES(0), false))
 REDUCE(norm_1, sw_norm_over(x, 1, SW_AXES(-1), false))
@@ -123,6 +125,8 @@ static const row_case cases[] = {
     ROW(mean_columns, NONE, false),
     ROW(var_rows, NONE, false),
     ROW(var_columns, NONE, false),
+    ROW(std_rows, NONE, false),
+    ROW(std_columns, NONE, false),
     ROW(max_rows, NONE, true),
     ROW(min_columns, NONE, true),
     ROW(norm_1, NONE, false),
