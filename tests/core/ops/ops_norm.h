@@ -1,6 +1,6 @@
 /* Entries for normalization.h: layer_norm.c, group_norm.c, batch_norm.c. Rows longer than SW_LANES with a tail,
- * channels below and above a strip of SW_LANES, groups of one and of several channels. Evaluation and running
- * statistics of batch normalization: test_batch_norm.c. */
+ * channels below and above a strip of SW_LANES, groups of one and of several channels. Larger shapes: test_norms.c;
+ * evaluation and running statistics of batch normalization: test_batch_norm_training.c. */
 
 static inline int64_t last_length(sw_tensor x) {
     const sw_array a = sw_value(x);

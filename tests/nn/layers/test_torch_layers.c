@@ -81,7 +81,7 @@ LAYER(adaptive_max_pool2d, sw_nn_adaptive_max_pool2d(m, 2, 3))
 LAYER(adaptive_avg_pool2d, sw_nn_adaptive_avg_pool2d(m, 3, 2))
 LAYER(global_max_pool2d, sw_nn_global_max_pool2d(m))
 LAYER(global_avg_pool2d, sw_nn_global_avg_pool2d(m))
-LAYER(batch_norm, sw_nn_batch_norm(m, 0)) /* in evaluation; training: test_batch_norm.c */
+LAYER(batch_norm, sw_nn_batch_norm(m, 0)) /* in evaluation; training: test_batch_norm_training.c */
 LAYER(batch_norm_batch,
       sw_nn_batch_norm_with_options(m, 3, &SW_OPTIONS(sw_batch_norm_options, .eps = 0.01, .no_statistics = true)))
 LAYER(batch_norm_plain, sw_nn_batch_norm_with_options(m, 0,
