@@ -1,49 +1,9 @@
-/* Convolutions of pictures with channels last. See conv_kernels.h. */
+/* Convolutions of pictures with channels last: the public functions. See conv_kernels.h. */
 #include <swale/conv_kernels.h>
-#include <swale/kernel.h>
+#include <swale/status.h>
 
 #include "core/kernels/conv_shared.h"
 #include "core/kernels/dispatch.h"
-
-#if SW_KERNEL_FIRST
-typedef struct conv_args {
-    const sw_conv *conv;
-    const void *x, *dy;
-    void *dw;
-} conv_args;
-#endif
-
-#if SW_KERNEL_PASS
-
-/* Items are output channels. */
-static void SW_K(conv_weight_gradient)(void *args, int64_t begin, int64_t end, double *sums) {
-    const conv_args *s = args;
-    const sw_conv *c = s->conv;
-    const int64_t each = c->inputs / c->groups, outs = c->outputs / c->groups,
-                  length = c->kernel_height * c->kernel_width * each, pixels = c->out_height * c->out_width;
-    (void)sums;
-    memset((real *)s->dw + begin * length, 0, sizeof(real) * (size_t)((end - begin) * length));
-    for (int64_t o = begin; o < end; o++)
-        for (int64_t pixel = 0; pixel < c->batch * pixels; pixel++) {
-            const real d = ((const real *)s->dy)[pixel * c->outputs + o];
-            real *dw = (real *)s->dw + o * length;
-            for (int64_t u = 0; u < c->kernel_height; u++)
-                for (int64_t v = 0; v < c->kernel_width; v++, dw += each) {
-                    const int64_t h = pixel % pixels / c->out_width * c->stride[0] + u * c->dilation[0] - c->before[0],
-                                  q = pixel % c->out_width * c->stride[1] + v * c->dilation[1] - c->before[1];
-                    if (h < 0 || h >= c->height || q < 0 || q >= c->width)
-                        continue;
-                    const real *x = (const real *)s->x + ((pixel / pixels * c->height + h) * c->width + q) * c->inputs +
-                                    o / outs * each;
-                    for (int64_t k = 0; k < each; k++)
-                        dw[k] += x[k] * d;
-                }
-        }
-}
-
-#else /* ---- once ---- */
-
-static const sw_kernels weight_gradient_kernels = SW_KERNEL_TABLE(conv_weight_gradient);
 
 static sw_status conv_check(const sw_conv *c) {
     if (!c || c->size < sizeof *c)
@@ -51,6 +11,13 @@ static sw_status conv_check(const sw_conv *c) {
     if (c->type != SW_F32 && c->type != SW_F64)
         return sw_fail(SW_ERR_TYPE, "conv: the type is %s; f32 or f64 is needed", sw_dtype_name(c->type));
     return SW_OK;
+}
+
+sw_status swi_conv_check_scratch(const void *scratch, size_t bytes, size_t needed) {
+    if (scratch && bytes >= needed)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT, "conv: scratch of %zu bytes; at least %zu are needed (see sw_conv_forward_scratch)",
+                   scratch ? bytes : 0, needed);
 }
 
 /* Whether the arithmetic is only counted. */
@@ -77,11 +44,7 @@ sw_status sw_conv_input_gradient(const sw_conv *conv, const void *w, const void 
 sw_status sw_conv_weight_gradient(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch,
                                   size_t bytes) {
     SW_TRY(conv_check(conv));
-    (void)scratch, (void)bytes;
-    conv_args args = {.conv = conv, .x = x, .dy = dy, .dw = dw};
-    if (!conv_dry_run(conv))
-        sw_kernel_run_rows(weight_gradient_kernels[conv->type][swi_cpu_level()], &args, conv->outputs, SW_TILE, NULL);
-    return SW_OK;
+    return conv_dry_run(conv) ? SW_OK : swi_conv_weights(conv, x, dy, dw, scratch, bytes);
 }
 
 size_t sw_conv_forward_scratch(const sw_conv *conv) {
@@ -93,8 +56,5 @@ size_t sw_conv_input_gradient_scratch(const sw_conv *conv) {
 }
 
 size_t sw_conv_weight_gradient_scratch(const sw_conv *conv) {
-    (void)conv;
-    return 0;
+    return swi_conv_weights_scratch(conv);
 }
-
-#endif

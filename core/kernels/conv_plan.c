@@ -35,7 +35,7 @@ static int64_t conv_kernel_length(const sw_conv *c, int axis) {
 static bool conv_tap(const swi_conv_plan *p, int axis, int64_t phase, int64_t u, int64_t *position) {
     const sw_conv *c = p->conv;
     *position = u * c->dilation[axis] - c->before[axis];
-    if (!p->gradient)
+    if (p->purpose != SWI_CONV_INPUT)
         return true;
     const int64_t distance = phase - *position;
     *position = distance / c->stride[axis];
@@ -70,12 +70,13 @@ static int64_t conv_phase_length(const swi_conv_axis *a, int64_t phase) {
 static void conv_plan_axis(swi_conv_plan *p, int axis) {
     const sw_conv *c = p->conv;
     const int64_t x = axis == 0 ? c->height : c->width, y = axis == 0 ? c->out_height : c->out_width;
+    const bool gradient = p->purpose == SWI_CONV_INPUT;
     swi_conv_axis *a = &p->axis[axis];
-    *a = (swi_conv_axis){.picture = p->gradient ? y : x,
-                         .result = p->gradient ? x : y,
-                         .phases = p->gradient ? c->stride[axis] : 1,
-                         .apart = p->gradient ? c->stride[axis] : 1,
-                         .step = p->gradient ? 1 : c->stride[axis]};
+    *a = (swi_conv_axis){.picture = gradient ? y : x,
+                         .result = gradient ? x : y,
+                         .phases = gradient ? c->stride[axis] : 1,
+                         .apart = gradient ? c->stride[axis] : 1,
+                         .step = gradient ? 1 : c->stride[axis]};
     a->phases = smaller(a->phases, larger(a->result, 1)); /* others have no pixels */
     a->grid = conv_phase_length(a, 0);
     conv_tap_range(p, axis, &a->low, &a->extent);
@@ -107,7 +108,8 @@ static void conv_plan_items(swi_conv_plan *p) {
         const int64_t sample = row * conv_read_length(h, h->grid),
                       most = smaller(MOST_PIXELS / pixels, MOST_COPY / sample),
                       products = larger(pixels * p->terms * p->group_outputs, 1);
-        int64_t least = ceil_div(p->terms * p->outputs * p->size > LARGE_WEIGHTS ? MANY_PIXELS : FEW_PIXELS, pixels);
+        const bool many = p->padded_outputs == 0 || p->terms * p->outputs * p->size > LARGE_WEIGHTS;
+        int64_t least = ceil_div(many ? MANY_PIXELS : FEW_PIXELS, pixels);
         least = larger(least, ceil_div(FEW_PRODUCTS, products));
         p->samples = larger(smaller(larger(least, batch / SAMPLE_ITEMS), most), 1);
         p->samples = ceil_div(batch, ceil_div(batch, p->samples));
@@ -119,16 +121,17 @@ static void conv_plan_items(swi_conv_plan *p) {
     p->parts = p->items < ENOUGH_ITEMS ? smaller(registers, ceil_div(ENOUGH_ITEMS, p->items)) : 1;
 }
 
-swi_conv_plan swi_conv_plan_new(const sw_conv *conv, bool gradient) {
+swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
+    const bool gradient = purpose == SWI_CONV_INPUT;
     swi_conv_plan p = {.conv = conv,
-                       .gradient = gradient,
+                       .purpose = purpose,
                        .size = (int64_t)sw_dtype_size(conv->type),
                        .channels = gradient ? conv->outputs : conv->inputs,
                        .outputs = gradient ? conv->inputs : conv->outputs};
     const int64_t lanes = SW_ALIGNMENT / p.size;
     p.group_channels = p.channels / conv->groups;
     p.group_outputs = p.outputs / conv->groups;
-    p.padded_outputs = ceil_div(p.group_outputs, lanes) * lanes;
+    p.padded_outputs = gradient || purpose == SWI_CONV_FORWARD ? ceil_div(p.group_outputs, lanes) * lanes : 0;
     for (int axis = 0; axis < 2; axis++)
         conv_plan_axis(&p, axis);
     p.phases = p.axis[0].phases * p.axis[1].phases;
@@ -137,7 +140,7 @@ swi_conv_plan swi_conv_plan_new(const sw_conv *conv, bool gradient) {
         for (int64_t phase = 0; phase < p.axis[axis].phases; phase++)
             taps[axis] += conv_tap_count(&p, axis, phase);
     p.terms = taps[0] * taps[1] * p.group_channels;
-    p.direct = conv_is_inside(&p.axis[0]) && conv_is_inside(&p.axis[1]);
+    p.direct = purpose != SWI_CONV_WEIGHTS_COPY && conv_is_inside(&p.axis[0]) && conv_is_inside(&p.axis[1]);
     if (conv->batch > 0 && p.axis[0].grid > 0 && p.axis[1].grid > 0 && p.outputs > 0)
         conv_plan_items(&p);
     return p;
@@ -169,7 +172,7 @@ size_t swi_conv_plan_worker_bytes(const swi_conv_plan *p) {
 
 /* Element `i` of the kernel in the order of the positions in the picture. */
 static int64_t conv_tap_in_order(const swi_conv_plan *p, int axis, int64_t i) {
-    return p->gradient ? conv_kernel_length(p->conv, axis) - 1 - i : i;
+    return p->purpose == SWI_CONV_INPUT ? conv_kernel_length(p->conv, axis) - 1 - i : i;
 }
 
 /* The terms of a phase in the order of the picture: rows, columns, channels. */
@@ -189,7 +192,8 @@ static void conv_fill_terms(const swi_conv_plan *p, swi_conv_phase *f) {
                           source = (u * c->kernel_width + v) * inputs;
             for (int64_t k = 0; k < p->group_channels; k++, t++) {
                 f->offset[t] = offset + k;
-                f->source[t] = source + (p->gradient ? k * c->kernel_height * c->kernel_width * inputs : k);
+                f->source[t] =
+                    source + (p->purpose == SWI_CONV_INPUT ? k * c->kernel_height * c->kernel_width * inputs : k);
             }
         }
     }

@@ -23,10 +23,19 @@ typedef struct swi_conv_phase {
     int64_t *x_origin, *y_origin; /* of each pixel of an item */
 } swi_conv_phase;
 
+/* What a plan is for. In the gradient of the weights, the items are those of the forward pass, and no weights are packed.
+ * SWI_CONV_WEIGHTS_COPY: with a copy of the picture in any case. */
+typedef enum swi_conv_purpose {
+    SWI_CONV_FORWARD,
+    SWI_CONV_INPUT,
+    SWI_CONV_WEIGHTS,
+    SWI_CONV_WEIGHTS_COPY
+} swi_conv_purpose;
+
 typedef struct swi_conv_plan {
     const sw_conv *conv;
-    bool gradient; /* of the input */
-    bool direct;   /* no tap lies outside of the picture, so that it need not be copied */
+    swi_conv_purpose purpose;
+    bool direct; /* no tap lies outside of the picture, so that it need not be copied */
     swi_conv_axis axis[2];
     int64_t size;                          /* of an element in bytes */
     int64_t channels, outputs;             /* of the picture, of the result */
@@ -38,10 +47,28 @@ typedef struct swi_conv_plan {
     void *packed, *start; /* the weights and the bias in blocks */
 } swi_conv_plan;
 
-swi_conv_plan swi_conv_plan_new(const sw_conv *conv, bool gradient);
+swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose);
 size_t swi_conv_plan_bytes(const swi_conv_plan *plan);        /* of the memory for swi_conv_plan_fill */
 size_t swi_conv_plan_worker_bytes(const swi_conv_plan *plan); /* of the copy of an item; 0: none */
 /* Makes the lists of the phases in `memory`. */
 void swi_conv_plan_fill(swi_conv_plan *plan, void *memory);
+
+/* ---- Items (conv_items.c) ---- */
+
+typedef struct swi_conv_range {
+    int64_t begin, length;
+} swi_conv_range;
+typedef struct swi_conv_item {
+    int64_t index[2];             /* of its part of each axis */
+    swi_conv_range sample, at[2]; /* samples; pixels of the grid along each axis */
+} swi_conv_item;
+swi_conv_item swi_conv_item_at(const swi_conv_plan *plan, int64_t index);
+/* Where the taps of the item's pixels begin: in the picture, or in `copy`, to which its part of the picture is copied
+ * with zeros around it. */
+const char *swi_conv_item_picture(const swi_conv_plan *plan, const swi_conv_item *item, const char *picture,
+                                  char *copy);
+/* The pixels of a phase along an axis that belong to an item; the length may be 0 or less. */
+swi_conv_range swi_conv_item_phase(const swi_conv_plan *plan, const swi_conv_item *item, const swi_conv_phase *phase,
+                                   int axis);
 
 #endif

@@ -9,4 +9,11 @@ size_t swi_conv_windows_scratch(const sw_conv *conv, bool gradient);
 sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *picture, const void *w, const void *bias,
                            void *result, void *scratch, size_t bytes);
 
+/* The gradient of the weights (conv_weights.c). */
+size_t swi_conv_weights_scratch(const sw_conv *conv);
+sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch, size_t bytes);
+
+/* An error unless there are `needed` bytes of scratch (conv_kernels.c). */
+sw_status swi_conv_check_scratch(const void *scratch, size_t bytes, size_t needed);
+
 #endif

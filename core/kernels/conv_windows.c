@@ -39,7 +39,7 @@ static void windows_pack(void *args, int64_t r) {
                               .terms = f->terms,
                               .outputs = p->group_outputs,
                               .group_step = c->outputs / c->groups * length,
-                              .output_step = p->gradient ? 1 : length};
+                              .output_step = p->purpose == SWI_CONV_INPUT ? 1 : length};
         j->pack(&pack, r, r + 1, NULL);
     }
 }
@@ -54,16 +54,6 @@ static void windows_start(const windows_job *j, const char *bias) {
 }
 
 /* ---- Items ---- */
-
-/* The part of an axis that belongs to an item. */
-typedef struct windows_range {
-    int64_t begin, length;
-} windows_range;
-
-static windows_range windows_part(int64_t total, int64_t part, int64_t index) {
-    const int64_t begin = index * part;
-    return (windows_range){begin, total - begin < part ? total - begin : part};
-}
 
 /* Sums for the pixels of a phase, for the blocks [begin, end) of outputs. */
 static void windows_phase(const windows_job *j, const swi_conv_phase *f, const char *from, char *to, int64_t pixels,
@@ -86,57 +76,23 @@ static void windows_phase(const windows_job *j, const swi_conv_phase *f, const c
     }
 }
 
-/* The copy of an item's part of the picture, with zeros around it. */
-static void windows_copy(const windows_job *j, windows_range n, windows_range i, windows_range k, char *to) {
-    const swi_conv_plan *p = j->plan;
-    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    const int64_t pixel = p->channels * p->size, left = k.begin * w->step + w->low;
-    const int64_t before = left < 0 ? (-left < w->copy ? -left : w->copy) : 0;
-    int64_t inside = w->picture - (left + before);
-    inside = inside < 0 ? 0 : inside < w->copy - before ? inside : w->copy - before;
-    for (int64_t sample = 0; sample < n.length; sample++)
-        for (int64_t r = 0; r < h->copy; r++, to += w->copy * pixel) {
-            const int64_t row = i.begin * h->step + h->low + r;
-            if (row < 0 || row >= h->picture || inside == 0) {
-                memset(to, 0, (size_t)(w->copy * pixel));
-                continue;
-            }
-            const char *from =
-                j->picture + (((n.begin + sample) * h->picture + row) * w->picture + left + before) * pixel;
-            memset(to, 0, (size_t)(before * pixel));
-            memcpy(to + before * pixel, from, (size_t)(inside * pixel));
-            memset(to + (before + inside) * pixel, 0, (size_t)((w->copy - before - inside) * pixel));
-        }
-}
-
 static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
     const windows_job *j = args;
     const swi_conv_plan *p = j->plan;
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    const int64_t columns = (w->grid + w->part - 1) / w->part, rows = (h->grid + h->part - 1) / h->part;
-    const int64_t item = index / p->parts, part = index % p->parts;
-    const windows_range k = windows_part(w->grid, w->part, item % columns),
-                        i = windows_part(h->grid, h->part, item / columns % rows),
-                        n = windows_part(p->conv->batch, p->samples, item / columns / rows);
-    const int64_t blocks = (windows_registers(j) + 1) / 2 * p->conv->groups;
-    const char *from = worker->scratch;
-    if (p->direct)
-        from = j->picture +
-               ((n.begin * h->picture + i.begin * h->step + h->low) * w->picture + k.begin * w->step + w->low) *
-                   p->channels * p->size;
-    else
-        windows_copy(j, n, i, k, worker->scratch);
+    const swi_conv_item item = swi_conv_item_at(p, index / p->parts);
+    const int64_t part = index % p->parts, blocks = (windows_registers(j) + 1) / 2 * p->conv->groups;
+    const char *from = swi_conv_item_picture(p, &item, j->picture, worker->scratch);
     for (int64_t q = 0; q < p->phases; q++) {
         const swi_conv_phase *f = &p->phase[q];
-        const windows_range a = windows_part(f->grid[0], h->part, item / columns % rows),
-                            b = windows_part(f->grid[1], w->part, item % columns);
-        if (a.length <= 0 || b.length <= 0)
+        const swi_conv_range rows = swi_conv_item_phase(p, &item, f, 0), columns = swi_conv_item_phase(p, &item, f, 1);
+        if (rows.length <= 0 || columns.length <= 0)
             continue;
-        char *to = j->result + ((n.begin * h->result + i.begin * h->apart + f->first[0]) * w->result +
-                                k.begin * w->apart + f->first[1]) *
+        char *to = j->result + ((item.sample.begin * h->result + rows.begin * h->apart + f->first[0]) * w->result +
+                                columns.begin * w->apart + f->first[1]) *
                                    p->outputs * p->size;
-        windows_phase(j, f, from, to, n.length * a.length * b.length, sw_part_begin(blocks, p->parts, part),
-                      sw_part_begin(blocks, p->parts, part + 1));
+        windows_phase(j, f, from, to, item.sample.length * rows.length * columns.length,
+                      sw_part_begin(blocks, p->parts, part), sw_part_begin(blocks, p->parts, part + 1));
     }
     return SW_OK;
 }
@@ -144,7 +100,7 @@ static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
 /* ---- Both passes ---- */
 
 size_t swi_conv_windows_scratch(const sw_conv *conv, bool gradient) {
-    const swi_conv_plan p = swi_conv_plan_new(conv, gradient);
+    const swi_conv_plan p = swi_conv_plan_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD);
     const size_t shared = swi_conv_plan_bytes(&p),
                  workers = sw_parallel_scratch(p.items * p.parts, swi_conv_plan_worker_bytes(&p));
     return workers > SIZE_MAX - shared ? SIZE_MAX : shared + workers;
@@ -152,12 +108,11 @@ size_t swi_conv_windows_scratch(const sw_conv *conv, bool gradient) {
 
 sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *picture, const void *w, const void *bias,
                            void *result, void *scratch, size_t bytes) {
-    swi_conv_plan p = swi_conv_plan_new(conv, gradient);
+    swi_conv_plan p = swi_conv_plan_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD);
     const size_t shared = swi_conv_plan_bytes(&p);
     if (p.items == 0)
         return SW_OK;
-    if (!scratch || bytes < shared)
-        return sw_fail(SW_ERR_ARGUMENT, "conv: scratch of %zu bytes; %zu are needed", scratch ? bytes : 0, shared);
+    SW_TRY(swi_conv_check_scratch(scratch, bytes, shared));
     swi_conv_plan_fill(&p, scratch);
     const int level = swi_cpu_level();
     windows_job j = {.plan = &p,

@@ -1,0 +1,52 @@
+/* The items of a plan, and the copies of their parts of the picture. See conv_plan.h. */
+#include "core/kernels/conv_plan.h"
+
+#include <string.h>
+
+static swi_conv_range item_part(int64_t total, int64_t part, int64_t index) {
+    const int64_t begin = index * part;
+    return (swi_conv_range){begin, total - begin < part ? total - begin : part};
+}
+
+swi_conv_item swi_conv_item_at(const swi_conv_plan *p, int64_t index) {
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const int64_t rows = (h->grid + h->part - 1) / h->part, columns = (w->grid + w->part - 1) / w->part;
+    const int64_t i = index / columns % rows, k = index % columns;
+    return (swi_conv_item){.index = {i, k},
+                           .sample = item_part(p->conv->batch, p->samples, index / columns / rows),
+                           .at = {item_part(h->grid, h->part, i), item_part(w->grid, w->part, k)}};
+}
+
+swi_conv_range swi_conv_item_phase(const swi_conv_plan *p, const swi_conv_item *item, const swi_conv_phase *phase,
+                                   int axis) {
+    return item_part(phase->grid[axis], p->axis[axis].part, item->index[axis]);
+}
+
+/* One row of a copy; `left` is the column of the picture at which it begins. */
+static void item_copy_row(const swi_conv_axis *w, int64_t left, int64_t pixel, const char *row, char *to) {
+    int64_t before = left < 0 ? -left : 0, inside = w->picture - (left + before);
+    before = before < w->copy ? before : w->copy;
+    inside = inside < 0 ? 0 : inside < w->copy - before ? inside : w->copy - before;
+    memset(to, 0, (size_t)(before * pixel));
+    if (inside > 0)
+        memcpy(to + before * pixel, row + (left + before) * pixel, (size_t)(inside * pixel));
+    memset(to + (before + inside) * pixel, 0, (size_t)((w->copy - before - inside) * pixel));
+}
+
+const char *swi_conv_item_picture(const swi_conv_plan *p, const swi_conv_item *item, const char *picture, char *copy) {
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const int64_t pixel = p->channels * p->size, left = item->at[1].begin * w->step + w->low,
+                  top = item->at[0].begin * h->step + h->low;
+    if (p->direct)
+        return picture + ((item->sample.begin * h->picture + top) * w->picture + left) * pixel;
+    char *to = copy;
+    for (int64_t n = 0; n < item->sample.length; n++)
+        for (int64_t r = 0; r < h->copy; r++, to += w->copy * pixel) {
+            if (top + r < 0 || top + r >= h->picture)
+                memset(to, 0, (size_t)(w->copy * pixel));
+            else
+                item_copy_row(w, left, pixel,
+                              picture + ((item->sample.begin + n) * h->picture + top + r) * w->picture * pixel, to);
+        }
+    return copy;
+}

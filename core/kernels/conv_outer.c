@@ -1,0 +1,131 @@
+/* Sums of outer products in registers, for the gradient of the weights. */
+#include <swale/kernel.h>
+
+#include "core/kernels/conv_outer.h"
+
+#if SW_KERNEL_PASS
+
+#include "core/kernels/conv_vector.h"
+
+/* The most rows of a tile with one, two and three registers of columns. */
+#undef OUTER_TWO
+#undef OUTER_THREE
+#define OUTER_ONE 12
+#if CONV_LEVEL == 2
+#define OUTER_TWO 12
+#define OUTER_THREE 8
+#else
+#define OUTER_TWO 6
+#define OUTER_THREE 4
+#endif
+
+/* Writes a row of sums, or adds it to the row. */
+SW_K_INLINE void SW_K(outer_write)(real *out, const VECTOR *sum, int vectors, int64_t columns, bool add) {
+    if (columns == vectors * LANES) {
+        for (int v = 0; v < vectors; v++)
+            if (add)
+                STORE(out + v * LANES, LOAD(out + v * LANES) + sum[v]);
+            else
+                STORE(out + v * LANES, sum[v]);
+    } else {
+        VECTOR part[3] = {sum[0], vectors > 1 ? sum[1] : sum[0], vectors > 2 ? sum[2] : sum[0]}, old[3];
+        memcpy(old, out, sizeof(real) * (size_t)columns);
+        for (int v = 0; add && v < vectors; v++)
+            part[v] += old[v];
+        memcpy(out, part, sizeof(real) * (size_t)columns);
+    }
+}
+
+/* `rows` and `vectors` are constants in each call. `column` is the first of the tile, which has at most vectors LANES
+ * columns; beyond the last of them, the tile reads numbers that it does not use. */
+SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_t column, int rows, int vectors) {
+    VECTOR sum[OUTER_ONE][3];
+    const real *row[OUTER_ONE], *columns = (const real *)s->vectors + column;
+    const int64_t left = s->columns - column, count = left < vectors * LANES ? left : vectors * LANES;
+    CONV_UNROLL
+    for (int r = 0; r < rows; r++) {
+        row[r] = (const real *)s->rows + s->row_origin[first + r];
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = (VECTOR){0};
+    }
+    for (int64_t t = 0; t < s->terms; t++) {
+        const int64_t offset = s->row_offset[t];
+        const real *from = columns + s->vector_offset[t];
+        const VECTOR c0 = LOAD(from), c1 = vectors > 1 ? LOAD(from + LANES) : c0,
+                     c2 = vectors > 2 ? LOAD(from + 2 * LANES) : c0;
+        CONV_UNROLL
+        for (int r = 0; r < rows; r++) {
+            const VECTOR element = BROADCAST(row[r][offset]);
+            sum[r][0] = FMA(element, c0, sum[r][0]);
+            if (vectors > 1)
+                sum[r][1] = FMA(element, c1, sum[r][1]);
+            if (vectors > 2)
+                sum[r][2] = FMA(element, c2, sum[r][2]);
+        }
+    }
+    CONV_UNROLL
+    for (int r = 0; r < rows; r++)
+        SW_K(outer_write)((real *)s->out + (first + r) * s->out_step + column, sum[r], vectors, count, s->add);
+}
+
+#define OUTER_TILE(rows, vectors)                                                                                     \
+    static __attribute__((noinline)) void SW_K(outer_tile_##rows##_##vectors)(const swi_conv_outer *s, int64_t first, \
+                                                                              int64_t column) {                       \
+        SW_K(outer_tile)(s, first, column, rows, vectors);                                                            \
+    }
+#define OUTER_TILES_4(vectors) \
+    OUTER_TILE(1, vectors) OUTER_TILE(2, vectors) OUTER_TILE(3, vectors) OUTER_TILE(4, vectors)
+#define OUTER_TILES_12(vectors) \
+    OUTER_TILE(9, vectors) OUTER_TILE(10, vectors) OUTER_TILE(11, vectors) OUTER_TILE(12, vectors)
+#define OUTER_NAME(rows, vectors) SW_K(outer_tile_##rows##_##vectors)
+#define OUTER_NAMES_4(vectors) \
+    OUTER_NAME(1, vectors), OUTER_NAME(2, vectors), OUTER_NAME(3, vectors), OUTER_NAME(4, vectors)
+#define OUTER_NAMES_6(vectors) OUTER_NAMES_4(vectors), OUTER_NAME(5, vectors), OUTER_NAME(6, vectors)
+#define OUTER_NAMES_8(vectors) OUTER_NAMES_6(vectors), OUTER_NAME(7, vectors), OUTER_NAME(8, vectors)
+#define OUTER_NAMES_12(vectors)                                                                       \
+    OUTER_NAMES_8(vectors), OUTER_NAME(9, vectors), OUTER_NAME(10, vectors), OUTER_NAME(11, vectors), \
+        OUTER_NAME(12, vectors)
+#undef OUTER_NAMES_TWO
+#undef OUTER_NAMES_THREE
+OUTER_TILES_4(1)
+OUTER_TILE(5, 1)
+OUTER_TILE(6, 1)
+OUTER_TILE(7, 1) OUTER_TILE(8, 1) OUTER_TILES_12(1) OUTER_TILES_4(2) OUTER_TILE(5, 2) OUTER_TILE(6, 2) OUTER_TILES_4(3)
+#if CONV_LEVEL == 2
+    OUTER_TILE(7, 2) OUTER_TILE(8, 2) OUTER_TILES_12(2) OUTER_TILE(5, 3) OUTER_TILE(6, 3) OUTER_TILE(7, 3)
+        OUTER_TILE(8, 3)
+#define OUTER_NAMES_TWO OUTER_NAMES_12(2)
+#define OUTER_NAMES_THREE OUTER_NAMES_8(3)
+#else
+#define OUTER_NAMES_TWO OUTER_NAMES_6(2)
+#define OUTER_NAMES_THREE OUTER_NAMES_4(3)
+#endif
+
+    /* The tiles of some columns: their operands stay in the cache for all rows. An odd number of registers is divided into
+ * one block of three and blocks of two, because a tile with one register needs a broadcast for each product. */
+    static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sums) {
+    static void (*const tile[3][OUTER_ONE])(const swi_conv_outer *, int64_t,
+                                            int64_t) = {{OUTER_NAMES_12(1)}, {OUTER_NAMES_TWO}, {OUTER_NAMES_THREE}};
+    static const int64_t most[3] = {OUTER_ONE, OUTER_TWO, OUTER_THREE};
+    const swi_conv_outer *s = args;
+    (void)sums;
+    for (int64_t column = 0; column < s->columns;) {
+        const int64_t registers = (s->columns - column + LANES - 1) / LANES,
+                      block = registers == 1                    ? 1
+                              : registers == 3 || registers % 2 ? 3
+                                                                : 2,
+                      tiles = (end - begin + most[block - 1] - 1) / most[block - 1];
+        for (int64_t i = 0; i < tiles; i++) {
+            const int64_t first = sw_part_begin(end - begin, tiles, i),
+                          rows = sw_part_begin(end - begin, tiles, i + 1) - first;
+            tile[block - 1][rows - 1](s, begin + first, column);
+        }
+        column += block * LANES;
+    }
+}
+
+#else
+
+const sw_kernels swi_conv_outer_kernels = SW_KERNEL_TABLE(conv_outer);
+
+#endif

@@ -1,0 +1,23 @@
+/* Sums of outer products, for the gradient of the weights of a convolution. */
+#ifndef SWALE_KERNELS_CONV_OUTER_H
+#define SWALE_KERNELS_CONV_OUTER_H
+
+#include "core/kernels/conv_sums.h"
+
+/* Sums over terms t, which are pixels:
+ *
+ *     out[r out_step + c] = Σ_t rows[row_origin[r] + row_offset[t]] vectors[vector_offset[t] + c]     c < columns
+ *
+ * If `add`, the sum is added to out, and otherwise stored. The sum of each element is one chain in the order of the
+ * terms. SWI_CONV_SLACK elements after the last column of a term can be read; they may be anything. */
+typedef struct swi_conv_outer {
+    const void *rows, *vectors;
+    void *out;
+    const int64_t *row_origin, *row_offset, *vector_offset;
+    int64_t terms, columns, out_step;
+    bool add;
+} swi_conv_outer;
+enum { SWI_CONV_SLACK = 16 };
+extern const sw_kernels swi_conv_outer_kernels; /* args: swi_conv_outer; begin, end: rows */
+
+#endif

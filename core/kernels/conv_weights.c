@@ -1,0 +1,209 @@
+/* The gradient of the weights of a convolution: sums over pixels of outer products of x and dy. The pixels are those of
+ * the items of the forward pass. Each of `sums` groups of items has its own sums, which are added at the end.
+ *
+ * Either operand can be the vectors of the outer products, and the elements of the other are broadcast:
+ *
+ *     by inputs     vectors are parts of a row of the window in x, and dw is computed as it is stored
+ *     by outputs    vectors are outputs of dy, and the transpose of dw is computed; for few input channels */
+#include <swale/copy.h>
+#include <swale/memory.h>
+#include <swale/status.h>
+
+#include "core/kernels/conv_outer.h"
+#include "core/kernels/conv_plan.h"
+#include "core/kernels/conv_shared.h"
+#include "core/kernels/dispatch.h"
+
+#include <string.h>
+
+enum { MOST_SUMS = 16, MOST_SUM_BYTES = 1 << 23, LEAST_ROWS = 6 };
+
+typedef struct weights_job {
+    swi_conv_plan plan;
+    bool by_inputs;
+    bool copies_dy;         /* because vectors at its end would be read beyond it */
+    int64_t rows, columns;  /* of the outer products of one term */
+    int64_t window, length; /* elements of a window of one group, of dw */
+    int64_t sums, parts;    /* groups of items; parts of the rows */
+    const char *x, *dy;
+    char *sum;          /* [sums, length] */
+    int64_t *output_at; /* 0, 1, 2, … for the outputs of a group */
+    sw_kernel *outer;
+} weights_job;
+
+/* ---- The choice of the vectors ---- */
+
+/* About the part of the fused multiply-adds that outer products do in their best case. */
+static double weights_efficiency(int64_t rows, int64_t columns, int64_t lanes) {
+    const int64_t registers = (columns + lanes - 1) / lanes, chains = rows * (registers < 3 ? registers : 3);
+    const double used = (double)columns / (double)(registers * lanes), waiting = chains < 8 ? (double)chains / 8 : 1;
+    return used * waiting * (registers == 1 ? 0.85 : 1); /* one register: a load for each product */
+}
+
+/* The elements of x that are next to one another: a row of a window, or the channels of a pixel. */
+static int64_t weights_run(const sw_conv *c) {
+    const int64_t each = c->inputs / c->groups;
+    return c->groups == 1 && c->dilation[1] == 1 ? c->kernel_width * each : each;
+}
+
+static weights_job weights_new(const sw_conv *c) {
+    const int64_t outputs = c->outputs / c->groups, lanes = SW_ALIGNMENT / (int64_t)sw_dtype_size(c->type),
+                  run = weights_run(c);
+    weights_job j = {.window = c->kernel_height * c->kernel_width * (c->inputs / c->groups),
+                     .length = c->kernel_height * c->kernel_width * (c->inputs / c->groups) * c->outputs};
+    j.by_inputs = run > 0 && weights_efficiency(outputs, run, lanes) >= weights_efficiency(j.window, outputs, lanes);
+    j.rows = j.by_inputs ? outputs : j.window;
+    j.columns = j.by_inputs ? run : outputs;
+    j.copies_dy = !j.by_inputs && outputs % lanes != 0;
+    j.plan = swi_conv_plan_new(c, j.by_inputs && run % lanes != 0 ? SWI_CONV_WEIGHTS_COPY : SWI_CONV_WEIGHTS);
+    if (j.plan.items == 0 || j.length == 0)
+        return j;
+    const int64_t fit = MOST_SUM_BYTES / (j.length * j.plan.size);
+    j.sums = j.plan.items < MOST_SUMS ? j.plan.items : MOST_SUMS;
+    j.sums = j.sums < fit ? j.sums : fit > 1 ? fit : 1;
+    const int64_t parts = (MOST_SUMS + j.sums - 1) / j.sums, most = (j.rows + LEAST_ROWS - 1) / LEAST_ROWS;
+    j.parts = parts < most ? parts : most;
+    return j;
+}
+
+/* ---- Items ---- */
+
+static size_t weights_aligned(int64_t bytes) {
+    return ((size_t)bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
+}
+
+static size_t weights_copy_bytes(const swi_conv_plan *p) {
+    const int64_t slack = SWI_CONV_SLACK * p->size;
+    return p->direct ? 0 : weights_aligned((int64_t)swi_conv_plan_worker_bytes(p) + slack);
+}
+
+static int64_t weights_dy_bytes(const swi_conv_plan *p, int64_t pixels) {
+    return pixels * p->outputs * p->size;
+}
+
+/* Of the copies of x and dy for the pixels of one item of the plan. */
+static size_t weights_worker_bytes(const weights_job *j) {
+    const swi_conv_plan *p = &j->plan;
+    const int64_t pixels = p->samples * p->axis[0].part * p->axis[1].part;
+    return weights_copy_bytes(p) +
+           (j->copies_dy ? weights_aligned(weights_dy_bytes(p, pixels) + SWI_CONV_SLACK * p->size) : 0);
+}
+
+/* Adds the outer products of some pixels, for the rows [begin, end) of one group of channels. */
+static void weights_group(const weights_job *j, int64_t group, const char *x, const char *dy, char *sum, int64_t pixels,
+                          bool add, int64_t begin, int64_t end) {
+    const swi_conv_plan *p = &j->plan;
+    const swi_conv_phase *f = p->phase;
+    x += group * p->group_channels * p->size;
+    dy += group * p->group_outputs * p->size;
+    sum += group * p->group_outputs * j->window * p->size;
+    if (!j->by_inputs) {
+        swi_conv_outer s = {.rows = x,
+                            .vectors = dy,
+                            .out = sum,
+                            .row_origin = f->offset,
+                            .row_offset = f->x_origin,
+                            .vector_offset = f->y_origin,
+                            .terms = pixels,
+                            .columns = j->columns,
+                            .out_step = j->columns,
+                            .add = add};
+        j->outer(&s, begin, end, NULL);
+        return;
+    }
+    for (int64_t k = 0; k < j->window; k += j->columns) {
+        swi_conv_outer s = {.rows = dy,
+                            .vectors = x + f->offset[k] * p->size,
+                            .out = sum + k * p->size,
+                            .row_origin = j->output_at,
+                            .row_offset = f->y_origin,
+                            .vector_offset = f->x_origin,
+                            .terms = pixels,
+                            .columns = j->columns,
+                            .out_step = j->window,
+                            .add = add};
+        j->outer(&s, begin, end, NULL);
+    }
+}
+
+static sw_status weights_item(void *args, int64_t index, sw_worker *worker) {
+    const weights_job *j = args;
+    const swi_conv_plan *p = &j->plan;
+    const int64_t group = index / j->parts, part = index % j->parts, first = sw_part_begin(p->items, j->sums, group),
+                  end = sw_part_begin(p->items, j->sums, group + 1);
+    char *sum = j->sum + group * j->length * p->size, *copy = worker->scratch;
+    for (int64_t i = first; i < end; i++) {
+        const swi_conv_item item = swi_conv_item_at(p, i);
+        const char *x = swi_conv_item_picture(p, &item, j->x, copy);
+        const char *dy = j->dy + ((item.sample.begin * p->axis[0].result + item.at[0].begin) * p->axis[1].result +
+                                  item.at[1].begin) *
+                                     p->outputs * p->size;
+        const int64_t pixels = item.sample.length * item.at[0].length * item.at[1].length;
+        if (j->copies_dy)
+            dy = memcpy(copy + weights_copy_bytes(p), dy, (size_t)weights_dy_bytes(p, pixels));
+        for (int64_t g = 0; g < p->conv->groups; g++)
+            weights_group(j, g, x, dy, sum, pixels, i > first, sw_part_begin(j->rows, j->parts, part),
+                          sw_part_begin(j->rows, j->parts, part + 1));
+    }
+    return SW_OK;
+}
+
+/* ---- All ---- */
+
+/* The sums of one group of items that are computed as dw is stored need no memory. */
+static size_t weights_sum_bytes(const weights_job *j) {
+    return j->sums == 1 && j->by_inputs ? 0 : weights_aligned(j->sums * j->length * j->plan.size);
+}
+
+static size_t weights_shared_bytes(const weights_job *j) {
+    return swi_conv_plan_bytes(&j->plan) + weights_aligned(j->plan.group_outputs * (int64_t)sizeof(int64_t)) +
+           weights_sum_bytes(j);
+}
+
+size_t swi_conv_weights_scratch(const sw_conv *conv) {
+    const weights_job j = weights_new(conv);
+    if (j.sums == 0)
+        return 0;
+    const size_t shared = weights_shared_bytes(&j),
+                 workers = sw_parallel_scratch(j.sums * j.parts, weights_worker_bytes(&j));
+    return workers > SIZE_MAX - shared ? SIZE_MAX : shared + workers;
+}
+
+/* Adds the sums of the groups of items, and brings them to dw. */
+static void weights_finish(const weights_job *j, void *dw) {
+    const swi_conv_plan *p = &j->plan;
+    sw_add_vectors(p->conv->type, j->sum, j->sums, j->length);
+    if (!j->by_inputs) {
+        const sw_box box = {.axes = 3,
+                            .length = {p->conv->groups, p->group_outputs, j->window},
+                            .stride = {{j->window * p->group_outputs, 1, p->group_outputs},
+                                       {j->window * p->group_outputs, j->window, 1}}};
+        sw_box_copy((size_t)p->size, box, j->sum, dw);
+    } else if (j->sum != dw) {
+        memcpy(dw, j->sum, (size_t)(j->length * p->size));
+    }
+}
+
+sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch, size_t bytes) {
+    weights_job j = weights_new(conv);
+    if (j.sums == 0) {
+        memset(dw, 0, (size_t)(j.length * j.plan.size));
+        return SW_OK;
+    }
+    const size_t shared = weights_shared_bytes(&j);
+    SW_TRY(swi_conv_check_scratch(scratch, bytes, shared));
+    swi_conv_plan_fill(&j.plan, scratch);
+    char *at = (char *)scratch + swi_conv_plan_bytes(&j.plan);
+    j.output_at = (int64_t *)(void *)at;
+    for (int64_t o = 0; o < j.plan.group_outputs; o++)
+        j.output_at[o] = o;
+    at += weights_aligned(j.plan.group_outputs * (int64_t)sizeof(int64_t));
+    j.x = x;
+    j.dy = dy;
+    j.sum = weights_sum_bytes(&j) ? at : dw;
+    j.outer = swi_conv_outer_kernels[conv->type][swi_cpu_level()];
+    SW_TRY(sw_parallel_items_with_scratch(weights_item, &j, j.sums * j.parts, weights_worker_bytes(&j),
+                                          (char *)scratch + shared, bytes - shared));
+    weights_finish(&j, dw);
+    return SW_OK;
+}
