@@ -39,14 +39,17 @@ const char *swi_conv_item_picture(const swi_conv_plan *p, const swi_conv_item *i
                   top = item->at[0].begin * h->step + h->low;
     if (p->direct)
         return picture + ((item->sample.begin * h->picture + top) * w->picture + left) * pixel;
-    char *to = copy;
-    for (int64_t n = 0; n < item->sample.length; n++)
-        for (int64_t r = 0; r < h->copy; r++, to += w->copy * pixel) {
+    for (int64_t n = 0; n < item->sample.length; n++) {
+        char *to = copy + n * p->sample_copy * p->size;
+        const char *from = picture + (item->sample.begin + n) * h->picture * w->picture * pixel;
+        if (p->by_pixel)
+            memcpy(to, from, (size_t)(h->picture * w->picture * pixel));
+        for (int64_t r = 0; !p->by_pixel && r < h->copy; r++, to += w->copy * pixel) {
             if (top + r < 0 || top + r >= h->picture)
                 memset(to, 0, (size_t)(w->copy * pixel));
             else
-                item_copy_row(w, left, pixel,
-                              picture + ((item->sample.begin + n) * h->picture + top + r) * w->picture * pixel, to);
+                item_copy_row(w, left, pixel, from + (top + r) * w->picture * pixel, to);
         }
+    }
     return copy;
 }

@@ -36,26 +36,30 @@ SW_K_INLINE void SW_K(outer_write)(real *out, const VECTOR *sum, int vectors, in
     }
 }
 
-/* `rows` and `vectors` are constants in each call. `column` is the first of the tile, which has at most vectors LANES
- * columns; beyond the last of them, the tile reads numbers that it does not use. */
-SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_t column, int rows, int vectors) {
+/* `rows`, `vectors` and `adjacent` are constants in each call. adjacent: without row_origin. `column` is the first of
+ * the tile, which has at most vectors LANES columns; beyond the last of them, the tile reads numbers that it does not
+ * use. */
+SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_t column, int rows, int vectors,
+                                  bool adjacent) {
     VECTOR sum[OUTER_ONE][3];
     const real *row[OUTER_ONE], *columns = (const real *)s->vectors + column;
     const int64_t left = s->columns - column, count = left < vectors * LANES ? left : vectors * LANES;
+    CONV_KEEP(columns);
     CONV_UNROLL
     for (int r = 0; r < rows; r++) {
-        row[r] = (const real *)s->rows + s->row_origin[first + r];
+        row[r] = (const real *)s->rows + (adjacent ? first : s->row_origin[first + r]);
+        CONV_KEEP(row[r]);
         for (int v = 0; v < vectors; v++)
             sum[r][v] = (VECTOR){0};
     }
-    for (int64_t t = 0; t < s->terms; t++) {
-        const int64_t offset = s->row_offset[t];
-        const real *from = columns + s->vector_offset[t];
+    for (const swi_conv_term *t = s->term, *end = t + s->terms; t < end; t++) {
+        const int64_t offset = t->row;
+        const real *from = columns + t->vector;
         const VECTOR c0 = LOAD(from), c1 = vectors > 1 ? LOAD(from + LANES) : c0,
                      c2 = vectors > 2 ? LOAD(from + 2 * LANES) : c0;
         CONV_UNROLL
         for (int r = 0; r < rows; r++) {
-            const VECTOR element = BROADCAST(row[r][offset]);
+            const VECTOR element = BROADCAST(adjacent ? row[0][offset + r] : row[r][offset]);
             sum[r][0] = FMA(element, c0, sum[r][0]);
             if (vectors > 1)
                 sum[r][1] = FMA(element, c1, sum[r][1]);
@@ -71,41 +75,73 @@ SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_
 #define OUTER_TILE(rows, vectors)                                                                                     \
     static __attribute__((noinline)) void SW_K(outer_tile_##rows##_##vectors)(const swi_conv_outer *s, int64_t first, \
                                                                               int64_t column) {                       \
-        SW_K(outer_tile)(s, first, column, rows, vectors);                                                            \
+        SW_K(outer_tile)(s, first, column, rows, vectors, false);                                                     \
+    }                                                                                                                 \
+    static __attribute__((noinline)) void SW_K(outer_adjacent_##rows##_##vectors)(const swi_conv_outer *s,            \
+                                                                                  int64_t first, int64_t column) {    \
+        SW_K(outer_tile)(s, first, column, rows, vectors, true);                                                      \
     }
-#define OUTER_TILES_4(vectors) \
-    OUTER_TILE(1, vectors) OUTER_TILE(2, vectors) OUTER_TILE(3, vectors) OUTER_TILE(4, vectors)
-#define OUTER_TILES_12(vectors) \
-    OUTER_TILE(9, vectors) OUTER_TILE(10, vectors) OUTER_TILE(11, vectors) OUTER_TILE(12, vectors)
-#define OUTER_NAME(rows, vectors) SW_K(outer_tile_##rows##_##vectors)
-#define OUTER_NAMES_4(vectors) \
-    OUTER_NAME(1, vectors), OUTER_NAME(2, vectors), OUTER_NAME(3, vectors), OUTER_NAME(4, vectors)
-#define OUTER_NAMES_6(vectors) OUTER_NAMES_4(vectors), OUTER_NAME(5, vectors), OUTER_NAME(6, vectors)
-#define OUTER_NAMES_8(vectors) OUTER_NAMES_6(vectors), OUTER_NAME(7, vectors), OUTER_NAME(8, vectors)
-#define OUTER_NAMES_12(vectors)                                                                       \
-    OUTER_NAMES_8(vectors), OUTER_NAME(9, vectors), OUTER_NAME(10, vectors), OUTER_NAME(11, vectors), \
-        OUTER_NAME(12, vectors)
-#undef OUTER_NAMES_TWO
-#undef OUTER_NAMES_THREE
-OUTER_TILES_4(1)
+#define OUTER_NAME(name, rows, vectors) SW_K(outer_##name##_##rows##_##vectors)
+#define OUTER_NAMES_4(name, vectors)                                                          \
+    OUTER_NAME(name, 1, vectors), OUTER_NAME(name, 2, vectors), OUTER_NAME(name, 3, vectors), \
+        OUTER_NAME(name, 4, vectors)
+#define OUTER_NAMES_6(name, vectors) \
+    OUTER_NAMES_4(name, vectors), OUTER_NAME(name, 5, vectors), OUTER_NAME(name, 6, vectors)
+#define OUTER_NAMES_8(name, vectors) \
+    OUTER_NAMES_6(name, vectors), OUTER_NAME(name, 7, vectors), OUTER_NAME(name, 8, vectors)
+#define OUTER_NAMES_12(name, vectors)                                                          \
+    OUTER_NAMES_8(name, vectors), OUTER_NAME(name, 9, vectors), OUTER_NAME(name, 10, vectors), \
+        OUTER_NAME(name, 11, vectors), OUTER_NAME(name, 12, vectors)
+OUTER_TILE(1, 1)
+OUTER_TILE(2, 1)
+OUTER_TILE(3, 1)
+OUTER_TILE(4, 1)
 OUTER_TILE(5, 1)
 OUTER_TILE(6, 1)
-OUTER_TILE(7, 1) OUTER_TILE(8, 1) OUTER_TILES_12(1) OUTER_TILES_4(2) OUTER_TILE(5, 2) OUTER_TILE(6, 2) OUTER_TILES_4(3)
+OUTER_TILE(7, 1)
+OUTER_TILE(8, 1)
+OUTER_TILE(9, 1)
+OUTER_TILE(10, 1)
+OUTER_TILE(11, 1)
+OUTER_TILE(12, 1)
+OUTER_TILE(1, 2)
+OUTER_TILE(2, 2)
+OUTER_TILE(3, 2)
+OUTER_TILE(4, 2)
+OUTER_TILE(5, 2)
+OUTER_TILE(6, 2)
+OUTER_TILE(1, 3)
+OUTER_TILE(2, 3)
+OUTER_TILE(3, 3)
+OUTER_TILE(4, 3)
+#undef OUTER_NAMES
 #if CONV_LEVEL == 2
-    OUTER_TILE(7, 2) OUTER_TILE(8, 2) OUTER_TILES_12(2) OUTER_TILE(5, 3) OUTER_TILE(6, 3) OUTER_TILE(7, 3)
-        OUTER_TILE(8, 3)
-#define OUTER_NAMES_TWO OUTER_NAMES_12(2)
-#define OUTER_NAMES_THREE OUTER_NAMES_8(3)
+OUTER_TILE(7, 2)
+OUTER_TILE(8, 2)
+OUTER_TILE(9, 2)
+OUTER_TILE(10, 2)
+OUTER_TILE(11, 2)
+OUTER_TILE(12, 2)
+OUTER_TILE(5, 3)
+OUTER_TILE(6, 3)
+OUTER_TILE(7, 3)
+OUTER_TILE(8, 3)
+#define OUTER_NAMES(name)                                   \
+    {OUTER_NAMES_12(name, 1)}, {OUTER_NAMES_12(name, 2)}, { \
+        OUTER_NAMES_8(name, 3)                              \
+    }
 #else
-#define OUTER_NAMES_TWO OUTER_NAMES_6(2)
-#define OUTER_NAMES_THREE OUTER_NAMES_4(3)
+#define OUTER_NAMES(name)                                  \
+    {OUTER_NAMES_12(name, 1)}, {OUTER_NAMES_6(name, 2)}, { \
+        OUTER_NAMES_4(name, 3)                             \
+    }
 #endif
 
-    /* The tiles of some columns: their operands stay in the cache for all rows. An odd number of registers is divided into
+/* The tiles of some columns: their operands stay in the cache for all rows. An odd number of registers is divided into
  * one block of three and blocks of two, because a tile with one register needs a broadcast for each product. */
-    static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sums) {
-    static void (*const tile[3][OUTER_ONE])(const swi_conv_outer *, int64_t,
-                                            int64_t) = {{OUTER_NAMES_12(1)}, {OUTER_NAMES_TWO}, {OUTER_NAMES_THREE}};
+static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sums) {
+    static void (*const tile[2][3][OUTER_ONE])(const swi_conv_outer *, int64_t, int64_t) = {{OUTER_NAMES(tile)},
+                                                                                            {OUTER_NAMES(adjacent)}};
     static const int64_t most[3] = {OUTER_ONE, OUTER_TWO, OUTER_THREE};
     const swi_conv_outer *s = args;
     (void)sums;
@@ -118,7 +154,7 @@ OUTER_TILE(7, 1) OUTER_TILE(8, 1) OUTER_TILES_12(1) OUTER_TILES_4(2) OUTER_TILE(
         for (int64_t i = 0; i < tiles; i++) {
             const int64_t first = sw_part_begin(end - begin, tiles, i),
                           rows = sw_part_begin(end - begin, tiles, i + 1) - first;
-            tile[block - 1][rows - 1](s, begin + first, column);
+            tile[!s->row_origin][block - 1][rows - 1](s, begin + first, column);
         }
         column += block * LANES;
     }

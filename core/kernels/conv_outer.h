@@ -4,16 +4,22 @@
 
 #include "core/kernels/conv_sums.h"
 
+typedef struct swi_conv_term {
+    int64_t row, vector; /* offsets in elements */
+} swi_conv_term;
+
 /* Sums over terms t, which are pixels:
  *
- *     out[r out_step + c] = Σ_t rows[row_origin[r] + row_offset[t]] vectors[vector_offset[t] + c]     c < columns
+ *     out[r out_step + c] = Σ_t rows[row_origin[r] + term[t].row] vectors[term[t].vector + c]     c < columns
  *
- * If `add`, the sum is added to out, and otherwise stored. The sum of each element is one chain in the order of the
- * terms. SWI_CONV_SLACK elements after the last column of a term can be read; they may be anything. */
+ * Without row_origin, it is r. If `add`, the sum is added to out, and otherwise stored. The sum of each element is one
+ * chain in the order of the terms. SWI_CONV_SLACK elements after the last column of a term can be read; they may be
+ * anything. */
 typedef struct swi_conv_outer {
     const void *rows, *vectors;
     void *out;
-    const int64_t *row_origin, *row_offset, *vector_offset;
+    const int64_t *row_origin;
+    const swi_conv_term *term;
     int64_t terms, columns, out_step;
     bool add;
 } swi_conv_outer;

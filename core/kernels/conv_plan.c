@@ -12,6 +12,10 @@ enum { MOST_PIXELS = 1024, MOST_COPY = 1 << 18 };
 enum { FEW_PIXELS = 64, MANY_PIXELS = 256, LARGE_WEIGHTS = 1 << 19, FEW_PRODUCTS = 1 << 17 };
 /* Items for the threads to share, if possible. */
 enum { ENOUGH_ITEMS = 16, SAMPLE_ITEMS = 32 };
+/* Tiles by pixel: the samples of a tile, and the least batch. They are worth it if the taps outside of the picture are
+ * more than a fifth of those inside. */
+enum { PIXEL_SAMPLES = 12, PIXEL_BATCH = 8 };
+static const double outside_limit = 1.2;
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -82,6 +86,29 @@ static void conv_plan_axis(swi_conv_plan *p, int axis) {
     conv_tap_range(p, axis, &a->low, &a->extent);
 }
 
+/* The number of taps of all pixels of an axis; *inside: of those in the picture. */
+static int64_t conv_all_taps(const swi_conv_plan *p, int axis, int64_t *inside) {
+    const swi_conv_axis *a = &p->axis[axis];
+    int64_t taps = 0, position;
+    *inside = 0;
+    for (int64_t i = 0; i < a->result; i++)
+        for (int64_t u = 0; u < conv_kernel_length(p->conv, axis); u++)
+            if (conv_tap(p, axis, i % a->apart, u, &position)) {
+                position += i / a->apart * a->step;
+                taps++;
+                *inside += position >= 0 && position < a->picture;
+            }
+    return taps;
+}
+
+static bool conv_is_by_pixel(const swi_conv_plan *p) {
+    int64_t inside[2];
+    if (p->purpose > SWI_CONV_INPUT || p->direct || p->conv->batch < PIXEL_BATCH)
+        return false;
+    const double taps = (double)conv_all_taps(p, 0, &inside[0]) * (double)conv_all_taps(p, 1, &inside[1]);
+    return taps > outside_limit * (double)inside[0] * (double)inside[1];
+}
+
 /* ---- Items ---- */
 
 /* The length of the picture that `pixels` of the grid read. */
@@ -91,6 +118,22 @@ static int64_t conv_read_length(const swi_conv_axis *a, int64_t pixels) {
 
 static bool conv_is_inside(const swi_conv_axis *a) {
     return a->low >= 0 && a->low + conv_read_length(a, a->grid) <= a->picture;
+}
+
+/* Items of a few samples, one tile for each pixel. The distance of the samples' copies is an odd number of cache lines,
+ * so that the same pixel of all samples is not in the same set of the cache. */
+static void conv_plan_pixels(swi_conv_plan *p) {
+    swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const int64_t batch = p->conv->batch, line = SW_ALIGNMENT / p->size;
+    p->samples = ceil_div(batch, ceil_div(batch, PIXEL_SAMPLES));
+    p->items = ceil_div(batch, p->samples);
+    p->parts = smaller(h->grid, ceil_div(ENOUGH_ITEMS, p->items));
+    h->part = h->grid;
+    w->part = w->grid;
+    h->copy = h->picture;
+    w->copy = w->picture;
+    p->sample_copy = (ceil_div(h->copy * w->copy * p->channels, line) | 1) * line;
+    p->direct = false;
 }
 
 /* Whole samples, if one is small enough; else rows; else parts of one row. */
@@ -116,6 +159,7 @@ static void conv_plan_items(swi_conv_plan *p) {
     }
     h->copy = p->direct ? h->picture : conv_read_length(h, h->part);
     w->copy = p->direct ? w->picture : conv_read_length(w, w->part);
+    p->sample_copy = h->copy * w->copy * p->channels;
     p->items = ceil_div(batch, p->samples) * ceil_div(h->grid, h->part) * ceil_div(w->grid, w->part);
     const int64_t registers = p->conv->groups * (p->padded_outputs / (SW_ALIGNMENT / p->size));
     p->parts = p->items < ENOUGH_ITEMS ? smaller(registers, ceil_div(ENOUGH_ITEMS, p->items)) : 1;
@@ -141,15 +185,23 @@ swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
             taps[axis] += conv_tap_count(&p, axis, phase);
     p.terms = taps[0] * taps[1] * p.group_channels;
     p.direct = purpose != SWI_CONV_WEIGHTS_COPY && conv_is_inside(&p.axis[0]) && conv_is_inside(&p.axis[1]);
-    if (conv->batch > 0 && p.axis[0].grid > 0 && p.axis[1].grid > 0 && p.outputs > 0)
+    const int64_t tail = p.group_outputs % (2 * lanes);
+    p.first_paired = p.group_outputs - (tail <= lanes && p.group_channels % 2 == 0 ? tail : 0);
+    if (conv->batch == 0 || p.axis[0].grid == 0 || p.axis[1].grid == 0 || p.outputs == 0)
+        return p;
+    p.by_pixel = conv_is_by_pixel(&p);
+    if (p.by_pixel)
+        conv_plan_pixels(&p);
+    else
         conv_plan_items(&p);
     return p;
 }
 
 /* ---- Lists ---- */
 
+/* The origins of an item. */
 static int64_t conv_item_pixels(const swi_conv_plan *p) {
-    return p->samples * p->axis[0].part * p->axis[1].part;
+    return p->by_pixel ? p->samples : p->samples * p->axis[0].part * p->axis[1].part;
 }
 
 static size_t conv_packed_bytes(const swi_conv_plan *p) {
@@ -161,13 +213,14 @@ static size_t conv_aligned(size_t bytes) {
 }
 
 size_t swi_conv_plan_bytes(const swi_conv_plan *p) {
-    const int64_t numbers = 2 * p->terms + 2 * conv_item_pixels(p) * p->phases;
+    const int64_t numbers = 2 * p->terms + 2 * conv_item_pixels(p) * p->phases +
+                            (p->by_pixel ? 2 * (p->axis[0].result + p->axis[1].result) : 0);
     return conv_aligned(conv_packed_bytes(p)) + conv_aligned((size_t)(p->conv->groups * p->padded_outputs * p->size)) +
            conv_aligned((size_t)p->phases * sizeof(swi_conv_phase)) + conv_aligned((size_t)numbers * sizeof(int64_t));
 }
 
 size_t swi_conv_plan_worker_bytes(const swi_conv_plan *p) {
-    return p->direct ? 0 : (size_t)(p->samples * p->axis[0].copy * p->axis[1].copy * p->channels * p->size);
+    return p->direct ? 0 : (size_t)(p->samples * p->sample_copy * p->size);
 }
 
 /* Element `i` of the kernel in the order of the positions in the picture. */
@@ -203,14 +256,35 @@ static void conv_fill_terms(const swi_conv_plan *p, swi_conv_phase *f) {
  * them. */
 static void conv_fill_origins(const swi_conv_plan *p, swi_conv_phase *f) {
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    const int64_t rows = smaller(h->part, f->grid[0]), columns = smaller(w->part, f->grid[1]);
+    const int64_t rows = p->by_pixel ? 1 : smaller(h->part, f->grid[0]),
+                  columns = p->by_pixel ? 1 : smaller(w->part, f->grid[1]);
     int64_t e = 0;
     for (int64_t n = 0; n < p->samples; n++)
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < columns; j++, e++) {
-                f->x_origin[e] = ((n * h->copy + i * h->step) * w->copy + j * w->step) * p->channels;
+                f->x_origin[e] = n * p->sample_copy + (i * h->step * w->copy + j * w->step) * p->channels;
                 f->y_origin[e] = ((n * h->result + i * h->apart) * w->result + j * w->apart) * p->outputs;
             }
+}
+
+/* The taps of each pixel of an axis that lie in the picture. */
+static void conv_fill_taps(const swi_conv_plan *p, int axis, swi_conv_taps *taps) {
+    const swi_conv_axis *a = &p->axis[axis];
+    for (int64_t i = 0; i < a->result; i++) {
+        int64_t position, tap = 0;
+        taps[i] = (swi_conv_taps){0, 0};
+        for (int64_t k = 0; k < conv_kernel_length(p->conv, axis); k++) {
+            if (!conv_tap(p, axis, i % a->apart, conv_tap_in_order(p, axis, k), &position))
+                continue;
+            position += i / a->apart * a->step;
+            tap++;
+            if (position < 0)
+                taps[i].first = tap;
+            if (position < a->picture)
+                taps[i].end = tap;
+        }
+        taps[i].end = larger(taps[i].end, taps[i].first);
+    }
 }
 
 void swi_conv_plan_fill(swi_conv_plan *p, void *memory) {
@@ -227,7 +301,9 @@ void swi_conv_plan_fill(swi_conv_plan *p, void *memory) {
         *f = (swi_conv_phase){.first = {k / p->axis[1].phases, k % p->axis[1].phases}, .first_term = first_term};
         for (int axis = 0; axis < 2; axis++)
             f->grid[axis] = conv_phase_length(&p->axis[axis], f->first[axis]);
-        f->terms = conv_tap_count(p, 0, f->first[0]) * conv_tap_count(p, 1, f->first[1]) * p->group_channels;
+        for (int axis = 0; axis < 2; axis++)
+            f->taps[axis] = conv_tap_count(p, axis, f->first[axis]);
+        f->terms = f->taps[0] * f->taps[1] * p->group_channels;
         f->source = numbers;
         f->offset = f->source + f->terms;
         f->x_origin = f->offset + f->terms;
@@ -236,5 +312,10 @@ void swi_conv_plan_fill(swi_conv_plan *p, void *memory) {
         first_term += f->terms;
         conv_fill_terms(p, f);
         conv_fill_origins(p, f);
+    }
+    for (int axis = 0; p->by_pixel && axis < 2; axis++) {
+        p->taps[axis] = (swi_conv_taps *)(void *)numbers;
+        numbers += 2 * p->axis[axis].result;
+        conv_fill_taps(p, axis, p->taps[axis]);
     }
 }

@@ -16,15 +16,21 @@ typedef struct swi_conv_axis {
     int64_t copy; /* the length of the copy for an item, or of the picture if it is read directly */
 } swi_conv_axis;
 
+/* The taps of a pixel along an axis that lie in the picture: first, first + 1, …, end - 1 of its phase. */
+typedef struct swi_conv_taps {
+    int64_t first, end;
+} swi_conv_taps;
+
 typedef struct swi_conv_phase {
     int64_t first[2], grid[2];    /* of each axis: see swi_conv_axis */
+    int64_t taps[2];              /* along each axis */
     int64_t terms, first_term;    /* of one output; of all phases before */
     int64_t *source, *offset;     /* of each term: the place in w, the offset in the picture */
     int64_t *x_origin, *y_origin; /* of each pixel of an item */
 } swi_conv_phase;
 
-/* What a plan is for. In the gradient of the weights, the items are those of the forward pass, and no weights are packed.
- * SWI_CONV_WEIGHTS_COPY: with a copy of the picture in any case. */
+/* What a plan is for. In the gradient of the weights, the items are those of the forward pass, and no weights are
+ * packed. SWI_CONV_WEIGHTS_COPY: with a copy of the picture in any case. */
 typedef enum swi_conv_purpose {
     SWI_CONV_FORWARD,
     SWI_CONV_INPUT,
@@ -36,15 +42,21 @@ typedef struct swi_conv_plan {
     const sw_conv *conv;
     swi_conv_purpose purpose;
     bool direct; /* no tap lies outside of the picture, so that it need not be copied */
+    /* Tiles have the same pixel of several samples, and omit its taps outside of the picture. An item has whole
+     * samples, whose copies have no zeros around them; its origins are those of its samples. */
+    bool by_pixel;
+    int64_t sample_copy; /* elements from the copy of one sample to the next */
     swi_conv_axis axis[2];
     int64_t size;                          /* of an element in bytes */
     int64_t channels, outputs;             /* of the picture, of the result */
     int64_t group_channels, group_outputs; /* of one group */
     int64_t padded_outputs;                /* group_outputs, rounded up to whole registers */
+    int64_t first_paired;                  /* the outputs of a group from this one on have paired terms */
     int64_t samples, items, parts;         /* samples of an item; items; parts of the blocks of outputs */
     int64_t terms, phases;                 /* of all phases */
     swi_conv_phase *phase;
-    void *packed, *start; /* the weights and the bias in blocks */
+    void *packed, *start;   /* the weights and the bias in blocks */
+    swi_conv_taps *taps[2]; /* by_pixel: of each row and column of the result */
 } swi_conv_plan;
 
 swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose);

@@ -30,27 +30,59 @@ SW_K_INLINE void SW_K(conv_write)(real *y, const VECTOR *sum, int vectors, int64
 /* `pixels` and `vectors` are constants in each call. */
 SW_K_INLINE void SW_K(conv_tile)(const swi_conv_sums *s, int64_t first, int pixels, int vectors) {
     VECTOR sum[ONE][2];
-    const real *x[ONE], *w = s->w;
+    const real *x[ONE];
     CONV_UNROLL
     for (int p = 0; p < pixels; p++) {
         x[p] = (const real *)s->x + s->x_origin[first + p];
         for (int v = 0; v < vectors; v++)
             sum[p][v] = LOAD((const real *)s->start + v * LANES);
     }
-    for (int64_t t = 0; t < s->terms; t++, w += vectors * LANES) {
-        const int64_t offset = s->offset[t];
-        const VECTOR w0 = LOAD(w), w1 = vectors == 2 ? LOAD(w + LANES) : w0;
-        CONV_UNROLL
-        for (int p = 0; p < pixels; p++) {
-            const VECTOR element = BROADCAST(x[p][offset]);
-            sum[p][0] = FMA(element, w0, sum[p][0]);
-            if (vectors == 2)
-                sum[p][1] = FMA(element, w1, sum[p][1]);
+    for (int64_t segment = 0; segment < s->segments; segment++) {
+        const real *w = (const real *)s->w + segment * s->step * vectors * LANES;
+        const int64_t *offset = s->offset + segment * s->step;
+        for (const int64_t *end = offset + s->length; offset < end; offset++, w += vectors * LANES) {
+            const VECTOR w0 = LOAD(w), w1 = vectors == 2 ? LOAD(w + LANES) : w0;
+            CONV_UNROLL
+            for (int p = 0; p < pixels; p++) {
+                const VECTOR element = BROADCAST(x[p][*offset]);
+                sum[p][0] = FMA(element, w0, sum[p][0]);
+                if (vectors == 2)
+                    sum[p][1] = FMA(element, w1, sum[p][1]);
+            }
         }
     }
     CONV_UNROLL
     for (int p = 0; p < pixels; p++)
         SW_K(conv_write)((real *)s->y + s->y_origin[first + p], sum[p], vectors, s->outputs);
+}
+
+SW_K_INLINE void SW_K(conv_paired_tile)(const swi_conv_sums *s, int64_t first, int pixels) {
+    VECTOR sum[TWO][2];
+    const real *x[TWO];
+    CONV_UNROLL
+    for (int p = 0; p < pixels; p++) {
+        x[p] = (const real *)s->x + s->x_origin[first + p];
+        sum[p][0] = sum[p][1] = (VECTOR){0};
+    }
+    for (int64_t segment = 0; segment < s->segments; segment++) {
+        const real *w = (const real *)s->w + segment * s->step * LANES;
+        const int64_t *offset = s->offset + segment * s->step;
+        for (const int64_t *end = offset + s->length; offset < end; offset += 2, w += 2 * LANES) {
+            const VECTOR w0 = LOAD(w), w1 = LOAD(w + LANES);
+            CONV_UNROLL
+            for (int p = 0; p < pixels; p++) {
+                const VECTOR pair = BROADCAST_PAIR(x[p] + *offset);
+                sum[p][0] = FMA(pair, w0, sum[p][0]);
+                sum[p][1] = FMA(pair, w1, sum[p][1]);
+            }
+        }
+    }
+    const VECTOR start = LOAD(s->start);
+    CONV_UNROLL
+    for (int p = 0; p < pixels; p++) {
+        const VECTOR total = start + (EVEN(sum[p][0], sum[p][1]) + ODD(sum[p][0], sum[p][1]));
+        SW_K(conv_write)((real *)s->y + s->y_origin[first + p], &total, 1, s->outputs);
+    }
 }
 
 /* One function for each size of a tile: the compiler then assigns registers for each of them. */
@@ -59,45 +91,87 @@ SW_K_INLINE void SW_K(conv_tile)(const swi_conv_sums *s, int64_t first, int pixe
                                                                                int64_t first) {        \
         SW_K(conv_tile)(s, first, pixels, vectors);                                                    \
     }
-#define CONV_TILES_6(vectors) \
-    CONV_TILE(1, vectors)     \
-    CONV_TILE(2, vectors) CONV_TILE(3, vectors) CONV_TILE(4, vectors) CONV_TILE(5, vectors) CONV_TILE(6, vectors)
-#define CONV_TILES_12(vectors) \
-    CONV_TILE(7, vectors)      \
-    CONV_TILE(8, vectors) CONV_TILE(9, vectors) CONV_TILE(10, vectors) CONV_TILE(11, vectors) CONV_TILE(12, vectors)
-#define CONV_NAMES_6(vectors)                                                              \
-    SW_K(conv_tile_1_##vectors), SW_K(conv_tile_2_##vectors), SW_K(conv_tile_3_##vectors), \
-        SW_K(conv_tile_4_##vectors), SW_K(conv_tile_5_##vectors), SW_K(conv_tile_6_##vectors)
-#define CONV_NAMES_12(vectors)                                                             \
-    SW_K(conv_tile_7_##vectors), SW_K(conv_tile_8_##vectors), SW_K(conv_tile_9_##vectors), \
-        SW_K(conv_tile_10_##vectors), SW_K(conv_tile_11_##vectors), SW_K(conv_tile_12_##vectors)
-CONV_TILES_6(1)
-CONV_TILES_12(1)
-CONV_TILES_6(2)
-#undef CONV_NAMES_TWO
+#define CONV_PAIRED(pixels)                                                                                   \
+    static __attribute__((noinline)) void SW_K(conv_paired_##pixels)(const swi_conv_sums *s, int64_t first) { \
+        SW_K(conv_paired_tile)(s, first, pixels);                                                             \
+    }
+#define CONV_NAME(pixels, vectors) SW_K(conv_tile_##pixels##_##vectors)
+#define CONV_NAMES_6(vectors)                                                                                          \
+    CONV_NAME(1, vectors), CONV_NAME(2, vectors), CONV_NAME(3, vectors), CONV_NAME(4, vectors), CONV_NAME(5, vectors), \
+        CONV_NAME(6, vectors)
+#define CONV_NAMES_12(vectors)                                                                  \
+    CONV_NAMES_6(vectors), CONV_NAME(7, vectors), CONV_NAME(8, vectors), CONV_NAME(9, vectors), \
+        CONV_NAME(10, vectors), CONV_NAME(11, vectors), CONV_NAME(12, vectors)
+#define CONV_PAIRED_6                                                                                        \
+    SW_K(conv_paired_1), SW_K(conv_paired_2), SW_K(conv_paired_3), SW_K(conv_paired_4), SW_K(conv_paired_5), \
+        SW_K(conv_paired_6)
+#define CONV_PAIRED_12                                                                                  \
+    CONV_PAIRED_6, SW_K(conv_paired_7), SW_K(conv_paired_8), SW_K(conv_paired_9), SW_K(conv_paired_10), \
+        SW_K(conv_paired_11), SW_K(conv_paired_12)
+CONV_TILE(1, 1)
+CONV_TILE(2, 1)
+CONV_TILE(3, 1)
+CONV_TILE(4, 1)
+CONV_TILE(5, 1)
+CONV_TILE(6, 1)
+CONV_TILE(7, 1)
+CONV_TILE(8, 1)
+CONV_TILE(9, 1)
+CONV_TILE(10, 1)
+CONV_TILE(11, 1)
+CONV_TILE(12, 1)
+CONV_TILE(1, 2)
+CONV_TILE(2, 2)
+CONV_TILE(3, 2)
+CONV_TILE(4, 2)
+CONV_TILE(5, 2)
+CONV_TILE(6, 2)
+CONV_PAIRED(1)
+CONV_PAIRED(2)
+CONV_PAIRED(3)
+CONV_PAIRED(4)
+CONV_PAIRED(5)
+CONV_PAIRED(6)
+#undef CONV_NAMES
 #if TWO == 12
-CONV_TILES_12(2)
-#define CONV_NAMES_TWO CONV_NAMES_6(2), CONV_NAMES_12(2)
+CONV_TILE(7, 2)
+CONV_TILE(8, 2)
+CONV_TILE(9, 2)
+CONV_TILE(10, 2)
+CONV_TILE(11, 2)
+CONV_TILE(12, 2)
+CONV_PAIRED(7)
+CONV_PAIRED(8)
+CONV_PAIRED(9)
+CONV_PAIRED(10)
+CONV_PAIRED(11)
+CONV_PAIRED(12)
+#define CONV_NAMES                            \
+    {CONV_NAMES_12(1)}, {CONV_NAMES_12(2)}, { \
+        CONV_PAIRED_12                        \
+    }
 #else
-#define CONV_NAMES_TWO CONV_NAMES_6(2)
+#define CONV_NAMES                           \
+    {CONV_NAMES_12(1)}, {CONV_NAMES_6(2)}, { \
+        CONV_PAIRED_6                        \
+    }
 #endif
 
 /* Tiles of nearly equal size. */
 static void SW_K(conv_sums)(void *args, int64_t begin, int64_t end, double *sums) {
-    static void (*const tile[2][ONE])(const swi_conv_sums *, int64_t) = {{CONV_NAMES_6(1), CONV_NAMES_12(1)},
-                                                                         {CONV_NAMES_TWO}};
-    static const int64_t most[2] = {ONE, TWO};
+    static void (*const tile[3][ONE])(const swi_conv_sums *, int64_t) = {CONV_NAMES};
+    static const int64_t most[3] = {ONE, TWO, TWO};
     const swi_conv_sums *s = args;
-    const int two = s->outputs > LANES;
-    const int64_t n = end - begin, tiles = (n + most[two] - 1) / most[two];
+    const int kind = s->paired ? 2 : s->outputs > LANES;
+    const int64_t n = end - begin, tiles = (n + most[kind] - 1) / most[kind];
     (void)sums;
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t first = sw_part_begin(n, tiles, i), pixels = sw_part_begin(n, tiles, i + 1) - first;
-        tile[two][pixels - 1](s, begin + first);
+        tile[kind][pixels - 1](s, begin + first);
     }
 }
 
-/* The registers of a group: pairs of them are blocks. */
+/* The registers of a group. Without pairs of terms, two of them are a block. */
 static void SW_K(conv_pack)(void *args, int64_t begin, int64_t end, double *sums) {
     const swi_conv_pack *s = args;
     const int64_t each = (s->outputs + LANES - 1) / LANES;
@@ -105,15 +179,18 @@ static void SW_K(conv_pack)(void *args, int64_t begin, int64_t end, double *sums
     for (int64_t r = begin; r < end; r++) {
         const int64_t group = r / each, vector = r % each, first = vector * LANES,
                       count = s->outputs - first < LANES ? s->outputs - first : LANES;
-        const int64_t step = vector + 1 == each && vector % 2 == 0 ? LANES : 2 * LANES;
+        const bool paired = first >= s->first_paired, alone = vector + 1 == each && vector % 2 == 0;
+        const int64_t step = paired || alone ? LANES : 2 * LANES, apart = paired ? 2 : 1;
         const real *w = (const real *)s->w + group * s->group_step + first * s->output_step;
-        real *to = (real *)s->packed + (group * each + vector / 2 * 2) * LANES * s->terms + vector % 2 * LANES;
+        real *to = (real *)s->packed + (group * each + (paired ? vector : vector / 2 * 2)) * LANES * s->terms +
+                   (paired ? 0 : vector % 2 * LANES);
         for (int64_t t = 0; t < s->terms; t++) {
             const real *from = w + s->source[t];
+            real *at = paired ? to + t / 2 * 2 * LANES + t % 2 : to + t * step;
             for (int64_t o = 0; o < count; o++)
-                to[t * step + o] = from[o * s->output_step];
+                at[o * apart] = from[o * s->output_step];
             for (int64_t o = count; o < LANES; o++)
-                to[t * step + o] = 0;
+                at[o * apart] = 0;
         }
     }
 }

@@ -29,13 +29,19 @@
  *
  *     y[y_origin[p] + o] = start[o] + Σ_t x[x_origin[p] + offset[t]] w[t][o]     o < outputs
  *
- * w is packed as [terms][lanes], or [terms][2 lanes] with more outputs than lanes; start has as many elements. The sum
- * of each element is one chain in the order of the terms. */
+ * w is packed as [terms][lanes], or [terms][2 lanes] with more outputs than lanes; start has as many elements. The
+ * terms are those of `segments` segments of `length` terms, whose first terms are `step` apart. The sum of each element
+ * is one chain in the order of the terms, which begins with start[o].
+ *
+ * paired: for at most `lanes` outputs. An element of x for one register of outputs is a load for each product, and
+ * loads would limit the speed. Therefore two terms, whose elements of x are neighbors, are broadcast together. w is
+ * packed as [terms / 2][lanes][2], and there are two chains for each element, whose sums are added to start[o]. */
 typedef struct swi_conv_sums {
     const void *x, *w, *start;
     void *y;
     const int64_t *x_origin, *y_origin, *offset;
-    int64_t terms, outputs;
+    int64_t segments, length, step, outputs;
+    bool paired;
 } swi_conv_sums;
 extern const sw_kernels swi_conv_sums_kernels; /* args: swi_conv_sums; begin, end: pixels */
 
@@ -45,7 +51,8 @@ typedef struct swi_conv_pack {
     const void *w;
     void *packed;
     const int64_t *source;
-    int64_t terms, groups, outputs, group_step, output_step; /* outputs of a group; steps in w */
+    int64_t terms, outputs, group_step, output_step; /* outputs of a group; steps in w */
+    int64_t first_paired;                            /* the outputs from this one on are packed for paired terms */
 } swi_conv_pack;
 extern const sw_kernels swi_conv_pack_kernels; /* begin, end: registers, of all groups */
 

@@ -16,6 +16,40 @@ typedef real SW_K(conv_vector) __attribute__((vector_size(16 << CONV_LEVEL), ali
 #define CONV_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* BROADCAST_PAIR(from): from[0], from[1], from[0], … EVEN(a, b), ODD(a, b): every second element of a and then of b. */
+#undef EVEN
+#undef ODD
+#undef BROADCAST_PAIR
+#if CONV_LEVEL == 2 && SW_KERNEL_F32
+#define BROADCAST_PAIR(from) ((VECTOR)_mm512_broadcastsd_pd(_mm_load_sd((const double *)(const void *)(from))))
+#elif CONV_LEVEL == 2
+#define BROADCAST_PAIR(from) ((VECTOR)_mm512_broadcast_f64x2(_mm_loadu_pd(from)))
+#elif CONV_LEVEL == 1 && SW_KERNEL_F32
+#define BROADCAST_PAIR(from) ((VECTOR)_mm256_broadcast_sd((const double *)(const void *)(from)))
+#elif CONV_LEVEL == 1
+#define BROADCAST_PAIR(from) ((VECTOR)_mm256_broadcast_pd((const __m128d *)(const void *)(from)))
+#elif SW_KERNEL_F32
+#define BROADCAST_PAIR(from) ((VECTOR){(from)[0], (from)[1], (from)[0], (from)[1]})
+#else
+#define BROADCAST_PAIR(from) LOAD(from)
+#endif
+#if CONV_LEVEL == 2 && SW_KERNEL_F32
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+#define ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
+#elif (CONV_LEVEL == 2) || (CONV_LEVEL == 1 && SW_KERNEL_F32)
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+#define ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
+#elif CONV_LEVEL == 1 || SW_KERNEL_F32
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#else
+#define EVEN(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define ODD(a, b) __builtin_shufflevector(a, b, 1, 3)
+#endif
+
+/* Keeps the compiler from joining a pointer with other terms of an address, for which it would need more registers. */
+#define CONV_KEEP(pointer) __asm__("" : "+r"(pointer))
+
 /* FMA(a, b, c) = a b + c, rounded once on avx2 and avx512. */
 #undef FMA
 #if CONV_LEVEL == 2 && SW_KERNEL_F32

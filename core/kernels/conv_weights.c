@@ -26,8 +26,8 @@ typedef struct weights_job {
     int64_t window, length; /* elements of a window of one group, of dw */
     int64_t sums, parts;    /* groups of items; parts of the rows */
     const char *x, *dy;
-    char *sum;          /* [sums, length] */
-    int64_t *output_at; /* 0, 1, 2, … for the outputs of a group */
+    char *sum;           /* [sums, length] */
+    swi_conv_term *term; /* the pixels of an item */
     sw_kernel *outer;
 } weights_job;
 
@@ -77,6 +77,11 @@ static size_t weights_copy_bytes(const swi_conv_plan *p) {
     return p->direct ? 0 : weights_aligned((int64_t)swi_conv_plan_worker_bytes(p) + slack);
 }
 
+/* The most pixels of an item. */
+static int64_t weights_pixels(const swi_conv_plan *p) {
+    return p->samples * p->axis[0].part * p->axis[1].part;
+}
+
 static int64_t weights_dy_bytes(const swi_conv_plan *p, int64_t pixels) {
     return pixels * p->outputs * p->size;
 }
@@ -84,9 +89,8 @@ static int64_t weights_dy_bytes(const swi_conv_plan *p, int64_t pixels) {
 /* Of the copies of x and dy for the pixels of one item of the plan. */
 static size_t weights_worker_bytes(const weights_job *j) {
     const swi_conv_plan *p = &j->plan;
-    const int64_t pixels = p->samples * p->axis[0].part * p->axis[1].part;
-    return weights_copy_bytes(p) +
-           (j->copies_dy ? weights_aligned(weights_dy_bytes(p, pixels) + SWI_CONV_SLACK * p->size) : 0);
+    const int64_t slack = SWI_CONV_SLACK * p->size;
+    return weights_copy_bytes(p) + (j->copies_dy ? weights_aligned(weights_dy_bytes(p, weights_pixels(p)) + slack) : 0);
 }
 
 /* Adds the outer products of some pixels, for the rows [begin, end) of one group of channels. */
@@ -102,8 +106,7 @@ static void weights_group(const weights_job *j, int64_t group, const char *x, co
                             .vectors = dy,
                             .out = sum,
                             .row_origin = f->offset,
-                            .row_offset = f->x_origin,
-                            .vector_offset = f->y_origin,
+                            .term = j->term,
                             .terms = pixels,
                             .columns = j->columns,
                             .out_step = j->columns,
@@ -115,9 +118,7 @@ static void weights_group(const weights_job *j, int64_t group, const char *x, co
         swi_conv_outer s = {.rows = dy,
                             .vectors = x + f->offset[k] * p->size,
                             .out = sum + k * p->size,
-                            .row_origin = j->output_at,
-                            .row_offset = f->y_origin,
-                            .vector_offset = f->x_origin,
+                            .term = j->term,
                             .terms = pixels,
                             .columns = j->columns,
                             .out_step = j->window,
@@ -156,7 +157,7 @@ static size_t weights_sum_bytes(const weights_job *j) {
 }
 
 static size_t weights_shared_bytes(const weights_job *j) {
-    return swi_conv_plan_bytes(&j->plan) + weights_aligned(j->plan.group_outputs * (int64_t)sizeof(int64_t)) +
+    return swi_conv_plan_bytes(&j->plan) + weights_aligned(weights_pixels(&j->plan) * (int64_t)sizeof(swi_conv_term)) +
            weights_sum_bytes(j);
 }
 
@@ -194,10 +195,12 @@ sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, v
     SW_TRY(swi_conv_check_scratch(scratch, bytes, shared));
     swi_conv_plan_fill(&j.plan, scratch);
     char *at = (char *)scratch + swi_conv_plan_bytes(&j.plan);
-    j.output_at = (int64_t *)(void *)at;
-    for (int64_t o = 0; o < j.plan.group_outputs; o++)
-        j.output_at[o] = o;
-    at += weights_aligned(j.plan.group_outputs * (int64_t)sizeof(int64_t));
+    j.term = (swi_conv_term *)(void *)at;
+    for (int64_t i = 0; i < weights_pixels(&j.plan); i++) {
+        const int64_t from_x = j.plan.phase->x_origin[i], from_dy = j.plan.phase->y_origin[i];
+        j.term[i] = j.by_inputs ? (swi_conv_term){from_dy, from_x} : (swi_conv_term){from_x, from_dy};
+    }
+    at += weights_aligned(weights_pixels(&j.plan) * (int64_t)sizeof(swi_conv_term));
     j.x = x;
     j.dy = dy;
     j.sum = weights_sum_bytes(&j) ? at : dw;

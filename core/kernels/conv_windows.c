@@ -38,6 +38,7 @@ static void windows_pack(void *args, int64_t r) {
                               .source = f->source,
                               .terms = f->terms,
                               .outputs = p->group_outputs,
+                              .first_paired = p->first_paired,
                               .group_step = c->outputs / c->groups * length,
                               .output_step = p->purpose == SWI_CONV_INPUT ? 1 : length};
         j->pack(&pack, r, r + 1, NULL);
@@ -55,45 +56,99 @@ static void windows_start(const windows_job *j, const char *bias) {
 
 /* ---- Items ---- */
 
-/* Sums for the pixels of a phase, for the blocks [begin, end) of outputs. */
-static void windows_phase(const windows_job *j, const swi_conv_phase *f, const char *from, char *to, int64_t pixels,
-                          int64_t begin, int64_t end) {
+/* The blocks of a group: two registers each, and one register each for outputs with paired terms. */
+static int64_t windows_blocks(const windows_job *j) {
     const swi_conv_plan *p = j->plan;
-    const int64_t registers = windows_registers(j), each = (registers + 1) / 2, all = registers * p->conv->groups;
-    for (int64_t b = begin; b < end; b++) {
-        const int64_t group = b / each, first = group * registers + b % each * 2, done = b % each * 2 * j->lanes;
-        const int64_t left = p->group_outputs - done, block = left < 2 * j->lanes ? left : 2 * j->lanes;
-        swi_conv_sums s = {.x = from + group * p->group_channels * p->size,
-                           .w = (char *)p->packed + (f->first_term * all + first * f->terms) * j->lanes * p->size,
+    return (p->first_paired + 2 * j->lanes - 1) / (2 * j->lanes) +
+           (p->group_outputs - p->first_paired + j->lanes - 1) / j->lanes;
+}
+
+/* Block b of all groups, for a phase: the arguments without pixels. */
+static swi_conv_sums windows_block(const windows_job *j, const swi_conv_phase *f, const char *from, char *to,
+                                   int64_t b) {
+    const swi_conv_plan *p = j->plan;
+    const int64_t each = windows_blocks(j), plain = (p->first_paired + 2 * j->lanes - 1) / (2 * j->lanes);
+    const int64_t group = b / each, i = b % each, registers = windows_registers(j);
+    const int64_t done = i < plain ? 2 * i : p->first_paired / j->lanes + (i - plain); /* registers before */
+    const int64_t first = group * registers + done, left = p->group_outputs - done * j->lanes,
+                  most = i < plain ? 2 * j->lanes : j->lanes;
+    return (swi_conv_sums){.x = from + group * p->group_channels * p->size,
+                           .w = (char *)p->packed +
+                                (f->first_term * registers * p->conv->groups + first * f->terms) * j->lanes * p->size,
                            .start = (char *)p->start + first * j->lanes * p->size,
-                           .y = to + (group * p->group_outputs + done) * p->size,
+                           .y = to + (group * p->group_outputs + done * j->lanes) * p->size,
                            .x_origin = f->x_origin,
                            .y_origin = f->y_origin,
                            .offset = f->offset,
-                           .terms = f->terms,
-                           .outputs = block};
-        j->sums(&s, 0, pixels, NULL);
+                           .segments = 1,
+                           .length = f->terms,
+                           .outputs = left < most ? left : most,
+                           .paired = i >= plain};
+}
+
+/* All pixels of an item, for the blocks [begin, end). */
+static void windows_phase(const windows_job *j, const swi_conv_phase *f, const swi_conv_item *item, const char *from,
+                          int64_t begin, int64_t end) {
+    const swi_conv_plan *p = j->plan;
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const swi_conv_range rows = swi_conv_item_phase(p, item, f, 0), columns = swi_conv_item_phase(p, item, f, 1);
+    if (rows.length <= 0 || columns.length <= 0)
+        return;
+    char *to = j->result + ((item->sample.begin * h->result + rows.begin * h->apart + f->first[0]) * w->result +
+                            columns.begin * w->apart + f->first[1]) *
+                               p->outputs * p->size;
+    for (int64_t b = begin; b < end; b++) {
+        swi_conv_sums s = windows_block(j, f, from, to, b);
+        j->sums(&s, 0, item->sample.length * rows.length * columns.length, NULL);
+    }
+}
+
+/* The sums of one pixel of all samples of an item, with the taps that lie in the picture. */
+static void windows_pixel(const windows_job *j, const swi_conv_phase *f, swi_conv_sums s, int64_t row, int64_t column,
+                          int64_t samples) {
+    const swi_conv_plan *p = j->plan;
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const swi_conv_taps u = p->taps[0][row], v = p->taps[1][column];
+    const int64_t width = f->taps[1] * p->group_channels, first = u.first * width + v.first * p->group_channels;
+    s.x = (const char *)s.x + ((row / h->apart * h->step + h->low) * w->copy + column / w->apart * w->step + w->low) *
+                                  p->channels * p->size;
+    s.y = (char *)s.y + (row * w->result + column) * p->outputs * p->size;
+    s.offset += first;
+    s.segments = u.end - u.first;
+    s.length = (v.end - v.first) * p->group_channels;
+    s.step = width;
+    const int64_t block = s.paired || s.outputs <= j->lanes ? j->lanes : 2 * j->lanes;
+    s.w = (const char *)s.w + first * block * p->size;
+    j->sums(&s, 0, samples, NULL);
+}
+
+/* The rows [begin, end) of the grid of an item, pixel by pixel. */
+static void windows_pixels(const windows_job *j, const swi_conv_phase *f, const swi_conv_item *item, const char *from,
+                           int64_t begin, int64_t end) {
+    const swi_conv_plan *p = j->plan;
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    char *to = j->result + item->sample.begin * h->result * w->result * p->outputs * p->size;
+    const int64_t blocks = windows_blocks(j) * p->conv->groups;
+    for (int64_t b = 0; b < blocks; b++) {
+        const swi_conv_sums s = windows_block(j, f, from, to, b);
+        for (int64_t i = begin; i < end && i < f->grid[0]; i++)
+            for (int64_t k = 0; k < f->grid[1]; k++)
+                windows_pixel(j, f, s, i * h->apart + f->first[0], k * w->apart + f->first[1], item->sample.length);
     }
 }
 
 static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
     const windows_job *j = args;
     const swi_conv_plan *p = j->plan;
-    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
     const swi_conv_item item = swi_conv_item_at(p, index / p->parts);
-    const int64_t part = index % p->parts, blocks = (windows_registers(j) + 1) / 2 * p->conv->groups;
+    const int64_t part = index % p->parts, all = p->by_pixel ? p->axis[0].grid : windows_blocks(j) * p->conv->groups,
+                  begin = sw_part_begin(all, p->parts, part), end = sw_part_begin(all, p->parts, part + 1);
     const char *from = swi_conv_item_picture(p, &item, j->picture, worker->scratch);
-    for (int64_t q = 0; q < p->phases; q++) {
-        const swi_conv_phase *f = &p->phase[q];
-        const swi_conv_range rows = swi_conv_item_phase(p, &item, f, 0), columns = swi_conv_item_phase(p, &item, f, 1);
-        if (rows.length <= 0 || columns.length <= 0)
-            continue;
-        char *to = j->result + ((item.sample.begin * h->result + rows.begin * h->apart + f->first[0]) * w->result +
-                                columns.begin * w->apart + f->first[1]) *
-                                   p->outputs * p->size;
-        windows_phase(j, f, from, to, item.sample.length * rows.length * columns.length,
-                      sw_part_begin(blocks, p->parts, part), sw_part_begin(blocks, p->parts, part + 1));
-    }
+    for (int64_t q = 0; q < p->phases; q++)
+        if (p->by_pixel)
+            windows_pixels(j, &p->phase[q], &item, from, begin, end);
+        else
+            windows_phase(j, &p->phase[q], &item, from, begin, end);
     return SW_OK;
 }
 

@@ -205,7 +205,7 @@ static sw_conv random_conv(uint64_t *state) {
     const int64_t groups = between(state, 0, 2) ? 1 : between(state, 1, 5), depth = between(state, 0, 3);
     sw_conv c = {
         .size = sizeof c,
-        .batch = between(state, 1, 5),
+        .batch = between(state, 0, 2) ? between(state, 1, 5) : between(state, 8, 27),
         .height = between(state, 1, 12),
         .width = between(state, 1, 20),
         .inputs = groups * between(state, 1, depth ? 12 : 70),
