@@ -13,13 +13,6 @@ static sw_status conv_check(const sw_conv *c) {
     return SW_OK;
 }
 
-sw_status swi_conv_check_scratch(const void *scratch, size_t bytes, size_t needed) {
-    if (scratch && bytes >= needed)
-        return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "conv: scratch of %zu bytes; at least %zu are needed (see sw_conv_forward_scratch)",
-                   scratch ? bytes : 0, needed);
-}
-
 /* Whether the arithmetic is only counted. */
 static bool conv_dry_run(const sw_conv *c) {
     if (!swi_dry_run())

@@ -319,3 +319,10 @@ void swi_conv_plan_fill(swi_conv_plan *p, void *memory) {
         conv_fill_taps(p, axis, p->taps[axis]);
     }
 }
+
+sw_status swi_conv_check_scratch(const void *scratch, size_t bytes, size_t needed) {
+    if (scratch && bytes >= needed)
+        return SW_OK;
+    return sw_fail(SW_ERR_ARGUMENT, "conv: scratch of %zu bytes; at least %zu are needed (see sw_conv_forward_scratch)",
+                   scratch ? bytes : 0, needed);
+}

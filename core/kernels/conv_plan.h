@@ -65,6 +65,9 @@ size_t swi_conv_plan_worker_bytes(const swi_conv_plan *plan); /* of the copy of 
 /* Makes the lists of the phases in `memory`. */
 void swi_conv_plan_fill(swi_conv_plan *plan, void *memory);
 
+/* An error unless there are `needed` bytes of scratch. */
+sw_status swi_conv_check_scratch(const void *scratch, size_t bytes, size_t needed);
+
 /* ---- Items (conv_items.c) ---- */
 
 typedef struct swi_conv_range {

@@ -13,7 +13,4 @@ sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *pictu
 size_t swi_conv_weights_scratch(const sw_conv *conv);
 sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch, size_t bytes);
 
-/* An error unless there are `needed` bytes of scratch (conv_kernels.c). */
-sw_status swi_conv_check_scratch(const void *scratch, size_t bytes, size_t needed);
-
 #endif

@@ -85,6 +85,31 @@ SW_K_INLINE void SW_K(conv_paired_tile)(const swi_conv_sums *s, int64_t first, i
     }
 }
 
+/* Neighbors in a picture with one channel share most of their elements. `pixels` and `taps` are constants. */
+SW_K_INLINE void SW_K(conv_row_tile)(const swi_conv_sums *s, int64_t first, int pixels, int taps) {
+    VECTOR sum[ONE];
+    const real *x = (const real *)s->x + s->x_origin[first], *w = s->w;
+    real *y = (real *)s->y + s->y_origin[first];
+    const int64_t apart = s->y_origin[first + pixels - 1] - s->y_origin[first];
+    CONV_UNROLL
+    for (int p = 0; p < pixels; p++)
+        sum[p] = LOAD(s->start);
+    for (int64_t t = 0; t < s->length; t += taps, w += taps * LANES) {
+        const real *from = x + s->offset[t];
+        CONV_UNROLL
+        for (int v = 0; v < taps; v++) {
+            const VECTOR weights = LOAD(w + v * LANES);
+            CONV_UNROLL
+            for (int p = 0; p < pixels; p++)
+                sum[p] = FMA(BROADCAST(from[p + v]), weights, sum[p]);
+        }
+    }
+    const int64_t step = pixels > 1 ? apart / (pixels > 1 ? pixels - 1 : 1) : 0;
+    CONV_UNROLL
+    for (int p = 0; p < pixels; p++)
+        SW_K(conv_write)(y + p * step, &sum[p], 1, s->outputs);
+}
+
 /* One function for each size of a tile: the compiler then assigns registers for each of them. */
 #define CONV_TILE(pixels, vectors)                                                                     \
     static __attribute__((noinline)) void SW_K(conv_tile_##pixels##_##vectors)(const swi_conv_sums *s, \
@@ -95,6 +120,18 @@ SW_K_INLINE void SW_K(conv_paired_tile)(const swi_conv_sums *s, int64_t first, i
     static __attribute__((noinline)) void SW_K(conv_paired_##pixels)(const swi_conv_sums *s, int64_t first) { \
         SW_K(conv_paired_tile)(s, first, pixels);                                                             \
     }
+#define CONV_ROW(pixels)                                                                                       \
+    static __attribute__((noinline)) void SW_K(conv_row_##pixels##_3)(const swi_conv_sums *s, int64_t first) { \
+        SW_K(conv_row_tile)(s, first, pixels, 3);                                                              \
+    }                                                                                                          \
+    static __attribute__((noinline)) void SW_K(conv_row_##pixels##_5)(const swi_conv_sums *s, int64_t first) { \
+        SW_K(conv_row_tile)(s, first, pixels, 5);                                                              \
+    }
+#define CONV_ROW_NAME(pixels, taps) SW_K(conv_row_##pixels##_##taps)
+#define CONV_ROW_NAMES(taps)                                                                            \
+    CONV_ROW_NAME(1, taps), CONV_ROW_NAME(2, taps), CONV_ROW_NAME(3, taps), CONV_ROW_NAME(4, taps),     \
+        CONV_ROW_NAME(5, taps), CONV_ROW_NAME(6, taps), CONV_ROW_NAME(7, taps), CONV_ROW_NAME(8, taps), \
+        CONV_ROW_NAME(9, taps), CONV_ROW_NAME(10, taps), CONV_ROW_NAME(11, taps), CONV_ROW_NAME(12, taps)
 #define CONV_NAME(pixels, vectors) SW_K(conv_tile_##pixels##_##vectors)
 #define CONV_NAMES_6(vectors)                                                                                          \
     CONV_NAME(1, vectors), CONV_NAME(2, vectors), CONV_NAME(3, vectors), CONV_NAME(4, vectors), CONV_NAME(5, vectors), \
@@ -132,6 +169,18 @@ CONV_PAIRED(3)
 CONV_PAIRED(4)
 CONV_PAIRED(5)
 CONV_PAIRED(6)
+CONV_ROW(1)
+CONV_ROW(2)
+CONV_ROW(3)
+CONV_ROW(4)
+CONV_ROW(5)
+CONV_ROW(6)
+CONV_ROW(7)
+CONV_ROW(8)
+CONV_ROW(9)
+CONV_ROW(10)
+CONV_ROW(11)
+CONV_ROW(12)
 #undef CONV_NAMES
 #if TWO == 12
 CONV_TILE(7, 2)
@@ -157,42 +206,67 @@ CONV_PAIRED(12)
     }
 #endif
 
-/* Tiles of nearly equal size. */
+/* Tiles of nearly equal size, of all pixels or of each row of them. */
 static void SW_K(conv_sums)(void *args, int64_t begin, int64_t end, double *sums) {
-    static void (*const tile[3][ONE])(const swi_conv_sums *, int64_t) = {CONV_NAMES};
-    static const int64_t most[3] = {ONE, TWO, TWO};
+    static void (*const tile[5][ONE])(const swi_conv_sums *,
+                                      int64_t) = {CONV_NAMES, {CONV_ROW_NAMES(3)}, {CONV_ROW_NAMES(5)}};
+    static const int64_t most[5] = {ONE, TWO, TWO, ONE, ONE};
     const swi_conv_sums *s = args;
-    const int kind = s->paired ? 2 : s->outputs > LANES;
-    const int64_t n = end - begin, tiles = (n + most[kind] - 1) / most[kind];
+    const int kind = s->taps == 3 ? 3 : s->taps == 5 ? 4 : s->paired ? 2 : s->outputs > LANES;
+    const int64_t n = kind >= 3 ? s->row : end - begin, tiles = (n + most[kind] - 1) / most[kind],
+                  pixels = tiles ? n / tiles : 0, longer = tiles ? n % tiles : 0;
     (void)sums;
-    for (int64_t i = 0; i < tiles; i++) {
-        const int64_t first = sw_part_begin(n, tiles, i), pixels = sw_part_begin(n, tiles, i + 1) - first;
-        tile[kind][pixels - 1](s, begin + first);
-    }
+    for (int64_t first = begin; first < end;)
+        for (int64_t i = 0; i < tiles; i++) {
+            const int64_t count = pixels + (i < longer);
+            tile[kind][count - 1](s, first);
+            first += count;
+        }
 }
 
-/* The registers of a group. Without pairs of terms, two of them are a block. */
+/* Where a register of packed weights begins, and how its elements lie there. Without pairs of terms, two registers of a
+ * group are a block. */
+typedef struct SW_K(conv_packed) {
+    const real *from;
+    real *to;
+    int64_t count, step; /* outputs; elements from one term, or pair of terms, to the next */
+    bool paired;
+} SW_K(conv_packed);
+
+SW_K_INLINE SW_K(conv_packed) SW_K(conv_packed_at)(const swi_conv_pack *s, int64_t r) {
+    const int64_t each = (s->outputs + LANES - 1) / LANES, group = r / each, vector = r % each, first = vector * LANES;
+    const bool paired = first >= s->first_paired, alone = vector + 1 == each && vector % 2 == 0;
+    return (SW_K(conv_packed)){.from = (const real *)s->w + group * s->group_step + first * s->output_step,
+                               .to = (real *)s->packed +
+                                     (group * each + (paired ? vector : vector / 2 * 2)) * LANES * s->terms +
+                                     (paired ? 0 : vector % 2 * LANES),
+                               .count = s->outputs - first < LANES ? s->outputs - first : LANES,
+                               .step = alone && !paired ? LANES : 2 * LANES,
+                               .paired = paired};
+}
+
+/* In blocks of terms, so that neighbors in w are read together, whether they are terms or outputs. */
 static void SW_K(conv_pack)(void *args, int64_t begin, int64_t end, double *sums) {
     const swi_conv_pack *s = args;
-    const int64_t each = (s->outputs + LANES - 1) / LANES;
+    enum { TERMS = 16 };
     (void)sums;
-    for (int64_t r = begin; r < end; r++) {
-        const int64_t group = r / each, vector = r % each, first = vector * LANES,
-                      count = s->outputs - first < LANES ? s->outputs - first : LANES;
-        const bool paired = first >= s->first_paired, alone = vector + 1 == each && vector % 2 == 0;
-        const int64_t step = paired || alone ? LANES : 2 * LANES, apart = paired ? 2 : 1;
-        const real *w = (const real *)s->w + group * s->group_step + first * s->output_step;
-        real *to = (real *)s->packed + (group * each + (paired ? vector : vector / 2 * 2)) * LANES * s->terms +
-                   (paired ? 0 : vector % 2 * LANES);
-        for (int64_t t = 0; t < s->terms; t++) {
-            const real *from = w + s->source[t];
-            real *at = paired ? to + t / 2 * 2 * LANES + t % 2 : to + t * step;
-            for (int64_t o = 0; o < count; o++)
-                at[o * apart] = from[o * s->output_step];
-            for (int64_t o = count; o < LANES; o++)
-                at[o * apart] = 0;
+    for (int64_t first = 0; first < s->terms; first += TERMS)
+        for (int64_t r = begin; r < end; r++) {
+            const SW_K(conv_packed) to = SW_K(conv_packed_at)(s, r);
+            for (int64_t t = first; t < s->terms && t < first + TERMS; t++) {
+                const real *from = to.from + s->source[t];
+                real *at = to.paired ? to.to + t / 2 * to.step + t % 2 : to.to + t * to.step;
+                const int64_t apart = to.paired ? 2 : 1;
+                if (s->output_step == 1 && apart == 1 && to.count == LANES) {
+                    STORE(at, LOAD(from));
+                    continue;
+                }
+                for (int64_t o = 0; o < to.count; o++)
+                    at[o * apart] = from[o * s->output_step];
+                for (int64_t o = to.count; o < LANES; o++)
+                    at[o * apart] = 0;
+            }
         }
-    }
 }
 
 #else

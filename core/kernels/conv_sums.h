@@ -42,6 +42,9 @@ typedef struct swi_conv_sums {
     const int64_t *x_origin, *y_origin, *offset;
     int64_t segments, length, step, outputs;
     bool paired;
+    /* taps 3 or 5: the terms are `taps` neighbors in each row of a window, at most `lanes` outputs, and the pixels are
+     * rows of `row` neighbors. Other numbers: nothing is known. */
+    int64_t taps, row;
 } swi_conv_sums;
 extern const sw_kernels swi_conv_sums_kernels; /* args: swi_conv_sums; begin, end: pixels */
 

@@ -9,13 +9,16 @@
 
 #include <string.h>
 
+enum { PACK_PARTS = 16 };
+
 typedef struct windows_job {
     const swi_conv_plan *plan;
     const char *picture;
     char *result;
     sw_kernel *sums, *pack;
     const void *w;
-    int64_t lanes; /* of a register at this level */
+    int64_t lanes;      /* of a register at this level */
+    int64_t pack_parts; /* of all registers of the weights */
 } windows_job;
 
 /* ---- Weights ---- */
@@ -24,10 +27,11 @@ static int64_t windows_registers(const windows_job *j) {
     return (j->plan->group_outputs + j->lanes - 1) / j->lanes;
 }
 
-/* Packs one register of all phases: item r of the groups' registers. */
-static void windows_pack(void *args, int64_t r) {
+/* Packs one part of the registers of all groups, for all phases. */
+static void windows_pack(void *args, int64_t part) {
     const windows_job *j = args;
     const swi_conv_plan *p = j->plan;
+    const int64_t registers = windows_registers(j) * p->conv->groups;
     const sw_conv *c = p->conv;
     const int64_t length = c->kernel_height * c->kernel_width * (c->inputs / c->groups),
                   all = windows_registers(j) * j->lanes * c->groups;
@@ -41,7 +45,8 @@ static void windows_pack(void *args, int64_t r) {
                               .first_paired = p->first_paired,
                               .group_step = c->outputs / c->groups * length,
                               .output_step = p->purpose == SWI_CONV_INPUT ? 1 : length};
-        j->pack(&pack, r, r + 1, NULL);
+        j->pack(&pack, sw_part_begin(registers, j->pack_parts, part), sw_part_begin(registers, j->pack_parts, part + 1),
+                NULL);
     }
 }
 
@@ -86,6 +91,13 @@ static swi_conv_sums windows_block(const windows_job *j, const swi_conv_phase *f
                            .paired = i >= plain};
 }
 
+/* Whether the terms of a window's row and the pixels of a row are neighbors in the picture. */
+static bool windows_is_row(const swi_conv_plan *p, const swi_conv_phase *f) {
+    const int64_t taps = f->taps[1];
+    return p->channels == 1 && p->phases == 1 && p->axis[1].step == 1 && (taps == 3 || taps == 5) &&
+           f->offset[1] - f->offset[0] == 1;
+}
+
 /* All pixels of an item, for the blocks [begin, end). */
 static void windows_phase(const windows_job *j, const swi_conv_phase *f, const swi_conv_item *item, const char *from,
                           int64_t begin, int64_t end) {
@@ -99,6 +111,10 @@ static void windows_phase(const windows_job *j, const swi_conv_phase *f, const s
                                p->outputs * p->size;
     for (int64_t b = begin; b < end; b++) {
         swi_conv_sums s = windows_block(j, f, from, to, b);
+        if (windows_is_row(p, f) && s.outputs <= j->lanes && !s.paired) {
+            s.taps = f->taps[1];
+            s.row = columns.length;
+        }
         j->sums(&s, 0, item->sample.length * rows.length * columns.length, NULL);
     }
 }
@@ -179,11 +195,8 @@ sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *pictu
                      .lanes = (16 << level) / p.size};
     windows_start(&j, bias);
     const int64_t registers = windows_registers(&j) * conv->groups;
-    if (p.terms * p.outputs < SW_SERIAL)
-        for (int64_t r = 0; r < registers; r++)
-            windows_pack(&j, r);
-    else
-        sw_parallel(windows_pack, &j, registers);
+    j.pack_parts = p.terms * p.outputs < SW_SERIAL ? 1 : registers < PACK_PARTS ? registers : PACK_PARTS;
+    sw_parallel(windows_pack, &j, j.pack_parts);
     return sw_parallel_items_with_scratch(windows_item, &j, p.items * p.parts, swi_conv_plan_worker_bytes(&p),
                                           (char *)scratch + shared, bytes - shared);
 }
