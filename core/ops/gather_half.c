@@ -270,7 +270,7 @@ sw_status swi_gather_add_half(sw_call *c, const swi_gather *g, const void *base,
                    .lanes = 1};
     if (outer * g->n * inner == 0)
         return SW_OK;
-    s.wide = s.m > SWI_GATHER_OFTEN;
+    s.wide = s.m > SWI_GATHER_OFTEN && !g->unique;
     const int64_t most = UNIT_SUMS / s.n < 1 ? 1 : lesser(UNIT_SUMS / s.n, UNIT_COLUMNS);
     s.columns = lesser(inner, most);
     s.blocks = (inner + s.columns - 1) / s.columns;

@@ -335,7 +335,7 @@ sw_status swi_gather_add(sw_call *c, const swi_gather *g, const void *base, cons
         return swi_gather_add_half(c, g, base, part, whole);
     index_job j = {.args = gather_args(g, part, whole), .kernel = add_each_kernels[g->type][sw_cpu_level()]};
     const int64_t count = g->outer * g->n * g->inner;
-    if (g->type == SW_F32 && g->m > OFTEN && count > 0) {
+    if (g->type == SW_F32 && g->m > OFTEN && count > 0 && !g->unique) {
         j.args.base = base;
         return gather_add_wide(c, &j, g->outer);
     }

@@ -46,6 +46,7 @@ typedef struct swi_gather {
     sw_dtype type;
     const int32_t *ids;
     int64_t outer, n, m, inner;
+    bool unique; /* no element has two terms, so that no sum in f64 is needed */
 } swi_gather;
 /* For x and ids that agree except along `axis`; and for a table and ids of its rows (gather.c). */
 swi_gather swi_gather_along(const sw_view *x, const sw_view *ids, int axis);

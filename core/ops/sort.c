@@ -1,10 +1,12 @@
-/* Sorting along an axis, and the k largest or smallest elements. The operations compute ids, and sw_gather moves the
- * elements, so that it also moves the gradient back.
+/* Sorting along an axis, and the k largest or smallest elements. The operations compute ids, gather the elements by
+ * them, and add the gradient at the ids.
  *
  * An element becomes a key, an unsigned integer with the order of the elements: of -0 and 0, which are equal, the key
  * is the same, and that of a NaN is the largest. For a descending order, the keys are inverted. An axis is sorted by a
  * stable radix sort, the k first elements of a long axis are selected with a heap. */
 #include <swale/extend.h>
+
+#include "core/ops/shared.h"
 
 #include <string.h>
 
@@ -189,7 +191,8 @@ typedef struct sort_attributes {
     int64_t k;
 } sort_attributes;
 
-static sw_status sort_shape(sw_call *c) {
+/* Sets the shape of the result, of the given type. */
+static sw_status sort_set_shape(sw_call *c, sw_dtype type) {
     const sort_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
     int64_t shape[SW_MAX_RANK];
@@ -205,7 +208,25 @@ static sw_status sort_shape(sw_call *c) {
         shape[i] = x->shape[i];
     if (a->some)
         shape[axis] = a->k;
-    return sw_call_set_shape(c, SW_I32, x->rank, shape);
+    return sw_call_set_shape(c, type, x->rank, shape);
+}
+
+static sw_status sort_shape_of_ids(sw_call *c) {
+    return sort_set_shape(c, SW_I32);
+}
+
+static sw_status sort_shape_of_values(sw_call *c) {
+    return sort_set_shape(c, c->in[0]->type);
+}
+
+/* x as [outer, n, inner], the result as [outer, k, inner]. */
+static swi_gather sort_gather(const sw_call *c, const int32_t *ids) {
+    const sort_attributes *a = c->attributes;
+    const sw_view *x = c->in[0];
+    swi_gather g = swi_gather_along(x, c->out, a->axis < 0 ? a->axis + x->rank : a->axis);
+    g.ids = ids;
+    g.unique = true;
+    return g;
 }
 
 static bool sort_uses_heap(const sort_job *j) {
@@ -227,24 +248,20 @@ static sw_status sort_work_item(void *args, int64_t item, sw_worker *worker) {
     return SW_OK;
 }
 
-static sw_status sort_forward(sw_call *c) {
+/* Computes the ids of the result, which has at least one element. */
+static sw_status sort_find(sw_call *c, int32_t *ids) {
     const sort_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
-    int axis = 0;
-    if (c->out->count == 0)
-        return SW_OK;
-    SW_TRY(sw_call_axis(c, a->axis, &axis));
+    const swi_gather g = sort_gather(c, ids);
     sort_job j = {.type = x->type,
                   .descending = a->descending,
                   .x = x->data,
-                  .ids = c->out->data,
-                  .n = x->shape[axis],
-                  .k = c->out->shape[axis],
-                  .inner = 1};
-    for (int i = axis + 1; i < x->rank; i++)
-        j.inner *= x->shape[i];
-    j.columns = x->count / j.n;
-    j.per_item = 1 + (SW_TILE - 1) / j.n;
+                  .ids = ids,
+                  .n = g.n,
+                  .k = g.m,
+                  .inner = g.inner,
+                  .columns = g.outer * g.inner,
+                  .per_item = 1 + (SW_TILE - 1) / g.n};
     const int64_t items = (j.columns + j.per_item - 1) / j.per_item;
     const size_t item = 2 * sizeof(uint64_t) + (sort_types[x->type].bytes == 8 ? sizeof(uint32_t) : 0),
                  each = sort_uses_heap(&j) ? (size_t)j.k * sizeof(heap_entry) : (size_t)j.n * item,
@@ -253,35 +270,68 @@ static sw_status sort_forward(sw_call *c) {
     return scratch ? sw_parallel_items_with_scratch(sort_work_item, &j, items, each, scratch, bytes) : SW_ERR_MEMORY;
 }
 
-/* Defines the operation FN_op. */
-#define SORT(fn)                   \
-    static const sw_op fn##_op = { \
-        .size = sizeof(sw_op), .name = #fn, .shape = sort_shape, .forward = sort_forward, .takes_16_bit = true};
-SORT(argsort)
+static sw_status sort_forward_of_ids(sw_call *c) {
+    return c->out->count > 0 ? sort_find(c, c->out->data) : SW_OK;
+}
+
+/* The ids are saved for the vjp. */
+static sw_status sort_forward_of_values(sw_call *c) {
+    if (c->out->count == 0)
+        return SW_OK;
+    int32_t *ids = sw_call_save(c, (size_t)c->out->count * sizeof *ids);
+    if (!ids)
+        return SW_ERR_MEMORY;
+    SW_TRY(sort_find(c, ids));
+    const swi_gather g = sort_gather(c, ids);
+    swi_gather_take(&g, c->in[0]->data, c->out->data);
+    return SW_OK;
+}
+
+static sw_status sort_vjp(sw_call *c) {
+    const swi_gather g = sort_gather(c, c->saved);
+    void *d = sw_call_grad(c, 0);
+    return d ? swi_gather_add(c, &g, NULL, c->cotangent, d) : SW_ERR_MEMORY;
+}
+
+/* Defines FN_ids_op, whose result are the ids, and FN_op, whose result are the elements. */
+#define SORT_IDS(fn)                                                  \
+    static const sw_op fn##_ids_op = {.size = sizeof(sw_op),          \
+                                      .name = #fn,                    \
+                                      .shape = sort_shape_of_ids,     \
+                                      .forward = sort_forward_of_ids, \
+                                      .takes_16_bit = true};
+#define SORT(fn)                                                     \
+    SORT_IDS(fn)                                                     \
+    static const sw_op fn##_op = {.size = sizeof(sw_op),             \
+                                  .name = #fn,                       \
+                                  .shape = sort_shape_of_values,     \
+                                  .forward = sort_forward_of_values, \
+                                  .vjp = sort_vjp,                   \
+                                  .takes_16_bit = true};
+SORT_IDS(argsort)
 SORT(sort)
 SORT(top_k)
 
-/* The elements with the ids that an operation returns; also the ids if `ids` is not NULL. */
-static sw_tensor sort_take(const sw_op *op, sw_tensor x, sort_attributes attributes, sw_tensor *ids) {
+/* If the program wants the ids, they are a tensor, by which the elements are gathered. */
+static sw_tensor sort_with_ids(const sw_op *op, sw_tensor x, sort_attributes attributes, sw_tensor *ids) {
     sw_tensor found = sw_apply(op, &attributes, sizeof attributes, 1, &x), values = {0};
     if (!sw_is_null(found))
         values = sw_gather(x, attributes.axis, found);
-    if (ids)
-        *ids = sw_is_null(values) ? values : found;
-    else if (!sw_is_null(found))
-        sw_release(found); /* the memory is released when the vjp has read it */
+    *ids = sw_is_null(values) ? values : found;
     return values;
 }
 
 sw_tensor sw_argsort(sw_tensor x, int axis, bool descending) {
     const sort_attributes a = {.axis = axis, .descending = descending};
-    return sw_apply(&argsort_op, &a, sizeof a, 1, &x);
+    return sw_apply(&argsort_ids_op, &a, sizeof a, 1, &x);
 }
 
 sw_tensor sw_sort(sw_tensor x, int axis, bool descending, sw_tensor *ids) {
-    return sort_take(&sort_op, x, (sort_attributes){.axis = axis, .descending = descending}, ids);
+    const sort_attributes a = {.axis = axis, .descending = descending};
+    return ids ? sort_with_ids(&sort_ids_op, x, a, ids) : sw_apply(&sort_op, &a, sizeof a, 1, &x);
 }
 
 sw_tensor sw_top_k(sw_tensor x, int64_t k, int axis, bool smallest, sw_tensor *ids) {
-    return sort_take(&top_k_op, x, (sort_attributes){.axis = axis, .descending = !smallest, .some = true, .k = k}, ids);
+    const sort_attributes a = {.axis = axis, .descending = !smallest, .some = true, .k = k};
+    return ids ? sort_with_ids(&top_k_ids_op, x, a, ids) : sw_apply(&top_k_op, &a, sizeof a, 1, &x);
 }
