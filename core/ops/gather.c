@@ -5,6 +5,8 @@
 
 #include "core/ops/shared.h"
 
+#include <string.h>
+
 /* ---- Ids ---- */
 
 sw_status swi_call_check_ids_type(const sw_call *c, int input) {
@@ -45,9 +47,9 @@ static sw_status gather_rows_shape(sw_call *c) {
     int64_t shape[2 * SW_MAX_RANK];
     SW_TRY(swi_call_check_ids_type(c, 1));
     if (table->rank == 0)
-        return sw_fail(SW_ERR_SHAPE, "gather_rows: the table is a scalar; [rows, ...] is needed");
+        return sw_fail(SW_ERR_SHAPE, "%s: the table is a scalar; [rows, ...] is needed", c->op->name);
     if (rank > SW_MAX_RANK)
-        return sw_fail(SW_ERR_SHAPE, "gather_rows: rows of %s by ids %s make %d axes; at most %d",
+        return sw_fail(SW_ERR_SHAPE, "%s: rows of %s by ids %s make %d axes; at most %d", c->op->name,
                        sw_shape_text(table->rank, table->shape), sw_shape_text(ids->rank, ids->shape), rank,
                        SW_MAX_RANK);
     for (int i = 0; i < rank; i++)
@@ -86,6 +88,48 @@ static const sw_op gather_rows_op = {.size = sizeof(sw_op),
 
 sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids) {
     return sw_apply(&gather_rows_op, NULL, 0, 2, (sw_tensor[]){table, ids});
+}
+
+/* ---- gather_rows_with_padding: one row has no gradient ---- */
+
+typedef struct padding_attributes {
+    int64_t id;
+} padding_attributes;
+
+static sw_status gather_padded_shape(sw_call *c) {
+    const padding_attributes *a = c->attributes;
+    const sw_view *table = c->in[0];
+    SW_TRY(gather_rows_shape(c));
+    if (a->id < 0 || a->id >= table->shape[0])
+        return sw_fail(SW_ERR_ARGUMENT, "%s: padding id %lld for table %s; it must be one of its rows", c->op->name,
+                       (long long)a->id, sw_shape_text(table->rank, table->shape));
+    return SW_OK;
+}
+
+static sw_status gather_padded_vjp(sw_call *c) {
+    const padding_attributes *a = c->attributes;
+    const swi_gather g = swi_gather_of_rows(c->in[0], c->in[1]);
+    const size_t row = (size_t)g.inner * sw_dtype_size(g.type);
+    char *d = sw_call_grad(c, 0);
+    if (!d)
+        return SW_ERR_MEMORY;
+    SW_TRY(swi_gather_add_rows(c, &g, NULL, c->cotangent, d));
+    if (!sw_dry_run())
+        memset(d + (size_t)a->id * row, 0, row); /* all bits of every type are 0 */
+    return SW_OK;
+}
+
+static const sw_op gather_rows_with_padding_op = {.size = sizeof(sw_op),
+                                                  .name = "gather_rows_with_padding",
+                                                  .shape = gather_padded_shape,
+                                                  .forward = gather_rows_forward,
+                                                  .vjp = gather_padded_vjp,
+                                                  .vjp_reads = SW_READS(1),
+                                                  .takes_16_bit = true};
+
+sw_tensor sw_gather_rows_with_padding(sw_tensor table, sw_tensor ids, int64_t padding_id) {
+    const padding_attributes a = {.id = padding_id};
+    return sw_apply(&gather_rows_with_padding_op, &a, sizeof a, 2, (sw_tensor[]){table, ids});
 }
 
 /* ---- gather ---- */

@@ -1,18 +1,10 @@
 /* Elementwise losses of a prediction p and a target t of equal shapes. The result is the mean, the sum, or one number
- * for each element (Kullback-Leibler: for each row). Cross-entropy is in cross_entropy.c. */
+ * for each element (Kullback-Leibler: for each row). The loops are in loss_run.c, cross-entropy in cross_entropy.c. */
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
+#include "core/ops/loss_run.h"
 #include "core/ops/shared.h"
-
-#if SW_KERNEL_FIRST
-typedef struct loss_args {
-    const void *p, *t;
-    void *out;      /* forward: the losses, or NULL if only their sum is needed; vjp: the gradient */
-    const void *dy; /* vjp: a cotangent for each element, or NULL: `factor` for all elements */
-    double factor, delta;
-} loss_args;
-#endif
 
 #if SW_KERNEL_PASS
 
@@ -24,7 +16,7 @@ typedef struct loss_args {
         return expression;                                                         \
     }                                                                              \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
-        const loss_args *s = args;                                                 \
+        const swi_loss_args *s = args;                                             \
         const real *restrict p = s->p, *restrict t = s->t;                         \
         real *restrict out = s->out;                                               \
         const real delta = (real)s->delta;                                         \
@@ -50,7 +42,7 @@ typedef struct loss_args {
         return expression;                                                         \
     }                                                                              \
     static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
-        const loss_args *s = args;                                                 \
+        const swi_loss_args *s = args;                                             \
         const real *restrict p = s->p, *restrict t = s->t, *restrict dy = s->dy;   \
         real *restrict out = s->out;                                               \
         const real factor = (real)s->factor, delta = (real)s->delta;               \
@@ -101,16 +93,46 @@ static inline real SW_K(hinge_dt_at)(real p, real m) {
 }
 DERIVATIVE(hinge_dt, SW_K(hinge_dt_at)(p, 1 - t * p))
 
+/* log(1 + exp(-|z|)) */
+static inline real SW_K(bce_rest)(real z) {
+    return SW_K(sw_k_log1p)(SW_K(sw_k_exp)(z < 0 ? z : -z));
+}
+/* a z, which is 0 for a = 0, also for z = ±∞ */
+static inline real SW_K(bce_times)(real a, real z) {
+    return a == 0 ? 0 : a * z;
+}
 /* log(1 + exp z) - t z = max(z, 0) - t z + log(1 + exp(-|z|)). The first two terms are (1 - t) z or -t z. They are 0 if
  * the factor is 0, also for z = ±∞, so that the loss of a correct prediction with probability 1 is 0. If z is NaN, so
  * is the last term. */
-static inline real SW_K(bce_linear)(real z, real t) {
-    const real factor = z < 0 ? -t : 1 - t;
-    return factor == 0 ? 0 : factor * z;
-}
-VALUE(bce, SW_K(bce_linear)(p, t) + SW_K(sw_k_log1p)(SW_K(sw_k_exp)(p < 0 ? p : -p)))
+VALUE(bce, SW_K(bce_times)(p < 0 ? -t : 1 - t, p) + SW_K(bce_rest)(p))
 DERIVATIVE(bce_dp, SW_K(sw_k_sigmoid)(p) - t)
 DERIVATIVE(bce_dt, -p)
+
+/* Defines a kernel that computes an expression in the logit z, the target t and the weight q of the positive class. */
+#define POSITIVE(name, scale, expression)                                              \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {     \
+        const swi_loss_args *s = args;                                                 \
+        const real *restrict p = s->p, *restrict targets = s->t, *restrict dy = s->dy, \
+                             *restrict weights = s->positive;                          \
+        real *restrict out = s->out;                                                   \
+        const real factor = (real)s->factor;                                           \
+        (void)sums, (void)factor, (void)dy;                                            \
+        for (int64_t i = begin; i < end; i++) {                                        \
+            const real z = p[i], t = targets[i], q = weights[i];                       \
+            (void)t;                                                                   \
+            out[i] = (scale) * (expression);                                           \
+        }                                                                              \
+    }
+
+/* 1 + (q - 1) t */
+static inline real SW_K(bce_share)(real q, real t) {
+    return 1 + SW_K(bce_times)(q - 1, t);
+}
+/* (1 - t) z + (1 + (q - 1) t) log(1 + exp(-z)), where log(1 + exp(-z)) = max(-z, 0) + log(1 + exp(-|z|)), and its
+ * derivatives. For z < 0 the linear terms are -q t z and, in the derivative by t, -q z. */
+POSITIVE(bce_positive, 1, SW_K(bce_times)(z < 0 ? -q * t : 1 - t, z) + SW_K(bce_share)(q, t) * SW_K(bce_rest)(z))
+POSITIVE(bce_positive_dp, dy ? dy[i] : factor, SW_K(bce_share)(q, t) * SW_K(sw_k_sigmoid)(z) - q * t)
+POSITIVE(bce_positive_dt, dy ? dy[i] : factor, SW_K(bce_times)(z < 0 ? -q : -1, z) + (q - 1) * SW_K(bce_rest)(z))
 
 /* t (log t - q); 0 for t = 0, even if q = -∞ */
 static inline real SW_K(relative_entropy)(real q, real t) {
@@ -129,205 +151,49 @@ DERIVATIVE(kl_dt, SW_K(relative_entropy_slope)(p, t))
 
 #include <math.h>
 
-typedef struct loss_attributes {
-    sw_reduction reduction;
-    bool rows; /* a loss of rows: one number for each row along the last axis */
-    double delta;
-} loss_attributes;
-
-static int64_t loss_row_count(const sw_view *v) {
-    int64_t rows = 1;
-    for (int axis = 0; axis < v->rank - 1; axis++)
-        rows *= v->shape[axis];
-    return rows;
-}
-
-/* The divisor of the mean: the number of rows or elements. */
-static int64_t loss_item_count(const sw_call *c) {
-    const loss_attributes *a = c->attributes;
-    return a->rows ? loss_row_count(c->in[0]) : c->in[0]->count;
-}
-
-/* The weight of the mean: the number of rows. A vector is one row for a loss of rows, and a batch of numbers for other
- * losses. */
-static double loss_weight(const sw_call *c) {
-    const loss_attributes *a = c->attributes;
-    const sw_view *p = c->in[0];
-    if (a->reduction != SW_MEAN)
-        return SW_SUMMED;
-    return (double)(p->rank == 1 && !a->rows ? p->count : loss_row_count(p));
-}
-
-static sw_status loss_shape(sw_call *c) {
-    const sw_view *p = c->in[0], *t = c->in[1];
-    const loss_attributes *a = c->attributes;
-    SW_TRY(sw_call_check_float(c));
-    if (!sw_shape_equal(p->rank, p->shape, t->rank, t->shape))
-        return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal", c->op->name,
-                       sw_shape_text(p->rank, p->shape), sw_shape_text(t->rank, t->shape));
-    if (a->rows && p->rank == 0)
-        return sw_fail(SW_ERR_SHAPE, "%s: scalars; rows of probabilities [...,classes] are needed", c->op->name);
-    SW_TRY(swi_check_reduction(c, a->reduction));
-    const sw_dtype type = sw_call_result_type(c);
-    const int rank = a->reduction != SW_NONE ? 0 : a->rows ? p->rank - 1 : p->rank;
-    return rank == p->rank && type == p->type ? sw_call_set_shape_like(c, 0)
-                                              : sw_call_set_shape(c, type, rank, p->shape);
-}
-
-sw_status swi_check_reduction(const sw_call *c, sw_reduction reduction) {
-    if (reduction == SW_MEAN || reduction == SW_SUM || reduction == SW_NONE)
-        return SW_OK;
-    return sw_fail(SW_ERR_ARGUMENT, "%s: reduction %d; SW_MEAN, SW_SUM or SW_NONE is needed", c->op->name,
-                   (int)reduction);
-}
-
-/* ---- Runs of a kernel over elements ---- */
-
-/* Runs a kernel over elements of `type`. For f16 and bf16, p and t are of this type, and so is out in a vjp; the losses
- * and their cotangents are f32. */
-static sw_status loss_run(sw_dtype type, const sw_kernels *kernels, const loss_args *args, bool forward, int64_t count,
-                          double *sum) {
-    loss_args copy = *args;
-    if (sw_dtype_is_computed(type)) {
-        if (sum)
-            sw_kernel_run_sums(kernels, type, &copy, count, 1, sum);
-        else
-            sw_kernel_run(kernels, type, &copy, count);
-        return SW_OK;
-    }
-    const sw_wide_array arrays[] = {
-        sw_wide_array_of(offsetof(loss_args, p), type, false, 1),
-        sw_wide_array_of(offsetof(loss_args, t), type, false, 1),
-        sw_wide_array_of(offsetof(loss_args, out), forward ? SW_F32 : type, true, 1),
-        sw_wide_array_of(offsetof(loss_args, dy), SW_F32, false, 1),
-    };
-    const sw_wide_rows job = {.size = sizeof job,
-                              .kernels = kernels,
-                              .args = &copy,
-                              .bytes = sizeof copy,
-                              .type = type,
-                              .array = arrays,
-                              .arrays = 4,
-                              .rows = count,
-                              .length = 1};
-    return sw_wide_rows_run(&job, sum, NULL, 0);
-}
-
-/* ---- Losses of rows with SW_NONE: the same kernels, row by row ---- */
-
-typedef struct rows_args {
-    const sw_kernels *kernels;
-    sw_kernel *kernel; /* of f32 or f64 */
-    loss_args args;
-    void *losses;           /* forward */
-    const void *cotangents; /* vjp */
-    sw_dtype type, result;  /* of the elements; of losses and cotangents */
-    int64_t length;
-} rows_args;
-
-static void loss_each_row(void *args, int64_t begin, int64_t end, double *sums) {
-    const rows_args *r = args;
-    const size_t size = sw_dtype_size(r->type);
-    loss_args piece = r->args;
-    (void)sums;
-    for (int64_t row = begin; row < end; row++) {
-        double total = 0;
-        if (r->cotangents)
-            piece.factor = sw_load_element(r->result, r->cotangents, row);
-        for (int64_t at = 0; at < r->length; at += SW_TILE) { /* tiles are added in f64 */
-            const int64_t count = r->length - at < SW_TILE ? r->length - at : SW_TILE;
-            const size_t first = (size_t)(row * r->length + at) * size;
-            double sum = 0;
-            piece.p = (const char *)r->args.p + first;
-            piece.t = (const char *)r->args.t + first;
-            piece.out = r->losses ? NULL : (char *)r->args.out + first;
-            if (r->kernel)
-                r->kernel(&piece, 0, count, &sum);
-            else
-                loss_run(r->type, r->kernels, &piece, r->losses != NULL, count, r->losses ? &sum : NULL);
-            total += sum;
-        }
-        if (r->losses)
-            sw_store_element(r->result, r->losses, row, total);
-    }
-}
-
-static void loss_run_rows(sw_call *c, const sw_kernels *kernels, const loss_args *args, bool forward) {
-    const sw_view *p = c->in[0];
-    rows_args rows = {.kernels = kernels,
-                      .kernel = sw_dtype_is_computed(p->type) ? (*kernels)[p->type][sw_cpu_level()] : NULL,
-                      .args = *args,
-                      .losses = forward ? c->out->data : NULL,
-                      .cotangents = forward ? NULL : c->cotangent,
-                      .type = p->type,
-                      .result = c->out->type,
-                      .length = p->shape[p->rank - 1]};
-    sw_kernel_run_rows(loss_each_row, &rows, c->out->count, rows.length, NULL);
-}
-
-/* ---- Forward and vjp of all losses ---- */
-
-static sw_status loss_forward(sw_call *c, const sw_kernels *kernels) {
-    const sw_view *p = c->in[0];
-    const loss_attributes *a = c->attributes;
-    loss_args args = {.p = p->data, .t = c->in[1]->data, .delta = a->delta};
-    if (a->reduction == SW_NONE && a->rows) {
-        loss_run_rows(c, kernels, &args, true);
-        return SW_OK;
-    }
-    if (a->reduction == SW_NONE) {
-        args.out = c->out->data;
-        return loss_run(p->type, kernels, &args, true, p->count, NULL);
-    }
-    double sum;
-    SW_TRY(loss_run(p->type, kernels, &args, true, p->count, &sum));
-    const int64_t items = a->reduction == SW_MEAN ? loss_item_count(c) : 1;
-    sw_store_scalar(c->out->type, c->out->data, items ? sum / (double)items : (double)NAN);
-    return sw_call_set_weight(c, loss_weight(c));
-}
-
-static sw_status loss_vjp(sw_call *c, const sw_kernels *dp, const sw_kernels *dt) {
-    const sw_view *p = c->in[0];
-    const loss_attributes *a = c->attributes;
-    for (int i = 0; i < 2; i++) {
-        if (!sw_call_wants_grad(c, i))
-            continue;
-        const sw_kernels *kernels = i == 0 ? dp : dt;
-        loss_args args = {.p = p->data, .t = c->in[1]->data, .out = sw_call_grad(c, i), .delta = a->delta};
-        if (!args.out)
-            return SW_ERR_MEMORY;
-        if (a->reduction == SW_NONE && a->rows) {
-            loss_run_rows(c, kernels, &args, false);
-            continue;
-        }
-        if (a->reduction == SW_NONE)
-            args.dy = c->cotangent;
-        else
-            args.factor =
-                sw_load_scalar(c->out->type, c->cotangent) / (a->reduction == SW_MEAN ? (double)loss_item_count(c) : 1);
-        SW_TRY(loss_run(p->type, kernels, &args, false, p->count, NULL));
-    }
-    return SW_OK;
-}
-
-/* Defines the operation FN_op from the kernels FN, FN_dp and FN_dt. */
-#define LOSS(fn, text)                                                                                      \
+#define KERNELS_OF(fn)                                                                                      \
     static const sw_kernels fn##_kernels = SW_KERNEL_TABLE(fn), fn##_dp_kernels = SW_KERNEL_TABLE(fn##_dp), \
                             fn##_dt_kernels = SW_KERNEL_TABLE(fn##_dt);                                     \
-    static sw_status fn##_forward(sw_call *c) {                                                             \
-        return loss_forward(c, &fn##_kernels);                                                              \
-    }                                                                                                       \
-    static sw_status fn##_vjp(sw_call *c) {                                                                 \
-        return loss_vjp(c, &fn##_dp_kernels, &fn##_dt_kernels);                                             \
-    }                                                                                                       \
-    static const sw_op fn##_op = {.size = sizeof(sw_op),                                                    \
-                                  .name = text,                                                             \
-                                  .shape = loss_shape,                                                      \
-                                  .forward = fn##_forward,                                                  \
-                                  .vjp = fn##_vjp,                                                          \
-                                  .vjp_reads = SW_READS(0) | SW_READS(1),                                   \
-                                  .takes_16_bit = true,                                                     \
+    static const swi_loss_kernels fn##_loss = {&fn##_kernels, &fn##_dp_kernels, &fn##_dt_kernels};
+
+/* Defines the operation FN_op from the kernels FN, FN_dp and FN_dt. */
+#define LOSS(fn, text)                                                    \
+    KERNELS_OF(fn)                                                        \
+    static sw_status fn##_forward(sw_call *c) {                           \
+        return swi_loss_forward(c, &fn##_loss);                           \
+    }                                                                     \
+    static sw_status fn##_vjp(sw_call *c) {                               \
+        return swi_loss_vjp(c, &fn##_loss);                               \
+    }                                                                     \
+    static const sw_op fn##_op = {.size = sizeof(sw_op),                  \
+                                  .name = text,                           \
+                                  .shape = swi_loss_shape,                \
+                                  .forward = fn##_forward,                \
+                                  .vjp = fn##_vjp,                        \
+                                  .vjp_reads = SW_READS(0) | SW_READS(1), \
+                                  .takes_16_bit = true,                   \
                                   .f32_result = true};
+
+/* Defines FN_weighted_op, the same with weights. `kernels` may depend on the attributes a. For f16 and bf16 the engine
+ * calls it in f32. */
+#define WEIGHTED(fn, text, kernels)                                                                            \
+    static sw_status fn##_weighted_forward(sw_call *c) {                                                       \
+        const swi_loss_attributes *a = c->attributes;                                                          \
+        (void)a;                                                                                               \
+        return swi_loss_weighted_forward(c, kernels);                                                          \
+    }                                                                                                          \
+    static sw_status fn##_weighted_vjp(sw_call *c) {                                                           \
+        const swi_loss_attributes *a = c->attributes;                                                          \
+        (void)a;                                                                                               \
+        return swi_loss_weighted_vjp(c, kernels);                                                              \
+    }                                                                                                          \
+    static const sw_op fn##_weighted_op = {.size = sizeof(sw_op),                                              \
+                                           .name = text,                                                       \
+                                           .shape = swi_loss_shape,                                            \
+                                           .forward = fn##_weighted_forward,                                   \
+                                           .vjp = fn##_weighted_vjp,                                           \
+                                           .vjp_reads = SW_READS(0) | SW_READS(1) | SW_READS(2) | SW_READS(3), \
+                                           .f32_result = true};
 
 LOSS(mse, "mse")
 LOSS(l1, "l1")
@@ -335,26 +201,55 @@ LOSS(huber, "huber")
 LOSS(hinge, "hinge")
 LOSS(bce, "bce_with_logits")
 LOSS(kl, "kl_div")
+KERNELS_OF(bce_positive)
+WEIGHTED(mse, "mse", &mse_loss)
+WEIGHTED(l1, "l1", &l1_loss)
+WEIGHTED(huber, "huber", &huber_loss)
+WEIGHTED(hinge, "hinge", &hinge_loss)
+WEIGHTED(bce, "bce_with_logits", a->positive ? &bce_positive_loss : &bce_loss)
 
-static sw_tensor loss_apply(const sw_op *op, sw_tensor prediction, sw_tensor target, loss_attributes attributes) {
-    return sw_apply(op, &attributes, sizeof attributes, 2, (sw_tensor[]){prediction, target});
+/* A loss and the same with weights. */
+typedef struct loss_ops {
+    const sw_op *plain, *weighted;
+} loss_ops;
+
+/* A null tensor in the options may be one that failed, so that the result is one too while an error is pending. */
+static bool loss_option_failed(const void *options, sw_tensor option) {
+    return options && sw_is_null(option) && sw_error_status() != SW_OK;
 }
 
-/* Sets the attributes from the options, or from the defaults if `given` is NULL. */
-static sw_status loss_options(const char *who, const sw_loss_options *given, loss_attributes *attributes) {
+/* Calls the loss with the weights of the options, which are null tensors if there are none. */
+static sw_tensor loss_apply(loss_ops ops, sw_tensor prediction, sw_tensor target, swi_loss_attributes attributes,
+                            sw_tensor weight, sw_tensor pos_weight) {
+    sw_tensor in[4] = {prediction, target};
+    int count = 2;
+    attributes.weighted = !sw_is_null(weight);
+    attributes.positive = !sw_is_null(pos_weight);
+    if (attributes.weighted)
+        in[count++] = swi_loss_weights(ops.plain->name, "weights", weight, prediction);
+    if (attributes.positive)
+        in[count++] = swi_loss_weights(ops.plain->name, "pos_weights", pos_weight, prediction);
+    for (int i = 2; i < count; i++)
+        if (sw_is_null(in[i]))
+            return in[i];
+    return sw_apply(count > 2 ? ops.weighted : ops.plain, &attributes, sizeof attributes, count, in);
+}
+
+static sw_tensor loss_with_options(loss_ops ops, sw_tensor prediction, sw_tensor target, const sw_loss_options *options,
+                                   swi_loss_attributes attributes) {
+    const sw_tensor none = {0};
     sw_loss_options o = SW_OPTIONS(sw_loss_options, .reduction = SW_MEAN);
-    if (given)
-        SW_TRY(sw_options_copy(who, "sw_loss_options", &o, sizeof o, given, sizeof o));
-    attributes->reduction = o.reduction;
-    return SW_OK;
-}
-
-static sw_tensor loss_with_options(const sw_op *op, sw_tensor prediction, sw_tensor target,
-                                   const sw_loss_options *options, bool rows) {
-    loss_attributes attributes = {.rows = rows};
-    if (loss_options(op->name, options, &attributes) != SW_OK)
-        return (sw_tensor){0};
-    return loss_apply(op, prediction, target, attributes);
+    if (options && sw_options_copy(ops.plain->name, "sw_loss_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return none;
+    if (loss_option_failed(options, o.weight))
+        return none;
+    if (!ops.weighted && !sw_is_null(o.weight)) {
+        sw_fail(SW_ERR_ARGUMENT, "%s: there are no weights of elements (multiply the numbers that SW_NONE returns)",
+                ops.plain->name);
+        return none;
+    }
+    attributes.reduction = o.reduction;
+    return loss_apply(ops, prediction, target, attributes, o.weight, none);
 }
 
 sw_tensor sw_mse(sw_tensor prediction, sw_tensor target) {
@@ -362,7 +257,8 @@ sw_tensor sw_mse(sw_tensor prediction, sw_tensor target) {
 }
 
 sw_tensor sw_mse_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options) {
-    return loss_with_options(&mse_op, prediction, target, options, false);
+    const loss_ops ops = {&mse_op, &mse_weighted_op};
+    return loss_with_options(ops, prediction, target, options, (swi_loss_attributes){.over_weights = true});
 }
 
 sw_tensor sw_l1(sw_tensor prediction, sw_tensor target) {
@@ -370,7 +266,8 @@ sw_tensor sw_l1(sw_tensor prediction, sw_tensor target) {
 }
 
 sw_tensor sw_l1_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options) {
-    return loss_with_options(&l1_op, prediction, target, options, false);
+    const loss_ops ops = {&l1_op, &l1_weighted_op};
+    return loss_with_options(ops, prediction, target, options, (swi_loss_attributes){.over_weights = true});
 }
 
 sw_tensor sw_huber(sw_tensor prediction, sw_tensor target) {
@@ -378,16 +275,21 @@ sw_tensor sw_huber(sw_tensor prediction, sw_tensor target) {
 }
 
 sw_tensor sw_huber_with_options(sw_tensor prediction, sw_tensor target, const sw_huber_options *options) {
+    const sw_tensor none = {0};
     sw_huber_options o = SW_OPTIONS(sw_huber_options, .reduction = SW_MEAN);
     if (options && sw_options_copy("huber", "sw_huber_options", &o, sizeof o, options, sizeof o) != SW_OK)
-        return (sw_tensor){0};
+        return none;
+    if (loss_option_failed(options, o.weight))
+        return none;
     if (o.delta == 0)
         o.delta = 1;
     if (!(o.delta > 0)) {
         sw_fail(SW_ERR_ARGUMENT, "huber: delta is %g; it must be above 0", o.delta);
-        return (sw_tensor){0};
+        return none;
     }
-    return loss_apply(&huber_op, prediction, target, (loss_attributes){.reduction = o.reduction, .delta = o.delta});
+    const loss_ops ops = {&huber_op, &huber_weighted_op};
+    const swi_loss_attributes attributes = {.reduction = o.reduction, .delta = o.delta};
+    return loss_apply(ops, prediction, target, attributes, o.weight, none);
 }
 
 sw_tensor sw_hinge(sw_tensor score, sw_tensor target) {
@@ -395,15 +297,23 @@ sw_tensor sw_hinge(sw_tensor score, sw_tensor target) {
 }
 
 sw_tensor sw_hinge_with_options(sw_tensor score, sw_tensor target, const sw_loss_options *options) {
-    return loss_with_options(&hinge_op, score, target, options, false);
+    const loss_ops ops = {&hinge_op, &hinge_weighted_op};
+    return loss_with_options(ops, score, target, options, (swi_loss_attributes){.over_weights = true});
 }
 
 sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target) {
     return sw_bce_with_logits_with_options(logits, target, NULL);
 }
 
-sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_loss_options *options) {
-    return loss_with_options(&bce_op, logits, target, options, false);
+sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_bce_options *options) {
+    sw_bce_options o = SW_OPTIONS(sw_bce_options, .reduction = SW_MEAN);
+    if (options && sw_options_copy("bce_with_logits", "sw_bce_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return (sw_tensor){0};
+    if (loss_option_failed(options, o.weight) || loss_option_failed(options, o.pos_weight))
+        return (sw_tensor){0};
+    const loss_ops ops = {&bce_op, &bce_weighted_op};
+    const swi_loss_attributes attributes = {.reduction = o.reduction};
+    return loss_apply(ops, logits, target, attributes, o.weight, o.pos_weight);
 }
 
 sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target) {
@@ -411,7 +321,8 @@ sw_tensor sw_kl_div(sw_tensor log_prediction, sw_tensor target) {
 }
 
 sw_tensor sw_kl_div_with_options(sw_tensor log_prediction, sw_tensor target, const sw_loss_options *options) {
-    return loss_with_options(&kl_op, log_prediction, target, options, true);
+    const loss_ops ops = {&kl_op, NULL};
+    return loss_with_options(ops, log_prediction, target, options, (swi_loss_attributes){.rows = true});
 }
 
 #endif

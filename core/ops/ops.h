@@ -252,6 +252,8 @@ SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);
 /* Gathers rows, as an embedding does: table [rows, ...], ids of any shape → [ids..., ...]. The gradients of a row that
  * is gathered several times are added in the order of the ids. */
 SW_API sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids);
+/* As sw_gather_rows, but the row `padding_id` of the table, 0 to rows - 1, has the gradient 0. */
+SW_API sw_tensor sw_gather_rows_with_padding(sw_tensor table, sw_tensor ids, int64_t padding_id);
 /* Gathers elements along an axis: out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and in the same way for other axes.
  * ids has the rank of x and, except for the axis, its lengths. */
 SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
@@ -308,13 +310,21 @@ typedef struct sw_cross_entropy_options {
 SW_API sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor target,
                                                const sw_cross_entropy_options *options);
 
-/* Options of the losses whose only option is the reduction. */
+/* Options of sw_mse, sw_l1, sw_hinge and sw_kl_div.
+ *
+ * weight: a tensor that broadcasts to the shape of the prediction. The loss of each element is multiplied by its
+ * weight. A weight is a constant: no gradient flows to it. As in PyTorch, the mean depends on the loss: - of sw_mse,
+ * sw_l1 and sw_hinge it is Σ w·loss / Σ w, and its weight (loss_mean.h) is Σ w, which must not be negative; - of
+ * sw_huber and sw_bce_with_logits it is Σ w·loss / n for n elements, and its weight is the number of rows. sw_kl_div
+ * has no weights; multiply the rows that SW_NONE returns. */
 typedef struct sw_loss_options {
     size_t size; /* sizeof(sw_loss_options) */
     sw_reduction reduction;
+    sw_tensor weight; /* the null tensor: 1 */
 } sw_loss_options;
 /* Losses of each element, for a prediction p and a target t of equal shapes. The functions without options, and options
- * NULL, return the mean over all elements. */
+ * NULL, return the mean over all elements. If a tensor among the options is null while an error is pending, the result
+ * is a null tensor, because that tensor may be the one that failed. */
 SW_API sw_tensor sw_mse(sw_tensor prediction, sw_tensor target); /* (p - t)² */
 SW_API sw_tensor sw_mse_with_options(sw_tensor prediction, sw_tensor target, const sw_loss_options *options);
 SW_API sw_tensor sw_l1(sw_tensor prediction, sw_tensor target); /* |p - t|, derivative 0 at 0 */
@@ -323,7 +333,8 @@ SW_API sw_tensor sw_l1_with_options(sw_tensor prediction, sw_tensor target, cons
 typedef struct sw_huber_options {
     size_t size; /* sizeof(sw_huber_options) */
     sw_reduction reduction;
-    double delta; /* δ > 0; 0: 1 */
+    double delta;     /* δ > 0; 0: 1 */
+    sw_tensor weight; /* as in sw_loss_options */
 } sw_huber_options;
 /* With d = p - t: ½ d² for |d| ≤ δ, else δ (|d| - ½ δ) (Huber 1964). sw_huber has δ = 1. */
 SW_API sw_tensor sw_huber(sw_tensor prediction, sw_tensor target);
@@ -331,9 +342,19 @@ SW_API sw_tensor sw_huber_with_options(sw_tensor prediction, sw_tensor target, c
 /* max(0, 1 - t s) for a score s; derivative 0 at t s = 1. Targets t must be -1 or 1, which is not checked. */
 SW_API sw_tensor sw_hinge(sw_tensor score, sw_tensor target);
 SW_API sw_tensor sw_hinge_with_options(sw_tensor score, sw_tensor target, const sw_loss_options *options);
+/* Options of sw_bce_with_logits_with_options. */
+typedef struct sw_bce_options {
+    size_t size; /* sizeof(sw_bce_options) */
+    sw_reduction reduction;
+    sw_tensor weight; /* as in sw_loss_options */
+    /* q, the weight of the positive class, often (number of negatives)/(number of positives) for each output: a tensor
+     * that broadcasts to the shape of the logits, without gradient. The loss is then
+     * (1 - y) z + (1 + (q - 1) y) log(1 + exp(-z)), which is q times as large for y = 1. The null tensor: 1. */
+    sw_tensor pos_weight;
+} sw_bce_options;
 /* Binary cross-entropy: log(1 + exp z) - y z for logits z and targets y in [0, 1]. */
 SW_API sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target);
-SW_API sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_loss_options *options);
+SW_API sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_bce_options *options);
 /* The Kullback-Leibler divergence of log-probabilities q from probabilities t along the last axis:
  * Σ_c t_c (log t_c - q_c), where terms with t_c = 0 are 0. There is one number per row; the mean is over the rows
  * (PyTorch's "batchmean" for two axes). The derivative by t_c is 0 if t_c = 0. */

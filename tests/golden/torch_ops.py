@@ -234,6 +234,21 @@ EXPRESSIONS = {
         lambda z, y: F.binary_cross_entropy_with_logits(z, y, reduction="sum"),
     "bce_with_logits none":
         lambda z, y: F.binary_cross_entropy_with_logits(z, y, reduction="none"),
+    "mse weights": lambda p, t, w: F.mse_loss(p, t, weight=w.expand(p.shape)),
+    "mse weights sum": lambda p, t, w: F.mse_loss(p, t, weight=w, reduction="sum"),
+    "l1 weights": lambda p, t, w: F.l1_loss(p, t, weight=w),
+    "l1 weights none": lambda p, t, w: F.l1_loss(p, t, weight=w, reduction="none"),
+    "huber weights": lambda p, t, w: F.huber_loss(p, t, weight=w, delta=1.3),
+    "huber weights none": lambda p, t, w: F.huber_loss(p, t, weight=w.expand(p.shape), delta=0.7, reduction="none"),
+    "hinge weights": lambda s, t, w: (w * hinge(s, t)).sum() / w.sum(),
+    "bce_with_logits weights": lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, w),
+    "bce_with_logits weights none":
+        lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, w, reduction="none"),
+    "bce_with_logits pos_weight": lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, pos_weight=w),
+    "bce_with_logits pos_weight none":
+        lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, pos_weight=w, reduction="none"),
+    "bce_with_logits both weights":
+        lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, w, pos_weight=w, reduction="sum"),
     "kl_div": lambda q, t: kl_rows(q, t).mean(),
     "kl_div sum": lambda q, t: kl_rows(q, t).sum(),
     "kl_div none": lambda q, t: kl_rows(q, t),
@@ -412,6 +427,8 @@ EXPRESSIONS = {
     "roll last": lambda x: x.roll(-5, -1),
     "one_hot": lambda ids: F.one_hot(ids, 7).double(),
     "one_hot bytes": lambda ids: F.one_hot(ids, 90),
+    "gather_rows_with_padding":
+        lambda table, ids: F.embedding(ids, torch.cat([0 * table[:1].detach(), table]), padding_idx=0),
     "scatter_add first": lambda x, ids, values: x.scatter_add(0, ids, values),
     "scatter_add last": lambda x, ids, values: x.scatter_add(-1, ids, values),
     "scatter_add_rows": scatter_add_rows,
@@ -443,7 +460,7 @@ ENTRY = re.compile(r'\{\s*"(?P<function>\w+)",\s*"(?P<label>[^"]+)",\s*\w+,\s*(?
                    r'\{(?P<kinds>[^}]*)\},\s*(?P<shapes>' + STRING + r'),\s*'
                    r'(?:' + STRING + r'|\(\(void \*\)0\)|NULL),\s*(?P<flags>[^,{]+),\s*\{')
 GRADIENT = {"REAL", "ZEROS", "AWAY", "POSITIVE", "UNIT"}
-PLAIN = {"FIXED", "SIGN", "WHOLE", "IDS", "ROWS", "MASK"}
+PLAIN = {"FIXED", "WEIGHT", "SIGN", "WHOLE", "IDS", "ROWS", "MASK"}
 
 
 def entries():
@@ -478,7 +495,7 @@ def draw(kind, first, stream):
         x = 0.0 if x < -1 else x
     elif kind == "AWAY":
         x = x - 0.1 if x < 0 else x + 0.1
-    elif kind == "POSITIVE":
+    elif kind in ("POSITIVE", "WEIGHT"):
         x = abs(x) + 0.1
     elif kind == "SIGN":
         x = -1 if x < 0 else 1

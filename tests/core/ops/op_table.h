@@ -17,6 +17,7 @@ typedef enum kind {
     POSITIVE, /* uniform in (0.1, 2.1) */
     FIXED,    /* as REAL, without gradient */
     UNIT,     /* uniform in (0, 1) */
+    WEIGHT,   /* as POSITIVE, without gradient */
     SIGN,     /* -1 or 1, without gradient */
     WHOLE,    /* -2, -1, 0, 1 or 2, without gradient */
     IDS,      /* i32, below the last length of input 0 */
@@ -124,7 +125,7 @@ static inline double op_draw(kind k, const sw_array *first, uint64_t *seed) {
         return x < -1 ? 0 : x;
     if (k == AWAY)
         return x < 0 ? x - 0.1 : x + 0.1;
-    if (k == POSITIVE)
+    if (k == POSITIVE || k == WEIGHT)
         return fabs(x) + 0.1;
     if (k == SIGN)
         return x < 0 ? -1 : 1;

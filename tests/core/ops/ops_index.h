@@ -20,6 +20,12 @@ BUILD(scatter_add_first, sw_scatter_add(in[0], 0, in[1], in[2]))
 BUILD(scatter_add_last, sw_scatter_add(in[0], -1, in[1], in[2]))
 BUILD(scatter_add_rows, sw_scatter_add_rows(in[0], in[1], in[2]))
 
+/* A row of zeros in front of the table is the padding. */
+static sw_tensor build_gather_padded(void *user, sw_tape *tape, const sw_tensor *in) {
+    (void)user, (void)tape;
+    sw_tensor zeros = sw_scale(sw_slice(sw_detach(in[0]), 0, 0, 1), 0);
+    return sw_gather_rows_with_padding(sw_concat(SW_TENSORS(zeros, in[0]), 0), in[1], 0);
+}
 /* The product of the sorted elements of input 0 and the elements of input 1 at the same places. */
 static sw_tensor build_sort_pairs(void *user, sw_tape *tape, const sw_tensor *in) {
     (void)user, (void)tape;
@@ -72,6 +78,10 @@ static const op_entry ops_index[] = {
      {{"[1,1,1,1,1,1,1,1]", SW_ERR_SHAPE,
        "one_hot: ids [1,1,1,1,1,1,1,1] have 8 axes; there is no room for another"}}},
     {"one_hot", "one_hot bytes", build_one_hot_bytes, 1, {IDS}, "[40] [4,3] [0]", "[2000,90]", NO_GRADIENT, {{0}}},
+    {"gather_rows_with_padding", "gather_rows_with_padding", build_gather_padded, 2, {REAL, ROWS},
+     "[4,3][5] [1,3][2,2] [5,3][0] [2,33][] [3,2][2,1,3] [3,1][300]", "[51,200][600]", 0,
+     {{"[1,1,1,1,1][2,1,1,1,1]", SW_ERR_SHAPE,
+       "gather_rows_with_padding: rows of [2,1,1,1,1] by ids [2,1,1,1,1] make 9 axes; at most 8"}}},
     {"scatter_add", "scatter_add first", build_scatter_add_first, 3, {REAL, ROWS, REAL},
      "[4,3][5,3][5,3] [5][9][9] [2,3,4][1,3,4][1,3,4] [3,2][0,2][0,2] [3,0][2,0][2,0] [4,33][2,33][2,33]",
      "[30,900][40,900][40,900]", 0,

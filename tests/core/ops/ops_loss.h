@@ -50,9 +50,30 @@ BUILD(hinge_sum, sw_hinge_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options
 BUILD(hinge_none, sw_hinge_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
 BUILD(bce_with_logits, sw_bce_with_logits(in[0], in[1]))
 BUILD(bce_with_logits_sum,
-      sw_bce_with_logits_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_SUM)))
+      sw_bce_with_logits_with_options(in[0], in[1], &SW_OPTIONS(sw_bce_options, .reduction = SW_SUM)))
 BUILD(bce_with_logits_none,
-      sw_bce_with_logits_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+      sw_bce_with_logits_with_options(in[0], in[1], &SW_OPTIONS(sw_bce_options, .reduction = SW_NONE)))
+BUILD(mse_weights, sw_mse_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .weight = in[2])))
+BUILD(mse_weights_sum,
+      sw_mse_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_SUM, .weight = in[2])))
+BUILD(l1_weights, sw_l1_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .weight = in[2])))
+BUILD(l1_weights_none,
+      sw_l1_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE, .weight = in[2])))
+BUILD(huber_weights, sw_huber_with_options(in[0], in[1], &SW_OPTIONS(sw_huber_options, .delta = 1.3, .weight = in[2])))
+BUILD(huber_weights_none,
+      sw_huber_with_options(in[0], in[1],
+                            &SW_OPTIONS(sw_huber_options, .delta = 0.7, .reduction = SW_NONE, .weight = in[2])))
+BUILD(hinge_weights, sw_hinge_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .weight = in[2])))
+BUILD(bce_weights, sw_bce_with_logits_with_options(in[0], in[1], &SW_OPTIONS(sw_bce_options, .weight = in[2])))
+BUILD(bce_weights_none,
+      sw_bce_with_logits_with_options(in[0], in[1], &SW_OPTIONS(sw_bce_options, .reduction = SW_NONE, .weight = in[2])))
+BUILD(bce_positive, sw_bce_with_logits_with_options(in[0], in[1], &SW_OPTIONS(sw_bce_options, .pos_weight = in[2])))
+BUILD(bce_positive_none,
+      sw_bce_with_logits_with_options(in[0], in[1],
+                                      &SW_OPTIONS(sw_bce_options, .reduction = SW_NONE, .pos_weight = in[2])))
+BUILD(bce_both, sw_bce_with_logits_with_options(in[0], in[1],
+                                                &SW_OPTIONS(sw_bce_options, .reduction = SW_SUM, .weight = in[2],
+                                                            .pos_weight = in[2])))
 BUILD(kl_div, sw_kl_div(in[0], in[1]))
 BUILD(kl_div_sum, sw_kl_div_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_SUM)))
 BUILD(kl_div_none, sw_kl_div_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
@@ -66,6 +87,17 @@ BUILD(kl_div_none, sw_kl_div_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_opti
     "[4,3][4,3] [1,1][1,1] [5,1][5,1] [9,5][9,5] [0,3][0,3] [3][3] [2,3,4][2,3,4] [2,1,2,5][2,1,2,5] " \
     "[2,0,3][2,0,3]"
 #define PAIRS "[4,3][4,3] [][] [1][1] [0][0] [2,3,4][2,3,4] [70][70] [2,1,3,2,2][2,1,3,2,2]"
+#define WEIGHTED_PAIRS                                                                                           \
+    "[4,3][4,3][4,3] [][][] [1][1][1] [2,3,4][2,3,4][2,3,4] [70][70][70] [2,300][2,300][2,300] [2,0][2,0][2,0] " \
+    "[600][600][600]"
+#define BROADCAST_WEIGHTS                                                                                  \
+    "[4,3][4,3][3] [5,2][5,2][5,1] [2,3,4][2,3,4][4] [2,3,4][2,3,4][3,1] [4,3][4,3][] [70,2][70,2][70,2] " \
+    "[0,2][0,2][2]"
+#define BIG_WEIGHTED "[120,500][120,500][120,500]"
+#define UNBROADCAST_WEIGHTS(name, what)                                                                \
+    {"[2,3][2,3][2]", SW_ERR_SHAPE, name ": " what " [2] do not broadcast to the prediction [2,3]"}, { \
+        "[3][3][1,3]", SW_ERR_SHAPE, name ": " what " [1,3] do not broadcast to the prediction [3]"    \
+    }
 #define ROWS_OF_PAIRS "[4,3][4,3] [1][1] [5][5] [0,3][0,3] [2,0][2,0] [2,3,4][2,3,4] [3,70][3,70] [2,1,3,2][2,1,3,2]"
 #define MANY_ROWS "[30000,3][30000]"
 #define UNEQUAL(name)                                                                                     \
@@ -155,6 +187,31 @@ static const op_entry ops_loss[] = {
      BIG2, 0, {UNEQUAL("bce_with_logits")}},
     {"bce_with_logits_with_options", "bce_with_logits none", build_bce_with_logits_none, 2, {REAL, UNIT},
      PAIRS, BIG2, 0, {UNEQUAL("bce_with_logits")}},
+    {"mse_with_options", "mse weights", build_mse_weights, 3, {REAL, REAL, WEIGHT}, BROADCAST_WEIGHTS,
+     "[120,500][120,500][500]", 0, {UNBROADCAST_WEIGHTS("mse", "weights")}},
+    {"mse_with_options", "mse weights sum", build_mse_weights_sum, 3, {REAL, REAL, WEIGHT}, WEIGHTED_PAIRS,
+     BIG_WEIGHTED, 0, {{"[2,3][3,2][2,3]", SW_ERR_SHAPE,
+                        "mse: prediction [2,3] and target [3,2]; the shapes must be equal"}}},
+    {"l1_with_options", "l1 weights", build_l1_weights, 3, {REAL, REAL, WEIGHT}, WEIGHTED_PAIRS, BIG_WEIGHTED, 0,
+     {UNBROADCAST_WEIGHTS("l1", "weights")}},
+    {"l1_with_options", "l1 weights none", build_l1_weights_none, 3, {REAL, REAL, WEIGHT}, WEIGHTED_PAIRS,
+     BIG_WEIGHTED, 0, {{0}}},
+    {"huber_with_options", "huber weights", build_huber_weights, 3, {REAL, REAL, WEIGHT}, WEIGHTED_PAIRS,
+     BIG_WEIGHTED, 0, {UNBROADCAST_WEIGHTS("huber", "weights")}},
+    {"huber_with_options", "huber weights none", build_huber_weights_none, 3, {REAL, REAL, WEIGHT},
+     BROADCAST_WEIGHTS, "[120,500][120,500][500]", 0, {{0}}},
+    {"hinge_with_options", "hinge weights", build_hinge_weights, 3, {REAL, REAL, WEIGHT}, WEIGHTED_PAIRS,
+     BIG_WEIGHTED, 0, {UNBROADCAST_WEIGHTS("hinge", "weights")}},
+    {"bce_with_logits_with_options", "bce_with_logits weights", build_bce_weights, 3, {REAL, UNIT, WEIGHT},
+     BROADCAST_WEIGHTS, "[120,500][120,500][500]", 0, {UNBROADCAST_WEIGHTS("bce_with_logits", "weights")}},
+    {"bce_with_logits_with_options", "bce_with_logits weights none", build_bce_weights_none, 3,
+     {REAL, UNIT, WEIGHT}, WEIGHTED_PAIRS, BIG_WEIGHTED, 0, {{0}}},
+    {"bce_with_logits_with_options", "bce_with_logits pos_weight", build_bce_positive, 3, {REAL, UNIT, WEIGHT},
+     BROADCAST_WEIGHTS, "[120,500][120,500][500]", 0, {UNBROADCAST_WEIGHTS("bce_with_logits", "pos_weights")}},
+    {"bce_with_logits_with_options", "bce_with_logits pos_weight none", build_bce_positive_none, 3,
+     {REAL, UNIT, WEIGHT}, WEIGHTED_PAIRS, BIG_WEIGHTED, 0, {{0}}},
+    {"bce_with_logits_with_options", "bce_with_logits both weights", build_bce_both, 3, {REAL, UNIT, WEIGHT},
+     WEIGHTED_PAIRS, BIG_WEIGHTED, 0, {{0}}},
     {"kl_div", "kl_div", build_kl_div, 2, {REAL, UNIT}, ROWS_OF_PAIRS, BIG2, 0,
      {UNEQUAL("kl_div"),
       {"[][]", SW_ERR_SHAPE, "kl_div: scalars; rows of probabilities [...,classes] are needed"}}},

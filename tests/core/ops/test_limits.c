@@ -74,8 +74,14 @@ OF(huber_target,
    sw_huber_with_options(same_of(x, a), x, &SW_OPTIONS(sw_huber_options, .delta = 1, .reduction = SW_NONE)))
 OF(hinge, sw_hinge_with_options(x, same_of(x, a), &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
 OF(hinge_target, sw_hinge_with_options(same_of(x, a), x, &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
-OF(bce, sw_bce_with_logits_with_options(x, same_of(x, a), &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
-OF(bce_target, sw_bce_with_logits_with_options(same_of(x, a), x, &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
+OF(bce, sw_bce_with_logits_with_options(x, same_of(x, a), &SW_OPTIONS(sw_bce_options, .reduction = SW_NONE)))
+OF(bce_target, sw_bce_with_logits_with_options(same_of(x, a), x, &SW_OPTIONS(sw_bce_options, .reduction = SW_NONE)))
+OF(bce_positive,
+   sw_bce_with_logits_with_options(x, same_of(x, a),
+                                   &SW_OPTIONS(sw_bce_options, .reduction = SW_NONE, .pos_weight = same_of(x, 3))))
+OF(bce_positive_target,
+   sw_bce_with_logits_with_options(same_of(x, a), x,
+                                   &SW_OPTIONS(sw_bce_options, .reduction = SW_NONE, .pos_weight = same_of(x, 1))))
 OF(kl, sw_kl_div_with_options(sw_reshape(x, SW_SHAPE(N, 1)), sw_reshape(same_of(x, a), SW_SHAPE(N, 1)),
                               &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
 
@@ -186,6 +192,10 @@ static const limit limits[] = {
     {"bce 0", bce, 0, {0, INF, NO}, {0, 1, NO}},
     {"bce 0.5", bce, 0.5, {INF, INF, NO}, {-0.5, 0.5, NO}},
     {"bce, target", bce_target, 2, {INF, -INF, NO}, {-2, -2, -2}},
+    {"bce with pos_weight 1", bce_positive, 1, {INF, 0, NO}, {-3, 0, NO}},
+    {"bce with pos_weight 0", bce_positive, 0, {0, INF, NO}, {0, 1, NO}},
+    {"bce with pos_weight 0.5", bce_positive, 0.5, {INF, INF, NO}, {-1.5, 0.5, NO}},
+    {"bce with pos_weight, target", bce_positive_target, 2, {INF, -INF, NO}, {-2, -2, -2}},
     {"kl 0.5", kl, 0.5, {INF, -INF, NO}, {-0.5, -0.5, -0.5}},
     {"kl 0", kl, 0, {0, 0, NO}, {0, 0, 0}},
     {"softmax of rows", softmax_rows, 0, {0, 1, NO}, {0, 0, NO}},

@@ -252,6 +252,33 @@ static void test_long_sums_of_scatter_add_are_accurate(void **state) {
     sw_tape_free(tape);
 }
 
+/* The gradient is that of sw_gather_rows, with 0 in the row of the padding, also for rows with a sum in f64. */
+static void test_padding_has_the_gradient_zero(void **state) {
+    (void)state;
+    enum { LINES = 3, DIM = 70, MANY = 900 };
+    uint64_t seed = 7;
+    sw_tape *tape = sw_tape_new();
+    sw_array ids = test_array(SW_I32, SW_SHAPE(MANY));
+    for (int64_t i = 0; i < MANY; i++)
+        test_set(&ids, i, below(&seed, LINES));
+    for (int t = 0; t < 4; t++)
+        for (int padding = 0; padding < LINES; padding++) {
+            sw_array x = test_filled(types[t], SW_SHAPE(LINES, DIM), -2, 2, 1), g[2];
+            for (int padded = 0; padded < 2; padded++) {
+                sw_tensor table = sw_variable(tape, x), by = sw_input(tape, ids),
+                          y = padded ? sw_gather_rows_with_padding(table, by, padding) : sw_gather_rows(table, by);
+                assert_ok(sw_backward(sw_sum(sw_mul(y, y))));
+                g[padded] = sw_grad(table);
+            }
+            for (int64_t i = 0; i < LINES * DIM; i++)
+                assert_true(test_get(&g[1], i) == (i / DIM == padding ? 0 : test_get(&g[0], i)));
+            sw_tape_reset(tape);
+            test_array_free(&x);
+        }
+    sw_tape_free(tape);
+    test_array_free(&ids);
+}
+
 static void test_one_hot_is_one_at_the_id(void **state) {
     (void)state;
     enum { IDS = 6000, CLASSES = 5 };
@@ -328,6 +355,8 @@ static void test_operations_refuse_wrong_arguments(void **state) {
             "scatter_add: axis 0 of [0,3] has length 0: there is no element to add to");
     REFUSED(sw_scatter_add_rows(t, sw_reshape(ids, SW_SHAPE(6)), sw_empty(tape, SW_F32, SW_SHAPE(6, 3))),
             SW_ERR_ARGUMENT, "scatter_add_rows: id 2 at position 2 is outside 0 to 1");
+    REFUSED(sw_gather_rows_with_padding(t, ids, 2), SW_ERR_ARGUMENT,
+            "gather_rows_with_padding: padding id 2 for table [2,3]; it must be one of its rows");
     REFUSED(sw_one_hot(ids, 3, SW_F32), SW_ERR_ARGUMENT, "one_hot: id -1 at position 4 is outside 0 to 2");
     REFUSED(sw_one_hot(t, 3, SW_F32), SW_ERR_TYPE, "one_hot: the ids are f32; i32 is needed");
     REFUSED(sw_one_hot(ids, 0, SW_F32), SW_ERR_ARGUMENT, "one_hot: 0 classes; at least 1 is needed");
@@ -345,6 +374,7 @@ int main(void) {
         cmocka_unit_test_setup(test_argmin_is_argmax_of_the_negative, test_clear),
         cmocka_unit_test_setup(test_scatter_add_adds_in_the_order_of_ids, test_clear),
         cmocka_unit_test_setup(test_long_sums_of_scatter_add_are_accurate, test_clear),
+        cmocka_unit_test_setup(test_padding_has_the_gradient_zero, test_clear),
         cmocka_unit_test_setup(test_one_hot_is_one_at_the_id, test_clear),
         cmocka_unit_test_setup(test_sort_runs_in_a_dry_run, test_clear),
         cmocka_unit_test_setup(test_operations_refuse_wrong_arguments, test_clear),

@@ -267,6 +267,10 @@ static sw_tensor huber(sw_tensor p, sw_tensor t, const sw_loss_options *o) {
     return sw_huber_with_options(p, t, &SW_OPTIONS(sw_huber_options, .delta = 0.75, .reduction = o->reduction));
 }
 
+static sw_tensor bce(sw_tensor p, sw_tensor t, const sw_loss_options *o) {
+    return sw_bce_with_logits_with_options(p, t, &SW_OPTIONS(sw_bce_options, .reduction = o->reduction));
+}
+
 static long double mse_of(long double p, long double t) {
     return (p - t) * (p - t);
 }
@@ -295,7 +299,7 @@ static const struct {
               {sw_l1_with_options, l1_of, false},
               {huber, huber_of, false},
               {sw_hinge_with_options, hinge_of, false},
-              {sw_bce_with_logits_with_options, bce_of, false},
+              {bce, bce_of, false},
               {sw_kl_div_with_options, kl_of, true}};
 enum { LOSSES = sizeof losses / sizeof *losses };
 
