@@ -117,6 +117,17 @@ SW_API sw_module *sw_nn_linear_no_bias(sw_model *model, int64_t inputs, int64_t 
  * and its position. The weight has initial values from sw_init_normal(0, 1), fan_in = dim, fan_out = rows, and the role
  * SW_ROLE_EMBEDDING. rows ≤ 2^31 - 1. */
 SW_API sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim);
+/* Options of sw_nn_embedding_with_options. */
+typedef struct sw_embedding_options {
+    size_t size; /* sizeof(sw_embedding_options) */
+    /* If true, the row padding_id, from 0 to rows - 1, stands for the padding of sequences: it is 0 initially, unless
+     * other initial values are set, and gets no gradient. */
+    bool padding;
+    int64_t padding_id;
+} sw_embedding_options;
+/* As sw_nn_embedding, with options (NULL: the defaults). */
+SW_API sw_module *sw_nn_embedding_with_options(sw_model *model, int64_t rows, int64_t dim,
+                                               const sw_embedding_options *options);
 /* A convolution of pictures with a square kernel: x [batch, height, width, inputs] → [batch, height', width', outputs],
  * with the parameters NAME.weight [outputs, kernel, kernel, inputs] and NAME.bias [outputs], stride 1 and no padding:
  * see sw_conv2d (conv.h). Layers are named conv1, conv2 and so on. inputs ≥ 1, or 0: the length of the last axis. The

@@ -11,8 +11,28 @@ enum { F32_LIMIT = 1 << 24 }; /* f32 represents every integer up to this one exa
 
 typedef struct embedding {
     int64_t rows, dim;
+    int64_t padding_id; /* the row without gradient; -1: none */
     sw_param *weight;
 } embedding;
+
+/* Normal values, and 0 in row c. */
+static sw_status embedding_fill_padded(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
+    const sw_init normal = sw_init_normal(0, 1);
+    const int64_t dim = param->shape[1], padding = (int64_t)init->c * dim;
+    SW_TRY(normal.fill(&normal, param, rng, out));
+    for (int64_t i = 0; i < dim; i++)
+        out[padding + i] = 0;
+    return SW_OK;
+}
+
+static sw_init embedding_init(const embedding *e) {
+    sw_init init = sw_init_normal(0, 1);
+    if (e->padding_id >= 0) {
+        init.fill = embedding_fill_padded;
+        init.c = (double)e->padding_id;
+    }
+    return init;
+}
 
 static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
     embedding *e = m->data;
@@ -23,7 +43,7 @@ static sw_status embedding_build(sw_module *m, sw_sample_shape *shape) {
                                       .role = SW_ROLE_EMBEDDING,
                                       .fan_in = e->dim,
                                       .fan_out = e->rows,
-                                      .init = sw_init_normal(0, 1)};
+                                      .init = embedding_init(e)};
     e->weight = sw_module_add_param(m, "weight", 2, (int64_t[]){e->rows, e->dim}, &options);
     if (!e->weight)
         return sw_last_failure();
@@ -71,8 +91,13 @@ static sw_tensor embedding_ids(const sw_module *m, sw_tensor x, const sw_array *
     return t;
 }
 
-static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
+static sw_tensor embedding_rows(const sw_module *m, sw_tensor ids) {
     const embedding *e = m->data;
+    const sw_tensor table = sw_param_use(ids.tape, e->weight);
+    return e->padding_id < 0 ? sw_gather_rows(table, ids) : sw_gather_rows_with_padding(table, ids, e->padding_id);
+}
+
+static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
     sw_array a = sw_value(x);
     if (!sw_is_live(x))
         return (sw_tensor){0}; /* sw_value has set the error */
@@ -84,32 +109,41 @@ static sw_tensor embedding_forward(sw_module *m, sw_tensor x) {
     if (embedding_check_type(m, a.type) != SW_OK)
         return (sw_tensor){0};
     if (a.type == SW_I32) /* sw_gather_rows checks the ids */
-        return sw_gather_rows(sw_param_use(x.tape, e->weight), x);
+        return embedding_rows(m, x);
     sw_tensor ids = embedding_ids(m, x, &a);
     if (sw_is_null(ids))
         return ids;
-    sw_tensor y = sw_gather_rows(sw_param_use(x.tape, e->weight), ids);
+    sw_tensor y = embedding_rows(m, ids);
     sw_release(ids); /* the memory is released when no vjp needs it */
     return y;
 }
 
 static void embedding_describe(const sw_module *m, char *text, size_t bytes) {
     const embedding *e = m->data;
-    snprintf(text, bytes, "%lld rows of %lld", (long long)e->rows, (long long)e->dim);
+    if (e->padding_id < 0)
+        snprintf(text, bytes, "%lld rows of %lld", (long long)e->rows, (long long)e->dim);
+    else
+        snprintf(text, bytes, "%lld rows of %lld, padding %lld", (long long)e->rows, (long long)e->dim,
+                 (long long)e->padding_id);
 }
 
 static sw_status embedding_save(const sw_module *m, sw_description *to) {
     const embedding *e = m->data;
     SW_TRY(sw_description_set_integer(to, "rows", e->rows));
+    if (e->padding_id >= 0)
+        SW_TRY(sw_description_set_integer(to, "padding_id", e->padding_id));
     return sw_description_set_integer(to, "dim", e->dim);
 }
 
 static sw_module *embedding_restore(sw_model *model, const sw_description *from) {
+    sw_embedding_options o = SW_OPTIONS(sw_embedding_options, .padding = sw_description_has(from, "padding_id"));
     int64_t rows, dim;
     if (sw_description_integer(from, "rows", 1, INT32_MAX, &rows) != SW_OK ||
         sw_description_integer(from, "dim", 1, INT32_MAX, &dim) != SW_OK)
         return sw_module_fail(model);
-    return sw_nn_embedding(model, rows, dim);
+    if (o.padding && sw_description_integer(from, "padding_id", 0, rows - 1, &o.padding_id) != SW_OK)
+        return sw_module_fail(model);
+    return sw_nn_embedding_with_options(model, rows, dim, &o);
 }
 
 const sw_module_type swn_embedding_type = {.size = sizeof(sw_module_type),
@@ -122,13 +156,26 @@ const sw_module_type swn_embedding_type = {.size = sizeof(sw_module_type),
                                            .restore = embedding_restore};
 
 sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
+    return sw_nn_embedding_with_options(model, rows, dim, NULL);
+}
+
+sw_module *sw_nn_embedding_with_options(sw_model *model, int64_t rows, int64_t dim,
+                                        const sw_embedding_options *options) {
+    sw_embedding_options o = SW_OPTIONS(sw_embedding_options, .padding = false);
+    if (options && sw_options_copy("embedding", "sw_embedding_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return sw_module_fail(model);
     if (rows < 1 || rows > INT32_MAX || dim < 1) {
         sw_fail(SW_ERR_ARGUMENT, "embedding: %lld rows of %lld; 1 to 2^31 - 1 rows of 1 or more are needed",
                 (long long)rows, (long long)dim);
         return sw_module_fail(model);
     }
+    if (o.padding && (o.padding_id < 0 || o.padding_id >= rows)) {
+        sw_fail(SW_ERR_ARGUMENT, "embedding: padding id %lld is outside 0 to %lld", (long long)o.padding_id,
+                (long long)rows - 1);
+        return sw_module_fail(model);
+    }
     sw_module *m = sw_module_new(model, &swn_embedding_type, sizeof(embedding));
     if (sw_module_is(m, &swn_embedding_type))
-        *(embedding *)m->data = (embedding){.rows = rows, .dim = dim};
+        *(embedding *)m->data = (embedding){.rows = rows, .dim = dim, .padding_id = o.padding ? o.padding_id : -1};
     return m;
 }

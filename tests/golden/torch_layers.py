@@ -58,6 +58,7 @@ LAYERS = [
     ("linear", (5, 4), nn.Linear(4, 3)),
     ("linear_no_bias", (5, 4), nn.Linear(4, 3, bias=False)),
     ("embedding", (4, 5), nn.Embedding(9, 4)),
+    ("embedding_with_options", (4, 5), nn.Embedding(9, 4, padding_idx=6)),
     ("relu", (3, 7), nn.ReLU()),
     ("tanh", (3, 7), nn.Tanh()),
     ("sigmoid", (3, 7), nn.Sigmoid()),
@@ -112,7 +113,7 @@ LAYERS = [
     ("group_norm", (2, 3, 2, 6), ChannelsLast(nn.GroupNorm(2, 6))),
     ("group_norm_with_options", (2, 5, 6), ChannelsLast(nn.GroupNorm(3, 6, 0.02))),
 ]
-IDS = {"embedding": 9}  # labels whose input is ids: below this number
+IDS = {"embedding": 9, "embedding_with_options": 9}  # labels whose input is ids: below this number
 
 
 def layer_rows():

@@ -47,6 +47,9 @@ static sw_module *make_linear_no_bias(sw_model *m) {
 static sw_module *make_embedding(sw_model *m) {
     return sw_nn_embedding(m, 7, 3);
 }
+static sw_module *make_padded_embedding(sw_model *m) {
+    return sw_nn_embedding_with_options(m, 7, 3, &SW_OPTIONS(sw_embedding_options, .padding = true));
+}
 static sw_module *make_dropout(sw_model *m) {
     return sw_nn_dropout(m, 0.3);
 }
@@ -185,6 +188,7 @@ static const struct {
     {"linear", make_linear},
     {"linear", make_linear_no_bias},
     {"embedding", make_embedding},
+    {"embedding", make_padded_embedding},
     {"dropout", make_dropout},
     {"leaky_relu", make_leaky},
     {"elu", make_elu},

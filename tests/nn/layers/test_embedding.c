@@ -99,6 +99,38 @@ static void test_embedding_adds_gradients_of_repeated_ids(void **state) {
     }
 }
 
+/* The row of the padding is 0 initially and has no gradient, for every type; the other rows are as without padding. */
+static void test_padding_has_no_gradient(void **state) {
+    (void)state;
+    const double ids[6] = {4, 2, 2, 4, 2, 1};
+    for (int t = 0; t < 4; t++) {
+        const sw_dtype type = (sw_dtype)t;
+        sw_array g[2], x[2];
+        sw_model *model[2];
+        sw_tape *tape = sw_tape_new();
+        for (int padded = 0; padded < 2; padded++) {
+            model[padded] = sw_model_new(type, 1);
+            sw_module *layer = sw_nn_embedding_with_options(
+                model[padded], ROWS, DIM, &SW_OPTIONS(sw_embedding_options, .padding = padded, .padding_id = 2));
+            sw_params *p = built(model[padded], layer);
+            const sw_param *w = sw_params_find(p, "embedding1.weight");
+            x[padded] = sw_param_value(w);
+            assert_ok(sw_backward(sw_sum(sw_forward(layer, tensor_of(tape, SW_I32, SW_SHAPE(2, 3), ids)))));
+            g[padded] = sw_param_grad(w);
+            sw_tape_reset(tape);
+        }
+        for (int i = 0; i < ROWS * DIM; i++) {
+            const bool padding = i / DIM == 2;
+            assert_true(test_get(&x[1], i) == (padding ? 0 : test_get(&x[0], i)));
+            assert_true(test_get(&g[1], i) == (padding ? 0 : test_get(&g[0], i)));
+            assert_true(!padding || test_get(&g[0], i) == 3);
+        }
+        sw_tape_free(tape);
+        sw_model_free(model[0]);
+        sw_model_free(model[1]);
+    }
+}
+
 static void refused_id(sw_dtype type, double id, const char *message) {
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_module *layer = sw_nn_embedding(model, ROWS, DIM);
@@ -136,6 +168,9 @@ static void test_embedding_refuses_wrong_ids(void **state) {
 static sw_module *no_rows(sw_model *m) {
     return sw_nn_embedding(m, 0, 3);
 }
+static sw_module *padding_outside(sw_model *m) {
+    return sw_nn_embedding_with_options(m, 4, 3, &SW_OPTIONS(sw_embedding_options, .padding = true, .padding_id = 4));
+}
 static sw_module *too_deep(sw_model *m) {
     sw_model_set_input_shape(m, 7, (const int64_t[]){1, 1, 1, 1, 1, 1, 1});
     return sw_nn_embedding(m, 2, 3);
@@ -144,6 +179,7 @@ static sw_module *too_deep(sw_model *m) {
 static void test_embedding_refuses_wrong_sizes(void **state) {
     (void)state;
     refused(no_rows, SW_ERR_ARGUMENT, "embedding: 0 rows of 3; 1 to 2^31 - 1 rows of 1 or more are needed");
+    refused(padding_outside, SW_ERR_ARGUMENT, "embedding: padding id 4 is outside 0 to 3");
     refused(too_deep, SW_ERR_SHAPE,
             "layer embedding1: ids [1,1,1,1,1,1,1] for each sample: at most 6 axes are possible");
 }
@@ -370,6 +406,7 @@ int main(void) {
         TEST(test_embedding_gives_the_rows),
         TEST(test_embedding_starts_with_normal_values),
         TEST(test_embedding_adds_gradients_of_repeated_ids),
+        TEST(test_padding_has_no_gradient),
         TEST(test_embedding_refuses_wrong_ids),
         TEST(test_embedding_refuses_ids_of_16_bits),
         TEST(test_embedding_refuses_wrong_sizes),

@@ -22,6 +22,8 @@ static const double tolerance[] = {[SW_F32] = 1e-5, [SW_F64] = 1e-12};
 LAYER(linear, sw_nn_linear(m, 0, 3))
 LAYER(linear_no_bias, sw_nn_linear_no_bias(m, 0, 3))
 LAYER(embedding, sw_nn_embedding(m, 9, 4))
+LAYER(embedding_with_options,
+      sw_nn_embedding_with_options(m, 9, 4, &SW_OPTIONS(sw_embedding_options, .padding = true, .padding_id = 6)))
 LAYER(relu, sw_nn_relu(m))
 LAYER(tanh, sw_nn_tanh(m))
 LAYER(sigmoid, sw_nn_sigmoid(m))
@@ -106,6 +108,7 @@ static const struct {
     ROW(linear),
     ROW(linear_no_bias),
     ROW(embedding),
+    ROW(embedding_with_options),
     ROW(relu),
     ROW(tanh),
     ROW(sigmoid),
