@@ -14,7 +14,7 @@ import swale
 from half_graphs import result_type
 from operations import OPERATIONS
 from rounding import STORED, rounded
-from swale import Axes, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Shape, lib
+from swale import Axes, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Options, Parts, Place, Shape, lib
 
 
 class NotOffered(Exception):
@@ -57,9 +57,14 @@ def op(name, *arguments):
     used.add("sw_" + name)
 
     def plain(a):
+        if isinstance(a, Options):
+            return type(a)((key, plain(value)) for key, value in a.items())
         return Parts(p.handle for p in a) if isinstance(a, Parts) else a.handle if isinstance(a, T) else a
+
+    def inside(a):
+        return a if isinstance(a, Parts) else a.values() if isinstance(a, Options) else [a]
     result = T(swale.call("sw_" + name, [plain(a) for a in arguments]))
-    inputs = [t for a in arguments for t in (a if isinstance(a, Parts) else [a]) if isinstance(t, T)]
+    inputs = [t for a in arguments for t in inside(a) if isinstance(t, T)]
     calls.append(("sw_" + name, [t.shape for t in inputs], result.shape, result.type))
     types = {t.type for t in inputs} & set(FLOATS)
     if result.type in FLOATS and types and result.type != result_type("sw_" + name, arguments, types):
@@ -528,6 +533,48 @@ def argmax(x, dim=None, keepdim=False):
     return op("argmax", x, dim, keepdim)
 
 
+@counterpart("argmin")
+def argmin(x, dim=None, keepdim=False):
+    real(x)
+    if dim is None:
+        offered(not keepdim, "argmin over all axes with keepdim")
+        return op("argmin", op("reshape", x, Shape((-1,))), 0, False)
+    offered(x.rank > 0, "an axis of a scalar")
+    return op("argmin", x, dim, keepdim)
+
+
+# ---- Order ----
+
+
+def with_ids(name, x, *arguments):
+    """The values and the ids of an operation with two results."""
+    place = Place(True)
+    values = op(name, x, *arguments, place)
+    return values, T(place.tensor)
+
+
+@counterpart("sort")
+def sort(x, dim=-1, descending=False, stable=True):
+    offered(x.rank > 0, "an axis of a scalar")
+    return with_ids("sort", x, dim, descending)
+
+
+@counterpart("argsort")
+def argsort(x, dim=-1, descending=False, stable=True):
+    offered(x.rank > 0, "an axis of a scalar")
+    return op("argsort", x, dim, descending)
+
+
+counterpart("msort")(lambda x: sort(x, 0)[0])
+
+
+@counterpart("topk")
+def topk(x, k, dim=-1, largest=True, sorted=True):
+    offered(x.rank > 0, "an axis of a scalar")
+    offered(sorted, "elements in any order")
+    return with_ids("top_k", x, k, dim, not largest)
+
+
 # ---- Choice ----
 
 
@@ -665,12 +712,38 @@ def narrow(x, dim, start, length):
 
 @counterpart("slice")
 def slice_(x, dim=0, start=None, end=None, step=1):
-    offered(step == 1, "slices with a step")
+    if step < 1:
+        raise swale.Refused("a step below 1")
     offered(x.rank > 0, "an axis of a scalar")
     axis = dim + x.rank if dim < 0 else dim
     n = x.shape[axis] if 0 <= axis < x.rank else 0
     begin, end, _ = slice(start, end).indices(n)  # PyTorch clips what is out of range
+    if step != 1:
+        return op("slice_with_step", x, dim, begin, max(begin, end), step)
     return op("slice", x, dim, begin, max(begin, end))
+
+
+@counterpart("flip")
+def flip(x, dims):
+    return op("flip", x, dims if isinstance(dims, Axes) else Axes([dims] if isinstance(dims, int) else dims))
+
+
+counterpart("flipud")(lambda x: op("flip", x, Axes((0,))))
+counterpart("fliplr")(lambda x: op("flip", x, Axes((1,))))
+
+
+@counterpart("roll")
+def roll(x, shifts, dims=()):
+    shifts = [shifts] if isinstance(shifts, int) else list(shifts)
+    dims = [dims] if isinstance(dims, int) else list(dims)
+    if not dims and len(shifts) == 1:  # PyTorch's rule: the elements in a row
+        offered(x.rank > 0, "an axis of a scalar")
+        return op("reshape", op("roll", op("reshape", x, Shape((-1,))), shifts[0], 0), Shape(x.shape))
+    if len(shifts) != len(dims) or not dims:
+        raise swale.Refused("unequal numbers of shifts and axes")
+    for shift, dim in zip(shifts, dims):
+        x = op("roll", x, shift, dim)
+    return x
 
 
 @counterpart("select")
@@ -830,6 +903,44 @@ def gather(x, dim, index, sparse_grad=False):
     return op("gather", x, dim, index)
 
 
+@counterpart("scatter_add")
+def scatter_add(x, dim, index, src):
+    offered(x.rank > 0 and index.rank > 0 and src.rank > 0, "an axis of a scalar")
+    real(x, src)
+    offered(index.type == swale.I32, "ids of another type")
+    offered(not negative(index), "negative ids")
+    if not x.rank == index.rank == src.rank or not -x.rank <= dim < x.rank:
+        raise swale.Refused("unequal ranks")
+    axis = moved(x, dim)
+    if any(index.shape[i] > src.shape[i] or (i != axis and index.shape[i] > x.shape[i]) for i in range(x.rank)):
+        raise swale.Refused("ids beyond the values or x")
+    offered(all(index.shape[i] == x.shape[i] for i in range(x.rank) if i != axis), "ids shorter than x")
+    for i in range(x.rank):  # PyTorch takes values that are longer
+        if index.shape[i] < src.shape[i]:
+            src = op("slice", src, i, 0, index.shape[i])
+    return op("scatter_add", x, dim, index, src)
+
+
+@counterpart("index_add")
+def index_add(x, dim, index, source, alpha=1):
+    real(x, source)
+    offered(x.rank > 0 and source.rank > 0, "an axis of a scalar")
+    offered(index.type == swale.I32, "ids of another type")
+    offered(not negative(index), "negative ids")
+    axis = dim + x.rank if dim < 0 else dim
+    if not 0 <= axis < x.rank or index.rank > 1 or source.rank != x.rank:
+        raise swale.Refused("an axis out of range, or ids in more than one axis")
+    if index.rank == 0:
+        index = op("reshape", index, Shape((1,)))
+    if alpha != 1:
+        source = op("scale", source, float(alpha))
+    if axis == 0:
+        return op("scatter_add_rows", x, index, source)
+    order = [axis] + [a for a in range(x.rank) if a != axis]
+    rows = op("scatter_add_rows", op("permute", x, Axes(order)), index, op("permute", source, Axes(order)))
+    return op("permute", rows, Axes(order.index(a) for a in range(x.rank)))
+
+
 @counterpart("index_select")
 def index_select(x, dim, index):
     real(x)
@@ -850,13 +961,14 @@ def index_select(x, dim, index):
 @counterpart("nn.functional.embedding")
 def embedding(weight, ids, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False,
               sparse=False):
-    offered(padding_idx is None, "padding_idx: a row without gradient")
     offered(max_norm is None, "max_norm")
     offered(not scale_grad_by_freq, "scale_grad_by_freq")
     offered(not sparse, "sparse gradients")
     offered(ids.type == swale.I32, "ids of another type")
     if weight.rank != 2:
         raise swale.Refused("the weight is not a matrix")
+    if padding_idx is not None:
+        return op("gather_rows_with_padding", weight, ids, padding_idx + weight.shape[0] * (padding_idx < 0))
     return op("gather_rows", weight, ids)
 
 
@@ -869,20 +981,25 @@ def how(reduction):
     return ["mean", "sum", "none"].index(reduction)
 
 
-def loss_offered(x, target, weight, size_average, reduce):
-    offered(weight is None, "weights of elements")
+def loss_offered(x, target, size_average, reduce):
     offered(size_average is None and reduce is None, "size_average and reduce, which are deprecated")
     offered(x.shape == target.shape, "losses do not broadcast")
     real(x, target)
 
 
+def with_weight(options, weight):
+    if weight is not None:
+        options["weight"] = weight
+    return options
+
+
 def loss(name):
     def function(x, target, weight=None, size_average=None, reduce=None, reduction="mean", **more):
-        loss_offered(x, target, weight, size_average, reduce)
+        loss_offered(x, target, size_average, reduce)
         offered(not more, "options: " + " ".join(more))
-        if reduction == "mean":
+        if reduction == "mean" and weight is None:
             return op(name, x, target)
-        return op(name + "_with_options", x, target, Loss(reduction=how(reduction)))
+        return op(name + "_with_options", x, target, with_weight(Loss(reduction=how(reduction)), weight))
     return function
 
 
@@ -892,11 +1009,11 @@ counterpart("nn.functional.l1_loss")(loss("l1"))
 
 @counterpart("nn.functional.huber_loss")
 def huber(x, target, reduction="mean", delta=1.0, weight=None, size_average=None, reduce=None):
-    loss_offered(x, target, weight, size_average, reduce)
-    if delta == 1 and reduction == "mean":
+    loss_offered(x, target, size_average, reduce)
+    if delta == 1 and reduction == "mean" and weight is None:
         return op("huber", x, target)
     offered(delta != 0, "delta = 0, which stands for the default here")
-    return op("huber_with_options", x, target, Huber(reduction=how(reduction), delta=float(delta)))
+    return op("huber_with_options", x, target, with_weight(Huber(reduction=how(reduction), delta=float(delta)), weight))
 
 
 @counterpart("nn.functional.smooth_l1_loss")
@@ -910,8 +1027,13 @@ def smooth_l1(x, target, size_average=None, reduce=None, reduction="mean", beta=
 
 @counterpart("nn.functional.binary_cross_entropy_with_logits")
 def bce(x, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
-    offered(pos_weight is None, "pos_weight")
-    return loss("bce_with_logits")(x, target, weight, size_average, reduce, reduction)
+    loss_offered(x, target, size_average, reduce)
+    if reduction == "mean" and weight is None and pos_weight is None:
+        return op("bce_with_logits", x, target)
+    options = with_weight(Bce(reduction=how(reduction)), weight)
+    if pos_weight is not None:
+        options["pos_weight"] = pos_weight
+    return op("bce_with_logits_with_options", x, target, options)
 
 
 @counterpart("nn.functional.kl_div")
@@ -973,5 +1095,6 @@ NO_COUNTERPART = {
     "sw_hinge": "nn.HingeEmbeddingLoss is another loss; check-graphs compares it with relu(1 - t s)",
     "sw_hinge_with_options": "as sw_hinge",
     "sw_loss_with_weight": "the identity; PyTorch's losses do not know what they were divided by",
+    "sw_one_hot": "nn.functional.one_hot is not in op_db; check-graphs has it",
     "sw_matmul_transposed": "matmul with .mT is two operations there; check-graphs has it",
 }

@@ -6,7 +6,7 @@ import torch
 
 import swale
 from operations import OPERATIONS, Retry
-from swale import Axes, Parts, lib
+from swale import Axes, Options, Parts, lib
 
 # ---- Tolerance -------------------------------------------------------------------------------------------
 #
@@ -68,6 +68,8 @@ class Node:
                 found.append(argument)
             elif isinstance(argument, Parts):
                 found.extend(argument)
+            elif isinstance(argument, Options):
+                found.extend(value for value in argument.values() if isinstance(value, Node))
         return found
 
 
@@ -258,6 +260,13 @@ class Builder:
         node.how = self.rng.choice(["variable", "input", "input"])
         return self.graph.add(node)
 
+    def constant(self, shape, domain):
+        """A leaf without gradient that broadcasts to this shape."""
+        shape = [1 if self.rng.random() < 0.2 else n for n in shape]
+        if self.rng.random() < 0.3:
+            shape = shape[self.rng.randrange(len(shape) + 1):]
+        return self.leaf(shape, domain, "input")
+
     def divergence(self):
         q = self.real(least=1, filled=True)
         t = self.distributions(q.shape)
@@ -369,6 +378,8 @@ def arguments(node, value):
             argument = value(argument)
         elif isinstance(argument, Parts):
             argument = Parts(value(part) for part in argument)
+        elif isinstance(argument, Options):
+            argument = type(argument)((key, value(v) if isinstance(v, Node) else v) for key, v in argument.items())
         result.append(argument)
     return result
 

@@ -34,6 +34,8 @@ def result_type(name, args, types):
     """The type of a result for inputs of these floating-point types."""
     if name == "sw_cast":
         return args[1]
+    if name == "sw_one_hot":
+        return args[2]
     if len(types) > 1:
         return F32
     [kind] = types
@@ -126,7 +128,8 @@ FROM_RESULT = {
 
 # Gradients that are elements of the cotangent, perhaps with another sign.
 MOVING = {"sw_neg", "sw_detach", "sw_cast", "sw_loss_with_weight", "sw_reshape", "sw_transpose", "sw_permute",
-          "sw_slice", "sw_concat", "sw_stack", "sw_split", "sw_pad", "sw_add", "sw_sub", "sw_where"}
+          "sw_slice", "sw_concat", "sw_stack", "sw_split", "sw_pad", "sw_add", "sw_sub", "sw_where", "sw_sort",
+          "sw_top_k", "sw_slice_with_step", "sw_flip", "sw_roll", "sw_scatter_add", "sw_scatter_add_rows"}
 
 
 class Call:

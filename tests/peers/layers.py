@@ -76,10 +76,13 @@ def convolution(name, axes):
 
 
 def embedding(module, x, weight):
-    for name in ("padding_idx", "max_norm"):
-        offered(getattr(module, name) is None, name)
+    offered(module.max_norm is None, "max_norm")
     offered(not module.scale_grad_by_freq and not module.sparse, "scaled or sparse gradients")
-    return layer("embedding", module.num_embeddings, module.embedding_dim)(module, x, weight)
+    sizes = module.num_embeddings, module.embedding_dim
+    if module.padding_idx is None:
+        return layer("embedding", *sizes)(module, x, weight)
+    options = swale.EmbeddingOptions(ctypes.sizeof(swale.EmbeddingOptions), True, module.padding_idx)
+    return layer("embedding_with_options", *sizes, ctypes.addressof(options))(module, x, weight)
 
 
 def softplus(module, x):
@@ -108,10 +111,10 @@ def cross_entropy(module, x, target, weight=None):
         label_smoothing=module.label_smoothing)
 
 
-def bce(module, x, target, weight=None):
-    offered(module.pos_weight is None, "pos_weight")
-    return COUNTERPARTS["nn.functional.binary_cross_entropy_with_logits"](x, target, weight,
-                                                                         reduction=module.reduction)
+def bce(module, x, target, *buffers):
+    weights = dict(zip((name for name, _ in module.named_buffers()), buffers))
+    return COUNTERPARTS["nn.functional.binary_cross_entropy_with_logits"](x, target, reduction=module.reduction,
+                                                                         **weights)
 
 
 MODULES = {

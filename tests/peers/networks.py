@@ -162,7 +162,9 @@ class Network:
         width = rng.choice([2, 3, 5, 8])
         if rng.random() < 0.25:
             self.rows, dim, self.sample = rng.choice([3, 7]), rng.choice([2, 4]), [rng.choice([1, 1, 3])]
-            self.embedding = {"kind": "embedding", "rows": self.rows, "dim": dim}
+            self.embedding = {"kind": "embedding", "rows": self.rows, "dim": dim, "padding": None}
+            if rng.random() < 0.4:
+                self.embedding["padding"] = rng.randrange(self.rows)
             self.layers += [self.embedding, {"kind": "flatten"}]
             width = self.sample[0] * dim
         elif rng.random() < 0.3:
@@ -347,7 +349,8 @@ def forward(network, layers, p, x):
             names = dict(network.keys(layer))
             x = F.linear(x, p[names["weight"]], p[names["bias"]] if "bias" in names else None)
         elif kind == "embedding":
-            x = p[network.keys(layer)[0][1]][x.long()]
+            rows, padding = p[network.keys(layer)[0][1]][x.long()], layer["padding"]
+            x = rows if padding is None else torch.where((x == padding).unsqueeze(-1), rows.detach(), rows)
         elif kind == "residual":
             x = x + forward(network, layer["layers"], p, x)
         elif kind in ("flatten", "reshape"):
@@ -489,7 +492,9 @@ class Model:
             new = lib.sw_nn_linear if layer["bias"] else lib.sw_nn_linear_no_bias
             m = new(model, 0 if network.open else layer["in"], layer["out"])
         elif kind == "embedding":
-            m = lib.sw_nn_embedding(model, layer["rows"], layer["dim"])
+            padding = layer["padding"]
+            options = swale.EmbeddingOptions(ctypes.sizeof(swale.EmbeddingOptions), padding is not None, padding or 0)
+            m = lib.sw_nn_embedding_with_options(model, layer["rows"], layer["dim"], ctypes.addressof(options))
         elif kind == "residual":
             return lib.sw_nn_residual(model, self.sequential(layer["layers"]))
         elif kind == "reshape":

@@ -14,7 +14,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from swale import Axes, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Shape
+from swale import Axes, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Shape
 
 F64 = torch.float64
 
@@ -34,7 +34,7 @@ OPERATIONS = {}
 WIDE = {"sw_sum", "sw_mean", "sw_prod", "sw_sum_over", "sw_mean_over", "sw_prod_over", "sw_var_over", "sw_std_over",
         "sw_norm_over", "sw_logsumexp_over",
         "sw_log_softmax", "sw_accuracy", "sw_cross_entropy", "sw_cross_entropy_with_options", "sw_huber",
-        "sw_huber_with_options"}
+        "sw_huber_with_options", "sw_bce_with_logits_with_options"}
 BY_ELEMENT = {"sw_div", "sw_scale", "sw_pow", "sw_clamp", "sw_leaky_relu", "sw_elu", "sw_loss_with_weight",
               "sw_dropout", "sw_greater", "sw_less", "sw_equal", "sw_where", "sw_pow_tensor", "sw_greater_equal",
               "sw_less_equal", "sw_not_equal", "sw_logical_and", "sw_logical_or", "sw_logical_xor"}
@@ -332,6 +332,10 @@ operation("sw_argmax", lambda x, axis, keepdim: torch.argmax(x, axis, keepdim).t
           exact=True, kink=lambda x, axis, keepdim: gap(True)(x, (axis,), keepdim))
 
 
+operation("sw_argmin", lambda x, axis, keepdim: torch.argmin(x, axis, keepdim).to(torch.int32), draw_argmax,
+          exact=True, kink=lambda x, axis, keepdim: gap(False)(x, (axis,), keepdim))
+
+
 def draw_rows(b):
     x = b.real(least=1, filled=True)
     return [x, b.ids(x.shape[:-1], x.shape[-1])]
@@ -339,6 +343,37 @@ def draw_rows(b):
 
 operation("sw_accuracy", lambda x, ids: (x.argmax(-1) == ids).to(x.dtype).mean(), draw_rows,
           kink=lambda x, ids: gap(True)(x, (-1,), False))
+
+# ---- Order ----
+
+
+def neighbors(x, axis, *rest):
+    """The distances of neighbors in the order along an axis."""
+    return torch.sort(x, axis).values.diff(dim=axis)
+
+
+def first_of(x, k, axis, smallest, ids):
+    """The first k elements of a stable sort; torch.topk chooses any of equal elements."""
+    return torch.sort(x, dim=axis, descending=not smallest, stable=True).values.narrow(axis, 0, k)
+
+
+def draw_sorted(b):
+    x = b.real(least=1)
+    return [x, b.axis(x.rank), b.rng.random() < 0.5]
+
+
+def draw_first(b):
+    x = b.real(least=1)
+    axis = b.axis(x.rank)
+    return [x, b.rng.randrange(x.shape[axis] + 1), axis, b.rng.random() < 0.5, Place()]
+
+
+operation("sw_argsort", lambda x, axis, descending: torch.sort(
+    x, dim=axis, descending=descending, stable=True).indices.to(torch.int32), draw_sorted, exact=True, kink=neighbors)
+operation("sw_sort", lambda x, axis, descending, ids: torch.sort(
+    x, dim=axis, descending=descending, stable=True).values, lambda b: draw_sorted(b) + [Place()], exact=True,
+    kink=neighbors)
+operation("sw_top_k", first_of, draw_first, exact=True, kink=lambda x, k, axis, *rest: neighbors(x, axis))
 
 # ---- Comparison, logic and choice ----
 
@@ -442,6 +477,34 @@ def torch_slice(x, axis, begin, end):
     return x.narrow(axis, begin, end - begin)
 
 
+def draw_stepped(b):
+    return draw_slice(b) + [b.choice([1, 2, 2, 3, 100])]
+
+
+def torch_stepped(x, axis, begin, end, step):
+    part = torch_slice(x, axis, begin, end)
+    return part[(slice(None),) * (axis % x.dim()) + (slice(None, None, step),)]
+
+
+def draw_flip(b):
+    x = b.any()
+    return [x, b.axes(x.rank)]
+
+
+def torch_flip(x, axes):
+    return x.flip(tuple(range(x.dim())) if axes is Axes.ALL else tuple(axes))
+
+
+def draw_roll(b):
+    x = b.any(least=1)
+    return [x, b.rng.randrange(-9, 10), b.axis(x.rank)]
+
+
+operation("sw_slice_with_step", torch_stepped, draw_stepped, exact=True)
+operation("sw_flip", torch_flip, draw_flip, exact=True)
+operation("sw_roll", torch.roll, draw_roll, exact=True)
+
+
 def draw_concat(b):
     x = b.any(least=1)
     axis = b.axis(x.rank)
@@ -533,6 +596,47 @@ def draw_gather(b):
 operation("sw_gather_rows", lambda table, ids: table[ids.long()], draw_gather_rows, exact=True)
 operation("sw_gather", lambda x, axis, ids: torch.gather(x, axis, ids.long()), draw_gather, exact=True)
 
+
+
+def rows_with_padding(table, ids, padding_id):
+    rows = table[ids.long()]
+    padding = (ids == padding_id).reshape(ids.shape + (1,) * (table.dim() - 1))
+    return torch.where(padding, rows.detach(), rows)
+
+
+def draw_padded_rows(b):
+    table, ids = draw_gather_rows(b)
+    if not table.shape[0]:
+        raise Retry
+    return [table, ids, b.rng.randrange(table.shape[0])]
+
+
+def draw_added(b, shape):
+    """Values that are added: a tensor of this shape."""
+    return b.find(lambda n: n.real and n.shape == tuple(shape)) or b.leaf(shape)
+
+
+def draw_scatter_add(b):
+    x, axis, ids = draw_gather(b)
+    return [x, axis, ids, draw_added(b, ids.shape)]
+
+
+def draw_scatter_add_rows(b):
+    table, ids = draw_gather_rows(b)
+    return [table, ids, draw_added(b, tuple(ids.shape) + tuple(table.shape[1:]))]
+
+
+def draw_one_hot(b):
+    classes = max(1, b.length())
+    return [b.ids([b.length() for _ in range(b.rng.randrange(0, 3))], classes), classes, b.cast_type()]
+
+
+operation("sw_gather_rows_with_padding", rows_with_padding, draw_padded_rows, exact=True)
+operation("sw_scatter_add", lambda x, axis, ids, values: x.scatter_add(axis, ids.long(), values), draw_scatter_add)
+operation("sw_scatter_add_rows", lambda table, ids, values: table.index_add(
+    0, ids.reshape(-1).long(), values.reshape((ids.numel(),) + table.shape[1:])), draw_scatter_add_rows)
+operation("sw_one_hot", lambda ids, classes, kind: F.one_hot(ids.long(), classes).to(F64), draw_one_hot, exact=True)
+
 # ---- Losses ----
 
 
@@ -582,15 +686,31 @@ def kl_rows(q, t):
     return F.kl_div(q, t, reduction="none").sum(-1)
 
 
-def reduced(options):
-    return [torch.mean, torch.sum, lambda x: x][options["reduction"]]
+def reduced(options, over_weights=True):
+    """The reduction of losses with the weights in the options, which are constants. The mean is divided by the sum of
+    the weights, or by the number of elements."""
+    def reduce(x):
+        weight = options.get("weight")
+        w = None if weight is None else weight.detach().expand(x.shape)
+        x = x if w is None else x * w
+        if options["reduction"]:
+            return x.sum() if options["reduction"] == 1 else x
+        return x.mean() if w is None or not over_weights else x.sum() / w.sum()
+    return reduce
 
 
-def loss(name, each, draw, kink=None):
+def draw_weights(b, arguments, options, *names):
+    for name in names:
+        if b.rng.random() < 0.4:
+            options[name] = b.constant(arguments[0].shape, "positive")
+    return arguments + [options]
+
+
+def loss(name, each, draw, kink=None, weights=("weight",)):
     """The short form, and the one with options."""
     operation(name, lambda p, t: each(p, t).mean(), draw, kink=kink, wide=True)
     operation(name + "_with_options", lambda p, t, options: reduced(options)(each(p, t)),
-              lambda b: draw(b) + [Loss(reduction=b.rng.randrange(3))],
+              lambda b: draw_weights(b, draw(b), Loss(reduction=b.rng.randrange(3)), *weights),
               kink=kink and (lambda p, t, options: kink(p, t)), wide=True)
 
 
@@ -602,10 +722,23 @@ loss("sw_mse", lambda p, t: (p - t)**2, draw_pair())
 loss("sw_l1", lambda p, t: F.l1_loss(p, t, reduction="none"), draw_pair(), kink=lambda p, t: p - t)
 operation("sw_huber", F.huber_loss, draw_pair())
 operation("sw_huber_with_options",
-          lambda p, t, options: reduced(options)(F.huber_loss(p, t, reduction="none", delta=options["delta"])),
-          lambda b: draw_pair()(b) + [Huber(delta=0.25 + b.rng.randrange(8) / 4, reduction=b.rng.randrange(3))])
+          lambda p, t, options: reduced(options, False)(F.huber_loss(p, t, reduction="none", delta=options["delta"])),
+          lambda b: draw_weights(b, draw_pair()(b), Huber(delta=0.25 + b.rng.randrange(8) / 4,
+                                                          reduction=b.rng.randrange(3)), "weight"))
 loss("sw_hinge", lambda s, t: F.relu(1 - t * s), draw_pair("sign"), kink=lambda s, t: 1 - t * s)
-# PyTorch's own gives 0 for exp(-114), as it adds before it takes the logarithm.
-loss("sw_bce_with_logits", lambda z, y: torch.logaddexp(z, torch.zeros((), dtype=z.dtype)) - z * y,
-     draw_pair("unit"))
-loss("sw_kl_div", kl_rows, lambda b: b.divergence())
+
+
+def bce(z, y, positive=1.0):
+    """PyTorch's own gives 0 for exp(-114), as it adds before it takes the logarithm."""
+    return (1 + (positive - 1) * y) * torch.logaddexp(z, torch.zeros((), dtype=z.dtype)) - positive * y * z
+
+
+def bce_with_options(z, y, options):
+    positive = options.get("pos_weight")
+    return reduced(options, False)(bce(z, y, 1.0 if positive is None else positive.detach()))
+
+
+operation("sw_bce_with_logits", lambda z, y: bce(z, y).mean(), draw_pair("unit"), wide=True)
+operation("sw_bce_with_logits_with_options", bce_with_options,
+          lambda b: draw_weights(b, draw_pair("unit")(b), Bce(reduction=b.rng.randrange(3)), "weight", "pos_weight"))
+loss("sw_kl_div", kl_rows, lambda b: b.divergence(), weights=())

@@ -56,11 +56,20 @@ class CrossEntropyOptions(ctypes.Structure):
 
 
 class LossOptions(ctypes.Structure):
-    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int)]
+    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int), ("weight", Tensor)]
 
 
 class HuberOptions(ctypes.Structure):
-    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int), ("delta", ctypes.c_double)]
+    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int), ("delta", ctypes.c_double),
+                ("weight", Tensor)]
+
+
+class BceOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("reduction", ctypes.c_int), ("weight", Tensor), ("pos_weight", Tensor)]
+
+
+class EmbeddingOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("padding", ctypes.c_bool), ("padding_id", ctypes.c_int64)]
 
 
 class ConvOptions(ctypes.Structure):
@@ -256,6 +265,19 @@ class Lengths(tuple):
         return f"(int64_t[]){{{', '.join(map(str, self))}}}"
 
 
+class Place:
+    """sw_tensor *: a second result, which is in `tensor` after the call; `wanted` false: NULL."""
+
+    def __init__(self, wanted=False):
+        self.tensor = Tensor() if wanted else None
+
+    def expand(self):
+        return [ctypes.addressof(self.tensor) if self.tensor is not None else None]
+
+    def text(self):
+        return "NULL"
+
+
 class Parts(list):
     """int count, const sw_tensor *parts."""
 
@@ -267,7 +289,7 @@ REDUCTIONS = ["SW_MEAN", "SW_SUM", "SW_NONE"]
 
 
 class Options(dict):
-    """Options of a loss by their names: const sw_…_options *."""
+    """Options of a loss by their names: const sw_…_options *. Values may be tensors."""
     structure, c_name = None, None
 
     def expand(self):
@@ -287,6 +309,8 @@ class Options(dict):
     def text_of(self, key, value):
         if key == "reduction":
             return f".reduction = {REDUCTIONS[value]}"
+        if hasattr(value, "released"):  # a node of a graph
+            return f".{key} = t{value.index}"
         return f".{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
 
 
@@ -309,6 +333,10 @@ class Conv(Options):
         if isinstance(value, tuple):
             return f".{key} = {{{', '.join(map(str, value))}}}"
         return super().text_of(key, value)
+
+
+class Bce(Options):
+    structure, c_name = BceOptions, "sw_bce_options"
 
 
 class CrossEntropy(Options):
