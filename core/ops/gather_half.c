@@ -216,15 +216,17 @@ static void each_sums_round(const each_sums *s, const void *sums, int64_t at, in
 /* Sets the sums of a unit, [n, columns], to the base from element `at` on. */
 static void each_sums_begin(const each_sums *s, int64_t at, int64_t columns, void *sums) {
     const int64_t rows = half_rows(columns);
-    float buffer[BUFFER];
+    float buffer[BUFFER] = {0};
+    double *wide = sums;
+    if (!s->wide) {
+        half_load_rows(s->type, half_at(s->base, at), s->n, columns, s->inner, sums);
+        return;
+    }
     for (int64_t i = 0; i < s->n; i += rows) {
         const int64_t some = lesser(rows, s->n - i);
         half_load_rows(s->type, half_at(s->base, at + i * s->inner), some, columns, s->inner, buffer);
         for (int64_t k = 0; k < some * columns; k++)
-            if (s->wide)
-                ((double *)sums)[i * columns + k] = (double)buffer[k];
-            else
-                ((float *)sums)[i * columns + k] = buffer[k];
+            wide[i * columns + k] = (double)buffer[k];
     }
 }
 

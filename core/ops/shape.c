@@ -300,8 +300,8 @@ static sw_status stepped_slice(const sw_call *c, sw_part *p, sw_box *b, int64_t 
 
 static sw_status stepped_slice_shape(sw_call *c) {
     sw_part p;
-    sw_box b;
-    int64_t first;
+    sw_box b = {.axes = 0};
+    int64_t first = 0;
     SW_TRY(stepped_slice(c, &p, &b, &first));
     return sw_call_set_shape(c, c->in[0]->type, p.rank, p.length);
 }
@@ -309,8 +309,8 @@ static sw_status stepped_slice_shape(sw_call *c) {
 static sw_status stepped_slice_forward(sw_call *c) {
     const size_t size = sw_dtype_size(c->out->type);
     sw_part p;
-    sw_box b;
-    int64_t first;
+    sw_box b = {.axes = 0};
+    int64_t first = 0;
     SW_TRY(stepped_slice(c, &p, &b, &first));
     if (c->out->count > 0)
         sw_box_copy(size, b, (const char *)c->in[0]->data + (size_t)first * size, c->out->data);
@@ -322,8 +322,8 @@ static sw_status stepped_slice_vjp(sw_call *c) {
     const sw_view *x = c->in[0];
     const size_t size = sw_dtype_size(x->type);
     sw_part p;
-    sw_box b;
-    int64_t first;
+    sw_box b = {.axes = 0};
+    int64_t first = 0;
     char *dx = sw_call_grad(c, 0);
     if (!dx)
         return SW_ERR_MEMORY;

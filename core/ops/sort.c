@@ -76,20 +76,29 @@ static void sort_load_keys(const sort_job *j, const char *column, int64_t begin,
         key[i] ^= all;
 }
 
+/* Sorts a short column by insertion, and writes the first k ids. */
+static void sort_short_column(const sort_job *j, const char *column, int32_t *ids) {
+    uint64_t key[SHORT];
+    int32_t id[SHORT];
+    sort_load_keys(j, column, 0, j->n, key);
+    for (int32_t i = 0; i < j->n; i++) {
+        const uint64_t own = key[i];
+        int32_t at = i;
+        for (; at > 0 && key[at - 1] > own; at--) {
+            key[at] = key[at - 1];
+            id[at] = id[at - 1];
+        }
+        key[at] = own;
+        id[at] = i;
+    }
+    for (int64_t i = 0; i < j->n && i < j->k; i++)
+        ids[i * j->inner] = id[i];
+}
+
 /* Items hold 32 bits of a key and, below them, the id. Sorts them by the lowest `digits` bytes of the key, stably.
  * Returns the array with the result, `items` or `spare`. */
 static uint64_t *sort_items(uint64_t *items, uint64_t *spare, int64_t n, int digits) {
     uint32_t count[4][256] = {{0}};
-    if (n <= SHORT) {
-        for (int64_t i = 1; i < n; i++) {
-            const uint64_t item = items[i];
-            int64_t at = i;
-            for (; at > 0 && items[at - 1] >> 32 > item >> 32; at--)
-                items[at] = items[at - 1];
-            items[at] = item;
-        }
-        return items;
-    }
     for (int64_t i = 0; i < n; i++)
         for (int d = 0; d < digits; d++)
             count[d][items[i] >> (32 + 8 * d) & 255]++;
@@ -240,7 +249,9 @@ static sw_status sort_work_item(void *args, int64_t item, sw_worker *worker) {
         const int64_t outer = unit / j->inner, at = unit % j->inner;
         const char *column = (const char *)j->x + (outer * j->n * j->inner + at) * size;
         int32_t *ids = j->ids + outer * j->k * j->inner + at;
-        if (sort_uses_heap(j))
+        if (j->n <= SHORT)
+            sort_short_column(j, column, ids);
+        else if (sort_uses_heap(j))
             heap_column(j, column, ids, worker->scratch);
         else
             sort_column(j, column, ids, worker->scratch);

@@ -46,7 +46,7 @@ def descriptions():
                    layer("linear", "c", linear, '"tied":{"weight":{"layer":3,"parameter":"weight"}},')])
     yield network([layer("reshape", "r", '"shape":[3,1,2]'), layer("softmax", "x", '"axis":-1'),
                    layer("elu", "e", '"alpha":1e-3'), layer("leaky_relu", "l", '"slope":0.01')])
-    yield network([layer("embedding", "m", '"dim":3,"rows":7'), layer("relu", "r")])
+    yield network([layer("embedding", "m", '"dim":3,"padding_id":2,"rows":7'), layer("relu", "r")])
     sizes = '"dilation":%s,"groups":2,"inputs":2,"outputs":4,"padding":%s,"stride":%s,"kernel":%s'
     picture, signal = sizes % ("[1,2]", "[1,1]", "[2,1]", "[2,1]"), sizes % ("[1]", "[3]", "[2]", "[3]")
     yield network([layer("reshape", "r", '"shape":[1,3,2]'), layer("conv", "a", '"bias":1,"same":0,' + picture),
