@@ -115,7 +115,7 @@ static const op_entry ops_elementwise[] = {
     {"detach", "detach", build_detach, 2, {REAL, FIXED}, "[4,3][4,3] [][] [4,3][3] [0][1]", BIG2, COMPOSED, {{0}}},
     {"add", "passes", build_passes, 2, {REAL, REAL}, "[2,3][2,3] [2,1][2,1] [2,3][3] [1][2,2] [2,0][2,0]",
      "[2,900][2,900]", COMPOSED, {{0}}},
-    {"add", "shared", build_shared, 1, {REAL}, "[3,3] [1,1] [2,2] [0,0]", "[90,90]", COMPOSED, {{0}}},
+    {"add", "shared", build_shared, 1, {REAL}, "[3,3] [1,1] [2,2] [0,0]", "[90,90]", COMPOSED | FUSED, {{0}}},
     {"bce_with_logits", "bce shared", build_bce_shared, 1, {UNIT}, "[4,3] [] [35]", NULL, COMPOSED, {{0}}},
     {"add", "row and whole", build_row_and_whole, 2, {REAL, REAL},
      "[4,3][3] [2,2][] [2,3,2][3,1] [1][2]", BIG_ROWS, COMPOSED, {{0}}},
