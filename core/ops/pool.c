@@ -58,7 +58,7 @@ static sw_status pool_args_of(const sw_call *c, pool_args *args) {
     *args = (pool_args){.height = axis[0], .width = axis[1], .channels = shape[a->axes + 1]};
     args->wide_places = axis[0].window * axis[1].window > UINT8_MAX + 1;
     if (pool_is_uniform(&axis[0]) && pool_is_uniform(&axis[1]))
-        args->scale = 1 / ((double)axis[0].window * (double)axis[1].window);
+        args->divisor = axis[0].window * axis[1].window;
     return SW_OK;
 }
 
@@ -80,8 +80,8 @@ static sw_status pool_shape(sw_call *c) {
     }
     SW_TRY(sw_pool_check_lengths(who, "a picture of", POOL_AXES, x->shape + 1));
     SW_TRY(sw_pool_check_lengths(who, "a result of", POOL_AXES, a->window));
-    if (!a->average && x->shape[1] > UINT32_MAX / x->shape[2]) /* so that a place in a window is a u32 */
-        return sw_fail(SW_ERR_SHAPE, "%s: x is %s; at most 2^32 - 1 pixels are possible", who,
+    if (!a->average && x->shape[1] > INT32_MAX / x->shape[2]) /* so that a place in a window is a u32 */
+        return sw_fail(SW_ERR_SHAPE, "%s: x is %s; at most 2^31 - 1 pixels are possible", who,
                        sw_shape_text(x->rank, x->shape));
     if (a->global)
         return sw_call_set_shape(c, x->type, 2, (int64_t[]){x->shape[0], x->shape[3]});

@@ -2,59 +2,34 @@
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
-#include "core/ops/pool_blocks.h"
+#include "core/ops/pool_window.h"
 
 #if SW_KERNEL_PASS
 
-#define POOL_BLOCK (64 / (int)sizeof(real)) /* channels of a whole block */
-#if SW_KERNEL_F32                           /* an unsigned integer of the size of an element */
-#define POOL_UINT uint32_t
-#else
-#define POOL_UINT uint64_t
-#endif
+#include "core/ops/pool_vector.h"
 
-/* A block of channels of one window. x is its first position in the picture, element `first` of the window. The result
- * is element `at` of y. */
-SW_K_INLINE void SW_K(pool_max_block)(const pool_args *s, const real *x, int64_t rows, int64_t columns, uint32_t first,
-                                      int64_t at, const int width) {
-    const int64_t right = s->width.dilation * s->channels, down = s->height.dilation * s->width.length * s->channels;
-    real most[POOL_BLOCK];
-    POOL_UINT place[POOL_BLOCK];
-    POOL_OVER_BLOCK
-    for (int j = 0; j < width; j++) {
-        most[j] = x[j];
-        place[j] = first;
-    }
-    for (int64_t h = 0; h < rows; h++)
-        for (int64_t w = 0; w < columns; w++) {
-            const real *p = x + h * down + w * right;
-            const POOL_UINT element = first + (POOL_UINT)(h * s->width.window + w);
-            POOL_OVER_BLOCK
-            for (int j = 0; j < width; j++) {
-                const real v = p[j];
-                const bool take = (v > most[j]) | (v != v);
-                most[j] = take ? v : most[j];
-                place[j] = take ? element : place[j];
-            }
-        }
-    real *y = (real *)s->out + at;
-    POOL_OVER_BLOCK
-    for (int j = 0; j < width; j++)
-        y[j] = most[j];
-    if (s->wide_places) {
-        uint32_t *to = (uint32_t *)s->place + at;
-        POOL_OVER_BLOCK
-        for (int j = 0; j < width; j++)
-            to[j] = (uint32_t)place[j];
-    } else {
-        uint8_t *to = (uint8_t *)s->place + at;
-        POOL_OVER_BLOCK
-        for (int j = 0; j < width; j++)
-            to[j] = (uint8_t)place[j];
-    }
+/* Calls the function for blocks of `lanes`, a constant. */
+SW_K_INLINE void SW_K(pool_max_block)(const pool_args *s, const real *x, int64_t rows, int64_t columns, POOL_INT first,
+                                      int64_t at, const int lanes) {
+    if (lanes == POOL_WHOLE)
+        SW_K(pool_max_block_whole)(s, x, rows, columns, first, at);
+    else if (lanes == POOL_SHORT)
+        SW_K(pool_max_block_short)(s, x, rows, columns, first, at);
+    else
+        SW_K(pool_max_block_single)(s, x, rows, columns, first, at);
 }
 
-/* A pixel without an element of x in its window. */
+SW_K_INLINE void SW_K(pool_avg_block)(const pool_args *s, const real *x, int64_t rows, int64_t columns, int64_t divisor,
+                                      int64_t at, const int lanes) {
+    if (lanes == POOL_WHOLE)
+        SW_K(pool_avg_block_whole)(s, x, rows, columns, divisor, at);
+    else if (lanes == POOL_SHORT)
+        SW_K(pool_avg_block_short)(s, x, rows, columns, divisor, at);
+    else
+        SW_K(pool_avg_block_single)(s, x, rows, columns, divisor, at);
+}
+
+/* A pixel whose window has no element of x. */
 static void SW_K(pool_max_nothing)(const pool_args *s, int64_t at) {
     for (int64_t c = 0; c < s->channels; c++) {
         ((real *)s->out)[at + c] = -(real)INFINITY;
@@ -65,103 +40,56 @@ static void SW_K(pool_max_nothing)(const pool_args *s, int64_t at) {
     }
 }
 
-SW_K_INLINE void SW_K(pool_max_rows)(const pool_args *s, int64_t begin, int64_t end, const int width) {
+SW_K_INLINE void SW_K(pool_rows)(const pool_args *s, int64_t begin, int64_t end, const int lanes, const bool average) {
     const int64_t channels = s->channels;
     for (int64_t row = begin; row < end; row++) {
-        const int64_t n = row / s->height.out;
-        const pool_part rows = pool_part_of(&s->height, row % s->height.out);
-        const real *line = (const real *)s->in + (n * s->height.length + rows.begin) * s->width.length * channels;
-        for (int64_t j = 0; j < s->width.out; j++) {
-            const pool_part columns = pool_part_of(&s->width, j);
-            const int64_t at = (row * s->width.out + j) * channels;
-            const uint32_t first = (uint32_t)(rows.first * s->width.window + columns.first);
-            if (rows.count < 1 || columns.count < 1) {
-                SW_K(pool_max_nothing)(s, at);
-                continue;
-            }
-            for (int64_t c = 0; c < channels; c += width) {
-                const int64_t k = c + width <= channels ? c : channels - width;
-                const real *x = line + columns.begin * channels + k;
-                if (rows.count == 2 && columns.count == 2) /* the usual case, whose loops are unrolled */
-                    SW_K(pool_max_block)(s, x, 2, 2, first, at + k, width);
-                else
-                    SW_K(pool_max_block)(s, x, rows.count, columns.count, first, at + k, width);
-            }
-        }
-    }
-}
-
-static void SW_K(pool_max)(void *args, int64_t begin, int64_t end, double *sums) {
-    const pool_args s = *(const pool_args *)args;
-    (void)sums;
-    begin *= s.rows_per_item;
-    end *= s.rows_per_item;
-    POOL_RUN_BLOCKS(SW_K(pool_max_rows), &s, begin, end);
-}
-
-/* A sum of at most POOL_PIECE elements is computed in the element type, the sum of these sums in f64. */
-SW_K_INLINE void SW_K(pool_avg_block)(const pool_args *s, const real *x, int64_t rows, int64_t columns, double scale,
-                                      int64_t at, const int width) {
-    const int64_t right = s->channels, down = s->width.length * s->channels;
-    double total[POOL_BLOCK];
-    POOL_OVER_BLOCK
-    for (int j = 0; j < width; j++)
-        total[j] = 0;
-    for (int64_t h = 0; h < rows; h++)
-        for (int64_t w = 0; w < columns; w += POOL_PIECE) {
-            const int64_t piece = columns - w < POOL_PIECE ? columns - w : POOL_PIECE;
-            const real *p = x + h * down + w * right;
-            real part[POOL_BLOCK];
-            POOL_OVER_BLOCK
-            for (int j = 0; j < width; j++)
-                part[j] = p[j];
-            for (int64_t v = 1; v < piece; v++) {
-                POOL_OVER_BLOCK
-                for (int j = 0; j < width; j++)
-                    part[j] += p[v * right + j];
-            }
-            POOL_OVER_BLOCK
-            for (int j = 0; j < width; j++)
-                total[j] += (double)part[j];
-        }
-    real *y = (real *)s->out + at;
-    POOL_OVER_BLOCK
-    for (int j = 0; j < width; j++)
-        y[j] = (real)(total[j] * scale);
-}
-
-SW_K_INLINE void SW_K(pool_avg_rows)(const pool_args *s, int64_t begin, int64_t end, const int width) {
-    const int64_t channels = s->channels;
-    for (int64_t row = begin; row < end; row++) {
-        const int64_t n = row / s->height.out, i = row % s->height.out;
+        const int64_t n = row / s->height.out, i = row - n * s->height.out;
         const pool_part rows = pool_part_of(&s->height, i);
         const real *line = (const real *)s->in + (n * s->height.length + rows.begin) * s->width.length * channels;
         for (int64_t j = 0; j < s->width.out; j++) {
             const pool_part columns = pool_part_of(&s->width, j);
-            const double scale = pool_scale(s, i, j);
-            for (int64_t c = 0; c < channels; c += width) {
-                const int64_t k = c + width <= channels ? c : channels - width;
-                const int64_t at = (row * s->width.out + j) * channels + k;
+            const int64_t at = (row * s->width.out + j) * channels, divisor = average ? pool_divisor_of(s, i, j) : 0;
+            const POOL_INT first = (POOL_INT)(rows.first * s->width.window + columns.first);
+            const bool usual = rows.count == 2 && columns.count == 2; /* loops over two are unrolled */
+            if (rows.count < 1 || columns.count < 1) {
+                SW_K(pool_max_nothing)(s, at);
+                continue;
+            }
+            for (int64_t c = 0; c < channels; c += lanes) {
+                const int64_t k = c + lanes <= channels ? c : channels - lanes;
                 const real *x = line + columns.begin * channels + k;
-                if (rows.count == 2 && columns.count == 2)
-                    SW_K(pool_avg_block)(s, x, 2, 2, scale, at, width);
+                if (average && usual)
+                    SW_K(pool_avg_block)(s, x, 2, 2, divisor, at + k, lanes);
+                else if (average)
+                    SW_K(pool_avg_block)(s, x, rows.count, columns.count, divisor, at + k, lanes);
+                else if (usual)
+                    SW_K(pool_max_block)(s, x, 2, 2, first, at + k, lanes);
                 else
-                    SW_K(pool_avg_block)(s, x, rows.count, columns.count, scale, at, width);
+                    SW_K(pool_max_block)(s, x, rows.count, columns.count, first, at + k, lanes);
             }
         }
     }
+}
+
+SW_K_INLINE void SW_K(pool_max_rows)(const pool_args *s, int64_t begin, int64_t end, const int lanes) {
+    SW_K(pool_rows)(s, begin, end, lanes, false);
+}
+
+SW_K_INLINE void SW_K(pool_avg_rows)(const pool_args *s, int64_t begin, int64_t end, const int lanes) {
+    SW_K(pool_rows)(s, begin, end, lanes, true);
+}
+
+static void SW_K(pool_max)(void *args, int64_t begin, int64_t end, double *sums) {
+    const pool_args s = *(const pool_args *)args; /* a copy: bytes that are stored cannot change it */
+    (void)sums;
+    POOL_RUN(SW_K(pool_max_rows), &s, begin * s.rows_per_item, end * s.rows_per_item);
 }
 
 static void SW_K(pool_avg)(void *args, int64_t begin, int64_t end, double *sums) {
     const pool_args s = *(const pool_args *)args;
     (void)sums;
-    begin *= s.rows_per_item;
-    end *= s.rows_per_item;
-    POOL_RUN_BLOCKS(SW_K(pool_avg_rows), &s, begin, end);
+    POOL_RUN(SW_K(pool_avg_rows), &s, begin * s.rows_per_item, end * s.rows_per_item);
 }
-
-#undef POOL_BLOCK
-#undef POOL_UINT
 
 #else /* ---- once ---- */
 

@@ -68,8 +68,8 @@ sw_status sw_pool_options_check(const char *who, bool average, int axes, const i
     if (padded)
         return sw_fail(SW_ERR_ARGUMENT, "%s: padding %s of a window %s; at most half of the window is possible", who,
                        pool_text(axes, o.padding, a), pool_text(axes, window, b));
-    if (!average && axes == 2 && window[0] > UINT32_MAX / window[1])
-        return sw_fail(SW_ERR_ARGUMENT, "%s: window %s; at most 2^32 - 1 elements are possible", who,
+    if (!average && axes == 2 && window[0] > INT32_MAX / window[1])
+        return sw_fail(SW_ERR_ARGUMENT, "%s: window %s; at most 2^31 - 1 elements are possible", who,
                        pool_text(axes, window, a));
     *all = o;
     return SW_OK;

@@ -35,7 +35,7 @@ typedef struct sw_pool_options {
 SW_API sw_status sw_pool_check_lengths(const char *who, const char *what, int axes, const int64_t *lengths);
 /* Checks a window and options (NULL: the defaults), and writes the options to *all with the defaults filled in. An
  * error (SW_ERR_ARGUMENT) if a number is out of range. `average`: a dilation is an error; otherwise it is an error if
- * the window has more than 2^32 - 1 elements. */
+ * the window has more than 2^31 - 1 elements. */
 SW_API sw_status sw_pool_options_check(const char *who, bool average, int axes, const int64_t *window,
                                        const sw_pool_options *options, sw_pool_options *all);
 /* Computes the lengths of the result, out[axes], from those of x, with options of sw_pool_options_check. Errors:

@@ -3,53 +3,47 @@
 #include <swale/kernel.h>
 #include <swale/extend.h>
 
-#include "core/ops/pool_blocks.h"
+#include "core/ops/pool_window.h"
 
 #if SW_KERNEL_PASS
 
-#define POOL_BLOCK (64 / (int)sizeof(real)) /* channels of a whole block */
-#if SW_KERNEL_F32                           /* an unsigned integer of the size of an element */
-#define POOL_UINT uint32_t
-#else
-#define POOL_UINT uint64_t
-#endif
-
-/* The places of the largest elements of a block of windows. */
-SW_K_INLINE void SW_K(pool_load_places)(const pool_args *s, int64_t at, POOL_UINT *place, const int width) {
-    if (s->wide_places) {
-        const uint32_t *from = (const uint32_t *)s->place + at;
-        POOL_OVER_BLOCK
-        for (int j = 0; j < width; j++)
-            place[j] = from[j];
-    } else {
-        const uint8_t *from = (const uint8_t *)s->place + at;
-        POOL_OVER_BLOCK
-        for (int j = 0; j < width; j++)
-            place[j] = from[j];
-    }
-}
+#include "core/ops/pool_vector.h"
 
 /* ---- Windows that do not overlap ---- */
 
-/* A block of channels of one window. dx is its first position in x. */
-SW_K_INLINE void SW_K(pool_window_block)(const pool_args *s, real *dx, int64_t rows, int64_t columns, uint32_t first,
-                                         double scale, int64_t at, const int width, const bool average) {
-    const int64_t right = s->channels, down = s->width.length * s->channels;
-    const real *dy = (const real *)s->in + at;
-    real g[POOL_BLOCK];
-    POOL_UINT place[POOL_BLOCK];
-    POOL_OVER_BLOCK
-    for (int j = 0; j < width; j++)
-        g[j] = average ? (real)((double)dy[j] * scale) : dy[j];
-    if (!average)
-        SW_K(pool_load_places)(s, at, place, width);
-    for (int64_t h = 0; h < rows; h++)
-        for (int64_t w = 0; w < columns; w++) {
-            const POOL_UINT element = first + (POOL_UINT)(h * s->width.window + w);
-            real *to = dx + h * down + w * right;
-            POOL_OVER_BLOCK
-            for (int j = 0; j < width; j++)
-                to[j] = average || place[j] == element ? g[j] : 0;
+/* One position of a window, or 2 x 2 positions, for blocks of `lanes`, a constant. */
+SW_K_INLINE void SW_K(pool_term_block)(const pool_args *s, real *dx, int64_t at, int64_t element, real factor,
+                                       const int lanes, const bool average) {
+    if (lanes == POOL_WHOLE)
+        SW_K(pool_term_block_whole)(s, dx, at, element, factor, false, average);
+    else if (lanes == POOL_SHORT)
+        SW_K(pool_term_block_short)(s, dx, at, element, factor, false, average);
+    else
+        SW_K(pool_term_block_single)(s, dx, at, element, factor, false, average);
+}
+
+SW_K_INLINE void SW_K(pool_four_block)(const pool_args *s, real *dx, POOL_INT first, real factor, int64_t at,
+                                       const int lanes, const bool average) {
+    if (lanes == POOL_WHOLE)
+        SW_K(pool_four_block_whole)(s, dx, first, factor, at, average);
+    else if (lanes == POOL_SHORT)
+        SW_K(pool_four_block_short)(s, dx, first, factor, at, average);
+    else
+        SW_K(pool_four_block_single)(s, dx, first, factor, at, average);
+}
+
+/* The positions of a window. Its rows are written one after the other, because positions that are far apart may be in
+ * few sets of the cache. */
+SW_K_INLINE void SW_K(pool_window_positions)(const pool_args *s, real *dx, pool_part rows, pool_part columns,
+                                             real factor, int64_t at, const int lanes, const bool average) {
+    const int64_t channels = s->channels, down = s->width.length * channels;
+    for (int64_t h = 0; h < rows.count; h++)
+        for (int64_t w = 0; w < columns.count; w++) {
+            const int64_t element = (rows.first + h) * s->width.window + columns.first + w;
+            for (int64_t c = 0; c < channels; c += lanes) {
+                const int64_t k = c + lanes <= channels ? c : channels - lanes;
+                SW_K(pool_term_block)(s, dx + h * down + w * channels + k, at + k, element, factor, lanes, average);
+            }
         }
 }
 
@@ -62,155 +56,120 @@ static void SW_K(pool_fill_gap)(real *dx, int64_t down, int64_t channels, int64_
     }
 }
 
-SW_K_INLINE void SW_K(pool_disjoint_rows)(const pool_args *s, int64_t begin, int64_t end, const int width,
+/* The number of positions from the beginning of window i to that of the next one, or to the end. */
+SW_K_INLINE int64_t SW_K(pool_region)(const pool_axis *a, int64_t i, int64_t begin) {
+    return (i + 1 < a->out ? (i + 1) * a->stride - a->padding : a->length) - begin;
+}
+
+SW_K_INLINE void SW_K(pool_disjoint_rows)(const pool_args *s, int64_t begin, int64_t end, const int lanes,
                                           const bool average) {
     const int64_t channels = s->channels, down = s->width.length * channels;
     for (int64_t row = begin; row < end; row++) {
-        const int64_t n = row / s->height.out, i = row % s->height.out;
+        const int64_t n = row / s->height.out, i = row - n * s->height.out;
         const pool_part rows = pool_part_of(&s->height, i);
-        const int64_t all_rows =
-            (i + 1 < s->height.out ? pool_part_of(&s->height, i + 1).begin : s->height.length) - rows.begin;
+        const int64_t all_rows = SW_K(pool_region)(&s->height, i, rows.begin);
         real *line = (real *)s->out + (n * s->height.length + rows.begin) * down;
         for (int64_t j = 0; j < s->width.out; j++) {
             const pool_part columns = pool_part_of(&s->width, j);
-            const int64_t all_columns =
-                (j + 1 < s->width.out ? pool_part_of(&s->width, j + 1).begin : s->width.length) - columns.begin;
-            const uint32_t first = (uint32_t)(rows.first * s->width.window + columns.first);
-            const double scale = average ? pool_scale(s, i, j) : 0;
+            const int64_t all_columns = SW_K(pool_region)(&s->width, j, columns.begin),
+                          at = (row * s->width.out + j) * channels;
+            const POOL_INT first = (POOL_INT)(rows.first * s->width.window + columns.first);
+            const real factor = average ? (real)pool_factor(s, i, j) : 1;
             real *dx = line + columns.begin * channels;
-            for (int64_t c = 0; c < channels; c += width) {
-                const int64_t k = c + width <= channels ? c : channels - width;
-                const int64_t at = (row * s->width.out + j) * channels + k;
-                if (rows.count == 2 && columns.count == 2) /* the usual case, whose loops are unrolled */
-                    SW_K(pool_window_block)(s, dx + k, 2, 2, first, scale, at, width, average);
-                else
-                    SW_K(pool_window_block)
-                (s, dx + k, rows.count, columns.count, first, scale, at, width, average);
-            }
+            if (rows.count != 2 || columns.count != 2)
+                SW_K(pool_window_positions)(s, dx, rows, columns, factor, at, lanes, average);
+            else
+                for (int64_t c = 0; c < channels; c += lanes) {
+                    const int64_t k = c + lanes <= channels ? c : channels - lanes;
+                    SW_K(pool_four_block)(s, dx + k, first, factor, at + k, lanes, average);
+                }
             if (all_rows > rows.count || all_columns > columns.count)
                 SW_K(pool_fill_gap)(dx, down, channels, rows.count, columns.count, all_rows, all_columns);
         }
     }
 }
 
-SW_K_INLINE void SW_K(pool_max_disjoint_rows)(const pool_args *s, int64_t begin, int64_t end, const int width) {
-    SW_K(pool_disjoint_rows)(s, begin, end, width, false);
+SW_K_INLINE void SW_K(pool_max_disjoint_rows)(const pool_args *s, int64_t begin, int64_t end, const int lanes) {
+    SW_K(pool_disjoint_rows)(s, begin, end, lanes, false);
 }
 
-SW_K_INLINE void SW_K(pool_avg_disjoint_rows)(const pool_args *s, int64_t begin, int64_t end, const int width) {
-    SW_K(pool_disjoint_rows)(s, begin, end, width, true);
+SW_K_INLINE void SW_K(pool_avg_disjoint_rows)(const pool_args *s, int64_t begin, int64_t end, const int lanes) {
+    SW_K(pool_disjoint_rows)(s, begin, end, lanes, true);
 }
 
 static void SW_K(pool_max_disjoint)(void *args, int64_t begin, int64_t end, double *sums) {
     const pool_args s = *(const pool_args *)args;
     (void)sums;
-    begin *= s.rows_per_item;
-    end *= s.rows_per_item;
-    POOL_RUN_BLOCKS(SW_K(pool_max_disjoint_rows), &s, begin, end);
+    POOL_RUN(SW_K(pool_max_disjoint_rows), &s, begin * s.rows_per_item, end * s.rows_per_item);
 }
 
 static void SW_K(pool_avg_disjoint)(void *args, int64_t begin, int64_t end, double *sums) {
     const pool_args s = *(const pool_args *)args;
     (void)sums;
-    begin *= s.rows_per_item;
-    end *= s.rows_per_item;
-    POOL_RUN_BLOCKS(SW_K(pool_avg_disjoint_rows), &s, begin, end);
+    POOL_RUN(SW_K(pool_avg_disjoint_rows), &s, begin * s.rows_per_item, end * s.rows_per_item);
 }
 
 /* ---- Windows that overlap ---- */
 
-/* The sum over the windows around a position (h, w) of picture n, for a block of channels from channel k. Terms of one
- * row of windows are added in the element type, up to POOL_PIECE, and these sums in f64. */
-SW_K_INLINE void SW_K(pool_position_block)(const pool_args *s, int64_t n, int64_t h, int64_t w, pool_windows rows,
-                                           pool_windows columns, int64_t k, real *dx, const int width,
-                                           const bool average) {
-    double total[POOL_BLOCK];
-    POOL_OVER_BLOCK
-    for (int j = 0; j < width; j++)
-        total[j] = 0;
-    for (int64_t i = rows.first; i <= rows.last; i++) {
-        const int64_t row = pool_element(&s->height, i, h);
-        if (row < 0)
-            continue;
-        for (int64_t from = columns.first; from <= columns.last; from += POOL_PIECE) {
-            const int64_t last = from + POOL_PIECE - 1 < columns.last ? from + POOL_PIECE - 1 : columns.last;
-            real part[POOL_BLOCK];
-            POOL_OVER_BLOCK
-            for (int j = 0; j < width; j++)
-                part[j] = 0;
-            for (int64_t v = from; v <= last; v++) {
-                const int64_t column = pool_element(&s->width, v, w);
-                if (column < 0)
-                    continue;
-                const int64_t at = ((n * s->height.out + i) * s->width.out + v) * s->channels + k;
-                const real *dy = (const real *)s->in + at;
-                if (average) {
-                    const double scale = pool_scale(s, i, v);
-                    POOL_OVER_BLOCK
-                    for (int j = 0; j < width; j++)
-                        part[j] += (real)((double)dy[j] * scale);
-                } else {
-                    const POOL_UINT element = (POOL_UINT)(row * s->width.window + column);
-                    POOL_UINT place[POOL_BLOCK];
-                    SW_K(pool_load_places)(s, at, place, width);
-                    POOL_OVER_BLOCK
-                    for (int j = 0; j < width; j++)
-                        part[j] += place[j] == element ? dy[j] : 0;
-                }
-            }
-            POOL_OVER_BLOCK
-            for (int j = 0; j < width; j++)
-                total[j] += (double)part[j];
+/* Calls function_whole, function_short and function_single for all channels, which `c` counts; no blocks overlap. */
+#define POOL_FOR_BLOCKS(channels, function, ...)              \
+    do {                                                      \
+        int64_t c = 0;                                        \
+        for (; c + POOL_WHOLE <= (channels); c += POOL_WHOLE) \
+            SW_K(function##_whole)(__VA_ARGS__);              \
+        for (; c + POOL_SHORT <= (channels); c += POOL_SHORT) \
+            SW_K(function##_short)(__VA_ARGS__);              \
+        for (; c < (channels); c++)                           \
+            SW_K(function##_single)(__VA_ARGS__);             \
+    } while (0)
+
+/* Adds the terms of few windows to the gradient of a position. */
+SW_K_INLINE void SW_K(pool_add_terms)(const pool_args *s, const pool_position *p, real *dx, const bool average) {
+    const int64_t channels = s->channels;
+    bool add = false;
+    for (int64_t i = p->rows.first; i <= p->rows.last; i++) {
+        const int64_t row = pool_element(&s->height, i, p->h);
+        for (int64_t j = p->columns.first; j <= p->columns.last && row >= 0; j++) {
+            const int64_t column = pool_element(&s->width, j, p->w), element = row * s->width.window + column,
+                          at = ((p->n * s->height.out + i) * s->width.out + j) * channels;
+            const real factor = average ? (real)pool_factor(s, i, j) : 1;
+            if (column < 0)
+                continue;
+            POOL_FOR_BLOCKS(channels, pool_term_block, s, dx + c, at + c, element, factor, add, average);
+            add = true;
         }
     }
-    POOL_OVER_BLOCK
-    for (int j = 0; j < width; j++)
-        dx[j] = (real)total[j];
+    if (!add)
+        memset(dx, 0, (size_t)channels * sizeof *dx);
 }
 
-SW_K_INLINE void SW_K(pool_overlapping_rows)(const pool_args *s, int64_t begin, int64_t end, const int width,
-                                             const bool average) {
+SW_K_INLINE void SW_K(pool_overlapping)(const pool_args *s, int64_t begin, int64_t end, const bool average) {
     const int64_t channels = s->channels;
     for (int64_t row = begin; row < end; row++) {
-        const int64_t n = row / s->height.length, h = row % s->height.length;
-        const pool_windows rows = pool_windows_of(&s->height, h);
-        for (int64_t w = 0; w < s->width.length; w++) {
-            const pool_windows columns = pool_windows_of(&s->width, w);
-            real *dx = (real *)s->out + (row * s->width.length + w) * channels;
-            for (int64_t c = 0; c < channels; c += width) {
-                const int64_t k = c + width <= channels ? c : channels - width;
-                SW_K(pool_position_block)(s, n, h, w, rows, columns, k, dx + k, width, average);
-            }
+        pool_position p = {.n = row / s->height.length, .h = row % s->height.length};
+        p.rows = pool_windows_of(&s->height, p.h);
+        for (p.w = 0; p.w < s->width.length; p.w++) {
+            real *dx = (real *)s->out + (row * s->width.length + p.w) * channels;
+            p.columns = pool_windows_of(&s->width, p.w);
+            if ((p.rows.last - p.rows.first + 1) * (p.columns.last - p.columns.first + 1) <= POOL_PIECE)
+                SW_K(pool_add_terms)(s, &p, dx, average);
+            else
+                POOL_FOR_BLOCKS(channels, pool_sum_block, s, &p, c, dx + c, average);
         }
     }
-}
-
-SW_K_INLINE void SW_K(pool_max_overlapping_rows)(const pool_args *s, int64_t begin, int64_t end, const int width) {
-    SW_K(pool_overlapping_rows)(s, begin, end, width, false);
-}
-
-SW_K_INLINE void SW_K(pool_avg_overlapping_rows)(const pool_args *s, int64_t begin, int64_t end, const int width) {
-    SW_K(pool_overlapping_rows)(s, begin, end, width, true);
 }
 
 static void SW_K(pool_max_overlapping)(void *args, int64_t begin, int64_t end, double *sums) {
     const pool_args s = *(const pool_args *)args;
     (void)sums;
-    begin *= s.rows_per_item;
-    end *= s.rows_per_item;
-    POOL_RUN_BLOCKS(SW_K(pool_max_overlapping_rows), &s, begin, end);
+    SW_K(pool_overlapping)(&s, begin * s.rows_per_item, end * s.rows_per_item, false);
 }
 
 static void SW_K(pool_avg_overlapping)(void *args, int64_t begin, int64_t end, double *sums) {
     const pool_args s = *(const pool_args *)args;
     (void)sums;
-    begin *= s.rows_per_item;
-    end *= s.rows_per_item;
-    POOL_RUN_BLOCKS(SW_K(pool_avg_overlapping_rows), &s, begin, end);
+    SW_K(pool_overlapping)(&s, begin * s.rows_per_item, end * s.rows_per_item, true);
 }
-
-#undef POOL_BLOCK
-#undef POOL_UINT
 
 #else /* ---- once ---- */
 

@@ -3,6 +3,11 @@
 #define SWALE_OPS_POOL_WINDOW_H
 
 #include <swale/extend.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { POOL_PIECE = 32 }; /* elements that are added in one chain; longer sums consist of such sums */
 
 /* The windows along an axis. Window i begins at i·stride - padding, and its `window` positions are `dilation` apart. An
  * adaptive one has the positions ⌊i·length/out⌋ to ⌈(i+1)·length/out⌉ - 1, at most `window`. */
@@ -43,8 +48,10 @@ typedef struct pool_windows {
 static inline pool_windows pool_windows_of(const pool_axis *a, int64_t p) {
     if (a->adaptive)
         return (pool_windows){p * a->out / a->length, ((p + 1) * a->out - 1) / a->length};
-    const int64_t from = p + a->padding, last = from / a->stride, before = from - (a->window - 1) * a->dilation;
-    return (pool_windows){before > 0 ? (before + a->stride - 1) / a->stride : 0, last < a->out - 1 ? last : a->out - 1};
+    const int64_t from = p + a->padding, before = from - (a->window - 1) * a->dilation; /* all numbers are below 2^32 */
+    const int64_t last = (uint32_t)from / (uint32_t)a->stride;
+    return (pool_windows){before > 0 ? ((uint32_t)before - 1) / (uint32_t)a->stride + 1 : 0,
+                          last < a->out - 1 ? last : a->out - 1};
 }
 
 /* Which element of window i the position p is; -1 if it is between two elements. i is one of the windows above. */
@@ -71,13 +78,24 @@ typedef struct pool_args {
     pool_axis height,
         width; /* x is [N, height.length, width.length, channels], y [N, height.out, width.out, channels] */
     int64_t channels, rows_per_item;
-    double scale;     /* of means: 1 / divisor, or 0 if the divisors of the windows differ */
+    int64_t divisor;  /* of the sum of each window, for means; 0 if the divisors differ */
     bool wide_places; /* u32 */
 } pool_args;
 
-static inline double pool_scale(const pool_args *s, int64_t i, int64_t j) {
-    return s->scale > 0 ? s->scale : 1 / ((double)pool_divisor(&s->height, i) * (double)pool_divisor(&s->width, j));
+static inline int64_t pool_divisor_of(const pool_args *s, int64_t i, int64_t j) {
+    return s->divisor ? s->divisor : pool_divisor(&s->height, i) * pool_divisor(&s->width, j);
 }
+
+/* 1 / divisor */
+static inline double pool_factor(const pool_args *s, int64_t i, int64_t j) {
+    return 1 / (double)pool_divisor_of(s, i, j);
+}
+
+/* A position (h, w) of picture n, and the windows around it. */
+typedef struct pool_position {
+    int64_t n, h, w;
+    pool_windows rows, columns;
+} pool_position;
 
 /* Whether no two windows along the axis have a position in common, so that window i owns the positions from its
  * beginning to that of the next window. */

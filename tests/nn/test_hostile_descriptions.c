@@ -179,7 +179,7 @@ static const struct {
     {MAX_POOL("[2,2]", "[1,1]", "[2,0]", "[1,1]"),
      "layer v: max_pool2d: padding 2×0 of a window 2×2; at most half of the window is possible"},
     {MAX_POOL("[65536,65536]", "[1,1]", "[0,0]", "[1,1]"),
-     "layer v: max_pool2d: window 65536×65536; at most 2^32 - 1 elements are possible"},
+     "layer v: max_pool2d: window 65536×65536; at most 2^31 - 1 elements are possible"},
     {MAX_POOL("[2,2]", "[1,1]", "[0,0]", "[2147483647,1]"),
      "layer v: a window that spans 2147483648×2 is larger than the padded picture 3×3; choose a smaller one"},
     {MAX_POOL("[2]", "[1]", "[0]", "[1]"), "layer v: its input has samples [3,3,2]; sequences [length, channels]…"},

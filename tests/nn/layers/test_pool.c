@@ -191,7 +191,7 @@ static void test_mistakes_in_options_are_explained(void **state) {
                            "because there is one axis"},
         {make_sequence_padding, "max_pool1d: padding 2 of a window 2; at most half of the window is possible"},
         {make_no_result, "adaptive_avg_pool2d: a result of 3×0; 1 to 2^31 - 1 along each axis is needed"},
-        {make_huge, "max_pool2d: window 65536×65536; at most 2^32 - 1 elements are possible"},
+        {make_huge, "max_pool2d: window 65536×65536; at most 2^31 - 1 elements are possible"},
     };
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++)
         expect_no_layer(mistakes[i].make, 0, NULL, SW_ERR_ARGUMENT, mistakes[i].message);
