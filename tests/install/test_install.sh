@@ -214,6 +214,20 @@ test_typo() {
     grep -F 'adamm, did you mean adam' "$folder/err"
 }
 
+# The program of README.md with the source and the network of the section about convolutional networks. The last digit of
+# the loss depends on the processor, because matrix products do.
+test_convolutional_network() {
+    sed -n '/^## Convolutional networks$/,/^## /p' README.md >"$folder/section"
+    {
+        sed '/sw_source \*train/,$d' examples/hello.c
+        sed -n '/^```c$/,/^```$/{/^```/d; p;}' "$folder/section"
+        sed -n '/sw_optim \*opt/,$p' examples/hello.c
+    } >"$folder/lenet.c"
+    "$CC" $warnings "$folder/lenet.c" -o "$folder/lenet" $(config --cflags --libs swale)
+    LD_LIBRARY_PATH=$stage/usr/local/lib "$folder/lenet" | sed 's/.$//' >"$folder/printed"
+    sed '1,/^```$/d' "$folder/section" | sed -n 's/^    //p' | sed 's/.$//' | diff - "$folder/printed"
+}
+
 # The program in the section of README.md about mixed precision prints what follows it there.
 test_mixed_precision() {
     mkdir "$folder/mixed"
@@ -311,8 +325,8 @@ install_into "$stage" >"$folder/log" 2>&1 || {
     cat "$folder/log"
     exit 1
 }
-all="files headers_c11 headers_cxx17 headers_kernels shared copies static all_static version libm layers_cxx17 typo mixed_precision
-missing_packages no_sudo no_permission manual uninstall folders"
+all="files headers_c11 headers_cxx17 headers_kernels shared copies static all_static version libm layers_cxx17 typo
+convolutional_network mixed_precision missing_packages no_sudo no_permission manual uninstall folders"
 for name in ${*:-$all}; do
     (
         set -e
