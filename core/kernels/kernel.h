@@ -97,6 +97,13 @@ enum { SW_LANES = 32 }; /* the number of partial sums in a reduction, on every l
 #else
 #define SW_OVER_LANES
 #endif
+/* Write this before a loop with a constant number of iterations, at most 32, that is inside a loop over elements. gcc
+ * vectorizes the outer loop only if the inner one is unrolled, and without it unrolls at most 16 iterations. */
+#if defined(__clang__)
+#define SW_UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define SW_UNROLLED _Pragma("GCC unroll 32")
+#endif
 /* The end of a reduction: total += Σ lane[j] for j < SW_LANES. `lane` is an array of partial sums of any type, and the
  * additions are done in `type`. There are four chains of additions, because in one chain each addition would wait for
  * the one before. */

@@ -446,6 +446,7 @@ static inline real SW_K(sw_k_erf_small)(real x) {
 #endif
     enum { TERMS = sizeof p / sizeof *p };
     real y = p[TERMS - 1];
+    SW_UNROLLED
     for (int i = TERMS - 2; i >= 0; i--)
         y = y * t + p[i];
     return x * y;
@@ -472,6 +473,7 @@ static inline real SW_K(sw_k_erfcx)(real x) {
 #endif
     enum { TERMS = sizeof p / sizeof *p };
     real y = p[TERMS - 1];
+    SW_UNROLLED
     for (int i = TERMS - 2; i >= 0; i--)
         y = y * s + p[i];
     return y / (x + 3);

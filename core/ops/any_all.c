@@ -22,19 +22,22 @@ typedef uint16_t __attribute__((may_alias)) bits16; /* f16 and bf16, without the
 
 /* any counts a true element as found, all a false one. `seek`: the truth that is sought. */
 #define TRUTH(type, expression)                                                                                      \
-    static void truth_columns_##type(const type *x, const swi_lines *l, bool seek, uint8_t *found) {                 \
+    static void truth_columns_##type(const type *x, const swi_lines *l, bool seek, uint8_t *restrict found) {        \
         for (int64_t j = 0; j < l->n; j++)                                                                           \
             for (int64_t i = 0; i < l->lines; i++) {                                                                 \
                 const type v = x[j * l->step + i];                                                                   \
                 found[i] |= (expression) == seek;                                                                    \
             }                                                                                                        \
     }                                                                                                                \
-    static void truth_rows_##type(const type *x, const swi_lines *l, bool seek, uint8_t *found) {                    \
-        for (int64_t i = 0; i < l->lines; i++)                                                                       \
+    static void truth_rows_##type(const type *x, const swi_lines *l, bool seek, uint8_t *restrict found) {           \
+        for (int64_t i = 0; i < l->lines; i++) {                                                                     \
+            int one = 0;                                                                                             \
             for (int64_t j = 0; j < l->n; j++) {                                                                     \
                 const type v = x[i * l->line_step + j];                                                              \
-                found[i] |= (expression) == seek;                                                                    \
+                one |= (expression) == seek;                                                                         \
             }                                                                                                        \
+            found[i] |= one != 0;                                                                                    \
+        }                                                                                                            \
     }                                                                                                                \
     static void truth_##type(void *args, int64_t begin, int64_t end, double *sums) {                                 \
         const truth_args *s = args;                                                                                  \

@@ -118,11 +118,13 @@ static __attribute__((noinline)) void SW_K(power_base_strip)(const real *base, c
  * again, because the output in f16 may be ∞ where y is not. */
 static __attribute__((noinline)) void SW_K(power_exponent_strip)(const real *base, const real *exponent, const real *dy,
                                                                  int64_t n, real *out) {
+    real power[POWERS]; /* gcc vectorizes the loops of power and logarithm only if they are separate */
+    SW_K(power_strip)(base, exponent, dy, n, power);
     SW_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
-        const real v = base[i], y = SW_K(power_of)(v, exponent[i]), size = SW_R(fabs)(y);
+        const real v = base[i], y = power[i], size = SW_R(fabs)(y), slope = y * SW_K(sw_k_log_any)(v);
         const bool zero = ((v == 0) & (size <= 1)) | ((v > 0) & (y == 0));
-        out[i] = dy[i] * (zero ? 0 : y * SW_K(sw_k_log_any)(v));
+        out[i] = dy[i] * (zero ? 0 : slope);
     }
 }
 
