@@ -92,18 +92,16 @@ static inline __attribute__((always_inline)) real SW_K(power_of)(real v, real e)
 }
 
 /* out = v^e. The strips are not inlined, because SW_BINARY would compile the power four times. */
-static __attribute__((noinline)) void SW_K(power_strip)(const real *base, const real *exponent, const real *dy,
-                                                        int64_t n, real *out) {
+static __attribute__((noinline)) void SW_K(power_strip)(const real *restrict base, const real *restrict exponent,
+                                                        const real *restrict dy, int64_t n, real *restrict out) {
     (void)dy;
-    SW_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
         out[i] = SW_K(power_of)(base[i], exponent[i]);
 }
 
 /* out = dy e v^(e-1), where e - 1 = d + d_low; 0 for e = 0 */
-static __attribute__((noinline)) void SW_K(power_base_strip)(const real *base, const real *exponent, const real *dy,
-                                                             int64_t n, real *out) {
-    SW_INDEPENDENT
+static __attribute__((noinline)) void SW_K(power_base_strip)(const real *restrict base, const real *restrict exponent,
+                                                             const real *restrict dy, int64_t n, real *restrict out) {
     for (int64_t i = 0; i < n; i++) {
         const real v = base[i], e = exponent[i];
         const double within = SW_K(within_2_64)((double)e), d = within - 1, part = d - within,
@@ -116,11 +114,11 @@ static __attribute__((noinline)) void SW_K(power_base_strip)(const real *base, c
 
 /* out = dy y log v with y = v^e. Where y is 0 the limit is 0, and so it is, by convention, for 0^0. y is computed
  * again, because the output in f16 may be ∞ where y is not. */
-static __attribute__((noinline)) void SW_K(power_exponent_strip)(const real *base, const real *exponent, const real *dy,
-                                                                 int64_t n, real *out) {
+static __attribute__((noinline)) void SW_K(power_exponent_strip)(const real *restrict base,
+                                                                 const real *restrict exponent, const real *restrict dy,
+                                                                 int64_t n, real *restrict out) {
     real power[POWERS]; /* gcc vectorizes the loops of power and logarithm only if they are separate */
     SW_K(power_strip)(base, exponent, dy, n, power);
-    SW_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const real v = base[i], y = power[i], size = SW_R(fabs)(y), slope = y * SW_K(sw_k_log_any)(v);
         const bool zero = ((v == 0) & (size <= 1)) | ((v > 0) & (y == 0));
@@ -128,22 +126,25 @@ static __attribute__((noinline)) void SW_K(power_exponent_strip)(const real *bas
     }
 }
 
-/* Runs a strip on the operands of a kernel from SW_BINARY. An operand that repeats is copied to a whole strip. */
-#define POWER_KERNEL(name, strip)                                                          \
-    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) {         \
-        const sw_binary_args *s = args;                                                    \
-        const real *a = s->a, *b = s->b, *dy = s->dy;                                      \
-        real *out = s->out, each_a[POWERS], each_b[POWERS];                                \
-        const int64_t most = end - begin < POWERS ? end - begin : POWERS;                  \
-        (void)sums;                                                                        \
-        for (int64_t i = 0; s->a_repeats && i < most; i++)                                 \
-            each_a[i] = a[0];                                                              \
-        for (int64_t i = 0; s->b_repeats && i < most; i++)                                 \
-            each_b[i] = b[0];                                                              \
-        for (int64_t i = begin; i < end; i += POWERS)                                      \
-            SW_K(strip)                                                                    \
-        (s->a_repeats ? each_a : a + i, s->b_repeats ? each_b : b + i, dy ? dy + i : NULL, \
-         end - i < POWERS ? end - i : POWERS, out + i);                                    \
+/* Runs a strip on copies of the operands of a kernel from SW_BINARY or SW_BINARY_VJP. */
+#define POWER_KERNEL(name, strip)                                                  \
+    static void SW_K(name)(void *args, int64_t begin, int64_t end, double *sums) { \
+        const sw_binary_args *s = args;                                            \
+        const stored *a = s->a, *b = s->b, *dy = s->dy;                            \
+        stored *out = s->out;                                                      \
+        real base[POWERS], exponent[POWERS], g[POWERS], y[POWERS];                 \
+        (void)sums;                                                                \
+        for (int64_t first = begin; first < end; first += POWERS) {                \
+            const int64_t n = end - first < POWERS ? end - first : POWERS;         \
+            for (int64_t i = 0; i < n; i++) {                                      \
+                base[i] = SW_LOAD(a, s->a_repeats ? 0 : first + i);                \
+                exponent[i] = SW_LOAD(b, s->b_repeats ? 0 : first + i);            \
+                g[i] = dy ? SW_LOAD(dy, first + i) : 0;                            \
+            }                                                                      \
+            SW_K(strip)(base, exponent, g, n, y);                                  \
+            for (int64_t i = 0; i < n; i++)                                        \
+                SW_STORE(out, first + i, y[i]);                                    \
+        }                                                                          \
     }
 POWER_KERNEL(pow_tensor, power_strip)
 POWER_KERNEL(pow_tensor_base_vjp, power_base_strip)

@@ -11,6 +11,7 @@
 #include "core/ops/dropout.c"
 #include "core/ops/index_kernels.c"
 #include "core/ops/pointwise.c"
+#include "core/ops/power.c"
 
 #if !SW_KERNEL_PASS
 
@@ -40,13 +41,38 @@ static void expect_same_numbers(sw_dtype type, const void *a, const void *b, int
 
 static void test_unary_operations(void **state) {
     (void)state;
-    const named_kernels all[] = {
-        NAMED(neg, 0, 0),      NAMED(exp, 0, 0),           NAMED(log, 0, 0),      NAMED(sqrt, 0, 0),
-        NAMED(abs, 0, 0),      NAMED(sin, 0, 0),           NAMED(cos, 0, 0),      NAMED(clamp, -0.5, 2),
-        NAMED(pow, 3, 1),      NAMED(pow, 2, 2),           NAMED(pow, 0.5, 0),    NAMED(pow, 0, 2),
-        NAMED(pow, -2, 2),     NAMED(scale, 1.7, 0),       NAMED(relu, 0, 0),     NAMED(tanh, 0, 0),
-        NAMED(sigmoid, 0, 0),  NAMED(leaky_relu, 0.01, 0), NAMED(elu, 1.3, 0),    NAMED(silu, 0, 0),
-        NAMED(softplus, 0, 0), NAMED(gelu, 0, 0),          NAMED(gelu_tanh, 0, 0)};
+    const named_kernels all[] = {NAMED(neg, 0, 0),
+                                 NAMED(exp, 0, 0),
+                                 NAMED(log, 0, 0),
+                                 NAMED(sqrt, 0, 0),
+                                 NAMED(abs, 0, 0),
+                                 NAMED(sin, 0, 0),
+                                 NAMED(cos, 0, 0),
+                                 NAMED(clamp, -0.5, 2),
+                                 NAMED(pow, 3, 1),
+                                 NAMED(pow, 2, 2),
+                                 NAMED(pow, 0.5, 0),
+                                 NAMED(pow, 0, 2),
+                                 NAMED(pow, -2, 2),
+                                 NAMED(scale, 1.7, 0),
+                                 NAMED(relu, 0, 0),
+                                 NAMED(tanh, 0, 0),
+                                 NAMED(sigmoid, 0, 0),
+                                 NAMED(leaky_relu, 0.01, 0),
+                                 NAMED(elu, 1.3, 0),
+                                 NAMED(silu, 0, 0),
+                                 NAMED(softplus, 0, 0),
+                                 NAMED(gelu, 0, 0),
+                                 NAMED(gelu_tanh, 0, 0),
+                                 NAMED(log1p, 0, 0),
+                                 NAMED(expm1, 0, 0),
+                                 NAMED(erf, 0, 0),
+                                 {"sign", &sign_kernels, 0, 0},
+                                 {"floor", &floor_kernels, 0, 0},
+                                 {"ceil", &ceil_kernels, 0, 0},
+                                 {"round", &round_kernels, 0, 0},
+                                 {"trunc", &trunc_kernels, 0, 0},
+                                 {"step_vjp", &step_vjp_kernels, 0, 0}};
     for (int k = 0; k < 2; k++) {
         vectors *v = vectors_new(halves[k]);
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -66,10 +92,17 @@ static void test_unary_operations(void **state) {
 
 static void test_binary_operations(void **state) {
     (void)state;
-    const named_kernels all[] = {{"add", &swi_add_kernels, 0, 0},     {"sub", &sub_kernels, 0, 0},
-                                 {"mul", &swi_mul_kernels, 0, 0},     {"div", &div_kernels, 0, 0},
-                                 {"div_vjp", &div_vjp_kernels, 0, 0}, {"maximum", &maximum_kernels, 0, 0},
-                                 {"minimum", &minimum_kernels, 0, 0}, {"maximum_vjp", &maximum_vjp_kernels, 0, 0}};
+    const named_kernels all[] = {{"add", &swi_add_kernels, 0, 0},
+                                 {"sub", &sub_kernels, 0, 0},
+                                 {"mul", &swi_mul_kernels, 0, 0},
+                                 {"div", &div_kernels, 0, 0},
+                                 {"div_vjp", &div_vjp_kernels, 0, 0},
+                                 {"maximum", &maximum_kernels, 0, 0},
+                                 {"minimum", &minimum_kernels, 0, 0},
+                                 {"maximum_vjp", &maximum_vjp_kernels, 0, 0},
+                                 {"pow_tensor", &pow_tensor_kernels, 0, 0},
+                                 {"pow_tensor_base_vjp", &pow_tensor_base_vjp_kernels, 0, 0},
+                                 {"pow_tensor_exponent_vjp", &pow_tensor_exponent_vjp_kernels, 0, 0}};
     for (int k = 0; k < 2; k++) {
         vectors *v = vectors_new(halves[k]);
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
