@@ -3,6 +3,7 @@
 #include <swale/status.h>
 
 #include "core/kernels/conv_shared.h"
+#include "core/kernels/conv_winograd.h"
 #include "core/kernels/dispatch.h"
 
 static sw_status conv_check(const sw_conv *c) {
@@ -22,32 +23,47 @@ static bool conv_dry_run(const sw_conv *c) {
     return true;
 }
 
+static sw_status conv_windows(const sw_conv *c, bool gradient, const void *picture, const void *w, const void *bias,
+                              void *result, void *scratch, size_t bytes) {
+    SW_TRY(conv_check(c));
+    if (conv_dry_run(c))
+        return SW_OK;
+    if (swi_winograd_fits(c, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD))
+        return swi_winograd_windows(c, gradient, picture, w, bias, result, scratch, bytes);
+    return swi_conv_windows(c, gradient, picture, w, bias, result, scratch, bytes);
+}
+
 sw_status sw_conv_forward(const sw_conv *conv, const void *x, const void *w, const void *bias, void *y, void *scratch,
                           size_t bytes) {
-    SW_TRY(conv_check(conv));
-    return conv_dry_run(conv) ? SW_OK : swi_conv_windows(conv, false, x, w, bias, y, scratch, bytes);
+    return conv_windows(conv, false, x, w, bias, y, scratch, bytes);
 }
 
 sw_status sw_conv_input_gradient(const sw_conv *conv, const void *w, const void *dy, void *dx, void *scratch,
                                  size_t bytes) {
-    SW_TRY(conv_check(conv));
-    return conv_dry_run(conv) ? SW_OK : swi_conv_windows(conv, true, dy, w, NULL, dx, scratch, bytes);
+    return conv_windows(conv, true, dy, w, NULL, dx, scratch, bytes);
 }
 
 sw_status sw_conv_weight_gradient(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch,
                                   size_t bytes) {
     SW_TRY(conv_check(conv));
-    return conv_dry_run(conv) ? SW_OK : swi_conv_weights(conv, x, dy, dw, scratch, bytes);
+    if (conv_dry_run(conv))
+        return SW_OK;
+    if (swi_winograd_fits(conv, SWI_CONV_WEIGHTS))
+        return swi_winograd_weights_gradient(conv, x, dy, dw, scratch, bytes);
+    return swi_conv_weights(conv, x, dy, dw, scratch, bytes);
 }
 
 size_t sw_conv_forward_scratch(const sw_conv *conv) {
-    return swi_conv_windows_scratch(conv, false);
+    return swi_winograd_fits(conv, SWI_CONV_FORWARD) ? swi_winograd_scratch(conv, SWI_CONV_FORWARD)
+                                                     : swi_conv_windows_scratch(conv, false);
 }
 
 size_t sw_conv_input_gradient_scratch(const sw_conv *conv) {
-    return swi_conv_windows_scratch(conv, true);
+    return swi_winograd_fits(conv, SWI_CONV_INPUT) ? swi_winograd_scratch(conv, SWI_CONV_INPUT)
+                                                   : swi_conv_windows_scratch(conv, true);
 }
 
 size_t sw_conv_weight_gradient_scratch(const sw_conv *conv) {
-    return swi_conv_weights_scratch(conv);
+    return swi_winograd_fits(conv, SWI_CONV_WEIGHTS) ? swi_winograd_scratch(conv, SWI_CONV_WEIGHTS)
+                                                     : swi_conv_weights_scratch(conv);
 }

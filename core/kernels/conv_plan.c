@@ -185,8 +185,7 @@ swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
             taps[axis] += conv_tap_count(&p, axis, phase);
     p.terms = taps[0] * taps[1] * p.group_channels;
     p.direct = purpose != SWI_CONV_WEIGHTS_COPY && conv_is_inside(&p.axis[0]) && conv_is_inside(&p.axis[1]);
-    const int64_t tail = p.group_outputs % (2 * lanes);
-    p.first_paired = p.group_outputs - (tail <= lanes && p.group_channels % 2 == 0 ? tail : 0);
+    p.first_paired = swi_conv_first_paired(p.group_outputs, p.group_channels, conv->type);
     if (conv->batch == 0 || p.axis[0].grid == 0 || p.axis[1].grid == 0 || p.outputs == 0)
         return p;
     p.by_pixel = conv_is_by_pixel(&p);

@@ -274,4 +274,22 @@ static void SW_K(conv_pack)(void *args, int64_t begin, int64_t end, double *sums
 const sw_kernels swi_conv_sums_kernels = SW_KERNEL_TABLE(conv_sums);
 const sw_kernels swi_conv_pack_kernels = SW_KERNEL_TABLE(conv_pack);
 
+int64_t swi_conv_first_paired(int64_t outputs, int64_t neighbors, sw_dtype type) {
+    const int64_t lanes = SW_ALIGNMENT / (int64_t)sw_dtype_size(type), tail = outputs % (2 * lanes);
+    return outputs - (tail <= lanes && neighbors % 2 == 0 ? tail : 0);
+}
+
+int64_t swi_conv_blocks(int64_t outputs, int64_t first_paired, int64_t lanes) {
+    return (first_paired + 2 * lanes - 1) / (2 * lanes) + (outputs - first_paired + lanes - 1) / lanes;
+}
+
+swi_conv_block swi_conv_block_at(int64_t outputs, int64_t first_paired, int64_t lanes, int64_t index) {
+    const int64_t plain = (first_paired + 2 * lanes - 1) / (2 * lanes);
+    const bool paired = index >= plain;
+    const int64_t first = paired ? first_paired + (index - plain) * lanes : index * 2 * lanes,
+                  most = paired ? lanes : 2 * lanes;
+    return (swi_conv_block){
+        .first = first, .outputs = outputs - first < most ? outputs - first : most, .paired = paired};
+}
+
 #endif

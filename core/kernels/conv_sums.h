@@ -48,6 +48,17 @@ typedef struct swi_conv_sums {
 } swi_conv_sums;
 extern const sw_kernels swi_conv_sums_kernels; /* args: swi_conv_sums; begin, end: pixels */
 
+/* The blocks of the outputs of a group: two registers each, and one register each for outputs with paired terms. */
+typedef struct swi_conv_block {
+    int64_t first, outputs;
+    bool paired;
+} swi_conv_block;
+/* The first output with paired terms. The same at every level: outputs after the last whole pair of the largest
+ * registers, if they fit in one, and if the terms come in pairs of neighbors. */
+int64_t swi_conv_first_paired(int64_t outputs, int64_t neighbors, sw_dtype type);
+int64_t swi_conv_blocks(int64_t outputs, int64_t first_paired, int64_t lanes);
+swi_conv_block swi_conv_block_at(int64_t outputs, int64_t first_paired, int64_t lanes, int64_t index);
+
 /* Packs blocks of weights for the sums: element (t, o) of group g is w[g group_step + source[t] + o output_step].
  * Outputs after the last of a group are 0. */
 typedef struct swi_conv_pack {

@@ -61,34 +61,29 @@ static void windows_start(const windows_job *j, const char *bias) {
 
 /* ---- Items ---- */
 
-/* The blocks of a group: two registers each, and one register each for outputs with paired terms. */
 static int64_t windows_blocks(const windows_job *j) {
-    const swi_conv_plan *p = j->plan;
-    return (p->first_paired + 2 * j->lanes - 1) / (2 * j->lanes) +
-           (p->group_outputs - p->first_paired + j->lanes - 1) / j->lanes;
+    return swi_conv_blocks(j->plan->group_outputs, j->plan->first_paired, j->lanes);
 }
 
 /* Block b of all groups, for a phase: the arguments without pixels. */
 static swi_conv_sums windows_block(const windows_job *j, const swi_conv_phase *f, const char *from, char *to,
                                    int64_t b) {
     const swi_conv_plan *p = j->plan;
-    const int64_t each = windows_blocks(j), plain = (p->first_paired + 2 * j->lanes - 1) / (2 * j->lanes);
-    const int64_t group = b / each, i = b % each, registers = windows_registers(j);
-    const int64_t done = i < plain ? 2 * i : p->first_paired / j->lanes + (i - plain); /* registers before */
-    const int64_t first = group * registers + done, left = p->group_outputs - done * j->lanes,
-                  most = i < plain ? 2 * j->lanes : j->lanes;
+    const int64_t each = windows_blocks(j), group = b / each, padded = windows_registers(j) * j->lanes;
+    const swi_conv_block block = swi_conv_block_at(p->group_outputs, p->first_paired, j->lanes, b % each);
+    const int64_t first = group * padded + block.first;
     return (swi_conv_sums){.x = from + group * p->group_channels * p->size,
                            .w = (char *)p->packed +
-                                (f->first_term * registers * p->conv->groups + first * f->terms) * j->lanes * p->size,
-                           .start = (char *)p->start + first * j->lanes * p->size,
-                           .y = to + (group * p->group_outputs + done * j->lanes) * p->size,
+                                (f->first_term * padded * p->conv->groups + first * f->terms) * p->size,
+                           .start = (char *)p->start + first * p->size,
+                           .y = to + (group * p->group_outputs + block.first) * p->size,
                            .x_origin = f->x_origin,
                            .y_origin = f->y_origin,
                            .offset = f->offset,
                            .segments = 1,
                            .length = f->terms,
-                           .outputs = left < most ? left : most,
-                           .paired = i >= plain};
+                           .outputs = block.outputs,
+                           .paired = block.paired};
 }
 
 /* Whether the terms of a window's row and the pixels of a row are neighbors in the picture. */

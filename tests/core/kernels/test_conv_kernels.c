@@ -279,6 +279,79 @@ static void test_channels_and_networks(void **test_state) {
     }
 }
 
+/* Shapes that Winograd's minimal filtering computes: odd lengths, channels that do not fill a register, borders of 0 to
+ * 3 zeros. */
+static const int64_t winograd_shapes[][6] = {/* batch, height, width, inputs, outputs, zeros */
+                                             {7, 8, 9, 32, 32, 1},   {5, 13, 12, 33, 47, 1}, {9, 9, 8, 40, 32, 0},
+                                             {3, 11, 14, 32, 65, 2}, {4, 10, 10, 64, 33, 3}, {30, 7, 7, 32, 48, 1}};
+
+static sw_conv winograd_conv(const int64_t s[6]) {
+    return (sw_conv){.size = sizeof(sw_conv),
+                     .batch = s[0],
+                     .height = s[1],
+                     .width = s[2],
+                     .inputs = s[3],
+                     .out_height = s[1] + 2 * s[5] - 2,
+                     .out_width = s[2] + 2 * s[5] - 2,
+                     .outputs = s[4],
+                     .kernel_height = 3,
+                     .kernel_width = 3,
+                     .stride = {1, 1},
+                     .dilation = {1, 1},
+                     .before = {s[5], s[5]},
+                     .groups = 1};
+}
+
+static void test_winograd_shapes(void **test_state) {
+    (void)test_state;
+    for (size_t i = 0; i < sizeof winograd_shapes / sizeof *winograd_shapes; i++)
+        compare_shape(winograd_conv(winograd_shapes[i]), 4 * i);
+}
+
+/* The sum of the squared errors of a result. */
+static double squared_error(conv_case *c, int which) {
+    double sum = 0;
+    for (int64_t i = 0; i < sw_array_count(result(c, which)); i++) {
+        const double e = test_get(result(c, which), i) - c->sum[which][i];
+        sum += e * e;
+    }
+    return sum;
+}
+
+/* Runs a product sample by sample: so few tiles are computed directly. */
+static void run_samples(conv_case *c, int which) {
+    conv_case one = *c;
+    one.conv.batch = 1;
+    sw_array *const all[4] = {&one.x, &one.dy, &one.y, &one.dx};
+    for (int i = 0; i < 4; i++)
+        all[i]->shape[0] = 1;
+    for (int64_t n = 0; n < c->conv.batch; n++) {
+        case_run(&one, which);
+        for (int i = 0; i < 4; i++)
+            all[i]->data = (char *)all[i]->data + test_bytes(all[i]);
+    }
+}
+
+/* Winograd's rounding errors are not above those of the direct sums. */
+static void test_winograd_error(void **test_state) {
+    (void)test_state;
+    for (size_t i = 0; i < sizeof winograd_shapes / sizeof *winograd_shapes; i++) {
+        sw_conv conv = winograd_conv(winograd_shapes[i]);
+        conv.type = SW_F32;
+        conv_case c = case_new(&conv, i);
+        for (int which = 0; which < 2; which++) {
+            case_run(&c, which);
+            const double winograd = squared_error(&c, which);
+            run_samples(&c, which);
+            const double direct = squared_error(&c, which);
+            if (!(winograd > 0 && winograd != direct && winograd <= direct))
+                fail_msg("shape %zu, %s: squared error %.3g, directly %.3g", i, which == Y ? "y" : "dx", winograd,
+                         direct);
+        }
+        case_free(&c);
+    }
+}
+
 /* Empty arrays: y is the bias where there are no terms, gradients are 0, and nothing is read. */
 static void test_empty(void **test_state) {
     (void)test_state;
@@ -327,8 +400,9 @@ static void test_mistakes(void **test_state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_shapes),
-                                       cmocka_unit_test(test_channels_and_networks), cmocka_unit_test(test_empty),
-                                       cmocka_unit_test(test_mistakes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_shapes),   cmocka_unit_test(test_channels_and_networks),
+        cmocka_unit_test(test_winograd_shapes), cmocka_unit_test(test_winograd_error),
+        cmocka_unit_test(test_empty),           cmocka_unit_test(test_mistakes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
