@@ -1,14 +1,16 @@
-/* Random crops and flips of pictures. */
+/* Random crops, flips, rotations and cutouts of pictures, and mixtures of two of them. */
 #include <swale/kernel.h>
 
 #if SW_KERNEL_FIRST
-/* out [rows, columns, channels] is the window of `in` [height, width, channels] whose upper left corner is (top, left).
- * The corner may be negative, and the window may extend beyond the picture: there it is 0. */
+/* out [rows, columns, channels] is the window of `in` [height, width, channels] whose upper left corner is (top, left),
+ * in the picture rotated about its center, counterclockwise by the angle of this sine and cosine. The corner may be
+ * negative, and the window may extend beyond the picture: there it is 0. */
 typedef struct window_args {
     const void *in;
     void *out;
     int64_t height, width, channels, rows, columns, top, left;
     bool flip;
+    double sine, cosine;
 } window_args;
 #endif
 
@@ -60,21 +62,62 @@ static void SW_K(augment_window)(void *args, int64_t begin, int64_t end, double 
     }
 }
 
+/* Adds weight·in[y][x] to a pixel; a pixel outside of the picture is 0. */
+static inline void SW_K(augment_add_pixel)(const window_args *s, int64_t y, int64_t x, real weight, real *out) {
+    if (y < 0 || y >= s->height || x < 0 || x >= s->width)
+        return;
+    const real *in = (const real *)s->in + (y * s->width + x) * s->channels;
+    for (int64_t c = 0; c < s->channels; c++)
+        out[c] += weight * in[c];
+}
+
+/* Rows [begin, end) of the output, by bilinear interpolation. */
+static void SW_K(augment_rotated_window)(void *args, int64_t begin, int64_t end, double *sums) {
+    const window_args *s = args;
+    const real middle_x = (real)(s->width - 1) / 2, middle_y = (real)(s->height - 1) / 2, sine = (real)s->sine,
+               cosine = (real)s->cosine;
+    (void)sums;
+    memset((real *)s->out + begin * s->columns * s->channels, 0,
+           (size_t)((end - begin) * s->columns * s->channels) * sizeof(real));
+    for (int64_t i = begin; i < end; i++) {
+        real *out = (real *)s->out + i * s->columns * s->channels;
+        const real down = (real)(s->top + i) - middle_y;
+        for (int64_t j = 0; j < s->columns; j++, out += s->channels) {
+            const real right = (real)(s->left + (s->flip ? s->columns - 1 - j : j)) - middle_x;
+            const real x = middle_x + cosine * right - sine * down, y = middle_y + sine * right + cosine * down;
+            const real floor_x = SW_R(floor)(x), floor_y = SW_R(floor)(y), to_right = x - floor_x,
+                       to_down = y - floor_y;
+            const int64_t column = (int64_t)floor_x, row = (int64_t)floor_y;
+            SW_K(augment_add_pixel)(s, row, column, (1 - to_down) * (1 - to_right), out);
+            SW_K(augment_add_pixel)(s, row, column + 1, (1 - to_down) * to_right, out);
+            SW_K(augment_add_pixel)(s, row + 1, column, to_down * (1 - to_right), out);
+            SW_K(augment_add_pixel)(s, row + 1, column + 1, to_down * to_right, out);
+        }
+    }
+}
+
 #else /* ---- once ---- */
 
 #include <swale/transforms.h>
+
+#include "datasets/mixup.h"
 
 #include "datasets/scratch.h"
 #include "datasets/wrapped_source.h"
 
 static const sw_kernels augment_window_kernels = SW_KERNEL_TABLE(augment_window);
+static const sw_kernels augment_rotated_window_kernels = SW_KERNEL_TABLE(augment_rotated_window);
+
+static const double pi = 3.14159265358979323846;
 
 typedef struct augmenter {
     swd_wrapped_source wrap; /* first, so that a pointer to the source is a pointer to the struct */
-    swd_scratch *scratch;    /* of one sample */
-    int64_t height, width, channels, rows, columns, padding;
+    swd_scratch *scratch;    /* of a sample, and for mixup of another result */
+    int64_t height, width, channels, rows, columns, padding, cutout;
     bool flip;
-    uint64_t key;
+    double rotation; /* the largest angle in degrees */
+    swd_mixup mixup;
+    uint64_t key, angle_key, cutout_key;
 } augmenter;
 
 /* A random integer from 0 to bound - 1 from 32 random bits. The probabilities are equal up to a relative error of
@@ -83,31 +126,81 @@ static int64_t augment_below(uint32_t bits, int64_t bound) {
     return (int64_t)((uint64_t)bits * (uint64_t)bound >> 32);
 }
 
-static void augment_place_window(const augmenter *s, int64_t id, uint64_t draw, window_args *args) {
+static void augment_random_bits(uint64_t key, int64_t id, uint64_t draw, uint32_t bits[4]) {
     const uint32_t counter[4] = {(uint32_t)id, (uint32_t)((uint64_t)id >> 32), (uint32_t)draw, (uint32_t)(draw >> 32)};
+    sw_philox(key, counter, bits);
+}
+
+static void augment_place_window(const augmenter *s, int64_t id, uint64_t draw, window_args *args) {
     uint32_t bits[4];
-    sw_philox(s->key, counter, bits);
+    augment_random_bits(s->key, id, draw, bits);
     args->top = augment_below(bits[0], s->height + 2 * s->padding - s->rows + 1) - s->padding;
     args->left = augment_below(bits[1], s->width + 2 * s->padding - s->columns + 1) - s->padding;
     args->flip = s->flip && (bits[2] & 1);
 }
 
-static sw_status augment_samples(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                                 char *x, void *picture) {
+/* The angle is uniform in [-rotation, rotation). */
+static void augment_rotate(const augmenter *s, int64_t id, uint64_t draw, window_args *args) {
+    uint32_t bits[4];
+    augment_random_bits(s->angle_key, id, draw, bits);
+    const double angle = (2 * ((double)bits[0] * 0x1p-32) - 1) * s->rotation * (pi / 180);
+    args->sine = sin(angle);
+    args->cosine = cos(angle);
+}
+
+/* Clears a square whose center is a random pixel of the result. Parts of it may lie outside. */
+static void augment_cut_out(const augmenter *s, int64_t id, uint64_t draw, size_t pixel, char *out) {
+    uint32_t bits[4];
+    augment_random_bits(s->cutout_key, id, draw, bits);
+    const int64_t top = augment_below(bits[0], s->rows) - s->cutout / 2, bottom = top + s->cutout,
+                  left = augment_below(bits[1], s->columns) - s->cutout / 2, right = left + s->cutout,
+                  first = left < 0 ? 0 : left, end = right < s->columns ? right : s->columns;
+    for (int64_t i = top < 0 ? 0 : top; i < bottom && i < s->rows; i++)
+        memset(out + (size_t)(i * s->columns + first) * pixel, 0, (size_t)(end - first) * pixel);
+}
+
+static sw_status augment_sample(const augmenter *s, int64_t id, uint64_t draw, sw_dtype type, char *out,
+                                void *picture) {
     const sw_source *inner = s->wrap.inner;
-    const int64_t bytes = swd_sample_bytes(&s->wrap.source, type);
     window_args args = {.in = picture,
+                        .out = out,
                         .height = s->height,
                         .width = s->width,
                         .channels = s->channels,
                         .rows = s->rows,
                         .columns = s->columns};
+    SW_TRY(inner->gather(inner, &id, 1, draw, type, picture, NULL));
+    augment_place_window(s, id, draw, &args);
+    if (s->rotation > 0)
+        augment_rotate(s, id, draw, &args);
+    const sw_kernels *kernels = s->rotation > 0 ? &augment_rotated_window_kernels : &augment_window_kernels;
+    (*kernels)[type][sw_cpu_level()](&args, 0, s->rows, NULL);
+    if (s->cutout > 0)
+        augment_cut_out(s, id, draw, (size_t)s->channels * sw_dtype_size(type), out);
+    return SW_OK;
+}
+
+static sw_status augment_samples(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                                 char *x, char *scratch) {
+    const int64_t bytes = swd_sample_bytes(&s->wrap.source, type);
+    char *other = scratch + swd_sample_bytes(s->wrap.inner, SW_F64);
     for (int64_t i = 0; i < count; i++) {
-        SW_TRY(inner->gather(inner, ids + i, 1, draw, type, picture, NULL));
-        args.out = x + i * bytes;
-        augment_place_window(s, ids[i], draw, &args);
-        augment_window_kernels[type][sw_cpu_level()](&args, 0, s->rows, NULL);
+        char *out = x + i * bytes;
+        SW_TRY(augment_sample(s, ids[i], draw, type, out, scratch));
+        if (s->mixup.alpha == 0)
+            continue;
+        const swd_mixture mix = swd_mixup_draw(&s->mixup, ids[i], draw);
+        SW_TRY(augment_sample(s, mix.partner, draw, type, other, scratch));
+        swd_mixup_combine(type, mix.weight, bytes / (int64_t)sw_dtype_size(type), out, other);
     }
+    return SW_OK;
+}
+
+static sw_status augment_targets(const augmenter *s, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
+                                 char *y, char *scratch) {
+    const int64_t bytes = swd_target_bytes(&s->wrap.source, type);
+    for (int64_t i = 0; i < count; i++)
+        SW_TRY(swd_mixup_target(&s->mixup, ids[i], draw, type, y + i * bytes, scratch));
     return SW_OK;
 }
 
@@ -115,15 +208,18 @@ static sw_status augmenter_gather(const sw_source *source, const int64_t *ids, i
                                   sw_dtype type, void *x, void *y) {
     const augmenter *s = (const augmenter *)source;
     const sw_source *inner = s->wrap.inner;
-    if (y)
+    const bool mixed_y = y && s->mixup.alpha > 0;
+    if (y && !mixed_y)
         SW_TRY(inner->gather(inner, ids, count, draw, type, NULL, y));
-    if (!x)
+    if (!x && !mixed_y)
         return SW_OK;
-    void *picture = swd_scratch_take(s->scratch);
-    if (!picture)
+    void *scratch = swd_scratch_take(s->scratch);
+    if (!scratch)
         return SW_ERR_MEMORY;
-    sw_status status = augment_samples(s, ids, count, draw, type, x, picture);
-    swd_scratch_release(s->scratch, picture);
+    sw_status status = x ? augment_samples(s, ids, count, draw, type, x, scratch) : SW_OK;
+    if (status == SW_OK && mixed_y)
+        status = augment_targets(s, ids, count, draw, type, y, scratch);
+    swd_scratch_release(s->scratch, scratch);
     return status;
 }
 
@@ -203,13 +299,34 @@ static sw_status augment_set_window(augmenter *s, const sw_augment_options *o) {
     return SW_OK;
 }
 
+static sw_status augment_set_changes(augmenter *s, const sw_source *source, const sw_augment_options *o) {
+    const int64_t shorter = s->rows < s->columns ? s->rows : s->columns;
+    if (!(o->rotation >= 0 && o->rotation <= 180))
+        return sw_fail(SW_ERR_ARGUMENT, "augment: a rotation by up to %g degrees; 0 to 180 are possible", o->rotation);
+    if (o->cutout < 0 || o->cutout > shorter)
+        return sw_fail(SW_ERR_ARGUMENT, "augment: a cutout of %lld pixels; 0 to %lld, the shorter side, are possible",
+                       (long long)o->cutout, (long long)shorter);
+    if (!(o->mixup >= 0 && o->mixup <= 1e6))
+        return sw_fail(SW_ERR_ARGUMENT, "augment: mixup with α = %g; 0 to 1e6 are possible", o->mixup);
+    s->flip = o->flip;
+    s->rotation = o->rotation;
+    s->cutout = o->cutout;
+    s->key = sw_rng_key(o->seed, "augment");
+    s->angle_key = sw_rng_key(o->seed, "augment rotation");
+    s->cutout_key = sw_rng_key(o->seed, "augment cutout");
+    s->mixup = (swd_mixup){.alpha = o->mixup, .key = sw_rng_key(o->seed, "augment mixup"), .inner = source};
+    return o->mixup > 0 ? swd_mixup_set_targets(&s->wrap.source) : SW_OK;
+}
+
 static sw_status augment_init(augmenter *s, const sw_source *source, const sw_augment_options *o) {
     SW_TRY(augment_read_shape(s, source, o));
     SW_TRY(augment_set_window(s, o));
-    s->flip = o->flip;
-    s->key = sw_rng_key(o->seed, "augment");
+    SW_TRY(augment_set_changes(s, source, o));
+    int64_t bytes = swd_sample_bytes(source, SW_F64);
+    if (s->mixup.alpha > 0)
+        bytes += swd_sample_bytes(&s->wrap.source, SW_F64) + swd_target_bytes(source, SW_F64);
     s->scratch = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s->scratch);
-    return s->scratch ? swd_scratch_init(s->scratch, (size_t)swd_sample_bytes(source, SW_F64)) : SW_ERR_MEMORY;
+    return s->scratch ? swd_scratch_init(s->scratch, (size_t)bytes) : SW_ERR_MEMORY;
 }
 
 sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {

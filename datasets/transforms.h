@@ -91,12 +91,24 @@ typedef struct sw_augment_options {
     int64_t from_channels, from_height, from_width;
     uint64_t seed;
     bool owns_source;
+    /* The largest angle in degrees, 0 to 180: the picture is rotated about its center by an angle that is uniform in
+     * [-rotation, rotation), with bilinear interpolation and zeros around the picture. */
+    SW_ADDED double rotation;
+    /* The side of a square of zeros, 0 (none) to the shorter side of the window. Its center is a random pixel, and
+     * parts of it may lie outside of the window (DeVries, Taylor 2017). In samples of sw_normalize, 0 is the mean. */
+    int64_t cutout;
+    /* α > 0: each sample is mixed with another one, λ·x + (1 - λ)·x', and so are their targets (Zhang, Cisse, Dauphin,
+     * Lopez-Paz, ICLR 2018). λ has the distribution Beta(α, α), and the other sample is uniform over all samples. Class
+     * ids become distributions over the classes, y_shape {classes} in the type of the batch, which sw_cross_entropy
+     * takes as targets, and `classes` of the new source is 0. 0: no mixup; 0.2 is usual. */
+    double mixup;
 } sw_augment_options;
-/* Makes a source of randomly cropped and flipped pictures: it adds `padding` zeros on each side, takes a window of
- * height × width at a random position (all positions have equal probabilities, within 2^-32), and, with `flip`,
- * exchanges left and right with probability ½. All channels are changed in the same way. The result is a function of
- * the seed, the sample id (in the wrapped source) and the draw; it does not depend on batch size and threads. NULL
- * after an error; samples that seem to have their channels first are refused as by SW_PER_CHANNEL. */
+/* Makes a source of randomly changed pictures. In this order, it adds `padding` zeros on each side; rotates; takes a
+ * window of height × width at a random position (all positions have equal probabilities, within 2^-32); with `flip`,
+ * exchanges left and right with probability ½; cuts out a square; and mixes two such results. All channels are changed
+ * in the same way. The result is a function of the seed, the sample id (in the wrapped source) and the draw; it does
+ * not depend on batch size and threads. (Rotation and mixup: up to the rounding of the C library's sin, cos, log and
+ * exp.) NULL after an error; samples that seem to have their channels first are refused as by SW_PER_CHANNEL. */
 SW_API sw_source *sw_augment(sw_source *source, const sw_augment_options *options);
 
 /* A function of one sample: computes `out`, in the shape of the options, from `in`, x of the source as f64. It is
