@@ -100,7 +100,7 @@ missing_libraries = || { \
     exit 1; }
 
 .PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
-        check-fast check-flavors check-graphs check-peer-samples check-variance-reduction bench bench-peers fuzz \
+        check-fast check-flavors check-graphs check-peer-samples check-networks check-variance-reduction bench bench-peers fuzz \
         run-fuzz lint format check-format check-rooms headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 
@@ -118,6 +118,7 @@ help:
 	@echo "make bench-peers  speed compared with PyTorch, JAX, kann, scikit-learn, cyanure if installed: PEERS_PYTHON=, KANN_DIR="
 	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, HALF=, NETWORKS=, SEED="
 	@echo "make check-peer-samples  PyTorch's test samples of operations, layers and rules: PEERS_PYTHON="
+	@echo "make check-networks  resnet18 and resnet34 in full size, beside PyTorch and torchvision: PEERS_PYTHON="
 	@echo "make check-variance-reduction  SAG, SAGA, SVRG on generalized linear models: CELLS='sag/1/f64/logistic/*', JOBS="
 	@echo "make fuzz       fuzz every file reader with libFuzzer (clang), FUZZ_SECONDS=60 each"
 	@echo "make format     format the source with clang-format"
@@ -346,6 +347,8 @@ check-graphs: $(BUILD)/libswale.so
 	    --networks $(NETWORKS) --seed $(SEED)
 check-peer-samples: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
+check-networks: $(BUILD)/libswale.so
+	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_networks.py
 
 # Comparison of SAG, SAGA and SVRG with Newton's method: see tests/README.md.
 CELLS ?= *

@@ -20,6 +20,7 @@
 #include <swale/description.h>
 #include <swale/init.h>
 #include <swale/module.h>
+#include <swale/networks.h>
 #include <swale/normalization.h>
 #include <swale/objective.h>
 #include <swale/pool_options.h>

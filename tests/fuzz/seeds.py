@@ -65,6 +65,14 @@ def descriptions():
                          '"weight":0'), layer("layer_norm", "l", '"axes":2,"bias":0,"eps":0.1,"features":3,"weight":1'),
                    layer("rms_norm", "r", '"axes":1,"eps":0,"features":3,"weight":1'),
                    layer("group_norm", "g", '"bias":1,"eps":0,"features":3,"groups":3,"weight":1')])
+    norm = '"bias":1,"cumulative":0,"eps":0,"features":3,"momentum":0,"statistics":1,"weight":1'
+    square = '"bias":0,"same":0,"dilation":[1,1],"groups":1,"inputs":3,"outputs":3,"padding":[1,1],' \
+        '"stride":[1,1],"kernel":[3,3]'
+    block = ",".join(layer(kind, name, settings) for kind, name, settings in
+                     (("conv", "conv1", square), ("batch_norm", "bn1", norm), ("conv", "conv2", square),
+                      ("batch_norm", "bn2", norm)))
+    yield network([layer("reshape", "r", '"shape":[2,1,3]'),
+                   layer("basic_block", "b", "", '"layers":[%s],' % block)])
     for storage in ("f16", "bf16"):
         yield network([layer("flatten", "f"), layer("linear", "a", linear)], '"storage":"%s","type":"f32"' % storage)
 

@@ -75,6 +75,14 @@ static sw_module *make_scalar_reshape(sw_model *m) {
 static sw_module *make_residual(sw_model *m) {
     return sw_nn_residual(m, sw_nn_sequential(m, sw_nn_linear(m, 6, 6), sw_nn_sequential(m, NULL)));
 }
+static sw_module *make_basic_block(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 4, 2));
+    return sw_nn_basic_block(m, 2, 3, 2);
+}
+static sw_module *make_plain_basic_block(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 4, 2));
+    return sw_nn_basic_block(m, 2, 2, 1);
+}
 static sw_module *make_recompute(sw_model *m) {
     return sw_nn_recompute(m, sw_nn_sequential(m, sw_nn_linear(m, 6, 4), sw_nn_recompute(m, sw_nn_tanh(m))));
 }
@@ -197,6 +205,8 @@ static const struct {
     {"reshape", make_reshape},
     {"reshape", make_scalar_reshape},
     {"residual", make_residual},
+    {"basic_block", make_basic_block},
+    {"basic_block", make_plain_basic_block},
     {"flatten", sw_nn_flatten},
     {"relu", sw_nn_relu},
     {"tanh", sw_nn_tanh},

@@ -147,6 +147,8 @@ NO_MODULE = {
     "sw_nn_compose_listed": "a function of the user's",
     "sw_nn_sequential_array": "not in module_db; check-graphs has it",
     "sw_nn_residual": "not a module there; check-graphs has it",
+    **{f"sw_nn_{name}": "a network: check-networks has it" for name in ("lenet", "resnet", "resnet18", "resnet34")},
+    "sw_nn_resnet_with_options": "a network: check-networks has it", "sw_nn_basic_block": "a part of check-networks",
     "sw_nn_recompute": "not a module there; check-graphs has it",
     "sw_nn_sequential_with_options": "the bits of sw_nn_sequential",
     "sw_nn_compose": "a function of the user's", "sw_nn_compose_with_options": "a function of the user's",

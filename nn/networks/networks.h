@@ -1,0 +1,68 @@
+/* Networks that are made by one function.
+ *
+ *     sw_model *net = sw_model_new(SW_F32, 1);
+ *     sw_model_set_input_shape(net, SW_SHAPE(224, 224, 3));
+ *     sw_model_build(net, sw_nn_resnet18(net, 1000));
+ *     sw_model_load_with_options(net, "resnet18.safetensors", &SW_OPTIONS(sw_load_options, .channels_first = true));
+ *
+ * The networks have samples [height, width, channels], take the number of channels from the shape of their input
+ * (sw_model_set_input_shape), and return the logits of the classes, [batch, classes]. Parameters have the names of
+ * PyTorch's modules, so that a file of a state_dict can be loaded (channels_first in archive.h). The comments list the
+ * names; {…} stands for each of several. A model can contain one of these networks at its top level. Around others put
+ * a layer of sw_nn_compose, with whose name their names begin.
+ */
+#ifndef SWALE_NETWORKS_H
+#define SWALE_NETWORKS_H
+
+#include <swale/module.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* LeNet in its usual present form: a convolution 5×5 without padding to 16 channels, ReLU, max pool 2, one to 32
+ * channels, ReLU, max pool 2, flatten, a linear layer of 128 units, ReLU, and a linear layer. Pictures of at least
+ * 16×16. (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition,
+ * Proceedings of the IEEE, 1998, has other widths and activations.)
+ *
+ *     {conv1,conv2,fc1,fc2}.{weight,bias} */
+SW_API sw_module *sw_nn_lenet(sw_model *model, int64_t classes);
+
+/* The basic block of residual networks: a convolution 3×3 with the stride, batch norm, ReLU, a convolution 3×3 and
+ * batch norm; the input is added, and ReLU is applied to the sum. If the stride is not 1, or the numbers of channels
+ * differ, the input passes a convolution 1×1 with this stride and a batch norm before it is added (option B of the
+ * paper below, and the choice of torchvision). The convolutions have no bias. The block is a name space. All arguments
+ * are 1 or more.
+ *
+ *     NAME.{conv1,conv2,downsample.0}.weight
+ *     NAME.{bn1,bn2,downsample.1}.{weight,bias,running_mean,running_var} */
+SW_API sw_module *sw_nn_basic_block(sw_model *model, int64_t inputs, int64_t outputs, int64_t stride);
+
+/* A residual network for small pictures, such as those of CIFAR (K. He, X. Zhang, S. Ren, J. Sun: Deep residual
+ * learning for image recognition, CVPR 2016, section 4.2): a convolution 3×3 to `width` channels, batch norm, ReLU;
+ * three stages of n basic blocks with width, 2·width and 4·width channels, of which the second and third halve height
+ * and width; the mean of each channel, and a linear layer. depth = 6n + 2: 8, 14, 20, …, 1202. width: 1 to 2^20. The
+ * paper has width 16, and shortcuts without parameters (option A).
+ *
+ *     conv1.weight, bn1.{weight,bias,running_mean,running_var}, fc.{weight,bias},
+ *     and those of the basic blocks layer{1,2,3}.{0,…,n-1} */
+SW_API sw_module *sw_nn_resnet(sw_model *model, int depth, int64_t width, int64_t classes);
+/* Options of a residual network. */
+typedef struct sw_resnet_options {
+    size_t size; /* sizeof(sw_resnet_options) */
+    /* The form for large pictures: a convolution 7×7 with stride 2, batch norm, ReLU, and a max pool of 3 with stride 2
+     * and padding 1; then four stages of 2, 2, 2, 2 blocks (depth 18) or of 3, 4, 6, 3 (depth 34). */
+    bool imagenet;
+} sw_resnet_options;
+/* As sw_nn_resnet, with options; NULL: the defaults. */
+SW_API sw_module *sw_nn_resnet_with_options(sw_model *model, int depth, int64_t width, int64_t classes,
+                                            const sw_resnet_options *options);
+/* torchvision's resnet18 and resnet34: the form for large pictures, with width 64. The blocks are layer{1,2,3,4}.{0,…}.
+ */
+SW_API sw_module *sw_nn_resnet18(sw_model *model, int64_t classes);
+SW_API sw_module *sw_nn_resnet34(sw_model *model, int64_t classes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
