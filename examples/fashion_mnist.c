@@ -1,15 +1,13 @@
-/* Trains a multilayer perceptron on Fashion-MNIST with any estimator, rule, schedule and average; saves it,
- * resumes from a checkpoint, and classifies a picture. */
+/* Trains a multilayer perceptron, LeNet or a residual network on Fashion-MNIST with any estimator, rule, schedule and
+ * average; saves it, resumes from a checkpoint, and classifies a picture. */
 #include "cli.h"
 
 #include <swale/swale.h>
 
-enum { MAX_LAYERS = 16 };
-
 typedef struct settings {
-    const char *data, *hidden, *estimator, *rule, *schedule, *average, *dtype, *loss_scale, *save, *save_dtype, *load,
-        *checkpoint, *predict;
-    int64_t epochs, batch;
+    const char *data, *model, *hidden, *estimator, *rule, *schedule, *average, *dtype, *loss_scale, *save, *save_dtype,
+        *load, *checkpoint, *predict;
+    int64_t depth, width, epochs, batch;
     double clip, dropout;
     bool verify, check, norms, memory, list;
 } settings;
@@ -19,7 +17,11 @@ static settings asked = {
 
 static const cli_option options[] = {
     {"--data", "DIR", CLI_DATA, &asked.data, 0, 0, "folder of the four IDX files (default: searched for)"},
-    {"--hidden", "N,N,...", CLI_TEXT, &asked.hidden, 0, 0, "units of the hidden layers (100); 0: none"},
+    {"--model", "mlp|lenet|resnet", CLI_TEXT, &asked.model, 0, 0,
+     "a multilayer perceptron, LeNet, or a residual network (mlp; with --load that of the file)"},
+    {"--hidden", "N,N,...", CLI_TEXT, &asked.hidden, 0, 0, "mlp: units of the hidden layers (100); 0: none"},
+    {"--depth", "N", CLI_COUNT, &asked.depth, 8, 1202, "resnet: layers, 6n + 2 (8)"},
+    {"--width", "N", CLI_COUNT, &asked.width, 1, 4096, "resnet: channels of the first layers (16)"},
     {"--epochs", "N", CLI_COUNT, &asked.epochs, 0, 1e6, "passes over the training set (10; with --load 0)"},
     {"--batch", "N", CLI_COUNT, &asked.batch, 1, 60000, "samples in a step (64)"},
     {"--estimator", "SPEC", CLI_TEXT, &asked.estimator, 0, 0, "estimator of the gradient (minibatch)"},
@@ -28,7 +30,7 @@ static const cli_option options[] = {
      "schedule of the learning rate or another option (constant)"},
     {"--average", "SPEC", CLI_TEXT, &asked.average, 0, 0, "average of the iterates that is evaluated (none)"},
     {"--clip", "X", CLI_REAL, &asked.clip, 0, 1e30, "largest norm of the gradient (0: no limit)"},
-    {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "probability of dropout after each hidden layer (0)"},
+    {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "mlp: probability of dropout after each hidden layer (0)"},
     {"--dtype", "f32|f16|bf16|f64", CLI_TEXT, &asked.dtype, 0, 0,
      "type of weights and activations (f32); f16 and bf16 with f32 masters"},
     {"--loss-scale", "SPEC", CLI_TEXT, &asked.loss_scale, 0, 0,
@@ -36,7 +38,8 @@ static const cli_option options[] = {
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights to this file at the end (safetensors)"},
     {"--save-dtype", "f16|bf16", CLI_TEXT, &asked.save_dtype, 0, 0,
      "with --save: round the weights to this type (default: f32, the masters, or f64)"},
-    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0, "start from these weights; the file gives the layer sizes"},
+    {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0,
+     "start from these weights; the file gives the model and its sizes"},
     {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0,
      "save the state of the run to this file; resume from it if it exists"},
     {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "classify a PNG or JPEG of any size"},
@@ -64,6 +67,7 @@ static const cli_program program = {
     .options = options,
     .notes = print_notes};
 
+#include "fashion_model.h"
 #include "fashion_report.h"
 
 typedef struct run {
@@ -83,62 +87,7 @@ typedef struct run {
     } lost; /* true: the file could not be written, and this was reported */
 } run;
 
-/* ---- Model ---- */
-
-/* Parses "100,50" as layer sizes; a mistake ends the program with 2. */
-static int parse_hidden(int64_t units[MAX_LAYERS]) {
-    int count = 0;
-    const char *at = asked.hidden ? asked.hidden : "100";
-    if (strcmp(at, "0") == 0)
-        return 0;
-    for (;;) {
-        char *end;
-        long long n = strtoll(at, &end, 10);
-        if (end == at || n < 1 || n > 1000000 || (*end && *end != ',') || count == MAX_LAYERS)
-            cli_fail(2, "--hidden %s: a list of at most %d layer sizes is needed, for example 100,50", asked.hidden,
-                     MAX_LAYERS);
-        units[count++] = n;
-        if (!*end)
-            return count;
-        at = end + 1;
-    }
-}
-
-/* Reads the hidden layers from a file: the numbers of rows of linear1.weight, linear2.weight, … except for the last
- * one. If the file does not fit in another way, loading it reports the error. */
-static int hidden_of_file(const sw_archive *file, int64_t units[MAX_LAYERS]) {
-    char name[32];
-    int layers = 0;
-    for (;; layers++) {
-        snprintf(name, sizeof name, "linear%d.weight", layers + 1);
-        if (!sw_archive_has(file, name) || layers > MAX_LAYERS)
-            break;
-        sw_array weight = sw_archive_get(file, name);
-        if (layers < MAX_LAYERS)
-            units[layers] = weight.rank == 2 && weight.shape[0] > 0 ? weight.shape[0] : 1;
-    }
-    return layers > 1 ? layers - 1 : 0;
-}
-
-/* Replaces missing options by their defaults, which run.json then records. */
-static void name_hidden(int layers, const int64_t units[MAX_LAYERS]) {
-    static char text[MAX_LAYERS * 24];
-    size_t length = (size_t)snprintf(text, sizeof text, "%s", layers ? "" : "0");
-    for (int i = 0; i < layers; i++)
-        length += (size_t)snprintf(text + length, sizeof text - length, "%s%lld", i ? "," : "", (long long)units[i]);
-    asked.hidden = text;
-}
-
-/* The type with this name among the first `count` of the list; a mistake ends the program with 2. */
-static sw_dtype parse_type(const char *option, const char *name, int count, const char *expected) {
-    static const sw_dtype types[] = {SW_F16, SW_BF16, SW_F32, SW_F64};
-    int i = 0;
-    while (i < count && strcmp(name, sw_dtype_name(types[i])) != 0)
-        i++;
-    if (i == count)
-        cli_fail(2, "%s %s: %s is needed", option, name, expected);
-    return types[i];
-}
+/* ---- Preparation ---- */
 
 /* The type of --save-dtype; 0: the type of the masters. */
 static sw_dtype save_type(void) {
@@ -146,26 +95,8 @@ static sw_dtype save_type(void) {
 }
 
 static bool make_model(run *r) {
-    int64_t units[MAX_LAYERS], inputs = 784;
-    sw_module *module[3 * MAX_LAYERS + 1];
-    const sw_dtype type = parse_type("--dtype", asked.dtype, 4, "f32, f16, bf16 or f64");
-    sw_archive *file = asked.load && !asked.hidden ? sw_archive_load(asked.load) : NULL;
-    if (asked.load && !asked.hidden && !file)
-        return false;
-    int layers = file ? hidden_of_file(file, units) : parse_hidden(units), count = 0;
-    sw_archive_free(file);
-    name_hidden(layers, units);
-    r->model = sw_model_new(type, (uint64_t)cli.seed);
-    for (int i = 0; i < layers; i++) {
-        module[count++] = sw_nn_linear(r->model, inputs, units[i]);
-        module[count++] = sw_nn_relu(r->model);
-        if (asked.dropout > 0)
-            module[count++] = sw_nn_dropout(r->model, asked.dropout);
-        inputs = units[i];
-    }
-    module[count++] = sw_nn_linear(r->model, inputs, 10);
-    return sw_model_build(r->model, sw_nn_sequential_array(r->model, count, module)) &&
-           (!asked.load || sw_model_load(r->model, asked.load) == SW_OK);
+    r->model = model_make();
+    return r->model != NULL;
 }
 
 /* Inserts --batch into the spec of the estimator; for a wrapper (sam), into the spec of the innermost estimator. */
@@ -194,8 +125,10 @@ static void estimator_spec(char *spec, size_t size) {
 static bool read_data(run *r) {
     if (asked.verify && sw_fashion_mnist_verify(asked.data) != SW_OK)
         return false;
-    r->train = sw_fashion_mnist(asked.data, SW_TRAINING);
-    r->test = sw_fashion_mnist(asked.data, SW_TEST);
+    sw_source *(*const read)(const char *, sw_data_split) =
+        model_takes_pictures(r->model) ? sw_fashion_mnist_pictures : sw_fashion_mnist;
+    r->train = read(asked.data, SW_TRAINING);
+    r->test = read(asked.data, SW_TEST);
     r->objective = sw_model_objective(r->model, r->train, sw_cross_entropy);
     return r->test && r->objective;
 }
@@ -408,8 +341,9 @@ static bool predict(run *r) {
     float x[784];
     for (int i = 0; i < 784; i++)
         x[i] = (float)((const unsigned char *)r->subject.data)[i] / 255;
-    const sw_array row = sw_array_view(x, SW_F32, SW_SHAPE(1, 784));
-    bool good = sw_predict(r->model, &row, &y) == SW_OK;
+    const sw_array picture = sw_array_view(x, SW_F32, SW_SHAPE(1, 28, 28, 1)),
+                   row = sw_array_view(x, SW_F32, SW_SHAPE(1, 784));
+    bool good = sw_predict(r->model, model_takes_pictures(r->model) ? &picture : &row, &y) == SW_OK;
     double p[10];
     if (good)
         softmax(&y, 0, p);
@@ -432,6 +366,7 @@ static void check_options(void) {
     if (asked.save_dtype && !asked.save)
         cli_fail(2, "--save-dtype needs --save FILE: it is the type of the weights in the file");
     save_type();
+    model_check_options();
     if (asked.norms && !cli.out)
         cli_fail(2, "--norms needs --out DIR: the norms are written there");
     if (asked.load && asked.checkpoint && access(asked.checkpoint, F_OK) == 0)

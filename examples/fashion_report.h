@@ -438,26 +438,28 @@ static sw_status draw_misread(const sw_source *test, const readings *r) {
     return sw_error_status();
 }
 
-/* Draws the weights of each unit, at most 100, blue below 0 and orange above, each unit on a separate scale. */
+/* Draws the weights of each unit, or of each channel of a convolution, at most 100, blue below 0 and orange above,
+ * each unit on a separate scale. */
 static sw_status draw_weights(const sw_model *model) {
     enum { CELL = 62, PICTURE = 56 };
     const sw_param *weight = sw_params_at(sw_model_params(model), 0);
     const sw_array w = sw_param_value(weight);
-    int units = w.shape[0] < 100 ? (int)w.shape[0] : 100, across = units < 10 ? units : 10;
+    const int units = w.shape[0] < 100 ? (int)w.shape[0] : 100, across = units < 10 ? units : 10;
+    const int side = w.rank == 4 ? (int)w.shape[1] : 28, size = side * side; /* of pictures with one channel */
     char path[OUTPUT_PATH];
     plot p = plot_new(across * CELL + 6, (units + across - 1) / across * CELL + 6);
     for (int u = 0; u < units; u++) {
         double x[784], most = 0;
         unsigned color[784];
-        for (int k = 0; k < 784; k++) {
-            x[k] = sw_load_element(w.type, w.data, 784 * u + k);
+        for (int k = 0; k < size; k++) {
+            x[k] = sw_load_element(w.type, w.data, size * u + k);
             most = fabs(x[k]) > most ? fabs(x[k]) : most;
         }
-        for (int k = 0; k < 784; k++)
+        for (int k = 0; k < size; k++)
             color[k] = color_mix(PLOT_WHITE, x[k] < 0 ? PLOT_BLUE : PLOT_RED, most > 0 ? fabs(x[k]) / most : 0);
         const int column = u % across, row = u / across;
         plot_panel(&p, column * CELL + 6, row * CELL + 6, PICTURE, PICTURE, 0, 1, 0, 1);
-        plot_field(&p, 28, 28, color);
+        plot_field(&p, side, side, color);
         plot_frame(&p, PLOT_LIGHT);
     }
     snprintf(path, sizeof path, "%s/weights.png", cli.out);

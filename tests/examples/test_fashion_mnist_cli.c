@@ -26,10 +26,10 @@ static void test_help_version_and_lists_are_printed(void **state) {
     output o = FASHION("--help");
     says(&o, 0, "--epochs", NULL);
     static const char *const every[] = {
-        "--data",       "--hidden",  "--batch", "--estimator", "--rule",    "--schedule",   "--average",
-        "--clip",       "--dropout", "--dtype", "--seed",      "--threads", "--out",        "--verify",
-        "--quiet",      "--list",    "--help",  "--version",   "example:",  "--save",       "--load",
-        "--checkpoint", "--predict", "--norms", "--check",     "--memory",  "--save-dtype", "--loss-scale"};
+        "--model",      "--depth",   "--width", "--data",    "--hidden",  "--batch",      "--estimator", "--rule",
+        "--schedule",   "--average", "--clip",  "--dropout", "--dtype",   "--seed",       "--threads",   "--out",
+        "--verify",     "--quiet",   "--list",  "--help",    "--version", "example:",     "--save",      "--load",
+        "--checkpoint", "--predict", "--norms", "--check",   "--memory",  "--save-dtype", "--loss-scale"};
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         assert_non_null(strstr(o.out, every[i]));
     assert_string_equal(o.err, "");
@@ -77,6 +77,10 @@ static void test_wrong_command_lines_are_explained(void **state) {
     mistake("--clip", "--clip", "inf");
     mistake("--clip", "--clip", "1x");
     mistake("--dtype f8: f32, f16, bf16 or f64 is needed\n", "--dtype", "f8");
+    mistake("--model cnn: mlp, lenet or resnet is needed\n", "--model", "cnn");
+    mistake("--depth needs --model resnet\n", "--depth", "8");
+    mistake("--width needs --model resnet\n", "--width=4", NULL);
+    mistake("--depth 7: a whole number from 8 to 1202 is needed\n", "--depth", "7");
     mistake("--save-dtype needs --save FILE: it is the type of the weights in the file\n", "--save-dtype", "f16");
     mistake("--save-dtype f32: f16 or bf16 is needed\n", "--save=weights", "--save-dtype=f32");
     mistake("--hidden", "--hidden", "");

@@ -53,6 +53,47 @@ static void test_saved_weights_are_loaded(void **state) {
     unlink(two);
 }
 
+/* The file of a convolutional network says which one it is, and has its sizes. */
+static void test_saved_convolutional_networks_are_loaded(void **state) {
+    (void)state;
+    const char *one = lasting_path("one.safetensors"), *two = lasting_path("two.safetensors");
+    output trained = TRAIN("--quiet", "--model", "lenet", "--save", one);
+    succeeds(&trained);
+    assert_true(result(&trained, "parameters") == 16 * 26 + 32 * 401 + 128 * 513 + 10 * 129);
+    assert_true(result(&trained, "test_accuracy") > 0.9);
+    output loaded = FASHION("--data", data, "--quiet", "--load", one, "--save", two);
+    succeeds(&loaded);
+    assert_true(result(&loaded, "test_loss") == result(&trained, "test_loss"));
+    expect_equal_files(one, two);
+    loaded = FASHION("--data", data, "--quiet", "--load", one, "--model", "mlp");
+    fails(&loaded, 1, "linear1.weight is missing");
+    output begun = FASHION("--data", data, "--quiet", "--model", "resnet", "--depth", "14", "--width", "1", "--epochs",
+                           "0", "--save", one);
+    succeeds(&begun);
+    loaded = FASHION("--data", data, "--quiet", "--load", one, "--save", two);
+    succeeds(&loaded);
+    assert_true(result(&loaded, "parameters") == result(&begun, "parameters"));
+    assert_true(result(&loaded, "test_loss") == result(&begun, "test_loss"));
+    expect_equal_files(one, two);
+    loaded = FASHION("--data", data, "--quiet", "--load", one, "--width", "2");
+    fails(&loaded, 1, "conv1.weight is [2,3,3,1] here and [1,3,3,1] in the file");
+    unlink(one);
+    unlink(two);
+}
+
+/* Options of other networks end the program before anything is read. */
+static void test_options_belong_to_a_network(void **state) {
+    (void)state;
+    output o = TRAIN("--model", "lenet", "--hidden", "10");
+    fails(&o, 2, "--hidden is for --model mlp, not for lenet\n");
+    o = TRAIN("--model", "resnet", "--dropout", "0.1");
+    fails(&o, 2, "--dropout is for --model mlp, not for resnet\n");
+    o = TRAIN("--model", "lenet", "--width", "4");
+    fails(&o, 2, "--width needs --model resnet\n");
+    o = TRAIN("--model", "resnet", "--depth", "9");
+    fails(&o, 2, "--depth 9: 6n + 2 is needed: 8, 14, 20, and so on\n");
+}
+
 /* ---- Pictures ---- */
 
 /* A row of bright pixels like that of class k of the made-up data, `zoom` times as large, dark on light or
@@ -462,6 +503,8 @@ static void test_check_mode_names_the_first_nonfinite_operation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_saved_weights_are_loaded),
+        cmocka_unit_test(test_saved_convolutional_networks_are_loaded),
+        cmocka_unit_test(test_options_belong_to_a_network),
         cmocka_unit_test(test_predict_classifies_a_picture),
         cmocka_unit_test(test_resumed_run_equals_the_uninterrupted_one),
         cmocka_unit_test(test_report_is_written),
