@@ -66,18 +66,18 @@ static inline real SW_K(channel_second)(channel_sum_kind kind, real v, real g, r
     return kind == DEVIATIONS ? d * d : g * d;
 }
 
-/* Adds the sums over the rows of a strip of `width` columns. v and g are elements of x and y, m[j] is the shift of a
- * column. Four rows are added at a time, because their additions are independent. `kind` and `width` are constants
- * where this function is inlined. */
+/* Adds the sums over the rows of a strip of SW_LANES columns. v and g are elements of x and y, m[j] is the shift of a
+ * column. Four rows are added at a time, because their additions are independent. `kind` is a constant where this
+ * function is inlined. */
 SW_K_INLINE void SW_K(channel_strip_rows)(channel_sum_kind kind, const real *x, const real *y, int64_t stride,
-                                          int64_t rows, int64_t width, const real *m, channel_strip *to) {
+                                          int64_t rows, const real *m, channel_strip *to) {
     for (int64_t r = 0; r < rows;) {
         const int64_t last = rows - r < FLUSH ? rows : r + FLUSH;
         real first[SW_LANES] = {0}, second[SW_LANES] = {0};
         for (; r + 4 <= last; r += 4) {
             const real *v = x + r * stride, *g = y + r * stride;
             SW_OVER_LANES
-            for (int64_t j = 0; j < width; j++) {
+            for (int j = 0; j < SW_LANES; j++) {
                 const int64_t b = j + stride, c = b + stride, d = c + stride;
                 first[j] +=
                     (SW_K(channel_first)(kind, v[j], g[j], m[j]) + SW_K(channel_first)(kind, v[b], g[b], m[j])) +
@@ -91,13 +91,13 @@ SW_K_INLINE void SW_K(channel_strip_rows)(channel_sum_kind kind, const real *x, 
         for (; r < last; r++) {
             const real *v = x + r * stride, *g = y + r * stride;
             SW_OVER_LANES
-            for (int64_t j = 0; j < width; j++) {
+            for (int j = 0; j < SW_LANES; j++) {
                 first[j] += SW_K(channel_first)(kind, v[j], g[j], m[j]);
                 if (kind != SUM)
                     second[j] += SW_K(channel_second)(kind, v[j], g[j], m[j]);
             }
         }
-        for (int64_t j = 0; j < width; j++) {
+        for (int j = 0; j < SW_LANES; j++) {
             to->first[j] += (double)first[j];
             to->second[j] += (double)second[j];
         }
@@ -107,27 +107,26 @@ SW_K_INLINE void SW_K(channel_strip_rows)(channel_sum_kind kind, const real *x, 
 /* The sums of a chunk of `count` elements are added to first and second [channels]; shift [channels]. */
 SW_K_INLINE void SW_K(channel_add_chunk)(channel_sum_kind kind, const swi_channel_norm *n, const real *x, const real *y,
                                          int64_t count, const double *shift, double *first, double *second) {
-    const int64_t width = n->width, channels = n->channels, rows = count / width, left = count % width;
+    const int64_t width = n->width, channels = n->channels, rows = count / width;
     for (int64_t at = 0; at < width; at += SW_LANES) {
-        const int64_t lanes = width - at < SW_LANES ? width - at : SW_LANES,
-                      more = left - at < lanes ? left - at : lanes, from = at % channels;
+        const int64_t from =
+            width - at < SW_LANES ? width - SW_LANES : at; /* the last strip may overlap the one before */
         channel_strip sums = {{0}, {0}};
         real m[SW_LANES] = {0};
-        for (int64_t j = 0, c = from; kind != SUM && j < lanes; j++, c = c + 1 == channels ? 0 : c + 1)
+        for (int64_t j = 0, c = from % channels; kind != SUM && j < SW_LANES; j++, c = c + 1 == channels ? 0 : c + 1)
             m[j] = (real)shift[c];
-        if (lanes == SW_LANES)
-            SW_K(channel_strip_rows)(kind, x + at, y + at, width, rows, SW_LANES, m, &sums);
-        else
-            SW_K(channel_strip_rows)(kind, x + at, y + at, width, rows, lanes, m, &sums);
-        if (more > 0) {
-            const int64_t end = rows * width + at;
-            SW_K(channel_strip_rows)(kind, x + end, y + end, width, 1, more, m, &sums);
-        }
-        for (int64_t j = 0, c = from; j < lanes; j++, c = c + 1 == channels ? 0 : c + 1) {
+        SW_K(channel_strip_rows)(kind, x + from, y + from, width, rows, m, &sums);
+        for (int64_t j = at - from, c = at % channels; j < SW_LANES; j++, c = c + 1 == channels ? 0 : c + 1) {
             first[c] += sums.first[j];
             if (kind != SUM)
                 second[c] += sums.second[j];
         }
+    }
+    for (int64_t i = rows * width, c = 0; i < count; i++, c = c + 1 == channels ? 0 : c + 1) { /* no whole row */
+        const real m = kind == SUM ? 0 : (real)shift[c];
+        first[c] += (double)SW_K(channel_first)(kind, x[i], y[i], m);
+        if (kind != SUM)
+            second[c] += (double)SW_K(channel_second)(kind, x[i], y[i], m);
     }
 }
 
@@ -320,7 +319,7 @@ swi_channel_norm swi_channel_norm_of(sw_dtype type, int64_t samples, int64_t row
         .type = type, .samples = samples, .rows = rows, .channels = channels, .groups = groups, .width = channels};
     if (samples == 0 || rows == 0 || channels == 0)
         return n;
-    if (channels < 2 * SW_LANES) /* whole strips */
+    if (channels < 2 * SW_LANES) /* whole strips; wider rows have one at least */
         n.width *= SW_LANES / channel_common_divisor(SW_LANES, channels);
     n.chunk_rows = CHUNK / n.width > LEAST_ROWS ? CHUNK / n.width : LEAST_ROWS;
     const int64_t size = n.chunk_rows * n.width, repeated = channels < PERIOD ? PERIOD / channels : 1;
