@@ -1,4 +1,7 @@
 /* Tiles of sums in registers, for the forward pass and the gradient of the input. */
+#if defined(__x86_64__)
+#include "core/kernels/half_transpose.h"
+#endif
 #include <swale/kernel.h>
 
 #include "core/kernels/conv_sums.h"
@@ -245,6 +248,20 @@ SW_K_INLINE SW_K(conv_packed) SW_K(conv_packed_at)(const swi_conv_pack *s, int64
                                .paired = paired};
 }
 
+#if CONV_LEVEL == 2 && SW_KERNEL_F32
+/* 16 terms, which are neighbors in w, of 16 outputs. */
+SW_K_INLINE void SW_K(conv_pack_square)(const real *from, int64_t output_step, real *to, int64_t step) {
+    __m512i r[16];
+    CONV_UNROLL
+    for (int o = 0; o < 16; o++)
+        r[o] = _mm512_loadu_si512(from + o * output_step);
+    swi_half_transpose(r);
+    CONV_UNROLL
+    for (int t = 0; t < 16; t++)
+        _mm512_storeu_si512(to + t * step, r[t]);
+}
+#endif
+
 /* In blocks of terms, so that neighbors in w are read together, whether they are terms or outputs. */
 static void SW_K(conv_pack)(void *args, int64_t begin, int64_t end, double *sums) {
     const swi_conv_pack *s = args;
@@ -253,6 +270,13 @@ static void SW_K(conv_pack)(void *args, int64_t begin, int64_t end, double *sums
     for (int64_t first = 0; first < s->terms; first += TERMS)
         for (int64_t r = begin; r < end; r++) {
             const SW_K(conv_packed) to = SW_K(conv_packed_at)(s, r);
+#if CONV_LEVEL == 2 && SW_KERNEL_F32
+            if (!to.paired && to.count == TERMS && s->output_step > 1 && first + TERMS <= s->terms &&
+                s->source[first + TERMS - 1] - s->source[first] == TERMS - 1) {
+                SW_K(conv_pack_square)(to.from + s->source[first], s->output_step, to.to + first * to.step, to.step);
+                continue;
+            }
+#endif
             for (int64_t t = first; t < s->terms && t < first + TERMS; t++) {
                 const real *from = to.from + s->source[t];
                 real *at = to.paired ? to.to + t / 2 * to.step + t % 2 : to.to + t * to.step;

@@ -190,7 +190,8 @@ static sw_status winograd_item(void *args, int64_t index, sw_worker *worker) {
 sw_status swi_winograd_windows(const sw_conv *conv, bool gradient, const void *picture, const void *w, const void *bias,
                                void *result, void *scratch, size_t bytes) {
     winograd_job j = winograd_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD, scratch);
-    SW_TRY(swi_conv_check_scratch(scratch, bytes, j.shared));
+    if (!scratch || bytes < j.shared)
+        return swi_conv_check_scratch(scratch, bytes, j.shared);
     const int64_t longest = conv->inputs > conv->outputs ? conv->inputs : conv->outputs;
     memset(j.zero, 0, (size_t)longest * sizeof(float) + SW_ALIGNMENT);
     j.from.picture = picture;
@@ -247,7 +248,8 @@ static sw_status winograd_weights_item(void *args, int64_t index, sw_worker *wor
 sw_status swi_winograd_weights_gradient(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch,
                                         size_t bytes) {
     winograd_job j = winograd_new(conv, SWI_CONV_WEIGHTS, scratch);
-    SW_TRY(swi_conv_check_scratch(scratch, bytes, j.shared));
+    if (!scratch || bytes < j.shared)
+        return swi_conv_check_scratch(scratch, bytes, j.shared);
     const int64_t longest = conv->inputs > conv->outputs ? conv->inputs : conv->outputs;
     memset(j.zero, 0, (size_t)longest * sizeof(float) + SW_ALIGNMENT);
     j.from.picture = x;
