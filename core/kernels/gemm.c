@@ -13,6 +13,7 @@
 
 #include "core/base/dry_run_state.h"
 #include "core/kernels/blas_core.h"
+#include "core/kernels/matrix_vector.h"
 #include "core/kernels/product_gemm.h"
 #include "core/kernels/small_product.h"
 
@@ -113,6 +114,18 @@ static void gemm_vector_tile(const product *p, int64_t m, int64_t n, const void 
     const void *X = row ? B : A, *v = row ? A : B;
     CBLAS_TRANSPOSE t = transposed ? CblasTrans : CblasNoTrans;
     int64_t rows = transposed ? p->K : outputs, columns = transposed ? outputs : p->K;
+    if (!transposed && v_step == 1 && p->alpha != 0 &&
+        swi_matrix_vector_run(&(swi_matrix_vector){.type = p->type,
+                                                   .rows = outputs,
+                                                   .terms = p->K,
+                                                   .x = X,
+                                                   .v = v,
+                                                   .y = C,
+                                                   .ldx = ldx,
+                                                   .y_step = y_step,
+                                                   .alpha = p->alpha,
+                                                   .beta = p->beta}))
+        return;
     if (p->beta == 0)
         gemm_zero(C, outputs, 1, y_step, (int64_t)sw_dtype_size(p->type));
     double beta = p->beta == 0 ? 1 : p->beta;

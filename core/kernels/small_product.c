@@ -7,15 +7,8 @@
 #include <swale/kernel.h>
 
 #include "core/kernels/dispatch.h"
+#include "core/kernels/matrix_vector.h"
 #include "core/kernels/small_product.h"
-
-/* The level of this pass: 0, 1, 2. */
-#define SMALL_JOIN(a, b) a##b
-#define SMALL_NUMBER(level) SMALL_JOIN(SMALL_, level)
-#define SMALL_baseline 0
-#define SMALL_avx2 1
-#define SMALL_avx512 2
-#define SMALL_LEVEL SMALL_NUMBER(SW_KERNEL_LEVEL)
 
 /* Unrolls loops with constant bounds, so that the sums stay in registers. */
 #if defined(__clang__)
@@ -65,58 +58,23 @@ typedef struct bias_args {
 
 #if SW_KERNEL_PASS
 
-#if SMALL_LEVEL == 2
-#define SMALL_ROWS 8
-#define SMALL_LOAD_PART(p, mask) SMALL_I(maskz_loadu)(mask, p)
-#if SW_KERNEL_F32
-#define SMALL_WIDTH 16
-#define SMALL_VECTOR __m512
-#define SMALL_MASK __mmask16
-#define SMALL_I(name) _mm512_##name##_ps
-#else
-#define SMALL_WIDTH 8
-#define SMALL_VECTOR __m512d
-#define SMALL_MASK __mmask8
-#define SMALL_I(name) _mm512_##name##_pd
-#endif
-#elif SMALL_LEVEL == 1
-#define SMALL_ROWS 6
-#define SMALL_MASK __m256i
-#define SMALL_LOAD_PART(p, mask) SMALL_I(maskload)(p, mask)
-#if SW_KERNEL_F32
-#define SMALL_WIDTH 8
-#define SMALL_VECTOR __m256
-#define SMALL_I(name) _mm256_##name##_ps
-#else
-#define SMALL_WIDTH 4
-#define SMALL_VECTOR __m256d
-#define SMALL_I(name) _mm256_##name##_pd
-#endif
-#endif
+#include "core/kernels/fused_vectors.h"
 
-#if SMALL_LEVEL > 0
+#if FUSED_LEVEL > 0
 
-/* The mask of the first n elements of a vector. */
-SW_K_INLINE SMALL_MASK SW_K(small_mask)(int64_t n) {
-#if SMALL_LEVEL == 2
-    return (SMALL_MASK)((1u << n) - 1);
-#elif SW_KERNEL_F32
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-#else
-    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
-#endif
-}
+/* Rows of C that are computed at a time. */
+#define SMALL_ROWS (FUSED_LEVEL == 2 ? 8 : 6)
 
 /* Stores the first n elements, those of the mask. A masked store of AVX2 takes many times as long as other stores on
  * some processors. */
-SW_K_INLINE void SW_K(small_store_part)(real *to, SMALL_VECTOR v, int64_t n, SMALL_MASK mask) {
-#if SMALL_LEVEL == 2
+SW_K_INLINE void SW_K(small_store_part)(real *to, FUSED_VECTOR v, int64_t n, FUSED_MASK mask) {
+#if FUSED_LEVEL == 2
     (void)n;
-    SMALL_I(mask_storeu)(to, mask, v);
+    FUSED_I(mask_storeu)(to, mask, v);
 #else
-    real all[SMALL_WIDTH];
+    real all[FUSED_WIDTH];
     (void)mask;
-    SMALL_I(storeu)(all, v);
+    FUSED_I(storeu)(all, v);
     for (int64_t i = 0; i < n; i++)
         to[i] = all[i];
 #endif
@@ -126,23 +84,23 @@ SW_K_INLINE void SW_K(small_store_part)(real *to, SMALL_VECTOR v, int64_t n, SMA
  * is inlined in functions for constant numbers. */
 SW_K_INLINE int64_t SW_K(small_rows)(const small_strip *s, int64_t m, bool lines, int rows, int vectors) {
     const real *const b = s->b, *const bias = s->bias;
-    const int64_t lda = s->lda, ldb = s->ldb, terms = s->terms, last = s->n - (vectors - 1) * SMALL_WIDTH;
-    const SMALL_MASK mask = SW_K(small_mask)(last);
+    const int64_t lda = s->lda, ldb = s->ldb, terms = s->terms, last = s->n - (vectors - 1) * FUSED_WIDTH;
+    const FUSED_MASK mask = SW_K(fused_mask)(last);
     for (; m + rows <= s->M; m += rows) {
         const real *a = (const real *)s->a + (lines ? m : m * lda), *line = b;
-        SMALL_VECTOR sum[SMALL_ROWS][2];
+        FUSED_VECTOR sum[SMALL_ROWS][2];
         SMALL_UNROLL
         for (int r = 0; r < rows; r++)
-            sum[r][0] = sum[r][1] = SMALL_I(setzero)();
+            sum[r][0] = sum[r][1] = FUSED_I(setzero)();
         for (int64_t k = 0; k < terms; k++, line += ldb, a += lines ? lda : 1) {
-            const SMALL_VECTOR b0 = vectors == 2 ? SMALL_I(loadu)(line) : SMALL_LOAD_PART(line, mask),
-                               b1 = vectors == 2 ? SMALL_LOAD_PART(line + SMALL_WIDTH, mask) : b0;
+            const FUSED_VECTOR b0 = vectors == 2 ? FUSED_I(loadu)(line) : FUSED_LOAD_PART(line, mask),
+                               b1 = vectors == 2 ? FUSED_LOAD_PART(line + FUSED_WIDTH, mask) : b0;
             SMALL_UNROLL
             for (int r = 0; r < rows; r++) {
-                const SMALL_VECTOR x = SMALL_I(set1)(a[lines ? r : r * lda]);
-                sum[r][0] = SMALL_I(fmadd)(x, b0, sum[r][0]);
+                const FUSED_VECTOR x = FUSED_I(set1)(a[lines ? r : r * lda]);
+                sum[r][0] = FUSED_I(fmadd)(x, b0, sum[r][0]);
                 if (vectors == 2)
-                    sum[r][1] = SMALL_I(fmadd)(x, b1, sum[r][1]);
+                    sum[r][1] = FUSED_I(fmadd)(x, b1, sum[r][1]);
             }
         }
         real *const to = (real *)s->to + m * s->ldt;
@@ -150,31 +108,31 @@ SW_K_INLINE int64_t SW_K(small_rows)(const small_strip *s, int64_t m, bool lines
             SMALL_UNROLL
             for (int r = 0; r < rows; r++)
                 for (int v = 0; v < vectors; v++) {
-                    const real *c = to + r * s->ldt + v * SMALL_WIDTH;
-                    const SMALL_VECTOR before = v + 1 < vectors ? SMALL_I(loadu)(c) : SMALL_LOAD_PART(c, mask);
-                    sum[r][v] = SMALL_I(add)(before, sum[r][v]);
+                    const real *c = to + r * s->ldt + v * FUSED_WIDTH;
+                    const FUSED_VECTOR before = v + 1 < vectors ? FUSED_I(loadu)(c) : FUSED_LOAD_PART(c, mask);
+                    sum[r][v] = FUSED_I(add)(before, sum[r][v]);
                 }
         }
         if (bias) {
-            const SMALL_VECTOR bias0 = vectors == 2 ? SMALL_I(loadu)(bias) : SMALL_LOAD_PART(bias, mask),
-                               bias1 = vectors == 2 ? SMALL_LOAD_PART(bias + SMALL_WIDTH, mask) : bias0;
+            const FUSED_VECTOR bias0 = vectors == 2 ? FUSED_I(loadu)(bias) : FUSED_LOAD_PART(bias, mask),
+                               bias1 = vectors == 2 ? FUSED_LOAD_PART(bias + FUSED_WIDTH, mask) : bias0;
             SMALL_UNROLL
             for (int r = 0; r < rows; r++) {
-                sum[r][0] = SMALL_I(add)(sum[r][0], bias0);
-                sum[r][1] = SMALL_I(add)(sum[r][1], bias1);
+                sum[r][0] = FUSED_I(add)(sum[r][0], bias0);
+                sum[r][1] = FUSED_I(add)(sum[r][1], bias1);
             }
         }
-        if (last == SMALL_WIDTH) {
+        if (last == FUSED_WIDTH) {
             SMALL_UNROLL
             for (int r = 0; r < rows; r++)
                 for (int v = 0; v < vectors; v++)
-                    SMALL_I(storeu)(to + r * s->ldt + v * SMALL_WIDTH, sum[r][v]);
+                    FUSED_I(storeu)(to + r * s->ldt + v * FUSED_WIDTH, sum[r][v]);
         } else {
             SMALL_UNROLL
             for (int r = 0; r < rows; r++) {
                 if (vectors == 2)
-                    SMALL_I(storeu)(to + r * s->ldt, sum[r][0]);
-                SW_K(small_store_part)(to + r * s->ldt + (vectors - 1) * SMALL_WIDTH, sum[r][vectors - 1], last, mask);
+                    FUSED_I(storeu)(to + r * s->ldt, sum[r][0]);
+                SW_K(small_store_part)(to + r * s->ldt + (vectors - 1) * FUSED_WIDTH, sum[r][vectors - 1], last, mask);
             }
         }
     }
@@ -191,7 +149,7 @@ SW_K_INLINE int64_t SW_K(small_rows)(const small_strip *s, int64_t m, bool lines
     SMALL_FORM(rows2_##rows, false, rows, 2) \
     SMALL_FORM(lines1_##rows, true, rows, 1) \
     SMALL_FORM(lines2_##rows, true, rows, 2)
-#if SMALL_ROWS == 8
+#if FUSED_LEVEL == 2
 SMALL_FORMS(8)
 #else
 SMALL_FORMS(6)
@@ -255,7 +213,7 @@ static void SW_K(small_finish)(const small_args *s, const real *sums) {
 static void SW_K(small_strip_run)(const small_strip *s, bool lines) {
     typedef int64_t form(const small_strip *, int64_t);
     enum { FORMS = 4 };
-#if SMALL_ROWS == 8
+#if FUSED_LEVEL == 2
 #define SMALL_ALL(name) \
     { SW_K(small_##name##_8), SW_K(small_##name##_4), SW_K(small_##name##_2), SW_K(small_##name##_1) }
 #else
@@ -265,7 +223,7 @@ static void SW_K(small_strip_run)(const small_strip *s, bool lines) {
     static form *const forms[2][2][FORMS] = {{SMALL_ALL(rows1), SMALL_ALL(rows2)},
                                              {SMALL_ALL(lines1), SMALL_ALL(lines2)}};
 #undef SMALL_ALL
-    form *const *f = forms[lines][s->n > SMALL_WIDTH];
+    form *const *f = forms[lines][s->n > FUSED_WIDTH];
     for (int64_t m = 0; m < s->M; f++)
         m = (*f)(s, m);
 }
@@ -292,8 +250,8 @@ static void SW_K(small_run)(void *args, int64_t begin, int64_t end, double *unus
             SW_K(small_transpose)(b, s->b.ld, s->N, terms, panel, strip.ldb);
             b = panel;
         }
-        for (int64_t n = 0; n < s->N; n += 2 * SMALL_WIDTH) {
-            strip.n = s->N - n < 2 * SMALL_WIDTH ? s->N - n : 2 * SMALL_WIDTH;
+        for (int64_t n = 0; n < s->N; n += 2 * FUSED_WIDTH) {
+            strip.n = s->N - n < 2 * FUSED_WIDTH ? s->N - n : 2 * FUSED_WIDTH;
             strip.b = b + n;
             strip.bias = bias ? bias + n : NULL;
             strip.to = to + n;
@@ -305,11 +263,6 @@ static void SW_K(small_run)(void *args, int64_t begin, int64_t end, double *unus
 }
 
 #undef SMALL_ROWS
-#undef SMALL_WIDTH
-#undef SMALL_VECTOR
-#undef SMALL_MASK
-#undef SMALL_I
-#undef SMALL_LOAD_PART
 #endif
 
 static void SW_K(bias_rows)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -339,13 +292,12 @@ static sw_kernel *const small_kernels[2][SW_LEVELS] = {[SW_F32] = {NULL, small_r
                                                        [SW_F64] = {NULL, small_run_f64_avx2, small_run_f64_avx512}};
 
 enum { NARROW = 16 };                 /* columns: fewer would leave most of a vector unused */
+enum { LONGEST = 16384 };             /* terms of a product with a vector: gemm.c divides longer sums */
 static const double small_work = 1e6; /* the largest M·N·K */
 
 /* Sets the members that say how the product is computed; false if it is not. */
 static bool small_plan(const sw_product *p, small_args *s) {
     const bool in_lines = p->a_transposed, plain = p->alpha == 1 && p->beta == 0;
-    if (p->M < 2 || p->N < 2 || p->alpha == 0 || (double)p->M * (double)p->N * (double)p->K > small_work)
-        return false;
     *s = (small_args){.p = p,
                       .lines = in_lines,
                       .M = p->M,
@@ -366,7 +318,32 @@ static bool small_plan(const sw_product *p, small_args *s) {
     return (s->direct || p->M * p->N <= SUMS) && (!s->panel || terms * columns <= PANEL);
 }
 
+/* One row or one column: a matrix with contiguous rows times a contiguous vector. */
+static bool small_vector(const sw_product *p) {
+    const bool row = p->M == 1, dots = row ? p->b_transposed : !p->a_transposed;
+    const int64_t v_step = row ? (p->a_transposed ? p->lda : 1) : (p->b_transposed ? 1 : p->ldb);
+    if (!dots || v_step != 1 || p->K > LONGEST)
+        return false;
+    const swi_matrix_vector product = {.type = p->c_type,
+                                       .rows = row ? p->N : p->M,
+                                       .terms = p->K,
+                                       .x = row ? p->B : p->A,
+                                       .v = row ? p->A : p->B,
+                                       .bias = p->bias,
+                                       .y = p->C,
+                                       .ldx = row ? p->ldb : p->lda,
+                                       .y_step = row ? 1 : p->ldc,
+                                       .bias_step = row ? 1 : 0,
+                                       .alpha = p->alpha,
+                                       .beta = p->beta};
+    return swi_matrix_vector_run(&product);
+}
+
 bool swi_small_product(const sw_product *p) {
+    if (p->alpha == 0 || (double)p->M * (double)p->N * (double)p->K > small_work)
+        return false;
+    if (p->M == 1 || p->N == 1)
+        return small_vector(p);
     sw_kernel *const kernel = small_kernels[p->c_type][swi_cpu_level()];
     small_args args;
     if (!kernel || !small_plan(p, &args))

@@ -1,10 +1,12 @@
-/* Products of small matrices have the bits that small_product.h defines, on every level with fused multiply-additions:
- * every transposition, lengths around the blocks of the kernels, gaps between rows, alpha, beta and bias. */
+/* Products of small matrices and of vectors have the bits that small_product.h and matrix_vector.h define, on every
+ * level with fused multiply-additions: every transposition, lengths around the blocks of the kernels, gaps between
+ * rows, alpha, beta and bias. */
 #include "support.h"
 
 #include <math.h>
 
 #include <swale/extend.h>
+#include "core/kernels/matrix_vector.h"
 #include "core/kernels/small_product.h"
 #include "core/ops/levels.h"
 
@@ -21,27 +23,44 @@ static sw_array stored(sw_dtype type, int64_t rows, int64_t width, int64_t extra
     return a;
 }
 
-/* The sum of one element, in the type of the product: the arithmetic in f64 and f32 is not mixed. */
-#define REFERENCE(name, real, fused)                                                                    \
-    static double name(const sw_product *p, const real *before, int64_t m, int64_t n) {                 \
-        const real *A = p->A, *B = p->B, *bias = p->bias, alpha = (real)p->alpha, beta = (real)p->beta; \
-        volatile real sum = 0, scaled;                                                                  \
-        for (int64_t first = 0; first < p->K; first += PART) {                                          \
-            real part = 0;                                                                              \
-            for (int64_t k = first; k < p->K && k < first + PART; k++)                                  \
-                part = fused(p->a_transposed ? A[k * p->lda + m] : A[m * p->lda + k],                   \
-                             p->b_transposed ? B[n * p->ldb + k] : B[k * p->ldb + n], part);            \
-            sum = first ? sum + part : part;                                                            \
-        }                                                                                               \
-        scaled = p->alpha == 1 ? sum : alpha * sum;                                                     \
-        if (p->beta != 0) {                                                                             \
-            volatile real old = beta * before[m * p->ldc + n];                                          \
-            scaled = scaled + old;                                                                      \
-        }                                                                                               \
-        return (double)(bias ? scaled + bias[n] : scaled);                                              \
+/* The sum of one element in the type of the product: in parts, or in lanes for a product with a vector. */
+#define REFERENCE(name, real, fused, LANES)                                             \
+    static real name##_sum(const sw_product *p, int64_t m, int64_t n) {                 \
+        const real *A = p->A, *B = p->B;                                                \
+        const bool vector = p->M == 1 || p->N == 1;                                     \
+        volatile real sum = 0, lane[LANES] = {0};                                       \
+        real part = 0;                                                                  \
+        for (int64_t k = 0; k < p->K; k++) {                                            \
+            const real a = p->a_transposed ? A[k * p->lda + m] : A[m * p->lda + k],     \
+                       b = p->b_transposed ? B[n * p->ldb + k] : B[k * p->ldb + n];     \
+            if (vector) {                                                               \
+                lane[k % (LANES)] = fused(a, b, lane[k % (LANES)]);                     \
+                continue;                                                               \
+            }                                                                           \
+            part = fused(a, b, part);                                                   \
+            if ((k + 1) % PART == 0 || k + 1 == p->K) {                                 \
+                sum = k < PART ? part : sum + part;                                     \
+                part = 0;                                                               \
+            }                                                                           \
+        }                                                                               \
+        for (int half = (LANES) / 2; vector && half > 0; half /= 2)                     \
+            for (int i = 0; i < half; i++)                                              \
+                lane[i] = lane[i] + lane[i + half];                                     \
+        return vector ? lane[0] : sum;                                                  \
+    }                                                                                   \
+    static double name(const sw_product *p, const real *before, int64_t m, int64_t n) { \
+        const real *bias = p->bias, alpha = (real)p->alpha, beta = (real)p->beta;       \
+        volatile real scaled = name##_sum(p, m, n);                                     \
+        if (p->alpha != 1)                                                              \
+            scaled = alpha * scaled;                                                    \
+        if (p->beta != 0) {                                                             \
+            volatile real old = beta * before[m * p->ldc + n];                          \
+            scaled = scaled + old;                                                      \
+        }                                                                               \
+        return (double)(bias ? scaled + bias[n] : scaled);                              \
     }
-REFERENCE(reference_f32, float, fmaf)
-REFERENCE(reference_f64, double, fma)
+REFERENCE(reference_f32, float, fmaf, 32)
+REFERENCE(reference_f64, double, fma, 16)
 
 typedef struct sizes {
     int64_t M, N, K, extra;
@@ -114,6 +133,16 @@ static void check_all_forms(sizes s) {
     }
 }
 
+/* A row times a transposed matrix, or a matrix times a column, which is contiguous. */
+static void check_vector(sizes s) {
+    static const double numbers[][2] = {{1, 0}, {-0.7, 0}, {1, 0.3}};
+    for (int i = 0; i < 6; i++) {
+        const double *ab = numbers[i % 3];
+        assert_true(check((sw_dtype)(i & 1), s, false, true, ab[0], ab[1], ab[1] == 0 && s.K % 3 != 0) ==
+                    (sw_cpu_level() > 0));
+    }
+}
+
 static void check_lengths(void) {
     static const int64_t rows[] = {2, 3, 5, 6, 8, 13, 31}, columns[] = {2, 3, 4, 7, 8, 9, 16, 17, 33, 50},
                          terms[] = {1, 2, 5, 16, 67};
@@ -121,6 +150,13 @@ static void check_lengths(void) {
         for (size_t n = 0; n < sizeof columns / sizeof *columns; n++)
             for (size_t k = 0; k < sizeof terms / sizeof *terms; k++)
                 check_all_forms((sizes){rows[m], columns[n], terms[k], (int64_t)(m + n + k) % 3});
+    for (int64_t k = 1; k < 72; k += k < 35 ? 1 : 9)
+        for (int64_t n = 1; n < 4; n++) {
+            check_vector((sizes){1, n, k, k % 2});
+            check_vector((sizes){n, 1, k, k % 2});
+        }
+    check_vector((sizes){1, 100, 784, 0});
+    check_vector((sizes){30, 1, 5000, 1});
     check_all_forms((sizes){9, 20, 255, 0});
     check_all_forms((sizes){17, 5, 256, 1});
     check_all_forms((sizes){6, 16, 257, 0});
@@ -154,12 +190,14 @@ static void test_special_numbers_stay_in_their_row(void **state) {
     each_level(check_special_numbers);
 }
 
-/* Lengths for which OpenBLAS is called, vectors among them. */
+/* Lengths for which OpenBLAS is called; a vector times a matrix whose columns are not contiguous. */
 static void test_other_products_are_left_to_openblas(void **state) {
     (void)state;
-    static const sizes cases[] = {{1, 20, 5, 0}, {20, 1, 5, 0}, {101, 100, 100, 0}, {200, 100, 50, 0}};
+    static const sizes cases[] = {{101, 100, 100, 0}, {200, 100, 50, 0}, {1, 50, 16385, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_false(check(SW_F32, cases[i], false, true, 1, 0, false));
+    assert_false(check(SW_F32, (sizes){1, 20, 5, 0}, false, false, 1, 0, false));
+    assert_false(check(SW_F32, (sizes){20, 1, 5, 1}, true, true, 1, 0, false));
     assert_false(check(SW_F64, (sizes){4, 5, 6, 0}, false, false, 0, 0, false)); /* A and B may hold NaN */
 }
 
