@@ -192,6 +192,13 @@ static void SW_K(channel_products)(void *args, int64_t begin, int64_t end, doubl
 
 /* ---- Coefficients of the channels, for the samples [begin, end) ---- */
 
+/* Repeats the coefficients of the channels up to the period, in `rows` rows. */
+static inline void SW_K(channel_repeat)(real *row, int64_t rows, int64_t channels, int64_t period) {
+    for (int64_t r = 0; r < rows; r++, row += period)
+        for (int64_t at = channels; at < period; at += channels)
+            memcpy(row + at, row, (size_t)channels * sizeof *row);
+}
+
 /* m, scale and shift with y = (x - m) scale + shift. */
 static void SW_K(channel_coefficients)(void *args, int64_t begin, int64_t end, double *sums) {
     const channel_args *a = args;
@@ -201,13 +208,17 @@ static void SW_K(channel_coefficients)(void *args, int64_t begin, int64_t end, d
     (void)sums;
     for (int64_t sample = begin; sample < end; sample++) {
         real *m = (real *)a->coefficients + sample * 3 * period, *scale = m + period, *shift = scale + period;
-        for (int64_t i = 0; i < period; i++) {
-            const int64_t c = i % n->channels, group = sample * n->groups + c / per_group;
-            const double factor = a->inverse[group] * (weight ? (double)weight[c] : 1);
-            m[i] = (real)a->mean[group];
-            scale[i] = (real)factor;
-            shift[i] = (real)((bias ? (double)bias[c] : 0) - channel_rest(a->mean[group], SW_KERNEL_F32) * factor);
+        for (int64_t g = 0; g < n->groups; g++) {
+            const double mean = a->mean[sample * n->groups + g], r = a->inverse[sample * n->groups + g],
+                         rest = channel_rest(mean, SW_KERNEL_F32);
+            for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) {
+                const double factor = r * (weight ? (double)weight[c] : 1);
+                m[c] = (real)mean;
+                scale[c] = (real)factor;
+                shift[c] = (real)((bias ? (double)bias[c] : 0) - rest * factor);
+            }
         }
+        SW_K(channel_repeat)(m, 3, n->channels, period);
     }
 }
 
@@ -242,9 +253,7 @@ static void SW_K(channel_gradient_coefficients)(void *args, int64_t begin, int64
                 slope[c] = (real)along;
             }
         }
-        for (int64_t i = channels; i < 4 * period; i++)
-            if (i % period >= channels)
-                m[i] = m[i - channels];
+        SW_K(channel_repeat)(m, 4, channels, period);
     }
 }
 
