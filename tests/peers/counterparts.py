@@ -553,25 +553,40 @@ def with_ids(name, x, *arguments):
     return values, T(place.tensor)
 
 
+def distinct(x, dim):
+    """Of equal elements, PyTorch chooses any: in topk, and in a sort that is not stable."""
+    if -x.rank <= dim < x.rank:
+        values = np.sort(swale.numbers(x.array), dim)
+        offered(not (np.diff(values, axis=dim) == 0).any(), "equal elements in any order")
+
+
 @counterpart("sort")
-def sort(x, dim=-1, descending=False, stable=True):
+def sort(x, dim=-1, descending=False, stable=None):
     offered(x.rank > 0, "an axis of a scalar")
+    if not stable:
+        distinct(x, dim)
     return with_ids("sort", x, dim, descending)
 
 
 @counterpart("argsort")
-def argsort(x, dim=-1, descending=False, stable=True):
+def argsort(x, dim=-1, descending=False, stable=False):
     offered(x.rank > 0, "an axis of a scalar")
+    if not stable:
+        distinct(x, dim)
     return op("argsort", x, dim, descending)
 
 
-counterpart("msort")(lambda x: sort(x, 0)[0])
+@counterpart("msort")
+def msort(x):
+    offered(x.rank > 0, "an axis of a scalar")
+    return op("sort", x, 0, False, Place())
 
 
 @counterpart("topk")
 def topk(x, k, dim=-1, largest=True, sorted=True):
     offered(x.rank > 0, "an axis of a scalar")
     offered(sorted, "elements in any order")
+    distinct(x, dim)
     return with_ids("top_k", x, k, dim, not largest)
 
 
@@ -1092,6 +1107,7 @@ NO_COUNTERPART = {
     "sw_accuracy": "a measure, not an operation there; check-graphs compares it with argmax",
     "sw_cast": "Tensor.to is not in op_db; check-graphs has it",
     "sw_detach": "Tensor.detach is not in op_db; check-graphs has it",
+    "sw_gather_rows_with_padding": "op_db has no padding_idx; check-graphs has it",
     "sw_hinge": "nn.HingeEmbeddingLoss is another loss; check-graphs compares it with relu(1 - t s)",
     "sw_hinge_with_options": "as sw_hinge",
     "sw_loss_with_weight": "the identity; PyTorch's losses do not know what they were divided by",

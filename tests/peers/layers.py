@@ -140,6 +140,7 @@ MODULES = {
 NO_MODULE = {
     "sw_nn_dropout": "nn.Dropout draws masks of its own; it is not in module_db",
     "sw_nn_gelu_tanh": "module_db has nn.GELU with approximate='none' alone; op_db has the other",
+    "sw_nn_embedding_with_options": "module_db has nn.Embedding without padding_idx; check-graphs has it",
     "sw_nn_conv2d_transposed_with_options": "module_db has nn.ConvTranspose2d with the defaults alone",
     "sw_nn_activation": "one of the others by its name; check-graphs has it",
     "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
