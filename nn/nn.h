@@ -157,7 +157,8 @@ SW_API sw_module *sw_nn_conv2d_transposed_with_options(sw_model *model, int64_t 
  * either; this is true for all pools. */
 SW_API sw_module *sw_nn_max_pool2d(sw_model *model, int64_t window);
 SW_API sw_module *sw_nn_avg_pool2d(sw_model *model, int64_t window);
-/* The same with a window of any shape, and options (pool_options.h; NULL: the defaults). */
+/* The same with a window of any shape, and options (pool_options.h; NULL: the defaults). A sequential layer computes a
+ * sw_nn_relu and the max or average pool after it at once, as the option relu does. */
 SW_API sw_module *sw_nn_max_pool2d_with_options(sw_model *model, int64_t window_height, int64_t window_width,
                                                 const sw_pool_options *options);
 SW_API sw_module *sw_nn_avg_pool2d_with_options(sw_model *model, int64_t window_height, int64_t window_width,

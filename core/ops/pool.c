@@ -55,7 +55,7 @@ static sw_status pool_args_of(const sw_call *c, pool_args *args) {
                                                                   .dilation = o.dilation[i],
                                                                   .exclude_padding = o.exclude_padding};
     }
-    *args = (pool_args){.height = axis[0], .width = axis[1], .channels = shape[a->axes + 1]};
+    *args = (pool_args){.relu = o.relu, .height = axis[0], .width = axis[1], .channels = shape[a->axes + 1]};
     args->wide_places = axis[0].window * axis[1].window > UINT8_MAX + 1;
     if (pool_is_uniform(&axis[0]) && pool_is_uniform(&axis[1]))
         args->divisor = axis[0].window * axis[1].window;
@@ -105,6 +105,8 @@ static sw_status pool_run(sw_call *c, const sw_kernels *kernels, pool_args *args
     const sw_wide_array arrays[] = {
         sw_wide_array_of(offsetof(pool_args, in), type, false, backward ? out_count : count),
         sw_wide_array_of(offsetof(pool_args, out), type, true, backward ? count : out_count),
+        sw_wide_array_of(offsetof(pool_args, x), type, false, count),
+        sw_wide_array_of(offsetof(pool_args, y), type, false, out_count),
         {offsetof(pool_args, place), SW_WIDE_ROWS, out_count * place_bytes}};
     args->rows_per_item = rows;
     const sw_wide_rows job = {.size = sizeof job,
@@ -113,7 +115,7 @@ static sw_status pool_run(sw_call *c, const sw_kernels *kernels, pool_args *args
                               .bytes = sizeof *args,
                               .type = type,
                               .array = arrays,
-                              .arrays = 3,
+                              .arrays = 5,
                               .rows = pictures,
                               .length = longer};
     return swi_call_wide_rows(c, &job, NULL);
@@ -142,6 +144,10 @@ static sw_status pool_vjp(sw_call *c) {
     args.in = c->cotangent;
     args.out = sw_call_grad(c, 0);
     args.place = c->saved;
+    if (args.relu && average)
+        args.x = c->in[0]->data;
+    else if (args.relu)
+        args.y = c->out->data;
     if (!args.out)
         return SW_ERR_MEMORY;
     if (c->out->count == 0)
@@ -152,42 +158,50 @@ static sw_status pool_vjp(sw_call *c) {
                     true);
 }
 
-#define POOL_OP(name_)                                                                                       \
+#define POOL_OP(name_, reads)                                                                                \
     {                                                                                                        \
         .size = sizeof(sw_op), .name = name_, .shape = pool_shape, .forward = pool_forward, .vjp = pool_vjp, \
-        .takes_16_bit = true                                                                                 \
+        .vjp_reads = reads, .takes_16_bit = true                                                             \
     }
-static const sw_op max_pool2d_op = POOL_OP("max_pool2d"), avg_pool2d_op = POOL_OP("avg_pool2d"),
-                   max_pool1d_op = POOL_OP("max_pool1d"), avg_pool1d_op = POOL_OP("avg_pool1d"),
-                   adaptive_max_pool2d_op = POOL_OP("adaptive_max_pool2d"),
-                   adaptive_avg_pool2d_op = POOL_OP("adaptive_avg_pool2d"),
-                   global_max_pool2d_op = POOL_OP("global_max_pool2d"),
-                   global_avg_pool2d_op = POOL_OP("global_avg_pool2d");
+static const sw_op max_pool2d_relu_op = POOL_OP("max_pool2d", SW_READS_OUT),
+                   avg_pool2d_relu_op = POOL_OP("avg_pool2d", SW_READS(0)),
+                   max_pool1d_relu_op = POOL_OP("max_pool1d", SW_READS_OUT),
+                   avg_pool1d_relu_op = POOL_OP("avg_pool1d", SW_READS(0));
+static const sw_op max_pool2d_op = POOL_OP("max_pool2d", 0), avg_pool2d_op = POOL_OP("avg_pool2d", 0),
+                   max_pool1d_op = POOL_OP("max_pool1d", 0), avg_pool1d_op = POOL_OP("avg_pool1d", 0),
+                   adaptive_max_pool2d_op = POOL_OP("adaptive_max_pool2d", 0),
+                   adaptive_avg_pool2d_op = POOL_OP("adaptive_avg_pool2d", 0),
+                   global_max_pool2d_op = POOL_OP("global_max_pool2d", 0),
+                   global_avg_pool2d_op = POOL_OP("global_avg_pool2d", 0);
 
-static sw_tensor pool_apply(const sw_op *op, sw_tensor x, pool_attributes a, const sw_pool_options *options) {
+/* with_relu: the operation for the option relu. */
+static sw_tensor pool_apply(const sw_op *op, const sw_op *with_relu, sw_tensor x, pool_attributes a,
+                            const sw_pool_options *options) {
     a.options.size = sizeof a.options;
     if (options &&
         sw_options_copy(op->name, "sw_pool_options", &a.options, sizeof a.options, options, sizeof a.options) != SW_OK)
         return (sw_tensor){0};
-    return sw_apply(op, &a, sizeof a, 1, &x);
+    return sw_apply(a.options.relu ? with_relu : op, &a, sizeof a, 1, &x);
 }
 
 sw_tensor sw_max_pool2d(sw_tensor x, int64_t window_height, int64_t window_width, const sw_pool_options *options) {
-    return pool_apply(&max_pool2d_op, x, (pool_attributes){.axes = 2, .window = {window_height, window_width}},
-                      options);
+    return pool_apply(&max_pool2d_op, &max_pool2d_relu_op, x,
+                      (pool_attributes){.axes = 2, .window = {window_height, window_width}}, options);
 }
 
 sw_tensor sw_avg_pool2d(sw_tensor x, int64_t window_height, int64_t window_width, const sw_pool_options *options) {
     const pool_attributes a = {.average = true, .axes = 2, .window = {window_height, window_width}};
-    return pool_apply(&avg_pool2d_op, x, a, options);
+    return pool_apply(&avg_pool2d_op, &avg_pool2d_relu_op, x, a, options);
 }
 
 sw_tensor sw_max_pool1d(sw_tensor x, int64_t window, const sw_pool_options *options) {
-    return pool_apply(&max_pool1d_op, x, (pool_attributes){.axes = 1, .window = {window}}, options);
+    return pool_apply(&max_pool1d_op, &max_pool1d_relu_op, x, (pool_attributes){.axes = 1, .window = {window}},
+                      options);
 }
 
 sw_tensor sw_avg_pool1d(sw_tensor x, int64_t window, const sw_pool_options *options) {
-    return pool_apply(&avg_pool1d_op, x, (pool_attributes){.average = true, .axes = 1, .window = {window}}, options);
+    return pool_apply(&avg_pool1d_op, &avg_pool1d_relu_op, x,
+                      (pool_attributes){.average = true, .axes = 1, .window = {window}}, options);
 }
 
 static sw_tensor pool_adaptive(const sw_op *op, sw_tensor x, bool average, int64_t out_height, int64_t out_width) {
@@ -196,7 +210,7 @@ static sw_tensor pool_adaptive(const sw_op *op, sw_tensor x, bool average, int64
                                .global = op == &global_max_pool2d_op || op == &global_avg_pool2d_op,
                                .axes = 2,
                                .window = {out_height, out_width}};
-    return pool_apply(op, x, a, NULL);
+    return pool_apply(op, NULL, x, a, NULL);
 }
 
 sw_tensor sw_adaptive_max_pool2d(sw_tensor x, int64_t out_height, int64_t out_width) {

@@ -42,16 +42,23 @@ SW_K_INLINE void POOL_FUNCTION(pool_load_places)(const pool_args *s, int64_t at,
 
 /* ---- Forward ---- */
 
+/* Elements of x; with relu, 0 in place of negative ones. */
+SW_K_INLINE VECTOR POOL_FUNCTION(pool_read)(const pool_args *s, const real *from) {
+    const VECTOR least = (s->relu ? 0 : -(real)INFINITY) + (VECTOR){0}, v = LOAD(from);
+    const INTS below = v < least;
+    return SELECT(below, least, v);
+}
+
 /* The largest elements of a window: x is its first position in the picture, element `first` of the window. The result
  * is element `at` of y. Of several largest elements the first counts, of several NaN the last. */
 SW_K_INLINE void POOL_FUNCTION(pool_max_block)(const pool_args *s, const real *x, int64_t rows, int64_t columns,
                                                POOL_INT first, int64_t at) {
     const int64_t right = s->width.dilation * s->channels, down = s->height.dilation * s->width.length * s->channels;
-    VECTOR most = LOAD(x);
+    VECTOR most = POOL_FUNCTION(pool_read)(s, x);
     INTS place = first + (INTS){0};
     for (int64_t h = 0; h < rows; h++)
         for (int64_t w = h == 0; w < columns; w++) {
-            const VECTOR v = LOAD(x + h * down + w * right);
+            const VECTOR v = POOL_FUNCTION(pool_read)(s, x + h * down + w * right);
             const INTS element = first + (POOL_INT)(h * s->width.window + w) + (INTS){0};
             /* NOLINTNEXTLINE(misc-redundant-expression): v is NaN */
             const INTS take = (v > most) | (v != v);
@@ -92,9 +99,9 @@ static __attribute__((noinline, unused)) void POOL_FUNCTION(pool_long_sum)(const
     for (int64_t h = 0; h < rows; h++)
         for (int64_t w = 0; w < columns; w += POOL_PIECE) {
             const int64_t end = columns - w < POOL_PIECE ? columns : w + POOL_PIECE;
-            VECTOR part = LOAD(x + h * down + w * right);
+            VECTOR part = POOL_FUNCTION(pool_read)(s, x + h * down + w * right);
             for (int64_t v = w + 1; v < end; v++)
-                part += LOAD(x + h * down + v * right);
+                part += POOL_FUNCTION(pool_read)(s, x + h * down + v * right);
             POOL_FUNCTION(pool_add_part)(&total, &rest, &part);
         }
     POOL_FUNCTION(pool_add_rest)(&total, &rest);
@@ -105,15 +112,15 @@ static __attribute__((noinline, unused)) void POOL_FUNCTION(pool_long_sum)(const
 SW_K_INLINE void POOL_FUNCTION(pool_avg_block)(const pool_args *s, const real *x, int64_t rows, int64_t columns,
                                                int64_t divisor, int64_t at) {
     const int64_t right = s->channels, down = s->width.length * s->channels;
-    VECTOR total = LOAD(x);
+    VECTOR total = POOL_FUNCTION(pool_read)(s, x);
     if (rows * columns > POOL_PIECE) {
         POOL_FUNCTION(pool_long_sum)(s, x, rows, columns, &total);
     } else {
         for (int64_t w = 1; w < columns; w++)
-            total += LOAD(x + w * right);
+            total += POOL_FUNCTION(pool_read)(s, x + w * right);
         for (int64_t h = 1; h < rows; h++)
             for (int64_t w = 0; w < columns; w++)
-                total += LOAD(x + h * down + w * right);
+                total += POOL_FUNCTION(pool_read)(s, x + h * down + w * right);
     }
     POOL_FUNCTION(pool_divide)(&total, divisor);
     STORE((real *)s->out + at, total);
@@ -121,11 +128,30 @@ SW_K_INLINE void POOL_FUNCTION(pool_avg_block)(const pool_args *s, const real *x
 
 /* ---- Gradients ---- */
 
+/* The gradient of max(v, 0): g for v > 0, 0 for v ≤ 0, NaN for NaN. v may be the result of the maximum. */
+SW_K_INLINE VECTOR POOL_FUNCTION(pool_relu_gradient)(VECTOR v, VECTOR g) {
+    const INTS above = v > (VECTOR){0}, below = v < (VECTOR){0};
+    const VECTOR other = SELECT(below, (VECTOR){0}, v + (VECTOR){0});
+    return SELECT(above, g, other);
+}
+
+/* The gradient of the windows of a block. */
+SW_K_INLINE VECTOR POOL_FUNCTION(pool_window_gradient)(const pool_args *s, int64_t at) {
+    const VECTOR dy = LOAD((const real *)s->in + at);
+    return s->y ? POOL_FUNCTION(pool_relu_gradient)(LOAD((const real *)s->y + at), dy) : dy;
+}
+
+/* Applies the gradient of max(x, 0) to elements of dx. */
+SW_K_INLINE void POOL_FUNCTION(pool_mask_block)(const pool_args *s, real *dx) {
+    const VECTOR x = LOAD((const real *)s->x + (dx - (real *)s->out));
+    STORE(dx, POOL_FUNCTION(pool_relu_gradient)(x, LOAD(dx)));
+}
+
 /* The gradient of 2 x 2 positions from the window that contains them: dx is the first one. */
 SW_K_INLINE void POOL_FUNCTION(pool_four_block)(const pool_args *s, real *dx, POOL_INT first, real factor, int64_t at,
                                                 const bool average) {
     const int64_t right = s->channels, down = s->width.length * s->channels;
-    VECTOR dy = LOAD((const real *)s->in + at);
+    VECTOR dy = POOL_FUNCTION(pool_window_gradient)(s, at);
     INTS place = {0};
     if (average)
         dy *= factor;
@@ -137,13 +163,15 @@ SW_K_INLINE void POOL_FUNCTION(pool_four_block)(const pool_args *s, real *dx, PO
         if (!average)
             value = SELECT(chosen, dy, (VECTOR){0});
         STORE(dx + i / 2 * down + i % 2 * right, value);
+        if (s->x)
+            POOL_FUNCTION(pool_mask_block)(s, dx + i / 2 * down + i % 2 * right);
     }
 }
 
 /* The gradient of a position from one window, of which it is `element`: of means, that of the window times `factor`. */
 SW_K_INLINE void POOL_FUNCTION(pool_term)(const pool_args *s, int64_t at, int64_t element, real factor, VECTOR *term,
                                           const bool average) {
-    const VECTOR dy = LOAD((const real *)s->in + at);
+    const VECTOR dy = POOL_FUNCTION(pool_window_gradient)(s, at);
     if (average) {
         *term = dy * factor;
     } else {

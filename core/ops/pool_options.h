@@ -26,6 +26,10 @@ typedef struct sw_pool_options {
     /* Average pools: divide by the number of elements in x. Otherwise padding counts as zeros (positions after the
      * padding, which ceil_mode can reach, never count). */
     bool exclude_padding;
+    /* Pools max(x, 0), as sw_relu and then the pool without this option, with the same bits, but reads and writes less
+     * memory. One gradient differs: of a window with several NaN, only that of the NaN which the max pool chose is
+     * NaN. Not of adaptive and global pools. */
+    bool relu;
 } sw_pool_options;
 
 /* In the functions below `axes` is 2 for pictures, with lengths along H and W, or 1 for sequences. Messages begin with

@@ -9,6 +9,25 @@
 
 #include "core/ops/pool_vector.h"
 
+/* Calls function_whole, function_short and function_single for all channels, which `c` counts; no blocks overlap. */
+#define POOL_FOR_BLOCKS(channels, function, ...)              \
+    do {                                                      \
+        int64_t c = 0;                                        \
+        for (; c + POOL_WHOLE <= (channels); c += POOL_WHOLE) \
+            SW_K(function##_whole)(__VA_ARGS__);              \
+        for (; c + POOL_SHORT <= (channels); c += POOL_SHORT) \
+            SW_K(function##_short)(__VA_ARGS__);              \
+        for (; c < (channels); c++)                           \
+            SW_K(function##_single)(__VA_ARGS__);             \
+    } while (0)
+
+/* Applies the gradient of max(x, 0) to `rows` x `columns` positions from dx. */
+static void SW_K(pool_mask)(const pool_args *s, real *dx, int64_t rows, int64_t columns) {
+    const int64_t count = columns * s->channels, down = s->width.length * s->channels;
+    for (int64_t h = 0; h < rows; h++)
+        POOL_FOR_BLOCKS(count, pool_mask_block, s, dx + h * down + c);
+}
+
 /* ---- Windows that do not overlap ---- */
 
 /* One position of a window, or 2 x 2 positions, for blocks of `lanes`, a constant. */
@@ -76,7 +95,8 @@ SW_K_INLINE void SW_K(pool_disjoint_rows)(const pool_args *s, int64_t begin, int
             const POOL_INT first = (POOL_INT)(rows.first * s->width.window + columns.first);
             const real factor = average ? (real)pool_factor(s, i, j) : 1;
             real *dx = line + columns.begin * channels;
-            if (rows.count != 2 || columns.count != 2)
+            const bool usual = rows.count == 2 && columns.count == 2; /* one block for four positions */
+            if (!usual)
                 SW_K(pool_window_positions)(s, dx, rows, columns, factor, at, lanes, average);
             else
                 for (int64_t c = 0; c < channels; c += lanes) {
@@ -85,6 +105,8 @@ SW_K_INLINE void SW_K(pool_disjoint_rows)(const pool_args *s, int64_t begin, int
                 }
             if (all_rows > rows.count || all_columns > columns.count)
                 SW_K(pool_fill_gap)(dx, down, channels, rows.count, columns.count, all_rows, all_columns);
+            if (s->x && !(usual && all_rows == 2 && all_columns == 2))
+                SW_K(pool_mask)(s, dx, all_rows, all_columns);
         }
     }
 }
@@ -110,18 +132,6 @@ static void SW_K(pool_avg_disjoint)(void *args, int64_t begin, int64_t end, doub
 }
 
 /* ---- Windows that overlap ---- */
-
-/* Calls function_whole, function_short and function_single for all channels, which `c` counts; no blocks overlap. */
-#define POOL_FOR_BLOCKS(channels, function, ...)              \
-    do {                                                      \
-        int64_t c = 0;                                        \
-        for (; c + POOL_WHOLE <= (channels); c += POOL_WHOLE) \
-            SW_K(function##_whole)(__VA_ARGS__);              \
-        for (; c + POOL_SHORT <= (channels); c += POOL_SHORT) \
-            SW_K(function##_short)(__VA_ARGS__);              \
-        for (; c < (channels); c++)                           \
-            SW_K(function##_single)(__VA_ARGS__);             \
-    } while (0)
 
 /* Adds the terms of few windows to the gradient of a position. */
 SW_K_INLINE void SW_K(pool_add_terms)(const pool_args *s, const pool_position *p, real *dx, const bool average) {
@@ -155,6 +165,8 @@ SW_K_INLINE void SW_K(pool_overlapping)(const pool_args *s, int64_t begin, int64
                 SW_K(pool_add_terms)(s, &p, dx, average);
             else
                 POOL_FOR_BLOCKS(channels, pool_sum_block, s, &p, c, dx + c, average);
+            if (s->x)
+                SW_K(pool_mask)(s, dx, 1, 1);
         }
     }
 }

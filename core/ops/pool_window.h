@@ -73,6 +73,8 @@ static inline int64_t pool_divisor(const pool_axis *a, int64_t i) {
 /* The arguments of a kernel. Its items are rows of pictures, or whole pictures if rows_per_item is their number. */
 typedef struct pool_args {
     const void *in; /* forward: x; vjp: the gradient of y */
+    const void *x;  /* vjp of means with relu, else NULL */
+    const void *y;  /* vjp of largest elements with relu, else NULL */
     void *out;      /* forward: y; vjp: the gradient of x */
     void *place;    /* shaped like y: row · width.window + column of the largest element in its window, u8 or u32 */
     pool_axis height,
@@ -80,6 +82,7 @@ typedef struct pool_args {
     int64_t channels, rows_per_item;
     int64_t divisor;  /* of the sum of each window, for means; 0 if the divisors differ */
     bool wide_places; /* u32 */
+    bool relu;        /* x stands for max(x, 0) */
 } pool_args;
 
 static inline int64_t pool_divisor_of(const pool_args *s, int64_t i, int64_t j) {

@@ -116,6 +116,10 @@ static sw_module *activation_restore(sw_model *model, const sw_description *from
     return activation_new(model, index, number, (int)axis);
 }
 
+bool swn_is_relu(const sw_module *module) {
+    return module->type == &swn_activation_types[index_relu];
+}
+
 sw_module *sw_nn_relu(sw_model *model) {
     return activation_new(model, index_relu, 0, 0);
 }

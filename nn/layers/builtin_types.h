@@ -13,4 +13,11 @@ extern const sw_module_type swn_linear_type, swn_embedding_type, swn_dropout_typ
 extern const sw_module_type swn_activation_types[];
 extern const int swn_activation_count;
 
+/* activations.c: whether a layer is sw_nn_relu. */
+bool swn_is_relu(const sw_module *module);
+/* pool.c: whether a layer can compute a ReLU of its input too; and its output for max(x, 0), with the bits of the two
+ * layers one after the other. */
+bool swn_takes_relu(const sw_module *module);
+sw_tensor swn_pool_relu(sw_module *module, sw_tensor x);
+
 #endif

@@ -56,17 +56,34 @@ static sw_status pool_build(sw_module *m, sw_sample_shape *shape) {
     return SW_OK;
 }
 
+/* Pools with windows and options. */
+static sw_tensor pool_windows(const pool *p, sw_tensor x, const sw_pool_options *options) {
+    const int64_t *w = p->window;
+    if (p->axes == 1)
+        return p->kind->average ? sw_avg_pool1d(x, w[0], options) : sw_max_pool1d(x, w[0], options);
+    return p->kind->average ? sw_avg_pool2d(x, w[0], w[1], options) : sw_max_pool2d(x, w[0], w[1], options);
+}
+
 static sw_tensor pool_forward(sw_module *m, sw_tensor x) {
     const pool *p = m->data;
     const bool average = p->kind->average;
-    const int64_t *w = p->window;
     if (p->kind->global)
         return average ? sw_global_avg_pool2d(x) : sw_global_max_pool2d(x);
     if (p->kind->adaptive)
-        return average ? sw_adaptive_avg_pool2d(x, w[0], w[1]) : sw_adaptive_max_pool2d(x, w[0], w[1]);
-    if (p->axes == 1)
-        return average ? sw_avg_pool1d(x, w[0], &p->options) : sw_max_pool1d(x, w[0], &p->options);
-    return average ? sw_avg_pool2d(x, w[0], w[1], &p->options) : sw_max_pool2d(x, w[0], w[1], &p->options);
+        return average ? sw_adaptive_avg_pool2d(x, p->window[0], p->window[1])
+                       : sw_adaptive_max_pool2d(x, p->window[0], p->window[1]);
+    return pool_windows(p, x, &p->options);
+}
+
+bool swn_takes_relu(const sw_module *module) {
+    return module->type == &swn_max_pool_type || module->type == &swn_avg_pool_type;
+}
+
+sw_tensor swn_pool_relu(sw_module *module, sw_tensor x) {
+    const pool *p = module->data;
+    sw_pool_options options = p->options;
+    options.relu = true;
+    return pool_windows(p, x, &options);
 }
 
 /* ---- The functions ---- */
@@ -161,8 +178,8 @@ static void pool_describe(const sw_module *m, char *text, size_t bytes) {
     swn_pair_describe(text, bytes, "padding", o->padding, p->axes, 0);
     swn_pair_describe(text, bytes, "dilation", o->dilation, p->axes, 1);
     const size_t at = strlen(text);
-    snprintf(text + at, bytes - at, "%s%s", o->ceil_mode ? ", ceil mode" : "",
-             o->exclude_padding ? ", without padding" : "");
+    snprintf(text + at, bytes - at, "%s%s%s", o->ceil_mode ? ", ceil mode" : "",
+             o->exclude_padding ? ", without padding" : "", o->relu ? ", relu" : "");
 }
 
 static void pool_describe_global(const sw_module *m, char *text, size_t bytes) {
@@ -180,6 +197,7 @@ static sw_status pool_save(const sw_module *m, sw_description *to) {
     SW_TRY(sw_description_set_integers(to, "stride", p->axes, o->stride));
     SW_TRY(sw_description_set_integers(to, "padding", p->axes, o->padding));
     SW_TRY(sw_description_set_integer(to, "ceil_mode", o->ceil_mode));
+    SW_TRY(sw_description_set_integer(to, "relu", o->relu));
     if (p->kind->average)
         return sw_description_set_integer(to, "exclude_padding", o->exclude_padding);
     return sw_description_set_integers(to, "dilation", p->axes, o->dilation);
@@ -187,16 +205,18 @@ static sw_status pool_save(const sw_module *m, sw_description *to) {
 
 static sw_module *pool_restore_windows(sw_model *model, const sw_description *from, const pool_kind *kind) {
     sw_pool_options o = {.size = sizeof o};
-    int64_t window[2] = {0}, ceil_mode, exclude_padding = 0;
+    int64_t window[2] = {0}, ceil_mode, relu, exclude_padding = 0;
     const int axes = swn_pair_restore(from, "window", 0, 1, window);
     if (axes == 0 || !swn_pair_restore(from, "stride", axes, 1, o.stride) ||
         !swn_pair_restore(from, "padding", axes, 0, o.padding) ||
-        sw_description_integer(from, "ceil_mode", 0, 1, &ceil_mode) != SW_OK)
+        sw_description_integer(from, "ceil_mode", 0, 1, &ceil_mode) != SW_OK ||
+        sw_description_integer(from, "relu", 0, 1, &relu) != SW_OK)
         return sw_module_fail(model);
     if (kind->average ? sw_description_integer(from, "exclude_padding", 0, 1, &exclude_padding) != SW_OK
                       : !swn_pair_restore(from, "dilation", axes, 1, o.dilation))
         return sw_module_fail(model);
     o.ceil_mode = ceil_mode != 0;
+    o.relu = relu != 0;
     o.exclude_padding = exclude_padding != 0;
     return pool_new(model, kind, axes, window[0], window[1], &o);
 }

@@ -31,10 +31,20 @@ static sw_status sequential_build(sw_module *m, sw_sample_shape *shape) {
     return SW_OK;
 }
 
+/* Runs a pool on the ReLU of x. */
+static sw_tensor sequential_run_pool(sw_module *pool, sw_tensor x) {
+    const char *outer = sw_tape_set_layer(x.tape, pool->name);
+    const sw_tensor y = swn_pool_relu(pool, x);
+    sw_tape_set_layer(x.tape, outer);
+    return y;
+}
+
+/* A ReLU and the pool after it are one operation, which reads and writes less memory. */
 static sw_tensor sequential_run(sw_module *m, int first, int end, sw_tensor x) {
     sw_tensor y = x;
     for (int i = first; i < end && !sw_is_null(y); i++) {
-        sw_tensor next = sw_forward(m->child[i], y);
+        const bool pair = i + 1 < end && swn_is_relu(m->child[i]) && swn_takes_relu(m->child[i + 1]);
+        sw_tensor next = pair ? sequential_run_pool(m->child[++i], y) : sw_forward(m->child[i], y);
         /* Releases the tensors between the layers, to which no other handle exists. The input belongs to the caller. */
         if (!swn_same_tensor(y, x) && !swn_same_tensor(y, next))
             sw_release(y);

@@ -53,7 +53,7 @@ def descriptions():
                    layer("conv_transposed", "b", '"bias":0,"output_padding":[1,0],'
                          + picture.replace('"inputs":2', '"inputs":4'))])
     yield network([layer("reshape", "r", '"shape":[3,2]'), layer("conv", "a", '"bias":0,"same":0,' + signal)])
-    window = '"ceil_mode":1,"padding":%s,"stride":%s,"window":%s,'
+    window = '"ceil_mode":1,"relu":1,"padding":%s,"stride":%s,"window":%s,'
     yield network([layer("reshape", "r", '"shape":[3,2,1]'),
                    layer("max_pool", "a", window % ("[1,0]", "[1,1]", "[2,1]") + '"dilation":[1,2]'),
                    layer("avg_pool", "b", window % ("[0,1]", "[2,1]", "[1,2]") + '"exclude_padding":1'),

@@ -119,8 +119,8 @@ static sw_module *make_max_pool_of_sequences(sw_model *m) {
 }
 static sw_module *make_avg_pool(sw_model *m) {
     sw_model_set_input_shape(m, SW_SHAPE(7, 6, 2));
-    return sw_nn_avg_pool2d_with_options(m, 3, 2,
-                                         &SW_OPTIONS(sw_pool_options, .padding = {1, 1}, .exclude_padding = true));
+    return sw_nn_avg_pool2d_with_options(
+        m, 3, 2, &SW_OPTIONS(sw_pool_options, .padding = {1, 1}, .exclude_padding = true, .relu = true));
 }
 static sw_module *make_avg_pool_of_sequences(sw_model *m) {
     sw_model_set_input_shape(m, SW_SHAPE(7, 2));

@@ -51,7 +51,7 @@ static int free_memory(void **state) {
 #define POOL_LAYER(name, type, settings) "{\"name\":\"" name "\",\"settings\":{" settings "},\"type\":\"" type "\"}"
 #define POOL(type, settings) NETWORK("[[3,3,2]]", "", POOL_LAYER("v", type, settings))
 #define POOL_SETTINGS(window, stride, padding, more) \
-    "\"ceil_mode\":0,\"padding\":" padding ",\"stride\":" stride ",\"window\":" window "," more
+    "\"ceil_mode\":0,\"relu\":0,\"padding\":" padding ",\"stride\":" stride ",\"window\":" window "," more
 #define MAX_POOL(window, stride, padding, dilation) \
     POOL("max_pool", POOL_SETTINGS(window, stride, padding, "\"dilation\":" dilation))
 #define BATCH_NORM(features, momentum, cumulative, statistics)                                                \

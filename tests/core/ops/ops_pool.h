@@ -26,6 +26,9 @@ BUILD(avg_pool2d_ceil_exclude,
       sw_avg_pool2d(in[0], 3, 3,
                     POOL_OPTIONS(.stride = {3, 2}, .padding = {0, 1}, .ceil_mode = true, .exclude_padding = true)))
 BUILD(avg_pool2d_large, sw_avg_pool2d(in[0], 4, 70, POOL_OPTIONS(.stride = {1, 1})))
+BUILD(max_pool2d_relu, sw_max_pool2d(in[0], 2, 2, POOL_OPTIONS(.relu = true)))
+BUILD(avg_pool2d_relu, sw_avg_pool2d(in[0], 2, 2, POOL_OPTIONS(.relu = true)))
+BUILD(avg_pool2d_relu_overlapping, sw_avg_pool2d(in[0], 2, 3, POOL_OPTIONS(.stride = {1, 1}, .relu = true)))
 BUILD(max_pool1d, sw_max_pool1d(in[0], 3, POOL_OPTIONS(.stride = {2}, .padding = {1})))
 BUILD(avg_pool1d, sw_avg_pool1d(in[0], 3, NULL))
 BUILD(adaptive_max_pool2d, sw_adaptive_max_pool2d(in[0], 3, 2))
@@ -58,6 +61,10 @@ static const op_entry ops_pool[] = {
      {{0}}},
     {"avg_pool2d", "avg_pool2d large", build_avg_pool2d_large, 1, {REAL}, "[1,4,71,1] [1,5,73,17]", "[1,80,100,19]", 0,
      {{0}}},
+    {"max_pool2d", "max_pool2d relu", build_max_pool2d_relu, 1, {AWAY}, PICTURES, BIG_PICTURES, 0, {{0}}},
+    {"avg_pool2d", "avg_pool2d relu", build_avg_pool2d_relu, 1, {AWAY}, PICTURES, BIG_PICTURES, 0, {{0}}},
+    {"avg_pool2d", "avg_pool2d relu overlapping", build_avg_pool2d_relu_overlapping, 1, {AWAY}, PICTURES, BIG_PICTURES,
+     0, {{0}}},
     {"max_pool1d", "max_pool1d", build_max_pool1d, 1, {REAL}, "[2,5,3] [1,1,1] [1,8,17] [0,3,2]", "[50,200,19]", 0,
      {{"[4,3]", SW_ERR_SHAPE, "max_pool1d: x is [4,3]; [batch, length, channels] is needed"},
       {"[1,0,3]", SW_ERR_ARGUMENT, "max_pool1d: a sequence of length 0; 1 to 2^31 - 1 is needed"}}},

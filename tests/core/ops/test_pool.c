@@ -292,6 +292,64 @@ static void test_large_pictures(void **state) {
     }
 }
 
+/* ---- The option relu ---- */
+
+/* Runs a pool of max(x, 0), by the option or by sw_relu. */
+static void run_relu(const trial *t, bool option, sw_tape *tape, const sw_array *x, sw_array *y, sw_array *dx) {
+    trial with = *t;
+    with.options.relu = option;
+    sw_tape_reset(tape);
+    const sw_tensor in = sw_variable(tape, *x), out = trial_run(&with, option ? in : sw_relu(in));
+    expect_no_error();
+    *y = sw_value(out);
+    sw_array dy = test_array(y->type, y->rank, y->shape);
+    cotangent_fill(&dy, 5);
+    assert_ok(sw_backward_from(out, dy));
+    *dx = sw_grad(in);
+    test_array_free(&dy);
+}
+
+/* Values and gradients have equal bits. In max pools the gradient of NaN elements that were not chosen may differ. */
+static void one_relu(const trial *t, int number, sw_dtype type, bool special, sw_tape *const *tape) {
+    sw_array x = test_array(type, 4, t->shape), y[2], dx[2];
+    pool_fill(&x, special ? SPECIAL : number % 2 ? TIES : NUMBERS, (uint64_t)number);
+    for (int64_t i = 0; i < sw_array_count(&x); i++)
+        if (i % 5 == 0 && test_get(&x, i) == 0)
+            test_set(&x, i, -0.0);
+    for (int k = 0; k < 2; k++)
+        run_relu(t, k, tape[k], &x, &y[k], &dx[k]);
+    for (int64_t i = 0; i < sw_array_count(&y[0]); i++) {
+        const double a = test_get(&y[0], i), b = test_get(&y[1], i);
+        if (!((a == b && signbit(a) == signbit(b)) || (isnan(a) && isnan(b))))
+            fail_msg("trial %d, %s, value %d: %g, not %g", number, sw_dtype_name(type), (int)i, b, a);
+    }
+    for (int64_t i = 0; i < sw_array_count(&x); i++) {
+        const double a = test_get(&dx[0], i), b = test_get(&dx[1], i);
+        const bool may_differ = !t->average && isnan(test_get(&x, i));
+        if (!((a == b && signbit(a) == signbit(b)) || (isnan(a) && (isnan(b) || (may_differ && b == 0)))))
+            fail_msg("trial %d, %s, gradient %d of %g: %g, not %g", number, sw_dtype_name(type), (int)i,
+                     test_get(&x, i), b, a);
+    }
+    test_array_free(&x);
+}
+
+static void relu_trials(void) {
+    sw_tape *tape[2] = {sw_tape_new(), sw_tape_new()};
+    uint64_t seed = 23;
+    for (int number = 0; number < 120; number++) {
+        const trial t = trial_new(&seed);
+        for (int type = SW_F32; type <= SW_BF16 && !t.adaptive; type++)
+            one_relu(&t, number, (sw_dtype)type, number % 3 == 0, tape);
+    }
+    sw_tape_free(tape[0]);
+    sw_tape_free(tape[1]);
+}
+
+static void test_relu_of_the_options_is_relu(void **state) {
+    (void)state;
+    each_level(relu_trials);
+}
+
 /* ---- Limits ---- */
 
 /* A dilated window may have its elements before and after x. */
@@ -391,6 +449,7 @@ int main(void) {
         TEST(test_all_options_agree_with_torch),
         TEST(test_random_pools_equal_plain_loops),
         TEST(test_large_pictures),
+        TEST(test_relu_of_the_options_is_relu),
         TEST(test_window_without_an_element_gives_minus_infinity),
         TEST(test_mean_of_a_large_picture_keeps_its_digits),
         TEST(test_mean_of_infinities),

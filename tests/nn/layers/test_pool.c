@@ -86,6 +86,54 @@ static void test_shape_of_the_input_need_not_be_known(void **state) {
     sw_model_free(model);
 }
 
+/* ---- After a ReLU ---- */
+
+/* The value and the gradient of x of a chain whose first layers may be a ReLU and a pool. */
+static void run_chain(sw_module *const *layers, int count, bool in_sequence, sw_module *chain, const sw_array *x,
+                      sw_tape *tape, sw_array *y, sw_array *dx) {
+    const sw_tensor in = sw_variable(tape, *x);
+    sw_tensor out = in;
+    if (in_sequence)
+        out = sw_forward(chain, in);
+    else
+        for (int i = 0; i < count; i++)
+            out = sw_forward(layers[i], out);
+    expect_no_error();
+    assert_ok(sw_backward(sw_sum(sw_mul(out, out))));
+    *y = sw_value(out);
+    *dx = sw_grad(in);
+}
+
+/* A sequential layer computes a ReLU and a pool at once. The results, names and the description do not change. */
+static void test_relu_before_a_pool_is_part_of_it(void **state) {
+    (void)state;
+    sw_model *m = model_of(SW_SHAPE(9, 8, 5));
+    sw_module *layers[] = {
+        sw_nn_relu(m),
+        sw_nn_max_pool2d_with_options(m, 3, 2, &SW_OPTIONS(sw_pool_options, .stride = {1, 2}, .padding = {1, 0})),
+        sw_nn_relu(m),
+        sw_nn_avg_pool2d(m, 2),
+        sw_nn_relu(m),
+        sw_nn_relu(m),
+        sw_nn_global_avg_pool2d(m),
+    };
+    enum { LAYERS = sizeof layers / sizeof *layers };
+    sw_module *chain = sw_nn_sequential_array(m, LAYERS, layers);
+    built(m, chain);
+    expect_layer(layers[1], "max_pool1", "window 3x2, stride 1x2, padding 1x0", SW_SHAPE(9, 4, 5));
+    sw_array x = test_filled(SW_F32, SW_SHAPE(3, 9, 8, 5), -2, 1, 4), y[2], dx[2];
+    sw_tape *tape[2] = {sw_tape_new(), sw_tape_new()};
+    for (int k = 0; k < 2; k++)
+        run_chain(layers, LAYERS, k == 1, chain, &x, tape[k], &y[k], &dx[k]);
+    assert_memory_equal(y[0].data, y[1].data, test_bytes(&y[0]));
+    assert_memory_equal(dx[0].data, dx[1].data, test_bytes(&dx[0]));
+    assert_true(sw_tape_peak_bytes(tape[1]) < sw_tape_peak_bytes(tape[0])); /* it was one operation */
+    test_array_free(&x);
+    for (int k = 0; k < 2; k++)
+        sw_tape_free(tape[k]);
+    sw_model_free(m);
+}
+
 /* ---- A pass ---- */
 
 /* A network with pools: whether its build, forward and backward succeed. */
@@ -203,11 +251,9 @@ static void test_mistakes_in_options_are_explained(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_names_descriptions_and_shapes_of_pictures),
-        TEST(test_names_descriptions_and_shapes_of_sequences),
-        TEST(test_shape_of_the_input_need_not_be_known),
-        TEST(test_every_failed_allocation_is_an_error),
-        TEST(test_mistakes_are_explained),
+        TEST(test_names_descriptions_and_shapes_of_pictures), TEST(test_names_descriptions_and_shapes_of_sequences),
+        TEST(test_shape_of_the_input_need_not_be_known),      TEST(test_relu_before_a_pool_is_part_of_it),
+        TEST(test_every_failed_allocation_is_an_error),       TEST(test_mistakes_are_explained),
         TEST(test_mistakes_in_options_are_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
