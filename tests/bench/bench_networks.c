@@ -17,17 +17,9 @@ typedef struct trainer {
     sw_tape *tape;
 } trainer;
 
-/* Reshapes the vectors of Fashion-MNIST to pictures. */
-static sw_module *with_pictures(sw_model *m, const char *name) {
-    const int64_t shape[3] = {28, 28, 1};
-    return sw_nn_sequential(m, sw_nn_reshape(m, 3, shape), bench_network(m, name));
-}
-
 static trainer trainer_new(const char *name, int batch) {
     trainer t = {.pictures = sw_fashion_mnist(NULL, SW_TRAINING), .model = sw_model_new(SW_F32, 1)};
-    const int64_t features = 784;
-    sw_model_set_input_shape(t.model, 1, &features);
-    t.net = with_pictures(t.model, name);
+    t.net = bench_network_of_vectors(t.model, name);
     t.optim = sw_optim_new(sw_model_build(t.model, t.net), "adamw lr=1e-3");
     t.loader = sw_loader_new(t.pictures, batch, &SW_OPTIONS(sw_loader_options, .drop_last = true));
     t.tape = sw_tape_new();

@@ -37,4 +37,11 @@ static inline sw_module *bench_network(sw_model *m, const char *name) {
     return NULL;
 }
 
+/* The same for samples that are vectors, as those of sw_fashion_mnist. */
+static inline sw_module *bench_network_of_vectors(sw_model *m, const char *name) {
+    const int64_t features = 784, picture[3] = {28, 28, 1};
+    sw_model_set_input_shape(m, 1, &features);
+    return sw_nn_sequential(m, sw_nn_reshape(m, 3, picture), bench_network(m, name));
+}
+
 #endif

@@ -3,7 +3,7 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half job inference optimizer sweep (and those of glm.py)
+PEERS_SECTIONS   some of: load steps half networks job inference optimizer sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -177,6 +177,31 @@ def half():
                           and way.path.endswith("-" + kind)]
                 for way in fastest(theirs, by_framework):
                     figure(f"{label}_vs_torch", ratio(way, mine[kind]), 1)
+        forget()
+
+
+NETWORKS = {"swale": {"train": ["loop"]}, "torch": {"train": ["fused", "fused-last"]},
+            "jax": {"train": ["step", "scan"]}, "kann": {"train": ["blas-adam", "mt-adam"]}}
+NETWORK_TARGETS = {"lenet": (0.58, 0.40), "average": (0.45, 0.35), "resnet8": (0.80, 0.60)}  # of the best, of NCHW
+
+
+def networks():
+    """Steps of convolutional networks, beside PyTorch in both memory formats."""
+    for network, batch in (("lenet", 64), ("average", 512), ("resnet8", 64)):
+        note(f"{network} (networks.h), batch {batch}, adamw: a step")
+        final = alternate(ways("train", paths=NETWORKS), "train", {"hidden": network, "batch": batch}, ROUNDS)
+        table(final, f"{ROUNDS} rounds", 1, final[0])
+        for threads in COUNTS:
+            mine = {(way.side.framework, way.path): way for way in final if way.side.threads == threads}
+            ours = mine.get(("swale", "loop"))
+            best, first = NETWORK_TARGETS[network]
+            for framework in ("torch", "jax", "kann"):
+                theirs = [way for (name, _), way in mine.items() if name == framework]
+                for way in fastest(theirs, by_framework):
+                    figure(f"{network}_{threads}_over_{way.name}", 1 / ratio(way, ours),
+                           best if framework == "torch" else None, False)
+            if ("torch", "fused") in mine:
+                figure(f"{network}_{threads}_over_torch_nchw", 1 / ratio(mine["torch", "fused"], ours), first, False)
         forget()
 
 

@@ -8,6 +8,7 @@ import numpy
 import optax
 
 import peer
+from networks_jax import NETWORKS, initial as initial_network
 
 @functools.lru_cache(None)
 def pictures(split):
@@ -29,31 +30,33 @@ def forward(parameters, x):
     return x @ weight + bias
 
 
-def loss_of(parameters, x, y):
-    return optax.softmax_cross_entropy_with_integer_labels(forward(parameters, x), y).mean()
+def loss_of(parameters, x, y, name=None):
+    scores = NETWORKS[name](parameters, x.reshape(-1, 28, 28, 1)) if name else forward(parameters, x)
+    return optax.softmax_cross_entropy_with_integer_labels(scores, y).mean()
 
 
-adam = optax.adam(1e-3)
+adam, adamw = optax.adam(1e-3), optax.adamw(1e-3)
 
 
-def step(carry, ids, x, y):
+def step(carry, ids, x, y, name=None):
+    """name: a convolutional network, which is trained by AdamW."""
     parameters, state = carry
-    loss, gradient = jax.value_and_grad(loss_of)(parameters, x[ids], y[ids])
-    update, state = adam.update(gradient, state)
+    loss, gradient = jax.value_and_grad(loss_of)(parameters, x[ids], y[ids], name)
+    update, state = (adamw if name else adam).update(gradient, state, parameters)
     return (optax.apply_updates(parameters, update), state), loss
 
 
-def stepper(batch):
+def stepper(batch, name=None):
     """One jitted step, the batch's ids cut out of the epoch's order within it."""
     def cut(carry, order, at, x, y):
-        return step(carry, jax.lax.dynamic_slice(order, (at,), (batch,)), x, y)
+        return step(carry, jax.lax.dynamic_slice(order, (at,), (batch,)), x, y, name)
     return jax.jit(cut, donate_argnums=0)
 
 
-def scanner():
+def scanner(name=None):
     """Many steps in one jitted call."""
     def scan(carry, ids, x, y):
-        return jax.lax.scan(lambda c, i: step(c, i, x, y), carry, ids)
+        return jax.lax.scan(lambda c, i: step(c, i, x, y, name), carry, ids)
     return jax.jit(scan, donate_argnums=0)
 
 
@@ -61,9 +64,10 @@ class Training:
     def __init__(self, hidden, batch, path):
         self.x, self.y = pictures("train")
         self.batch, self.at, self.scans = batch, len(self.y), path == "scan"
-        parameters = initial(hidden)
-        self.carry = parameters, adam.init(parameters)
-        self.call = scanner() if self.scans else stepper(batch)
+        name = hidden if hidden in NETWORKS else None
+        parameters = initial_network(name) if name else initial(hidden)
+        self.carry = parameters, (adamw if name else adam).init(parameters)
+        self.call = scanner(name) if self.scans else stepper(batch, name)
         self.rng = numpy.random.default_rng(1)
 
     def shuffle(self):

@@ -63,8 +63,25 @@ static void free_trainer(void) {
     t = (trainer){0};
 }
 
+/* The network "lenet" of ../networks.h. kann has no average pooling of pictures and no batch normalization. */
+static kad_node_t *make_lenet(void) {
+    kad_node_t *node = kad_feed(4, 1, 1, 28, 28);
+    node->ext_flag |= KANN_F_IN;
+    node = kad_max2d(kad_relu(kann_layer_conv2d(node, 16, 5, 5, 1, 1, 0, 0)), 2, 2, 2, 2, 0, 0);
+    node = kad_max2d(kad_relu(kann_layer_conv2d(node, 32, 5, 5, 1, 1, 0, 0)), 2, 2, 2, 2, 0, 0);
+    return kad_relu(kann_layer_dense(node, 128));
+}
+
+static kad_node_t *make_layers(const char *hidden) {
+    int units[MOST_LAYERS], layers = numbers(hidden, MOST_LAYERS, units);
+    kad_node_t *node = kann_layer_input(INPUTS);
+    for (int i = 0; i < layers; i++)
+        node = kad_relu(kann_layer_dense(node, units[i]));
+    return node;
+}
+
 static void make_trainer(const char *hidden, int batch, const char *path) {
-    int units[MOST_LAYERS], layers = numbers(hidden, MOST_LAYERS, units), mt = strncmp(path, "mt", 2) == 0;
+    int mt = strncmp(path, "mt", 2) == 0;
     openblas_set_num_threads(mt ? 1 : threads);
     if (t.batch == batch && strcmp(t.hidden, hidden) == 0 && strcmp(t.path, path) == 0)
         return;
@@ -73,9 +90,7 @@ static void make_trainer(const char *hidden, int batch, const char *path) {
     snprintf(t.path, sizeof t.path, "%s", path);
     t.batch = batch;
     t.at = training.n;
-    kad_node_t *node = kann_layer_input(INPUTS);
-    for (int i = 0; i < layers; i++)
-        node = kad_relu(kann_layer_dense(node, units[i]));
+    kad_node_t *node = strcmp(hidden, "lenet") == 0 ? make_lenet() : make_layers(hidden);
     t.net = kann_new(kann_layer_cost(node, CLASSES, KANN_C_CEM), 0);
     t.order = malloc(sizeof *t.order * (size_t)training.n);
     t.x = malloc(sizeof *t.x * (size_t)batch * INPUTS);
@@ -123,6 +138,11 @@ static void train(void *args, int steps) {
 }
 
 static void answer_train(const request *r) {
+    const char *hidden = setting(r, "hidden");
+    if (hidden[0] >= 'a' && strcmp(hidden, "lenet") != 0) {
+        refuse("kann has no such layers");
+        return;
+    }
     make_trainer(setting(r, "hidden"), number(r, "batch"), setting(r, "path"));
     double seconds = timed(train, NULL, number(r, "steps"));
     answer(seconds, t.loss);

@@ -1,4 +1,5 @@
 /* The side of swale: see peer.h. SW_THREADS sets the number of threads. */
+#include "../networks.h"
 #include "peer.h"
 
 #include <swale/swale.h>
@@ -28,7 +29,7 @@ typedef struct trainer {
     int batch;
     sw_dtype type;
     sw_model *model;
-    sw_module *mlp;
+    sw_module *net;
     sw_optim *optim;
     sw_loader *loader;
     sw_tape *tape;
@@ -45,9 +46,20 @@ static void free_trainer(void) {
     t = (trainer){0};
 }
 
-static void make_trainer(const char *hidden, int batch, sw_dtype type) {
+/* Linear layers with the numbers of units in "512,1024", and ReLU between them. */
+static sw_module *make_layers(const char *hidden) {
     int units[MOST_LAYERS], layers = numbers(hidden, MOST_LAYERS, units), count = 0, inputs = INPUTS;
     sw_module *module[2 * MOST_LAYERS + 1];
+    for (int i = 0; i < layers; inputs = units[i++]) {
+        module[count++] = sw_nn_linear(t.model, inputs, units[i]);
+        module[count++] = sw_nn_relu(t.model);
+    }
+    module[count++] = sw_nn_linear(t.model, inputs, CLASSES);
+    return sw_nn_sequential_array(t.model, count, module);
+}
+
+/* hidden: numbers of units, or the name of a convolutional network (networks.h). */
+static void make_trainer(const char *hidden, int batch, sw_dtype type) {
     if (t.batch == batch && t.type == type && strcmp(t.hidden, hidden) == 0)
         return;
     free_trainer();
@@ -55,13 +67,9 @@ static void make_trainer(const char *hidden, int batch, sw_dtype type) {
     t.batch = batch;
     t.type = type;
     t.model = sw_model_new(type, 1);
-    for (int i = 0; i < layers; inputs = units[i++]) {
-        module[count++] = sw_nn_linear(t.model, inputs, units[i]);
-        module[count++] = sw_nn_relu(t.model);
-    }
-    module[count++] = sw_nn_linear(t.model, inputs, CLASSES);
-    t.mlp = sw_nn_sequential_array(t.model, count, module);
-    t.optim = sw_optim_new(sw_model_build(t.model, t.mlp), "adam lr=1e-3");
+    const bool pictures = hidden[0] >= 'a';
+    t.net = pictures ? bench_network_of_vectors(t.model, hidden) : make_layers(hidden);
+    t.optim = sw_optim_new(sw_model_build(t.model, t.net), pictures ? "adamw lr=1e-3" : "adam lr=1e-3");
     const sw_loader_options options = {.size = sizeof options, .drop_last = true};
     t.loader = sw_loader_new(source(SW_TRAINING), batch, &options);
     t.tape = sw_tape_new();
@@ -73,7 +81,7 @@ static void train(void *args, int steps) {
         sw_batch b;
         if (!sw_loader_next(t.loader, t.tape, &b))
             sw_loader_next(t.loader, t.tape, &b);
-        sw_tensor loss = sw_cross_entropy(sw_forward(t.mlp, b.x), b.y);
+        sw_tensor loss = sw_cross_entropy(sw_forward(t.net, b.x), b.y);
         sw_backward(loss);
         sw_optim_step(t.optim);
         if (i + 1 == steps)
@@ -108,7 +116,7 @@ static void infer(void *args, int steps) {
             sw_array y = sw_array_view(to, SW_F32, SW_SHAPE(f->batch, CLASSES));
             sw_predict(t.model, &x, &y);
         } else {
-            sw_array y = sw_value(sw_forward(t.mlp, sw_input(f->tape, x)));
+            sw_array y = sw_value(sw_forward(t.net, sw_input(f->tape, x)));
             if (y.data)
                 memcpy(to, y.data, (size_t)f->batch * CLASSES * sizeof *to);
             sw_tape_reset(f->tape);

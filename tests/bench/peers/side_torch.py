@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 import peer
+from networks_torch import NETWORKS
 
 TYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -17,6 +18,8 @@ def pictures(split):
 
 
 def network(hidden):
+    if hidden in NETWORKS:
+        return NETWORKS[hidden]()
     layers, inputs = [], peer.INPUTS
     for units in map(int, hidden.split(",")):
         layers += [torch.nn.Linear(inputs, units), torch.nn.ReLU()]
@@ -32,17 +35,23 @@ def optimizer(kind, parameters, path):
 
 
 class Training:
-    """path: as of optimizer, with -bf16 or -f16 at its end: autocast, for f16 with a scaled loss."""
+    """path: as of optimizer, with -bf16 or -f16 at its end: autocast, for f16 with a scaled loss; with -last: pictures
+    and weights in the memory format channels_last. Convolutional networks are trained by AdamW."""
 
     def __init__(self, hidden, batch, path):
         self.type = next((kind for name, kind in TYPES.items() if path.endswith("-" + name)), None)
         path = path.removesuffix("-bf16").removesuffix("-f16")
+        memory = torch.channels_last if path.endswith("-last") else torch.contiguous_format
+        path = path.removesuffix("-last")
         self.scaler = torch.amp.GradScaler("cpu") if self.type == torch.float16 else None
         self.x, self.y = pictures("train")
         self.batch, self.at = batch, len(self.y)
         self.rows = torch.empty(batch, peer.INPUTS)
-        self.model = network(hidden)
-        self.optimizer, self.step = optimizer(torch.optim.Adam, self.model.parameters(), path)
+        self.model, self.pictures = network(hidden), hidden in NETWORKS
+        if self.pictures:
+            self.model = self.model.to(memory_format=memory)
+        kind = torch.optim.AdamW if self.pictures else torch.optim.Adam
+        self.optimizer, self.step = optimizer(kind, self.model.parameters(), path)
         self.loss = torch.compile(self.loss_of) if path.startswith("compile") else self.loss_of
 
     def loss_of(self, x, y):
@@ -58,6 +67,7 @@ class Training:
             ids = self.order[self.at:self.at + self.batch]
             self.at += self.batch
             x = torch.index_select(self.x, 0, ids, out=self.rows)
+            x = x.view(-1, 1, 28, 28) if self.pictures else x
             loss = self.loss(x, torch.index_select(self.y, 0, ids))
             self.optimizer.zero_grad()
             if self.scaler:
