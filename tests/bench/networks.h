@@ -34,7 +34,7 @@ static inline sw_module *bench_network(sw_model *m, const char *name) {
         return bench_lenet(m);
     if (strcmp(name, "average") == 0)
         return bench_average(m);
-    return NULL;
+    return sw_nn_resnet(m, 8, 16, 10);
 }
 
 /* The same for samples that are vectors, as those of sw_fashion_mnist. */
