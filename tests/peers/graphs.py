@@ -554,6 +554,8 @@ def longest_sum(node):
     inputs = [i for i in node.inputs() if i.value.numel()]
     if node.name.startswith("sw_conv") and inputs:  # over a kernel, or over the pixels of a batch
         return max(math.prod(i.shape[:-1]) for i in inputs + [node]) * max(i.shape[-1] for i in inputs)
+    if "_norm" in node.name and node.name != "sw_norm_over" and inputs:  # over a group, or all rows
+        return max(i.value.numel() for i in inputs)
     if node.name == "sw_matmul":
         return max([1] + [max(i.shape) for i in inputs])
     return max([1] + [i.value.numel() // max(1, node.value.numel()) for i in inputs])

@@ -14,7 +14,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from swale import Axes, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Shape
+from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Shape
 
 F64 = torch.float64
 
@@ -231,6 +231,53 @@ def draw_convolution(axes, transposed=False):
 operation("sw_conv1d", convolution(F.conv1d), draw_convolution(1))
 operation("sw_conv2d", convolution(F.conv2d), draw_convolution(2))
 operation("sw_conv2d_transposed", convolution(F.conv_transpose2d), draw_convolution(2, True))
+
+# ---- Normalization ----
+
+NORM_EPS = [0.25, 0.5, 1.0, 2.0]  # large, so that rows of nearly equal numbers do not amplify rounding errors
+
+
+def norm_params(b, shape):
+    """Weight and bias, or None."""
+    return [None if b.rng.random() < 0.3 else b.leaf(list(shape)) for _ in range(2)]
+
+
+def draw_row_norm(b, axes=False, bias=True):
+    x = b.real(least=1, filled=True)
+    count = b.rng.randrange(1, x.rank + 1) if axes else 1
+    weight, shift = norm_params(b, x.shape[x.rank - count:])
+    return [x] + ([count] if axes else []) + [weight] + ([shift] if bias else []) + [b.choice(NORM_EPS)]
+
+
+operation("sw_layer_norm", lambda x, w, shift, eps: F.layer_norm(x, x.shape[-1:], w, shift, eps), draw_row_norm,
+          mixes=True)
+operation("sw_layer_norm_over", lambda x, axes, w, shift, eps: F.layer_norm(x, x.shape[-axes:], w, shift, eps),
+          lambda b: draw_row_norm(b, True), mixes=True)
+operation("sw_rms_norm", lambda x, w, eps: F.rms_norm(x, x.shape[-1:], w, eps),
+          lambda b: draw_row_norm(b, bias=False), mixes=True)
+operation("sw_rms_norm_over", lambda x, axes, w, eps: F.rms_norm(x, x.shape[-axes:], w, eps),
+          lambda b: draw_row_norm(b, True, False), mixes=True)
+
+
+def draw_group_norm(b):
+    x = b.real(least=2, filled=True)
+    groups = b.choice([n for n in range(1, x.shape[-1] + 1) if x.shape[-1] % n == 0])
+    return [x, groups, *norm_params(b, x.shape[-1:]), b.choice(NORM_EPS)]
+
+
+operation("sw_group_norm", lambda x, groups, w, shift, eps: torch.group_norm(
+    x.movedim(-1, 1), groups, w, shift, eps).movedim(1, -1), draw_group_norm, mixes=True)
+
+
+def draw_batch_norm(b):
+    x = b.real(least=2, filled=True)
+    if math.prod(x.shape[:-1]) < 2:
+        raise Retry
+    return [x, *norm_params(b, x.shape[-1:]), BatchNorm(eps=b.choice(NORM_EPS))]
+
+
+operation("sw_batch_norm", lambda x, w, shift, options: F.batch_norm(
+    x.movedim(-1, 1), None, None, w, shift, True, 0, options["eps"]).movedim(1, -1), draw_batch_norm, mixes=True)
 
 # ---- Reductions ----
 

@@ -322,6 +322,17 @@ class Huber(Options):
     structure, c_name = HuberOptions, "sw_huber_options"
 
 
+class BatchNormOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("eps", ctypes.c_double), ("momentum", ctypes.c_double),
+                ("mean", ctypes.c_void_p), ("variance", ctypes.c_void_p), ("count", ctypes.c_void_p),
+                ("evaluate", ctypes.c_bool), ("cumulative", ctypes.c_bool), ("no_weight", ctypes.c_bool),
+                ("no_bias", ctypes.c_bool), ("no_statistics", ctypes.c_bool)]
+
+
+class BatchNorm(Options):
+    structure, c_name = BatchNormOptions, "sw_batch_norm_options"
+
+
 class Conv(Options):
     """Pairs are tuples of one or two numbers."""
     structure, c_name = ConvOptions, "sw_conv_options"
