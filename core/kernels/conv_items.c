@@ -39,6 +39,8 @@ const char *swi_conv_item_picture(const swi_conv_plan *p, const swi_conv_item *i
                   top = item->at[0].begin * h->step + h->low;
     if (p->direct)
         return picture + ((item->sample.begin * h->picture + top) * w->picture + left) * pixel;
+    if (pixel == 0) /* no channels, and no copy */
+        return picture;
     for (int64_t n = 0; n < item->sample.length; n++) {
         char *to = copy + n * p->sample_copy * p->size;
         const char *from = picture + (item->sample.begin + n) * h->picture * w->picture * pixel;
@@ -52,4 +54,20 @@ const char *swi_conv_item_picture(const swi_conv_plan *p, const swi_conv_item *i
         }
     }
     return copy;
+}
+
+swi_conv_ahead swi_conv_item_ahead(const swi_conv_plan *p, int64_t index, bool result, const char *array,
+                                   int64_t pixel) {
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    if (index >= p->items)
+        return (swi_conv_ahead){0};
+    const swi_conv_item item = swi_conv_item_at(p, index);
+    const int64_t height = result ? h->result : h->picture, width = result ? w->result : w->picture,
+                  apart = result ? h->apart : h->step, low = result ? 0 : h->low,
+                  extent = result ? h->apart - 1 : h->extent;
+    int64_t top = item.at[0].begin * apart + low, end = top + (item.at[0].length - 1) * apart + extent + 1;
+    top = top < 0 ? 0 : top < height ? top : height;
+    end = end < top ? top : end < height ? end : height;
+    return (swi_conv_ahead){.at = array + (item.sample.begin * height + top) * width * pixel,
+                            .bytes = ((item.sample.length - 1) * height + end - top) * width * pixel};
 }

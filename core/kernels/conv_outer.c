@@ -155,6 +155,8 @@ static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sum
             const int64_t first = sw_part_begin(end - begin, tiles, i),
                           rows = sw_part_begin(end - begin, tiles, i + 1) - first;
             tile[!s->row_origin][block - 1][rows - 1](s, begin + first, column);
+            if (s->ahead)
+                swi_conv_fetch(s->ahead);
         }
         column += block * LANES;
     }

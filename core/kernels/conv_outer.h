@@ -22,6 +22,7 @@ typedef struct swi_conv_outer {
     const swi_conv_term *term;
     int64_t terms, columns, out_step;
     bool add;
+    swi_conv_ahead *ahead; /* or NULL */
 } swi_conv_outer;
 enum { SWI_CONV_SLACK = 16 };
 extern const sw_kernels swi_conv_outer_kernels; /* args: swi_conv_outer; begin, end: rows */

@@ -82,6 +82,10 @@ swi_conv_item swi_conv_item_at(const swi_conv_plan *plan, int64_t index);
  * with zeros around it. */
 const char *swi_conv_item_picture(const swi_conv_plan *plan, const swi_conv_item *item, const char *picture,
                                   char *copy);
+/* What item `index` reads of an array with the pixels [batch, axis[0], axis[1]] of `pixel` bytes: of the picture, or of
+ * the result. Nothing if there is no such item. */
+swi_conv_ahead swi_conv_item_ahead(const swi_conv_plan *plan, int64_t index, bool result, const char *array,
+                                   int64_t pixel);
 /* The pixels of a phase along an axis that belong to an item; the length may be 0 or less. */
 swi_conv_range swi_conv_item_phase(const swi_conv_plan *plan, const swi_conv_item *item, const swi_conv_phase *phase,
                                    int axis);

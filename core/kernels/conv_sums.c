@@ -224,6 +224,8 @@ static void SW_K(conv_sums)(void *args, int64_t begin, int64_t end, double *sums
             const int64_t count = pixels + (i < longer);
             tile[kind][count - 1](s, first);
             first += count;
+            if (s->ahead)
+                swi_conv_fetch(s->ahead);
         }
 }
 

@@ -25,6 +25,22 @@
 #define CONV_avx2 1
 #define CONV_avx512 2
 
+/* What the next item reads. It is brought to the second-level cache while the sums of this item are computed, because
+ * the copy of a picture, and the first pass over it, would otherwise wait for the memory: `step` bytes after each tile.
+ * */
+typedef struct swi_conv_ahead {
+    const char *at;
+    int64_t bytes, step;
+} swi_conv_ahead;
+static inline void swi_conv_fetch(swi_conv_ahead *ahead) {
+    enum { LINE = 64 };
+    for (int64_t fetched = 0; ahead->bytes > 0 && fetched < ahead->step; fetched += LINE) {
+        __builtin_prefetch(ahead->at, 0, 2);
+        ahead->at += LINE;
+        ahead->bytes -= LINE;
+    }
+}
+
 /* Some pixels and one block of at most two registers of outputs:
  *
  *     y[y_origin[p] + o] = start[o] + Σ_t x[x_origin[p] + offset[t]] w[t][o]     o < outputs
@@ -45,6 +61,7 @@ typedef struct swi_conv_sums {
     /* taps 3 or 5: the terms are `taps` neighbors in each row of a window, at most `lanes` outputs, and the pixels are
      * rows of `row` neighbors. Other numbers: nothing is known. */
     int64_t taps, row;
+    swi_conv_ahead *ahead; /* or NULL */
 } swi_conv_sums;
 extern const sw_kernels swi_conv_sums_kernels; /* args: swi_conv_sums; begin, end: pixels */
 

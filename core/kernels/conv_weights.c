@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { MOST_SUMS = 16, MOST_SUM_BYTES = 1 << 23, LEAST_ROWS = 6 };
+enum { MOST_SUMS = 16, MOST_SUM_BYTES = 1 << 23, LEAST_ROWS = 6, TILE_SUMS = 384 };
 
 typedef struct weights_job {
     swi_conv_plan plan;
@@ -94,8 +94,8 @@ static size_t weights_worker_bytes(const weights_job *j) {
 }
 
 /* Adds the outer products of some pixels, for the rows [begin, end) of one group of channels. */
-static void weights_group(const weights_job *j, int64_t group, const char *x, const char *dy, char *sum, int64_t pixels,
-                          bool add, int64_t begin, int64_t end) {
+static void weights_group(const weights_job *j, int64_t group, const char *x, const char *dy, char *sum,
+                          swi_conv_ahead *ahead, int64_t pixels, bool add, int64_t begin, int64_t end) {
     const swi_conv_plan *p = &j->plan;
     const swi_conv_phase *f = p->phase;
     x += group * p->group_channels * p->size;
@@ -110,7 +110,8 @@ static void weights_group(const weights_job *j, int64_t group, const char *x, co
                             .terms = pixels,
                             .columns = j->columns,
                             .out_step = j->columns,
-                            .add = add};
+                            .add = add,
+                            .ahead = ahead};
         j->outer(&s, begin, end, NULL);
         return;
     }
@@ -122,7 +123,8 @@ static void weights_group(const weights_job *j, int64_t group, const char *x, co
                             .terms = pixels,
                             .columns = j->columns,
                             .out_step = j->window,
-                            .add = add};
+                            .add = add,
+                            .ahead = &ahead[k >= j->window / 2]};
         j->outer(&s, begin, end, NULL);
     }
 }
@@ -142,8 +144,14 @@ static sw_status weights_item(void *args, int64_t index, sw_worker *worker) {
         const int64_t pixels = item.sample.length * item.at[0].length * item.at[1].length;
         if (j->copies_dy)
             dy = memcpy(copy + weights_copy_bytes(p), dy, (size_t)weights_dy_bytes(p, pixels));
+        swi_conv_ahead ahead[2] = {
+            swi_conv_item_ahead(p, i + 1 < end ? i + 1 : p->items, false, j->x, p->channels * p->size),
+            swi_conv_item_ahead(p, i + 1 < end ? i + 1 : p->items, true, j->dy, p->outputs * p->size)};
+        const int64_t tiles = (j->window * p->outputs / (j->parts * TILE_SUMS) + 2) / 2;
+        for (int k = 0; k < 2; k++)
+            ahead[k].step = ahead[k].bytes / tiles + 1;
         for (int64_t g = 0; g < p->conv->groups; g++)
-            weights_group(j, g, x, dy, sum, pixels, i > first, sw_part_begin(j->rows, j->parts, part),
+            weights_group(j, g, x, dy, sum, ahead, pixels, i > first, sw_part_begin(j->rows, j->parts, part),
                           sw_part_begin(j->rows, j->parts, part + 1));
     }
     return SW_OK;

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { PACK_PARTS = 16 };
+enum { PACK_PARTS = 16, TILE_PIXELS = 12 };
 
 typedef struct windows_job {
     const swi_conv_plan *plan;
@@ -95,7 +95,7 @@ static bool windows_is_row(const swi_conv_plan *p, const swi_conv_phase *f) {
 
 /* All pixels of an item, for the blocks [begin, end). */
 static void windows_phase(const windows_job *j, const swi_conv_phase *f, const swi_conv_item *item, const char *from,
-                          int64_t begin, int64_t end) {
+                          swi_conv_ahead *ahead, int64_t begin, int64_t end) {
     const swi_conv_plan *p = j->plan;
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
     const swi_conv_range rows = swi_conv_item_phase(p, item, f, 0), columns = swi_conv_item_phase(p, item, f, 1);
@@ -104,13 +104,17 @@ static void windows_phase(const windows_job *j, const swi_conv_phase *f, const s
     char *to = j->result + ((item->sample.begin * h->result + rows.begin * h->apart + f->first[0]) * w->result +
                             columns.begin * w->apart + f->first[1]) *
                                p->outputs * p->size;
+    const int64_t pixels = item->sample.length * rows.length * columns.length,
+                  tiles = (end - begin) * p->phases * pixels / TILE_PIXELS + 1;
+    ahead->step = ahead->step ? ahead->step : ahead->bytes / tiles + 1;
     for (int64_t b = begin; b < end; b++) {
         swi_conv_sums s = windows_block(j, f, from, to, b);
+        s.ahead = ahead;
         if (windows_is_row(p, f) && s.outputs <= j->lanes && !s.paired) {
             s.taps = f->taps[1];
             s.row = columns.length;
         }
-        j->sums(&s, 0, item->sample.length * rows.length * columns.length, NULL);
+        j->sums(&s, 0, pixels, NULL);
     }
 }
 
@@ -155,11 +159,12 @@ static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
     const int64_t part = index % p->parts, all = p->by_pixel ? p->axis[0].grid : windows_blocks(j) * p->conv->groups,
                   begin = sw_part_begin(all, p->parts, part), end = sw_part_begin(all, p->parts, part + 1);
     const char *from = swi_conv_item_picture(p, &item, j->picture, worker->scratch);
+    swi_conv_ahead ahead = swi_conv_item_ahead(p, index / p->parts + 1, false, j->picture, p->channels * p->size);
     for (int64_t q = 0; q < p->phases; q++)
         if (p->by_pixel)
             windows_pixels(j, &p->phase[q], &item, from, begin, end);
         else
-            windows_phase(j, &p->phase[q], &item, from, begin, end);
+            windows_phase(j, &p->phase[q], &item, from, &ahead, begin, end);
     return SW_OK;
 }
 
