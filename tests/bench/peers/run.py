@@ -3,7 +3,7 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half networks job inference optimizer sweep (and those of glm.py)
+PEERS_SECTIONS   some of: load steps half networks job inference small optimizer sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -29,11 +29,12 @@ JOB_ROUNDS = min(ROUNDS, 3)
 IN_MODEL, LARGE = "100x784,100,10x100,10", "10000000"  # shapes of parameters
 
 PATHS = {  # of each framework, for each verb
-    "swale": {"train": ["loop"], "infer": ["predict", "tape"], "optim": ["minimize"]},
+    "swale": {"train": ["loop"], "infer": ["predict", "tape"], "small": ["loop"], "optim": ["minimize"]},
     "torch": {"train": ["default", "foreach", "fused", "compile-default", "compile-fused", "compile-step"],
               "infer": ["inference_mode", "no_grad", "trace", "compile"],
+              "small": ["default", "fused", "compile-fused"],
               "optim": ["default", "foreach", "fused", "compile-step"]},
-    "jax": {"train": ["step", "scan"], "infer": ["jit"], "optim": ["jit"]},
+    "jax": {"train": ["step", "scan"], "infer": ["jit"], "small": ["step", "scan"], "optim": ["jit"]},
     "kann": {"train": ["blas", "mt", "blas-adam", "mt-adam"], "infer": ["blas"], "optim": []},
 }
 CORE = None  # OpenBLAS's kernels in swale
@@ -269,6 +270,15 @@ def inference():
             for framework, way in best.items():
                 if framework != "swale":
                     figure(f"{name}_{path}_vs_{framework}", ratio(way, ours), 1)
+        forget()
+
+
+def small():
+    for batch in (8, 200, 1000):
+        note(f"4-32-16-4, tanh, MSE, adam, batch {batch}, one thread: a step")
+        final = compare(ways("small", "swale", 1), others("small", threads=1), "small", {"batch": batch}, by_framework)
+        for way in final[1:]:
+            figure(f"small_b{batch}_vs_{way.name}", ratio(way, final[0]), 1)
         forget()
 
 

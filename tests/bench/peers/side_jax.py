@@ -103,6 +103,50 @@ def train(hidden, batch, path, steps):
     return peer.timed(trained.run, steps, steps if path == "scan" else None)
 
 
+def small_loss(parameters, x, y):
+    for weight, bias in parameters[:-1]:
+        x = jnp.tanh(x @ weight + bias)
+    weight, bias = parameters[-1]
+    return ((x @ weight + bias - y) ** 2).mean()
+
+
+def small_step(carry, x, y):
+    parameters, state = carry
+    loss, gradient = jax.value_and_grad(small_loss)(parameters, x, y)
+    update, state = adam.update(gradient, state)
+    return (optax.apply_updates(parameters, update), state), loss
+
+
+class Small:
+    """4-32-16-4 with tanh, MSE and Adam, all samples in each step. path: step or scan."""
+
+    def __init__(self, batch, path):
+        rng = numpy.random.default_rng(1)
+        self.x, self.y = map(jnp.asarray, peer.small_data(batch))
+        parameters = [(jnp.asarray(rng.uniform(-1, 1, (a, b)) / a ** 0.5, jnp.float32), jnp.zeros(b))
+                      for a, b in ((4, 32), (32, 16), (16, 4))]
+        self.carry, self.scans = (parameters, adam.init(parameters)), path == "scan"
+        self.one = jax.jit(small_step, donate_argnums=0)
+        self.many = jax.jit(lambda c, n, x, y: jax.lax.scan(lambda c, _: small_step(c, x, y), c, None, length=n),
+                            static_argnums=1, donate_argnums=0)
+
+    def run(self, steps):
+        if self.scans:
+            self.carry, losses = self.many(self.carry, steps, self.x, self.y)
+            return float(losses[-1])
+        for _ in range(steps):
+            self.carry, loss = self.one(self.carry, self.x, self.y)
+        return float(loss)
+
+
+small_network = peer.once(Small)
+
+
+def small(batch, path, steps):
+    # A scan is compiled for its number of steps: the same number warms it up.
+    return peer.timed(small_network(int(batch), path).run, int(steps), int(steps) if path == "scan" else None)
+
+
 predict = jax.jit(forward)
 
 
@@ -189,4 +233,4 @@ def forget():
 
 
 peer.serve(f"JAX {jax.__version__}, optax {optax.__version__}; {len(os.sched_getaffinity(0))} processors",
-           {f.__name__: f for f in (train, job, infer, optim, load, forget)})
+           {f.__name__: f for f in (train, small, job, infer, optim, load, forget)})

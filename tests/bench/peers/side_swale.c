@@ -98,6 +98,70 @@ static void answer_train(const request *r) {
     reply(seconds, t.loss);
 }
 
+/* ---- A small network: 4-32-16-4 with tanh, MSE and Adam, all samples in each step ---- */
+
+typedef struct small_network {
+    int batch;
+    sw_model *model;
+    sw_module *mlp;
+    sw_optim *optim;
+    sw_tape *tape;
+    sw_array x, y;
+    double loss; /* of the last step */
+} small_network;
+
+static small_network small;
+
+static void free_small(void) {
+    sw_tape_free(small.tape);
+    sw_optim_free(small.optim);
+    sw_model_free(small.model);
+    sw_array_free(&small.x);
+    sw_array_free(&small.y);
+    small = (small_network){0};
+}
+
+static sw_array small_data(int batch, int period) {
+    sw_array a = sw_array_new(SW_F32, SW_SHAPE(batch, 4));
+    for (int i = 0; a.data && i < 4 * batch; i++)
+        ((float *)a.data)[i] = (float)(i % period) / (float)period * 2 - 1;
+    return a;
+}
+
+static void make_small(int batch) {
+    if (small.batch == batch)
+        return;
+    free_small();
+    small = (small_network){.batch = batch,
+                            .model = sw_model_new(SW_F32, 1),
+                            .tape = sw_tape_new(),
+                            .x = small_data(batch, 17),
+                            .y = small_data(batch, 13)};
+    small.mlp = sw_nn_sequential(small.model, sw_nn_linear(small.model, 4, 32), sw_nn_tanh(small.model),
+                                 sw_nn_linear(small.model, 32, 16), sw_nn_tanh(small.model),
+                                 sw_nn_linear(small.model, 16, 4), NULL);
+    small.optim = sw_optim_new(sw_model_build(small.model, small.mlp), "adam lr=1e-3");
+}
+
+static void train_small(void *args, int steps) {
+    (void)args;
+    for (int i = 0; i < steps && !sw_error(); i++) {
+        sw_tensor y = sw_forward(small.mlp, sw_input(small.tape, small.x)),
+                  loss = sw_mse(y, sw_input(small.tape, small.y));
+        sw_backward(loss);
+        sw_optim_step(small.optim);
+        if (i + 1 == steps)
+            small.loss = sw_item(loss);
+        sw_tape_reset(small.tape);
+    }
+}
+
+static void answer_small(const request *r) {
+    make_small(number(r, "batch"));
+    double seconds = timed(train_small, NULL, number(r, "steps"));
+    reply(seconds, small.loss);
+}
+
 /* ---- Inference: pictures are floats in memory, outputs go to memory ---- */
 
 typedef struct inference {
@@ -271,6 +335,8 @@ int main(void) {
     for (request r; next_request(&r);) {
         if (is(&r, "train"))
             answer_train(&r);
+        else if (is(&r, "small"))
+            answer_small(&r);
         else if (is(&r, "infer"))
             answer_infer(&r);
         else if (is(&r, "optim"))
@@ -283,6 +349,7 @@ int main(void) {
             refuse("unknown request");
     }
     free_trainer();
+    free_small();
     sw_optim_free(o.optim);
     sw_params_free(o.params);
     sw_source_free(data[0]);

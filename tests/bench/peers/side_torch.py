@@ -88,6 +88,36 @@ def train(hidden, batch, path, steps):
     return seconds, loss.item()
 
 
+class Small:
+    """4-32-16-4 with tanh, MSE and Adam, all samples in each step."""
+
+    def __init__(self, batch, path):
+        self.x, self.y = map(torch.from_numpy, peer.small_data(batch))
+        self.model = torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 16),
+                                         torch.nn.Tanh(), torch.nn.Linear(16, 4))
+        self.optimizer, self.step = optimizer(torch.optim.Adam, self.model.parameters(), path)
+        self.loss = torch.compile(self.loss_of) if path.startswith("compile") else self.loss_of
+
+    def loss_of(self):
+        return functional.mse_loss(self.model(self.x), self.y)
+
+    def run(self, steps):
+        for _ in range(steps):
+            loss = self.loss()
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.step()
+        return loss
+
+
+small_network = peer.once(Small)
+
+
+def small(batch, path, steps):
+    seconds, loss = peer.timed(small_network(int(batch), path).run, int(steps))
+    return seconds, loss.item()
+
+
 @torch.inference_mode()
 def evaluate(model, split):
     x, y = pictures(split)
@@ -180,4 +210,4 @@ threads = int(os.environ.get("PEERS_THREADS", 1))
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 peer.serve(f"PyTorch {torch.__version__}; {threads} threads",
-           {f.__name__: f for f in (train, job, infer, optim, load, forget)})
+           {f.__name__: f for f in (train, small, job, infer, optim, load, forget)})
