@@ -14,7 +14,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Shape
+from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Pool, Shape
 
 F64 = torch.float64
 
@@ -278,6 +278,68 @@ def draw_batch_norm(b):
 
 operation("sw_batch_norm", lambda x, w, shift, options: F.batch_norm(
     x.movedim(-1, 1), None, None, w, shift, True, 0, options["eps"]).movedim(1, -1), draw_batch_norm, mixes=True)
+
+# ---- Pooling ----
+
+
+def pool(function, axes):
+    """PyTorch's function for channels last, with the options of sw_pool_options."""
+    def run(x, *arguments):
+        window, options = arguments[:axes], dict(arguments[axes])
+        x = F.relu(x) if options.pop("relu", False) else x
+        if "exclude_padding" in options:
+            options["count_include_pad"] = not options.pop("exclude_padding")
+        return function(x.movedim(-1, 1), window, **options).movedim(1, -1)
+    return run
+
+
+def adaptive(function):
+    return lambda x, *lengths: function(x.movedim(-1, 1), lengths or 1).movedim(1, -1)
+
+
+def neighbors_of_channels(x, *rest):
+    """Distances between the elements of a channel that are next to each other in order."""
+    if x.numel() == 0:
+        return torch.ones(1, dtype=x.dtype)
+    rows = x.movedim(-1, 1).flatten(2).sort(-1).values
+    return rows.diff(dim=-1) if rows.shape[-1] > 1 else torch.ones(1, dtype=x.dtype)
+
+
+def draw_picture(b, axes):
+    x = b.find(lambda n: n.real and n.rank == axes + 2 and 0 not in n.shape) if b.rng.random() < 0.6 else None
+    return x or b.leaf([b.choice([1, 2, 3])] + [b.choice([1, 2, 3, 5, 8]) for _ in range(axes)] +
+                       [b.choice([1, 2, 3, 4, 8, 17])])
+
+
+def draw_pool(axes, average):
+    def draw(b):
+        x = draw_picture(b, axes)
+        window = [b.choice([1, 2, 3, 4]) for _ in range(axes)]
+        options = Pool({"ceil_mode": b.choice([True, False])})
+        if b.rng.random() < 0.7:
+            options["stride"] = tuple(b.choice([1, 2, 3]) for _ in range(axes))
+        if b.rng.random() < 0.5:
+            options["padding"] = tuple(b.choice(range(w // 2 + 1)) for w in window)
+        if average and b.rng.random() < 0.5:
+            options["exclude_padding"] = True
+        return [x, *window, options]
+    return draw
+
+
+def draw_adaptive(b):
+    return [draw_picture(b, 2), b.choice([1, 2, 3, 5]), b.choice([1, 2, 3, 5])]
+
+
+for axes_ in (1, 2):
+    operation(f"sw_max_pool{axes_}d", pool(getattr(F, f"max_pool{axes_}d"), axes_), draw_pool(axes_, False), exact=True,
+              kink=neighbors_of_channels)
+    operation(f"sw_avg_pool{axes_}d", pool(getattr(F, f"avg_pool{axes_}d"), axes_), draw_pool(axes_, True))
+operation("sw_adaptive_max_pool2d", adaptive(F.adaptive_max_pool2d), draw_adaptive, exact=True,
+          kink=neighbors_of_channels)
+operation("sw_adaptive_avg_pool2d", adaptive(F.adaptive_avg_pool2d), draw_adaptive)
+operation("sw_global_max_pool2d", lambda x: adaptive(F.adaptive_max_pool2d)(x).flatten(1), lambda b: [draw_picture(b, 2)], exact=True,
+          kink=neighbors_of_channels)
+operation("sw_global_avg_pool2d", lambda x: x.mean((1, 2)), lambda b: [draw_picture(b, 2)])
 
 # ---- Reductions ----
 

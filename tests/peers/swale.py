@@ -78,6 +78,12 @@ class ConvOptions(ctypes.Structure):
                 ("output_padding", ctypes.c_int64 * 2), ("no_bias", ctypes.c_bool)]
 
 
+class PoolOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("stride", ctypes.c_int64 * 2), ("padding", ctypes.c_int64 * 2),
+                ("dilation", ctypes.c_int64 * 2), ("ceil_mode", ctypes.c_bool), ("exclude_padding", ctypes.c_bool),
+                ("relu", ctypes.c_bool)]
+
+
 class OptimOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("estimator", ctypes.c_char_p), ("rule", ctypes.c_char_p),
                 ("schedule", ctypes.c_char_p), ("average", ctypes.c_char_p), ("clip", ctypes.c_double),
@@ -344,6 +350,10 @@ class Conv(Options):
         if isinstance(value, tuple):
             return f".{key} = {{{', '.join(map(str, value))}}}"
         return super().text_of(key, value)
+
+
+class Pool(Conv):
+    structure, c_name = PoolOptions, "sw_pool_options"
 
 
 class Bce(Options):
