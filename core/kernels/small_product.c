@@ -1,6 +1,6 @@
 /* Products of small matrices: see small_product.h. A block of rows × vectors of C is kept in registers, while one
  * vector of B after the other is multiplied by numbers of A. B is read in place if its rows are rows of the product;
- * a transposed B is copied to a panel first. */
+ * a transposed B is copied to a panel first. If C has at most four columns, a vector holds parts of several rows. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -139,6 +139,102 @@ SW_K_INLINE int64_t SW_K(small_rows)(const small_strip *s, int64_t m, bool lines
     return m;
 }
 
+#if FUSED_WIDTH > 4
+
+/* At most four columns: a vector holds four columns of QUADS rows. */
+enum { SW_K(QUADS) = FUSED_WIDTH / 4 };
+
+#if SW_KERNEL_F32
+#define QUAD_LOAD(p, n) _mm_maskload_ps(p, _mm_cmpgt_epi32(_mm_set1_epi32((int)(n)), _mm_setr_epi32(0, 1, 2, 3)))
+#else
+#define QUAD_LOAD(p, n) _mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)))
+#endif
+#if FUSED_LEVEL == 2 && SW_KERNEL_F32
+#define QUAD_SPREAD(q) _mm512_broadcast_f32x4(q)
+#define QUAD_TAKE(v, j) _mm512_permute_ps(v, (j)*0x55)
+#elif FUSED_LEVEL == 2
+#define QUAD_SPREAD(q) _mm512_broadcast_f64x4(q)
+#define QUAD_TAKE(v, j) _mm512_permutex_pd(v, (j)*0x55)
+#else
+#define QUAD_SPREAD(q) _mm256_set_m128(q, q)
+#define QUAD_TAKE(v, j) _mm256_permute_ps(v, (j)*0x55)
+#endif
+
+/* The first n, at most four, numbers of QUADS rows. */
+SW_K_INLINE FUSED_VECTOR SW_K(quad_rows)(const real *a, int64_t lda, int64_t n) {
+#if FUSED_LEVEL == 2 && SW_KERNEL_F32
+    __m512 v = _mm512_castps128_ps512(QUAD_LOAD(a, n));
+    v = _mm512_insertf32x4(v, QUAD_LOAD(a + lda, n), 1);
+    v = _mm512_insertf32x4(v, QUAD_LOAD(a + 2 * lda, n), 2);
+    return _mm512_insertf32x4(v, QUAD_LOAD(a + 3 * lda, n), 3);
+#elif FUSED_LEVEL == 2
+    return _mm512_insertf64x4(_mm512_castpd256_pd512(QUAD_LOAD(a, n)), QUAD_LOAD(a + lda, n), 1);
+#else
+    return _mm256_set_m128(QUAD_LOAD(a + lda, n), QUAD_LOAD(a, n));
+#endif
+}
+
+/* Stores the sums of QUADS rows. */
+SW_K_INLINE void SW_K(quad_store)(const small_strip *s, int64_t m, FUSED_VECTOR sum) {
+    real *const to = (real *)s->to + m * s->ldt;
+    const real *bias = s->bias;
+    if (s->n == 4 && s->ldt == 4) { /* the rows follow one another */
+        sum = s->add ? FUSED_I(add)(FUSED_I(loadu)(to), sum) : sum;
+        FUSED_I(storeu)(to, bias ? FUSED_I(add)(sum, QUAD_SPREAD(QUAD_LOAD(bias, 4))) : sum);
+        return;
+    }
+    real all[FUSED_WIDTH];
+    FUSED_I(storeu)(all, sum);
+    for (int r = 0; r < SW_K(QUADS); r++)
+        for (int64_t n = 0; n < s->n; n++) {
+            real *c = to + r * s->ldt + n;
+            const real v = s->add ? *c + all[4 * r + n] : all[4 * r + n];
+            *c = bias ? v + bias[n] : v;
+        }
+}
+
+/* As small_rows, for groups of QUADS rows. */
+SW_K_INLINE int64_t SW_K(quad_groups)(const small_strip *s, int64_t m, int groups) {
+    const int64_t lda = s->lda, ldb = s->ldb, columns = s->n;
+    for (; m + groups * SW_K(QUADS) <= s->M; m += groups * SW_K(QUADS)) {
+        const real *a = (const real *)s->a + m * lda, *b = s->b;
+        FUSED_VECTOR x[4], sum[4];
+        SMALL_UNROLL
+        for (int g = 0; g < groups; g++)
+            sum[g] = FUSED_I(setzero)();
+        for (int64_t left = s->terms; left > 0; left -= 4, a += 4, b += 4 * ldb) {
+            SMALL_UNROLL
+            for (int g = 0; g < groups; g++)
+                x[g] = SW_K(quad_rows)(a + g * SW_K(QUADS) * lda, lda, left);
+#define QUAD_TERM(j)                                                         \
+    if (left > (j)) {                                                        \
+        const FUSED_VECTOR w = QUAD_SPREAD(QUAD_LOAD(b + (j)*ldb, columns)); \
+        SMALL_UNROLL                                                         \
+        for (int g = 0; g < groups; g++)                                     \
+            sum[g] = FUSED_I(fmadd)(QUAD_TAKE(x[g], j), w, sum[g]);          \
+    }
+            QUAD_TERM(0)
+            QUAD_TERM(1)
+            QUAD_TERM(2)
+            QUAD_TERM(3)
+#undef QUAD_TERM
+        }
+        SMALL_UNROLL
+        for (int g = 0; g < groups; g++)
+            SW_K(quad_store)(s, m + g * SW_K(QUADS), sum[g]);
+    }
+    return m;
+}
+
+static __attribute__((noinline)) int64_t SW_K(small_quads)(const small_strip *s) {
+    return SW_K(quad_groups)(s, SW_K(quad_groups)(s, 0, 4), 1);
+}
+
+#undef QUAD_LOAD
+#undef QUAD_SPREAD
+#undef QUAD_TAKE
+#endif
+
 /* Functions of their own, because the variables of one block fill the registers. */
 #define SMALL_FORM(name, lines, rows, vectors)                                                     \
     static __attribute__((noinline)) int64_t SW_K(small_##name)(const small_strip *s, int64_t m) { \
@@ -224,7 +320,12 @@ static void SW_K(small_strip_run)(const small_strip *s, bool lines) {
                                              {SMALL_ALL(lines1), SMALL_ALL(lines2)}};
 #undef SMALL_ALL
     form *const *f = forms[lines][s->n > FUSED_WIDTH];
-    for (int64_t m = 0; m < s->M; f++)
+    int64_t m = 0;
+#if FUSED_WIDTH > 4
+    if (s->n <= 4 && !lines)
+        m = SW_K(small_quads)(s);
+#endif
+    for (; m < s->M; f++)
         m = (*f)(s, m);
 }
 
