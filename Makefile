@@ -344,7 +344,7 @@ NETWORKS ?= 500
 SEED ?= 1
 check-graphs: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_graphs.py --count $(COUNT) --half $(HALF) \
-	    --networks $(NETWORKS) --seed $(SEED)
+	    --networks $(NETWORKS) --pictures $(NETWORKS) --seed $(SEED)
 check-peer-samples: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
 check-networks: $(BUILD)/libswale.so

@@ -159,21 +159,7 @@ class Network:
         self.dtype = swale.F32 if rng.random() < 0.2 else swale.F64
         self.linears, self.layers = [], []
         self.embedding = None
-        width = rng.choice([2, 3, 5, 8])
-        if rng.random() < 0.25:
-            self.rows, dim, self.sample = rng.choice([3, 7]), rng.choice([2, 4]), [rng.choice([1, 1, 3])]
-            self.embedding = {"kind": "embedding", "rows": self.rows, "dim": dim, "padding": None}
-            if rng.random() < 0.4:
-                self.embedding["padding"] = rng.randrange(self.rows)
-            self.layers += [self.embedding, {"kind": "flatten"}]
-            width = self.sample[0] * dim
-        elif rng.random() < 0.3:
-            self.sample = [2, width]
-            width *= 2
-            self.layers.append({"kind": "flatten"} if rng.random() < 0.5 else
-                               {"kind": "reshape", "shape": [width]})
-        else:
-            self.sample = [width]
+        width = self.first_layers(rng)
         for _ in range(rng.randrange(0, 3)):
             width = self.block(rng, self.layers, width, rng.choice([2, 3, 6, 9]), 2)
         self.loss = rng.choice(sorted(LOSSES))
@@ -207,10 +193,30 @@ class Network:
         self.maximize = False
         self.open = rng.random() < 0.5  # numbers of inputs are left to sw_model_set_input_shape
         self.loss_scale = None
+        self.trains = False  # SW_TRAIN is on in a loop by hand
         again = random.Random(~seed)
         for layer in self.every_layer(self.layers):
             layer["recompute"] = again.random() < 0.15
         self.data()
+
+    def first_layers(self, rng):
+        """Adds the layers before the blocks of linear layers; returns the number of features behind them."""
+        width = rng.choice([2, 3, 5, 8])
+        if rng.random() < 0.25:
+            self.rows, dim, self.sample = rng.choice([3, 7]), rng.choice([2, 4]), [rng.choice([1, 1, 3])]
+            self.embedding = {"kind": "embedding", "rows": self.rows, "dim": dim, "padding": None}
+            if rng.random() < 0.4:
+                self.embedding["padding"] = rng.randrange(self.rows)
+            self.layers += [self.embedding, {"kind": "flatten"}]
+            return self.sample[0] * dim
+        if rng.random() < 0.3:
+            self.sample = [2, width]
+            width *= 2
+            self.layers.append({"kind": "flatten"} if rng.random() < 0.5 else
+                               {"kind": "reshape", "shape": [width]})
+            return width
+        self.sample = [width]
+        return width
 
     def every_layer(self, layers):
         for layer in layers:
@@ -276,12 +282,23 @@ class Network:
         self.initial = {}
         for i, layer in enumerate(self.parametric()):
             layer["name"] = f"p{i}"
-            size = 1 / math.sqrt(layer.get("in", 1))
-            shape = [layer["rows"], layer["dim"]] if layer["kind"] == "embedding" else [layer["out"], layer["in"]]
-            if not layer.get("tie"):
-                self.initial[layer["name"] + ".weight"] = (draw(*shape) * size).float().double()
-            if layer.get("bias"):
-                self.initial[layer["name"] + ".bias"] = draw(layer["out"])
+            for suffix, value in self.initial_values(layer, draw):
+                self.initial[f"{layer['name']}.{suffix}"] = value.float().double()
+
+    def initial_values(self, layer, draw):
+        """[(suffix, array)] of a layer; draw gives normally distributed numbers of a shape."""
+        shape = [layer["rows"], layer["dim"]] if layer["kind"] == "embedding" else [layer["out"], layer["in"]]
+        weight = [] if layer.get("tie") else [("weight", draw(*shape) / math.sqrt(layer.get("in", 1)))]
+        return weight + ([("bias", draw(layer["out"]))] if layer.get("bias") else [])
+
+    def forward(self, layer, p, x, training, shaken):
+        """The output of a layer in PyTorch; NotImplemented for one of this file. training: "moving" if running
+        statistics move, "still" if they do not, None in evaluation."""
+        return NotImplemented
+
+    def make(self, layer, model):
+        """The layer in swale; None for one of this file."""
+        return None
 
     def parametric(self):
         return ([self.embedding] if self.embedding else []) + self.linears
@@ -324,7 +341,8 @@ class Network:
             if layer["kind"] == "residual":
                 return "residual(" + ", ".join(map(one, layer["layers"])) + ")" + \
                     (" [recomputed]" if layer.get("recompute") else "")
-            more = [str(layer[k]) for k in ("in", "out", "rows", "dim", "number", "axis", "shape") if k in layer]
+            more = [str(layer[k]) for k in ("in", "out", "rows", "dim", "number", "axis", "shape", "axes", "window",
+                                            "options", "groups", "features") if k in layer]
             flags = [f"tied to {layer['tie']['name']}" if layer.get("tie") else "",
                      "frozen" if layer.get("freeze") else "", "" if layer.get("bias", True) else "no bias",
                      "recomputed" if layer.get("recompute") else ""]
@@ -342,17 +360,22 @@ class Network:
 # ---- In PyTorch ----
 
 
-def forward(network, layers, p, x):
+def forward(network, layers, p, x, training=None, shaken=lambda x: x):
     for layer in layers:
         kind = layer["kind"]
-        if kind == "linear":
+        own = network.forward(layer, p, x, training, shaken)
+        if own is not NotImplemented:
+            x = shaken(own)
+            if x.requires_grad:
+                x.register_hook(shaken)
+        elif kind == "linear":
             names = dict(network.keys(layer))
             x = F.linear(x, p[names["weight"]], p[names["bias"]] if "bias" in names else None)
         elif kind == "embedding":
             rows, padding = p[network.keys(layer)[0][1]][x.long()], layer["padding"]
             x = rows if padding is None else torch.where((x == padding).unsqueeze(-1), rows.detach(), rows)
         elif kind == "residual":
-            x = x + forward(network, layer["layers"], p, x)
+            x = x + forward(network, layer["layers"], p, x, training, shaken)
         elif kind in ("flatten", "reshape"):
             x = x.reshape(x.shape[0], -1)
         elif kind == "leaky_relu":
@@ -366,9 +389,9 @@ def forward(network, layers, p, x):
     return x
 
 
-def loss_of(network, p, ids, shaken=lambda x: x):
+def loss_of(network, p, ids, training=None, shaken=lambda x: x):
     y = network.y[ids]
-    return LOSSES[network.loss](shaken(forward(network, network.layers, p, network.x[ids])),
+    return LOSSES[network.loss](shaken(forward(network, network.layers, p, network.x[ids], training, shaken)),
                                 y.long() if network.loss == "sw_cross_entropy" else y)
 
 
@@ -390,8 +413,8 @@ def run_torch(network, noise=None, given=None):
     optimizers = [(kind([p[key] for key in keys], foreach=False, **more), more["lr"])
                   for (_, kind, more), keys in groups if keys]
 
-    def gradients(ids):
-        loss = loss_of(network, p, ids, shaken) if noise else loss_of(network, p, ids)
+    def gradients(ids, training="moving"):
+        loss = loss_of(network, p, ids, training, shaken if noise else lambda x: x)
         found = torch.autograd.grad(loss, [p[key] for key in free], allow_unused=True)
         found = [torch.zeros_like(p[key]) if g is None else g for key, g in zip(free, found)]
         return float(loss.detach()), [shaken(g) for g in found] if noise else found
@@ -413,7 +436,7 @@ def run_torch(network, noise=None, given=None):
             with torch.no_grad():
                 for key, x in zip(free, g):
                     p[key] += 0.1 * x / norm if norm else 0
-            _, g = gradients(ids)
+            _, g = gradients(ids, "still")
             with torch.no_grad():
                 for key, x in zip(free, before):
                     p[key].copy_(x)
@@ -445,7 +468,7 @@ def run_torch(network, noise=None, given=None):
     with torch.no_grad():
         record["prediction"] = forward(network, network.layers, p, network.x).detach()
         everything = list(range(network.n))
-        loss = loss_of(network, last, everything, shaken) if noise else loss_of(network, last, everything)
+        loss = loss_of(network, last, everything, None, shaken if noise else lambda x: x)
         record["evaluation at the point"] = loss.reshape(1)
     return record
 
@@ -488,7 +511,11 @@ class Model:
 
     def make(self, layer):
         model, kind, network = self.model, layer["kind"], self.network
-        if kind == "linear":
+        m = network.make(layer, model)
+        if m:
+            if "name" not in layer:
+                return m
+        elif kind == "linear":
             new = lib.sw_nn_linear if layer["bias"] else lib.sw_nn_linear_no_bias
             m = new(model, 0 if network.open else layer["in"], layer["out"])
         elif kind == "embedding":
@@ -502,7 +529,7 @@ class Model:
         elif kind in ("leaky_relu", "elu"):
             return getattr(lib, "sw_nn_" + kind)(model, layer["number"])
         elif kind == "dropout":
-            return lib.sw_nn_dropout(model, layer["number"] if network.by_hand else 0.0)
+            return lib.sw_nn_dropout(model, layer["number"] if network.by_hand and not network.trains else 0.0)
         elif kind in ("softmax", "log_softmax"):
             return getattr(lib, "sw_nn_" + kind)(model, layer["axis"])
         elif kind == "flatten":
@@ -560,7 +587,7 @@ def run_swale(network, watch=None):
         if not optim:
             raise swale.Refused(lib.error())
         tape = lib.sw_tape_new()
-        lib.sw_tape_set_switch(tape, swale.TRAIN, False)
+        lib.sw_tape_set_switch(tape, swale.TRAIN, network.trains)
         record = {}
         for step, ids in enumerate(network.batches()):
             if network.by_hand:

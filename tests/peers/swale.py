@@ -3,6 +3,7 @@
 SWALE_BUILD names the folder of libswale.so (default: build). A function whose declaration holds a type that
 is not in TYPES (callbacks, variable arguments) has no entry in `lib`.
 """
+import copy
 import ctypes
 import os
 import re
@@ -82,6 +83,11 @@ class PoolOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("stride", ctypes.c_int64 * 2), ("padding", ctypes.c_int64 * 2),
                 ("dilation", ctypes.c_int64 * 2), ("ceil_mode", ctypes.c_bool), ("exclude_padding", ctypes.c_bool),
                 ("relu", ctypes.c_bool)]
+
+
+class NormOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("eps", ctypes.c_double), ("axes", ctypes.c_int),
+                ("no_weight", ctypes.c_bool), ("no_bias", ctypes.c_bool)]
 
 
 class OptimOptions(ctypes.Structure):
@@ -298,6 +304,9 @@ class Options(dict):
     """Options of a loss by their names: const sw_…_options *. Values may be tensors."""
     structure, c_name = None, None
 
+    def __deepcopy__(self, memo):
+        return type(self)(copy.deepcopy(dict(self), memo))
+
     def expand(self):
         options = self.structure(size=ctypes.sizeof(self.structure))
         for key, value in self.items():
@@ -354,6 +363,10 @@ class Conv(Options):
 
 class Pool(Conv):
     structure, c_name = PoolOptions, "sw_pool_options"
+
+
+class Norm(Options):
+    structure, c_name = NormOptions, "sw_norm_options"
 
 
 class Bce(Options):
