@@ -308,7 +308,9 @@ sw_status sw_picture_sample(const char *path, const sw_image_folder_options *opt
         return sw_fail(SW_ERR_TYPE, "picture sample: the type is %s; f32 or f64 is needed", sw_dtype_name(type));
     SW_TRY(folder_check_options(&f.o, options));
     swd_memory_source *s = swd_memory_source_new(sizeof(swd_memory_source));
-    sw_status status = s && names_add(&f.files, sw_strdup(path)) ? folder_read_pictures(&f, s) : folder_fail_memory(&f);
+    if (!s)
+        return folder_fail_memory(&f);
+    sw_status status = names_add(&f.files, sw_strdup(path)) ? folder_read_pictures(&f, s) : folder_fail_memory(&f);
     if (status == SW_OK) {
         folder_finish(&f, s);
         status = folder_convert_sample(s, type, out);
@@ -316,7 +318,6 @@ sw_status sw_picture_sample(const char *path, const sw_image_folder_options *opt
     if (status != SW_OK)
         sw_array_free(out);
     names_free(&f.files);
-    if (s)
-        sw_source_free(&s->source);
+    sw_source_free(&s->source);
     return status;
 }
