@@ -12,6 +12,8 @@ enum { MOST_PIXELS = 1024, MOST_COPY = 1 << 18 };
 enum { FEW_PIXELS = 64, MANY_PIXELS = 256, LARGE_WEIGHTS = 1 << 19, FEW_PRODUCTS = 1 << 17 };
 /* Items for the threads to share, if possible. */
 enum { ENOUGH_ITEMS = 16, SAMPLE_ITEMS = 32 };
+/* A copy with more bytes is impossible: the zeros around a small picture can be longer than any memory. */
+static const double most_bytes = 0x1p50;
 /* Tiles by pixel: the samples of a tile, and the least batch. They are worth it if the taps outside of the picture are
  * more than a fifth of those inside. */
 enum { PIXEL_SAMPLES = 12, PIXEL_BATCH = 8 };
@@ -136,16 +138,30 @@ static void conv_plan_pixels(swi_conv_plan *p) {
     p->direct = false;
 }
 
+/* Whether the copy for an item of `rows` rows of the grid would be larger than any memory. */
+static bool conv_is_too_large(const swi_conv_plan *p, int64_t rows) {
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    return !p->direct && (double)conv_read_length(h, rows) * (double)conv_read_length(w, w->part) *
+                                 (double)p->channels * (double)p->size >
+                             most_bytes;
+}
+
 /* Whole samples, if one is small enough; else rows; else parts of one row. */
 static void conv_plan_items(swi_conv_plan *p) {
     swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
     const int64_t batch = p->conv->batch, pixels = h->grid * w->grid;
     w->part = ceil_div(w->grid, ceil_div(w->grid, MOST_PIXELS));
+    p->too_large = conv_is_too_large(p, 1);
+    if (p->too_large)
+        return;
     const int64_t row = p->direct ? 1 : larger(conv_read_length(w, w->part) * p->channels * p->size, 1);
     int64_t rows = w->part < w->grid ? 1 : larger(MOST_PIXELS / w->part, 1);
     if ((MOST_COPY / row - h->extent - 1) / h->step + 1 < rows)
         rows = larger((MOST_COPY / row - h->extent - 1) / h->step + 1, 1);
     h->part = rows >= h->grid ? h->grid : ceil_div(h->grid, ceil_div(h->grid, rows));
+    p->too_large = conv_is_too_large(p, h->part);
+    if (p->too_large)
+        return;
     p->samples = 1;
     if (h->part == h->grid && w->part == w->grid) {
         const int64_t sample = row * conv_read_length(h, h->grid),
@@ -212,6 +228,8 @@ static size_t conv_aligned(size_t bytes) {
 }
 
 size_t swi_conv_plan_bytes(const swi_conv_plan *p) {
+    if (p->items == 0)
+        return p->too_large ? SIZE_MAX : 0;
     const int64_t numbers = 2 * p->terms + 2 * conv_item_pixels(p) * p->phases +
                             (p->by_pixel ? 2 * (p->axis[0].result + p->axis[1].result) : 0);
     return conv_aligned(conv_packed_bytes(p)) + conv_aligned((size_t)(p->conv->groups * p->padded_outputs * p->size)) +

@@ -45,6 +45,7 @@ typedef struct swi_conv_plan {
     /* Tiles have the same pixel of several samples, and omit its taps outside of the picture. An item has whole
      * samples, whose copies have no zeros around them; its origins are those of its samples. */
     bool by_pixel;
+    bool too_large;      /* for any memory; there are no items */
     int64_t sample_copy; /* elements from the copy of one sample to the next */
     swi_conv_axis axis[2];
     int64_t size;                          /* of an element in bytes */
@@ -60,7 +61,7 @@ typedef struct swi_conv_plan {
 } swi_conv_plan;
 
 swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose);
-size_t swi_conv_plan_bytes(const swi_conv_plan *plan);        /* of the memory for swi_conv_plan_fill */
+size_t swi_conv_plan_bytes(const swi_conv_plan *plan); /* of the memory for swi_conv_plan_fill; SIZE_MAX: too many */
 size_t swi_conv_plan_worker_bytes(const swi_conv_plan *plan); /* of the copy of an item; 0: none */
 /* Makes the lists of the phases in `memory`. */
 void swi_conv_plan_fill(swi_conv_plan *plan, void *memory);

@@ -172,7 +172,7 @@ static size_t weights_shared_bytes(const weights_job *j) {
 size_t swi_conv_weights_scratch(const sw_conv *conv) {
     const weights_job j = weights_new(conv);
     if (j.sums == 0)
-        return 0;
+        return j.plan.too_large ? SIZE_MAX : 0;
     const size_t shared = weights_shared_bytes(&j),
                  workers = sw_parallel_scratch(j.sums * j.parts, weights_worker_bytes(&j));
     return workers > SIZE_MAX - shared ? SIZE_MAX : shared + workers;
@@ -195,6 +195,8 @@ static void weights_finish(const weights_job *j, void *dw) {
 
 sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch, size_t bytes) {
     weights_job j = weights_new(conv);
+    if (j.plan.too_large)
+        return swi_conv_check_scratch(scratch, bytes, SIZE_MAX);
     if (j.sums == 0) {
         memset(dw, 0, (size_t)(j.length * j.plan.size));
         return SW_OK;

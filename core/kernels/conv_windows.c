@@ -181,7 +181,7 @@ sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *pictu
                            void *result, void *scratch, size_t bytes) {
     swi_conv_plan p = swi_conv_plan_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD);
     const size_t shared = swi_conv_plan_bytes(&p);
-    if (p.items == 0)
+    if (p.items == 0 && !p.too_large)
         return SW_OK;
     SW_TRY(swi_conv_check_scratch(scratch, bytes, shared));
     swi_conv_plan_fill(&p, scratch);

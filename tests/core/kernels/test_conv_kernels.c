@@ -399,10 +399,47 @@ static void test_mistakes(void **test_state) {
     expect_error(SW_ERR_TYPE, "conv: the type is f16; f32 or f64 is needed");
 }
 
+/* The zeros around one pixel would fill 2^62 pixels, whose bytes are beyond a size_t. */
+static void test_copies_larger_than_any_memory(void **test_state) {
+    (void)test_state;
+    const int64_t far = (int64_t)1 << 30;
+    const sw_conv c = {.size = sizeof c,
+                       .type = SW_F32,
+                       .batch = 1,
+                       .height = 1,
+                       .width = 1,
+                       .inputs = 1,
+                       .out_height = 1,
+                       .out_width = 1,
+                       .outputs = 1,
+                       .kernel_height = 3,
+                       .kernel_width = 3,
+                       .stride = {1, 1},
+                       .dilation = {far, far},
+                       .before = {far, far},
+                       .groups = 1};
+    const char *message = "conv: scratch of 64 bytes; at least 18446744073709551615 are needed (see "
+                          "sw_conv_forward_scratch)";
+    _Alignas(SW_ALIGNMENT) char scratch[64];
+    float x = 1, y = 1, w[9] = {0};
+    assert_true(sw_conv_forward_scratch(&c) == SIZE_MAX);
+    assert_true(sw_conv_input_gradient_scratch(&c) == SIZE_MAX);
+    assert_true(sw_conv_weight_gradient_scratch(&c) == SIZE_MAX);
+    assert_int_equal(sw_conv_forward(&c, &x, w, NULL, &y, scratch, sizeof scratch), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, message);
+    assert_int_equal(sw_conv_input_gradient(&c, w, &y, &x, scratch, sizeof scratch), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, message);
+    assert_int_equal(sw_conv_weight_gradient(&c, &x, &y, w, scratch, sizeof scratch), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, message);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_shapes),   cmocka_unit_test(test_channels_and_networks),
-        cmocka_unit_test(test_winograd_shapes), cmocka_unit_test(test_winograd_error),
-        cmocka_unit_test(test_empty),           cmocka_unit_test(test_mistakes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_shapes),
+                                       cmocka_unit_test(test_channels_and_networks),
+                                       cmocka_unit_test(test_winograd_shapes),
+                                       cmocka_unit_test(test_winograd_error),
+                                       cmocka_unit_test(test_empty),
+                                       cmocka_unit_test(test_mistakes),
+                                       cmocka_unit_test(test_copies_larger_than_any_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
