@@ -310,7 +310,8 @@ sw_status swi_gemm(const sw_product *s) {
     if (dry)
         sw_dry_run_count_product(s->M, s->N, s->K);
     if (s->K == 0) {
-        gemm_scale_rows(s);
+        if (!dry)
+            gemm_scale_rows(s);
         return SW_OK;
     }
     if (dry || !swi_small_product(s))

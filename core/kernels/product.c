@@ -43,9 +43,11 @@ static sw_status product_run(const sw_product *p) {
     SW_TRY(product_check(p));
     if (p->M == 0 || p->N == 0)
         return SW_OK;
-    if (swi_dry_run())
+    if (swi_dry_run()) {
         sw_dry_run_count_product(p->M, p->N, p->K);
-    else if (p->bias && sw_dtype_is_16_bit(p->c_type))
+        return SW_OK;
+    }
+    if (p->bias && sw_dtype_is_16_bit(p->c_type))
         product_run_with_bias_first(p);
     else
         swi_half_product(p);

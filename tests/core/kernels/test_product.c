@@ -248,6 +248,37 @@ static void test_products_allocate_nothing(void **state) {
     assert_true(atomic_load(&allocator.calls) == 0);
 }
 
+/* A dry run must not use the memory of large results: neither the bias nor a product without terms may write. */
+static void test_a_dry_run_writes_nothing(void **state) {
+    (void)state;
+    const float bias[2] = {1, 2};
+    const uint16_t half[4] = {0};
+    float c[4] = {7, 7, 7, 7};
+    sw_product p = {.size = sizeof p,
+                    .a_type = SW_BF16,
+                    .b_type = SW_BF16,
+                    .c_type = SW_F32,
+                    .M = 2,
+                    .N = 2,
+                    .K = 2,
+                    .alpha = 1,
+                    .A = half,
+                    .lda = 2,
+                    .B = half,
+                    .ldb = 2,
+                    .bias = bias,
+                    .C = c,
+                    .ldc = 2};
+    assert_ok(sw_dry_run_begin());
+    assert_ok(sw_product_run(&p));
+    p.a_type = p.b_type = SW_F32;
+    p.K = 0;
+    assert_ok(sw_product_run(&p));
+    assert_ok(sw_dry_run_end());
+    for (int i = 0; i < 4; i++)
+        assert_true(c[i] == 7);
+}
+
 /* This program uses nothing of the file whose constructor corrects OpenBLAS's choice of kernels. From the static
  * library it was not linked into such programs, and OpenBLAS took a newer processor for a Prescott, with a fifth of the
  * speed. */
@@ -270,6 +301,7 @@ int main(void) {
                                        cmocka_unit_test(test_threads_do_not_change_bits),
                                        cmocka_unit_test(test_a_bias_is_added_to_each_row),
                                        cmocka_unit_test(test_wrong_products_are_refused),
+                                       cmocka_unit_test(test_a_dry_run_writes_nothing),
                                        cmocka_unit_test(test_products_allocate_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
