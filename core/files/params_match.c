@@ -119,7 +119,7 @@ static void match_check_numbers(swi_match *m, const sw_param *p) {
  * its name without the prefix. */
 static bool match_is_counter(const swi_match *m, const swi_entry *entry, const char *name) {
     static const char counter[] = ".num_batches_tracked", mean[] = ".running_mean";
-    const size_t length = strlen(name), base = length > sizeof counter ? length - (sizeof counter - 1) : 0;
+    const size_t length = strlen(name), base = length >= sizeof counter ? length - (sizeof counter - 1) : 0;
     if (entry->array.type != SW_I64 || entry->array.rank != 0 || base == 0 || strcmp(name + base, counter) != 0)
         return false;
     for (int i = 0; i < m->params->count; i++) {

@@ -167,6 +167,23 @@ static void expect_misfit(sw_params *p, const sw_archive *a, const char *faults)
     expect_error(SW_ERR_FORMAT, text);
 }
 
+/* The modules of nn.Sequential have names of one character. */
+static void test_counter_of_a_short_name_is_ignored(void **state) {
+    (void)state;
+    const float mean[2] = {1, 2};
+    const int64_t batches = 3;
+    sw_params *p = sw_params_new(SW_F32, 1);
+    sw_params_add(p, "1.running_mean", SW_SHAPE(2), &SW_OPTIONS(sw_param_options, .buffer = true));
+    assert_ok(sw_params_build(p));
+    sw_archive *a = sw_archive_new();
+    sw_archive_put(a, "1.running_mean", sw_array_view(mean, SW_F32, SW_SHAPE(2)));
+    sw_archive_put(a, "1.num_batches_tracked", sw_array_view(&batches, SW_I64, 0, NULL));
+    assert_ok(sw_params_unpack(p, a, NULL));
+    assert_true(((float *)sw_params_x(p))[1] == 2);
+    sw_archive_free(a);
+    sw_params_free(p);
+}
+
 /* The counter is ignored, or read if a buffer has its name; nothing else of type I64 is. */
 static void test_counter_of_batch_norm_is_ignored_or_read(void **state) {
     (void)state;
@@ -312,6 +329,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_channels_first_has_the_order_of_pytorch, test_clear),
         cmocka_unit_test_setup(test_pytorch_files_are_loaded_by_the_option, test_clear),
+        cmocka_unit_test_setup(test_counter_of_a_short_name_is_ignored, test_clear),
         cmocka_unit_test_setup(test_counter_of_batch_norm_is_ignored_or_read, test_clear),
         cmocka_unit_test_setup(test_files_with_channels_first_survive_failed_allocations, test_clear),
         cmocka_unit_test_setup(test_orders_are_checked, test_clear),
