@@ -250,7 +250,9 @@ static sw_status augment_set_shape(augmenter *s, const sw_source *source, const 
         return sw_fail(SW_ERR_SHAPE, "augment: a sample %s cannot be read as [%lld,%lld,%lld]%s",
                        sw_shape_text(source->x_rank, source->x_shape), (long long)s->height, (long long)s->width,
                        (long long)s->channels,
-                       !o->from_channels && augment_divides(s, count) ? " (set from_channels?)" : "");
+                       source->x_rank != 1                              ? "; from_height and from_width are for vectors"
+                       : !o->from_channels && augment_divides(s, count) ? " (set from_channels?)"
+                                                                        : "");
     return SW_OK;
 }
 

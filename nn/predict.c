@@ -143,8 +143,11 @@ sw_status sw_predict(sw_model *model, const sw_array *x, sw_array *y) {
     for (int i = 1; i < x->rank; i++)
         given.length[i - 1] = x->shape[i];
     if (sample->rank >= 0 && !sw_shape_equal(sample->rank, sample->length, given.rank, given.length))
-        return sw_fail(SW_ERR_SHAPE, "predict: x is %s; each of its samples must be %s",
-                       sw_shape_text(x->rank, x->shape), sw_shape_text(sample->rank, sample->length));
+        return sw_fail(SW_ERR_SHAPE, "predict: x is %s; each of its samples must be %s%s",
+                       sw_shape_text(x->rank, x->shape), sw_shape_text(sample->rank, sample->length),
+                       sw_shape_equal(x->rank, x->shape, sample->rank, sample->length)
+                           ? " (add the axis of one sample in front?)"
+                           : "");
     prediction p = {.model = model, .x = x, .n = x->shape[0], .y = y, .before = *y};
     return predict_batches("predict", &p);
 }

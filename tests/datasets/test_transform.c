@@ -490,7 +490,7 @@ static void test_refuses_wrong_arguments(void **state) {
             "in a picture [4,5] padded by 2");
     refused(AUGMENT(.width = -1), SW_ERR_SHAPE, "augment: a window [4,-1]", NULL);
     refused(AUGMENT(.from_height = 4, .from_width = 5), SW_ERR_SHAPE, "augment: a sample [4,5] cannot",
-            "be read as [4,5,1]");
+            "be read as [4,5,1]; from_height and from_width are for vectors");
     refused(AUGMENT(.height = 9, .owns_source = true), SW_ERR_SHAPE, "augment: a window", NULL);
     assert_int_equal(s.freed, 1);
     refused(sw_augment(&v.source, NULL), SW_ERR_SHAPE, "augment: a sample [20] is neither",

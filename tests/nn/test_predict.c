@@ -169,6 +169,9 @@ static void test_predict_refuses_wrong_calls(void **state) {
     fails(model, &none, &y, SW_ERR_ARGUMENT, "predict: x has no data");
     sw_array wide = sw_array_view(x.data, SW_F32, SW_SHAPE(4, 2));
     fails(model, &wide, &y, SW_ERR_SHAPE, "predict: x is [4,2]; each of its samples must be [4]");
+    sw_array one = sw_array_view(x.data, SW_F32, SW_SHAPE(FEATURES));
+    fails(model, &one, &y, SW_ERR_SHAPE,
+          "predict: x is [4]; each of its samples must be [4] (add the axis of one sample in front?)");
     const int64_t counters[FEATURES] = {1, 2, 3, 4};
     sw_array wrong = sw_array_view(counters, SW_I64, SW_SHAPE(1, FEATURES));
     fails(model, &wrong, &y, SW_ERR_TYPE, "predict: x is i64; f32, f64, f16, bf16, i32 or u8 is needed");
