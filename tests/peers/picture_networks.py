@@ -141,7 +141,7 @@ class Network(networks.Network):
                 layer["options"]["momentum"] = rng.choice([0, 0.5, 1])
             layer["options"]["no_statistics"] = plain = not self.statistics or rng.random() < 0.1
             if plain:
-                layer["options"]["cumulative"] = False
+                layer["options"] |= {"cumulative": False, "momentum": 0}
             layer["statistics"] = () if plain else STATISTICS if cumulative else STATISTICS[:2]
         else:
             layer["options"] = Norm(more)
