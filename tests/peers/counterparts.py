@@ -14,7 +14,7 @@ import swale
 from half_graphs import result_type
 from operations import OPERATIONS
 from rounding import STORED, rounded
-from swale import Axes, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Options, Parts, Place, Shape, lib
+from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Options, Parts, Place, Pool, Shape, lib
 
 
 class NotOffered(Exception):
@@ -373,6 +373,108 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
     options = convolution_options(2, stride, padding, dilation, groups)
     options["output_padding"] = for_axes(output_padding, 2)
     return convolve("conv2d_transposed", 2, x, weight, bias, options)
+
+
+# ---- Pooling and normalization ----
+
+
+def batched(axes, x, run):
+    """run(x) for a sample with or without the batch axis, channels last."""
+    real(x)
+    if x.rank == axes + 1:
+        y = batched(axes, op("reshape", x, Shape((1, *x.shape))), run)
+        return op("reshape", y, Shape(y.shape[1:]))
+    if x.rank != axes + 2:
+        raise swale.Refused("ranks")
+    return first(run(last(x)))
+
+
+def pool_options(axes, window, stride, padding, dilation, ceil_mode, include=True):
+    """(lengths of the window, options)"""
+    window = for_axes(window, axes)
+    options = Pool(stride=for_axes(stride, axes) if stride else window, padding=for_axes(padding, axes),
+                   dilation=for_axes(dilation, axes), ceil_mode=bool(ceil_mode))
+    if any(n < 1 for n in options["stride"] + options["dilation"]):
+        raise swale.Refused("0 is the default in swale, and an error in PyTorch")
+    if not include:
+        options["exclude_padding"] = True
+    return window, options
+
+
+def max_pool(axes):
+    def run(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        offered(not return_indices, "the ids of the largest elements")
+        window, options = pool_options(axes, kernel_size, stride, padding, dilation, ceil_mode)
+        return batched(axes, x, lambda y: op(f"max_pool{axes}d", y, *window, options))
+    return run
+
+
+def avg_pool(axes):
+    def run(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+        offered(divisor_override is None, "another divisor")
+        window, options = pool_options(axes, kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
+        return batched(axes, x, lambda y: op(f"avg_pool{axes}d", y, *window, options))
+    return run
+
+
+def adaptive_pool(name):
+    def run(x, output_size, return_indices=False):
+        offered(not return_indices, "the ids of the largest elements")
+        lengths = for_axes(output_size, 2)
+        lengths = [n if length is None else length for length, n in zip(lengths, x.shape[-2:])]
+        if lengths == [1, 1]:
+            return batched(2, x, lambda y: op("reshape", op(f"global_{name}_pool2d", y),
+                                              Shape((y.shape[0], 1, 1, y.shape[-1]))))
+        return batched(2, x, lambda y: op(f"adaptive_{name}_pool2d", y, *lengths))
+    return run
+
+
+for axes_ in (1, 2):
+    COUNTERPARTS[f"nn.functional.max_pool{axes_}d"] = max_pool(axes_)
+    COUNTERPARTS[f"nn.functional.avg_pool{axes_}d"] = avg_pool(axes_)
+for name_ in ("max", "avg"):
+    COUNTERPARTS[f"nn.functional.adaptive_{name_}_pool2d"] = adaptive_pool(name_)
+
+
+def last_axes(x, normalized_shape):
+    real(x)
+    count = len(normalized_shape)
+    if count < 1 or x.shape[x.rank - count:] != tuple(normalized_shape):
+        raise swale.Refused("another shape")
+    return count
+
+
+@counterpart("nn.functional.layer_norm")
+def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    axes = last_axes(x, normalized_shape)
+    offered(eps > 0, "eps of 0, which is the default in swale")
+    if axes == 1:
+        return op("layer_norm", x, weight, bias, float(eps))
+    return op("layer_norm_over", x, axes, weight, bias, float(eps))
+
+
+@counterpart("nn.functional.rms_norm")
+def rms_norm(x, normalized_shape, weight=None, eps=None):
+    axes = last_axes(x, normalized_shape)
+    offered(eps is None or eps > 0, "eps of 0, which is the default in swale")
+    if axes == 1:
+        return op("rms_norm", x, weight, float(eps or 0))
+    return op("rms_norm_over", x, axes, weight, float(eps or 0))
+
+
+@counterpart("nn.functional.group_norm")
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+    real(x)
+    offered(eps > 0, "eps of 0, which is the default in swale")
+    return first(op("group_norm", last(x), num_groups, weight, bias, float(eps)))
+
+
+@counterpart("nn.functional.batch_norm")
+def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    real(x)
+    offered(training, "running statistics that are no parameters; check-graphs has them")
+    offered(eps > 0, "eps of 0, which is the default in swale")
+    return first(op("batch_norm", last(x), weight, bias, BatchNorm(eps=float(eps))))
 
 
 # ---- Reductions ----
