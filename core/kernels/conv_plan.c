@@ -93,12 +93,14 @@ static int64_t conv_all_taps(const swi_conv_plan *p, int axis, int64_t *inside) 
     const swi_conv_axis *a = &p->axis[axis];
     int64_t taps = 0, position;
     *inside = 0;
-    for (int64_t i = 0; i < a->result; i++)
+    for (int64_t phase = 0; phase < a->phases; phase++)
         for (int64_t u = 0; u < conv_kernel_length(p->conv, axis); u++)
-            if (conv_tap(p, axis, i % a->apart, u, &position)) {
-                position += i / a->apart * a->step;
-                taps++;
-                *inside += position >= 0 && position < a->picture;
+            if (conv_tap(p, axis, phase, u, &position)) { /* of pixel i, it lies at position + i step */
+                const int64_t pixels = conv_phase_length(a, phase),
+                              first = position < 0 ? ceil_div(-position, a->step) : 0,
+                              end = position < a->picture ? ceil_div(a->picture - position, a->step) : 0;
+                taps += pixels;
+                *inside += larger(smaller(end, pixels) - first, 0);
             }
     return taps;
 }
