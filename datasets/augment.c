@@ -333,7 +333,8 @@ static sw_status augment_init(augmenter *s, const sw_source *source, const sw_au
 
 sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
     sw_augment_options o = {0};
-    if (options && sw_options_copy("augment", "sw_augment_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy("augment", "sw_augment_options", &o, sizeof o, options,
+                                   offsetof(sw_augment_options, rotation)) != SW_OK)
         return NULL;
     augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s) : NULL;
     if (!s) {

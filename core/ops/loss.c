@@ -239,7 +239,8 @@ static sw_tensor loss_with_options(loss_ops ops, sw_tensor prediction, sw_tensor
                                    swi_loss_attributes attributes) {
     const sw_tensor none = {0};
     sw_loss_options o = SW_OPTIONS(sw_loss_options, .reduction = SW_MEAN);
-    if (options && sw_options_copy(ops.plain->name, "sw_loss_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy(ops.plain->name, "sw_loss_options", &o, sizeof o, options,
+                                   offsetof(sw_loss_options, weight)) != SW_OK)
         return none;
     if (loss_option_failed(options, o.weight))
         return none;
@@ -277,7 +278,8 @@ sw_tensor sw_huber(sw_tensor prediction, sw_tensor target) {
 sw_tensor sw_huber_with_options(sw_tensor prediction, sw_tensor target, const sw_huber_options *options) {
     const sw_tensor none = {0};
     sw_huber_options o = SW_OPTIONS(sw_huber_options, .reduction = SW_MEAN);
-    if (options && sw_options_copy("huber", "sw_huber_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy("huber", "sw_huber_options", &o, sizeof o, options,
+                                   offsetof(sw_huber_options, weight)) != SW_OK)
         return none;
     if (loss_option_failed(options, o.weight))
         return none;
@@ -307,7 +309,8 @@ sw_tensor sw_bce_with_logits(sw_tensor logits, sw_tensor target) {
 
 sw_tensor sw_bce_with_logits_with_options(sw_tensor logits, sw_tensor target, const sw_bce_options *options) {
     sw_bce_options o = SW_OPTIONS(sw_bce_options, .reduction = SW_MEAN);
-    if (options && sw_options_copy("bce_with_logits", "sw_bce_options", &o, sizeof o, options, sizeof o) != SW_OK)
+    if (options && sw_options_copy("bce_with_logits", "sw_bce_options", &o, sizeof o, options,
+                                   offsetof(sw_bce_options, weight)) != SW_OK)
         return (sw_tensor){0};
     if (loss_option_failed(options, o.weight) || loss_option_failed(options, o.pos_weight))
         return (sw_tensor){0};

@@ -10,7 +10,8 @@ enum { MAX_CLASSES = 256 };
 
 static sw_status images_check_options(sw_images_options *o, const sw_images_options *given) {
     if (given)
-        SW_TRY(sw_options_copy("images", "sw_images_options", o, sizeof *o, given, sizeof *o));
+        SW_TRY(
+            sw_options_copy("images", "sw_images_options", o, sizeof *o, given, offsetof(sw_images_options, pictures)));
     if (o->classes < 0 || o->classes > MAX_CLASSES)
         return sw_fail(SW_ERR_ARGUMENT, "images: %d classes are outside 1 to %d", o->classes, MAX_CLASSES);
     if (o->class_names && o->classes == 0)

@@ -337,8 +337,19 @@ static void test_failing_allocations_are_errors(void **state) {
     }
 }
 
+/* A program that was compiled before there were rotations gives a smaller struct. */
+static void test_options_of_earlier_versions(void **state) {
+    (void)state;
+    noise_source s = noise_new(false);
+    const sw_augment_options options = {.size = offsetof(sw_augment_options, rotation), .flip = true};
+    sw_source *source = sw_augment(&s.source, &options);
+    assert_non_null(source);
+    sw_source_free(source);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options_of_earlier_versions),
         cmocka_unit_test(test_rotations_are_uniform),
         cmocka_unit_test(test_cutouts_are_squares_around_each_pixel),
         cmocka_unit_test(test_mixtures_have_the_distribution_beta),

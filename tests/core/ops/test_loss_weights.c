@@ -168,6 +168,23 @@ static void test_wrong_weights_are_refused(void **state) {
     sw_tape_free(other);
 }
 
+/* A program that was compiled before the options had weights gives smaller structs. */
+static void test_options_of_earlier_versions(void **state) {
+    (void)state;
+    sw_tape *tape = sw_tape_new();
+    const sw_tensor p = sw_input_copy(tape, sw_array_view((float[]){1, 3}, SW_F32, SW_SHAPE(2))),
+                    t = sw_input_copy(tape, sw_array_view((float[]){0, 1}, SW_F32, SW_SHAPE(2)));
+    const sw_loss_options sum = {.size = offsetof(sw_loss_options, weight), .reduction = SW_SUM};
+    const sw_huber_options huber_sum = {.size = offsetof(sw_huber_options, weight), .reduction = SW_SUM, .delta = 9};
+    const sw_bce_options bce_sum = {.size = offsetof(sw_bce_options, weight), .reduction = SW_SUM};
+    assert_true(fabs(sw_item(sw_mse_with_options(p, t, &sum)) - 5) < 1e-6);
+    assert_true(fabs(sw_item(sw_huber_with_options(p, t, &huber_sum)) - 2.5) < 1e-6);
+    const double bce = log1p(exp(1)) + log1p(exp(-3));
+    assert_true(fabs(sw_item(sw_bce_with_logits_with_options(p, t, &bce_sum)) - bce) < 1e-5);
+    assert_null(sw_error());
+    sw_tape_free(tape);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_mean_does_not_depend_on_the_parts, test_clear),
@@ -175,6 +192,7 @@ int main(void) {
         cmocka_unit_test_setup(test_sums_of_weights_without_a_mean, test_clear),
         cmocka_unit_test_setup(test_no_gradient_flows_to_weights, test_clear),
         cmocka_unit_test_setup(test_wrong_weights_are_refused, test_clear),
+        cmocka_unit_test_setup(test_options_of_earlier_versions, test_clear),
     };
     return cmocka_run_group_tests_name("loss_weights", tests, NULL, NULL);
 }
