@@ -182,7 +182,8 @@ SW_API sw_module *sw_nn_global_avg_pool2d(sw_model *model);
 /* Batch normalization of vectors [batch, features], sequences [batch, length, features] and pictures [batch, height,
  * width, features]. The buffers NAME.running_mean and NAME.running_var hold the running statistics, which each training
  * step updates with the momentum 0.1; they normalize while SW_TRAIN is off, and while the layer is frozen
- * (sw_module_freeze). See sw_batch_norm. */
+ * (sw_module_freeze). See sw_batch_norm. A last batch of one vector is an error: drop_last of sw_loader_options omits
+ * it. */
 SW_API sw_module *sw_nn_batch_norm(sw_model *model, int64_t features);
 /* With options (normalization.h; NULL: the defaults), except those of the operation. With `cumulative`, the running
  * statistics are the plain average over all steps, which the buffer NAME.num_batches_tracked counts. */

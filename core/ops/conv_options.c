@@ -85,14 +85,20 @@ static int conv_axis(sw_conv_kind kind, int rank, int axis) {
     return kind == SW_CONV1D ? (axis == 1 ? rank - 2 : -1) : rank - 3 + axis;
 }
 
-static sw_status conv_fail_kernel(const char *who, const sw_conv_options *o, int axis, const char *input, int at,
-                                  int64_t kernel, int64_t padded, int64_t span) {
+/* Whether a picture with this shape almost certainly has its channels first, as [3,32,32]. */
+static bool conv_seems_channels_first(int rank, const int64_t *shape) {
+    return rank >= 3 && shape[rank - 3] <= 4 && shape[rank - 2] >= 8 && shape[rank - 1] >= 8;
+}
+
+static sw_status conv_fail_kernel(const char *who, sw_conv_kind kind, const sw_conv_options *o, int axis, int rank,
+                                  const int64_t *shape, int64_t kernel, int64_t padded, int64_t span) {
     return sw_fail(
         SW_ERR_SHAPE,
         "%s: axis %d of %s has %lld elements with padding %lld, but a kernel of %lld with dilation %lld spans "
-        "%lld; a smaller kernel or more padding is needed",
-        who, at, input, (long long)padded, (long long)o->padding[axis], (long long)kernel, (long long)o->dilation[axis],
-        (long long)span);
+        "%lld; a smaller kernel or more padding is needed%s",
+        who, conv_axis(kind, rank, axis), sw_shape_text(rank, shape), (long long)padded, (long long)o->padding[axis],
+        (long long)kernel, (long long)o->dilation[axis], (long long)span,
+        kind == SW_CONV2D && conv_seems_channels_first(rank, shape) ? " (move the channels to the last axis?)" : "");
 }
 
 static sw_status conv_fail_transposed(const char *who, const sw_conv_options *o, int axis, const char *input, int at,
@@ -122,7 +128,7 @@ sw_status sw_conv_out_length(const char *who, sw_conv_kind kind, const sw_conv_o
         zeros = missing > 0 ? missing / 2 : 0;
     } else {
         if (length + 2 * zeros < span)
-            return conv_fail_kernel(who, o, axis, sw_shape_text(rank, shape), at, kernel, length + 2 * zeros, span);
+            return conv_fail_kernel(who, kind, o, axis, rank, shape, kernel, length + 2 * zeros, span);
         result = (length + 2 * zeros - span) / stride + 1;
     }
     if (result > longest)

@@ -264,8 +264,8 @@ SW_API sw_tensor sw_scatter_add(sw_tensor x, int axis, sw_tensor ids, sw_tensor 
 /* Adds whole rows, the transpose of sw_gather_rows: table [rows, ...], ids of any shape, values [ids..., ...]. The sums
  * of rows in groups, for example, are those of zeros [groups, ...] and the ids of the groups. */
 SW_API sw_tensor sw_scatter_add_rows(sw_tensor table, sw_tensor ids, sw_tensor values);
-/* The one-hot vectors of class ids: [...] → [..., classes] of any type of a tensor, 1 at the id and 0 elsewhere. No
- * gradient. */
+/* The one-hot vectors of class ids, i32: [...] → [..., classes] of any type of a tensor, 1 at the id and 0 elsewhere.
+ * No gradient. */
 SW_API sw_tensor sw_one_hot(sw_tensor ids, int64_t classes, sw_dtype type);
 
 /* ---- Dropout ---- */

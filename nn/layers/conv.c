@@ -25,6 +25,9 @@ static sw_status conv_check_groups(const char *who, const conv *l) {
     const int64_t groups = l->complete.groups;
     if (l->inputs % groups == 0 && l->outputs % groups == 0)
         return SW_OK;
+    if (l->inputs == 0) /* open */
+        return sw_fail(SW_ERR_SHAPE, "%s: %lld outputs in %lld groups; they must be a multiple of the groups", who,
+                       (long long)l->outputs, (long long)groups);
     return sw_fail(SW_ERR_SHAPE,
                    "%s: %lld inputs and %lld outputs in %lld groups; both must be multiples of the groups", who,
                    (long long)l->inputs, (long long)l->outputs, (long long)groups);

@@ -171,6 +171,8 @@ MAKE(of_three, sw_nn_conv2d(m, 3, 4, 3))
 MAKE(signal, sw_nn_conv1d(m, 3, 4, 3))
 MAKE(dilated, sw_nn_conv2d_with_options(m, 3, 4, 3, 3, &SW_OPTIONS(sw_conv_options, .dilation = {4, 1})))
 MAKE(open_groups, sw_nn_conv2d_with_options(m, 0, 4, 3, 3, &SW_OPTIONS(sw_conv_options, .groups = 2)))
+MAKE(open_three_groups, sw_nn_conv2d_with_options(m, 0, 4, 3, 3, &SW_OPTIONS(sw_conv_options, .groups = 3)))
+MAKE(of_five, sw_nn_conv2d(m, 0, 4, 5))
 MAKE(groups, sw_nn_conv2d_with_options(m, 3, 4, 3, 3, &SW_OPTIONS(sw_conv_options, .groups = 2)))
 MAKE(negative, sw_nn_conv2d(m, -1, 4, 3))
 MAKE(no_outputs, sw_nn_conv2d_transposed(m, 3, 0, 3))
@@ -208,6 +210,12 @@ static void test_mistakes_are_explained(void **state) {
         "9; a smaller kernel or more padding is needed");
     expect_no_layer(make_open_groups, SW_SHAPE(8, 8, 5), SW_ERR_SHAPE,
                     "layer conv1: 5 inputs and 4 outputs in 2 groups; both must be multiples of the groups");
+    expect_no_layer(make_open_three_groups, SW_SHAPE(8, 8, 3), SW_ERR_SHAPE,
+                    "conv2d: 4 outputs in 3 groups; they must be a multiple of the groups");
+    expect_no_layer(
+        make_of_five, SW_SHAPE(3, 32, 32), SW_ERR_SHAPE,
+        "layer conv1: axis 0 of [3,32,32] has 3 elements with padding 0, but a kernel of 5 with dilation 1 spans "
+        "5; a smaller kernel or more padding is needed (move the channels to the last axis?)");
     expect_no_layer(make_groups, SW_SHAPE(8, 8, 3), SW_ERR_SHAPE,
                     "conv2d: 3 inputs and 4 outputs in 2 groups; both must be multiples of the groups");
     expect_no_layer(
