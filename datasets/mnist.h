@@ -66,7 +66,7 @@ SW_API const char *const *sw_fashion_mnist_classes(void);
  * package of MNIST; the message says which four files the directory must contain. Only sw_mnist_verify detects
  * Fashion-MNIST in the wrong directory. */
 SW_API sw_source *sw_mnist(const char *directory, sw_data_split split);
-SW_API sw_source *sw_mnist_pictures(const char *directory, sw_data_split split);
+SW_API sw_source *sw_mnist_pictures(const char *directory, sw_data_split split); /* samples [28, 28, 1] */
 SW_API sw_status sw_mnist_verify(const char *directory);
 SW_API sw_status sw_mnist_checksums(const char *directory, char sha256[4][65]);
 SW_API const char *sw_mnist_directory(const char *directory);

@@ -22,25 +22,25 @@ typedef struct sw_model sw_model;
 typedef struct sw_module sw_module;
 typedef struct sw_description sw_description; /* the settings of a layer in a file: description.h */
 
-/* The shape of one sample, without the batch axis. rank -1: not known. The members after `length` say how PyTorch
- * orders the elements of the sample, for files with channels first (archive.h); a struct without them has PyTorch's
- * order. They stay as they are while a layer acts on each element or each channel alone. A build function that sets
- * another shape writes a new struct: (sw_sample_shape){.rank = 3, .length = {h, w, c}, .spatial = 2}. In shapes of
- * inputs that a program gives, they are ignored: inputs of three or more axes are pictures. */
+/* The shape of one sample, without the batch axis. rank -1: not known. The members after `length` state how PyTorch
+ * orders the elements of the sample, for files with channels first (archive.h); if they are 0, PyTorch has the same
+ * order. A layer that acts on each element or each channel separately does not change them. A build function that sets
+ * another shape writes a new struct: (sw_sample_shape){.rank = 3, .length = {h, w, c}, .spatial = 2}. They are ignored
+ * in the shapes of inputs that a program sets: inputs of three or more axes are pictures. */
 typedef struct sw_sample_shape {
     int rank;
     int64_t length[SW_MAX_RANK];
-    int spatial; /* the axes before the last one, the channels, that PyTorch has after them: 1 behind a convolution of
-                  * sequences [length, channels], 2 behind one of pictures [height, width, channels] */
+    int spatial; /* the number of axes that PyTorch has after the channels, which are the last axis here: 1 behind a
+                  * convolution of sequences [length, channels], 2 behind one of pictures [height, width, channels] */
     /* Behind a flatten: the rank and the shape of the sample that became the last axis; `spatial` is that of this
      * sample. 0: nothing was flattened, or PyTorch has the same order; -1: the sample was not known. */
     int flattened_rank;
     int64_t flattened[SW_MAX_RANK];
 } sw_sample_shape;
-/* For build functions: the order, with channels first, of a parameter of the shape `shape` whose axis number `axis`
- * has an element for each feature, the last axis of the input `sample`; for sw_param_options.channels_first. It is
- * that of x (rank 0) unless the features are a flattened sample. The weight [outputs, inputs] of a linear layer has
- * axis 1. */
+/* For build functions: the order of a parameter in files with channels first, for sw_param_options.channels_first. Axis
+ * `axis` of the parameter has an element for each feature of the input, whose last axis are the features: axis 1 for
+ * the weight [outputs, inputs] of a linear layer. The result is the order of x (rank 0) unless the features are a
+ * flattened sample, and has rank -1 if the order is not known. */
 SW_API sw_file_order sw_sample_channels_first(const sw_sample_shape *sample, int rank, const int64_t *shape, int axis);
 
 enum { SW_MAX_INPUTS = 16 }; /* of a layer */

@@ -132,9 +132,9 @@ SW_API sw_module *sw_nn_embedding_with_options(sw_model *model, int64_t rows, in
 /* A convolution of pictures with a square kernel: x [batch, height, width, inputs] → [batch, height', width', outputs],
  * with the parameters NAME.weight [outputs, kernel, kernel, inputs] and NAME.bias [outputs], stride 1 and no padding:
  * see sw_conv2d (conv.h). Layers are named conv1, conv2 and so on. inputs ≥ 1, or 0: the length of the last axis. The
- * weight has initial values from sw_init_he_uniform(√2), the bias is 0; fan_in is the product of the lengths of the
- * weight after the first, fan_out that of all but the last, as in PyTorch, whose values sw_init_pytorch gives. If the
- * build does not know the shape of its input, `inputs` must be given, and that of the output is not known either. */
+ * weight has initial values from sw_init_he_uniform(√2), and the bias is 0; sw_init_pytorch gives PyTorch's values. As
+ * in PyTorch, fan_in is kernel²·inputs / groups, and fan_out is kernel²·outputs. If the shape of the input is not known
+ * to the build, `inputs` must be given, and the shape of the output is not known either. */
 SW_API sw_module *sw_nn_conv2d(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel);
 /* The same with a kernel of any shape, and options (NULL: the defaults); the weight is [outputs, kernel_height,
  * kernel_width, inputs / groups]. */
@@ -146,7 +146,8 @@ SW_API sw_module *sw_nn_conv1d(sw_model *model, int64_t inputs, int64_t outputs,
 SW_API sw_module *sw_nn_conv1d_with_options(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel,
                                             const sw_conv_options *options);
 /* A transposed convolution of pictures, with the weight [inputs, kernel_height, kernel_width, outputs / groups]: see
- * sw_conv2d_transposed. Layers are named conv_transposed1 and so on. */
+ * sw_conv2d_transposed. Layers are named conv_transposed1 and so on. fan_in and fan_out are exchanged, as in PyTorch:
+ * fan_in has outputs / groups, and fan_out has inputs. */
 SW_API sw_module *sw_nn_conv2d_transposed(sw_model *model, int64_t inputs, int64_t outputs, int64_t kernel);
 SW_API sw_module *sw_nn_conv2d_transposed_with_options(sw_model *model, int64_t inputs, int64_t outputs,
                                                        int64_t kernel_height, int64_t kernel_width,
@@ -157,8 +158,8 @@ SW_API sw_module *sw_nn_conv2d_transposed_with_options(sw_model *model, int64_t 
  * either; this is true for all pools. */
 SW_API sw_module *sw_nn_max_pool2d(sw_model *model, int64_t window);
 SW_API sw_module *sw_nn_avg_pool2d(sw_model *model, int64_t window);
-/* The same with a window of any shape, and options (pool_options.h; NULL: the defaults). A sequential layer computes a
- * sw_nn_relu and the max or average pool after it at once, as the option relu does. */
+/* The same with a window of any shape, and options (pool_options.h; NULL: the defaults). A sequential layer computes
+ * sw_nn_relu and the max or average pool after it as one operation, that of the option relu. */
 SW_API sw_module *sw_nn_max_pool2d_with_options(sw_model *model, int64_t window_height, int64_t window_width,
                                                 const sw_pool_options *options);
 SW_API sw_module *sw_nn_avg_pool2d_with_options(sw_model *model, int64_t window_height, int64_t window_width,
@@ -230,8 +231,8 @@ SW_API sw_module *sw_nn_log_softmax(sw_model *model, int axis);
 SW_API sw_module *sw_nn_activation(sw_model *model, const char *name);
 
 /* Reshapes each sample to a vector: [batch, elements]. In files with channels first (archive.h), the parameters of the
- * layers behind it have the order of PyTorch's flatten, for pictures [c,h,w] in place of [h,w,c]. Samples with channels
- * are inputs of three or more axes, results of sw_nn_reshape with as many, and those behind convolutions. */
+ * layers behind it have the order of PyTorch's flatten: for pictures, [c,h,w] in place of [h,w,c]. This concerns inputs
+ * and results of sw_nn_reshape with three or more axes, and the outputs of convolutions and pools. */
 SW_API sw_module *sw_nn_flatten(sw_model *model);
 /* Reshapes each sample to a shape with the same number of elements. `shape` does not include the batch axis. */
 SW_API sw_module *sw_nn_reshape(sw_model *model, int rank, const int64_t *shape);

@@ -108,9 +108,9 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
  *
  * PyTorch's files. Names may equal the keys of a state_dict that the Python package has saved (sw_module_set_name).
  * PyTorch's convolutions have their channels first, so that its arrays have another order: see channels_first below.
- * PyTorch's batch norm counts its batches in NAME.num_batches_tracked, an I64 of rank 0. It is ignored if
- * NAME.running_mean is a parameter here and NAME.num_batches_tracked is not; if it is one, a buffer, the number is
- * converted to the type of x, in which it must be exact. */
+ * PyTorch's batch norm counts its batches in NAME.num_batches_tracked, an I64 of rank 0. If the parameters
+ * contain NAME.running_mean, but not NAME.num_batches_tracked, it is ignored. If they contain it (a buffer), the number
+ * is converted to the type of x, which must represent it exactly. */
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
 /* Options of a file with parameters to be saved. */
@@ -123,9 +123,9 @@ typedef struct sw_save_options {
     sw_dtype storage;
     /* Write the arrays in PyTorch's order and shapes, which the layers declare (sw_param_options.channels_first):
      * weights of convolutions as [out,in,kh,kw], and the columns of a linear layer behind a flatten of [h,w,c] in the
-     * order of [c,h,w]. Other arrays do not change. The text "order" of the file, "channels_first", makes every loading
-     * function read it so. It is an error (SW_ERR_STATE) if the order of a parameter is not known, because its layer
-     * was built without the shape of its input. Permuted copies exist until the archive is freed. */
+     * order of [c,h,w]. Other arrays do not change. The file records this in the text "order", "channels_first", so
+     * that loading functions need no option. It is an error (SW_ERR_STATE) if the order of a parameter is not known,
+     * because its layer was built without the shape of its input. Permuted copies exist until the archive is freed. */
     SW_ADDED bool channels_first;
 } sw_save_options;
 /* Options of a file with parameters to be loaded. */

@@ -37,9 +37,10 @@ typedef struct sw_conv {
  * `scratch` has at least the bytes that the _scratch function returns for the same convolution, and is aligned to
  * SW_ALIGNMENT; `bytes` is its size. The number of bytes depends on sw_threads(). Nothing is allocated.
  *
- * Convolutions in f32 with 3 × 3 kernels, stride 1 and 32 channels or more are computed by Winograd's minimal filtering
- * if the shape makes it faster. Its rounding errors are not larger, but a NaN or an infinity in x reaches the pixels of
- * y in the same 2 × 2 tile, and a NaN can take the place of an infinity.
+ * Convolutions in f32 with 3 × 3 kernels, stride 1, dilation 1, one group, and 32 or more inputs and outputs are
+ * computed by Winograd's minimal filtering if the shape makes it faster. Its rounding errors are not larger, but a NaN
+ * or an infinity in x reaches all pixels of y in the same 2 × 2 tile, and a NaN can take the place of an infinity. The
+ * same is true for the gradients.
  *
  * The results have the same bits for every number of threads, and on the levels avx2 and avx512 of sw_cpu_name, where
  * multiplications and additions are fused. At level baseline they are not, so that the last digits differ.

@@ -25,9 +25,9 @@
 #define CONV_avx2 1
 #define CONV_avx512 2
 
-/* What the next item reads. It is brought to the second-level cache while the sums of this item are computed, because
- * the copy of a picture, and the first pass over it, would otherwise wait for the memory: `step` bytes after each tile.
- * */
+/* The memory that the next item reads. It is prefetched to the second-level cache, `step` bytes after each tile, while
+ * the sums of this item are computed. Otherwise the copy of the next picture and the first pass over it would wait for
+ * the memory. */
 typedef struct swi_conv_ahead {
     const char *at;
     int64_t bytes, step;

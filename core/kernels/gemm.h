@@ -16,7 +16,7 @@ extern "C" {
  * C is divided into tiles, which threads share. OpenBLAS computes each tile on one thread. The tiles depend only on M,
  * N, K, the transpositions and the kernels that OpenBLAS uses on this processor, so that the result has the same bits
  * for every number of threads. Products of small matrices (M·N·K up to a million) are computed without OpenBLAS, in one
- * tile, if the processor has AVX2: it would take longer to call it.
+ * tile, if the processor has AVX2, because a call of OpenBLAS would take longer.
  *
  * Accuracy: in f32, sums with more than 16384 terms are computed in parts, which are added in f64. The relative error
  * is 1e-5 for terms of one sign and any K. Shorter sums have an error of at most K 2^-24 Σ|a||b|.
@@ -39,8 +39,7 @@ typedef struct sw_product {
     const void *A, *B;
     void *C;
     int64_t lda, ldb, ldc;
-    /* NULL, or C is a gradient whose squares are added up (sw_call_squares): products in f32 and f64 report C if
-     * ldc = N. */
+    /* NULL, or the object of sw_call_squares if C is a gradient. Products in f32 and f64 report C to it if ldc = N. */
     SW_ADDED sw_squares *squares;
     /* NULL, or N numbers of the type of C, which are added to each row of the result; beta must be 0. In f32 and f64
      * they are added to the rounded product, in f16 and bf16 before the rounding to the type of C. */

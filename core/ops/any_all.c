@@ -20,7 +20,7 @@ typedef int32_t __attribute__((may_alias)) whole_i32;
 typedef uint8_t __attribute__((may_alias)) whole_u8;
 typedef uint16_t __attribute__((may_alias)) bits16; /* f16 and bf16, without the sign bit */
 
-/* any counts a true element as found, all a false one. `seek`: the truth that is sought. */
+/* Sets found[i] if line i has an element whose truth is `seek`: a true one for any, a false one for all. */
 #define TRUTH(type, expression)                                                                                      \
     static void truth_columns_##type(const type *x, const swi_lines *l, bool seek, uint8_t *restrict found) {        \
         for (int64_t j = 0; j < l->n; j++)                                                                           \

@@ -27,24 +27,25 @@ typedef struct sw_conv_options {
 /* What a convolution computes, for the functions below. */
 typedef enum sw_conv_kind { SW_CONV1D, SW_CONV2D, SW_CONV2D_TRANSPOSED } sw_conv_kind;
 
-/* Checks options (NULL: the defaults), and writes them to *all with the defaults filled in. An error (SW_ERR_ARGUMENT)
- * that begins with `who` if a number is out of range. For SW_CONV1D the pairs of *all are {1, stride}, {0, padding} and
- * so on: those of a picture of height 1. */
+/* Checks options (NULL: the defaults), and writes them to *all with the defaults filled in. An error (SW_ERR_ARGUMENT),
+ * whose message begins with `who`, if a number is out of range. For SW_CONV1D the pairs of *all are those of a
+ * picture of height 1: {1, stride}, {0, padding} and so on. */
 SW_API sw_status sw_conv_options_check(const char *who, sw_conv_kind kind, const sw_conv_options *options,
                                        sw_conv_options *all);
 
-/* The length of the result of a convolution along one axis, 0 (H) or 1 (W, and L). `options` are those of
- * sw_conv_options_check. shape: of the input, [..., H, W, C] or [..., L, C], with or without the batch, whose axis has
- * `length` elements; kernel: the elements of the weight along this axis, which span s = dilation (kernel - 1) + 1.
- * *before, which may be NULL, becomes the number of zeros before the first element.
+/* Computes *out, the length of the result of a convolution along one axis: 0 (H) or 1 (W, and L). `options` are those
+ * of sw_conv_options_check. `shape` is that of the input, [..., H, W, C] or [..., L, C], with or without the batch;
+ * below, `length` is its length along this axis. `kernel` is the length of the weight along this axis. The kernel spans
+ * s = dilation (kernel - 1) + 1 elements of the input. *before becomes the number of zeros before the first element;
+ * before may be NULL.
  *
  *     with padding p    ⌊(length + 2p - s) / stride⌋ + 1
  *     with same         ⌈length / stride⌉, with max(0, (result - 1) stride + s - length) zeros, one more after than
  *                       before if their number is odd; for stride 1 as PyTorch's padding="same"
  *     transposed        (length - 1) stride - 2p + s + output_padding
  *
- * An error (SW_ERR_SHAPE) that begins with `who` if the padded input is shorter than s, if the result of a transposed
- * convolution would have no element, if the kernel is below 1, and for lengths above 2^31 - 1. */
+ * An error (SW_ERR_SHAPE), whose message begins with `who`, if the padded input is shorter than s, if the result of a
+ * transposed convolution would have no element, if the kernel is below 1, and for lengths above 2^31 - 1. */
 SW_API sw_status sw_conv_out_length(const char *who, sw_conv_kind kind, const sw_conv_options *options, int axis,
                                     int rank, const int64_t *shape, int64_t kernel, int64_t *out, int64_t *before);
 

@@ -2,19 +2,21 @@
  *
  *     sw_tensor y = sw_layer_norm(x, weight, bias, 0);
  *
- * Each operation subtracts a mean and divides by a deviation, which it computes from groups of elements of x:
+ * Each operation subtracts the mean m of a group of elements of x and divides by their standard deviation:
  *
  *     y = (x - m) / √(v + ε) · weight + bias,   v = Σ (x - m)² / k   for a group of k elements
  *
- * Channels are the last axis (PyTorch has them in axis 1). weight and bias may be null tensors: 1 and 0. If one of them
- * is null while an error is pending, the result is a null tensor, because it may be the tensor that failed. The result
- * has the shape of x; empty inputs give empty results, and zeros as the gradients of weight and bias.
+ * RMS normalization subtracts no mean: m is 0, and there is no bias.
+ *
+ * Channels are the last axis (PyTorch has them in axis 1). A null tensor as weight means 1, and as bias 0. If one of
+ * them is null while an error is pending, the result is a null tensor, because it may be the tensor that failed. The
+ * result has the shape of x. Empty inputs give empty results, and zeros as the gradients of weight and bias.
  *
  * eps is ε, finite and ≥ 0; 0 means the default of PyTorch: 1e-5, and for RMS normalization the distance from 1 to the
  * next number of the type in which it is computed, 2^-23 (f32, f16, bf16) or 2^-52 (f64).
  *
  * f32 and f64 are computed natively. f16 and bf16 are converted to f32, and results and gradients are rounded once.
- * Statistics are combined in f64: the variance of f32 has a relative error below 1e-5, also if the mean is large
+ * Statistics are combined in f64: the variance of f32 has a relative error below 1e-5, even if the mean is large
  * compared with the deviation. Results have the same bits for every number of threads and on every instruction set. */
 #ifndef SWALE_NORMALIZATION_H
 #define SWALE_NORMALIZATION_H
@@ -51,8 +53,8 @@ SW_API sw_tensor sw_group_norm(sw_tensor x, int64_t groups, sw_tensor weight, sw
 typedef struct sw_batch_norm_options {
     size_t size; /* sizeof(sw_batch_norm_options) */
     double eps;  /* 0: 1e-5 */
-    /* Of the running statistics: running ← (1 - momentum)·running + momentum·batch, from 0 to 1. 0: 0.1, the default of
-     * PyTorch, which has the same definition. */
+    /* The weight of the batch in the running statistics, 0 to 1, as PyTorch defines it:
+     * running ← (1 - momentum)·running + momentum·batch. 0: 0.1, the default of PyTorch. */
     double momentum;
     /* The operation: the buffers of the running statistics, [channels], both or none. NULL: the statistics of the batch
      * normalize in evaluation too. */
@@ -73,7 +75,7 @@ typedef struct sw_batch_norm_options {
  *   - While SW_TRAIN is on: each channel is normalized over the batch and all positions, k values. It reports the mean
  *     and the variance for the running statistics (sw_tape_put_moments, op.h), the variance with the divisor k - 1, as
  *     PyTorch does. The running statistics change when a step commits them (see "Buffers" in params.h). An error
- *     (SW_ERR_SHAPE) for one value per channel, whose variance is 0.
+ *     (SW_ERR_SHAPE) if there is only one value per channel, whose variance would be 0.
  *   - Otherwise: y = (x - mean) / √(variance + ε) · weight + bias with the running statistics.
  * options NULL: the defaults, without running statistics. */
 SW_API sw_tensor sw_batch_norm(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_batch_norm_options *options);

@@ -86,13 +86,13 @@ SW_API sw_tensor sw_expm1(sw_tensor x);
 /* The error function 2/√π ∫ e^(-t²) dt from 0 to x; the largest error that tests found is 2.04 units in the last
  * place. */
 SW_API sw_tensor sw_erf(sw_tensor x);
-/* Functions whose derivative is 0 everywhere. The sign: -1, 0 or 1. The largest integer that is not above x, and the
- * smallest that is not below. The nearest integer, to the even one in the middle of two: 2.5 → 2. The integer part. */
-SW_API sw_tensor sw_sign(sw_tensor x);
-SW_API sw_tensor sw_floor(sw_tensor x);
-SW_API sw_tensor sw_ceil(sw_tensor x);
-SW_API sw_tensor sw_round(sw_tensor x);
-SW_API sw_tensor sw_trunc(sw_tensor x);
+/* Functions whose derivative is 0 everywhere. sw_round rounds a number in the middle of two integers to the even one:
+ * 2.5 → 2. */
+SW_API sw_tensor sw_sign(sw_tensor x);  /* -1, 0 or 1 */
+SW_API sw_tensor sw_floor(sw_tensor x); /* the largest integer ≤ x */
+SW_API sw_tensor sw_ceil(sw_tensor x);  /* the smallest integer ≥ x */
+SW_API sw_tensor sw_round(sw_tensor x); /* the nearest integer */
+SW_API sw_tensor sw_trunc(sw_tensor x); /* x rounded toward 0 */
 /* Limits x to [low, high], low ≤ high; derivative 1 inside and at the ends, 0 outside. */
 SW_API sw_tensor sw_clamp(sw_tensor x, double low, double high);
 /* The matrix product: a [..., m, k], b [..., k, n] → [..., m, n]; the axes before the last two are broadcast. */
@@ -130,14 +130,14 @@ SW_API sw_tensor sw_mean(sw_tensor x); /* the mean of all elements, a scalar; Na
 SW_API sw_tensor sw_sum_over(sw_tensor x, int count, const int *axes, bool keepdim);
 SW_API sw_tensor sw_mean_over(sw_tensor x, int count, const int *axes, bool keepdim);
 /* The product of all elements, a scalar, or of those along some axes; 1 if there is no element. The elements are
- * multiplied in their order, in f64, and the result is rounded once. The derivative by an element is the product of the
- * elements before it, which is rounded to the type of x, and of those after it. Nothing is divided, so that the
- * derivative is correct if one or several elements are 0. */
+ * multiplied in their order, in f64, and the result is rounded once. The derivative by an element is the product of all
+ * others: of those before it, rounded to the type of x, times those after it. It is correct even if elements are 0,
+ * because it is not computed by a division. */
 SW_API sw_tensor sw_prod(sw_tensor x);
 SW_API sw_tensor sw_prod_over(sw_tensor x, int count, const int *axes, bool keepdim);
 /* The variance Σ (x - mean)² / (n - correction), computed in two passes, and its root, the standard deviation. The
- * correction is a finite number, usually 0 (population) or 1 (sample). If n ≤ correction, the divisor is 0, and the
- * result is ∞, or NaN if all elements are equal. If there is no element, the result is NaN. The derivative of the
+ * correction is a finite number, usually 0 (population) or 1 (sample). If n ≤ correction, the divisor is taken as 0:
+ * the result is ∞, or NaN if all elements are equal. If there is no element, the result is NaN. The derivative of the
  * standard deviation is 0 where it is 0. */
 SW_API sw_tensor sw_var_over(sw_tensor x, int count, const int *axes, bool keepdim, double correction);
 SW_API sw_tensor sw_std_over(sw_tensor x, int count, const int *axes, bool keepdim, double correction);
@@ -153,8 +153,8 @@ SW_API sw_tensor sw_norm_over(sw_tensor x, double p, int count, const int *axes,
  * change if a constant is added to x; it is 0 if all elements are -∞. */
 SW_API sw_tensor sw_logsumexp_over(sw_tensor x, int count, const int *axes, bool keepdim);
 
-/* Whether one element, or all, are not 0: u8, 1 or 0; 0 and 1 if there is no element. NaN is not 0. x may be i32 or u8
- * too. No gradient. */
+/* Whether at least one element (any), or every element (all), is not 0: u8, 1 for true or 0 for false. NaN counts as
+ * true. If there is no element, any is 0 and all is 1. x may also be i32 or u8. No gradient. */
 SW_API sw_tensor sw_any_over(sw_tensor x, int count, const int *axes, bool keepdim);
 SW_API sw_tensor sw_all_over(sw_tensor x, int count, const int *axes, bool keepdim);
 
@@ -174,15 +174,16 @@ SW_API sw_tensor sw_log_softmax(sw_tensor x, int axis);
  * length 0 is an error unless the result has no elements. No gradient. */
 SW_API sw_tensor sw_argmax(sw_tensor x, int axis, bool keepdim);
 SW_API sw_tensor sw_argmin(sw_tensor x, int axis, bool keepdim);
-/* The ids (i32) of the elements along an axis in ascending or descending order, in the shape of x. Equal elements, also
- * -0 and 0, keep their order. A NaN is larger than all numbers. x may be i32 or u8 too. No gradient. */
+/* The ids (i32) of the elements along an axis in ascending or descending order, in the shape of x. Equal elements keep
+ * their order, and -0 equals 0. A NaN is larger than all numbers. x may also be i32 or u8. No gradient. */
 SW_API sw_tensor sw_argsort(sw_tensor x, int axis, bool descending);
-/* The elements of x in this order. `ids` is NULL, or receives those of sw_argsort. The gradient of an element returns
- * to its place in x. After an error both tensors are null. */
+/* The elements of x in the order of sw_argsort. If `ids` is not NULL, *ids becomes the result of sw_argsort. The
+ * gradient of each element of the result is that of the element of x from which it was taken. After an error both
+ * tensors are null. */
 SW_API sw_tensor sw_sort(sw_tensor x, int axis, bool descending, sw_tensor *ids);
-/* The first k elements of this order, 0 ≤ k ≤ the length of the axis: the k largest in descending order, or the k
- * smallest in ascending order. Of equal elements, the first are chosen. `ids` as in sw_sort. If k is small, this takes
- * about one pass over x. */
+/* The k largest elements along an axis in descending order or, if `smallest`, the k smallest in ascending order, for
+ * 0 ≤ k ≤ the length of the axis. Of equal elements, the first are chosen. `ids` and the gradient are as in sw_sort.
+ * For k up to 1/16 of the length, the axis is not sorted, and this takes about one pass over x. */
 SW_API sw_tensor sw_top_k(sw_tensor x, int64_t k, int axis, bool smallest, sw_tensor *ids);
 /* The accuracy: the fraction of rows in which the largest score is that of the row's class id. scores [..., classes],
  * ids i32 [...] → a scalar of the scores' type (f32 for f16 and bf16), NaN if there is no row. A row with a NaN counts
@@ -197,10 +198,10 @@ SW_API sw_tensor sw_equal(sw_tensor a, sw_tensor b);         /* a = b */
 SW_API sw_tensor sw_greater_equal(sw_tensor a, sw_tensor b); /* a ≥ b */
 SW_API sw_tensor sw_less_equal(sw_tensor a, sw_tensor b);    /* a ≤ b */
 SW_API sw_tensor sw_not_equal(sw_tensor a, sw_tensor b);     /* a ≠ b */
-/* Logic of elements, of which 0 is false, and every other number and NaN is true. */
+/* Logic, element by element: 0 is false, every other number is true, and so is NaN. */
 SW_API sw_tensor sw_logical_and(sw_tensor a, sw_tensor b);
 SW_API sw_tensor sw_logical_or(sw_tensor a, sw_tensor b);
-SW_API sw_tensor sw_logical_xor(sw_tensor a, sw_tensor b); /* one is true and the other is false */
+SW_API sw_tensor sw_logical_xor(sw_tensor a, sw_tensor b); /* whether exactly one of the two is true */
 SW_API sw_tensor sw_logical_not(sw_tensor x);
 /* a if the condition (u8 or i32) is not 0, else b. An operand gets a gradient only where it was selected, so that an
  * Inf or NaN in the operand that was not selected has no effect. */
@@ -219,12 +220,12 @@ SW_API sw_tensor sw_permute(sw_tensor x, int count, const int *axes);
 /* The elements begin to end - 1 along an axis. Negative positions count from the end; SW_END is the end. A position
  * outside of the axis, and end < begin, are errors. */
 SW_API sw_tensor sw_slice(sw_tensor x, int axis, int64_t begin, int64_t end);
-/* The elements begin, begin + step, begin + 2·step, … before the end, step ≥ 1; otherwise as sw_slice. */
+/* As sw_slice, but only the elements begin, begin + step, begin + 2·step, … below the end; step ≥ 1. */
 SW_API sw_tensor sw_slice_with_step(sw_tensor x, int axis, int64_t begin, int64_t end, int64_t step);
 /* Reverses the order of the elements along some axes: sw_flip(x, SW_AXES(1)), SW_ALL_AXES. */
 SW_API sw_tensor sw_flip(sw_tensor x, int count, const int *axes);
-/* Moves the elements along an axis of length n by `shift` places, and those that leave its end to its beginning:
- * element i becomes element (i + shift) mod n. shift may be negative, and larger than n. */
+/* Moves the elements along an axis of length n by `shift` places; those beyond the end continue at the beginning, so
+ * that element i becomes element (i + shift) mod n. shift may be negative, and may be larger than n. */
 SW_API sw_tensor sw_roll(sw_tensor x, int64_t shift, int axis);
 /* Two arguments, the number of tensors and their array: sw_concat(SW_TENSORS(a, b, c), -1). C only. */
 #define SW_TENSORS(...)                                                                        \
@@ -252,19 +253,20 @@ SW_API sw_tensor sw_expand(sw_tensor x, int rank, const int64_t *shape);
 /* Gathers rows, as an embedding does: table [rows, ...], ids of any shape → [ids..., ...]. The gradients of a row that
  * is gathered several times are added in the order of the ids. */
 SW_API sw_tensor sw_gather_rows(sw_tensor table, sw_tensor ids);
-/* As sw_gather_rows, but the row `padding_id` of the table, 0 to rows - 1, has the gradient 0. */
+/* As sw_gather_rows, but the gradient of the row `padding_id` of the table is 0; padding_id is 0 to rows - 1. */
 SW_API sw_tensor sw_gather_rows_with_padding(sw_tensor table, sw_tensor ids, int64_t padding_id);
 /* Gathers elements along an axis: out[i][j][k] = x[i][ids[i][j][k]][k] for axis 1, and in the same way for other axes.
  * ids has the rank of x and, except for the axis, its lengths. */
 SW_API sw_tensor sw_gather(sw_tensor x, int axis, sw_tensor ids);
-/* x with values added by ids along an axis, the transpose of sw_gather: for axis 1, values[i][j][k] is added to
- * out[i][ids[i][j][k]][k]. ids and values have equal shapes, the rank of x and, except for the axis, its lengths.
- * Values at equal ids are added in the order of the ids. Both x and the values get gradients. */
+/* A copy of x to which values are added at the places that ids give along an axis, the transpose of sw_gather: for axis
+ * 1, values[i][j][k] is added to out[i][ids[i][j][k]][k]. ids and values have equal shapes: those of x, except for the
+ * length of the axis. Values with equal ids are added in the order of the ids. x and the values get gradients. */
 SW_API sw_tensor sw_scatter_add(sw_tensor x, int axis, sw_tensor ids, sw_tensor values);
-/* Adds whole rows, the transpose of sw_gather_rows: table [rows, ...], ids of any shape, values [ids..., ...]. The sums
- * of rows in groups, for example, are those of zeros [groups, ...] and the ids of the groups. */
+/* Adds whole rows, the transpose of sw_gather_rows: table [rows, ...], ids of any shape, values [ids..., ...] → the
+ * shape of the table. For example, with a table of zeros [groups, ...] and the group of each row as ids, the result is
+ * the sum of the rows of each group. */
 SW_API sw_tensor sw_scatter_add_rows(sw_tensor table, sw_tensor ids, sw_tensor values);
-/* The one-hot vectors of class ids, i32: [...] → [..., classes] of any type of a tensor, 1 at the id and 0 elsewhere.
+/* The one-hot vectors of class ids, i32: [...] → [..., classes] in the given type, 1 at the id and 0 elsewhere.
  * No gradient. */
 SW_API sw_tensor sw_one_hot(sw_tensor ids, int64_t classes, sw_dtype type);
 
@@ -313,10 +315,11 @@ SW_API sw_tensor sw_cross_entropy_with_options(sw_tensor logits, sw_tensor targe
 /* Options of sw_mse, sw_l1, sw_hinge and sw_kl_div.
  *
  * weight: a tensor that broadcasts to the shape of the prediction. The loss of each element is multiplied by its
- * weight. A weight is a constant: no gradient flows to it. As in PyTorch, the mean depends on the loss: - of sw_mse,
- * sw_l1 and sw_hinge it is Σ w·loss / Σ w, and its weight (loss_mean.h) is Σ w, which must not be negative; - of
- * sw_huber and sw_bce_with_logits it is Σ w·loss / n for n elements, and its weight is the number of rows. sw_kl_div
- * has no weights; multiply the rows that SW_NONE returns. */
+ * weight. A weight is a constant: no gradient flows to it. As in PyTorch, the mean depends on the loss:
+ *   - sw_mse, sw_l1 and sw_hinge: Σ w·loss / Σ w. The weight of this mean (loss_mean.h) is Σ w, which must not be
+ *     negative.
+ *   - sw_huber and sw_bce_with_logits: Σ w·loss / n for n elements. The weight of this mean is the number of rows.
+ * sw_kl_div has no weights; multiply the rows that SW_NONE returns. */
 typedef struct sw_loss_options {
     size_t size; /* sizeof(sw_loss_options) */
     sw_reduction reduction;
@@ -347,8 +350,8 @@ typedef struct sw_bce_options {
     size_t size; /* sizeof(sw_bce_options) */
     sw_reduction reduction;
     sw_tensor weight; /* as in sw_loss_options */
-    /* q, the weight of the positive class, often (number of negatives)/(number of positives) for each output: a tensor
-     * that broadcasts to the shape of the logits, without gradient. The loss is then
+    /* The weight q of the positive class, often (number of negatives)/(number of positives) for each output: a tensor
+     * that broadcasts to the shape of the logits and gets no gradient. The loss for a logit z and a target y is then
      * (1 - y) z + (1 + (q - 1) y) log(1 + exp(-z)), which is q times as large for y = 1. The null tensor: 1. */
     sw_tensor pos_weight;
 } sw_bce_options;

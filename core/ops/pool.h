@@ -2,7 +2,8 @@
  * channel. The results are those of PyTorch's functions with the same names, with channels last.
  *
  * All functions keep the type of x: f32, f64, f16 or bf16. Means of f16 and bf16 are computed in f32 and rounded once.
- * x may have no samples or no channels, but H, W and L must be at least 1. */
+ * x may have no samples or no channels, but H, W and L must be at least 1. sw_pool_out_lengths (pool_options.h)
+ * computes the lengths of the results, and states the errors. */
 #ifndef SWALE_POOL_H
 #define SWALE_POOL_H
 
@@ -13,9 +14,10 @@
 extern "C" {
 #endif
 
-/* The largest element of each window: [N,H,W,C] → [N,out_height,out_width,C]. Padding is never chosen; a window with a
- * dilation that has no element in x gives -∞. The gradient of a window belongs to its first largest element, in the
- * order of the rows. NaN counts as the largest; of several, the last. options NULL: the defaults. */
+/* The largest element of each window: [N,H,W,C] → [N,out_height,out_width,C]. Padding is never chosen. A dilated
+ * window without any element in x gives -∞. The gradient of a window goes to its first largest element, in the order of
+ * the rows. A NaN counts as the largest element; if a window has several NaN, the gradient goes to the last one.
+ * options NULL: the defaults. */
 SW_API sw_tensor sw_max_pool2d(sw_tensor x, int64_t window_height, int64_t window_width,
                                const sw_pool_options *options);
 /* The mean of each window: [N,H,W,C] → [N,out_height,out_width,C]. options NULL: the defaults. */

@@ -22,20 +22,20 @@ typedef struct sw_pool_options {
     int64_t stride[2];   /* from window to window, ≥ 1; {0, 0}: the window */
     int64_t padding[2];  /* positions added before and after x, ≥ 0; at most half of the window */
     int64_t dilation[2]; /* from element to element of a window, ≥ 1; {0, 0}: {1, 1}. Of max pools only */
-    bool ceil_mode;      /* also take the last windows that are only partly in x and its padding */
+    bool ceil_mode;      /* the last windows may extend beyond x and its padding */
     /* Average pools: divide by the number of elements in x. Otherwise padding counts as zeros (positions after the
      * padding, which ceil_mode can reach, never count). */
     bool exclude_padding;
-    /* Pools max(x, 0), as sw_relu and then the pool without this option, with the same bits, but reads and writes less
-     * memory. One gradient differs: of a window with several NaN, only that of the NaN which the max pool chose is
-     * NaN. Not of adaptive and global pools. */
+    /* Pools max(x, 0): as sw_relu followed by the pool without this option, with the same bits, but less memory is read
+     * and written. One gradient differs: in a window with several NaN, only the NaN that the max pool chose has the
+     * gradient NaN. Adaptive and global pools do not have this option. */
     bool relu;
 } sw_pool_options;
 
 /* In the functions below `axes` is 2 for pictures, with lengths along H and W, or 1 for sequences. Messages begin with
  * `who`. */
 
-/* An error (SW_ERR_ARGUMENT) unless all lengths are from 1 to 2^31 - 1; `what` they are: "window". */
+/* An error (SW_ERR_ARGUMENT) unless all lengths are from 1 to 2^31 - 1. `what` names them in the message: "window". */
 SW_API sw_status sw_pool_check_lengths(const char *who, const char *what, int axes, const int64_t *lengths);
 /* Checks a window and options (NULL: the defaults), and writes the options to *all with the defaults filled in. An
  * error (SW_ERR_ARGUMENT) if a number is out of range. `average`: a dilation is an error; otherwise it is an error if

@@ -9,13 +9,13 @@ enum { POWERS = 256 }; /* the elements of a strip of powers */
 
 #if SW_KERNEL_PASS
 
-/* v^(e + e_low) with the sign and the special cases of C's pow. `hole` is added for v < 0: it is 0 if the exponent is
- * an integer, else NaN. `sign` is v for odd exponents, else 0. Both are numbers, because gcc does not vectorize a loop
- * with a condition that is the same for all elements. */
-static inline __attribute__((always_inline)) real SW_K(signed_power)(real v, double e, double e_low, real hole,
+/* v^(e + e_low) with the sign and the special cases of C's pow. `negative` is added to the power if v < 0: it is 0 if
+ * the exponent is an integer, else NaN. `sign` is v for odd exponents, else 0. Both are numbers, because gcc does not
+ * vectorize a loop with a condition that is the same for all elements. */
+static inline __attribute__((always_inline)) real SW_K(signed_power)(real v, double e, double e_low, real negative,
                                                                      real sign) {
     const real y = SW_K(sw_k_power)(SW_R(fabs)(v), e, e_low);
-    const real z = ((v < 0) & (v > -(real)INFINITY)) ? y + hole : y;
+    const real z = ((v < 0) & (v > -(real)INFINITY)) ? y + negative : y;
     return SW_R(copysign)(z, sign);
 }
 
@@ -29,7 +29,7 @@ static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
     const stored *restrict p = s->x;
     stored *restrict out = s->out;
     const double e = SW_K(within_2_64)(s->factor);
-    const real hole = s->second == 0 ? (real)NAN : 0;
+    const real negative = s->second == 0 ? (real)NAN : 0;
     (void)sums;
     if (e == 0)
         for (int64_t i = begin; i < end; i++)
@@ -39,10 +39,10 @@ static void SW_K(pow)(void *args, int64_t begin, int64_t end, double *sums) {
             SW_STORE(out, i, SW_LOAD(p, i) * SW_LOAD(p, i));
     else if (s->second == 1)
         for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, hole, SW_LOAD(p, i)));
+            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, negative, SW_LOAD(p, i)));
     else
         for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, hole, 0));
+            SW_STORE(out, i, SW_K(signed_power)(SW_LOAD(p, i), e, 0, negative, 0));
 }
 
 /* e x^(e-1), where e - 1 = d + d_low exactly */
@@ -51,7 +51,7 @@ static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
     const stored *restrict p = s->x, *restrict g = s->dy;
     stored *restrict out = s->out;
     const double e = s->factor, d = SW_K(within_2_64)(e - 1), part = d - e, d_low = (e - (d - part)) + (-1 - part);
-    const real hole = s->second == 0 ? (real)NAN : 0;
+    const real negative = s->second == 0 ? (real)NAN : 0;
     (void)sums;
     if (e == 0 || e == 1)
         for (int64_t i = begin; i < end; i++)
@@ -63,16 +63,18 @@ static void SW_K(pow_vjp)(void *args, int64_t begin, int64_t end, double *sums) 
         for (int64_t i = begin; i < end; i++)
             SW_STORE(out, i,
                      SW_LOAD(g, i) *
-                         (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, hole, SW_LOAD(p, i))));
+                         (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, negative, SW_LOAD(p, i))));
     else
         for (int64_t i = begin; i < end; i++)
-            SW_STORE(out, i, SW_LOAD(g, i) * (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, hole, 0)));
+            SW_STORE(out, i,
+                     SW_LOAD(g, i) * (real)(e * (double)SW_K(signed_power)(SW_LOAD(p, i), d, d_low, negative, 0)));
 }
 
 /* ---- The exponent is a tensor ---- */
 
-/* For the parameter `hole` of signed_power: 0 if e is an integer, else NaN. As in C's pow, ±∞ is an even integer. */
-static inline real SW_K(power_hole)(real e) {
+/* For the parameter `negative` of signed_power: 0 if e is an integer, else NaN. As in C's pow, ±∞ is an even
+ * integer. */
+static inline real SW_K(power_negative)(real e) {
     return SW_K(sw_k_round)(e) == e ? 0 : (real)NAN;
 }
 static inline bool SW_K(power_even)(real e) {
@@ -87,7 +89,7 @@ static inline bool SW_K(power_odd)(real e) {
 /* v^e */
 static inline __attribute__((always_inline)) real SW_K(power_of)(real v, real e) {
     const real y =
-        SW_K(signed_power)(v, SW_K(within_2_64)((double)e), 0, SW_K(power_hole)(e), SW_K(power_odd)(e) ? v : 0);
+        SW_K(signed_power)(v, SW_K(within_2_64)((double)e), 0, SW_K(power_negative)(e), SW_K(power_odd)(e) ? v : 0);
     return ((e == 0) | (v == 1)) ? 1 : y;
 }
 
@@ -106,7 +108,7 @@ static __attribute__((noinline)) void SW_K(power_base_strip)(const real *restric
         const real v = base[i], e = exponent[i];
         const double within = SW_K(within_2_64)((double)e), d = within - 1, part = d - within,
                      d_low = (within - (d - part)) + (-1 - part);
-        const real y = SW_K(signed_power)(v, d, d_low, SW_K(power_hole)(e), SW_K(power_even)(e) ? v : 0);
+        const real y = SW_K(signed_power)(v, d, d_low, SW_K(power_negative)(e), SW_K(power_even)(e) ? v : 0);
         const real p = e == 1 ? 1 : y, slope = (real)((p == 0 ? within : (double)e) * (double)p); /* not ∞·0 */
         out[i] = e == 0 ? 0 : dy[i] * slope;
     }
@@ -158,7 +160,7 @@ SW_UNARY_OP(pow, SW_READS(0))
 
 sw_tensor sw_pow(sw_tensor x, double exponent) {
     if (!isfinite(exponent)) {
-        sw_fail(SW_ERR_ARGUMENT, "pow: the exponent is %g", exponent);
+        sw_fail(SW_ERR_ARGUMENT, "pow: the exponent is %g; a finite number is needed", exponent);
         return (sw_tensor){0};
     }
     bool whole = exponent == floor(exponent), odd = whole && fmod(exponent, 2) != 0;

@@ -53,8 +53,8 @@ static bool file_order_is_plain(const sw_file_order *o) {
 }
 
 static sw_status file_order_fail(const char *name, const char *what, int rank, const int64_t *shape, int64_t count) {
-    return sw_fail(SW_ERR_SHAPE, "parameter %s: its order with channels first: the %s %s has not %lld elements", name,
-                   what, sw_shape_text(rank, shape), (long long)count);
+    return sw_fail(SW_ERR_SHAPE, "parameter %s: its order with channels first: the %s %s does not have %lld elements",
+                   name, what, sw_shape_text(rank, shape), (long long)count);
 }
 
 sw_status swi_file_order_complete(const char *name, int rank, const int64_t *shape, sw_file_order *o) {

@@ -200,7 +200,7 @@ static inline bool gradient_is_passed_later(const sw_call *call, const swi_engin
 
 static inline __attribute__((always_inline)) sw_status gradients_collect(sw_tape *tape, swi_node *node, sw_call *call,
                                                                          swi_engine *e) {
-    swi_node *heir = NULL; /* whose gradient the memory of the cotangent becomes when no later input needs it */
+    swi_node *receiver = NULL; /* the input that gets the memory of the cotangent as its gradient, at the end */
     for (int i = 0; i < call->inputs; i++) {
         swi_node *input = e->input[i];
         if (!(input->flags & SWI_NEEDS_GRAD)) { /* the vjp did not call sw_call_wants_grad */
@@ -226,7 +226,7 @@ static inline __attribute__((always_inline)) sw_status gradients_collect(sw_tape
             if (input->view.type != call->out->type)
                 return sw_fail(SW_ERR_TYPE, "%s: its vjp passed the %s cotangent on to input %d, which is %s",
                                node->op->name, sw_dtype_name(call->out->type), i, sw_dtype_name(input->view.type));
-            if (!heir && !(input->flags & SWI_PARAM) && !input->grad && node->grad &&
+            if (!receiver && !(input->flags & SWI_PARAM) && !input->grad && node->grad &&
                 input->view.count == call->out->count && !(node->flags & SWI_RETAIN)) {
                 bool same;
                 if (!gradient_is_passed_later(call, e, i, &same)) {
@@ -235,15 +235,15 @@ static inline __attribute__((always_inline)) sw_status gradients_collect(sw_tape
                     break;
                 }
                 if (!same) { /* later contributions to the same input must be added after this one */
-                    heir = input;
+                    receiver = input;
                     break;
                 }
             }
             SW_TRY(gradient_add(tape, input, call->op->broadcasts ? call->out : &input->view, call->cotangent));
         }
     }
-    if (heir) {
-        heir->grad = node->grad;
+    if (receiver) {
+        receiver->grad = node->grad;
         node->grad = NULL;
     }
     return SW_OK;

@@ -16,9 +16,9 @@ static sw_status basic_block_build(sw_module *m, sw_sample_shape *shape) {
     for (int i = SHORTCUT_CONV; i < m->children; i++)
         SW_TRY(sw_module_build(m->child[i], &shortcut));
     if (shortcut.rank >= 0 && !sw_shape_equal(shortcut.rank, shortcut.length, shape->rank, shape->length))
-        return sw_fail(SW_ERR_SHAPE, "layer %s: the convolutions make %s, and the shortcut makes %s; they are added",
-                       m->name, sw_shape_text(shape->rank, shape->length),
-                       sw_shape_text(shortcut.rank, shortcut.length));
+        return sw_fail(
+            SW_ERR_SHAPE, "layer %s: the convolutions make %s, and the shortcut makes %s; the shapes must be equal",
+            m->name, sw_shape_text(shape->rank, shape->length), sw_shape_text(shortcut.rank, shortcut.length));
     return SW_OK;
 }
 

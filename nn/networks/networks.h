@@ -8,9 +8,8 @@
  * The networks have samples [height, width, channels], take the number of channels from the shape of their input
  * (sw_model_set_input_shape), and return the logits of the classes, [batch, classes]. Parameters have the names of
  * PyTorch's modules, so that a file of a state_dict can be loaded (channels_first in archive.h). The comments list the
- * names; {…} stands for each of several. A model can contain one of these networks at its top level. Around others put
- * a layer of sw_nn_compose, with whose name their names begin.
- */
+ * names; {a,b} stands for a and for b. Names in a model must be different, so that a model can contain one of these
+ * networks at its top level. Put further ones into a layer of sw_nn_compose; its name then precedes their names. */
 #ifndef SWALE_NETWORKS_H
 #define SWALE_NETWORKS_H
 
@@ -20,10 +19,11 @@
 extern "C" {
 #endif
 
-/* LeNet in its usual present form: a convolution 5×5 without padding to 16 channels, ReLU, max pool 2, one to 32
- * channels, ReLU, max pool 2, flatten, a linear layer of 128 units, ReLU, and a linear layer. Pictures of at least
- * 16×16. (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition,
- * Proceedings of the IEEE, 1998, has other widths and activations.)
+/* LeNet in a form that is common today: a convolution 5×5 without padding to 16 channels, ReLU, max pool 2; a
+ * convolution 5×5 without padding to 32 channels, ReLU, max pool 2; flatten, a linear layer of 128 units, ReLU, and a
+ * linear layer to the classes. Pictures have at least 16×16 pixels. (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner:
+ * Gradient-based learning applied to document recognition, Proceedings of the IEEE, 1998, has other widths and
+ * activations.)
  *
  *     {conv1,conv2,fc1,fc2}.{weight,bias} */
 SW_API sw_module *sw_nn_lenet(sw_model *model, int64_t classes);
@@ -31,8 +31,8 @@ SW_API sw_module *sw_nn_lenet(sw_model *model, int64_t classes);
 /* The basic block of residual networks: a convolution 3×3 with the stride, batch norm, ReLU, a convolution 3×3 and
  * batch norm; the input is added, and ReLU is applied to the sum. If the stride is not 1, or the numbers of channels
  * differ, the input passes a convolution 1×1 with this stride and a batch norm before it is added (option B of the
- * paper below, and the choice of torchvision). The convolutions have no bias. The block is a name space. All arguments
- * are 1 or more.
+ * paper below, and the choice of torchvision). The convolutions have no bias. The names of all its layers begin with
+ * the name of the block. All arguments are 1 or more.
  *
  *     NAME.{conv1,conv2,downsample.0}.weight
  *     NAME.{bn1,bn2,downsample.1}.{weight,bias,running_mean,running_var} */

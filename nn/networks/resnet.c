@@ -17,7 +17,7 @@ static sw_status resnet_find_stages(int depth, bool imagenet, resnet_stages *sta
             *stages = (resnet_stages){4, {3, 4, 6, 3}};
         return depth == 18 || depth == 34
                    ? SW_OK
-                   : sw_fail(SW_ERR_ARGUMENT, "resnet: depth %d; with the stem of ImageNet 18 or 34 is needed", depth);
+                   : sw_fail(SW_ERR_ARGUMENT, "resnet: depth %d; 18 or 34 is needed with the option imagenet", depth);
     }
     if (depth < 8 || depth > MOST_DEPTH || depth % 6 != 2)
         return sw_fail(SW_ERR_ARGUMENT, "resnet: depth %d; 6n + 2 is needed: 8, 14, 20, …, %d", depth, MOST_DEPTH);

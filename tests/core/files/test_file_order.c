@@ -263,10 +263,10 @@ static void expect_refused(const sw_file_order *order, const char *why) {
 static void test_orders_are_checked(void **state) {
     (void)state;
     expect_refused(&(sw_file_order){.rank = 3, .view = {2, 3, 3}, .axes = {0, 2, 1}},
-                   "parameter w: its order with channels first: the view [2,3,3] has not 12 elements");
+                   "parameter w: its order with channels first: the view [2,3,3] does not have 12 elements");
     expect_refused(
         &(sw_file_order){.rank = 3, .view = {2, 3, 2}, .axes = {0, 2, 1}, .file_rank = 2, .file_shape = {2, 5}},
-        "parameter w: its order with channels first: the file_shape [2,5] has not 12 elements");
+        "parameter w: its order with channels first: the file_shape [2,5] does not have 12 elements");
     static const sw_file_order bad[] = {{.rank = 3, .view = {2, 3, 2}, .axes = {0, 1, 1}},
                                         {.rank = 3, .view = {2, 3, 2}, .axes = {0, 1, 3}},
                                         {.rank = 3, .view = {2, 3, 2}, .axes = {0, 1, -1}},

@@ -191,7 +191,8 @@ static void test_wrong_blocks_in_descriptions_are_refused(void **state) {
              "\"flatten\"}],\"name\":\"b\",\"type\":\"basic_block\"},\"seed\":\"1\",\"type\":\"f32\"}",
              layers);
     assert_null(sw_model_new_from_description(text));
-    expect_error(SW_ERR_SHAPE, "layer b: the convolutions make [4,4,2], and the shortcut makes [32]; they are added");
+    expect_error(SW_ERR_SHAPE,
+                 "layer b: the convolutions make [4,4,2], and the shortcut makes [32]; the shapes must be equal");
 }
 
 /* ---- Mistakes ---- */
@@ -214,7 +215,7 @@ static void test_wrong_networks_are_refused(void **state) {
     }
     sw_model *m = sw_model_new(SW_F32, 1);
     expect_refused(m, sw_nn_resnet_with_options(m, 20, 16, 10, &SW_OPTIONS(sw_resnet_options, .imagenet = true)),
-                   SW_ERR_ARGUMENT, "resnet: depth 20; with the stem of ImageNet 18 or 34 is needed");
+                   SW_ERR_ARGUMENT, "resnet: depth 20; 18 or 34 is needed with the option imagenet");
     m = sw_model_new(SW_F32, 1);
     expect_refused(m, sw_nn_resnet(m, 8, 0, 10), SW_ERR_ARGUMENT, "resnet: width 0; 1 to 1048576 is needed");
     m = sw_model_new(SW_F32, 1);
