@@ -90,16 +90,16 @@ static sw_tensor ce_soft_weighted(sw_tensor x, sw_tensor y) {
 static sw_tensor ce_soft_each(sw_tensor x, sw_tensor y) {
     return ce_with(x, y, SW_NONE, false);
 }
-#define LOSS_WITH(loss, name, how)                                                             \
-    static sw_tensor name(sw_tensor x, sw_tensor y) {                                          \
-        return loss##_with_options(x, y, &SW_OPTIONS(sw_loss_options, .reduction = SW_##how)); \
+#define LOSS_WITH(loss, options, name, how)                                            \
+    static sw_tensor name(sw_tensor x, sw_tensor y) {                                  \
+        return loss##_with_options(x, y, &SW_OPTIONS(options, .reduction = SW_##how)); \
     }
-LOSS_WITH(sw_mse, mse_each, NONE)
-LOSS_WITH(sw_l1, l1_sum, SUM)
-LOSS_WITH(sw_hinge, hinge_each, NONE)
-LOSS_WITH(sw_bce_with_logits, bce_sum, SUM)
-LOSS_WITH(sw_kl_div, kl_each, NONE)
-LOSS_WITH(sw_kl_div, kl_sum, SUM)
+LOSS_WITH(sw_mse, sw_loss_options, mse_each, NONE)
+LOSS_WITH(sw_l1, sw_loss_options, l1_sum, SUM)
+LOSS_WITH(sw_hinge, sw_loss_options, hinge_each, NONE)
+LOSS_WITH(sw_bce_with_logits, sw_bce_options, bce_sum, SUM)
+LOSS_WITH(sw_kl_div, sw_loss_options, kl_each, NONE)
+LOSS_WITH(sw_kl_div, sw_loss_options, kl_sum, SUM)
 static sw_tensor huber_each(sw_tensor x, sw_tensor y) {
     return sw_huber_with_options(x, y, &SW_OPTIONS(sw_huber_options, .reduction = SW_NONE, .delta = 0.3));
 }
