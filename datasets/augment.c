@@ -308,8 +308,8 @@ static sw_status augment_set_changes(augmenter *s, const sw_source *source, cons
     if (o->cutout < 0 || o->cutout > shorter)
         return sw_fail(SW_ERR_ARGUMENT, "augment: a cutout of %lld pixels; 0 to %lld, the shorter side, are possible",
                        (long long)o->cutout, (long long)shorter);
-    if (!(o->mixup >= 0 && o->mixup <= 1e6))
-        return sw_fail(SW_ERR_ARGUMENT, "augment: mixup with α = %g; 0 to 1e6 are possible", o->mixup);
+    if (o->mixup != 0 && !(o->mixup >= 1e-3 && o->mixup <= 1e6)) /* with tiny numbers both gammas would be 0 */
+        return sw_fail(SW_ERR_ARGUMENT, "augment: mixup with α = %g; 0 (none) or 0.001 to 1e6 is needed", o->mixup);
     s->flip = o->flip;
     s->rotation = o->rotation;
     s->cutout = o->cutout;

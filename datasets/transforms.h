@@ -97,10 +97,10 @@ typedef struct sw_augment_options {
     /* The side of a square of zeros, 0 (none) to the shorter side of the window. Its center is a random pixel, and
      * parts of it may lie outside of the window (DeVries, Taylor 2017). In samples of sw_normalize, 0 is the mean. */
     int64_t cutout;
-    /* α > 0: each sample is mixed with another one, λ·x + (1 - λ)·x', and so are their targets (Zhang, Cisse, Dauphin,
-     * Lopez-Paz, ICLR 2018). λ has the distribution Beta(α, α), and the other sample is uniform over all samples. Class
-     * ids become distributions over the classes, y_shape {classes} in the type of the batch, which sw_cross_entropy
-     * takes as targets, and `classes` of the new source is 0. 0: no mixup; 0.2 is usual. */
+    /* α, 0.001 to 1e6: each sample is mixed with another one, λ·x + (1 - λ)·x', and so are their targets (Zhang, Cisse,
+     * Dauphin, Lopez-Paz, ICLR 2018). λ has the distribution Beta(α, α), and the other sample is uniform over all
+     * samples. Class ids become distributions over the classes, y_shape {classes} in the type of the batch, which
+     * sw_cross_entropy takes as targets, and `classes` of the new source is 0. 0: no mixup; 0.2 is usual. */
     double mixup;
 } sw_augment_options;
 /* Makes a source of randomly changed pictures. In this order, it adds `padding` zeros on each side; rotates; takes a

@@ -305,6 +305,8 @@ static void test_wrong_options_are_refused(void **state) {
     check_error(SW_ERR_ARGUMENT, "augment: a cutout of 3 pixels; 0 to 2", NULL);
     assert_null(AUGMENT(s, .mixup = -1));
     check_error(SW_ERR_ARGUMENT, "augment: mixup with α = -1", NULL);
+    assert_null(AUGMENT(s, .mixup = 1e-310));
+    check_error(SW_ERR_ARGUMENT, "augment: mixup with α = 1e-310", "0 (none) or 0.001 to 1e6 is needed");
     ids.source.y_rank = 1;
     assert_null(AUGMENT(ids, .mixup = 1));
     check_error(SW_ERR_SHAPE, "augment: mixup of class ids [2] with 5 classes", NULL);
