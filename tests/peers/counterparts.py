@@ -472,6 +472,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 @counterpart("nn.functional.batch_norm")
 def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     real(x)
+    offered(x.rank > 1, "a batch without features")
     offered(training, "running statistics that are no parameters; check-graphs has them")
     offered(eps > 0, "eps of 0, which is the default in swale")
     return first(op("batch_norm", last(x), weight, bias, BatchNorm(eps=float(eps))))

@@ -101,6 +101,8 @@ KNOWN = [
           "vectors", at_nan),
     Known("nn.functional.cross_entropy", "refused", "weights of classes are not negative",
           lambda message: "it must be ≥ 0" in message),
+    Known("nn.functional.group_norm", "accepted", "empty inputs give empty results", lambda message:
+          "to be greater than 0" in message),
     Known("__rdiv__", "16 bits", "PyTorch's a/b², whose factors it rounds to f16, is subnormal", None),
     Known("linalg.vector_norm", "16 bits", "the power 5 of a norm is ∞ in PyTorch's f16, and the gradient 0", None),
     Known("sign", "value", "NaN at NaN; PyTorch gives 0", at_nan),

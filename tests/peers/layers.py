@@ -142,6 +142,12 @@ NO_MODULE = {
     "sw_nn_gelu_tanh": "module_db has nn.GELU with approximate='none' alone; op_db has the other",
     "sw_nn_embedding_with_options": "module_db has nn.Embedding without padding_idx; check-graphs has it",
     "sw_nn_conv2d_transposed_with_options": "module_db has nn.ConvTranspose2d with the defaults alone",
+    **{f"sw_nn_{name}_with_options": "check-graphs has it, in networks of pictures" for name in (
+        "max_pool1d", "avg_pool1d", "max_pool2d", "avg_pool2d", "batch_norm", "layer_norm", "rms_norm", "group_norm")},
+    **{f"sw_nn_{name}": f"as sw_nn_{name}_with_options" for name in (
+        "max_pool1d", "avg_pool1d", "max_pool2d", "avg_pool2d", "batch_norm", "layer_norm", "rms_norm", "group_norm")},
+    **{f"sw_nn_{form}_{name}_pool2d": "check-graphs has it, in networks of pictures"
+       for form in ("adaptive", "global") for name in ("max", "avg")},
     "sw_nn_activation": "one of the others by its name; check-graphs has it",
     "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
     "sw_nn_sequential": "variable arguments", "sw_nn_sequential_listed": "as sw_nn_sequential",

@@ -410,8 +410,17 @@ def prod(x, dims, keepdim):
     return x
 
 
-operation("sw_prod", torch.prod, lambda b: [b.real()])
-operation("sw_prod_over", reducing(prod), draw_reduced)
+def draw_factors(b):
+    """The gradient at a factor is the product of the others, which must be a number in f32."""
+    x = b.real()
+    if x.value.numel() and torch.where(x.value == 0, 1.0, x.value).abs().log2().clamp(min=0).sum() > 100:
+        raise Retry
+    return x
+
+
+operation("sw_prod", torch.prod, lambda b: [draw_factors(b)])
+operation("sw_prod_over", reducing(prod), lambda b: (lambda x: [x, b.axes(x.rank), b.rng.random() < 0.4])(
+    draw_factors(b)))
 operation("sw_max_over", reducing(torch.amax), lambda b: draw_reduced(b, filled=True), exact=True,
           kink=gap(True))
 operation("sw_min_over", reducing(torch.amin), lambda b: draw_reduced(b, filled=True), exact=True,

@@ -103,7 +103,8 @@ def flat(result):
 SLOPES = {"tanh": lambda y: 1 - y * y, "sigmoid": lambda y: y * (1 - y)}
 SLOPES |= {"Tanh": SLOPES["tanh"], "Sigmoid": SLOPES["sigmoid"]}
 # Gradients that are differences of terms as large as the cotangent: u times that is allowed besides.
-MIXING = {"softmax", "log_softmax", "nn.functional.cross_entropy", "Softmax", "LogSoftmax", "CrossEntropyLoss"}
+MIXING = {"softmax", "log_softmax", "nn.functional.cross_entropy", "Softmax", "LogSoftmax", "CrossEntropyLoss",
+          "nn.functional.layer_norm", "nn.functional.rms_norm", "nn.functional.group_norm", "nn.functional.batch_norm"}
 
 
 def reference(call, arguments, cotangents, generator=None, slope=None, drawn=torch.float32):
@@ -235,7 +236,7 @@ class Comparison:
             size = wanted.to(torch.float64).abs() if by_element else finite_max(wanted.to(torch.float64))
             unit, tiny = UNIT[dtype], TINY[dtype]
             if mixes and what == "gradient":
-                size += max(finite_max(c) for c in cotangents if c is not None and c.numel())
+                size += max([0.0] + [finite_max(c) for c in cotangents if c is not None and c.numel()])
             fine = agree(got, wanted, dtype, k * (unit * size + tiny))
             if not fine.all() and wanted.is_floating_point():
                 noisy = noisy or self.noise(call, arguments, cotangents)
