@@ -14,7 +14,8 @@ import swale
 from half_graphs import result_type
 from operations import OPERATIONS
 from rounding import STORED, rounded
-from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Options, Parts, Place, Pool, Shape, lib
+from swale import (Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Options, Parts, Place, Pool, Shape,
+                   lib)
 
 
 class NotOffered(Exception):
@@ -392,7 +393,7 @@ def batched(axes, x, run):
 def pool_options(axes, window, stride, padding, dilation, ceil_mode, include=True):
     """(lengths of the window, options)"""
     window = for_axes(window, axes)
-    options = Pool(stride=for_axes(stride, axes) if stride else window, padding=for_axes(padding, axes),
+    options = Pool(stride=window if stride in (None, ()) else for_axes(stride, axes), padding=for_axes(padding, axes),
                    dilation=for_axes(dilation, axes), ceil_mode=bool(ceil_mode))
     if any(n < 1 for n in options["stride"] + options["dilation"]):
         raise swale.Refused("0 is the default in swale, and an error in PyTorch")

@@ -101,6 +101,8 @@ KNOWN = [
           "vectors", at_nan),
     Known("nn.functional.cross_entropy", "refused", "weights of classes are not negative",
           lambda message: "it must be ≥ 0" in message),
+    Known("nn.functional.max_pool1d", "accepted", "no channels give no results", lambda message:
+          "optional 0 dim batch size" in message),
     Known("nn.functional.group_norm", "accepted", "empty inputs give empty results", lambda message:
           "to be greater than 0" in message),
     Known("__rdiv__", "16 bits", "PyTorch's a/b², whose factors it rounds to f16, is subnormal", None),
