@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Pairs are along H and W; for sw_conv1d the first number is along L, and the second must be 0. Every number is at most
- * 2^31 - 1. */
+/* Pairs are along H and W, and both numbers are given: a padding of {1} is one along H alone. For sw_conv1d the first
+ * number is along L, and the second must be 0. Every number is at most 2^31 - 1. */
 typedef struct sw_conv_options {
     size_t size;         /* sizeof(sw_conv_options) */
     int64_t stride[2];   /* the distance of two positions of the kernel, ≥ 1; {0, 0}: {1, 1} */
