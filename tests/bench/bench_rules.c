@@ -175,11 +175,11 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 /* What the rule reads beyond x, g and its state once (`cost` of sw_rule: Fromage wants norms of x and g; FISTA reads
  * all to see whether it begins anew). With less than two vectors of state the check's own reading of g would use up
  * what is allowed (16/12 for SGD): there the plain pass reads it once more too. */
-static int more_reads(const char *spec, int slots) {
+static int more_reads(const char *spec, int slots, int otherwise) {
     char name[64];
     sscanf(spec, "%63s", name);
     const double cost = sw_rule_find(name)->cost;
-    return cost > 0 ? (int)cost - (3 + 2 * slots) : slots < 2;
+    return cost > 0 ? (int)cost - (3 + 2 * slots) : otherwise;
 }
 
 /* Vectors of state; a number for each row is none. */
@@ -199,7 +199,7 @@ static void against_plain(const bench_rule *rule, int64_t n, int threads) {
     if (!s.optim || sw_error())
         return;
     const int slots = slots_of(&s, n);
-    pass p = make_pass(n, slots, more_reads(rule->spec, slots));
+    pass p = make_pass(n, slots, more_reads(rule->spec, slots, slots < 2));
     step_time(&s, repeats + 6), plain_time(&p, repeats); /* RAdam's first steps are without denominator */
     for (int r = 0; r < ROUNDS; r++) {
         ours[r] = step_time(&s, repeats);
@@ -266,7 +266,7 @@ static void after_backward(const bench_rule *rule, int threads) {
         return;
     const int64_t n = sw_params_dim(t.params);
     const int slots = (int)(sw_optim_bytes(t.optim).rule / ((size_t)n * sizeof(float)));
-    pass p = make_pass(n, slots, 0);
+    pass p = make_pass(n, slots, more_reads(rule->spec, slots, 0));
     for (int r = 0; r < 3; r++)
         trained_step_time(&t), plain_time(&p, 1);
     for (int r = 0; r < ROUNDS; r++) {
