@@ -21,7 +21,7 @@
 enum {
     PART = 256,   /* terms that are added in one chain; small_product.h states it */
     PANEL = 4096, /* elements of a panel of B */
-    SUMS = 4096,  /* elements of C whose sums need memory of their own */
+    SUMS = 4096,  /* elements of C whose sums are in a separate array */
     PADDING = 16  /* columns of a panel are a multiple of it: the largest vector */
 };
 
@@ -235,7 +235,7 @@ static __attribute__((noinline)) int64_t SW_K(small_quads)(const small_strip *s)
 #undef QUAD_TAKE
 #endif
 
-/* Functions of their own, because the variables of one block fill the registers. */
+/* Each block size is a separate function, because the variables of one block fill the registers. */
 #define SMALL_FORM(name, lines, rows, vectors)                                                     \
     static __attribute__((noinline)) int64_t SW_K(small_##name)(const small_strip *s, int64_t m) { \
         return SW_K(small_rows)(s, m, lines, rows, vectors);                                       \

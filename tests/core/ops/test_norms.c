@@ -156,7 +156,7 @@ static void run(const norm_case *c, sw_dtype type) {
     sw_tape *tape = sw_tape_new();
     sw_tensor in[3] = {sw_variable(tape, x), sw_variable(tape, w), sw_variable(tape, b)},
               y = apply(c, in[0], in[1], in[2]);
-    if (c->kind == RMS) /* it has no bias of its own */
+    if (c->kind == RMS) /* it has no bias */
         y = sw_add(y, in[2]);
     const sw_array value = sw_value(y);
     compare(c, "result", &value, e.y);
