@@ -168,17 +168,26 @@ static void winograd_plane(const winograd_job *j, int64_t plane, int64_t tiles, 
     }
 }
 
+/* The tiles of an item on both sides of the products, whose planes are in the worker's scratch. Returns the end of the
+ * item, which begins at tile item·item_tiles. */
+static int64_t winograd_set_tiles(const winograd_job *j, int64_t item, void *scratch, swi_winograd_tiles *from,
+                                  swi_winograd_tiles *to) {
+    const int64_t begin = item * j->item_tiles;
+    *from = j->from;
+    *to = j->to;
+    from->first = to->first = begin;
+    from->plane = j->item_tiles * from->channels;
+    to->plane = j->item_tiles * to->channels;
+    from->planes = scratch;
+    to->planes = (char *)scratch + winograd_plane_bytes(j, from);
+    return begin + j->item_tiles < j->tiles ? begin + j->item_tiles : j->tiles;
+}
+
 static sw_status winograd_item(void *args, int64_t index, sw_worker *worker) {
     const winograd_job *j = args;
-    const int64_t begin = index * j->item_tiles,
-                  end = begin + j->item_tiles < j->tiles ? begin + j->item_tiles : j->tiles,
-                  size = (int64_t)sizeof(float);
-    swi_winograd_tiles from = j->from, to = j->to;
-    from.first = to.first = begin;
-    from.plane = j->item_tiles * from.channels;
-    to.plane = j->item_tiles * to.channels;
-    from.planes = worker->scratch;
-    to.planes = (char *)worker->scratch + winograd_plane_bytes(j, &from);
+    const int64_t size = (int64_t)sizeof(float);
+    swi_winograd_tiles from, to;
+    const int64_t begin = index * j->item_tiles, end = winograd_set_tiles(j, index, worker->scratch, &from, &to);
     swi_winograd_input_kernels[SW_F32][j->level](&from, begin, end, NULL);
     for (int64_t plane = 0; plane < PLANES; plane++)
         winograd_plane(j, plane, end - begin, (const char *)from.planes + plane * from.plane * size,
@@ -220,14 +229,8 @@ static sw_status winograd_weights_item(void *args, int64_t index, sw_worker *wor
     const int64_t first = sw_part_begin(j->items, j->sums, index), last = sw_part_begin(j->items, j->sums, index + 1),
                   size = (int64_t)sizeof(float), weights = j->from.channels * j->to.channels;
     for (int64_t i = first; i < last; i++) {
-        const int64_t begin = i * j->item_tiles,
-                      end = begin + j->item_tiles < j->tiles ? begin + j->item_tiles : j->tiles;
-        swi_winograd_tiles x = j->from, dy = j->to;
-        x.first = dy.first = begin;
-        x.plane = j->item_tiles * x.channels;
-        dy.plane = j->item_tiles * dy.channels;
-        x.planes = worker->scratch;
-        dy.planes = (char *)worker->scratch + winograd_plane_bytes(j, &x);
+        swi_winograd_tiles x, dy;
+        const int64_t begin = i * j->item_tiles, end = winograd_set_tiles(j, i, worker->scratch, &x, &dy);
         swi_winograd_input_kernels[SW_F32][j->level](&x, begin, end, NULL);
         swi_winograd_gradient_kernels[SW_F32][j->level](&dy, begin, end, NULL);
         for (int64_t plane = 0; plane < PLANES; plane++) {
