@@ -282,8 +282,10 @@ static sw_status augment_set_window(augmenter *s, const sw_augment_options *o) {
     s->columns = o->width ? o->width : s->width;
     s->padding = o->padding;
     if (o->padding < 0 || o->padding > most / 4 || s->height > most / 4 || s->width > most / 4)
-        return sw_fail(SW_ERR_ARGUMENT, "augment: a padding of %lld around [%lld,%lld]", (long long)o->padding,
-                       (long long)s->height, (long long)s->width);
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "augment: a padding of %lld around [%lld,%lld]; 0 to %lld is needed, and sides of at most %lld",
+                       (long long)o->padding, (long long)s->height, (long long)s->width, (long long)most / 4,
+                       (long long)most / 4);
     if (s->rows < 1 || s->columns < 1 || s->rows > s->height + 2 * o->padding || s->columns > s->width + 2 * o->padding)
         return sw_fail(SW_ERR_SHAPE, "augment: a window [%lld,%lld] in a picture [%lld,%lld] padded by %lld",
                        (long long)s->rows, (long long)s->columns, (long long)s->height, (long long)s->width,

@@ -15,9 +15,9 @@ sw_status swd_check_source(const char *who, const sw_source *source) {
 }
 
 const char *swd_channels_first_hint(int rank, const int64_t *shape) {
-    enum { CHANNELS = 4, SIDE = 8 }; /* at most red, green, blue and alpha; at least 8 pixels */
-    const bool first = rank == 3 && shape[0] >= 1 && shape[0] <= CHANNELS && shape[1] >= SIDE && shape[2] >= SIDE;
-    return first ? "; channels are the last axis (reorder the axes with sw_array_permute?)" : "";
+    return rank == 3 && sw_seems_channels_first(rank, shape)
+               ? "; channels are the last axis (reorder the axes with sw_array_permute?)"
+               : "";
 }
 
 sw_status swd_check_channels_last(const char *who, const sw_source *source) {

@@ -100,7 +100,8 @@ typedef struct sw_augment_options {
     /* α, 0.001 to 1e6: each sample is mixed with another one, λ·x + (1 - λ)·x', and so are their targets (Zhang, Cisse,
      * Dauphin, Lopez-Paz, ICLR 2018). λ has the distribution Beta(α, α), and the other sample is uniform over all
      * samples. Class ids become distributions over the classes, y_shape {classes} in the type of the batch, which
-     * sw_cross_entropy takes as targets, and `classes` of the new source is 0. 0: no mixup; 0.2 is usual. */
+     * sw_cross_entropy takes as targets, and `classes` of the new source is 0. The accuracy that sw_model_evaluate
+     * computes for such a source is NaN; evaluate with a source without mixup. 0: no mixup; 0.2 is usual. */
     double mixup;
 } sw_augment_options;
 /* Makes a source of randomly changed pictures. In this order, it adds `padding` zeros on each side; rotates; takes a

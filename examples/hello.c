@@ -7,14 +7,14 @@ int main(int argc, char **argv) {
         return fprintf(stderr, "hello takes no arguments, but got %s\n", argv[1]), 2;
     sw_source *train = sw_fashion_mnist(NULL, SW_TRAINING);
     sw_model *net = sw_model_new(SW_F32, 42);
-    sw_module *mlp =
+    sw_module *layers =
         sw_nn_sequential(net, sw_nn_linear(net, 784, 100), sw_nn_relu(net), sw_nn_linear(net, 100, 10), NULL);
-    sw_optim *opt = sw_optim_new(sw_model_build(net, mlp), "adamw lr=1e-3");
+    sw_optim *opt = sw_optim_new(sw_model_build(net, layers), "adamw lr=1e-3");
     sw_loader *data = sw_loader_new(train, 64, NULL);
     sw_tape *tape = sw_tape_new();
     sw_loss_mean mean = {0};
     for (sw_batch b; sw_loader_next(data, tape, &b); sw_tape_reset(tape)) {
-        sw_tensor loss = sw_cross_entropy(sw_forward(mlp, b.x), b.y);
+        sw_tensor loss = sw_cross_entropy(sw_forward(layers, b.x), b.y);
         sw_backward(loss);
         sw_optim_step(opt);
         sw_loss_mean_add(&mean, loss);

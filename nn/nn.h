@@ -131,7 +131,8 @@ SW_API sw_module *sw_nn_embedding_with_options(sw_model *model, int64_t rows, in
                                                const sw_embedding_options *options);
 /* A convolution of pictures with a square kernel: x [batch, height, width, inputs] → [batch, height', width', outputs],
  * with the parameters NAME.weight [outputs, kernel, kernel, inputs] and NAME.bias [outputs], stride 1 and no padding:
- * see sw_conv2d (conv.h). Layers are named conv1, conv2 and so on. inputs ≥ 1, or 0: the length of the last axis. The
+ * see sw_conv2d (conv.h). Layers are named conv1, conv2 and so on. inputs ≥ 1, or 0: the length of the last axis; then
+ * samples [1,n,n] and [3,n,n] with n ≥ 8, which seem to have their channels first, are an error (SW_ERR_SHAPE). The
  * weight has initial values from sw_init_he_uniform(√2), and the bias is 0; sw_init_pytorch gives PyTorch's values. As
  * in PyTorch, fan_in is kernel²·inputs / groups, and fan_out is kernel²·outputs. If the shape of the input is not known
  * to the build, `inputs` must be given, and the shape of the output is not known either. */

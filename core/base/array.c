@@ -142,3 +142,9 @@ void sw_array_free(sw_array *array) {
     sw_free(array->data);
     *array = (sw_array){0};
 }
+
+bool sw_seems_channels_first(int rank, const int64_t *shape) {
+    enum { CHANNELS = 4, SIDE = 8 }; /* at most red, green, blue and alpha; at least 8 pixels */
+    const int64_t *last = rank >= 3 ? shape + rank - 3 : NULL;
+    return last && last[0] >= 1 && last[0] <= CHANNELS && last[1] >= SIDE && last[2] >= SIDE;
+}

@@ -49,7 +49,8 @@ static sw_status batch_shape(sw_call *c) {
     if (!a->run_mean.data && x->count == channels && channels > 0)
         return sw_fail(SW_ERR_SHAPE,
                        "batch_norm: input %s has 1 value per channel, whose variance is 0; training needs at least 2 "
-                       "(a larger batch, or evaluation with SW_TRAIN off?)",
+                       "(a larger batch, drop_last of sw_loader_options for a smaller last batch, or evaluation with "
+                       "SW_TRAIN off?)",
                        sw_shape_text(x->rank, x->shape));
     return sw_call_set_shape_like(c, 0);
 }
@@ -112,9 +113,10 @@ static const sw_op batch_norm_op = {.size = sizeof(sw_op),
                                     .vjp_reads = SW_READS(0) | SW_READS(1)};
 
 /* Reads the options; the running statistics of the vector that is bound to the tape. */
-static sw_status batch_read_options(sw_tape *tape, const sw_batch_norm_options *o, batch_attributes *a) {
-    if (o->size < sizeof *o)
-        return sw_fail(SW_ERR_ARGUMENT, "batch_norm: the size of the options must be sizeof(sw_batch_norm_options)");
+static sw_status batch_read_options(sw_tape *tape, const sw_batch_norm_options *given, batch_attributes *a) {
+    sw_batch_norm_options options = {.size = sizeof options};
+    const sw_batch_norm_options *o = &options;
+    SW_TRY(sw_options_copy("batch_norm", "sw_batch_norm_options", &options, sizeof options, given, sizeof options));
     if (!o->mean != !o->variance || (o->count && !o->mean))
         return sw_fail(SW_ERR_ARGUMENT, "batch_norm: running statistics need both a mean and a variance");
     if (!(o->momentum >= 0 && o->momentum <= 1))

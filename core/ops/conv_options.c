@@ -1,4 +1,5 @@
 /* The options of convolutions: ranges and defaults; the lengths of results. */
+#include <swale/array.h>
 #include <swale/conv_options.h>
 #include <swale/memory.h>
 #include <swale/text.h>
@@ -26,8 +27,9 @@ static sw_status conv_check_pair(const char *who, sw_conv_kind kind, const char 
         pair[0] = pair[1] = least;
     for (int i = 0; i < 2; i++)
         if (pair[i] < least || pair[i] > longest)
-            return sw_fail(SW_ERR_ARGUMENT, "%s: %s %s; %lld to %lld along each axis is needed", who, name,
-                           sw_shape_text(2, pair), (long long)least, (long long)longest);
+            return sw_fail(SW_ERR_ARGUMENT, "%s: %s %s; %lld to %lld along each axis%s is needed", who, name,
+                           sw_shape_text(2, pair), (long long)least, (long long)longest,
+                           least == 1 ? ", or [0,0] for the default [1,1]," : "");
     return SW_OK;
 }
 
@@ -85,20 +87,15 @@ static int conv_axis(sw_conv_kind kind, int rank, int axis) {
     return kind == SW_CONV1D ? (axis == 1 ? rank - 2 : -1) : rank - 3 + axis;
 }
 
-/* Whether a picture with this shape almost certainly has its channels first, as [3,32,32]. */
-static bool conv_seems_channels_first(int rank, const int64_t *shape) {
-    return rank >= 3 && shape[rank - 3] <= 4 && shape[rank - 2] >= 8 && shape[rank - 1] >= 8;
-}
-
 static sw_status conv_fail_kernel(const char *who, sw_conv_kind kind, const sw_conv_options *o, int axis, int rank,
                                   const int64_t *shape, int64_t kernel, int64_t padded, int64_t span) {
     return sw_fail(
         SW_ERR_SHAPE,
-        "%s: axis %d of %s has %lld elements with padding %lld, but a kernel of %lld with dilation %lld spans "
+        "%s: axis %d of %s has %lld element%s with padding %lld, but a kernel of %lld with dilation %lld spans "
         "%lld; a smaller kernel or more padding is needed%s",
-        who, conv_axis(kind, rank, axis), sw_shape_text(rank, shape), (long long)padded, (long long)o->padding[axis],
-        (long long)kernel, (long long)o->dilation[axis], (long long)span,
-        kind == SW_CONV2D && conv_seems_channels_first(rank, shape) ? " (move the channels to the last axis?)" : "");
+        who, conv_axis(kind, rank, axis), sw_shape_text(rank, shape), (long long)padded, padded == 1 ? "" : "s",
+        (long long)o->padding[axis], (long long)kernel, (long long)o->dilation[axis], (long long)span,
+        kind == SW_CONV2D && sw_seems_channels_first(rank, shape) ? " (move the channels to the last axis?)" : "");
 }
 
 static sw_status conv_fail_transposed(const char *who, const sw_conv_options *o, int axis, const char *input, int at,

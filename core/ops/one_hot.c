@@ -14,7 +14,8 @@ static sw_status one_hot_shape(sw_call *c) {
     const one_hot_attributes *a = c->attributes;
     const sw_view *ids = c->in[0];
     int64_t shape[SW_MAX_RANK];
-    SW_TRY(swi_call_check_ids_type(c, 0));
+    if (ids->type != SW_I32 && ids->type != SW_U8)
+        return sw_fail(SW_ERR_TYPE, "one_hot: the ids are %s; i32 or u8 is needed", sw_dtype_name(ids->type));
     if (!sw_dtype_is_float(a->type) && a->type != SW_I32 && a->type != SW_U8)
         return sw_fail(SW_ERR_TYPE, "one_hot: the type is %s; f32, f64, f16, bf16, i32 or u8 is needed",
                        sw_dtype_name(a->type));
@@ -30,7 +31,8 @@ static sw_status one_hot_shape(sw_call *c) {
 }
 
 typedef struct one_hot_job {
-    const int32_t *ids;
+    const int32_t *ids;      /* NULL if they are u8 */
+    const uint8_t *byte_ids; /* NULL if they are i32 */
     char *to;
     double one; /* the bytes of the number 1 in the type of the result */
     size_t size;
@@ -42,20 +44,32 @@ static void one_hot_tile(void *args, int64_t tile) {
     const int64_t begin = tile * j->per_tile, rest = j->count - begin, rows = rest < j->per_tile ? rest : j->per_tile;
     const size_t row = (size_t)j->classes * j->size;
     memset(j->to + (size_t)begin * row, 0, (size_t)rows * row); /* all bits of every type are 0 */
-    for (int64_t i = begin; i < begin + rows; i++)
-        memcpy(j->to + (size_t)i * row + (size_t)j->ids[i] * j->size, &j->one, j->size);
+    for (int64_t i = begin; i < begin + rows; i++) {
+        const size_t id = (size_t)(j->ids ? j->ids[i] : j->byte_ids[i]);
+        memcpy(j->to + (size_t)i * row + id * j->size, &j->one, j->size);
+    }
+}
+
+static sw_status one_hot_check_bytes(const uint8_t *ids, int64_t count, int64_t classes) {
+    for (int64_t i = 0; i < count && !sw_dry_run(); i++)
+        if (ids[i] >= classes)
+            return sw_fail(SW_ERR_ARGUMENT, "one_hot: id %d at position %lld is outside 0 to %lld", ids[i],
+                           (long long)i, (long long)(classes - 1));
+    return SW_OK;
 }
 
 static sw_status one_hot_forward(sw_call *c) {
     const one_hot_attributes *a = c->attributes;
     const sw_view *ids = c->in[0];
-    one_hot_job j = {.ids = ids->data,
+    const bool bytes = ids->type == SW_U8;
+    one_hot_job j = {.ids = bytes ? NULL : ids->data,
+                     .byte_ids = bytes ? ids->data : NULL,
                      .to = c->out->data,
                      .size = sw_dtype_size(a->type),
                      .classes = a->classes,
                      .count = ids->count,
                      .per_tile = 1 + (SW_TILE - 1) / a->classes};
-    SW_TRY(swi_call_check_ids(c, 0, a->classes));
+    SW_TRY(bytes ? one_hot_check_bytes(ids->data, ids->count, a->classes) : swi_call_check_ids(c, 0, a->classes));
     SW_TRY(sw_number_to_element("one_hot", a->type, 1, &j.one));
     const int64_t tiles = (j.count + j.per_tile - 1) / j.per_tile;
     if (c->out->count >= SW_SERIAL)

@@ -266,7 +266,7 @@ SW_API sw_tensor sw_scatter_add(sw_tensor x, int axis, sw_tensor ids, sw_tensor 
  * shape of the table. For example, with a table of zeros [groups, ...] and the group of each row as ids, the result is
  * the sum of the rows of each group. */
 SW_API sw_tensor sw_scatter_add_rows(sw_tensor table, sw_tensor ids, sw_tensor values);
-/* The one-hot vectors of class ids, i32: [...] → [..., classes] in the given type, 1 at the id and 0 elsewhere.
+/* The one-hot vectors of class ids, i32 or u8: [...] → [..., classes] in the given type, 1 at the id and 0 elsewhere.
  * No gradient. */
 SW_API sw_tensor sw_one_hot(sw_tensor ids, int64_t classes, sw_dtype type);
 

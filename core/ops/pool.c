@@ -75,7 +75,7 @@ static sw_status pool_shape(sw_call *c) {
     shape[a->axes + 1] = x->shape[a->axes + 1];
     if (!a->adaptive) {
         SW_TRY(sw_pool_options_check(who, a->average, a->axes, a->window, &a->options, &o));
-        SW_TRY(sw_pool_out_lengths(who, a->axes, a->window, &o, x->shape + 1, shape + 1));
+        SW_TRY(sw_pool_out_lengths(who, a->axes, a->window, &o, x->rank, x->shape, shape + 1));
         return sw_call_set_shape(c, x->type, a->axes + 2, shape);
     }
     SW_TRY(sw_pool_check_lengths(who, "a picture of", POOL_AXES, x->shape + 1));

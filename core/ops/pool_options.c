@@ -1,4 +1,5 @@
 /* The options of pooling: ranges and defaults; the lengths of results. */
+#include <swale/array.h>
 #include <swale/memory.h>
 #include <swale/pool_options.h>
 #include <swale/text.h>
@@ -75,8 +76,9 @@ sw_status sw_pool_options_check(const char *who, bool average, int axes, const i
     return SW_OK;
 }
 
-sw_status sw_pool_out_lengths(const char *who, int axes, const int64_t *window, const sw_pool_options *all,
-                              const int64_t *lengths, int64_t *out) {
+sw_status sw_pool_out_lengths(const char *who, int axes, const int64_t *window, const sw_pool_options *all, int rank,
+                              const int64_t *shape, int64_t *out) {
+    const int64_t *lengths = shape + rank - 1 - axes;
     int64_t padded[POOL_AXES] = {0}, span[POOL_AXES] = {0};
     bool fits = true;
     SW_TRY(sw_pool_check_lengths(who, axes == 1 ? "a sequence of length" : "a picture of", axes, lengths));
@@ -92,7 +94,9 @@ sw_status sw_pool_out_lengths(const char *who, int axes, const int64_t *window, 
     }
     char a[POOL_TEXT], b[POOL_TEXT];
     if (!fits)
-        return sw_fail(SW_ERR_SHAPE, "%s: a window that spans %s is larger than the padded %s %s; choose a smaller one",
-                       who, pool_text(axes, span, a), axes == 1 ? "sequence" : "picture", pool_text(axes, padded, b));
+        return sw_fail(
+            SW_ERR_SHAPE, "%s: a window that spans %s is larger than the padded %s %s; choose a smaller one%s", who,
+            pool_text(axes, span, a), axes == 1 ? "sequence" : "picture", pool_text(axes, padded, b),
+            axes == 2 && sw_seems_channels_first(rank, shape) ? " (move the channels to the last axis?)" : "");
     return SW_OK;
 }

@@ -42,10 +42,11 @@ SW_API sw_status sw_pool_check_lengths(const char *who, const char *what, int ax
  * the window has more than 2^31 - 1 elements. */
 SW_API sw_status sw_pool_options_check(const char *who, bool average, int axes, const int64_t *window,
                                        const sw_pool_options *options, sw_pool_options *all);
-/* Computes the lengths of the result, out[axes], from those of x, with options of sw_pool_options_check. Errors:
- * SW_ERR_ARGUMENT if x has no pixel or an axis longer than 2^31 - 1; SW_ERR_SHAPE if it has no room for a window. */
+/* Computes the lengths of the result, out[axes], from a shape [..., channels] whose axes before the last are pooled,
+ * with options of sw_pool_options_check. Errors: SW_ERR_ARGUMENT if there is no pixel or an axis is longer than
+ * 2^31 - 1; SW_ERR_SHAPE if there is no room for a window. */
 SW_API sw_status sw_pool_out_lengths(const char *who, int axes, const int64_t *window, const sw_pool_options *all,
-                                     const int64_t *lengths, int64_t *out);
+                                     int rank, const int64_t *shape, int64_t *out);
 
 #ifdef __cplusplus
 }

@@ -33,8 +33,9 @@ static sw_status reshape_shape(sw_call *c) {
         shape[open] = known > 0 ? x->count / known : 0;
     SW_TRY(sw_shape_count(a->rank, shape, &count));
     if (count != x->count || (open >= 0 && known == 0))
-        return sw_fail(SW_ERR_SHAPE, "reshape: %s has %lld elements and cannot become %s",
-                       sw_shape_text(x->rank, x->shape), (long long)x->count, sw_shape_text(a->rank, a->shape));
+        return sw_fail(SW_ERR_SHAPE, "reshape: %s has %lld element%s and cannot become %s",
+                       sw_shape_text(x->rank, x->shape), (long long)x->count, x->count == 1 ? "" : "s",
+                       sw_shape_text(a->rank, a->shape));
     return sw_call_set_shape(c, x->type, a->rank, shape);
 }
 

@@ -104,8 +104,6 @@ static sw_status batch_norm_check(int64_t features, const sw_batch_norm_options 
     if (features < 0 || features > INT32_MAX)
         return sw_fail(SW_ERR_ARGUMENT, "batch_norm: %lld features; 0 (open) to 2^31 - 1 are needed",
                        (long long)features);
-    if (o->size < sizeof *o)
-        return sw_fail(SW_ERR_ARGUMENT, "batch_norm: the size of the options must be sizeof(sw_batch_norm_options)");
     if (!(o->eps >= 0 && o->eps <= 1e300))
         return sw_fail(SW_ERR_ARGUMENT,
                        "batch_norm: eps = %g; a finite number of at least 0 is needed (0: the default)", o->eps);
@@ -113,7 +111,7 @@ static sw_status batch_norm_check(int64_t features, const sw_batch_norm_options 
         return sw_fail(SW_ERR_ARGUMENT, "batch_norm: momentum = %g is outside [0, 1]", o->momentum);
     if (o->mean || o->variance || o->count || o->evaluate)
         return sw_fail(SW_ERR_ARGUMENT, "batch_norm: mean, variance, count and evaluate are options of the operation; "
-                                        "the layer has buffers of its own");
+                                        "the layer makes its running statistics itself (leave them out)");
     if (o->no_statistics && (o->cumulative || o->momentum > 0))
         return sw_fail(SW_ERR_ARGUMENT,
                        "batch_norm: without running statistics, cumulative and momentum have no meaning");
@@ -123,12 +121,14 @@ static sw_status batch_norm_check(int64_t features, const sw_batch_norm_options 
 }
 
 sw_module *sw_nn_batch_norm_with_options(sw_model *model, int64_t features, const sw_batch_norm_options *options) {
-    const sw_batch_norm_options defaults = {.size = sizeof defaults}, *o = options ? options : &defaults;
-    if (batch_norm_check(features, o) != SW_OK)
+    sw_batch_norm_options o = {.size = sizeof o};
+    if (options && sw_options_copy("batch_norm", "sw_batch_norm_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return sw_module_fail(model);
+    if (batch_norm_check(features, &o) != SW_OK)
         return sw_module_fail(model);
     sw_module *m = sw_module_new(model, &swn_batch_norm_type, sizeof(batch_norm));
     if (sw_module_is(m, &swn_batch_norm_type))
-        *(batch_norm *)m->data = (batch_norm){.features = features, .options = *o};
+        *(batch_norm *)m->data = (batch_norm){.features = features, .options = o};
     return m;
 }
 

@@ -3,6 +3,7 @@
 #include <swale/nn.h>
 
 #include "nn/layers/builtin_types.h"
+#include "nn/layers/channel_hint.h"
 #include "nn/layers/pairs.h"
 
 #include <math.h>
@@ -39,10 +40,24 @@ static sw_status conv_fail_inputs(const sw_module *m, const sw_sample_shape *sha
     if (shape->rank != l->axes + 1)
         return sw_fail(SW_ERR_SHAPE, "layer %s: its input has samples %s; %s are needed%s", m->name, text,
                        l->axes == 1 ? "signals [length, channels]" : "pictures [height, width, channels]",
-                       shape->rank == l->axes ? " (add the axis of one channel with sw_nn_reshape?)" : "");
-    return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld channels, but its input has %lld, the last axis of samples %s%s",
-                   m->name, (long long)l->inputs, (long long)shape->length[l->axes], text,
+                       swn_channel_hint(l->axes, shape->rank));
+    return sw_fail(SW_ERR_SHAPE,
+                   "layer %s: takes %lld channel%s, but its input has %lld, the last axis of samples %s%s", m->name,
+                   (long long)l->inputs, l->inputs == 1 ? "" : "s", (long long)shape->length[l->axes], text,
                    shape->length[0] == l->inputs ? " (move the channels to the last axis?)" : "");
+}
+
+/* Pictures [1,n,n] and [3,n,n] are refused if the number of inputs is open: it would be n, the width of pictures with
+ * channels first, and the layer would act on an axis of pixels without a message. */
+static sw_status conv_check_order(const sw_module *m, const sw_sample_shape *shape) {
+    const int64_t *length = shape->length;
+    if (shape->rank != 3 || !sw_seems_channels_first(3, length) || length[1] != length[2] ||
+        (length[0] != 1 && length[0] != 3))
+        return SW_OK;
+    return sw_fail(SW_ERR_SHAPE,
+                   "layer %s: samples %s seem to be [channels, height, width], but the channels are the last axis "
+                   "(reorder the axes with sw_array_permute; if there are %lld channels, give the number of inputs)",
+                   m->name, sw_shape_text(3, length), (long long)length[2]);
 }
 
 /* The number of inputs is the length of the last axis. */
@@ -53,8 +68,10 @@ static sw_status conv_set_inputs(const sw_module *m, const sw_sample_shape *shap
                        "layer %s: the number of inputs is not known; give it, or sw_model_set_input_shape", m->name);
     if (shape->rank >= 0 && shape->rank != l->axes + 1)
         return conv_fail_inputs(m, shape);
-    if (l->inputs == 0)
+    if (l->inputs == 0) {
+        SW_TRY(conv_check_order(m, shape));
         l->inputs = shape->length[l->axes];
+    }
     return shape->rank >= 0 && shape->length[l->axes] != l->inputs ? conv_fail_inputs(m, shape) : SW_OK;
 }
 

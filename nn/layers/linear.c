@@ -18,11 +18,12 @@ static sw_status linear_fail_inputs(const sw_module *m, const sw_sample_shape *s
     const char *hint =
         shape->length[0] == inputs ? "move the channels to the last axis?" : "flatten them with sw_nn_flatten?";
     if (shape->rank == 1)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld inputs, but its input has %lld features", m->name, inputs,
-                       features);
+        return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld input%s, but its input has %lld feature%s", m->name, inputs,
+                       inputs == 1 ? "" : "s", features, features == 1 ? "" : "s");
     return sw_fail(SW_ERR_SHAPE,
-                   "layer %s: takes %lld inputs, but its input has %lld features, the last axis of samples %s (%s)",
-                   m->name, inputs, features, sw_shape_text(shape->rank, shape->length), hint);
+                   "layer %s: takes %lld input%s, but its input has %lld feature%s, the last axis of samples %s (%s)",
+                   m->name, inputs, inputs == 1 ? "" : "s", features, features == 1 ? "" : "s",
+                   sw_shape_text(shape->rank, shape->length), hint);
 }
 
 /* The number of inputs is the length of the last axis. */

@@ -18,8 +18,9 @@ sw_status swn_norm_set_features(const sw_module *m, const sw_sample_shape *shape
         *features = shape->length[last];
     if (shape->length[last] == *features)
         return SW_OK;
-    return sw_fail(SW_ERR_SHAPE, "layer %s: takes %lld features, but its input has %lld, the last axis of samples %s%s",
-                   m->name, (long long)*features, (long long)shape->length[last],
+    return sw_fail(SW_ERR_SHAPE,
+                   "layer %s: takes %lld feature%s, but its input has %lld, the last axis of samples %s%s", m->name,
+                   (long long)*features, *features == 1 ? "" : "s", (long long)shape->length[last],
                    sw_shape_text(shape->rank, shape->length),
                    shape->rank > 1 && shape->length[0] == *features ? " (move the channels to the last axis?)" : "");
 }

@@ -3,6 +3,7 @@
 #include <swale/nn.h>
 
 #include "nn/layers/builtin_types.h"
+#include "nn/layers/channel_hint.h"
 #include "nn/layers/pairs.h"
 
 #include <stdio.h>
@@ -42,7 +43,7 @@ static sw_status pool_build(sw_module *m, sw_sample_shape *shape) {
         return sw_fail(SW_ERR_SHAPE, "layer %s: its input has samples %s; %s are needed%s", m->name,
                        sw_shape_text(shape->rank, shape->length),
                        axes == 1 ? "sequences [length, channels]" : "pictures [height, width, channels]",
-                       shape->rank == axes ? " (add the axis of one channel with sw_nn_reshape?)" : "");
+                       swn_channel_hint(axes, shape->rank));
     snprintf(who, sizeof who, "layer %s", m->name);
     sw_sample_shape out = {.rank = axes + 1, .spatial = axes};
     out.length[axes] = shape->length[axes];
@@ -51,7 +52,7 @@ static sw_status pool_build(sw_module *m, sw_sample_shape *shape) {
     else if (p->kind->adaptive)
         memcpy(out.length, p->window, sizeof p->window);
     else
-        SW_TRY(sw_pool_out_lengths(who, axes, p->window, &p->complete, shape->length, out.length));
+        SW_TRY(sw_pool_out_lengths(who, axes, p->window, &p->complete, shape->rank, shape->length, out.length));
     *shape = out;
     return SW_OK;
 }

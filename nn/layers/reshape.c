@@ -74,9 +74,9 @@ sw_module *sw_nn_flatten(sw_model *model) {
 static sw_status reshape_build(sw_module *m, sw_sample_shape *shape) {
     const sw_sample_shape *to = m->data;
     if (shape->rank >= 0 && sample_elements(shape) != sample_elements(to))
-        return sw_fail(SW_ERR_SHAPE, "layer %s: a sample %s has %lld elements and cannot become %s", m->name,
+        return sw_fail(SW_ERR_SHAPE, "layer %s: a sample %s has %lld element%s and cannot become %s", m->name,
                        sw_shape_text(shape->rank, shape->length), (long long)sample_elements(shape),
-                       sw_shape_text(to->rank, to->length));
+                       sample_elements(shape) == 1 ? "" : "s", sw_shape_text(to->rank, to->length));
     *shape = to->rank == 1 ? sample_flattened(shape) : *to;
     if (shape->rank < 0) { /* of the input nothing is known */
         shape->rank = 1;

@@ -6,7 +6,7 @@
  *     sw_model_load_with_options(net, "resnet18.safetensors", &SW_OPTIONS(sw_load_options, .channels_first = true));
  *
  * The networks have samples [height, width, channels], take the number of channels from the shape of their input
- * (sw_model_set_input_shape), and return the logits of the classes, [batch, classes]. Parameters have the names of
+ * (sw_model_set_input_shape; square pictures with 1 or 3 channels first are refused), and return the logits of the classes, [batch, classes]. Parameters have the names of
  * PyTorch's modules, so that a file of a state_dict can be loaded (channels_first in archive.h). The comments list the
  * names; {a,b} stands for a and for b. Names in a model must be different, so that a model can contain one of these
  * networks at its top level. Put further ones into a layer of sw_nn_compose; its name then precedes their names. */
@@ -53,6 +53,7 @@ typedef struct sw_resnet_options {
     /* The form for large pictures: a convolution 7×7 with stride 2, batch norm, ReLU, and a max pool of 3 with stride 2
      * and padding 1; then four stages of 2, 2, 2, 2 blocks (depth 18) or of 3, 4, 6, 3 (depth 34). */
     bool imagenet;
+    int64_t inputs; /* the channels of the pictures; 0: the length of the last axis of the samples */
 } sw_resnet_options;
 /* As sw_nn_resnet, with options; NULL: the defaults. */
 SW_API sw_module *sw_nn_resnet_with_options(sw_model *model, int depth, int64_t width, int64_t classes,

@@ -26,21 +26,22 @@ static sw_status resnet_find_stages(int depth, bool imagenet, resnet_stages *sta
     return SW_OK;
 }
 
-static sw_module *resnet_stem_conv(sw_model *model, int64_t width, bool imagenet) {
+static sw_module *resnet_stem_conv(sw_model *model, int64_t width, const sw_resnet_options *o) {
+    const bool imagenet = o->imagenet;
     const int64_t kernel = imagenet ? 7 : 3, stride = imagenet ? 2 : 1;
     const sw_conv_options options =
         SW_OPTIONS(sw_conv_options, .stride = {stride, stride}, .padding = {kernel / 2, kernel / 2}, .no_bias = true);
-    sw_module *conv = sw_nn_conv2d_with_options(model, 0, width, kernel, kernel, &options);
+    sw_module *conv = sw_nn_conv2d_with_options(model, o->inputs, width, kernel, kernel, &options);
     return sw_module_set_name(conv, "conv1");
 }
 
 /* Writes the first layers to the list, and returns their number. */
-static int resnet_stem(sw_model *model, int64_t width, bool imagenet, sw_module **list) {
+static int resnet_stem(sw_model *model, int64_t width, const sw_resnet_options *o, sw_module **list) {
     int count = 0;
-    list[count++] = resnet_stem_conv(model, width, imagenet);
+    list[count++] = resnet_stem_conv(model, width, o);
     list[count++] = sw_module_set_name(sw_nn_batch_norm(model, width), "bn1");
     list[count++] = sw_nn_relu(model);
-    if (imagenet)
+    if (o->imagenet)
         list[count++] = sw_nn_max_pool2d_with_options(
             model, 3, 3, &SW_OPTIONS(sw_pool_options, .stride = {2, 2}, .padding = {1, 1}));
     return count;
@@ -65,9 +66,19 @@ static int resnet_blocks(sw_model *model, const resnet_stages *stages, int64_t w
     return count;
 }
 
+static sw_status resnet_check_sizes(int64_t width, int64_t classes, int64_t inputs) {
+    enum { MOST_WIDTH = 1 << 20 };
+    if (width < 1 || width > MOST_WIDTH)
+        return sw_fail(SW_ERR_ARGUMENT, "resnet: width %lld; 1 to %d is needed", (long long)width, MOST_WIDTH);
+    if (classes < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "resnet: %lld classes; 1 or more are needed", (long long)classes);
+    if (inputs < 0 || inputs > INT32_MAX)
+        return sw_fail(SW_ERR_ARGUMENT, "resnet: %lld inputs; 0 (open) to 2^31 - 1 are needed", (long long)inputs);
+    return SW_OK;
+}
+
 sw_module *sw_nn_resnet_with_options(sw_model *model, int depth, int64_t width, int64_t classes,
                                      const sw_resnet_options *options) {
-    enum { MOST_WIDTH = 1 << 20 };
     sw_resnet_options o = {.size = sizeof o};
     resnet_stages stages = {0};
     if (options && sw_options_copy("resnet", "sw_resnet_options", &o, sizeof o, options,
@@ -75,10 +86,8 @@ sw_module *sw_nn_resnet_with_options(sw_model *model, int depth, int64_t width, 
         return sw_module_fail(model);
     if (resnet_find_stages(depth, o.imagenet, &stages) != SW_OK)
         return sw_module_fail(model);
-    if (width < 1 || width > MOST_WIDTH) {
-        sw_fail(SW_ERR_ARGUMENT, "resnet: width %lld; 1 to %d is needed", (long long)width, MOST_WIDTH);
+    if (resnet_check_sizes(width, classes, o.inputs) != SW_OK)
         return sw_module_fail(model);
-    }
     int blocks = 0, count = 0;
     for (int stage = 0; stage < stages.count; stage++)
         blocks += stages.blocks[stage];
@@ -86,7 +95,7 @@ sw_module *sw_nn_resnet_with_options(sw_model *model, int depth, int64_t width, 
     if (!list)
         return sw_module_fail(model);
     int64_t outputs = 0;
-    count += resnet_stem(model, width, o.imagenet, list);
+    count += resnet_stem(model, width, &o, list);
     count += resnet_blocks(model, &stages, width, list + count, &outputs);
     list[count++] = sw_nn_global_avg_pool2d(model);
     list[count++] = sw_module_set_name(sw_nn_linear(model, outputs, classes), "fc");

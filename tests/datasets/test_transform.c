@@ -485,7 +485,8 @@ static void test_refuses_wrong_arguments(void **state) {
     pictures s, v;
     init(&s, 20, 2, (const int64_t[]){4, 5});
     init(&v, 20, 1, (const int64_t[]){20});
-    refused(AUGMENT(.padding = -1), SW_ERR_ARGUMENT, "augment: a padding of -1", "[4,5]");
+    refused(AUGMENT(.padding = -1), SW_ERR_ARGUMENT, "augment: a padding of -1 around [4,5]; 0 to 536870911",
+            "is needed, and sides of at most 536870911");
     refused(AUGMENT(.height = 9, .padding = 2), SW_ERR_SHAPE, "augment: a window [9,5]",
             "in a picture [4,5] padded by 2");
     refused(AUGMENT(.width = -1), SW_ERR_SHAPE, "augment: a window [4,-1]", NULL);

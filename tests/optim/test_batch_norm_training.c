@@ -274,7 +274,8 @@ static void test_one_value_per_channel_is_refused(void **state) {
     sw_array x = test_filled(SW_F64, SW_SHAPE(1, NORM_INPUTS), -1, 1, 3);
     assert_true(sw_is_null(sw_forward(sw_model_root(r.model), sw_input(r.tape, x))));
     expect_error(SW_ERR_SHAPE, "layer batch_norm1: batch_norm: input [1,5] has 1 value per channel, whose variance is "
-                               "0; training needs at least 2 (a larger batch, or evaluation with SW_TRAIN off?)");
+                               "0; training needs at least 2 (a larger batch, drop_last of sw_loader_options for a "
+                               "smaller last batch, or evaluation with SW_TRAIN off?)");
     sw_tape_reset(r.tape);
     sw_tape_set_switch(r.tape, SW_TRAIN, false);
     assert_false(sw_is_null(sw_forward(sw_model_root(r.model), sw_input(r.tape, x))));
@@ -326,15 +327,18 @@ static void test_options_of_the_layer_are_checked(void **state) {
     const sw_batch_norm_options both = {.size = sizeof both, .momentum = 0.5, .cumulative = true},
                                 none = {.size = sizeof none, .cumulative = true, .no_statistics = true},
                                 evaluate = {.size = sizeof evaluate, .evaluate = true}, small = {.size = 8};
+    char size_message[100];
+    snprintf(size_message, sizeof size_message, "batch_norm: options.size is 8; sizeof(sw_batch_norm_options) is %zu",
+             sizeof(sw_batch_norm_options));
     const struct {
         const sw_batch_norm_options *options;
         const char *message;
     } cases[] = {
         {&both, "batch_norm: cumulative, and momentum = 0.5: give one of the two"},
         {&none, "batch_norm: without running statistics, cumulative and momentum have no meaning"},
-        {&evaluate, "batch_norm: mean, variance, count and evaluate are options of the operation; the layer has "
-                    "buffers of its own"},
-        {&small, "batch_norm: the size of the options must be sizeof(sw_batch_norm_options)"},
+        {&evaluate, "batch_norm: mean, variance, count and evaluate are options of the operation; the layer makes "
+                    "its running statistics itself (leave them out)"},
+        {&small, size_message},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sw_model *model = sw_model_new(SW_F32, 1);

@@ -149,6 +149,8 @@ static void test_reshape_refuses_another_count(void **state) {
     const fixture *f = *state;
     sw_tensor a = leaf(f, SW_SHAPE(2, 3)), empty = leaf(f, SW_SHAPE(0, 3));
     expect_null(sw_reshape(a, SW_SHAPE(4, 2)), SW_ERR_SHAPE, "reshape: [2,3] has 6 elements and cannot become [4,2]");
+    expect_null(sw_reshape(leaf(f, SW_SHAPE(1)), SW_SHAPE(4)), SW_ERR_SHAPE,
+                "reshape: [1] has 1 element and cannot become [4]");
     expect_null(sw_reshape(a, SW_SHAPE(4, -1)), SW_ERR_SHAPE, "reshape: [2,3] has 6 elements and cannot become [4,-1]");
     expect_null(sw_reshape(a, 0, NULL), SW_ERR_SHAPE, "reshape: [2,3] has 6 elements and cannot become []");
     expect_null(sw_reshape(empty, SW_SHAPE(0, -1)), SW_ERR_SHAPE,

@@ -68,7 +68,8 @@ static const op_entry ops_norm[] = {
      "[24,5,5,100][100][100]", OPTIONAL,
      {{"[4][4][4]", SW_ERR_SHAPE, "batch_norm: input [4]; [batch, ..., channels] is needed"},
       {"[1,3][3][3]", SW_ERR_SHAPE, "batch_norm: input [1,3] has 1 value per channel, whose variance is 0; training "
-       "needs at least 2 (a larger batch, or evaluation with SW_TRAIN off?)"},
+       "needs at least 2 (a larger batch, drop_last of sw_loader_options for a smaller last batch, or evaluation with "
+       "SW_TRAIN off?)"},
       {"[4,3][2][3]", SW_ERR_SHAPE, "batch_norm: input [4,3] and weight [2]; the weight must be [3]"},
       {"[4,3][3][3,1]", SW_ERR_SHAPE, "batch_norm: input [4,3] and bias [3,1]; the bias must be [3]"}}},
     {"batch_norm", "batch_norm plain", build_batch_norm_plain, 1, {REAL}, "[4,3] [2,5,6] [3,2,2,2]",

@@ -208,11 +208,17 @@ static void test_options_out_of_range_are_refused(void **state) {
     (void)state;
     sw_tape *tape = sw_tape_new();
     sw_tensor x = sw_empty(tape, SW_F32, SW_SHAPE(1, 5, 5, 2)), w = sw_empty(tape, SW_F32, SW_SHAPE(2, 3, 3, 2));
-    REFUSES(sw_conv2d, "conv2d: stride [0,2]; 1 to 2147483647 along each axis is needed", .stride = {0, 2});
-    REFUSES(sw_conv2d, "conv2d: stride [-1,-1]; 1 to 2147483647 along each axis is needed", .stride = {-1, -1});
+    REFUSES(sw_conv2d,
+            "conv2d: stride [0,2]; 1 to 2147483647 along each axis, or [0,0] for the default [1,1], is needed",
+            .stride = {0, 2});
+    REFUSES(sw_conv2d,
+            "conv2d: stride [-1,-1]; 1 to 2147483647 along each axis, or [0,0] for the default [1,1], is needed",
+            .stride = {-1, -1});
     REFUSES(sw_conv2d, "conv2d: padding [1,-1]; 0 to 2147483647 along each axis is needed", .padding = {1, -1});
-    REFUSES(sw_conv2d, "conv2d: dilation [2,2147483648]; 1 to 2147483647 along each axis is needed",
-            .dilation = {2, 1LL << 31});
+    REFUSES(
+        sw_conv2d,
+        "conv2d: dilation [2,2147483648]; 1 to 2147483647 along each axis, or [0,0] for the default [1,1], is needed",
+        .dilation = {2, 1LL << 31});
     REFUSES(sw_conv2d, "conv2d: groups -1; 1 to 2147483647 is needed (0: 1)", .groups = -1);
     REFUSES(sw_conv2d, "conv2d: padding [1,1] and same; give one of them", .padding = {1, 1}, .same = true);
     REFUSES(sw_conv2d, "conv2d: output_padding [1,0]; only transposed convolutions have it", .output_padding = {1, 0});

@@ -285,8 +285,11 @@ static void test_one_hot_is_one_at_the_id(void **state) {
     sw_tape *tape = sw_tape_new();
     sw_array ids = test_array(SW_I32, SW_SHAPE(2, IDS));
     uint64_t seed = 6;
-    for (int64_t i = 0; i < 2 * IDS; i++)
+    sw_array bytes = test_array(SW_U8, SW_SHAPE(2, IDS));
+    for (int64_t i = 0; i < 2 * IDS; i++) {
         test_set(&ids, i, below(&seed, CLASSES));
+        test_set(&bytes, i, test_get(&ids, i));
+    }
     for (int t = 0; t < TYPES; t++) {
         const sw_array y = sw_value(sw_one_hot(sw_input(tape, ids), CLASSES, types[t]));
         expect_no_error();
@@ -294,9 +297,13 @@ static void test_one_hot_is_one_at_the_id(void **state) {
         assert_true(sw_shape_equal(y.rank, y.shape, 3, (const int64_t[]){2, IDS, CLASSES}));
         for (int64_t i = 0; i < 2 * IDS * CLASSES; i++)
             assert_true(test_get(&y, i) == (test_get(&ids, i / CLASSES) == (double)(i % CLASSES)));
+        const sw_array z = sw_value(sw_one_hot(sw_input(tape, bytes), CLASSES, types[t]));
+        expect_no_error();
+        assert_memory_equal(y.data, z.data, test_bytes(&y));
     }
     sw_tape_free(tape);
     test_array_free(&ids);
+    test_array_free(&bytes);
 }
 
 /* In a dry run the ids of a sort are not computed, and nothing may read them. */
@@ -358,7 +365,9 @@ static void test_operations_refuse_wrong_arguments(void **state) {
     REFUSED(sw_gather_rows_with_padding(t, ids, 2), SW_ERR_ARGUMENT,
             "gather_rows_with_padding: padding id 2 for table [2,3]; it must be one of its rows");
     REFUSED(sw_one_hot(ids, 3, SW_F32), SW_ERR_ARGUMENT, "one_hot: id -1 at position 4 is outside 0 to 2");
-    REFUSED(sw_one_hot(t, 3, SW_F32), SW_ERR_TYPE, "one_hot: the ids are f32; i32 is needed");
+    REFUSED(sw_one_hot(t, 3, SW_F32), SW_ERR_TYPE, "one_hot: the ids are f32; i32 or u8 is needed");
+    REFUSED(sw_one_hot(sw_input(tape, sw_array_view((const uint8_t[]){0, 2, 3}, SW_U8, SW_SHAPE(3))), 3, SW_F32),
+            SW_ERR_ARGUMENT, "one_hot: id 3 at position 2 is outside 0 to 2");
     REFUSED(sw_one_hot(ids, 0, SW_F32), SW_ERR_ARGUMENT, "one_hot: 0 classes; at least 1 is needed");
     REFUSED(sw_one_hot(ids, 3, SW_I64), SW_ERR_TYPE,
             "one_hot: the type is i64; f32, f64, f16, bf16, i32 or u8 is needed");

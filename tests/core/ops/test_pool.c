@@ -144,7 +144,7 @@ static trial trial_new(uint64_t *seed) {
         if (t.adaptive)
             return t;
         assert_ok(sw_pool_options_check("trial", t.average, 2, t.window, o, &all));
-        if (sw_pool_out_lengths("trial", 2, t.window, &all, t.shape + 1, t.out) == SW_OK) {
+        if (sw_pool_out_lengths("trial", 2, t.window, &all, 4, t.shape, t.out) == SW_OK) {
             t.options = all;
             return t;
         }

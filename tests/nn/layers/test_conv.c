@@ -168,6 +168,7 @@ static void expect_no_layer(sw_module *(*make)(sw_model *m), int rank, const int
     }
 MAKE(open, sw_nn_conv2d(m, 0, 4, 3))
 MAKE(of_three, sw_nn_conv2d(m, 3, 4, 3))
+MAKE(of_one, sw_nn_conv2d(m, 1, 4, 3))
 MAKE(signal, sw_nn_conv1d(m, 3, 4, 3))
 MAKE(dilated, sw_nn_conv2d_with_options(m, 3, 4, 3, 3, &SW_OPTIONS(sw_conv_options, .dilation = {4, 1})))
 MAKE(open_groups, sw_nn_conv2d_with_options(m, 0, 4, 3, 3, &SW_OPTIONS(sw_conv_options, .groups = 2)))
@@ -186,7 +187,8 @@ static void test_mistakes_are_explained(void **state) {
     expect_no_layer(make_open, 0, NULL, SW_ERR_SHAPE,
                     "layer conv1: the number of inputs is not known; give it, or sw_model_set_input_shape");
     expect_no_layer(make_open, SW_SHAPE(784), SW_ERR_SHAPE,
-                    "layer conv1: its input has samples [784]; pictures [height, width, channels] are needed");
+                    "layer conv1: its input has samples [784]; pictures [height, width, channels] are needed (make "
+                    "them from vectors with sw_nn_reshape, or use sw_fashion_mnist_pictures?)");
     expect_no_layer(
         make_open, SW_SHAPE(28, 28), SW_ERR_SHAPE,
         "layer conv1: its input has samples [28,28]; pictures [height, width, channels] are needed (add the "
@@ -213,9 +215,15 @@ static void test_mistakes_are_explained(void **state) {
     expect_no_layer(make_open_three_groups, SW_SHAPE(8, 8, 3), SW_ERR_SHAPE,
                     "conv2d: 4 outputs in 3 groups; they must be a multiple of the groups");
     expect_no_layer(
-        make_of_five, SW_SHAPE(3, 32, 32), SW_ERR_SHAPE,
-        "layer conv1: axis 0 of [3,32,32] has 3 elements with padding 0, but a kernel of 5 with dilation 1 spans "
+        make_of_five, SW_SHAPE(3, 32, 31), SW_ERR_SHAPE,
+        "layer conv1: axis 0 of [3,32,31] has 3 elements with padding 0, but a kernel of 5 with dilation 1 spans "
         "5; a smaller kernel or more padding is needed (move the channels to the last axis?)");
+    expect_no_layer(make_of_one, SW_SHAPE(8, 8, 3), SW_ERR_SHAPE,
+                    "layer conv1: takes 1 channel, but its input has 3, the last axis of samples [8,8,3]");
+    expect_no_layer(
+        make_of_three, SW_SHAPE(1, 2, 3), SW_ERR_SHAPE,
+        "layer conv1: axis 0 of [1,2,3] has 1 element with padding 0, but a kernel of 3 with dilation 1 spans "
+        "3; a smaller kernel or more padding is needed");
     expect_no_layer(make_groups, SW_SHAPE(8, 8, 3), SW_ERR_SHAPE,
                     "conv2d: 3 inputs and 4 outputs in 2 groups; both must be multiples of the groups");
     expect_no_layer(
@@ -232,8 +240,41 @@ static void test_mistakes_are_explained(void **state) {
         make_flat_kernel, SW_SHAPE(8, 8, 3), SW_ERR_ARGUMENT,
         "conv2d: 3 inputs, 4 outputs and a kernel [3,0]; inputs 0 (open) or more, outputs and lengths of the "
         "kernel 1 or more are needed, all below 2^31");
-    expect_no_layer(make_stride, SW_SHAPE(8, 8, 3), SW_ERR_ARGUMENT,
-                    "conv2d: stride [1,-2]; 1 to 2147483647 along each axis is needed");
+    expect_no_layer(
+        make_stride, SW_SHAPE(8, 8, 3), SW_ERR_ARGUMENT,
+        "conv2d: stride [1,-2]; 1 to 2147483647 along each axis, or [0,0] for the default [1,1], is needed");
+}
+
+/* Square pictures with 1 or 3 channels first are refused where the layer would take the number of its inputs from them;
+ * no other shape is. */
+static void test_pictures_with_channels_first_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        int64_t sample[3];
+        bool refused;
+    } samples[] = {{{3, 32, 32}, true},  {{1, 28, 28}, true},  {{1, 8, 8}, true},    {{32, 32, 3}, false},
+                   {{28, 28, 1}, false}, {{3, 7, 7}, false},   {{3, 3, 3}, false},   {{2, 32, 32}, false},
+                   {{4, 32, 32}, false}, {{3, 32, 31}, false}, {{1, 128, 64}, false}};
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++)
+        for (int transposed = 0; transposed < 2; transposed++)
+            for (int open = 0; open < 2; open++) {
+                const int64_t *s = samples[i].sample, inputs = open ? 0 : s[2];
+                char message[300];
+                sw_model *m = sw_model_new(SW_F32, 1);
+                sw_model_set_input_shape(m, 3, s);
+                const bool built = sw_model_build(m, transposed ? sw_nn_conv2d_transposed(m, inputs, 4, 1)
+                                                                : sw_nn_conv2d(m, inputs, 4, 1)) != NULL;
+                assert_int_equal(built, !samples[i].refused || !open);
+                snprintf(message, sizeof message,
+                         "layer conv%s1: samples [%d,%d,%d] seem to be [channels, height, width], but the channels are "
+                         "the last axis (reorder the axes with sw_array_permute; if there are %d channels, give the "
+                         "number of inputs)",
+                         transposed ? "_transposed" : "", (int)s[0], (int)s[1], (int)s[2], (int)s[2]);
+                if (!built)
+                    expect_error(SW_ERR_SHAPE, message);
+                expect_no_error();
+                sw_model_free(m);
+            }
 }
 
 /* A number of weights beyond 2^63 is an error, not an overflow. */
@@ -252,6 +293,7 @@ int main(void) {
         TEST(test_input_is_converted_to_the_type_of_the_weights),
         TEST(test_every_failed_allocation_is_an_error),
         TEST(test_mistakes_are_explained),
+        TEST(test_pictures_with_channels_first_are_refused),
         TEST(test_huge_kernel_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

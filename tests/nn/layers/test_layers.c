@@ -278,6 +278,12 @@ static sw_module *empty_residual(sw_model *m) {
 static sw_module *no_bias_no_outputs(sw_model *m) {
     return sw_nn_linear_no_bias(m, 3, 0);
 }
+static sw_module *reshape_of_one(sw_model *m) {
+    return sw_nn_sequential(m, sw_nn_linear(m, 3, 1), sw_nn_reshape(m, SW_SHAPE(2, 2)), NULL);
+}
+static sw_module *linear_of_one(sw_model *m) {
+    return sw_nn_sequential(m, sw_nn_linear(m, 3, 3), sw_nn_linear(m, 1, 2), NULL);
+}
 static sw_module *negative_list(sw_model *m) {
     return sw_nn_sequential_array(m, -1, NULL);
 }
@@ -290,6 +296,8 @@ static void test_layers_refuse_wrong_arguments(void **state) {
     refused(bad_slope, SW_ERR_ARGUMENT, "leaky_relu: inf is not finite");
     refused(bad_axis, SW_ERR_SHAPE, "layer softmax1: axis 2 of a batch of samples [3] is outside -2 to 1");
     refused(bad_reshape, SW_ERR_SHAPE, "layer reshape1: a sample [3] has 3 elements and cannot become [2,2]");
+    refused(reshape_of_one, SW_ERR_SHAPE, "layer reshape1: a sample [1] has 1 element and cannot become [2,2]");
+    refused(linear_of_one, SW_ERR_SHAPE, "layer linear2: takes 1 input, but its input has 3 features");
     refused(negative_reshape, SW_ERR_SHAPE, "axis 1 of [2,-2] is negative");
     refused(deep_reshape, SW_ERR_SHAPE, "reshape: a sample has at most 7 axes, not 8");
     refused(bad_residual, SW_ERR_SHAPE,

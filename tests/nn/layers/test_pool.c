@@ -198,15 +198,21 @@ MAKE(huge, sw_nn_max_pool2d_with_options(m, 1 << 16, 1 << 16, NULL))
 static void test_mistakes_are_explained(void **state) {
     (void)state;
     expect_no_layer(make_of_five, SW_SHAPE(784), SW_ERR_SHAPE,
-                    "layer max_pool1: its input has samples [784]; pictures [height, width, channels] are needed");
+                    "layer max_pool1: its input has samples [784]; pictures [height, width, channels] are needed (make "
+                    "them from vectors with sw_nn_reshape, or use sw_fashion_mnist_pictures?)");
+    expect_no_layer(make_of_five, SW_SHAPE(3, 32, 32), SW_ERR_SHAPE,
+                    "layer max_pool1: a window that spans 5×5 is larger than the padded picture 3×32; choose a smaller "
+                    "one (move the channels to the last axis?)");
     expect_no_layer(
         make_of_five, SW_SHAPE(28, 28), SW_ERR_SHAPE,
         "layer max_pool1: its input has samples [28,28]; pictures [height, width, channels] are needed (add "
         "the axis of one channel with sw_nn_reshape?)");
     expect_no_layer(make_of_sequences, SW_SHAPE(28, 28, 1), SW_ERR_SHAPE,
                     "layer avg_pool1: its input has samples [28,28,1]; sequences [length, channels] are needed");
-    expect_no_layer(make_global, SW_SHAPE(3), SW_ERR_SHAPE,
-                    "layer global_avg_pool1: its input has samples [3]; pictures [height, width, channels] are needed");
+    expect_no_layer(
+        make_global, SW_SHAPE(3), SW_ERR_SHAPE,
+        "layer global_avg_pool1: its input has samples [3]; pictures [height, width, channels] are needed (make "
+        "them from vectors with sw_nn_reshape, or use sw_fashion_mnist_pictures?)");
     expect_no_layer(make_of_five, SW_SHAPE(4, 6, 2), SW_ERR_SHAPE,
                     "layer max_pool1: a window that spans 5×5 is larger than the padded picture 4×6; choose a smaller "
                     "one");

@@ -219,8 +219,20 @@ static void test_wrong_networks_are_refused(void **state) {
     m = sw_model_new(SW_F32, 1);
     expect_refused(m, sw_nn_resnet(m, 8, 0, 10), SW_ERR_ARGUMENT, "resnet: width 0; 1 to 1048576 is needed");
     m = sw_model_new(SW_F32, 1);
-    expect_refused(m, sw_nn_resnet(m, 8, 16, 0), SW_ERR_ARGUMENT,
-                   "linear: 64 inputs and 0 outputs; inputs 0 (open) or more, outputs 1 or more are needed");
+    expect_refused(m, sw_nn_resnet(m, 8, 16, 0), SW_ERR_ARGUMENT, "resnet: 0 classes; 1 or more are needed");
+    m = picture_model(SW_F32, (int64_t[]){28, 28, 1});
+    expect_refused(m, sw_nn_lenet(m, 0), SW_ERR_ARGUMENT, "lenet: 0 classes; 1 or more are needed");
+    m = sw_model_new(SW_F32, 1);
+    expect_refused(m, sw_nn_resnet_with_options(m, 8, 16, 10, &SW_OPTIONS(sw_resnet_options, .inputs = -1)),
+                   SW_ERR_ARGUMENT, "resnet: -1 inputs; 0 (open) to 2^31 - 1 are needed");
+    m = picture_model(SW_F32, (int64_t[]){3, 32, 32});
+    expect_refused(
+        m, sw_nn_resnet(m, 8, 16, 10), SW_ERR_SHAPE,
+        "layer conv1: samples [3,32,32] seem to be [channels, height, width], but the channels are the last "
+        "axis (reorder the axes with sw_array_permute; if there are 32 channels, give the number of inputs)");
+    m = picture_model(SW_F32, (int64_t[]){3, 32, 32});
+    built(m, sw_nn_resnet_with_options(m, 8, 16, 10, &SW_OPTIONS(sw_resnet_options, .inputs = 32)));
+    sw_model_free(m);
     m = sw_model_new(SW_F32, 1);
     expect_refused(m, sw_nn_basic_block(m, 3, 0, 1), SW_ERR_ARGUMENT,
                    "basic_block: 3 inputs, 0 outputs, stride 1; 1 or more are needed");
