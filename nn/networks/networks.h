@@ -6,10 +6,11 @@
  *     sw_model_load_with_options(net, "resnet18.safetensors", &SW_OPTIONS(sw_load_options, .channels_first = true));
  *
  * The networks have samples [height, width, channels], take the number of channels from the shape of their input
- * (sw_model_set_input_shape; square pictures with 1 or 3 channels first are refused), and return the logits of the classes, [batch, classes]. Parameters have the names of
- * PyTorch's modules, so that a file of a state_dict can be loaded (channels_first in archive.h). The comments list the
- * names; {a,b} stands for a and for b. Names in a model must be different, so that a model can contain one of these
- * networks at its top level. Put further ones into a layer of sw_nn_compose; its name then precedes their names. */
+ * (sw_model_set_input_shape; square pictures with 1 or 3 channels first are refused), and return the logits of the
+ * classes, [batch, classes]. Parameters have the names of PyTorch's modules, so that a file of a state_dict can be
+ * loaded (channels_first in archive.h). The comments list the names; {a,b} stands for a and for b. Names in a model
+ * must be different, so that a model can contain one of these networks at its top level. Put further ones into a layer
+ * of sw_nn_compose; its name then precedes their names. */
 #ifndef SWALE_NETWORKS_H
 #define SWALE_NETWORKS_H
 
