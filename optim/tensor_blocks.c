@@ -58,7 +58,7 @@ typedef struct modes_axes {
 
 static modes_axes modes_axes_of(int rank, const int64_t *shape, const int *order) {
     modes_axes a = {.count = rank};
-    int64_t stride[SW_MAX_RANK], next = 1;
+    int64_t stride[SW_MAX_RANK] = {0}, next = 1;
     for (int i = rank; i-- > 0; next *= shape[i])
         stride[i] = next;
     for (int i = 0; i < rank; i++) {
@@ -264,19 +264,18 @@ static void blocks_copy(sw_dtype type, const swo_modes *m, const swo_block *b, c
                         int64_t *table) {
     const size_t size = sw_dtype_size(type);
     const int last = b->order - 1;
-    const int64_t n = b->length[last], *start[SW_MAX_RANK];
-    int64_t index[SW_MAX_RANK] = {0};
+    const int64_t n = b->length[last];
+    int64_t index[SW_MAX_RANK] = {0}, start[SW_MAX_RANK + 1] = {0}; /* start: of the table of each mode */
     blocks_fill_table(m, b, table);
-    for (int k = 0; k < b->order; k++) {
-        start[k] = table;
-        table += b->length[k];
-    }
-    const bool contiguous = blocks_is_contiguous(start[last], n);
+    for (int k = 0; k < b->order; k++)
+        start[k + 1] = start[k] + b->length[k];
+    const int64_t *of_row = table + start[last];
+    const bool contiguous = blocks_is_contiguous(of_row, n);
     for (int64_t rows = n > 0 ? b->count / n : 0; rows > 0; rows--, row += (size_t)n * size) {
         int64_t offset = 0;
         for (int k = 0; k < last; k++)
-            offset += start[k][index[k]];
-        blocks_copy_row(size, memory + (size_t)offset * size, start[last], n, contiguous, row, gather);
+            offset += table[start[k] + index[k]];
+        blocks_copy_row(size, memory + (size_t)offset * size, of_row, n, contiguous, row, gather);
         for (int k = last; k-- > 0 && ++index[k] == b->length[k];)
             index[k] = 0;
     }

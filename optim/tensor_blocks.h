@@ -5,8 +5,8 @@
 #include <swale/params.h>
 
 /* A parameter as a tensor [length[0], …, length[order - 1]], order ≥ 1. Each mode consists of one or more consecutive
- * axes of the parameter. An axis has a length and a stride in memory, in elements; the axes of mode k are axis[first[k]]
- * to axis[first[k + 1] - 1]. */
+ * axes of the parameter. An axis has a length and a stride in memory, in elements. The axes of mode k begin with
+ * axis[first[k]] and end before axis[first[k + 1]]. */
 typedef struct swo_modes {
     int order;
     int64_t length[SW_MAX_RANK];
