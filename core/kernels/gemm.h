@@ -44,9 +44,18 @@ typedef struct sw_product {
     /* NULL, or N numbers of the type of C, which are added to each row of the result; beta must be 0. In f32 and f64
      * they are added to the rounded product, in f16 and bf16 before the rounding to the type of C. */
     SW_ADDED const void *bias;
+    /* SW_F32 (0), or SW_BF16 or SW_F16: operands A and B in f32 are rounded to this type while they are copied to the
+     * cache, and multiplied as operands in that type are. Subnormal numbers become 0. The copy costs little, so that
+     * matrices in f32 are multiplied at the speed of 16-bit types. C keeps its type. */
+    SW_ADDED sw_dtype rounded_to;
+    /* The result is known to be symmetric, for example X Xᵀ, or a product of two powers of a symmetric matrix. Only the
+     * elements on and below the diagonal are computed, which takes about half of the time; those above are copies, so
+     * that C is exactly symmetric. M must equal N, and with beta != 0 C must be symmetric. Only for products with
+     * operands in 16 bits or rounded to them, without a bias. */
+    SW_ADDED bool symmetric;
 } sw_product;
-/* Computes a product in the compute type of its operands. If all three types are f32, or all are f64, the function
- * calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in f32 in a fixed order,
+/* Computes a product in the compute type of its operands. If all three types are f32 and no operand is rounded, or all
+ * are f64, the function calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in f32 in a fixed order,
  * so that C has the same bits for every number of threads and on every instruction set (except for the sign and payload
  * of a NaN). Nothing is allocated; each thread that computes uses less than 256 KiB of its stack. One element of C is
  * computed as follows, where round() is to the nearest f32:
@@ -66,14 +75,14 @@ typedef struct sw_product {
  * rounding would change only those outside the range of f32. In the loop, subnormal operands and results are replaced
  * by 0. This does not concern operands in f16, because a subnormal f16 is a normal f32. The instructions of AVX512-BF16
  * do the same. On AArch64 a result that rounds up to 2^-126 may become 0 instead, and on processors other than x86-64
- * and AArch64 subnormal numbers are kept. If A or B is f32, each product is rounded to f32 before it is added, and
+ * and AArch64 subnormal numbers are kept. If A or B is f32 and not rounded, each product is rounded to f32 before it is added, and
  * subnormal numbers are kept. Such products take up to twice the time, because they cannot use fused
  * multiply-additions.
  *
  * Accuracy: |error of sum| <= (256 + K/256) 2^-24 Σ|a||b|, and 257 · 2^-24 Σ|a||b| for more than 16384 terms; rounded
  * products add 2^-24 Σ|a||b|.
  *
- * Errors: SW_ERR_TYPE for other types; SW_ERR_MEMORY as in sw_gemm, only if sw_gemm is called. C is unchanged then. */
+ * Errors: SW_ERR_TYPE for other types; SW_ERR_SHAPE and SW_ERR_ARGUMENT for a `symmetric` that is refused; SW_ERR_MEMORY as in sw_gemm, only if sw_gemm is called. C is unchanged then. */
 SW_API sw_status sw_product_run(const sw_product *product);
 
 #ifdef __cplusplus

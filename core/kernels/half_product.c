@@ -23,9 +23,10 @@ enum { TILES = 8, LEAST_ROWS = 2 * SWI_MICRO_ROWS, LEAST_GROUPS = 2 }; /* fewer 
 static const double least_work = 2e6; /* M·N·K of the smallest tile for which another thread pays off */
 
 typedef struct half_job {
-    sw_product p;
-    bool fused;     /* no operand is f32: products are not rounded before they are added */
-    bool c_swapped; /* C is stored with the columns of p as rows */
+    sw_product p;                /* an operand that is rounded has the type to which it is rounded */
+    sw_dtype a_memory, b_memory; /* the types of the operands in memory */
+    bool fused;                  /* no operand is f32: products are not rounded before they are added */
+    bool c_swapped;              /* C is stored with the columns of p as rows */
     swi_half_kernels kernels;
     int64_t row_tiles, column_tiles; /* pairs of rows and groups of columns are divided among them */
 } half_job;
@@ -33,8 +34,12 @@ typedef struct half_job {
 typedef struct half_scratch {
     _Alignas(SW_ALIGNMENT) char a[SWI_A_BYTES];
     _Alignas(SW_ALIGNMENT) char b[SWI_B_BYTES];
-    _Alignas(SW_ALIGNMENT) float lines[SWI_GROUP][TILE_ROWS]; /* columns of the sums, if C is swapped */
-    union {                                                   /* of a tile, [rows, TILE_COLUMNS] */
+    union {
+        _Alignas(
+            SW_ALIGNMENT) float lines[SWI_GROUP][TILE_ROWS]; /* columns of the sums, if C is swapped or symmetric */
+        uint16_t rounded[SWI_STRIP * SWI_PART];              /* a block of f32 that is copied to a panel */
+    };
+    union { /* of a tile, [rows, TILE_COLUMNS] */
         _Alignas(SW_ALIGNMENT) float sums[TILE_ROWS * TILE_COLUMNS];
         struct {
             float part[LONG_ROWS * TILE_COLUMNS]; /* overlaps sums */
@@ -68,6 +73,8 @@ static void half_swap(half_job *j) {
     j->p.A = p.B, j->p.B = p.A;
     j->p.a_type = p.b_type, j->p.b_type = p.a_type;
     j->p.lda = p.ldb, j->p.ldb = p.lda;
+    const sw_dtype a_memory = j->a_memory;
+    j->a_memory = j->b_memory, j->b_memory = a_memory;
     j->p.a_transposed = !p.b_transposed, j->p.b_transposed = !p.a_transposed;
     j->c_swapped = true;
     if (j->p.M == 1 && j->p.a_transposed && j->p.lda == 1) { /* a contiguous vector is a row as well */
@@ -127,12 +134,20 @@ static void half_restore_mode(const half_job *j, const half_scratch *s) {
         sw_subnormals_restore(s->mode);
 }
 
-/* Writes rows [m0, m0 + m) and columns [n0, n0 + n) of C. */
+/* The number of those of the columns [n0, n0 + n) that are computed for rows up to `row`. */
+static int64_t half_columns(const half_job *j, int64_t row, int64_t n0, int64_t n) {
+    return j->p.symmetric ? half_least(n, row + 1 - n0) : n;
+}
+
+/* Writes rows [m0, m0 + m) and columns [n0, n0 + n) of C; of a symmetric C, up to the diagonal. */
 static void half_store(const half_job *j, const float *sums, int64_t m0, int64_t m, int64_t n0, int64_t n) {
     const sw_product *p = &j->p;
-    for (int64_t i = 0; i < m; i++)
-        j->kernels.output(sums + i * TILE_COLUMNS, n, (float)p->alpha, (float)p->beta,
-                          (char *)p->C + (size_t)((m0 + i) * p->ldc + n0) * swi_size(p->c_type));
+    for (int64_t i = 0; i < m; i++) {
+        const int64_t columns = half_columns(j, m0 + i, n0, n);
+        if (columns > 0)
+            j->kernels.output(sums + i * TILE_COLUMNS, columns, (float)p->alpha, (float)p->beta,
+                              (char *)p->C + (size_t)((m0 + i) * p->ldc + n0) * swi_size(p->c_type));
+    }
 }
 
 /* Copies columns [c, c + SWI_GROUP) of m rows of the sums to lines. */
@@ -149,15 +164,19 @@ static void half_turn_sums(half_scratch *s, int64_t m, int64_t c) {
             s->lines[k][i] = s->sums[i * TILE_COLUMNS + c + k];
 }
 
-/* The same for a C that is stored with the columns of p as rows. */
-static void half_store_swapped(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n) {
+/* Writes the same elements for a C that is stored with the columns of p as rows. For a symmetric C: the elements below
+ * the diagonal also to their places above it. */
+static void half_store_turned(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n) {
     const sw_product *p = &j->p;
     for (int64_t c = 0; c < n; c += SWI_GROUP) {
         const int64_t some = half_least(SWI_GROUP, n - c);
         half_turn_sums(s, m, c);
-        for (int64_t k = 0; k < some; k++)
-            j->kernels.output(s->lines[k], m, (float)p->alpha, (float)p->beta,
-                              (char *)p->C + (size_t)((n0 + c + k) * p->ldc + m0) * swi_size(p->c_type));
+        for (int64_t k = 0; k < some; k++) {
+            const int64_t column = n0 + c + k, first = p->symmetric && column >= m0 ? column + 1 - m0 : 0;
+            if (first < m)
+                j->kernels.output(s->lines[k] + first, m - first, (float)p->alpha, (float)p->beta,
+                                  (char *)p->C + (size_t)(column * p->ldc + m0 + first) * swi_size(p->c_type));
+        }
     }
 }
 
@@ -166,15 +185,44 @@ static bool half_stores_blocks(const half_job *j) {
     return !j->c_swapped && !half_is_long(j);
 }
 
+/* Copies rows [row, row + rows) of op(A) to a panel. */
+static void half_pack_a(const half_job *j, half_scratch *s, int64_t row, int64_t rows, int64_t k, int64_t terms) {
+    const sw_product *p = &j->p;
+    const bool lines = p->a_transposed;
+    const void *from = half_at(p->A, j->a_memory, lines ? k * p->lda + row : row * p->lda + k);
+    if (j->a_memory == p->a_type) {
+        j->kernels.a(from, p->lda, terms, rows, s->a);
+        return;
+    }
+    const int64_t width = lines ? rows : terms;
+    swi_half_round(p->a_type, from, p->lda, lines ? terms : rows, width, s->rounded);
+    j->kernels.a(s->rounded, width, terms, rows, s->a);
+}
+
+/* Copies columns [n0, n0 + n) of op(B) to a panel. */
+static void half_pack_b(const half_job *j, half_scratch *s, int64_t n0, int64_t n, int64_t k, int64_t terms) {
+    const sw_product *p = &j->p;
+    const bool rows = p->b_transposed;
+    if (j->b_memory == p->b_type) {
+        j->kernels.b(half_at(p->B, p->b_type, rows ? n0 * p->ldb + k : k * p->ldb + n0), p->ldb, terms, n, s->b);
+        return;
+    }
+    for (int64_t c = 0; c < n; c += SWI_STRIP) {
+        const int64_t some = half_least(SWI_STRIP, n - c), width = rows ? terms : some;
+        const float *from = (const float *)p->B + (rows ? (n0 + c) * p->ldb + k : k * p->ldb + n0 + c);
+        swi_half_round(p->b_type, from, p->ldb, rows ? some : terms, width, s->rounded);
+        j->kernels.b(s->rounded, width, terms, some, s->b + (size_t)(c * half_even(terms) * j->kernels.term_bytes));
+    }
+}
+
 /* The sums of the part that begins with term k, for rows [m0, m0 + m) and columns [n0, n0 + n). */
 static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n, int64_t k,
                       bool add) {
     const sw_product *p = &j->p;
     const int64_t terms = half_least(SWI_PART, p->K - k), even = half_even(terms);
     const bool store = k + terms == p->K && half_stores_blocks(j);
-    const char *b = half_at(p->B, p->b_type, p->b_transposed ? n0 * p->ldb + k : k * p->ldb + n0);
     if (!j->kernels.few)
-        j->kernels.b(b, p->ldb, terms, n, s->b);
+        half_pack_b(j, s, n0, n, k, terms);
     const int64_t blocks = half_ceil_div(m, SWI_MICRO_ROWS);
     /* Blocks of 12 and 10 rows, because a short last block would have too few sums to hide the latency of an addition.
      * */
@@ -182,12 +230,15 @@ static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m,
     for (int64_t i = 0; i < blocks; i++) {
         const int64_t begin = 2 * sw_part_begin(pairs, blocks, i), end = 2 * sw_part_begin(pairs, blocks, i + 1);
         const int64_t row = m0 + begin, rows = half_least(end, m) - begin;
+        const int64_t columns = half_columns(j, row + rows - 1, n0, n);
         float *sums = s->sums + begin * TILE_COLUMNS;
-        j->kernels.a(half_at(p->A, p->a_type, p->a_transposed ? k * p->lda + row : row * p->lda + k), p->lda, terms,
-                     rows, s->a);
+        if (columns < 1)
+            continue;
+        half_pack_a(j, s, row, rows, k, terms);
         if (j->kernels.few)
-            j->kernels.few(b, p->ldb, terms, n, s->a, (int)rows, sums, TILE_COLUMNS, add);
-        for (int64_t c = 0; c < n && !j->kernels.few; c += SWI_STRIP) {
+            j->kernels.few(half_at(p->B, p->b_type, n0 * p->ldb + k), p->ldb, terms, n, s->a, (int)rows, sums,
+                           TILE_COLUMNS, add);
+        for (int64_t c = 0; c < columns && !j->kernels.few; c += SWI_STRIP) {
             const int groups = n - c > SWI_GROUP ? 2 : 1;
             j->kernels.micro(s->a, s->b + (size_t)(c * even * j->kernels.term_bytes), even, (int)(end - begin), groups,
                              sums + c, TILE_COLUMNS, add);
@@ -218,14 +269,8 @@ static void half_long_parts(const half_job *j, half_scratch *s, int64_t m0, int6
             s->sums[i * TILE_COLUMNS + c] = (float)total[i * TILE_COLUMNS + c];
 }
 
-static void half_tile(void *args, int64_t index) {
-    const half_job *j = args;
-    const int64_t row = index % j->row_tiles, column = index / j->row_tiles;
-    const int64_t pairs = half_ceil_div(j->p.M, 2), groups = half_ceil_div(j->p.N, SWI_GROUP);
-    const int64_t m0 = 2 * sw_part_begin(pairs, j->row_tiles, row),
-                  n0 = SWI_GROUP * sw_part_begin(groups, j->column_tiles, column);
-    const int64_t m = half_least(2 * sw_part_begin(pairs, j->row_tiles, row + 1), j->p.M) - m0,
-                  n = half_least(SWI_GROUP * sw_part_begin(groups, j->column_tiles, column + 1), j->p.N) - n0;
+/* Computes rows [m0, m0 + m) and columns [n0, n0 + n) of C. */
+static void half_run_tile(const half_job *j, int64_t m0, int64_t m, int64_t n0, int64_t n) {
     half_scratch s;
     if (j->p.K < 1) {
         memset(s.sums, 0, sizeof s.sums);
@@ -238,20 +283,40 @@ static void half_tile(void *args, int64_t index) {
                 half_part(j, &s, m0, m, n0, n, k, k > 0);
         half_restore_mode(j, &s);
     }
-    if (j->c_swapped)
-        half_store_swapped(j, &s, m0, m, n0, n);
-    else if (j->p.K < 1 || half_is_long(j))
+    if (!j->c_swapped && (j->p.K < 1 || half_is_long(j)))
         half_store(j, s.sums, m0, m, n0, n);
+    if (j->c_swapped || j->p.symmetric)
+        half_store_turned(j, &s, m0, m, n0, n);
+}
+
+static void half_tile(void *args, int64_t index) {
+    const half_job *j = args;
+    const int64_t row = index % j->row_tiles, column = index / j->row_tiles;
+    const int64_t pairs = half_ceil_div(j->p.M, 2), groups = half_ceil_div(j->p.N, SWI_GROUP);
+    const int64_t m0 = 2 * sw_part_begin(pairs, j->row_tiles, row),
+                  n0 = SWI_GROUP * sw_part_begin(groups, j->column_tiles, column);
+    const int64_t m = half_least(2 * sw_part_begin(pairs, j->row_tiles, row + 1), j->p.M) - m0,
+                  n = half_least(SWI_GROUP * sw_part_begin(groups, j->column_tiles, column + 1), j->p.N) - n0;
+    const int64_t columns = half_columns(j, m0 + m - 1, n0, n);
+    if (columns > 0)
+        half_run_tile(j, m0, m, n0, columns);
 }
 
 void swi_half_product(const sw_product *p) {
-    half_job j = {.p = *p, .fused = p->a_type != SW_F32 && p->b_type != SW_F32};
+    half_job j = {.p = *p, .a_memory = p->a_type, .b_memory = p->b_type};
+    if (p->rounded_to != SW_F32 && p->a_type == SW_F32)
+        j.p.a_type = p->rounded_to;
+    if (p->rounded_to != SW_F32 && p->b_type == SW_F32)
+        j.p.b_type = p->rounded_to;
+    j.fused = j.p.a_type != SW_F32 && j.p.b_type != SW_F32;
     if (p->alpha == 0) /* A and B are not read */
         j.p.K = 0;
     if (half_swap_is_better(&j.p))
         half_swap(&j);
     swi_half_wide_kernels(&j.p, j.fused, &j.kernels);
-    if (p->a_type == SW_BF16 && p->b_type == SW_BF16 && !j.kernels.few && swi_cpu_has(SWI_CPU_BF16))
+    if (j.b_memory != j.p.b_type)
+        j.kernels.few = NULL;
+    if (j.p.a_type == SW_BF16 && j.p.b_type == SW_BF16 && !j.kernels.few && swi_cpu_has(SWI_CPU_BF16))
         swi_half_bf16_kernels(&j.p, &j.kernels);
     half_choose_tiles(&j);
     sw_parallel(half_tile, &j, j.row_tiles * j.column_tiles);

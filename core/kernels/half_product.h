@@ -1,5 +1,5 @@
 /* Matrix products of operands in f16 and bf16: the interface between the driver (half_product.c) and the kernels of
- * each instruction set (half_wide.c, half_bf16.c). gemm.h defines the order of the additions.
+ * each instruction set (half_wide.c, half_bf16.c, half_round.c). gemm.h defines the order of the additions.
  *
  * The reduced dimension is cut into parts of SWI_PART terms. For one part, a block of op(A) and a block of op(B) are
  * copied into panels:
@@ -62,7 +62,12 @@ void swi_half_wide_kernels(const sw_product *p, bool fused, swi_half_kernels *ke
  * processors other than x86-64. */
 void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels);
 
-/* Computes a checked product with M, N >= 1 of which not all operands have a compute type. */
+/* Rounds a block of f32, whose rows are ld apart, to `type`, f16 or bf16; the rows of `to` are contiguous. Subnormal
+ * numbers become 0 (half_round.c). */
+void swi_half_round(sw_dtype type, const float *from, int64_t ld, int64_t rows, int64_t width, uint16_t *to);
+
+/* Computes a checked product with M, N >= 1 of which not all operands have a compute type, or f32 operands are rounded.
+ */
 void swi_half_product(const sw_product *p);
 
 #endif

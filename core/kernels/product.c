@@ -22,6 +22,31 @@ static sw_status product_check(const sw_product *p) {
             return sw_fail(SW_ERR_TYPE, "product: A is %s and %c is %s; all three must be f64, or none",
                            sw_dtype_name(types[0]), 'A' + i, sw_dtype_name(types[i]));
     }
+    if (p->rounded_to != SW_F32 && (!sw_dtype_is_16_bit(p->rounded_to) || p->a_type == SW_F64))
+        return sw_fail(SW_ERR_TYPE,
+                       "product: operands in %s cannot be rounded to %s; rounded_to is for f32 operands, and "
+                       "must be f16, bf16, or f32 for none",
+                       sw_dtype_name(p->a_type), sw_dtype_name(p->rounded_to));
+    return SW_OK;
+}
+
+/* A product that is computed by sw_gemm. */
+static bool product_is_plain(const sw_product *p) {
+    return p->a_type == p->b_type && p->a_type == p->c_type && sw_dtype_is_computed(p->a_type) &&
+           p->rounded_to == SW_F32;
+}
+
+static sw_status product_check_symmetric(const sw_product *p) {
+    if (p->M != p->N)
+        return sw_fail(SW_ERR_SHAPE, "product: a symmetric result of %lld rows and %lld columns; M and N must be equal",
+                       (long long)p->M, (long long)p->N);
+    if (p->bias)
+        return sw_fail(SW_ERR_ARGUMENT, "product: a symmetric result and a bias; the sum would not be symmetric");
+    if (product_is_plain(p))
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "product: symmetric with all operands in %s; it needs operands in 16 bits or "
+                       "rounded_to (sw_symmetric_product computes A Aᵀ in f32 and f64)",
+                       sw_dtype_name(p->a_type));
     return SW_OK;
 }
 
@@ -38,7 +63,9 @@ static void product_run_with_bias_first(const sw_product *p) {
 static sw_status product_run(const sw_product *p) {
     if (p->bias && p->beta != 0)
         return sw_fail(SW_ERR_ARGUMENT, "product: a bias and beta = %g; beta must be 0 with a bias", p->beta);
-    if (p->a_type == p->b_type && p->a_type == p->c_type && sw_dtype_is_computed(p->a_type))
+    if (p->symmetric)
+        SW_TRY(product_check_symmetric(p));
+    if (product_is_plain(p))
         return swi_gemm(p);
     SW_TRY(product_check(p));
     if (p->M == 0 || p->N == 0)

@@ -25,6 +25,21 @@ static inline float reference_flushed(float x) {
     return reference_flush(x, (double)x);
 }
 
+/* The type in which operand A or B is multiplied. */
+static inline sw_dtype reference_type(const sw_product *p, sw_dtype type) {
+    return type == SW_F32 ? p->rounded_to : type;
+}
+
+/* An operand, rounded if the product rounds it. */
+static inline float reference_operand(const sw_product *p, sw_dtype type, const void *data, int64_t i) {
+    float x = reference_load(type, data, i);
+    if (type == SW_F32 && p->rounded_to != SW_F32) {
+        x = reference_flushed(x);
+        x = p->rounded_to == SW_F16 ? sw_f16_to_f32(sw_f16_from_f32(x)) : sw_bf16_to_f32(sw_bf16_from_f32(x));
+    }
+    return x;
+}
+
 /* sum + a b */
 static inline float reference_term(float sum, float a, float b, bool fused) {
     if (!fused) {
@@ -38,7 +53,7 @@ static inline float reference_term(float sum, float a, float b, bool fused) {
 /* op(A)[m, k] op(B)[k, n] summed over k */
 static inline float reference_sum(const sw_product *p, int64_t m, int64_t n) {
     enum { PART = 256, LONG_SUM = 16384 };
-    const bool fused = p->a_type != SW_F32 && p->b_type != SW_F32;
+    const bool fused = reference_type(p, p->a_type) != SW_F32 && reference_type(p, p->b_type) != SW_F32;
     float sum = 0;
     double wide = 0;
     for (int64_t from = 0; from < p->K; from += PART) {
@@ -46,9 +61,9 @@ static inline float reference_sum(const sw_product *p, int64_t m, int64_t n) {
         for (int64_t i = from; i < from + PART && i < p->K + p->K % 2; i++) {
             const int64_t k = i ^ 1; /* the second term of a pair comes first */
             const float a =
-                k < p->K ? reference_load(p->a_type, p->A, p->a_transposed ? k * p->lda + m : m * p->lda + k) : 0;
+                k < p->K ? reference_operand(p, p->a_type, p->A, p->a_transposed ? k * p->lda + m : m * p->lda + k) : 0;
             const float b =
-                k < p->K ? reference_load(p->b_type, p->B, p->b_transposed ? n * p->ldb + k : k * p->ldb + n) : 0;
+                k < p->K ? reference_operand(p, p->b_type, p->B, p->b_transposed ? n * p->ldb + k : k * p->ldb + n) : 0;
             part = reference_term(part, a, b, fused);
         }
         if (p->K > LONG_SUM) {

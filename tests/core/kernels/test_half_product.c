@@ -173,6 +173,94 @@ static void test_extreme_numbers(void **state) {
     }
 }
 
+/* Operands in f32 that are rounded to 16 bits, alone and beside operands in 16 bits. The sizes end panels, strips and
+ * blocks; some make the transposed product faster, and some have one or two rows. */
+static void test_rounded_operands(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{13, 33, 9},   {40, 65, 258}, {37, 130, 31},
+                                       {270, 20, 40}, {1, 35, 300},  {2, 40, 33}};
+    static const sw_dtype operands[5][2] = {
+        {SW_F32, SW_F32}, {SW_F32, SW_BF16}, {SW_BF16, SW_F32}, {SW_F32, SW_F16}, {SW_F16, SW_F32}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int k = 0; k < 40; k++)
+            for (int kind = ORDINARY; kind <= LARGE_PRODUCTS; kind++) {
+                if (kind != ORDINARY && i > 1)
+                    continue;
+                const sw_dtype *type = operands[k / 8];
+                matrices m = matrices_new(type[0], type[1], SW_F32, k % 4, sizes[i][0], sizes[i][1], sizes[i][2],
+                                          (numbers)kind, (uint64_t)(k + 50 * kind));
+                m.p.rounded_to = k / 4 % 2 ? SW_F16 : SW_BF16;
+                check(&m);
+                matrices_free(&m);
+            }
+}
+
+/* Numbers in f32 around those that become 0 or Inf, or lie between two bf16. */
+static void test_rounding_of_f32(void **state) {
+    (void)state;
+    static const uint32_t bits[] = {0,          0x80000000, 1,          0x007FFFFF, 0x807FFFFF, 0x00800000,
+                                    0x00808000, 0x3F808000, 0x3F818000, 0x3F808001, 0x3F807FFF, 0x7F7F7FFF,
+                                    0x7F7F8000, 0x7F800000, 0xFF800000, 0x477FEFFF, 0x477FF000, 0x33000000,
+                                    0x33000001, 0x33C00000, 0x387FE000, 0x387FF000, 0x38800000, 0xB8801000};
+    enum { COUNT = sizeof bits / sizeof *bits };
+    for (int k = 0; k < 8; k++) {
+        matrices m = matrices_new(SW_F32, SW_F32, SW_F32, k % 4, COUNT, 40, 1, ORDINARY, 1);
+        m.p.rounded_to = k / 4 ? SW_F16 : SW_BF16;
+        for (int i = 0; i < COUNT; i++)
+            ((float *)m.a.data)[m.p.a_transposed ? i : i * m.p.lda] = sw_f32_from_bits(bits[i]);
+        for (int64_t i = 0; i < sw_array_count(&m.b); i++)
+            ((float *)m.b.data)[i] = 1;
+        check(&m);
+        matrices_free(&m);
+    }
+}
+
+/* A Aᵀ, with the elements above the diagonal equal to those below. check() compares the former with their own sums. */
+static void test_symmetric_results(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 5}, {2, 40}, {17, 9}, {33, 258}, {130, 40}, {300, 30}, {70, 16400}};
+    const int before = sw_threads();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int k = 0; k < 24; k++) {
+            const sw_dtype type = types[k % 3], c_type = types[k / 6 % 2 ? 0 : k % 3];
+            const int64_t M = sizes[i][0], K = sizes[i][1];
+            matrices m = matrices_new(type, type, c_type, k / 3 % 2 ? 1 : 2, M, M, K, ORDINARY, (uint64_t)k);
+            m.p.symmetric = true;
+            m.p.rounded_to = k % 6 < 3 ? SW_BF16 : SW_F16;
+            m.p.B = m.p.A, m.p.ldb = m.p.lda;
+            if (k >= 12) {
+                m.p.alpha = -0.75, m.p.beta = 0.5;
+                for (int64_t r = 0; r < M; r++)
+                    for (int64_t c = 0; c < r; c++) {
+                        const double x = test_get(&m.c, r * m.p.ldc + c);
+                        test_set(&m.c, c * m.p.ldc + r, x), test_set(&m.before, c * m.p.ldc + r, x);
+                    }
+            }
+            assert_int_equal(sw_set_threads(1 + k % 3), SW_OK);
+            check(&m);
+            matrices_free(&m);
+        }
+    assert_int_equal(sw_set_threads(before), SW_OK);
+}
+
+/* Half of an almost symmetric result is not computed: the lower one counts. */
+static void test_symmetric_result_is_a_copy(void **state) {
+    (void)state;
+    matrices m = matrices_new(SW_F32, SW_F32, SW_F32, 0, 300, 300, 20, ORDINARY, 3);
+    m.p.rounded_to = SW_BF16, m.p.symmetric = true;
+    for (int kernels = 0; use_kernels(kernels); kernels++) {
+        assert_int_equal(sw_product_run(&m.p), SW_OK);
+        for (int64_t r = 0; r < 300; r++)
+            for (int64_t c = 0; c <= r; c++) {
+                float expected;
+                reference_element(&m.p, m.before.data, r, c, &expected);
+                assert_true(((float *)m.c.data)[r * m.p.ldc + c] == expected);
+                assert_true(((float *)m.c.data)[c * m.p.ldc + r] == expected);
+            }
+    }
+    matrices_free(&m);
+}
+
 /* Every rounding to the type of C, with alpha and beta, and results whose 16-bit form is subnormal. */
 static void test_stored_results(void **state) {
     (void)state;
@@ -280,6 +368,10 @@ int main(void) {
                                        cmocka_unit_test(test_large_sizes),
                                        cmocka_unit_test(test_long_sums),
                                        cmocka_unit_test(test_extreme_numbers),
+                                       cmocka_unit_test(test_rounded_operands),
+                                       cmocka_unit_test(test_rounding_of_f32),
+                                       cmocka_unit_test(test_symmetric_results),
+                                       cmocka_unit_test(test_symmetric_result_is_a_copy),
                                        cmocka_unit_test(test_stored_results),
                                        cmocka_unit_test(test_order_of_a_pair),
                                        cmocka_unit_test(test_accuracy_of_sums),

@@ -233,6 +233,49 @@ static void test_wrong_products_are_refused(void **state) {
     wrong.bias = m;
     assert_int_equal(sw_product_run(&wrong), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "product: a bias and beta = 1; beta must be 0 with a bias");
+    assert_memory_equal(c, ((const uint16_t[]){1, 2, 3, 4}), sizeof c);
+}
+
+static void test_wrong_members_for_rounding_and_symmetry_are_refused(void **state) {
+    (void)state;
+    float a[4] = {1, 1, 1, 1}, c[4] = {1, 2, 3, 4};
+    const sw_product right = {.size = sizeof right,
+                              .M = 2,
+                              .N = 2,
+                              .K = 2,
+                              .alpha = 1,
+                              .A = a,
+                              .B = a,
+                              .C = c,
+                              .lda = 2,
+                              .ldb = 2,
+                              .ldc = 2,
+                              .rounded_to = SW_BF16,
+                              .symmetric = true};
+    sw_product wrong = right;
+    wrong.rounded_to = SW_I32;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_TYPE);
+    expect_error(SW_ERR_TYPE, "product: operands in f32 cannot be rounded to i32; rounded_to is for f32 operands, and "
+                              "must be f16, bf16, or f32 for none");
+    wrong = right;
+    wrong.a_type = wrong.b_type = wrong.c_type = SW_F64;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_TYPE);
+    expect_error(SW_ERR_TYPE, "product: operands in f64 cannot be rounded to bf16; rounded_to is for f32 operands, and "
+                              "must be f16, bf16, or f32 for none");
+    wrong = right;
+    wrong.N = 1;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_SHAPE);
+    expect_error(SW_ERR_SHAPE, "product: a symmetric result of 2 rows and 1 columns; M and N must be equal");
+    wrong = right;
+    wrong.bias = a;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "product: a symmetric result and a bias; the sum would not be symmetric");
+    wrong = right;
+    wrong.rounded_to = SW_F32;
+    assert_int_equal(sw_product_run(&wrong), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "product: symmetric with all operands in f32; it needs operands in 16 bits or "
+                                  "rounded_to (sw_symmetric_product computes A Aᵀ in f32 and f64)");
+    assert_memory_equal(c, ((const float[]){1, 2, 3, 4}), sizeof c);
 }
 
 /* The panels are on the stack. */
@@ -302,6 +345,7 @@ int main(void) {
                                        cmocka_unit_test(test_a_bias_is_added_to_each_row),
                                        cmocka_unit_test(test_wrong_products_are_refused),
                                        cmocka_unit_test(test_a_dry_run_writes_nothing),
+                                       cmocka_unit_test(test_wrong_members_for_rounding_and_symmetry_are_refused),
                                        cmocka_unit_test(test_products_allocate_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
