@@ -75,14 +75,15 @@ typedef struct sw_product {
  * rounding would change only those outside the range of f32. In the loop, subnormal operands and results are replaced
  * by 0. This does not concern operands in f16, because a subnormal f16 is a normal f32. The instructions of AVX512-BF16
  * do the same. On AArch64 a result that rounds up to 2^-126 may become 0 instead, and on processors other than x86-64
- * and AArch64 subnormal numbers are kept. If A or B is f32 and not rounded, each product is rounded to f32 before it is added, and
- * subnormal numbers are kept. Such products take up to twice the time, because they cannot use fused
+ * and AArch64 subnormal numbers are kept. If A or B is f32 and not rounded, each product is rounded to f32 before it is
+ * added, and subnormal numbers are kept. Such products take up to twice the time, because they cannot use fused
  * multiply-additions.
  *
  * Accuracy: |error of sum| <= (256 + K/256) 2^-24 Σ|a||b|, and 257 · 2^-24 Σ|a||b| for more than 16384 terms; rounded
  * products add 2^-24 Σ|a||b|.
  *
- * Errors: SW_ERR_TYPE for other types; SW_ERR_SHAPE and SW_ERR_ARGUMENT for a `symmetric` that is refused; SW_ERR_MEMORY as in sw_gemm, only if sw_gemm is called. C is unchanged then. */
+ * Errors: SW_ERR_TYPE for other types; SW_ERR_SHAPE and SW_ERR_ARGUMENT for a `symmetric` that is refused;
+ * SW_ERR_MEMORY as in sw_gemm, only if sw_gemm is called. C is unchanged then. */
 SW_API sw_status sw_product_run(const sw_product *product);
 
 #ifdef __cplusplus
