@@ -55,10 +55,10 @@ typedef struct sw_product {
     SW_ADDED bool symmetric;
 } sw_product;
 /* Computes a product in the compute type of its operands. If all three types are f32 and no operand is rounded, or all
- * are f64, the function calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in f32 in a fixed order,
- * so that C has the same bits for every number of threads and on every instruction set (except for the sign and payload
- * of a NaN). Nothing is allocated; each thread that computes uses less than 256 KiB of its stack. One element of C is
- * computed as follows, where round() is to the nearest f32:
+ * are f64, the function calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in
+ * f32 in a fixed order, so that C has the same bits for every number of threads and on every instruction set (except
+ * for the sign and payload of a NaN). Nothing is allocated; each thread that computes uses less than 256 KiB of its
+ * stack. One element of C is computed as follows, where round() is to the nearest f32:
  *
  *     for every 256 terms, in order:                            the last part may be shorter
  *         part = 0
