@@ -2,6 +2,7 @@
 #include <swale/conv_kernels.h>
 #include <swale/status.h>
 
+#include "core/kernels/conv_depthwise.h"
 #include "core/kernels/conv_shared.h"
 #include "core/kernels/conv_winograd.h"
 #include "core/kernels/dispatch.h"
@@ -28,6 +29,8 @@ static sw_status conv_windows(const sw_conv *c, bool gradient, const void *pictu
     SW_TRY(conv_check(c));
     if (conv_dry_run(c))
         return SW_OK;
+    if (swi_depthwise_fits(c))
+        return swi_depthwise_windows(c, gradient, picture, w, bias, result, scratch, bytes);
     if (swi_winograd_fits(c, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD))
         return swi_winograd_windows(c, gradient, picture, w, bias, result, scratch, bytes);
     return swi_conv_windows(c, gradient, picture, w, bias, result, scratch, bytes);
@@ -48,22 +51,31 @@ sw_status sw_conv_weight_gradient(const sw_conv *conv, const void *x, const void
     SW_TRY(conv_check(conv));
     if (conv_dry_run(conv))
         return SW_OK;
+    if (swi_depthwise_fits(conv))
+        return swi_depthwise_weights_gradient(conv, x, dy, dw, scratch, bytes);
     if (swi_winograd_fits(conv, SWI_CONV_WEIGHTS))
         return swi_winograd_weights_gradient(conv, x, dy, dw, scratch, bytes);
     return swi_conv_weights(conv, x, dy, dw, scratch, bytes);
 }
 
+static size_t conv_windows_scratch(const sw_conv *c, bool gradient) {
+    const swi_conv_purpose purpose = gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD;
+    if (swi_depthwise_fits(c))
+        return swi_depthwise_scratch(c, purpose);
+    return swi_winograd_fits(c, purpose) ? swi_winograd_scratch(c, purpose) : swi_conv_windows_scratch(c, gradient);
+}
+
 size_t sw_conv_forward_scratch(const sw_conv *conv) {
-    return swi_winograd_fits(conv, SWI_CONV_FORWARD) ? swi_winograd_scratch(conv, SWI_CONV_FORWARD)
-                                                     : swi_conv_windows_scratch(conv, false);
+    return conv_windows_scratch(conv, false);
 }
 
 size_t sw_conv_input_gradient_scratch(const sw_conv *conv) {
-    return swi_winograd_fits(conv, SWI_CONV_INPUT) ? swi_winograd_scratch(conv, SWI_CONV_INPUT)
-                                                   : swi_conv_windows_scratch(conv, true);
+    return conv_windows_scratch(conv, true);
 }
 
 size_t sw_conv_weight_gradient_scratch(const sw_conv *conv) {
+    if (swi_depthwise_fits(conv))
+        return swi_depthwise_scratch(conv, SWI_CONV_WEIGHTS);
     return swi_winograd_fits(conv, SWI_CONV_WEIGHTS) ? swi_winograd_scratch(conv, SWI_CONV_WEIGHTS)
                                                      : swi_conv_weights_scratch(conv);
 }

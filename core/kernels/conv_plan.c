@@ -183,17 +183,16 @@ static void conv_plan_items(swi_conv_plan *p) {
     p->parts = p->items < ENOUGH_ITEMS ? smaller(registers, ceil_div(ENOUGH_ITEMS, p->items)) : 1;
 }
 
-swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
+/* The taps and the phases, without items. */
+static swi_conv_plan conv_plan_taps(const sw_conv *conv, swi_conv_purpose purpose) {
     const bool gradient = purpose == SWI_CONV_INPUT;
     swi_conv_plan p = {.conv = conv,
                        .purpose = purpose,
                        .size = (int64_t)sw_dtype_size(conv->type),
                        .channels = gradient ? conv->outputs : conv->inputs,
                        .outputs = gradient ? conv->inputs : conv->outputs};
-    const int64_t lanes = SW_ALIGNMENT / p.size;
     p.group_channels = p.channels / conv->groups;
     p.group_outputs = p.outputs / conv->groups;
-    p.padded_outputs = gradient || purpose == SWI_CONV_FORWARD ? ceil_div(p.group_outputs, lanes) * lanes : 0;
     for (int axis = 0; axis < 2; axis++)
         conv_plan_axis(&p, axis);
     p.phases = p.axis[0].phases * p.axis[1].phases;
@@ -202,6 +201,14 @@ swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
         for (int64_t phase = 0; phase < p.axis[axis].phases; phase++)
             taps[axis] += conv_tap_count(&p, axis, phase);
     p.terms = taps[0] * taps[1] * p.group_channels;
+    return p;
+}
+
+swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
+    swi_conv_plan p = conv_plan_taps(conv, purpose);
+    const int64_t lanes = SW_ALIGNMENT / p.size;
+    if (purpose == SWI_CONV_INPUT || purpose == SWI_CONV_FORWARD)
+        p.padded_outputs = ceil_div(p.group_outputs, lanes) * lanes;
     p.direct = purpose != SWI_CONV_WEIGHTS_COPY && conv_is_inside(&p.axis[0]) && conv_is_inside(&p.axis[1]);
     p.first_paired = swi_conv_first_paired(p.group_outputs, p.group_channels, conv->type);
     if (conv->batch == 0 || p.axis[0].grid == 0 || p.axis[1].grid == 0 || p.outputs == 0)
@@ -211,6 +218,22 @@ swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
         conv_plan_pixels(&p);
     else
         conv_plan_items(&p);
+    return p;
+}
+
+swi_conv_plan swi_conv_plan_depthwise(const sw_conv *conv, swi_conv_purpose purpose) {
+    enum { ITEM_PRODUCTS = 1 << 16 };
+    swi_conv_plan p = conv_plan_taps(conv, purpose);
+    swi_conv_axis *h = &p.axis[0], *w = &p.axis[1];
+    p.by_pixel = p.direct = true;
+    p.samples = 1;
+    h->copy = h->picture;
+    w->copy = w->picture;
+    const double products = (double)w->result * (double)p.outputs * (double)p.terms / (double)p.phases;
+    const int64_t rows = products < ITEM_PRODUCTS ? ITEM_PRODUCTS / (int64_t)larger((int64_t)products, 1) : 1;
+    h->part = ceil_div(h->result, ceil_div(h->result, smaller(larger(rows, 1), h->result)));
+    w->part = w->result;
+    p.items = conv->batch * ceil_div(h->result, h->part);
     return p;
 }
 

@@ -61,6 +61,9 @@ typedef struct swi_conv_plan {
 } swi_conv_plan;
 
 swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose);
+/* Of a depthwise convolution: without a copy of the picture, with the lists of `by_pixel`, without packed weights. An
+ * item is `part` rows of the result, not of the grid, of one sample. There are pixels and channels. */
+swi_conv_plan swi_conv_plan_depthwise(const sw_conv *conv, swi_conv_purpose purpose);
 size_t swi_conv_plan_bytes(const swi_conv_plan *plan); /* of the memory for swi_conv_plan_fill; SIZE_MAX: too many */
 size_t swi_conv_plan_worker_bytes(const swi_conv_plan *plan); /* of the copy of an item; 0: none */
 /* Makes the lists of the phases in `memory`. */

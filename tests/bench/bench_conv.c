@@ -1,6 +1,8 @@
 /* Convolutions: the rates of the forward pass, the gradient of the input and the gradient of the weights, relative to
  * sw_gemm in f32 for a product of 1024 × 1024 × 1024, with one and with two threads. Products with zeros around a
- * picture count as operations. Both sides alternate in one run; figures are medians of ratios.
+ * picture count as operations. The lines that end with _floor relate the time to a floor: the operations at the rate of
+ * sw_gemm, or a pass that reads the operands and writes the result once, whichever takes longer. All sides alternate in
+ * one run; figures are medians of ratios.
  *
  *     bench_conv [THREADS [NAME]]     all shapes by default; NAME: those that contain the text */
 #include "bench.h"
@@ -15,23 +17,27 @@ static const double enough_work = 4e8; /* operations in one measurement */
 
 typedef struct shape {
     const char *name;
-    int64_t batch, size, inputs, outputs, kernel, stride, zeros;
+    int64_t batch, size, inputs, outputs, kernel, stride, zeros, groups;
 } shape;
-static const shape shapes[] = {{"lenet_1_16_5x5", 64, 28, 1, 16, 5, 1, 0},
-                               {"lenet_16_32_5x5", 64, 12, 16, 32, 5, 1, 0},
-                               {"same_1_16_3x3", 512, 28, 1, 16, 3, 1, 1},
-                               {"same_16_32_3x3", 512, 14, 16, 32, 3, 1, 1},
-                               {"cifar_16_16_3x3", 64, 28, 16, 16, 3, 1, 1},
-                               {"cifar_16_32_stride_2", 64, 28, 16, 32, 3, 2, 1},
-                               {"cifar_32_32_3x3", 64, 14, 32, 32, 3, 1, 1},
-                               {"cifar_16_32_1x1_stride_2", 64, 28, 16, 32, 1, 2, 0},
-                               {"cifar_32_64_stride_2", 64, 14, 32, 64, 3, 2, 1},
-                               {"cifar_64_64_3x3", 64, 7, 64, 64, 3, 1, 1},
-                               {"resnet18_3_64_7x7_stride_2", 2, 224, 3, 64, 7, 2, 3},
-                               {"resnet18_64_64_3x3", 2, 56, 64, 64, 3, 1, 1},
-                               {"resnet18_128_128_3x3", 2, 28, 128, 128, 3, 1, 1},
-                               {"resnet18_256_256_3x3", 2, 14, 256, 256, 3, 1, 1},
-                               {"resnet18_512_512_3x3", 2, 7, 512, 512, 3, 1, 1}};
+static const shape shapes[] = {{"lenet_1_16_5x5", 64, 28, 1, 16, 5, 1, 0, 1},
+                               {"lenet_16_32_5x5", 64, 12, 16, 32, 5, 1, 0, 1},
+                               {"same_1_16_3x3", 512, 28, 1, 16, 3, 1, 1, 1},
+                               {"same_16_32_3x3", 512, 14, 16, 32, 3, 1, 1, 1},
+                               {"cifar_16_16_3x3", 64, 28, 16, 16, 3, 1, 1, 1},
+                               {"cifar_16_32_stride_2", 64, 28, 16, 32, 3, 2, 1, 1},
+                               {"cifar_32_32_3x3", 64, 14, 32, 32, 3, 1, 1, 1},
+                               {"cifar_16_32_1x1_stride_2", 64, 28, 16, 32, 1, 2, 0, 1},
+                               {"cifar_32_64_stride_2", 64, 14, 32, 64, 3, 2, 1, 1},
+                               {"cifar_64_64_3x3", 64, 7, 64, 64, 3, 1, 1, 1},
+                               {"resnet18_3_64_7x7_stride_2", 2, 224, 3, 64, 7, 2, 3, 1},
+                               {"resnet18_64_64_3x3", 2, 56, 64, 64, 3, 1, 1, 1},
+                               {"resnet18_128_128_3x3", 2, 28, 128, 128, 3, 1, 1, 1},
+                               {"resnet18_256_256_3x3", 2, 14, 256, 256, 3, 1, 1, 1},
+                               {"resnet18_512_512_3x3", 2, 7, 512, 512, 3, 1, 1, 1},
+                               {"groups_4_64_64_3x3", 64, 28, 64, 64, 3, 1, 1, 4},
+                               {"depthwise_64_3x3", 64, 28, 64, 64, 3, 1, 1, 64},
+                               {"depthwise_64_3x3_stride_2", 64, 28, 64, 64, 3, 2, 1, 64},
+                               {"depthwise_128_5x5", 64, 14, 128, 128, 5, 1, 2, 128}};
 
 typedef struct arrays {
     sw_conv conv;
@@ -52,7 +58,7 @@ static float *filled(int64_t count) {
 static arrays arrays_new(const shape *s) {
     const int64_t out = (s->size + 2 * s->zeros - s->kernel) / s->stride + 1;
     const int64_t x = s->batch * s->size * s->size * s->inputs, y = s->batch * out * out * s->outputs,
-                  w = s->outputs * s->kernel * s->kernel * s->inputs;
+                  w = s->outputs * s->kernel * s->kernel * s->inputs / s->groups;
     arrays a = {.conv = {.size = sizeof(sw_conv),
                          .batch = s->batch,
                          .height = s->size,
@@ -66,7 +72,7 @@ static arrays arrays_new(const shape *s) {
                          .stride = {s->stride, s->stride},
                          .dilation = {1, 1},
                          .before = {s->zeros, s->zeros},
-                         .groups = 1},
+                         .groups = s->groups},
                 .x = filled(x),
                 .w = filled(w),
                 .bias = filled(s->outputs),
@@ -90,7 +96,7 @@ static void arrays_free(arrays *a) {
 
 static double operations(const sw_conv *c) {
     return 2.0 * (double)(c->batch * c->out_height * c->out_width * c->outputs * c->kernel_height * c->kernel_width) *
-           (double)c->inputs;
+           (double)(c->inputs / c->groups);
 }
 
 static void run_once(const arrays *a, int which) {
@@ -114,6 +120,32 @@ static double conv_rate(const arrays *a, int which) {
     return operations(&a->conv) * repetitions / (now() - start);
 }
 
+/* Seconds of a pass that reads the operands and writes the result of a product, block by block. The result is
+ * overwritten. Where a stride passes over pixels of x, their part of x is not read. */
+static double pass_time(const arrays *a, int which) {
+    enum { BLOCKS = 256 };
+    const sw_conv *c = &a->conv;
+    const int64_t used = c->kernel_height < c->stride[0] ? c->stride[0] * c->stride[1] : 1,
+                  x = c->batch * c->height * c->width * c->inputs / (which == 1 ? 1 : used),
+                  y = c->batch * c->out_height * c->out_width * c->outputs,
+                  w = c->outputs * c->kernel_height * c->kernel_width * (c->inputs / c->groups);
+    const float *from[2] = {which == 1 ? a->dy : a->x, which == 2 ? a->dy : a->w};
+    const int64_t length[3] = {which == 1 ? y : x, which == 2 ? y : w, which == 0 ? y : which == 1 ? x : w};
+    float *to = which == 0 ? a->y : which == 1 ? a->dx : a->dw;
+    float sum[16] = {0};
+    const double start = now();
+    for (int64_t block = 0; block < BLOCKS; block++) {
+        for (int k = 0; k < 2; k++)
+            for (int64_t i = length[k] * block / BLOCKS; i + 16 <= length[k] * (block + 1) / BLOCKS; i += 16)
+                for (int lane = 0; lane < 16; lane++)
+                    sum[lane] += from[k][i + lane];
+        const int64_t begin = length[2] * block / BLOCKS, end = length[2] * (block + 1) / BLOCKS;
+        memset(to + begin, 0, sizeof(float) * (size_t)(end - begin));
+    }
+    *(volatile float *)to = sum[0];
+    return now() - start;
+}
+
 static double product_rate(float *const m[3]) {
     const double start = now();
     if (sw_gemm(SW_F32, false, true, PRODUCT, PRODUCT, PRODUCT, 1, m[0], PRODUCT, m[1], PRODUCT, 0, m[2], PRODUCT) !=
@@ -122,26 +154,44 @@ static double product_rate(float *const m[3]) {
     return 2.0 * PRODUCT * PRODUCT * PRODUCT / (now() - start);
 }
 
+typedef struct rates {
+    double rate[ROUNDS], ratio[ROUNDS], floor[ROUNDS];
+} rates;
+
+/* The floor of two threads is half of that of one, which is what a second core can reach at best. */
+static void measure_product(const arrays *a, int which, int threads, float *const m[3], rates *r) {
+    run_once(a, which);
+    pass_time(a, which);
+    for (int i = 0; i < ROUNDS; i++) {
+        r->rate[i] = conv_rate(a, which);
+        const double product = product_rate(m), bytes = pass_time(a, which) / threads,
+                     arithmetic = operations(&a->conv) / product;
+        r->ratio[i] = r->rate[i] / product;
+        r->floor[i] = (bytes > arithmetic ? bytes : arithmetic) * r->rate[i] / operations(&a->conv);
+    }
+}
+
 static void measure(const shape *s, int threads, float *const m[3]) {
     static const char *const names[] = {"y", "dx", "dw"};
     arrays a = arrays_new(s);
     const double target = s->inputs >= 16 ? 0.95 : 0.8;
     for (int which = 0; which < 3; which++) {
-        double rate[ROUNDS], ratio[ROUNDS];
-        char name[64];
+        rates r;
+        char name[64], floor_name[80];
         if (which == 1 && s->inputs < 16) /* the gradient of a picture is not needed */
             continue;
-        run_once(&a, which);
-        for (int r = 0; r < ROUNDS; r++) {
-            rate[r] = conv_rate(&a, which);
-            ratio[r] = rate[r] / product_rate(m);
-        }
+        measure_product(&a, which, threads, m, &r);
         snprintf(name, sizeof name, "conv_%s_%s_%d", s->name, names[which], threads);
-        note("%s: %.0f GF/s", name, median(rate, ROUNDS) * 1e-9);
-        if (threads == 1)
-            figure(name, median(ratio, ROUNDS), target, AT_LEAST);
-        else
-            report(name, median(ratio, ROUNDS));
+        snprintf(floor_name, sizeof floor_name, "%s_floor", name);
+        note("%s: %.0f GF/s, %.3f ms", name, median(r.rate, ROUNDS) * 1e-9,
+             operations(&a.conv) / median(r.rate, ROUNDS) * 1e3);
+        if (threads == 1 && s->groups == 1) {
+            figure(name, median(r.ratio, ROUNDS), target, AT_LEAST);
+            figure(floor_name, median(r.floor, ROUNDS), target, AT_LEAST);
+        } else {
+            report(name, median(r.ratio, ROUNDS));
+            report(floor_name, median(r.floor, ROUNDS));
+        }
     }
     arrays_free(&a);
 }

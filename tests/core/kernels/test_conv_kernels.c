@@ -279,6 +279,37 @@ static void test_channels_and_networks(void **test_state) {
     }
 }
 
+/* Depthwise: every number of channels, kernels with more taps than a tile, pictures smaller than the kernel, few and
+ * many items. */
+static void test_depthwise_shapes(void **test_state) {
+    (void)test_state;
+    for (int64_t channels = 4; channels <= 70; channels++)
+        compare_shape((sw_conv){.size = sizeof(sw_conv),
+                                .batch = 3,
+                                .height = 6,
+                                .width = 9,
+                                .inputs = channels,
+                                .out_height = 6,
+                                .out_width = 9,
+                                .outputs = channels,
+                                .kernel_height = 3,
+                                .kernel_width = 3,
+                                .stride = {1, 1},
+                                .dilation = {1, 1},
+                                .before = {1, 1},
+                                .groups = channels},
+                      (uint64_t)channels);
+    uint64_t state = 19;
+    for (int i = 0; i < 60; i++) {
+        sw_conv c = random_conv(&state);
+        c.inputs = c.outputs = c.groups = between(&state, 8, 100);
+        c.height = between(&state, 1, 30);
+        c.kernel_height = between(&state, 1, 7);
+        c.out_height = out_length(c.height, c.kernel_height, c.stride[0], c.dilation[0], &c.before[0], 2);
+        compare_shape(c, (uint64_t)i);
+    }
+}
+
 /* Shapes that Winograd's minimal filtering computes: odd lengths, channels that do not fill a register, borders of 0 to
  * 3 zeros. */
 static const int64_t winograd_shapes[][6] = {/* batch, height, width, inputs, outputs, zeros */
@@ -434,12 +465,10 @@ static void test_copies_larger_than_any_memory(void **test_state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_shapes),
-                                       cmocka_unit_test(test_channels_and_networks),
-                                       cmocka_unit_test(test_winograd_shapes),
-                                       cmocka_unit_test(test_winograd_error),
-                                       cmocka_unit_test(test_empty),
-                                       cmocka_unit_test(test_mistakes),
-                                       cmocka_unit_test(test_copies_larger_than_any_memory)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_shapes),    cmocka_unit_test(test_channels_and_networks),
+        cmocka_unit_test(test_depthwise_shapes), cmocka_unit_test(test_winograd_shapes),
+        cmocka_unit_test(test_winograd_error),   cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_mistakes),         cmocka_unit_test(test_copies_larger_than_any_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
