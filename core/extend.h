@@ -12,6 +12,7 @@
 #include <swale/core.h>
 #include <swale/file.h>
 #include <swale/gemm.h>
+#include <swale/matrix.h>
 #include <swale/op.h>
 #include <swale/parallel.h>
 #include <swale/reduce_kernels.h>
