@@ -1,7 +1,7 @@
 /* Eigendecompositions of symmetric matrices, by LAPACK's divide and conquer method.
  *
- * A symmetric matrix is the same in row-major and in column-major order. LAPACK writes v_i to column i of a column-major
- * matrix, which is row i here. */
+ * A symmetric matrix is the same in row-major and in column-major order. LAPACK writes v_i to column i of a
+ * column-major matrix, which is row i here. */
 #include <swale/blas.h>
 #include <swale/status.h>
 

@@ -1,9 +1,9 @@
 /* C = alpha A Aᵀ + beta C. The lower triangle is divided into tiles: those on the diagonal are computed by syrk, the
  * others by gemm, and each tile is copied to its mirror image while it is in the cache.
  *
- * One tile is the fastest for one thread. Two rows of tiles cost 3 to 8 % and let two threads work, one on the tile below
- * the diagonal, which has half of the multiplications, the other on the two on the diagonal. Four rows of tiles have
- * work for eight threads; they are used if the tiles are large enough to cost less than 3 % more. */
+ * One tile is the fastest for one thread. Two rows of tiles cost 3 to 8 % and let two threads work, one on the tile
+ * below the diagonal, which has half of the multiplications, the other on the two on the diagonal. Four rows of tiles
+ * have work for eight threads; they are used if the tiles are large enough to cost less than 3 % more. */
 #include <swale/blas.h>
 #include <swale/gemm.h>
 

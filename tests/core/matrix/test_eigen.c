@@ -20,8 +20,8 @@ static sw_array known_matrix(sw_dtype type, int64_t n, long double **values, lon
     return A;
 }
 
-/* A v = λ v and VVᵀ = I within c n ε ‖A‖; λ against the known eigenvalues: by Weyl's theorem they move by at most the norm
- * of the rounding of A, n ε ‖A‖, and of LAPACK's error. ‖A‖ = 2; c = 4 in each. */
+/* A v = λ v and VVᵀ = I within c n ε ‖A‖; λ against the known eigenvalues: by Weyl's theorem they move by at most the
+ * norm of the rounding of A, n ε ‖A‖, and of LAPACK's error. ‖A‖ = 2; c = 4 in each. */
 static void check_eigen(sw_dtype type, int64_t n, bool in_place) {
     long double *known, *q;
     sw_array A = known_matrix(type, n, &known, &q), values = test_array(type, SW_SHAPE(n));

@@ -48,8 +48,8 @@ static double residual(const sw_array *A, const sw_array *P, int order, double r
 }
 
 /* With condition κ, an error of n ε ‖A‖ of the decomposition (or of r products in each Newton iteration) changes
- * P^r (A + ridge I) by at most about r n ε κ; 4 of them. Newton: its tolerance on max |M - I| in addition, n elements in
- * a row. `wide`: only the rounding of the root. */
+ * P^r (A + ridge I) by at most about r n ε κ; 4 of them. Newton: its tolerance on max |M - I| in addition, n elements
+ * in a row. `wide`: only the rounding of the root. */
 static void check_root(sw_dtype type, int64_t n, int order, double least, double ridge, sw_root_method method,
                        bool wide) {
     long double *values, *q;
