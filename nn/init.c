@@ -2,7 +2,6 @@
 #include <swale/extend.h>
 #include <swale/init.h>
 
-#include <limits.h>
 #include <math.h>
 
 static sw_status init_refuse(const sw_init *init, const sw_param *param, const char *why) {
@@ -196,43 +195,15 @@ sw_init sw_init_pytorch(void) {
 
 /* ---- Orthogonal: gain a ---- */
 
-/* LAPACK: A = QR, and Q from its reflectors. */
-extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, double *tau, double *work, const int *lwork,
-                    int *info);
-extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda, const double *tau,
-                    double *work, const int *lwork, int *info);
-
-enum { BLOCK = 64 }; /* block size of LAPACK, which determines its workspace */
-
-/* Replaces a [n vectors, m numbers each], m ≥ n, by the Q of its QR decomposition: n orthonormal vectors. Their signs
- * make the diagonal of R positive, so that Q of a normal matrix is uniform among all orthogonal matrices (Mezzadri
- * 2007). */
-static sw_status init_orthonormalize(int m, int n, double *a) {
-    const int lwork = n * BLOCK;
-    int info = 0, failed;
-    if (sw_blas_ready(1) == 0)
+/* Replaces `count` rows of normal numbers by orthonormal ones. Q of a normal matrix is uniform among all orthogonal
+ * matrices, because the diagonal of R is positive (Mezzadri 2007). */
+static sw_status init_orthonormalize(int64_t count, int64_t length, double *a) {
+    void *work = sw_alloc_for(SW_ACCOUNT_TEMPORARIES, sw_orthonormalize_work(SW_F64, count));
+    if (!work)
         return SW_ERR_MEMORY;
-    double *tau = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, n, 2 * sizeof *tau), *sign = tau ? tau + n : NULL;
-    double *work = sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, lwork, sizeof *work);
-    if (!tau || !work) {
-        sw_free(tau);
-        sw_free(work);
-        return SW_ERR_MEMORY;
-    }
-    sw_blas_call call = sw_blas_enter(); /* on one thread, so that the bits do not depend on the number of threads */
-    dgeqrf_(&m, &n, a, &m, tau, work, &lwork, &info);
-    failed = info;
-    for (int j = 0; j < n; j++)
-        sign[j] = a[(int64_t)j * m + j] < 0 ? -1 : 1;
-    dorgqr_(&m, &n, &n, a, &m, tau, work, &lwork, &info);
-    failed |= info;
-    sw_blas_leave(call);
-    for (int j = 0; j < n; j++)
-        for (int i = 0; i < m; i++)
-            a[(int64_t)j * m + i] *= sign[j];
-    sw_free(tau);
+    const sw_status status = sw_orthonormalize(SW_F64, count, length, a, length, work, NULL);
     sw_free(work);
-    return failed ? sw_fail(SW_ERR_ARGUMENT, "orthogonal: LAPACK's QR failed with info = %d", failed) : SW_OK;
+    return status;
 }
 
 static sw_status init_fill_orthogonal(const sw_init *init, const sw_param *param, sw_rng *rng, double *out) {
@@ -244,15 +215,13 @@ static sw_status init_fill_orthogonal(const sw_init *init, const sw_param *param
         return SW_OK;
     int64_t rows = param->shape[0], columns = param->count / rows;
     bool wide = rows <= columns; /* true: orthonormal rows; false: orthonormal columns */
-    int64_t m = wide ? columns : rows, n = wide ? rows : columns;
-    if (m > INT_MAX || n > INT_MAX / BLOCK)
-        return init_refuse(init, param, "too large for LAPACK");
+    int64_t length = wide ? columns : rows, count = wide ? rows : columns;
     double *q = wide ? out : sw_alloc_array_for(SW_ACCOUNT_TEMPORARIES, param->count, sizeof *q);
     if (!q)
         return SW_ERR_MEMORY;
     for (int64_t i = 0; i < param->count; i++)
         q[i] = sw_rng_normal(rng);
-    sw_status status = init_orthonormalize((int)m, (int)n, q);
+    sw_status status = init_orthonormalize(count, length, q);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j++)
             out[i * columns + j] = init->a * q[wide ? i * columns + j : j * rows + i];

@@ -41,20 +41,21 @@ static sw_status root_options(const sw_root_options *given, sw_root_options *o) 
     return SW_OK;
 }
 
-/* The workspace: the matrix; its eigenvalues; LAPACK's workspace, which afterwards holds the root if it is computed by
- * the eigendecomposition; and the matrices of the Newton iteration. */
+/* The workspace: the matrix; its eigenvalues; LAPACK's workspace, which afterwards holds the root; and the matrices of
+ * the Newton iteration. */
 typedef struct root_memory {
     char *matrix, *values, *rest, *newton;
-    size_t bytes;
 } root_memory;
 
-static root_memory root_divide(sw_dtype compute, int64_t n, bool newton, char *work) {
-    const size_t size = sw_dtype_size(compute), matrix = swi_work_bytes((double)n * (double)n, size);
-    const size_t values = swi_work_bytes((double)n, size), rest = swi_eigen_in_place_work(compute, n);
-    root_memory m = {.matrix = work, .bytes = matrix + values + rest + (newton ? SWI_NEWTON_MATRICES * matrix : 0)};
-    m.values = m.matrix + matrix;
-    m.rest = m.values + values;
-    m.newton = m.rest + rest;
+static size_t root_matrix_bytes(sw_dtype compute, int64_t n) {
+    return swi_work_bytes((double)n * (double)n, sw_dtype_size(compute));
+}
+
+static root_memory root_divide(sw_dtype compute, int64_t n, char *work) {
+    root_memory m = {.matrix = work};
+    m.values = m.matrix + root_matrix_bytes(compute, n);
+    m.rest = m.values + swi_work_bytes((double)n, sw_dtype_size(compute));
+    m.newton = m.rest + swi_eigen_in_place_work(compute, n);
     return m;
 }
 
@@ -64,10 +65,12 @@ static sw_dtype root_compute_type(sw_dtype type, const sw_root_options *o) {
 
 size_t sw_inverse_root_work(sw_dtype type, int64_t n, const sw_root_options *options) {
     sw_root_options o = {0};
-    char nothing;
     if (n > SWI_LARGEST_SQUARE || root_options(options, &o) != SW_OK)
         return SIZE_MAX;
-    return root_divide(root_compute_type(type, &o), n, o.method == SW_ROOT_NEWTON, &nothing).bytes;
+    const sw_dtype compute = root_compute_type(type, &o);
+    const size_t matrices = 1 + (o.method == SW_ROOT_NEWTON ? SWI_NEWTON_MATRICES : 0);
+    return matrices * root_matrix_bytes(compute, n) + swi_work_bytes((double)n, sw_dtype_size(compute)) +
+           swi_eigen_in_place_work(compute, n);
 }
 
 static double root_value(sw_dtype type, const void *values, int64_t i) {
@@ -135,7 +138,7 @@ sw_status sw_inverse_root(sw_dtype type, int64_t n, const void *A, const sw_root
                        report->size, sizeof *report);
     sw_root_report r = {.size = sizeof r, .least = (double)NAN, .largest = (double)NAN};
     const sw_dtype compute = root_compute_type(type, &o);
-    const root_memory m = root_divide(compute, n, o.method == SW_ROOT_NEWTON, work);
+    const root_memory m = root_divide(compute, n, work);
     if (n > 0 && !swi_dry_run()) {
         r.outcome = swi_square_copy(type, n, A, compute, m.matrix);
         if (r.outcome == SW_MATRIX_OK)
