@@ -28,6 +28,7 @@
     METHOD(fromage)               \
     METHOD(nag_gs)                \
     METHOD(amos)                  \
+    METHOD(muon)                  \
     METHOD(fista)
 
 #define SWO_BUILTIN_SCHEDULES(METHOD) \

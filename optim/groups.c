@@ -141,9 +141,15 @@ static sw_status group_fill(sw_optim *o, int index) {
 
 /* The largest workspace that a call of the rule needs. */
 static size_t group_workspace(const sw_optim *o, const swo_group *group) {
+    const sw_rule *rule = group->rule;
     size_t most = 0, sum = 0;
-    for (int k = 0; group->rule->workspace && k < group->params; k++) {
-        const size_t bytes = group->rule->workspace(group->param[k], o->type);
+    for (int k = 0; k < group->params; k++) {
+        const sw_param *p = group->param[k];
+        size_t bytes = rule->workspace ? rule->workspace(p, o->type) : 0;
+        if (SWO_RULE_HAS(rule, tensor_workspace)) {
+            const size_t with_options = rule->tensor_workspace(p, group->base.value, o->type);
+            bytes = with_options > bytes ? with_options : bytes;
+        }
         most = bytes > most ? bytes : most;
         sum += bytes;
     }

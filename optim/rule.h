@@ -148,6 +148,10 @@ typedef struct sw_rule {
      * SW_RULE_PENALTY, d is a direction for the gradient g + λx, which the function computes itself. It may write
      * scalars. It must not return SW_SKIPPED. */
     sw_status (*vector)(sw_step *step);
+
+    /* SW_UNIT_TENSOR: as `workspace`, if the bytes that `tensor` needs depend on options; `option` has the values of
+     * the spec. If a rule has both, the larger number counts. */
+    size_t (*tensor_workspace)(const sw_param *param, const double *option, sw_dtype type);
 } sw_rule;
 
 /* ---- Vectors of a step ----

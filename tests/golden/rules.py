@@ -175,6 +175,69 @@ def amos(T, beta=0.999, momentum=0.0, extra=0.0, c=0.25, d=0.25, scale=None):
     return step
 
 
+def orthogonalized(T, u, steps, coefficients, eps):
+    """Newton-Schulz iterations (Jordan 2024)."""
+    a, b, c = (T(v) for v in coefficients)
+    X = u.T if u.shape[0] > u.shape[1] else u
+    X = X / (np.sqrt(np.sum(X * X)) + T(eps))
+    for _ in range(steps):
+        A = X @ X.T
+        X = a * X + (b * A + c * A @ A) @ X
+    return X.T if u.shape[0] > u.shape[1] else X
+
+
+def muon(T, mu=0.95, nesterov=True, decay=0.0, decoupled=True, scale="keller", every_matrix=False, steps=5,
+         coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ratio=0.015, beta1=0.9, beta2=0.95, adamw_eps=1e-10):
+    """Jordan et al. 2024, MuonWithAuxAdam; Liu et al. 2025 for scale="moonshot"."""
+    def step(t, lr, p, x, g, s):
+        role = PARAMS[p][3]
+        g = g if decoupled else g + T(decay) * x
+        if x.ndim < 2 or (role != "weight" and not every_matrix):
+            m, v = moments(T, x, g, s, beta1, beta2)
+            eta = lr * ratio
+            return (x * T(1 - eta * decay if decoupled else 1) -
+                    T(eta / (1 - beta1**t)) * m / (np.sqrt(v / T(1 - beta2**t)) + T(adamw_eps)))
+        m = s["m"] = T(mu) * zeros(s, "m", x) + T(1 - mu) * g
+        O = orthogonalized(T, T(mu) * m + T(1 - mu) * g if nesterov else m, steps, coefficients, eps)
+        rows, columns = x.shape
+        length = math.sqrt(max(1, rows / columns)) if scale == "keller" else 0.2 * math.sqrt(max(rows, columns))
+        return x * T(1 - lr * decay if decoupled else 1) - T(lr * length) * O
+    return step
+
+
+def by_torch_muon(lr, ratio, **options):
+    """torch.optim.Muon for the matrix of a hidden layer, and torch.optim.AdamW for the rest. Muon rounds to bfloat16:
+    the name stands for the type of x here, so that PyTorch's code computes in it throughout."""
+    import torch.optim._muon as module
+
+    class Torch:
+        def __getattr__(self, name):
+            return self.dtype if name == "bfloat16" else getattr(torch, name)
+
+    def run(T):
+        module.torch = Torch()
+        module.torch.dtype = dtype = torch.float64 if T is np.float64 else torch.float32
+        x = [torch.tensor(v, dtype=dtype).requires_grad_() for v in split(X0)]
+        hidden = [k for k, p in enumerate(PARAMS) if p[3] == "weight"]
+        rest = [v for k, v in enumerate(x) if k not in hidden]
+        both = [(O.Muon([x[k] for k in hidden], lr=lr, **options), lr),
+                (O.AdamW(rest, lr=lr * ratio, betas=(0.9, 0.95), eps=1e-10, weight_decay=options["weight_decay"]),
+                 lr * ratio)]
+        path = []
+        for t in range(STEPS):
+            for p, g in zip(x, split(G[t])):
+                p.grad = torch.tensor(g, dtype=dtype)
+            for optimizer, rate in both:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * factor(t)
+                optimizer.step()
+            path.append(np.concatenate([p.detach().numpy().reshape(-1) for p in x]))
+        module.torch = torch
+        return np.array(path)
+    run.asked = "PyTorch's Muon"
+    return run
+
+
 # ---- swale's spec, and the reference ----
 
 O = torch.optim
@@ -259,6 +322,16 @@ CASES = [
     ("amos lr=0.1 beta=0.9 momentum=0.8 extra_l2=1e-3 c=1 d=2 weight=0.5 head=3 bias=0.2 other=0.3",
      by_numpy(amos, 0.1, beta=0.9, momentum=0.8, extra=1e-3, c=1, d=2,
               scale={"weight": 0.5, "head": 3, "bias": 0.2, "other": 0.3})),
+    # PyTorch's ε is the least norm, and not added to it: with ε = 1e-30 the two are equal.
+    ("muon lr=0.02 weight_decay=0.1 eps=1e-30", by_torch_muon(0.02, 0.015, weight_decay=0.1, eps=1e-30)),
+    ("muon lr=0.03 momentum=0.8 nesterov=false scale=moonshot adamw_lr_ratio=0.5 eps=1e-30",
+     by_torch_muon(0.03, 0.5, momentum=0.8, nesterov=False, weight_decay=0, eps=1e-30,
+                   adjust_lr_fn="match_rms_adamw")),
+    ("muon lr=0.02 route=matrices", by_numpy(muon, 0.02, every_matrix=True)),
+    ("muon lr=0.02 momentum=0.9 weight_decay=0.3 decoupled=false scale=moonshot route=matrices ns_steps=3 ns_a=3 "
+     "ns_b=-4 ns_c=2 eps=0.1 adamw_lr_ratio=1 adamw_beta1=0.8 adamw_beta2=0.9 adamw_eps=1e-3",
+     by_numpy(muon, 0.02, mu=0.9, decay=0.3, decoupled=False, scale="moonshot", every_matrix=True, steps=3,
+              coefficients=(3, -4, 2), eps=0.1, ratio=1, beta1=0.8, beta2=0.9, adamw_eps=1e-3)),
 ]
 
 

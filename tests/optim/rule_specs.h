@@ -5,7 +5,7 @@
 
 #include "helpers.h"
 
-enum { RULE_SPECS = 400, RULE_SPEC_LENGTH = 160 };
+enum { RULE_SPECS = 400, RULE_SPEC_LENGTH = 256 };
 typedef struct rule_specs {
     char text[RULE_SPECS][RULE_SPEC_LENGTH];
     int count;

@@ -22,6 +22,7 @@
 #define swo_fromage copy_fromage
 #define swo_nag_gs copy_nag_gs
 #define swo_amos copy_amos
+#define swo_muon copy_muon
 #define swo_fista copy_fista
 #define swo_adam_kernels copy_adam_kernels
 #define swo_adam_slot_table copy_adam_slot_table
@@ -64,6 +65,7 @@
 #include "optim/rules/fista.c"
 #include "optim/rules/fromage.c"
 #include "optim/rules/lion.c"
+#include "optim/rules/muon.c"
 #include "optim/rules/nadamp.c"
 #include "optim/rules/nag_gs.c"
 #include "optim/rules/rmsprop.c"
@@ -153,6 +155,7 @@ static const struct {
                 {"generalized_adam", "disable_preconditioning"},
                 {"nadamp", "p=3"},
                 {"amos", "momentum=0.5"},
+                {"muon", "nesterov=false route=matrices"},
                 {"fista", "l1=0.01 nonnegative"}};
 
 static char names[64][40];

@@ -408,6 +408,91 @@ static void amos_reference(reference *r) {
     }
 }
 
+/* Newton-Schulz iterations (Jordan 2024) on X [rows, columns]: X ← aX + b(XXᵀ)X + c(XXᵀ)²X. */
+static inline void newton_schulz_reference(const reference *r, int64_t rows, int64_t columns, double *X) {
+    double A[16], AX[64], norm = 0; /* rows ≤ 4, rows·columns ≤ 64 */
+    assert_true(rows <= 4 && rows * columns <= 64);
+    for (int64_t i = 0; i < rows * columns; i++)
+        norm += X[i] * X[i];
+    norm = sqrt(norm);
+    for (int64_t i = 0; i < rows * columns; i++)
+        X[i] = norm == 0 ? 0 : X[i] / (norm + option_of(r, "eps"));
+    for (int step = 0; step < (int)option_of(r, "ns_steps"); step++) {
+        double next[64];
+        for (int64_t i = 0; i < rows * columns; i++) {
+            next[i] = option_of(r, "ns_a") * X[i];
+            AX[i] = X[i];
+        }
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < rows; j++) {
+                A[i * rows + j] = 0;
+                for (int64_t k = 0; k < columns; k++)
+                    A[i * rows + j] += X[i * columns + k] * X[j * columns + k];
+            }
+        for (int power = 1; power <= 2; power++) { /* AX, then A²X */
+            double product[64] = {0};
+            for (int64_t i = 0; i < rows; i++)
+                for (int64_t j = 0; j < columns; j++)
+                    for (int64_t k = 0; k < rows; k++)
+                        product[i * columns + j] += A[i * rows + k] * AX[k * columns + j];
+            memcpy(AX, product, sizeof AX);
+            for (int64_t i = 0; i < rows * columns; i++)
+                next[i] += option_of(r, power == 1 ? "ns_b" : "ns_c") * AX[i];
+        }
+        memcpy(X, next, (size_t)(rows * columns) * sizeof *X);
+    }
+}
+
+/* Jordan et al., Muon, 2024, on the matrices [rows, columns] of hidden layers; s of Liu et al., arXiv 2502.16982, 2025,
+ * section 2.2. */
+static inline void muon_matrix(const reference *r, const sw_param *p, double *theta, const double *gradient,
+                               double *m) {
+    const double lr = option_of(r, "lr"), mu = option_of(r, "momentum"), lambda = option_of(r, "weight_decay");
+    const bool decoupled = option_of(r, "decoupled") != 0, nesterov = option_of(r, "nesterov") != 0;
+    const int64_t rows = p->shape[0], columns = p->count / rows;
+    const bool tall = rows > columns;
+    double X[64];
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) {
+            const int64_t at = i * columns + j;
+            const double g = gradient[at] + (decoupled ? 0 : lambda * theta[at]);
+            m[at] = mu * m[at] + (1 - mu) * g;
+            X[tall ? j * rows + i : at] = nesterov ? mu * m[at] + (1 - mu) * g : m[at];
+        }
+    newton_schulz_reference(r, tall ? columns : rows, tall ? rows : columns, X);
+    const double aspect = (double)rows / (double)columns, longest = (double)(tall ? rows : columns);
+    const double s = option_of(r, "scale") == 0 ? sqrt(fmax(1, aspect)) : 0.2 * sqrt(longest);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) {
+            const int64_t at = i * columns + j;
+            theta[at] -= lr * ((decoupled ? lambda * theta[at] : 0) + s * X[tall ? j * rows + i : at]);
+        }
+}
+
+/* Muon, and AdamW for the other parameters, as in MuonWithAuxAdam of Jordan's code. */
+static void muon_reference(reference *r) {
+    const double lr = option_of(r, "lr") * option_of(r, "adamw_lr_ratio"), beta1 = option_of(r, "adamw_beta1"),
+                 beta2 = option_of(r, "adamw_beta2"), lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    const bool decoupled = option_of(r, "decoupled") != 0, all = option_of(r, "route") != 0;
+    double *m = state_of(r, "m"), *v = state_of(r, "v");
+    for (int k = 0; k < sw_params_count(r->params); k++) {
+        const sw_param *p = sw_params_at(r->params, k);
+        const bool hidden = p->role == SW_ROLE_WEIGHT || p->role == SW_ROLE_OTHER;
+        if (p->rank >= 2 && (hidden || all)) {
+            muon_matrix(r, p, r->theta + p->offset, r->g + p->offset, m + p->offset);
+            continue;
+        }
+        for (int64_t i = p->offset; i < p->offset + p->count; i++) {
+            const double g = r->g[i] + (decoupled ? 0 : lambda * r->theta[i]);
+            m[i] = beta1 * m[i] + (1 - beta1) * g;
+            v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+            const double m_hat = m[i] / (1 - pow(beta1, t)), v_hat = v[i] / (1 - pow(beta2, t));
+            r->theta[i] -=
+                lr * (m_hat / (sqrt(v_hat) + option_of(r, "adamw_eps")) + (decoupled ? lambda * r->theta[i] : 0));
+        }
+    }
+}
+
 /* ---- All references, in the order of optim/builtin_methods.h ---- */
 
 static const struct rule_reference {
@@ -431,6 +516,7 @@ static const struct rule_reference {
     {"fromage", fromage_reference},
     {"nag_gs", nag_gs_reference},
     {"amos", amos_reference},
+    {"muon", muon_reference},
     {"fista", fista_reference},
 };
 
