@@ -12,6 +12,8 @@
 
 #define SWO_BUILTIN_RULES(METHOD) \
     METHOD(sgd)                   \
+    METHOD(asgd)                  \
+    METHOD(rprop)                 \
     METHOD(adagrad)               \
     METHOD(rmsprop)               \
     METHOD(adadelta)              \

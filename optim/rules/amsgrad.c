@@ -1,5 +1,5 @@
 /* AMSGrad (Reddi, Kale, Kumar, ICLR 2018): Adam with a denominator that never decreases.
- *     g ← g + λθ
+ *     g ← g + λθ, or θ ← (1 - ηλ) θ if decoupled (torch.optim.AdamW with amsgrad=True)
  *     m ← β1 m + (1 - β1) g
  *     v ← β2 v + (1 - β2) g²
  *     v̂ ← max(v̂, v)
@@ -14,7 +14,7 @@
 #if SW_KERNEL_FIRST
 typedef struct amsgrad_options {
     adam_options adam;
-    double correction;
+    double correction, decoupled;
 } amsgrad_options;
 enum { CORRECTION_AFTER, CORRECTION_BEFORE, CORRECTION_NONE };
 typedef struct amsgrad_slots {
@@ -38,7 +38,7 @@ static void SW_K(amsgrad)(void *args, int64_t begin, int64_t end, double *sums) 
     const real beta1 = (real)o->beta1, beta2 = (real)o->beta2, one_minus_beta1 = (real)c->adam.phi,
                one_minus_beta2 = (real)(1 - o->beta2), step_size = (real)c->adam.a, v_scale = (real)c->v_scale,
                root_scale = (real)c->adam.root_scale, eps_inside = (real)c->adam.eps_inside,
-               eps_outside = (real)c->adam.eps_outside, l2 = (real)c->adam.l2;
+               eps_outside = (real)c->adam.eps_outside, l2 = (real)c->adam.l2, shrink = (real)c->adam.shrink;
     (void)sums;
     for (int64_t i = begin; i < end; i++) {
         const real g = gradient[i] + l2 * x[i];
@@ -46,7 +46,7 @@ static void SW_K(amsgrad)(void *args, int64_t begin, int64_t end, double *sums) 
         v[i] = beta2 * v[i] + (one_minus_beta2 * g) * g;
         const real now = v_scale * v[i], before = v_max[i];
         v_max[i] = now > before ? now : before;
-        x[i] -= step_size * m[i] / (SW_R(sqrt)(v_max[i] + eps_inside) * root_scale + eps_outside);
+        x[i] = shrink * x[i] - step_size * m[i] / (SW_R(sqrt)(v_max[i] + eps_inside) * root_scale + eps_outside);
     }
 }
 
@@ -70,7 +70,7 @@ static sw_status amsgrad_begin(sw_step *s) {
     const amsgrad_options *o = SW_STEP_OPTIONS(s, amsgrad_options);
     amsgrad_coefficients *c = SW_STEP_COEFFICIENTS(s, amsgrad_coefficients);
     const int correction = (int)o->correction;
-    swo_adam_begin(s, false);
+    swo_adam_begin(s, o->decoupled != 0);
     c->v_scale = correction == CORRECTION_BEFORE ? 1 / (1 - pow(o->adam.beta2, (double)s->step)) : 1;
     if (correction != CORRECTION_AFTER)
         swo_adam_root(s, 1, 2);
@@ -81,11 +81,12 @@ static sw_status amsgrad_begin(sw_step *s) {
 }
 
 static const sw_option amsgrad_option_table[] = {
-    ADAM_OPTIONS(1e-3, 0, DECAY_IN_GRADIENT),
+    ADAM_OPTIONS(1e-3, 0, "λ, added to the gradient; decoupled: θ ← (1 - ηλ) θ"),
     {.name = "correction",
      .kind = SW_OPTION_CHOICE,
      .choices = "after|before|none",
      .help = "bias correction of v after or before the maximum; none: neither v nor m is corrected"},
+    {.name = "decoupled", .kind = SW_OPTION_BOOL, .help = "θ ← (1 - ηλ) θ instead of g ← g + λθ"},
     {0}};
 static const sw_slot amsgrad_slot_table[] = {
     {.name = "m"},

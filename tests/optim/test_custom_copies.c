@@ -6,6 +6,8 @@
 
 /* The constants, and what the files of Adam's kin share. */
 #define swo_sgd copy_sgd
+#define swo_asgd copy_asgd
+#define swo_rprop copy_rprop
 #define swo_adagrad copy_adagrad
 #define swo_rmsprop copy_rmsprop
 #define swo_adadelta copy_adadelta
@@ -60,6 +62,8 @@
 #include "optim/rules/adagrad.c"
 #include "optim/rules/adam.c"
 #include "optim/rules/adamax.c"
+#include "optim/rules/asgd.c"
+#include "optim/rules/rprop.c"
 #include "optim/rules/amos.c"
 #include "optim/rules/amsgrad.c"
 #include "optim/rules/fista.c"

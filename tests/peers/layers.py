@@ -18,14 +18,17 @@ from swale import lib
 built = set()  # functions sw_nn_ that were called
 
 
-def layer(name, *arguments):
-    """sw_nn_NAME(model, …) as a function of x and its parameters."""
+def layer(name, *arguments, known=False):
+    """sw_nn_NAME(model, …) as a function of x and its parameters; known: the model knows the shape of x."""
     def run(module, x, *parameters):
         offered(x.rank > 0, "a scalar, which has no batch axis")
         offered(x.rank > 1 or not parameters, "a sample without the batch axis")
         real = [p.type for p in parameters] or [x.type]
         model = lib.sw_model_new(real[0], 1)
         counterparts.keep.append(model)
+        if known:
+            shape = swale.Shape(x.shape[1:]).expand()
+            swale.check(lib.sw_model_set_input_shape(model, shape[0], shape[1]))
         built.add("sw_nn_" + name)
         m = getattr(lib, "sw_nn_" + name)(model, *[a(module) if callable(a) else a for a in arguments])
         if not lib.sw_model_build(model, m):
@@ -75,6 +78,84 @@ def convolution(name, axes):
     return run
 
 
+def made(name, short, sizes, options):
+    """The short form of a layer where the options are the defaults, else the long one."""
+    return layer(name, *sizes[:short]) if short else layer(name + "_with_options", *sizes, *options.expand())
+
+
+def pool(name, axes):
+    def run(module, x):
+        average = name.startswith("avg")
+        offered(not getattr(module, "return_indices", False), "the ids of the largest elements")
+        offered(not average or getattr(module, "divisor_override", None) is None, "another divisor")
+        window, options = counterparts.pool_options(
+            axes, module.kernel_size, module.stride, module.padding, 1 if average else module.dilation,
+            module.ceil_mode, not average or module.count_include_pad)
+        short = len(set(window)) == 1 and options["stride"] == window and not any(options["padding"]) and \
+            set(options["dilation"]) == {1} and not options["ceil_mode"]
+        make = made(f"{name}{axes}d", 1 if short else 0, window, options)
+        return counterparts.batched(axes, x, lambda y: make(module, y))
+    return run
+
+
+def adaptive_pool(name):
+    def run(module, x):
+        offered(not getattr(module, "return_indices", False), "the ids of the largest elements")
+        lengths = counterparts.for_axes(module.output_size, 2)
+        lengths = [n if length is None else length for length, n in zip(lengths, x.shape[-2:])]
+
+        def one(y):
+            if lengths != [1, 1]:
+                return layer(f"adaptive_{name}_pool2d", *lengths)(module, y)
+            z = layer(f"global_{name}_pool2d")(module, y)
+            return counterparts.op("reshape", z, swale.Shape((y.shape[0], 1, 1, y.shape[-1])))
+        return counterparts.batched(2, x, one)
+    return run
+
+
+def batch_norm(module, x, *parameters):
+    offered(x.rank > 1, "a sample without the batch axis")
+    offered(module.eps > 0, "eps of 0, which is the default in swale")
+    momentum = module.momentum if module.track_running_stats else 0.1
+    options = swale.BatchNorm(eps=float(module.eps), momentum=0.0 if momentum is None else float(momentum),
+                              cumulative=momentum is None, no_weight=not module.affine, no_bias=not module.affine,
+                              no_statistics=not module.track_running_stats)
+    if not module.track_running_stats:
+        options["momentum"] = 0.0
+    short = module.affine and module.track_running_stats and module.eps == 1e-5 and momentum == 0.1
+    make = made("batch_norm", 1 if short else 0, (module.num_features,), options)
+    lib.sw_tape_set_switch(x.handle.tape, swale.TRAIN, module.training)
+    try:
+        return counterparts.first(make(module, counterparts.last(x), *parameters))
+    finally:
+        lib.sw_tape_set_switch(x.handle.tape, swale.TRAIN, True)
+
+
+def norm(name):
+    """Layer and RMS normalization of the last axes."""
+    def run(module, x, *parameters):
+        axes = counterparts.last_axes(x, module.normalized_shape)
+        offered(module.eps is None or module.eps > 0, "eps of 0, which is the default in swale")
+        bias = getattr(module, "bias", None) is not None
+        usual = module.elementwise_affine and axes == 1 and (name == "rms_norm" or bias) and \
+            module.eps == (None if name == "rms_norm" else 1e-5)
+        options = swale.Norm(eps=float(module.eps or 0), axes=axes, no_weight=not module.elementwise_affine,
+                             no_bias=not bias)
+        if usual:
+            return layer(name, module.normalized_shape[-1])(module, x, *parameters)
+        return layer(name + "_with_options", module.normalized_shape[-1], *options.expand(), known=True)(
+            module, x, *parameters)
+    return run
+
+
+def group_norm(module, x, *parameters):
+    offered(module.eps > 0, "eps of 0, which is the default in swale")
+    options = swale.Norm(eps=float(module.eps), no_weight=not module.affine, no_bias=not module.affine)
+    short = module.affine and module.eps == 1e-5
+    make = made("group_norm", 2 if short else 0, (module.num_groups, module.num_channels), options)
+    return counterparts.first(make(module, counterparts.last(x), *parameters))
+
+
 def embedding(module, x, weight):
     offered(module.max_norm is None, "max_norm")
     offered(not module.scale_grad_by_freq and not module.sparse, "scaled or sparse gradients")
@@ -121,6 +202,11 @@ MODULES = {
     "Linear": linear, "Embedding": embedding,
     "Conv1d": convolution("conv1d", 1), "Conv2d": convolution("conv2d", 2),
     "ConvTranspose2d": convolution("conv2d_transposed", 2),
+    **{f"{kind}Pool{axes}d": pool(name, axes) for axes in (1, 2) for kind, name in (
+        ("Max", "max_pool"), ("Avg", "avg_pool"))},
+    "AdaptiveMaxPool2d": adaptive_pool("max"), "AdaptiveAvgPool2d": adaptive_pool("avg"),
+    "BatchNorm1d": batch_norm, "BatchNorm2d": batch_norm, "GroupNorm": group_norm,
+    "LayerNorm": norm("layer_norm"), "RMSNorm": norm("rms_norm"),
     "ReLU": layer("relu"), "Tanh": layer("tanh"), "Sigmoid": layer("sigmoid"), "SiLU": layer("silu"),
     "LeakyReLU": layer("leaky_relu", lambda m: m.negative_slope), "ELU": layer("elu", lambda m: m.alpha),
     "Softplus": softplus, "GELU": gelu,
@@ -142,12 +228,10 @@ NO_MODULE = {
     "sw_nn_gelu_tanh": "module_db has nn.GELU with approximate='none' alone; op_db has the other",
     "sw_nn_embedding_with_options": "module_db has nn.Embedding without padding_idx; check-graphs has it",
     "sw_nn_conv2d_transposed_with_options": "module_db has nn.ConvTranspose2d with the defaults alone",
-    **{f"sw_nn_{name}_with_options": "check-graphs has it, in networks of pictures" for name in (
-        "max_pool1d", "avg_pool1d", "max_pool2d", "avg_pool2d", "batch_norm", "layer_norm", "rms_norm", "group_norm")},
-    **{f"sw_nn_{name}": f"as sw_nn_{name}_with_options" for name in (
-        "max_pool1d", "avg_pool1d", "max_pool2d", "avg_pool2d", "batch_norm", "layer_norm", "rms_norm", "group_norm")},
-    **{f"sw_nn_{form}_{name}_pool2d": "check-graphs has it, in networks of pictures"
-       for form in ("adaptive", "global") for name in ("max", "avg")},
+    "sw_nn_max_pool1d_with_options": "module_db has nn.MaxPool1d without options alone; check-graphs has it",
+    "sw_nn_global_max_pool2d": "module_db has no nn.AdaptiveMaxPool2d(1); check-graphs has it",
+    **{f"sw_nn_{name}": f"as sw_nn_{name}_with_options; module_db has no sample without options" for name in (
+        "max_pool2d", "layer_norm", "rms_norm", "group_norm")},
     "sw_nn_activation": "one of the others by its name; check-graphs has it",
     "sw_nn_flatten": "not in module_db; check-graphs has it", "sw_nn_reshape": "not in module_db; check-graphs has it",
     "sw_nn_sequential": "variable arguments", "sw_nn_sequential_listed": "as sw_nn_sequential",
@@ -173,7 +257,8 @@ def missing_layers():
 def arguments_of(module, inputs):
     """(function of x… and parameters in PyTorch, the same in swale, arguments)."""
     names, values = [], []
-    for name, p in list(module.named_parameters()) + list(module.named_buffers()):
+    running = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)  # its buffers have their initial values
+    for name, p in list(module.named_parameters()) + ([] if running else list(module.named_buffers())):
         names.append(name)
         values.append(p.detach().clone().requires_grad_(isinstance(p, torch.nn.Parameter)))
     count = len(inputs)
@@ -192,8 +277,10 @@ def arguments_of(module, inputs):
 OPTIONS = {  # PyTorch's arguments: swale's option, or a function of the value that gives text
     "lr": "lr", "weight_decay": "weight_decay", "eps": "eps", "rho": "rho", "alpha": "alpha",
     "momentum": "momentum", "dampening": "dampening", "lr_decay": "lr_decay",
-    "initial_accumulator_value": "initial", "momentum_decay": "momentum_decay",
+    "lambd": "lambda", "t0": "t0", "initial_accumulator_value": "initial", "momentum_decay": "momentum_decay",
     "betas": lambda v: f"beta1={float(v[0])} beta2={float(v[1])}",
+    "etas": lambda v: f"eta_minus={float(v[0])} eta_plus={float(v[1])}",
+    "step_sizes": lambda v: f"min_step={float(v[0])} max_step={float(v[1])}",
     "nesterov": lambda v: f"nesterov={str(bool(v)).lower()}",
     "centered": lambda v: f"centered={str(bool(v)).lower()}",
     "decoupled_weight_decay": lambda v: f"decoupled={str(bool(v)).lower()}",
@@ -201,19 +288,21 @@ OPTIONS = {  # PyTorch's arguments: swale's option, or a function of the value t
 ELSEWHERE = {"maximize", "amsgrad"}  # another rule, another sign
 CHOICES = {"foreach", "fused", "capturable", "differentiable"}  # of the implementation
 RULES = {"SGD": "sgd", "Adagrad": "adagrad", "RMSprop": "rmsprop", "Adadelta": "adadelta", "Adam": "adam",
-         "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam", "Adamax": "adamax"}
+         "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam", "Adamax": "adamax", "ASGD": "asgd", "Rprop": "rprop"}
 ruled = set()
 
 
 def spec_of(kind, options):
     """The spec in swale for an optimizer of PyTorch with these arguments; raises NotOffered."""
-    name = RULES.get(kind.__name__)
+    name, extra = RULES.get(kind.__name__), []
     offered(name is not None, f"{kind.__name__}, a rule that swale does not have")
     if options.get("amsgrad"):
-        offered(name == "adam", "AMSGrad with decoupled decay")
+        extra = ["decoupled"] if name == "adamw" else []
+        if name == "adamw" and "weight_decay" not in options:
+            options = {**options, "weight_decay": 0.01}  # AMSGrad has none by default
         name = "amsgrad"
     options = {"lr": inspect.signature(kind).parameters["lr"].default, **options}
-    texts = [name]
+    texts = [name] + extra
     for key, value in options.items():
         if isinstance(value, torch.Tensor):
             offered(value.numel() == 1, "a learning rate for each parameter")

@@ -99,6 +99,36 @@ static void sgd_reference(reference *r) {
     }
 }
 
+/* torch.optim.ASGD: Polyak, Juditsky, SIAM J. Control Optim. 30, 1992. The learning rate of a step is computed at the
+ * end of the step before. */
+static void asgd_reference(reference *r) {
+    const double lr = option_of(r, "lr"), lambda = option_of(r, "lambda"), decay = option_of(r, "weight_decay"),
+                 t = (double)r->t;
+    double *theta = r->theta, *mean = state_of(r, "mean"), *next = state_of(r, "eta"), *mu = state_of(r, "mu");
+    const double eta = r->t == 1 ? lr : *next;
+    for (int64_t i = 0; i < r->n; i++) {
+        theta[i] = (1 - lambda * eta) * theta[i] - eta * (r->g[i] + decay * theta[i]);
+        mean[i] = r->t == 1 ? theta[i] : mean[i] + *mu * (theta[i] - mean[i]);
+    }
+    *next = lr / pow(1 + lambda * lr * t, option_of(r, "alpha"));
+    *mu = 1 / fmax(1, t - option_of(r, "t0"));
+}
+
+/* torch.optim.Rprop: Riedmiller, Braun, ICNN 1993. The sign of the previous gradient is kept as 1, 2 or 3, so that the
+ * noise of test_references.c does not change a sign of 0. */
+static void rprop_reference(reference *r) {
+    double *theta = r->theta, *size = state_of(r, "size"), *before = state_of(r, "before");
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i], product = r->t == 1 ? 0 : g * (round(before[i]) - 2);
+        size[i] = r->t == 1 ? option_of(r, "lr") : size[i];
+        size[i] *= product > 0 ? option_of(r, "eta_plus") : product < 0 ? option_of(r, "eta_minus") : 1;
+        size[i] = fmin(fmax(size[i], option_of(r, "min_step")), option_of(r, "max_step"));
+        const double sign = product < 0 || g == 0 ? 0 : g > 0 ? 1 : -1;
+        theta[i] -= size[i] * sign;
+        before[i] = sign + 2;
+    }
+}
+
 /* Beck, Teboulle, SIAM J. Imaging Sci. 2, 2009, equations (4.1) to (4.3), where theta is y. restart: the gradient
  * scheme of O'Donoghue, Candès, Found. Comput. Math. 15, 2015. mu: Nesterov, Introductory lectures, 2004,
  * section 2.2. */
@@ -189,15 +219,16 @@ static void amsgrad_reference(reference *r) {
     const double lr = option_of(r, "lr"), beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"),
                  lambda = option_of(r, "weight_decay"), t = (double)r->t;
     const int correction = (int)option_of(r, "correction");
+    const bool decoupled = option_of(r, "decoupled") != 0; /* torch.optim.AdamW(amsgrad=True) */
     const double of_m = correction == NONE ? 1 : 1 - pow(beta1, t), of_v = correction == NONE ? 1 : 1 - pow(beta2, t);
     double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v"), *v_max = state_of(r, "v_max");
     for (int64_t i = 0; i < r->n; i++) {
-        const double g = r->g[i] + lambda * theta[i];
+        const double g = decoupled ? r->g[i] : r->g[i] + lambda * theta[i];
         m[i] = beta1 * m[i] + (1 - beta1) * g;
         v[i] = beta2 * v[i] + (1 - beta2) * g * g;
         v_max[i] = fmax(v_max[i], correction == AFTER ? v[i] : v[i] / of_v);
         const double v_hat = correction == AFTER ? v_max[i] / of_v : v_max[i];
-        theta[i] -= lr * (m[i] / of_m) / root(r, v_hat);
+        theta[i] -= lr * ((m[i] / of_m) / root(r, v_hat) + (decoupled ? lambda * theta[i] : 0));
     }
 }
 
@@ -500,6 +531,8 @@ static const struct rule_reference {
     void (*step)(reference *r);
 } references[] = {
     {"sgd", sgd_reference},
+    {"asgd", asgd_reference},
+    {"rprop", rprop_reference},
     {"adagrad", adagrad_reference},
     {"rmsprop", rmsprop_reference},
     {"adadelta", adadelta_reference},

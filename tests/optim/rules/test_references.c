@@ -320,6 +320,8 @@ static void test_every_option_is_compared(void **state) {
     const sw_rule *rule;
     for (int r = 0; (rule = sw_rule_at(r)) != NULL; r++)
         for (int at = 0; rule->options[at].name; at++) {
+            if (strcmp(rule->name, "asgd") == 0 && strcmp(rule->options[at].name, "t0") == 0)
+                continue; /* it acts on the average alone: test_asgd.c */
             bool acts = false;
             for (int i = 0; i < specs.count && !acts; i++)
                 if (rule_of_spec(specs.text[i]) == rule) {

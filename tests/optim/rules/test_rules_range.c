@@ -62,6 +62,8 @@ static int collect_specs(void **state) {
                                            "nadamp p=1",
                                            "radam beta2=0.5",
                                            "radam decoupled weight_decay=0.1",
+                                           "amsgrad decoupled weight_decay=0.1",
+                                           "asgd t0=2",
                                            "amos c=0"};
     (void)state;
     rule_specs_add_all(&specs, true);
