@@ -48,6 +48,36 @@ static sw_status group_parse(swo_group *group, const char *text, size_t length) 
                               : SW_OK;
 }
 
+static const char *group_name(const swo_group *group) {
+    return group->selector ? group->selector : "the other parameters";
+}
+
+/* An error if two groups of a rule have different values of an option that they must share. */
+static sw_status group_check_shared(const swo_group *a, const swo_group *b) {
+    const sw_option *option = a->rule->options;
+    for (int i = 0; option && option[i].name; i++) {
+        const double x = a->base.value[i], y = b->base.value[i];
+        const bool or_zero = option[i].open & SW_OPTION_SHARED_OR_ZERO;
+        if (!(option[i].open & SW_OPTION_SHARED) && !or_zero)
+            continue;
+        if ((x == y && a->base.unit[i] == b->base.unit[i]) || (or_zero && (x == 0 || y == 0)))
+            continue;
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "rule %s: %s = %g for %s, and %g for %s; the rule computes one step for all of its groups, and "
+                       "needs the same value%s in each of them",
+                       a->rule->name, option[i].name, x, group_name(a), y, group_name(b), or_zero ? ", or 0," : "");
+    }
+    return SW_OK;
+}
+
+static sw_status groups_check_shared(const sw_optim *o) {
+    for (int i = 0; i < o->groups; i++)
+        for (int k = 0; k < i; k++)
+            if (o->group[i].rule == o->group[k].rule)
+                SW_TRY(group_check_shared(&o->group[k], &o->group[i]));
+    return SW_OK;
+}
+
 sw_status swo_groups_parse(sw_optim *o, const char *spec) {
     int groups = 1;
     for (const char *p = spec; *p; p++)
@@ -63,7 +93,7 @@ sw_status swo_groups_parse(sw_optim *o, const char *spec) {
         SW_TRY(group_parse(&o->group[o->groups++], at, length));
         at = end ? end + 1 : NULL;
     }
-    return SW_OK;
+    return groups_check_shared(o);
 }
 
 /* ---- Parameters and slots ---- */

@@ -29,9 +29,12 @@ typedef enum sw_option_kind {
 } sw_option_kind;
 
 enum {
-    SW_OPEN_LOW = 1,   /* the range does not contain `low` */
-    SW_OPEN_HIGH = 2,  /* the range does not contain `high` */
-    SW_OPTION_AUTO = 4 /* a spec may contain "auto"; the value is NaN then, and the method determines it */
+    SW_OPEN_LOW = 1,              /* the range does not contain `low` */
+    SW_OPEN_HIGH = 2,             /* the range does not contain `high` */
+    SW_OPTION_AUTO = 4,           /* a spec may contain "auto"; the value is NaN then, and the method determines it */
+    SW_OPTION_SHARED = 8,         /* an option of a rule that computes one step for all of its groups together: all
+                                   * groups of the rule must have the same value */
+    SW_OPTION_SHARED_OR_ZERO = 16 /* as SW_OPTION_SHARED, but some of the groups may have the value 0 */
 };
 
 typedef struct sw_option {
