@@ -31,7 +31,11 @@
     METHOD(nag_gs)                \
     METHOD(amos)                  \
     METHOD(muon)                  \
-    METHOD(fista)
+    METHOD(fista)                 \
+    METHOD(schedule_free_sgd)     \
+    METHOD(schedule_free_adamw)   \
+    METHOD(prodigy)               \
+    METHOD(schedule_free_prodigy)
 
 #define SWO_BUILTIN_SCHEDULES(METHOD) \
     METHOD(constant)                  \

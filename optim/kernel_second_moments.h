@@ -8,14 +8,14 @@
  * which defines the kernels adam_update. They call adam itself, or, if the parameters are f32 and the slot v_f64
  * exists, adam for f64 on blocks that are converted to f64 and back. The result is then that of f64, except for the
  * rounding of x and of the slots that are f32. The last argument is the number of slots with second moments: v and the
- * slots after it are replaced by v_f64 and the slots after it. The rule may have at most two other slots.
+ * slots after it are replaced by v_f64 and the slots after it. The rule may have at most three other slots.
  */
 
 #ifndef SWALE_KERNEL_SECOND_MOMENTS_H
 #define SWALE_KERNEL_SECOND_MOMENTS_H
 #include <swale/method.h>
 
-enum { SW_F64_BLOCK = 256, SW_F32_SLOTS = 2 };
+enum { SW_F64_BLOCK = 256, SW_F32_SLOTS = 3 };
 
 typedef struct sw_f64_slots {
     int first, first_f64, count; /* slots first_f64, first_f64 + 1, … replace first, first + 1, … */

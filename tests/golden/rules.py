@@ -7,10 +7,11 @@ script and the test draw the same starting point and gradients: of different sca
 gradient never changes, and one whose gradient is 0 for 20 steps. The learning rate warms up, and then decreases as half
 a cosine. rules_shared.py describes the numbers that are stored.
 
-    python3 tests/golden/rules.py       (an environment with PyTorch 2, optax and NumPy 2)
+    python3 tests/golden/rules.py       (an environment with PyTorch 2, optax, schedulefree, prodigyopt and NumPy 2)
 """
 import math
 import sys
+from importlib.metadata import version
 
 sys.dont_write_bytecode = True  # no __pycache__ in the folder of the fixtures
 import jax
@@ -19,16 +20,20 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp
 import numpy as np
 import optax
+import prodigyopt
+import schedulefree
 import torch
 from rules_shared import BOUNDS, CHECKED, G, PARAMS, STEPS, X0, by_numpy, factor, split, write
 
 # ---- Who is asked. Each gives the path [STEPS, dim] in element type T ----
 
-def by_torch(make, lr, **options):
+def by_torch(make, lr, asked="PyTorch", **options):
     def run(T):
         dtype = torch.float64 if T is np.float64 else torch.float32
         x = [torch.tensor(v, dtype=dtype).requires_grad_() for v in split(X0)]
         optimizer, path = make(x, lr=lr, **options), []
+        if asked == "schedulefree":
+            optimizer.train()
         for t in range(STEPS):
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor(t)
@@ -37,8 +42,17 @@ def by_torch(make, lr, **options):
             optimizer.step()
             path.append(np.concatenate([p.detach().numpy().reshape(-1) for p in x]))
         return np.array(path)
-    run.asked = "PyTorch"
+    run.asked = asked
     return run
+
+
+def by_schedulefree(make, lr, **options):
+    """The path is that of y, the point of training."""
+    return by_torch(make, lr, asked="schedulefree", **options)
+
+
+def by_prodigyopt(**options):
+    return by_torch(prodigyopt.Prodigy, 1, asked="prodigyopt", **options)
 
 
 def by_optax(make, lr, **options):
@@ -238,6 +252,80 @@ def by_torch_muon(lr, ratio, **options):
     return run
 
 
+def schedule_free_adamw(T, eps, beta1=0.9, beta2=0.999, inside=False, decay=0.0, r=0.0, algoperf=False):
+    """Defazio et al., NeurIPS 2024, as x, y and z; algoperf: the bias correction in the step, and the decay at x."""
+    def step(t, lr, _, y, g, s):
+        x, z = s.get("x", y), s.get("z", y)
+        s["max"] = max(s.get("max", 0), lr)
+        weight = t**r * s["max"]**2
+        s["sum"] = s.get("sum", 0) + weight
+        c, q = weight / s["sum"], 1 - beta2**t
+        v = s["v"] = T(beta2) * zeros(s, "v", y) + T(1 - beta2) * g * g
+        if algoperf:
+            u = T(lr * math.sqrt(q)) * (g / over_root(T, v, eps, inside) + T(decay) * x)
+        else:
+            u = T(lr) * (g / over_root(T, v / T(q), eps, inside) + T(decay) * y)
+        s["z"] = z = z - u
+        s["x"] = x = T(1 - c) * x + T(c) * z
+        return T(beta1) * x + T(1 - beta1) * z
+    return step
+
+
+def by_numpy_at_once(make, lr, **options):
+    """As by_numpy, for rules with a number that all parameters share: step(t, lr, x, g, state) → x."""
+    def run(T):
+        step, x, path, state = make(T, **options), np.array(X0, T), [], {}
+        for t in range(STEPS):
+            x = step(t + 1, lr * factor(t), x, np.array(G[t], T), state)
+            path.append(x)
+        return np.array(path)
+    run.asked = "NumPy"
+    return run
+
+
+def prodigy_d(T, s, g, lr, away, beta2, d0, coef, growth):
+    """Mishchenko, Defazio, ICML 2024: returns d before and after the step, and the step size."""
+    d = s.get("d", d0)
+    rho = d * lr
+    s["r"] = math.sqrt(beta2) * s.get("r", 0) + d / d0 * rho * float(np.dot(g, away))
+    s["s"] = T(math.sqrt(beta2)) * zeros(s, "s", g) + T(d / d0 * rho) * g
+    hat = coef * s["r"] / float(np.sum(np.abs(s["s"])))
+    new = max(d, hat) if d == d0 else d
+    s["max"] = max(s.get("max", d0), hat)
+    s["d"] = min(s["max"], new * growth)
+    return d, s["d"], rho
+
+
+def prodigy(T, d0, eps, beta1=0.9, beta2=0.999, coef=1.0, growth=math.inf):
+    """ε inside."""
+    def step(t, lr, x, g, s):
+        start = s.setdefault("start", x)
+        d, new, rho = prodigy_d(T, s, g, lr, start - x, beta2, d0, coef, growth)
+        m = s["m"] = T(beta1) * zeros(s, "m", x) + T(1 - beta1) * T(d) * g
+        v = s["v"] = T(beta2) * zeros(s, "v", x) + T(1 - beta2) * (T(d) * g) ** 2
+        return x - T(rho) * m / np.sqrt(v + T(new**2 * eps))
+    return step
+
+
+def schedule_free_prodigy(T, d0, eps=1e-8, beta1=0.9, beta2=0.9955, coef=1.0, growth=math.inf, inside=False, decay=0.0,
+                          warmup=0, r=0.75, power=0):
+    """The submission to AlgoPerf, as x, y and z."""
+    def step(t, lr, y, g, s):
+        start, x, z = s.setdefault("start", y), s.get("x", y), s.get("z", y)
+        lr = lr * min(t / warmup, 1) if warmup else lr
+        d, new, rho = prodigy_d(T, s, g, lr, start - z, beta2, d0, coef, growth)
+        s["largest"] = max(s.get("largest", 0), lr)
+        weight = t**r * s["largest"]**power
+        s["sum"] = s.get("sum", 0) + weight
+        c = weight / s["sum"]
+        v = s["v"] = T(beta2) * zeros(s, "v", y) + T(1 - beta2) * (T(d) * g) ** 2
+        root = np.sqrt(v + T(new**2 * eps)) if inside else np.sqrt(v) + T(new * eps)
+        s["z"] = z = z - T(rho * decay) * x - T(rho * new) * g / root
+        s["x"] = x = T(1 - c) * x + T(c) * z
+        return T(beta1) * x + T(1 - beta1) * z
+    return step
+
+
 # ---- swale's spec, and the reference ----
 
 O = torch.optim
@@ -340,6 +428,34 @@ CASES = [
      "ns_b=-4 ns_c=2 eps=0.1 adamw_lr_ratio=1 adamw_beta1=0.8 adamw_beta2=0.9 adamw_eps=1e-3",
      by_numpy(muon, 0.02, mu=0.9, decay=0.3, decoupled=False, scale="moonshot", every_matrix=True, steps=3,
               coefficients=(3, -4, 2), eps=0.1, ratio=1, beta1=0.8, beta2=0.9, adamw_eps=1e-3)),
+    ("schedule_free_sgd lr=0.01", by_schedulefree(schedulefree.SGDScheduleFree, 0.01)),
+    ("schedule_free_sgd lr=0.02 momentum=0.7 weight_decay=0.1 warmup=20 r=1 weight_lr_power=1",
+     by_schedulefree(schedulefree.SGDScheduleFree, 0.02, momentum=0.7, weight_decay=0.1, warmup_steps=20, r=1,
+                     weight_lr_power=1)),
+    ("schedule_free_adamw lr=0.03", by_schedulefree(schedulefree.AdamWScheduleFree, 0.03)),
+    ("schedule_free_adamw lr=0.02 beta1=0.8 beta2=0.95 eps=1e-4 weight_decay=0.1 warmup=20 r=0.75 weight_lr_power=1",
+     by_schedulefree(schedulefree.AdamWScheduleFree, 0.02, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1,
+                     warmup_steps=20, r=0.75, weight_lr_power=1)),
+    ("schedule_free_adamw lr=0.03 eps=1e-4 eps_in_root", by_numpy(schedule_free_adamw, 0.03, eps=1e-4, inside=True)),
+    ("schedule_free_adamw lr=0.03 beta2=0.9955 weight_decay=0.5 r=0.75 correction=step decay_at=x",
+     by_numpy(schedule_free_adamw, 0.03, beta2=0.9955, eps=1e-8, decay=0.5, r=0.75, algoperf=True)),
+    ("schedule_free_adamw lr=0.03 eps=1e-4 eps_in_root correction=step",
+     by_numpy(schedule_free_adamw, 0.03, eps=1e-4, inside=True, algoperf=True)),
+    ("prodigy d0=0.02", by_prodigyopt(d0=0.02)),
+    ("prodigy d0=0.02 beta1=0.7 beta2=0.9 eps=1e-3 weight_decay=0.3 d_coef=2 safeguard_warmup",
+     by_prodigyopt(d0=0.02, betas=(0.7, 0.9), eps=1e-3, weight_decay=0.3, d_coef=2, safeguard_warmup=True)),
+    ("prodigy d0=0.01 weight_decay=0.3 decoupled=false use_bias_correction",
+     by_prodigyopt(d0=0.01, weight_decay=0.3, decouple=False, use_bias_correction=True)),
+    ("prodigy d0=0.01 d_coef=8 growth_rate=1.02", by_prodigyopt(d0=0.01, d_coef=8, growth_rate=1.02)),
+    ("prodigy d0=0.02 d_coef=2 eps=1e-3 eps_in_root",
+     by_numpy_at_once(prodigy, 1, d0=0.02, coef=2, eps=1e-3)),
+    ("schedule_free_prodigy d0=0.02", by_numpy_at_once(schedule_free_prodigy, 1, d0=0.02)),
+    ("schedule_free_prodigy d0=0.01 beta1=0.8 beta2=0.9 eps=1e-3 weight_decay=0.3 d_coef=2 warmup=20 r=2 "
+     "weight_lr_power=1",
+     by_numpy_at_once(schedule_free_prodigy, 1, d0=0.01, beta1=0.8, beta2=0.9, eps=1e-3, decay=0.3, coef=2, warmup=20,
+                      r=2, power=1)),
+    ("schedule_free_prodigy d0=0.01 d_coef=8 growth_rate=1.02 eps=1e-3 eps_in_root",
+     by_numpy_at_once(schedule_free_prodigy, 1, d0=0.01, coef=8, growth=1.02, eps=1e-3, inside=True)),
 ]
 
 
@@ -349,5 +465,6 @@ ARRAY = (f"enum {{ STEPS = {STEPS}, DIM = {BOUNDS[-1]}, CHECKED = {len(CHECKED)}
          "struct golden {\n    const char *rule, *asked;\n    double tolerance;\n"
          "    const double *points; /* [CHECKED, DIM] */\n};\nstatic const struct golden goldens[] = {\n")
 
-WITH = f"PyTorch {torch.__version__.split('+')[0]}, optax {optax.__version__}, NumPy {np.__version__}"
+WITH = (f"PyTorch {torch.__version__.split('+')[0]}, optax {optax.__version__}, "
+        f"schedulefree {version('schedulefree')}, prodigyopt {version('prodigyopt')}, NumPy {np.__version__}")
 write("rules.h", "SWALE_RULES_GOLDEN_H", f"rules.py with {WITH}", ARRAY, CASES)

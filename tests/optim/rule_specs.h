@@ -62,8 +62,10 @@ static inline void rule_specs_try(rule_specs *specs, const char *spec) {
 /* Adds a spec for each choice except the default, or for one other value. */
 static inline void rule_specs_add_option(rule_specs *specs, const sw_rule *rule, const sw_option *o) {
     char spec[RULE_SPEC_LENGTH];
+    /* With Prodigy's default d0, the steps are so small at first that rounding errors of x hide them. */
+    const char *more = has_option(rule, "d0") && strcmp(o->name, "d0") != 0 ? " d0=0.02" : "";
     if (o->kind != SW_OPTION_CHOICE) {
-        snprintf(spec, sizeof spec, "%s %s=%.17g", rule->name, o->name, other_value(o));
+        snprintf(spec, sizeof spec, "%s %s=%.17g%s", rule->name, o->name, other_value(o), more);
         rule_specs_try(specs, spec);
         return;
     }

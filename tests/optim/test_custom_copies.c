@@ -26,6 +26,10 @@
 #define swo_amos copy_amos
 #define swo_muon copy_muon
 #define swo_fista copy_fista
+#define swo_schedule_free_sgd copy_schedule_free_sgd
+#define swo_schedule_free_adamw copy_schedule_free_adamw
+#define swo_prodigy copy_prodigy
+#define swo_schedule_free_prodigy copy_schedule_free_prodigy
 #define swo_adam_kernels copy_adam_kernels
 #define swo_adam_slot_table copy_adam_slot_table
 #define swo_adam_in_f64 copy_adam_in_f64
@@ -37,6 +41,13 @@
 #define swo_adam_check copy_adam_check
 #define swo_adam_reach copy_adam_reach
 #define swo_adam_reach_with copy_adam_reach_with
+#define swo_schedule_free_rate copy_schedule_free_rate
+#define swo_schedule_free_weigh copy_schedule_free_weigh
+#define swo_schedule_free_reach copy_schedule_free_reach
+#define swo_schedule_free_point copy_schedule_free_point
+#define swo_schedule_free_adopted copy_schedule_free_adopted
+#define swo_prodigy_begin copy_prodigy_begin
+#define swo_prodigy_decide copy_prodigy_decide
 #define swo_constant copy_constant
 #define swo_step copy_step
 #define swo_exponential copy_exponential
@@ -72,7 +83,11 @@
 #include "optim/rules/muon.c"
 #include "optim/rules/nadamp.c"
 #include "optim/rules/nag_gs.c"
+#include "optim/rules/prodigy.c"
 #include "optim/rules/rmsprop.c"
+#include "optim/rules/schedule_free_adamw.c"
+#include "optim/rules/schedule_free_prodigy.c"
+#include "optim/rules/schedule_free_sgd.c"
 #include "optim/rules/sgd.c"
 #include "optim/averages/lawa_queue.c"
 #include "optim/averages/running.c"
@@ -160,7 +175,10 @@ static const struct {
                 {"nadamp", "p=3"},
                 {"amos", "momentum=0.5"},
                 {"muon", "nesterov=false route=matrices"},
-                {"fista", "l1=0.01 nonnegative"}};
+                {"fista", "l1=0.01 nonnegative"},
+                {"schedule_free_adamw", "eps=1e-30 decay_at=x weight_decay=0.1"},
+                {"prodigy", "d0=0.1 eps=1e-30"},
+                {"schedule_free_prodigy", "d0=0.1 eps=1e-30"}};
 
 static char names[64][40];
 static const char *copy_name(const char *name) {

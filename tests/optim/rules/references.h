@@ -7,7 +7,7 @@
 
 #include "helpers.h"
 
-enum { REFERENCE_STATES = 4 };
+enum { REFERENCE_STATES = 12 };
 
 typedef struct reference_state {
     const char *name;
@@ -524,6 +524,125 @@ static void muon_reference(reference *r) {
     }
 }
 
+/* ---- Schedule-Free and Prodigy ---- */
+
+/* γ of step k, and its weight in the mean: returns c = w/Σw. */
+static double schedule_free_weight(reference *r, double k, double *gamma) {
+    const double warmup = option_of(r, "warmup");
+    double *sum = state_of(r, "weight_sum"), *lr_max = state_of(r, "lr_max");
+    *gamma = option_of(r, "lr") * (k < warmup ? k / warmup : 1);
+    *lr_max = fmax(*lr_max, *gamma);
+    const double weight = pow(k, option_of(r, "r")) * pow(*lr_max, option_of(r, "weight_lr_power"));
+    *sum += weight;
+    return weight / *sum;
+}
+
+/* Defazio et al., The road less scheduled, NeurIPS 2024, equations (3) to (5), where theta is y; warm-up and weights of
+ * the authors' package schedulefree. */
+static void schedule_free_sgd_reference(reference *r) {
+    const double beta = option_of(r, "momentum"), lambda = option_of(r, "weight_decay");
+    double *y = r->theta, *x = state_of(r, "x"), *z = state_of(r, "z"), gamma;
+    const double c = schedule_free_weight(r, (double)r->t, &gamma);
+    for (int64_t i = 0; i < r->n; i++) {
+        x[i] = r->t == 1 ? y[i] : x[i];
+        z[i] = r->t == 1 ? y[i] : z[i];
+        z[i] -= gamma * (r->g[i] + lambda * y[i]);
+        x[i] = (1 - c) * x[i] + c * z[i];
+        y[i] = beta * x[i] + (1 - beta) * z[i];
+    }
+}
+
+/* The same, algorithm 1. correction and decay_at: the submission schedule_free_adamw to AlgoPerf. */
+static void schedule_free_adamw_reference(reference *r) {
+    const double beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"), lambda = option_of(r, "weight_decay"),
+                 bias2 = 1 - pow(beta2, (double)r->t);
+    const bool in_step = option_of(r, "correction") != 0, at_x = option_of(r, "decay_at") != 0;
+    double *y = r->theta, *x = state_of(r, "x"), *z = state_of(r, "z"), *v = state_of(r, "v"), gamma;
+    const double c = schedule_free_weight(r, (double)r->t, &gamma), step = in_step ? gamma * sqrt(bias2) : gamma;
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i];
+        x[i] = r->t == 1 ? y[i] : x[i];
+        z[i] = r->t == 1 ? y[i] : z[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        z[i] -= step * (g / root(r, in_step ? v[i] : v[i] / bias2) + lambda * (at_x ? x[i] : y[i]));
+        x[i] = (1 - c) * x[i] + c * z[i];
+        y[i] = beta1 * x[i] + (1 - beta1) * z[i];
+    }
+}
+
+/* Mishchenko, Defazio, Prodigy, ICML 2024, algorithm 4, with the order and the options of the authors' package
+ * prodigyopt: returns d before the step. rho: d times the learning rate; s_rate: this, or d; away[i]: the distance from
+ * the start. *d_new: d after the step. */
+static double prodigy_distance(reference *r, double rho, double s_rate, const double *g, const double *away,
+                               double *d_new) {
+    const double d0 = option_of(r, "d0"), beta3 = sqrt(option_of(r, "beta2"));
+    double *d = state_of(r, "d"), *d_max = state_of(r, "d_max"), *numerator = state_of(r, "numerator"),
+           *has_left = state_of(r, "has_left"), *s = state_of(r, "s"), inner = 0, norm = 0;
+    const double before = *d;
+    for (int64_t i = 0; i < r->n; i++) {
+        inner += g[i] * away[i];
+        s[i] = beta3 * s[i] + before / d0 * s_rate * g[i];
+        norm += fabs(s[i]);
+    }
+    *numerator = beta3 * *numerator + before / d0 * rho * inner;
+    const double d_hat = option_of(r, "d_coef") * *numerator / norm;
+    if (*has_left == 0) { /* d is still d0 */
+        *d = fmax(before, d_hat);
+        *has_left = d_hat > d0 ? 1 : 0;
+    }
+    *d_max = fmax(fmax(*d_max, d0), d_hat);
+    *d_new = *d = fmin(*d_max, *d * option_of(r, "growth_rate"));
+    return before;
+}
+
+static void prodigy_reference(reference *r) {
+    const double beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"), eps = option_of(r, "eps"),
+                 lambda = option_of(r, "weight_decay"), t = (double)r->t;
+    const bool decoupled = option_of(r, "decoupled") != 0, in_root = option_of(r, "eps_in_root") != 0;
+    double *theta = r->theta, *m = state_of(r, "m"), *v = state_of(r, "v"), *start = state_of(r, "start"),
+           *d = state_of(r, "d"), *g = state_of(r, "g"), *away = state_of(r, "away"), d_new;
+    *d = r->t == 1 ? option_of(r, "d0") : *d;
+    for (int64_t i = 0; i < r->n; i++) {
+        start[i] = r->t == 1 ? theta[i] : start[i];
+        away[i] = start[i] - theta[i];
+        g[i] = r->g[i] + (decoupled ? 0 : lambda * theta[i]);
+    }
+    const double bias = option_of(r, "use_bias_correction") != 0 ? sqrt(1 - pow(beta2, t)) / (1 - pow(beta1, t)) : 1;
+    const double rho = *d * option_of(r, "lr") * bias;
+    const double before = prodigy_distance(r, rho, option_of(r, "safeguard_warmup") != 0 ? *d : rho, g, away, &d_new);
+    for (int64_t i = 0; i < r->n; i++) {
+        m[i] = beta1 * m[i] + (1 - beta1) * before * g[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * before * before * g[i] * g[i];
+        theta[i] *= 1 - (decoupled ? lambda * rho : 0);
+        theta[i] -= rho * m[i] / (in_root ? sqrt(v[i] + d_new * d_new * eps) : sqrt(v[i]) + d_new * eps);
+    }
+}
+
+/* schedule_free_prodigy, a submission to AlgoPerf (Kasimbeg et al., ICLR 2025). */
+static void schedule_free_prodigy_reference(reference *r) {
+    const double beta1 = option_of(r, "beta1"), beta2 = option_of(r, "beta2"), eps = option_of(r, "eps"),
+                 lambda = option_of(r, "weight_decay");
+    const bool in_root = option_of(r, "eps_in_root") != 0;
+    double *y = r->theta, *x = state_of(r, "x"), *z = state_of(r, "z"), *v = state_of(r, "v"),
+           *start = state_of(r, "start"), *d = state_of(r, "d"), *away = state_of(r, "away"), d_new, gamma;
+    *d = r->t == 1 ? option_of(r, "d0") : *d;
+    for (int64_t i = 0; i < r->n; i++) {
+        if (r->t == 1)
+            start[i] = x[i] = z[i] = y[i];
+        away[i] = start[i] - z[i];
+    }
+    const double c = schedule_free_weight(r, (double)r->t, &gamma), rho = *d * gamma;
+    const double before = prodigy_distance(r, rho, rho, r->g, away, &d_new);
+    for (int64_t i = 0; i < r->n; i++) {
+        const double g = r->g[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * before * before * g * g;
+        z[i] -= rho * lambda * x[i] +
+                rho * d_new * g / (in_root ? sqrt(v[i] + d_new * d_new * eps) : sqrt(v[i]) + d_new * eps);
+        x[i] = (1 - c) * x[i] + c * z[i];
+        y[i] = beta1 * x[i] + (1 - beta1) * z[i];
+    }
+}
+
 /* ---- All references, in the order of optim/builtin_methods.h ---- */
 
 static const struct rule_reference {
@@ -551,6 +670,10 @@ static const struct rule_reference {
     {"amos", amos_reference},
     {"muon", muon_reference},
     {"fista", fista_reference},
+    {"schedule_free_sgd", schedule_free_sgd_reference},
+    {"schedule_free_adamw", schedule_free_adamw_reference},
+    {"prodigy", prodigy_reference},
+    {"schedule_free_prodigy", schedule_free_prodigy_reference},
 };
 
 #endif

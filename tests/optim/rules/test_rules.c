@@ -23,9 +23,9 @@ static double default_of(const sw_rule *rule, const char *option) {
     return 0;
 }
 
-/* With which no element depends on another: fista begins anew for all at once. */
+/* With which no element depends on another: fista begins anew for all at once, and Prodigy has one d for all. */
 static const char *apart(const sw_rule *rule) {
-    return has_option(rule, "restart") ? " restart=false" : "";
+    return has_option(rule, "restart") ? " restart=false" : has_option(rule, "d0") ? " d0=1 d_coef=1e-30" : "";
 }
 
 /* ---- The list is complete ---- */
@@ -176,6 +176,14 @@ static void test_rules_descend_rosenbrocks_function(void **state) {
         minimizes(on_rosenbrock, SW_F64, rules[i], "", 1e-2);
 }
 
+/* Schedule-Free needs momentum: without it, x would be lost. */
+static bool may_be_zero(const sw_rule *rule, const char *option) {
+    for (const sw_option *o = rule->options; o->name; o++)
+        if (strcmp(o->name, option) == 0)
+            return o->low <= 0;
+    return false;
+}
+
 /* Without momentum a rule still moves: a public library's SGD did nothing then. */
 static void test_rules_move_without_momentum(void **state) {
     (void)state;
@@ -183,7 +191,7 @@ static void test_rules_move_without_momentum(void **state) {
     int still = 0;
     for (int i = 0; i < rule_count; i++)
         for (int k = 0; k < 2; k++)
-            if (has_option(rules[i], names[k])) {
+            if (has_option(rules[i], names[k]) && may_be_zero(rules[i], names[k])) {
                 char options[32];
                 snprintf(options, sizeof options, "%s=0", names[k]);
                 minimizes(on_quadratic, SW_F64, rules[i], options, 1e-3);
@@ -476,6 +484,8 @@ static void test_two_groups_move_as_one(void **state) {
         snprintf(spec, sizeof spec, "role=bias: %s lr=0.01; %s lr=0.01", name, name);
         few_steps(spec, two);
         assert_memory_equal(one, two, sizeof one);
+        if (has_option(rules[i], "d0"))
+            continue; /* other learning rates are refused: test_prodigy.c */
         snprintf(spec, sizeof spec, "role=bias: %s lr=0.01%s; %s lr=0.01%s", name, lone, name, lone);
         few_steps(spec, two);
         snprintf(spec, sizeof spec, "role=bias: %s lr=0.02%s; %s lr=0.01%s", name, lone, name, lone);
@@ -553,7 +563,8 @@ static void test_rules_with_defaults_differ(void **state) {
     static double x[MOST_RULES][SMALL_DIM];
     static char spec[MOST_RULES][200];
     for (int i = 0; i < rule_count; i++) {
-        snprintf(spec[i], sizeof spec[i], "%s", spec_of(rules[i], "lr=0.01"));
+        snprintf(spec[i], sizeof spec[i], "%s",
+                 spec_of(rules[i], has_option(rules[i], "d0") ? "lr=0.01 d0=1" : "lr=0.01"));
         few_steps(spec[i], x[i]);
     }
     for (int i = 0; i < rule_count; i++)
