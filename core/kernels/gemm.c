@@ -13,6 +13,7 @@
 
 #include "core/base/dry_run_state.h"
 #include "core/kernels/blas_core.h"
+#include "core/kernels/large_product.h"
 #include "core/kernels/matrix_vector.h"
 #include "core/kernels/product_gemm.h"
 #include "core/kernels/small_product.h"
@@ -314,6 +315,8 @@ sw_status swi_gemm(const sw_product *s) {
             gemm_scale_rows(s);
         return SW_OK;
     }
+    if (!dry && s->scratch && swi_large_product_fits(s))
+        return swi_large_product(s);
     if (dry || !swi_small_product(s))
         return gemm_run_tiles(s, dry);
     if (s->squares && s->ldc == s->N)

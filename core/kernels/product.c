@@ -5,6 +5,7 @@
 
 #include "core/base/dry_run_state.h"
 #include "core/kernels/half_product.h"
+#include "core/kernels/large_product.h"
 #include "core/kernels/product_gemm.h"
 #include "core/kernels/small_product.h"
 
@@ -91,4 +92,9 @@ sw_status sw_product_run(const sw_product *p) {
     sw_product all = {0}; /* of a program that does not know the last members */
     memcpy(&all, p, p->size);
     return product_run(&all);
+}
+
+size_t sw_product_scratch(const sw_product *p) {
+    const bool f32 = p->a_type == SW_F32 && p->b_type == SW_F32 && p->c_type == SW_F32;
+    return f32 && swi_large_product_fits(p) ? swi_large_product_scratch(p) : 0;
 }

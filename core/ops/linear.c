@@ -369,6 +369,17 @@ static sw_product linear_product(const sw_call *c, bool a_transposed, bool b_tra
                         .ldc = N};
 }
 
+/* Sets the scratch of two products, which may be one and which share it. */
+static sw_status linear_set_scratch(sw_call *c, sw_product *p, sw_product *q) {
+    const size_t first = sw_product_scratch(p), second = sw_product_scratch(q), bytes = first > second ? first : second;
+    void *const scratch = bytes ? sw_call_scratch(c, bytes) : NULL;
+    if (bytes && !scratch)
+        return SW_ERR_MEMORY;
+    p->scratch = q->scratch = scratch;
+    p->scratch_bytes = q->scratch_bytes = bytes;
+    return SW_OK;
+}
+
 static sw_status linear_forward(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     sw_product p = linear_product(c, false, true, linear_rows(x), w->shape[0], w->shape[1]);
@@ -376,30 +387,32 @@ static sw_status linear_forward(sw_call *c) {
     p.B = w->data;
     p.C = c->out->data;
     p.bias = c->inputs == 3 ? c->in[2]->data : NULL;
+    SW_TRY(linear_set_scratch(c, &p, &p));
     return sw_product_run(&p);
 }
 
 static sw_status linear_vjp(sw_call *c) {
     const sw_view *x = c->in[0], *w = c->in[1];
     const int64_t rows = linear_rows(x), in = w->shape[1], out = w->shape[0], shape[2] = {rows, out};
-    if (sw_call_wants_grad(c, 1)) { /* dW = dYᵀ X */
-        sw_product p = linear_product(c, true, false, out, in, rows);
-        p.A = c->cotangent;
-        p.B = x->data;
-        p.C = sw_call_grad(c, 1);
-        if (!p.C)
+    sw_product dw = linear_product(c, true, false, out, in, rows), /* dYᵀ X */
+        dx = linear_product(c, false, false, rows, in, out);       /* dY W */
+    SW_TRY(linear_set_scratch(c, sw_call_wants_grad(c, 1) ? &dw : &dx, sw_call_wants_grad(c, 0) ? &dx : &dw));
+    if (sw_call_wants_grad(c, 1)) {
+        dw.A = c->cotangent;
+        dw.B = x->data;
+        dw.C = sw_call_grad(c, 1);
+        if (!dw.C)
             return SW_ERR_MEMORY;
-        p.squares = sw_call_squares(c, 1);
-        SW_TRY(sw_product_run(&p));
+        dw.squares = sw_call_squares(c, 1);
+        SW_TRY(sw_product_run(&dw));
     }
-    if (sw_call_wants_grad(c, 0)) { /* dX = dY W */
-        sw_product p = linear_product(c, false, false, rows, in, out);
-        p.A = c->cotangent;
-        p.B = w->data;
-        p.C = sw_call_grad(c, 0);
-        if (!p.C)
+    if (sw_call_wants_grad(c, 0)) {
+        dx.A = c->cotangent;
+        dx.B = w->data;
+        dx.C = sw_call_grad(c, 0);
+        if (!dx.C)
             return SW_ERR_MEMORY;
-        SW_TRY(sw_product_run(&p));
+        SW_TRY(sw_product_run(&dx));
     }
     if (c->inputs == 3 && sw_call_wants_grad(c, 2)) { /* db = Σ over the rows of dY */
         void *db = sw_call_grad(c, 2);
