@@ -43,13 +43,27 @@ static void squares_set(sw_squares *s, int64_t tile) {
     s->known[tile] = 1;
 }
 
+typedef struct squares_range {
+    sw_squares *squares;
+    int64_t first; /* tile */
+} squares_range;
+
+static void squares_set_tile(void *args, int64_t index) {
+    const squares_range *r = args;
+    squares_set(r->squares, r->first + index);
+}
+
 void sw_squares_report(sw_squares *s, const void *elements, int64_t count) {
+    enum { SHARED = 8 }; /* fewer tiles are not shared among threads */
     if (!s || !s->x || swi_dry_run())
         return;
     const int64_t begin = ((const char *)elements - s->x) / (int64_t)sw_dtype_size(s->type), end = begin + count,
-                  last = end == s->n ? s->tiles : end / SW_TILE;
-    for (int64_t tile = (begin + SW_TILE - 1) / SW_TILE; tile < last; tile++)
-        squares_set(s, tile);
+                  first = (begin + SW_TILE - 1) / SW_TILE, last = end == s->n ? s->tiles : end / SW_TILE;
+    if (last - first >= SHARED)
+        sw_parallel(squares_set_tile, &(squares_range){s, first}, last - first);
+    else
+        for (int64_t tile = first; tile < last; tile++)
+            squares_set(s, tile);
 }
 
 static void squares_find_tile(void *args, int64_t tile) {

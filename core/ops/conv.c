@@ -197,8 +197,10 @@ static sw_status conv_vjp(sw_call *c) {
     if (dx_wanted)
         SW_TRY(transposed ? sw_conv_forward(&conv, dy, w, NULL, dx, scratch, bytes)
                           : sw_conv_input_gradient(&conv, w, dy, dx, scratch, bytes));
-    if (dw_wanted)
+    if (dw_wanted) {
         SW_TRY(sw_conv_weight_gradient(&conv, transposed ? dy : x, transposed ? x : dy, dw, scratch, bytes));
+        sw_squares_report(sw_call_squares(c, 1), dw, c->in[1]->count);
+    }
     return conv_bias_gradient(c);
 }
 

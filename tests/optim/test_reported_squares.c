@@ -92,6 +92,34 @@ static void test_reported_norm_has_the_bits_of_one_that_reads_all(void **state) 
     sw_set_threads(before);
 }
 
+/* Two convolutions, of which one is transposed. Small models have no sums of squares. */
+static void test_convolutions_report(void **state) {
+    enum { CHANNELS = 128, SIDE = 5, WEIGHT = CHANNELS * 3 * 3 * CHANNELS };
+    (void)state;
+    sw_params *params = sw_params_new(SW_F32, 7);
+    sw_param *w[2] = {sw_params_add(params, "w0", SW_SHAPE(CHANNELS, 3, 3, CHANNELS), NULL),
+                      sw_params_add(params, "w1", SW_SHAPE(CHANNELS, 3, 3, CHANNELS), NULL)};
+    assert_int_equal(sw_params_build(params), SW_OK);
+    const sw_array all = sw_array_view(sw_params_x(params), SW_F32, SW_SHAPE(2 * WEIGHT));
+    test_fill(&all, -0.1, 0.1, 1);
+    sw_params_mark_changed(params);
+    sw_array x = sw_array_new(SW_F32, SW_SHAPE(2, SIDE, SIDE, CHANNELS));
+    test_fill(&x, -1, 1, 2);
+    sw_tape *tape = sw_tape_new();
+    const sw_tensor none = {0}, h = sw_tanh(sw_conv2d(sw_input(tape, x), sw_param_use(tape, w[0]), none, NULL)),
+                    y = sw_conv2d_transposed(h, sw_param_use(tape, w[1]), none, NULL);
+    assert_int_equal(sw_backward(sw_mean(sw_mul(y, y))), SW_OK);
+    sw_gradient *g = sw_params_gradient(params);
+    double ours, whole;
+    assert_true(reported(g) >= 2 * (WEIGHT / SW_TILE - 1));
+    assert_int_equal(swi_gradient_norm(g, &ours), SW_OK);
+    assert_int_equal(sw_vector_norm(SW_F32, 2 * WEIGHT, g->data, &whole), SW_OK);
+    assert_true(ours == whole && whole > 0);
+    sw_tape_free(tape);
+    sw_array_free(&x);
+    sw_params_free(params);
+}
+
 /* A change of one element by the library must be found. */
 static void test_changes_after_a_report_are_found(void **state) {
     (void)state;
@@ -159,6 +187,7 @@ static void test_frozen_parameters_do_not_count(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reported_norm_has_the_bits_of_one_that_reads_all),
+        cmocka_unit_test(test_convolutions_report),
         cmocka_unit_test(test_changes_after_a_report_are_found),
         cmocka_unit_test(test_steps_are_skipped),
         cmocka_unit_test(test_frozen_parameters_do_not_count),
