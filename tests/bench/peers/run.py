@@ -26,14 +26,15 @@ COMPILE = os.environ.get("PEERS_COMPILE", "1") != "0"
 MAIN = {"hidden": "100", "batch": 64}
 EPOCHS = int(os.environ.get("PEERS_EPOCHS", 10))
 JOB_ROUNDS = min(ROUNDS, 3)
+AFTER = {"in": 4096, "out": 2441, "batch": 64}  # a layer with 10 million weights
 IN_MODEL, LARGE = "100x784,100,10x100,10", "10000000"  # shapes of parameters
 
 PATHS = {  # of each framework, for each verb
-    "swale": {"train": ["loop"], "infer": ["predict", "tape"], "small": ["loop"], "optim": ["minimize"]},
+    "swale": {"train": ["loop"], "infer": ["predict", "tape"], "small": ["loop"], "optim": ["minimize"], "after": ["loop"]},
     "torch": {"train": ["default", "foreach", "fused", "compile-default", "compile-fused", "compile-step"],
               "infer": ["inference_mode", "no_grad", "trace", "compile"],
               "small": ["default", "fused", "compile-fused"],
-              "optim": ["default", "foreach", "fused", "compile-step"]},
+              "optim": ["default", "foreach", "fused", "compile-step"], "after": ["fused"]},
     "jax": {"train": ["step", "scan"], "infer": ["jit"], "small": ["step", "scan"], "optim": ["jit"]},
     "kann": {"train": ["blas", "mt", "blas-adam", "mt-adam"], "infer": ["blas"], "optim": []},
 }
@@ -293,6 +294,14 @@ def optimizer():
             label = way.path.replace("-", "_")
             figure(f"adamw_{name}_over_{way.side.framework}_{label}", 1 / ratio(way, final[0]), target, False)
         forget()
+    note("adamw after the backward of a layer with 10M weights, batch 64: the step alone")
+    for threads in COUNTS:
+        final = alternate(ways("after", "swale", threads) + others("after", threads=threads), "after", AFTER, ROUNDS)
+        table(final, f"{ROUNDS} rounds", 1, final[0])
+        for way in final[1:]:
+            figure(f"adamw_after_backward_{threads}_over_{way.side.framework}_{way.path}", 1 / ratio(way, final[0]), 1,
+                   False)
+    forget()
 
 
 def sweep():

@@ -289,6 +289,54 @@ static void answer_optim(const request *r) {
     reply(seconds, ((const float *)sw_params_x(o.params))[0]);
 }
 
+/* ---- The same after the backward of a linear layer without bias, x [batch, in], W [out, in] ---- */
+
+typedef struct layer {
+    sw_params *params;
+    sw_optim *optim;
+    sw_tape *tape;
+    sw_array x;
+    double seconds; /* in steps of the optimizer */
+} layer;
+
+static layer layer_new(int batch, int in, int out) {
+    layer l = {
+        .params = sw_params_new(SW_F32, 1), .tape = sw_tape_new(), .x = sw_array_new(SW_F32, SW_SHAPE(batch, in))};
+    sw_params_add(l.params, "w", SW_SHAPE(out, in), NULL);
+    sw_params_build(l.params);
+    for (int64_t i = 0; i < sw_params_dim(l.params); i++)
+        ((float *)sw_params_x(l.params))[i] = (float)(i % 17 - 8) / 8;
+    for (int64_t i = 0; i < sw_array_count(&l.x); i++)
+        ((float *)l.x.data)[i] = (float)(i % 13 - 6) / 8;
+    l.optim = sw_optim_new(l.params, "adamw lr=1e-6");
+    return l;
+}
+
+static void layer_run(layer *l, int steps) {
+    l->seconds = 0;
+    for (int i = 0; i < steps; i++) {
+        const sw_tensor none = {0},
+                        y = sw_linear(sw_input(l->tape, l->x), sw_param_use(l->tape, sw_params_at(l->params, 0)), none);
+        sw_backward(sw_mean(sw_mul(y, y)));
+        sw_tape_reset(l->tape);
+        const double start = now();
+        sw_optim_step(l->optim);
+        l->seconds += now() - start;
+    }
+}
+
+static void answer_after(const request *r) {
+    const int steps = number(r, "steps");
+    layer l = layer_new(number(r, "batch"), number(r, "in"), number(r, "out"));
+    layer_run(&l, 3); /* not counted */
+    layer_run(&l, steps);
+    reply(l.seconds / steps, ((const float *)sw_params_x(l.params))[0]);
+    sw_optim_free(l.optim);
+    sw_tape_free(l.tape);
+    sw_array_free(&l.x);
+    sw_params_free(l.params);
+}
+
 /* ---- Loading ---- */
 
 static void load_by_swale(void *args, int times) {
@@ -341,6 +389,8 @@ int main(void) {
             answer_infer(&r);
         else if (is(&r, "optim"))
             answer_optim(&r);
+        else if (is(&r, "after"))
+            answer_after(&r);
         else if (is(&r, "load"))
             answer_load(&r);
         else if (is(&r, "forget"))

@@ -1,6 +1,7 @@
 """The side of PyTorch: see peer.h. It uses PEERS_THREADS threads."""
 import functools
 import os
+import time
 
 import torch
 from torch.nn import functional
@@ -192,6 +193,28 @@ def optim(shapes, path, steps):
     return seconds, parameters[0].flatten()[0].item()
 
 
+@peer.once
+def layer(batch, inputs, outputs, path):
+    """A linear layer without bias, its optimizer's step, and its input."""
+    weight = torch.nn.Linear(inputs, outputs, bias=False)
+    x = ((torch.arange(batch * inputs) % 13 - 6).float() / 8).view(batch, inputs)
+    return weight, optimizer(torch.optim.AdamW, weight.parameters(), path)[1], x
+
+
+def after(batch, path, steps, out, **settings):
+    """The steps of the optimizer alone, each after a backward of the layer."""
+    weight, step, x = layer(int(batch), int(settings["in"]), int(out), path)
+    steps, seconds = int(steps), 0
+    for i in range(-3, steps):
+        weight.weight.grad = None
+        y = weight(x)
+        (y * y).mean().backward()
+        start = time.perf_counter()
+        step()
+        seconds += time.perf_counter() - start if i >= 0 else 0
+    return seconds / steps, weight.weight.flatten()[0].item()
+
+
 def load(path, steps):
     def run(steps):
         for _ in range(steps):
@@ -210,4 +233,4 @@ threads = int(os.environ.get("PEERS_THREADS", 1))
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 peer.serve(f"PyTorch {torch.__version__}; {threads} threads",
-           {f.__name__: f for f in (train, small, job, infer, optim, load, forget)})
+           {f.__name__: f for f in (train, small, job, infer, optim, after, load, forget)})
