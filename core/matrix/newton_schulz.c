@@ -33,7 +33,7 @@ static const sw_newton_schulz_options JORDAN = {
 typedef struct iteration {
     sw_dtype type;
     int64_t rows, columns, n;
-    bool tall, gram;
+    bool tall, gram, bf16;
     int iterations;
     double a, b, c;
     char *square[4]; /* [n, n] each; the direct form has two */
@@ -63,23 +63,53 @@ static void add_to_diagonal(const iteration *s, void *M) {
     }
 }
 
+/* C ← alpha op(A) op(B) + beta C, with factors rounded to bf16. */
+static sw_status multiply_in_bf16(bool symmetric, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
+                                  double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta,
+                                  void *C, int64_t ldc) {
+    const sw_product p = {.size = sizeof p,
+                          .rounded_to = SW_BF16,
+                          .symmetric = symmetric,
+                          .a_transposed = a_transposed,
+                          .b_transposed = b_transposed,
+                          .M = M,
+                          .N = N,
+                          .K = K,
+                          .alpha = alpha,
+                          .beta = beta,
+                          .A = A,
+                          .B = B,
+                          .C = C,
+                          .lda = lda,
+                          .ldb = ldb,
+                          .ldc = ldc};
+    return sw_product_run(&p);
+}
+
 /* C ← alpha A B + beta C for symmetric A and B [n, n] that commute. */
 static sw_status multiply_squares(const iteration *s, double alpha, const void *A, const void *B, double beta,
                                   void *C) {
+    if (s->bf16)
+        return multiply_in_bf16(true, false, false, s->n, s->n, s->n, alpha, A, s->n, B, s->n, beta, C, s->n);
     return swi_symmetric_result(s->type, false, false, s->n, s->n, alpha, A, s->n, B, s->n, beta, C, s->n);
 }
 
 /* A ← XXᵀ or XᵀX */
 static sw_status multiply_gram(const iteration *s, const void *X, void *A) {
-    return swi_symmetric_result(s->type, s->tall, !s->tall, s->n, s->tall ? s->rows : s->columns, 1, X, s->columns, X,
-                                s->columns, 0, A, s->n);
+    const int64_t m = s->tall ? s->rows : s->columns, ldx = s->columns;
+    if (s->bf16)
+        return multiply_in_bf16(true, s->tall, !s->tall, s->n, s->n, m, 1, X, ldx, X, ldx, 0, A, s->n);
+    return swi_symmetric_result(s->type, s->tall, !s->tall, s->n, m, 1, X, ldx, X, ldx, 0, A, s->n);
 }
 
 /* result ← P X or X P */
 static sw_status multiply_x(const iteration *s, const void *P, const void *X, void *result) {
-    return s->tall ? sw_gemm(s->type, false, false, s->rows, s->n, s->n, 1, X, s->n, P, s->n, 0, result, s->n)
-                   : sw_gemm(s->type, false, false, s->n, s->columns, s->n, 1, P, s->n, X, s->columns, 0, result,
-                             s->columns);
+    const int64_t n = s->n, rows = s->rows, columns = s->columns;
+    const void *A = s->tall ? X : P, *B = s->tall ? P : X;
+    const int64_t lda = s->tall ? columns : n, ldb = s->tall ? n : columns;
+    if (s->bf16)
+        return multiply_in_bf16(false, false, false, rows, columns, n, 1, A, lda, B, ldb, 0, result, columns);
+    return sw_gemm(s->type, false, false, rows, columns, n, 1, A, lda, B, ldb, 0, result, columns);
 }
 
 /* P ← aI + bA + cA² */
@@ -190,6 +220,7 @@ static iteration iteration_for(sw_dtype type, int64_t rows, int64_t columns, con
     iteration s = {.type = type, .rows = rows, .columns = columns, .tall = rows > columns, .iterations = o->iterations};
     const int64_t longest = s.tall ? rows : columns;
     s.n = s.tall ? columns : rows;
+    s.bf16 = o->products == SW_BF16;
     s.gram = longest >= 2 * s.n && o->iterations > 1;
     s.a = o->a;
     s.b = o->b;
@@ -211,6 +242,9 @@ sw_status sw_newton_schulz(sw_dtype type, int64_t rows, int64_t columns, const v
     if (!sw_dtype_is_computed(type))
         return sw_fail(SW_ERR_TYPE, "newton_schulz: the type is %s; f32 or f64 is needed", sw_dtype_name(type));
     SW_TRY(iteration_options(options, &o));
+    if (o.products != SW_F32 && !(o.products == SW_BF16 && type == SW_F32))
+        return sw_fail(SW_ERR_TYPE, "newton_schulz: products in %s of a matrix in %s; bf16 with f32 is possible",
+                       sw_dtype_name(o.products), sw_dtype_name(type));
     if (rows <= 0 || columns <= 0)
         return SW_OK;
     iteration s = iteration_for(type, rows, columns, &o);

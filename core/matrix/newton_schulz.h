@@ -10,10 +10,11 @@ extern "C" {
 
 /* Zeros select the values of K. Jordan (Muon, 2024). */
 typedef struct sw_newton_schulz_options {
-    size_t size;    /* sizeof(sw_newton_schulz_options) */
-    int iterations; /* 1 or more; 0: 5 */
-    double a, b, c; /* the polynomial; all 0: 3.4445, -4.7750, 2.0315 */
-    double eps;     /* ε, added to the norm; 0 or more */
+    size_t size;       /* sizeof(sw_newton_schulz_options) */
+    int iterations;    /* 1 or more; 0: 5 */
+    double a, b, c;    /* the polynomial; all 0: 3.4445, -4.7750, 2.0315 */
+    double eps;        /* ε, added to the norm; 0 or more */
+    sw_dtype products; /* SW_F32 (0): of the type of X; SW_BF16, for X in f32: see below */
 } sw_newton_schulz_options;
 
 /* With n = min(rows, columns), computes from X [rows, columns], row-major without gaps, in f32 or f64:
@@ -30,6 +31,10 @@ typedef struct sw_newton_schulz_options {
  * Wide and tall matrices are not multiplied in every iteration: because all factors are polynomials of the first A, the
  * product of the factors is computed in [n, n], and X is multiplied once for every 5 iterations. The result is the
  * same up to rounding.
+ *
+ * With products = SW_BF16, factors are rounded to bf16 in each product, and sums are added in f32 (`rounded_to` in
+ * gemm.h); X itself is in f32 between iterations. On processors with instructions for bf16 this is faster. The singular
+ * values then have errors of about 1 %, which is of no importance for Muon.
  *
  * `work` has sw_newton_schulz_work bytes, aligned to SW_ALIGNMENT. Nothing is allocated. Threads share the products of
  * large matrices. The result has the same bits for every number of threads.

@@ -20,8 +20,8 @@
 
 #if SW_KERNEL_FIRST
 typedef struct muon_options {
-    double lr, momentum, nesterov, weight_decay, decoupled, scale, route, ns_steps, ns_a, ns_b, ns_c, eps, lr_ratio,
-        beta1, beta2, adamw_eps;
+    double lr, momentum, nesterov, weight_decay, decoupled, scale, route, ns_steps, ns_a, ns_b, ns_c, eps, products,
+        lr_ratio, beta1, beta2, adamw_eps;
 } muon_options;
 /* m is μ's momentum, or AdamW's; v and v_f64 are AdamW's second moments, as in adam.h. */
 typedef adam_slots muon_slots;
@@ -82,6 +82,7 @@ static const sw_kernels muon_momentum_kernels = SW_KERNEL_TABLE(muon_momentum),
 
 enum { SCALE_KELLER, SCALE_MOONSHOT };
 enum { ROUTE_HIDDEN, ROUTE_MATRICES };
+enum { PRODUCTS_F32, PRODUCTS_BF16 };
 /* Multiplications of one product from which on threads share the products of a matrix. Smaller matrices are processed
  * in parallel, each by one thread. The bits are the same. */
 static const double MUON_LARGE = 0x1p26;
@@ -113,7 +114,8 @@ static sw_newton_schulz_options muon_newton_schulz(const double *option) {
                                       .a = o->ns_a,
                                       .b = o->ns_b,
                                       .c = o->ns_c,
-                                      .eps = o->eps};
+                                      .eps = o->eps,
+                                      .products = o->products == PRODUCTS_BF16 ? SW_BF16 : SW_F32};
 }
 
 /* s */
@@ -264,6 +266,16 @@ static sw_status muon_check(const double *option) {
     return SW_OK;
 }
 
+/* In f64, products of numbers with 8 digits are a mistake. */
+static bool muon_fits(const sw_param *p, const double *option, sw_dtype type, char *reason, size_t bytes) {
+    const bool fits = type == SW_F32 || SW_OPTIONS_AS(option, muon_options)->products != PRODUCTS_BF16;
+    (void)p;
+    if (!fits)
+        sw_format(reason, bytes, "products=bf16 is for parameters in f32, f16 or bf16, and it is in %s (omit products)",
+                  sw_dtype_name(type));
+    return fits;
+}
+
 static bool muon_needs_v(const double *option, sw_dtype type) {
     const adam_options options = muon_adamw_options(option);
     return swo_adam_needs_v((const double *)(const void *)&options, type);
@@ -298,6 +310,8 @@ static const sw_option muon_option_table[] = {
     {.name = "ns_b", .value = -4.7750, .low = -1e3, .high = 1e3, .help = "coefficient of XXᵀX"},
     {.name = "ns_c", .value = 2.0315, .low = -1e3, .high = 1e3, .help = "coefficient of (XXᵀ)²X"},
     {.name = "eps", .value = 1e-7, .low = 0, .high = 1, .help = "ε, added to the norm of the momentum"},
+    {.name = "products", .kind = SW_OPTION_CHOICE, .choices = "f32|bf16",
+     .help = "the iterations multiply numbers in the type of θ, or numbers rounded to bf16"},
     {.name = "adamw_lr_ratio", .value = 0.015, .low = 0, .high = 1e6,
      .help = "AdamW's learning rate divided by η; 0.015·0.02 is 3e-4",
      .search_low = 1e-3, .search_high = 1, .search_log = true},
@@ -328,6 +342,7 @@ const sw_rule swo_muon = {.size = sizeof(sw_rule),
                           .flags = SW_RULE_LINEAR,
                           .begin = muon_begin,
                           .tensor = muon_tensor,
+                          .fits = muon_fits,
                           .tensor_workspace = muon_tensor_workspace,
                           .parts = muon_parts,
                           .part = muon_part,

@@ -22,6 +22,7 @@ static const program programs[] = {
     {"rosenbrock", {"--steps", "2"}, {"--steps", "10000000"}, "a.png"},
     {"least_squares", {"--steps", "100"}, {"--steps", "1000000"}, "a.png"},
     {"logistic_regression", {"--passes", "4"}, {"--passes", "500"}, "a.png"},
+    {"muon_logreg", {"--epochs", "1"}, {"--epochs", "200"}, "a.png"},
     {"glm", {"--path", "3", "--cv", "2"}, {"--data", "/nowhere.csv"}, "a.png"},
     {"sharpness",
      {"--samples", "100", "--test", "100", "--hidden", "2", "--epochs", "1", "--seeds", "1", "--data", "DATA"},

@@ -314,6 +314,11 @@ static bool option_acts(const setting *s, int at) {
     return distance > 1e-7; /* far above what is allowed in f64 */
 }
 
+/* Options without an effect in f64: test_muon.c tests them. */
+static bool is_rounding_in_f32(const char *option) {
+    return strcmp(option, "products") == 0;
+}
+
 /* So no option is left out above: each has another value in at least one spec, and another path by that. */
 static void test_every_option_is_compared(void **state) {
     (void)state;
@@ -328,7 +333,7 @@ static void test_every_option_is_compared(void **state) {
                     const setting s = setting_of(specs.text[i]);
                     acts = option_acts(&s, at);
                 }
-            if (!acts)
+            if (!acts && !is_rounding_in_f32(rule->options[at].name))
                 fail_msg("no spec shows what option %s of %s does: add one to CASES of tests/golden/rules.py",
                          rule->options[at].name, rule->name);
         }
