@@ -31,6 +31,9 @@
     METHOD(nag_gs)                \
     METHOD(amos)                  \
     METHOD(muon)                  \
+    METHOD(shampoo)               \
+    METHOD(distributed_shampoo)   \
+    METHOD(caspr)                 \
     METHOD(fista)                 \
     METHOD(schedule_free_sgd)     \
     METHOD(schedule_free_adamw)   \
