@@ -93,7 +93,7 @@ static void SW_K(caspr_accepted)(void *args, int64_t begin, int64_t end, double 
 
 #else
 
-#include "optim/preconditioner.h"
+#include "optim/rules/preconditioner.h"
 
 static const sw_kernels caspr_moments_kernels = SW_KERNEL_TABLE(caspr_moments),
                         caspr_move_kernels = SW_KERNEL_TABLE(caspr_move),
@@ -381,7 +381,14 @@ static const sw_option caspr_option_table[] = {
      .help = "decay of L, R and the mean of G²; 1: they are sums",
      .search_low = 0.9,
      .search_high = 0.999},
-    {.name = "eps", .value = 1e-8, .low = 1e-12, .high = 1, .help = "ε of NadamW's denominator"},
+    {.name = "eps",
+     .value = 1e-8,
+     .low = 1e-12,
+     .high = 1,
+     .help = "ε of NadamW's denominator",
+     .search_low = 1e-10,
+     .search_high = 1e-4,
+     .search_log = true},
     {.name = "weight_decay",
      .value = 1e-4,
      .low = 0,
@@ -395,7 +402,10 @@ static const sw_option caspr_option_table[] = {
      .value = 1e-6,
      .low = 1e-12,
      .high = 1,
-     .help = "multiple of the largest eigenvalue that is added to the diagonals of L and R"},
+     .help = "multiple of the largest eigenvalue that is added to the diagonals of L and R",
+     .search_low = 1e-8,
+     .search_high = 1e-3,
+     .search_log = true},
     {.name = "tolerance",
      .value = 0.1,
      .low = 0,

@@ -132,7 +132,7 @@ static void SW_K(distributed_accepted)(void *args, int64_t begin, int64_t end, d
 #else
 
 #include <swale/reach.h>
-#include "optim/preconditioner.h"
+#include "optim/rules/preconditioner.h"
 
 static const sw_kernels distributed_moments_kernels = SW_KERNEL_TABLE(distributed_moments),
                         distributed_graft_kernels = SW_KERNEL_TABLE(distributed_graft),
@@ -444,7 +444,10 @@ static const sw_option distributed_option_table[] = {
      .value = 1e-8,
      .low = 1e-12,
      .high = 1,
-     .help = "ε of the denominator of the grafted method"},
+     .help = "ε of the denominator of the grafted method",
+     .search_low = 1e-10,
+     .search_high = 1e-4,
+     .search_log = true},
     {.name = "bias_correction", .kind = SW_OPTION_BOOL, .value = 1, .help = "divide means by 1 - βᵗ"},
     {.name = "block",
      .kind = SW_OPTION_INTEGER,

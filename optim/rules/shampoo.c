@@ -68,7 +68,7 @@ static void SW_K(shampoo_accepted)(void *args, int64_t begin, int64_t end, doubl
 
 #else
 
-#include "optim/preconditioner.h"
+#include "optim/rules/preconditioner.h"
 
 static const sw_kernels shampoo_decay_kernels = SW_KERNEL_TABLE(shampoo_decay),
                         shampoo_move_kernels = SW_KERNEL_TABLE(shampoo_move),

@@ -26,6 +26,9 @@
 #define swo_amos copy_amos
 #define swo_muon copy_muon
 #define swo_fista copy_fista
+#define swo_shampoo copy_shampoo
+#define swo_distributed_shampoo copy_distributed_shampoo
+#define swo_caspr copy_caspr
 #define swo_schedule_free_sgd copy_schedule_free_sgd
 #define swo_schedule_free_adamw copy_schedule_free_adamw
 #define swo_prodigy copy_prodigy
@@ -41,6 +44,28 @@
 #define swo_adam_check copy_adam_check
 #define swo_adam_reach copy_adam_reach
 #define swo_adam_reach_with copy_adam_reach_with
+#define swo_modes_of_matrix copy_modes_of_matrix
+#define swo_modes_of_file_order copy_modes_of_file_order
+#define swo_block_count copy_block_count
+#define swo_block_at copy_block_at
+#define swo_block_factor_count copy_block_factor_count
+#define swo_factor_count copy_factor_count
+#define swo_block_table copy_block_table
+#define swo_block_gather copy_block_gather
+#define swo_block_scatter copy_block_scatter
+#define swo_mode_factor_count copy_mode_factor_count
+#define swo_factor_update copy_factor_update
+#define swo_mode_product copy_mode_product
+#define swo_precondition copy_precondition
+#define swo_roots_work copy_roots_work
+#define swo_roots_refresh copy_roots_refresh
+#define swo_roots_exist copy_roots_exist
+#define swo_roots_set_identity copy_roots_set_identity
+#define swo_failures_sum copy_failures_sum
+#define swo_norm copy_norm
+#define swo_refresh_is_due copy_refresh_is_due
+#define swo_block_cost copy_block_cost
+#define swo_blocks_are_large copy_blocks_are_large
 #define swo_schedule_free_rate copy_schedule_free_rate
 #define swo_schedule_free_weigh copy_schedule_free_weigh
 #define swo_schedule_free_reach copy_schedule_free_reach
@@ -77,6 +102,8 @@
 #include "optim/rules/rprop.c"
 #include "optim/rules/amos.c"
 #include "optim/rules/amsgrad.c"
+#include "optim/rules/caspr.c"
+#include "optim/rules/distributed_shampoo.c"
 #include "optim/rules/fista.c"
 #include "optim/rules/fromage.c"
 #include "optim/rules/lion.c"
@@ -89,6 +116,7 @@
 #include "optim/rules/schedule_free_prodigy.c"
 #include "optim/rules/schedule_free_sgd.c"
 #include "optim/rules/sgd.c"
+#include "optim/rules/shampoo.c"
 #include "optim/averages/lawa_queue.c"
 #include "optim/averages/running.c"
 
@@ -97,7 +125,9 @@
 #include "optim/rules/generalized_adam.c"
 #include "optim/rules/nadam.c"
 #include "optim/rules/nadamw.c"
+#include "optim/rules/preconditioner.c"
 #include "optim/rules/radam.c"
+#include "optim/rules/tensor_blocks.c"
 #include "optim/schedules/constant.c"
 #include "optim/schedules/cosine.c"
 #include "optim/schedules/cyclic.c"
@@ -176,6 +206,9 @@ static const struct {
                 {"amos", "momentum=0.5"},
                 {"muon", "nesterov=false route=matrices"},
                 {"fista", "l1=0.01 nonnegative"},
+                {"shampoo", "momentum=0.5 weight_decay=0.1 period=3"},
+                {"distributed_shampoo", "start=2 period=2 block=3 momentum=0.9"},
+                {"caspr", "start=3 period=2 block=2"},
                 {"schedule_free_adamw", "eps=1e-30 decay_at=x weight_decay=0.1"},
                 {"prodigy", "d0=0.1 eps=1e-30"},
                 {"schedule_free_prodigy", "d0=0.1 eps=1e-30"}};

@@ -3,7 +3,7 @@
 #include "../helpers.h"
 
 #include "golden/matrix_rules.h"
-#include "optim/preconditioner.h"
+#include "optim/rules/preconditioner.h"
 
 enum { MATRIX_PARAMS = 9, MATRIX_GOLDENS = sizeof matrix_goldens / sizeof *matrix_goldens };
 static const struct matrix_layout {

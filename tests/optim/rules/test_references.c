@@ -71,6 +71,16 @@ static double lr_factor(int64_t t, int64_t steps) {
     return final + (1 - final) * 0.5 * (1 + cos(pi * ((double)t - warmup) / ((double)steps - warmup)));
 }
 
+/* Rules that test_matrix_rules.c compares with NumPy: each option too. A plain reference would need eigendecompositions,
+ * and noise in a factor of low rank is magnified without bound. */
+static bool is_compared_elsewhere(const char *rule) {
+    static const char *const names[] = {"shampoo", "distributed_shampoo", "caspr"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        found |= strcmp(rule, names[i]) == 0;
+    return found;
+}
+
 static const struct rule_reference *reference_of(const char *rule) {
     for (int i = 0; i < RULES; i++)
         if (strcmp(references[i].name, rule) == 0)
@@ -243,9 +253,13 @@ static int collect_specs(void **state) {
 static void test_every_rule_has_a_reference_and_golden_numbers(void **state) {
     (void)state;
     const sw_rule *rule;
-    int rules = 0;
+    int rules = 0, elsewhere = 0;
     for (; (rule = sw_rule_at(rules)) != NULL; rules++) {
         int goldens_of_rule = 0;
+        if (is_compared_elsewhere(rule->name)) {
+            elsewhere++;
+            continue;
+        }
         reference_of(rule->name);
         for (int i = 0; i < GOLDENS; i++)
             goldens_of_rule += rule_of_spec(golden_at(i)->rule) == rule;
@@ -255,7 +269,7 @@ static void test_every_rule_has_a_reference_and_golden_numbers(void **state) {
     for (int i = 0; i < RULES; i++)
         if (!sw_rule_find(references[i].name))
             fail_msg("there is a reference of %s, which is no rule", references[i].name);
-    assert_int_equal(rules, RULES);
+    assert_int_equal(rules - elsewhere, RULES);
 }
 
 /* As in test_rules_golden.c: some 20 operations of 100 steps round by 1.1e-16 each, the 14 digits of the fixture lose
@@ -290,6 +304,8 @@ static void test_references_have_the_golden_numbers(void **state) {
 static void test_rules_follow_their_references(void **state) {
     (void)state;
     for (int i = 0; i < specs.count; i++) {
+        if (is_compared_elsewhere(rule_of_spec(specs.text[i])->name))
+            continue;
         const setting s = setting_of(specs.text[i]);
         compare_with_rule(specs.text[i], &s, &roles_problem);
         if (i < GOLDENS)
@@ -324,7 +340,7 @@ static void test_every_option_is_compared(void **state) {
     (void)state;
     const sw_rule *rule;
     for (int r = 0; (rule = sw_rule_at(r)) != NULL; r++)
-        for (int at = 0; rule->options[at].name; at++) {
+        for (int at = 0; rule->options[at].name && !is_compared_elsewhere(rule->name); at++) {
             if (strcmp(rule->name, "asgd") == 0 && strcmp(rule->options[at].name, "t0") == 0)
                 continue; /* it acts on the average alone: test_asgd.c */
             bool acts = false;

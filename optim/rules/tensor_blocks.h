@@ -1,6 +1,6 @@
 /* Parameters as tensors whose axes are merged, and their division into blocks: see tensor_blocks.c. */
-#ifndef SWALE_OPTIM_TENSOR_BLOCKS_H
-#define SWALE_OPTIM_TENSOR_BLOCKS_H
+#ifndef SWALE_RULES_TENSOR_BLOCKS_H
+#define SWALE_RULES_TENSOR_BLOCKS_H
 
 #include <swale/params.h>
 

@@ -1,8 +1,8 @@
-/* Parameters as tensors with merged axes, and their blocks (optim/tensor_blocks.h), against the rules of Distributed
+/* Parameters as tensors with merged axes, and their blocks (optim/rules/tensor_blocks.h), against the rules of Distributed
  * Shampoo written down by hand, and every element of every block against PyTorch's order of axes. */
-#include "helpers.h"
+#include "../helpers.h"
 
-#include "optim/tensor_blocks.h"
+#include "optim/rules/tensor_blocks.h"
 
 static sw_params *params_of(int rank, const int64_t *shape, int channels_at) {
     sw_params *p = sw_params_new(SW_F64, 1);

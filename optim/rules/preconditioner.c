@@ -5,7 +5,7 @@
  *
  * Products have the same bits on one thread and on several, so that it does not matter whether blocks share the threads
  * (`part` of a rule), or the products of one large block after the other do (`tensor` of a rule). */
-#include "optim/preconditioner.h"
+#include "optim/rules/preconditioner.h"
 
 #include <math.h>
 #include <string.h>
@@ -60,11 +60,31 @@ static void mode_add_diagonal(sw_dtype type, mode_view v, double decay, double w
     }
 }
 
+/* factor ← decay factor + weight g gᵀ, [n,n]: one pass over memory. */
+#define MODE_ADD_OUTER(real)                                                                               \
+    for (int64_t i = 0; i < n; i++) {                                                                      \
+        const real *v = g, g_i = v[i];                                                                     \
+        real *row = (real *)factor + i * n;                                                                \
+        for (int64_t j = 0; j < n; j++)                                                                    \
+            row[j] = (decay > 0 ? (real)decay * row[j] : 0) + (real)weight * (g_i * v[j]); /* symmetric */ \
+    }
+
+static void mode_add_outer(sw_dtype type, int64_t n, double decay, double weight, const void *g, void *factor) {
+    if (type == SW_F32)
+        MODE_ADD_OUTER(float)
+    else
+        MODE_ADD_OUTER(double)
+}
+
 sw_status swo_factor_update(sw_dtype type, const swo_block *b, int mode, double decay, double weight, const void *G,
                             void *factor) {
     const mode_view v = mode_view_of(b, mode);
     if (!b->full[mode]) {
         mode_add_diagonal(type, v, decay, weight, G, factor);
+        return SW_OK;
+    }
+    if (v.before == 1 && v.after == 1) {
+        mode_add_outer(type, v.d, decay, weight, G, factor);
         return SW_OK;
     }
     if (v.after == 1)

@@ -1,9 +1,9 @@
 /* Preconditioners of the matrix rules: factors, their roots, and products along the modes of a block. See
  * preconditioner.c. */
-#ifndef SWALE_OPTIM_PRECONDITIONER_H
-#define SWALE_OPTIM_PRECONDITIONER_H
+#ifndef SWALE_RULES_PRECONDITIONER_H
+#define SWALE_RULES_PRECONDITIONER_H
 
-#include "optim/tensor_blocks.h"
+#include "optim/rules/tensor_blocks.h"
 
 #include <swale/matrix.h>
 #include <swale/rule.h>

@@ -9,7 +9,7 @@
  *
  * The index of a mode is that of its axes in row-major order. The offset of an element in memory is a sum of one number
  * for each mode, so that a table of these numbers for each mode is enough to gather a block. */
-#include "optim/tensor_blocks.h"
+#include "optim/rules/tensor_blocks.h"
 
 #include <string.h>
 
