@@ -211,7 +211,8 @@ static void test_rules_stay_finite(void **state) {
     assert_true(runs > 450 && refusals > runs / 2);
 }
 
-/* Steps of ordinary size need neither copies nor a trial: both take memory. */
+/* Steps of ordinary size need neither copies nor a trial: both take memory. caspr has no `reach`, and needs copies in the
+ * first step; later steps take no memory. */
 static void test_ordinary_steps_take_no_copies(void **state) {
     (void)state;
     test_allocator a;
@@ -233,12 +234,13 @@ static void test_ordinary_steps_take_no_copies(void **state) {
                 assert_ok(sw_backward(inner_loss(tape, p, g)));
                 const long long calls = atomic_load(&a.calls);
                 assert_ok(sw_optim_step(o));
-                if (atomic_load(&a.calls) != calls)
+                if (atomic_load(&a.calls) != calls && (rule->reach || t > 0))
                     fail_msg("%s: step %d took memory", spec, t + 1);
             }
             sw_tape_free(tape);
             sw_optim_free(o);
             sw_params_free(p);
+            assert_true(rule->reach || rule->unit == SW_UNIT_VECTOR || strcmp(rule->name, "caspr") == 0);
         }
     assert_int_equal(atomic_load(&a.live), 0);
     sw_set_allocator(NULL);
