@@ -93,6 +93,7 @@ static void SW_K(caspr_accepted)(void *args, int64_t begin, int64_t end, double 
 
 #else
 
+#include <swale/dry_run.h>
 #include "optim/rules/preconditioner.h"
 
 static const sw_kernels caspr_moments_kernels = SW_KERNEL_TABLE(caspr_moments),
@@ -238,6 +239,8 @@ static sw_status caspr_change_of_scale(const sw_step *s, const caspr_block *b, c
     const double ridge = SW_STEP_OPTIONS(s, caspr_options)->ridge;
     const int64_t n = b->rows;
     SW_TRY(sw_gemm(s->type, false, false, n, n, n, 1, b->previous, n, b->P, n, 0, w->product, n));
+    if (sw_dry_run())
+        return SW_OK;
     const double trace =
         caspr_dot(s->type, n * n, b->P, w->product) + ridge * b->largest[1] * caspr_dot(s->type, n * n, b->P, b->P);
     *c = fmax(trace, 0) / (double)n;

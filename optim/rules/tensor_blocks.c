@@ -11,6 +11,8 @@
  * for each mode, so that a table of these numbers for each mode is enough to gather a block. */
 #include "optim/rules/tensor_blocks.h"
 
+#include <swale/dry_run.h>
+
 #include <string.h>
 
 /* ---- Modes ---- */
@@ -283,6 +285,8 @@ static void blocks_copy(sw_dtype type, const swo_modes *m, const swo_block *b, c
 
 void swo_block_gather(sw_dtype type, const swo_modes *m, const swo_block *b, const void *from, void *out,
                       int64_t *table) {
+    if (sw_dry_run())
+        return;
     if (b->whole)
         memcpy(out, from, (size_t)b->count * sw_dtype_size(type));
     else
@@ -291,6 +295,8 @@ void swo_block_gather(sw_dtype type, const swo_modes *m, const swo_block *b, con
 
 void swo_block_scatter(sw_dtype type, const swo_modes *m, const swo_block *b, const void *from, void *to,
                        int64_t *table) {
+    if (sw_dry_run())
+        return;
     if (b->whole)
         memcpy(to, from, (size_t)b->count * sw_dtype_size(type));
     else
