@@ -37,9 +37,9 @@ void swi_squares_forget(sw_squares *s, int64_t at, int64_t n) {
         memset(s->known + at / SW_TILE, 0, (size_t)((at + n - 1) / SW_TILE - at / SW_TILE + 1));
 }
 
-static void squares_set(sw_squares *s, int64_t tile) {
+static void squares_set(sw_squares *s, int64_t tile, bool fetch) {
     const int64_t begin = tile * SW_TILE, end = begin + SW_TILE < s->n ? begin + SW_TILE : s->n;
-    s->sum[tile] = swi_vector_tile_square(s->type, s->x, begin, end);
+    s->sum[tile] = swi_vector_tile_square(s->type, s->x, begin, end, fetch);
     s->known[tile] = 1;
 }
 
@@ -50,7 +50,7 @@ typedef struct squares_range {
 
 static void squares_set_tile(void *args, int64_t index) {
     const squares_range *r = args;
-    squares_set(r->squares, r->first + index);
+    squares_set(r->squares, r->first + index, false);
 }
 
 void sw_squares_report(sw_squares *s, const void *elements, int64_t count) {
@@ -63,13 +63,13 @@ void sw_squares_report(sw_squares *s, const void *elements, int64_t count) {
         sw_parallel(squares_set_tile, &(squares_range){s, first}, last - first);
     else
         for (int64_t tile = first; tile < last; tile++)
-            squares_set(s, tile);
+            squares_set(s, tile, false);
 }
 
 static void squares_find_tile(void *args, int64_t tile) {
     sw_squares *s = args;
     if (!s->known[tile])
-        squares_set(s, tile);
+        squares_set(s, tile, tile + 1 < s->tiles && !s->known[tile + 1]);
 }
 
 sw_status swi_squares_norm(sw_squares *s, const void *x, double *norm) {

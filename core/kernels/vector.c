@@ -12,6 +12,7 @@ typedef struct vector_args {
     const void *x, *y;
     void *out, *low;
     double a, b;
+    bool fetch; /* vector_square: prefetch the next tile */
 } vector_args;
 #endif
 
@@ -27,6 +28,14 @@ static inline void SW_K(vector_few_squares)(const real *restrict g, int64_t n, d
     sums[0] += (four[0] + four[1]) + (four[2] + four[3]);
 }
 
+/* Prefetches WIDE elements of the next tile, after `done` bytes of this one: a part of each quarter. A processor reads
+ * four pages at the same time faster than one after the other (on an Intel Xeon, 10 million f32 in 2.9 ms instead of
+ * 4.0). It must be a macro: gcc removes calls of functions that only prefetch. */
+#define VECTOR_FETCH(next, done)                                                           \
+    for (int64_t quarter_ = 0; quarter_ < 4; quarter_++)                                   \
+        for (int64_t at_ = 0; at_ < WIDE * (int64_t)sizeof(real) / 4; at_ += SW_ALIGNMENT) \
+    __builtin_prefetch((const char *)(next) + (quarter_ * SW_TILE * (int64_t)sizeof(real) + (done)) / 4 + at_)
+
 /* Σ g². If g holds Inf or NaN, so does the sum; therefore one pass computes the norm and checks for them. There are
  * twice as many partial sums as in other kernels, because each addition waits for the one before, and for data in the
  * cache this would take longer than reading them. */
@@ -40,7 +49,10 @@ static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *
         return;
     }
     real lane[WIDE] = {0};
+    const bool fetch = ((const vector_args *)args)->fetch;
     for (; i + WIDE <= n; i += WIDE) {
+        if (fetch)
+            VECTOR_FETCH(g + SW_TILE, i * (int64_t)sizeof(real));
         SW_OVER_LANES
         for (int j = 0; j < WIDE; j++)
             lane[j] += g[i + j] * g[i + j];
@@ -50,9 +62,11 @@ static void SW_K(vector_square)(void *args, int64_t begin, int64_t end, double *
     SW_ADD_LANES(double, sums[0], lane);
     SW_ADD_LANES(double, sums[0], lane + SW_LANES);
 }
+#undef VECTOR_FETCH
 
 static void SW_K(vector_two_squares)(void *args, int64_t begin, int64_t end, double *sums) {
-    vector_args of_y = {.x = ((const vector_args *)args)->y};
+    const vector_args *s = args;
+    vector_args of_y = {.x = s->y, .fetch = s->fetch};
     SW_K(vector_square)(args, begin, end, sums);
     SW_K(vector_square)(&of_y, begin, end, sums + 1);
 }
@@ -239,22 +253,28 @@ sw_status swi_vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, doub
     return sums[1] > 0 ? SW_SKIPPED : SW_OK;
 }
 
+/* Whether a loop over a vector should prefetch: it is longer than the caches. */
+static bool vector_fetches(int64_t dim) {
+    enum { LONG = 1 << 20 };
+    return dim >= LONG && sw_cpu_needs_prefetch();
+}
+
 sw_status sw_vector_norm(sw_dtype type, int64_t dim, const void *g, double *norm) {
-    vector_args args = {.x = g};
+    vector_args args = {.x = g, .fetch = vector_fetches(dim)};
     double sum;
     sw_kernel_run_sums(&square_kernels, type, &args, dim, 1, &sum);
     return swi_vector_norm_of_sum(type, dim, g, sum, norm);
 }
 
-double swi_vector_tile_square(sw_dtype type, const void *x, int64_t begin, int64_t end) {
-    vector_args args = {.x = x};
+double swi_vector_tile_square(sw_dtype type, const void *x, int64_t begin, int64_t end, bool fetch) {
+    vector_args args = {.x = x, .fetch = fetch && sw_cpu_needs_prefetch()};
     double sum = 0;
     square_kernels[type][swi_cpu_level()](&args, begin, end, &sum);
     return sum;
 }
 
 void sw_vector_two_norms(sw_dtype type, int64_t dim, const void *x, const void *y, double norm[2]) {
-    vector_args args = {.x = x, .y = y};
+    vector_args args = {.x = x, .y = y, .fetch = vector_fetches(dim)};
     double sums[2];
     if (!sw_kernels_take(&two_squares_kernels, type)) {
         sw_vector_norm(type, dim, x, &norm[0]);
