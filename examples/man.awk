@@ -63,7 +63,8 @@ END {
         printf ".SH OUTPUT\n%s\n", notes
     print ".SH ENVIRONMENT"
     print ".TP\n.B SW_THREADS\nnumber of threads, 1 to 64, unless an option sets it"
-    print ".TP\n.B SW_CPU\nbaseline, avx2, avx512 or avx512bf16: the highest instruction set to use"
+    print ".TP\n.B SW_CPU\nbaseline, avx2, avx512, avx512bf16 or amx: the highest instruction set to use"
+    print ".TP\n.B SW_BF16_PRODUCTS\npairs or tiles: the order of additions in products of bf16, which otherwise depends on the processor"
     print ".TP\n.B NO_COLOR\nif set and not empty, no colors"
     print ".TP\n.B SWALE_FONT\nfont of the text in pictures: strokes, or the path of a TrueType font"
     print ".SH EXIT STATUS"

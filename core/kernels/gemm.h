@@ -28,6 +28,21 @@ SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, in
                          double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta, void *C,
                          int64_t ldc);
 
+/* The order of the additions in products of two bf16 matrices. sw_product_run has the definitions. */
+typedef enum sw_bf16_order {
+    /* SW_BF16_TILES on processors with AMX-BF16, on which they are several times as fast, else SW_BF16_PAIRS. The
+     * environment variable SW_BF16_PRODUCTS=pairs or tiles, or sw_set_bf16_order, select one of them instead, so that
+     * runs on different processors have equal bits. */
+    SW_BF16_DEFAULT = 0,
+    SW_BF16_PAIRS, /* of vdpbf16ps; the fast one on processors without AMX-BF16 */
+    SW_BF16_TILES  /* of tdpbf16ps, the instruction of AMX-BF16; elsewhere about 0.8 of the speed of SW_BF16_PAIRS */
+} sw_bf16_order;
+/* Sets what SW_BF16_DEFAULT stands for in this process; SW_BF16_DEFAULT itself for the choice by processor. It must not
+ * be called while another thread computes. */
+SW_API sw_status sw_set_bf16_order(sw_bf16_order order);
+/* The order that SW_BF16_DEFAULT stands for: SW_BF16_PAIRS or SW_BF16_TILES. */
+SW_API sw_bf16_order sw_bf16_order_used(void);
+
 /* A product C = alpha·op(A)·op(B) + beta·C whose operands may have different storage types. The lengths are those of
  * sw_gemm. */
 typedef struct sw_product {
@@ -56,6 +71,8 @@ typedef struct sw_product {
      * that C is exactly symmetric. M must equal N, and with beta != 0 C must be symmetric. Only for products with
      * operands in 16 bits or rounded to them, without a bias. */
     SW_ADDED bool symmetric;
+    /* The order of the additions if A and B are bf16 or rounded to it. */
+    SW_ADDED sw_bf16_order order;
 } sw_product;
 /* Computes a product in the compute type of its operands. If all three types are f32 and no operand is rounded, or all
  * are f64, the function calls sw_gemm. Otherwise A and B are converted to f32 block by block, and the sums are added in
@@ -71,19 +88,29 @@ typedef struct sw_product {
  *         sum = part for the first part, else round(sum + part)
  *     C[m,n] = round(alpha sum), or round(round(alpha sum) + round(beta C[m,n])), rounded to the type of C
  *
- * With more than 16384 terms, `sum` is an f64, and is rounded to f32 at the end. alpha and beta are rounded to f32.
- * With alpha = 0, A and B are not read.
+ * If A and B are bf16 or rounded to it, this is the order SW_BF16_PAIRS. The order SW_BF16_TILES has the sum
+ *
+ *     sum = 0
+ *     for every 32 terms, in order:                             missing last terms are 0
+ *         even = odd = 0
+ *         for every two terms (k, k + 1), in order:
+ *             even = round(even + op(A)[m,k] op(B)[k,n])
+ *             odd = round(odd + op(A)[m,k+1] op(B)[k+1,n])
+ *         sum = round(sum + round(even + odd))
+ *
+ * With more than 16384 terms, `sum` is an f64, to which parts of 256 terms are added in either order, and is rounded to
+ * f32 at the end. alpha and beta are rounded to f32. With alpha = 0, A and B are not read.
  *
  * Products of two 16-bit numbers are not rounded before they are added. They have at most 22 binary digits, so that
- * rounding would change only those outside the range of f32. In the loop, subnormal operands and results are replaced
+ * rounding would change only those outside the range of f32. In the loops, subnormal operands and results are replaced
  * by 0. This does not concern operands in f16, because a subnormal f16 is a normal f32. The instructions of AVX512-BF16
- * do the same. On AArch64 a result that rounds up to 2^-126 may become 0 instead, and on processors other than x86-64
- * and AArch64 subnormal numbers are kept. If A or B is f32 and not rounded, each product is rounded to f32 before it is
- * added, and subnormal numbers are kept. Such products take up to twice the time, because they cannot use fused
- * multiply-additions.
+ * and AMX-BF16 do the same. On AArch64 a result that rounds up to 2^-126 may become 0 instead, and on processors other
+ * than x86-64 and AArch64 subnormal numbers are kept. If A or B is f32 and not rounded, each product is rounded to f32
+ * before it is added, and subnormal numbers are kept. Such products take up to twice the time, because they cannot use
+ * fused multiply-additions.
  *
- * Accuracy: |error of sum| <= (256 + K/256) 2^-24 Σ|a||b|, and 257 · 2^-24 Σ|a||b| for more than 16384 terms; rounded
- * products add 2^-24 Σ|a||b|.
+ * Accuracy: |error of sum| <= (256 + K/256) 2^-24 Σ|a||b|, and 257 · 2^-24 Σ|a||b| for more than 16384 terms; with
+ * SW_BF16_TILES (18 + K/32) 2^-24 Σ|a||b|, and 27 · 2^-24 Σ|a||b|; rounded products add 2^-24 Σ|a||b|.
  *
  * Errors: SW_ERR_TYPE for other types; SW_ERR_SHAPE and SW_ERR_ARGUMENT for a `symmetric` that is refused;
  * SW_ERR_MEMORY as in sw_gemm, only if sw_gemm is called. C is unchanged then. */

@@ -5,89 +5,40 @@
  * VDPBF16PS). A fused multiply-add of f32 between sw_subnormals_flush and sw_subnormals_restore has the same bits. */
 #include "core/kernels/half_product.h"
 
-#include <string.h>
-
 #if !defined(__x86_64__)
 
-void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels) {
-    (void)p, (void)kernels;
+void swi_half_bf16_kernels(const swi_half_operands *operands, swi_half_kernels *kernels) {
+    (void)operands, (void)kernels;
 }
 
 #else
 
-#include "core/kernels/half_transpose.h"
-
-#define BF16_TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
-#define BF16_INLINE static inline __attribute__((always_inline)) BF16_TARGET
-
-#if defined(__clang__)
-#define BF16_UNROLL _Pragma("unroll")
-#else
-#define BF16_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "core/kernels/half_bf16_panels.h"
 
 /* ---- Panels ---- */
 
 /* A copy from rows to rows: two consecutive terms of a row already are a pair. */
-BF16_TARGET static void bf16_a_rows(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
+BF16_INLINE void bf16_rows_to_rows(const void *from, int64_t ld, int64_t terms, int64_t count, bool wide, void *panel) {
     for (int64_t i = 0; i < count + count % 2; i++) {
-        uint16_t *to = (uint16_t *)panel + 2 * i * SWI_PAIR_STEP;
-        if (i == count) {
-            memset(to, 0, sizeof *to * (size_t)(terms + 1));
-            break;
-        }
-        memcpy(to, (const uint16_t *)from + i * ld, sizeof *to * (size_t)terms);
-        to[terms] = 0; /* there is room for it */
+        uint32_t *to = (uint32_t *)panel + i * SWI_PAIR_STEP; /* there is room for whole vectors */
+        for (int64_t k = 0; k < terms; k += 32)
+            _mm512_storeu_si512(to + k / 2,
+                                i < count ? bf16_load32(from, i * ld + k, terms - k, wide) : _mm512_setzero_si512());
     }
 }
 
-/* A copy from lines to lines: two lines become one line of pairs. `width` is the distance of lines of pairs. */
-BF16_INLINE void bf16_lines(const uint16_t *from, int64_t ld, int64_t terms, int64_t count, uint32_t *to, int width) {
-    const __mmask16 all = (__mmask16)((1u << count) - 1);
-    for (int64_t k = 0; k < terms; k += 2) {
-        const __m256i even = _mm256_maskz_loadu_epi16(all, from + k * ld),
-                      odd = _mm256_maskz_loadu_epi16(k + 1 < terms ? all : 0, from + (k + 1 < terms ? k + 1 : k) * ld);
-        _mm512_storeu_si512(to + k / 2 * width, _mm512_or_si512(_mm512_cvtepu16_epi32(even),
-                                                                _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16)));
+#define BF16_PACK(name, call)                                                                               \
+    BF16_TARGET static void name(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) { \
+        call;                                                                                               \
     }
-}
-
-BF16_TARGET static void bf16_a_lines(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
-    bf16_lines(from, ld, terms, count, panel, SWI_GROUP);
-}
-
-BF16_TARGET static void bf16_b_lines(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
-    uint32_t *to = panel;
-    for (int64_t c = 0; c < count; c += SWI_GROUP)
-        bf16_lines((const uint16_t *)from + c, ld, terms, count - c < SWI_GROUP ? count - c : SWI_GROUP,
-                   to + c / SWI_STRIP * SWI_STRIP * ((terms + 1) / 2) + c % SWI_STRIP, SWI_STRIP);
-}
-
-/* At most 16 rows become the columns of one group. */
-BF16_INLINE void bf16_turn(const uint16_t *from, int64_t ld, int64_t terms, int64_t count, uint32_t *to) {
-    for (int64_t k = 0; k < terms; k += 2 * SWI_GROUP) {
-        const int64_t some = terms - k < 2 * SWI_GROUP ? terms - k : 2 * SWI_GROUP;
-        const __mmask32 mask = some == 32 ? ~(__mmask32)0 : ((__mmask32)1 << some) - 1;
-        __m512i row[16];
-        BF16_UNROLL
-        for (int i = 0; i < 16; i++)
-            row[i] = _mm512_maskz_loadu_epi16(i < count ? mask : 0, from + (i < count ? i : 0) * ld + k);
-        swi_half_transpose(row);
-        uint32_t *line = to + k / 2 * SWI_STRIP;
-        const int64_t pairs = (some + 1) / 2;
-        BF16_UNROLL
-        for (int i = 0; i < 16; i++)
-            if (i < pairs)
-                _mm512_storeu_si512(line + i * SWI_STRIP, row[i]);
-    }
-}
-
-BF16_TARGET static void bf16_b_rows(const void *from, int64_t ld, int64_t terms, int64_t count, void *panel) {
-    uint32_t *to = panel;
-    for (int64_t c = 0; c < count; c += SWI_GROUP)
-        bf16_turn((const uint16_t *)from + c * ld, ld, terms, count - c < SWI_GROUP ? count - c : SWI_GROUP,
-                  to + c / SWI_STRIP * SWI_STRIP * ((terms + 1) / 2) + c % SWI_STRIP);
-}
+BF16_PACK(bf16_a_rows, bf16_rows_to_rows(from, ld, terms, count, false, panel))
+BF16_PACK(bf16_a_rows_f32, bf16_rows_to_rows(from, ld, terms, count, true, panel))
+BF16_PACK(bf16_a_lines, bf16_lines(from, 0, ld, terms, 0, count, false, panel, SWI_GROUP))
+BF16_PACK(bf16_a_lines_f32, bf16_lines(from, 0, ld, terms, 0, count, true, panel, SWI_GROUP))
+BF16_PACK(bf16_b_rows, bf16_strips_of_rows(from, ld, terms, (terms + 1) / 2, count, false, panel))
+BF16_PACK(bf16_b_rows_f32, bf16_strips_of_rows(from, ld, terms, (terms + 1) / 2, count, true, panel))
+BF16_PACK(bf16_b_lines, bf16_strips_of_lines(from, ld, terms, (terms + 1) / 2, count, false, panel))
+BF16_PACK(bf16_b_lines_f32, bf16_strips_of_lines(from, ld, terms, (terms + 1) / 2, count, true, panel))
 
 /* ---- Sums ---- */
 
@@ -145,11 +96,14 @@ BF16_TARGET static void bf16_micro_lines(const void *a, const void *b, int64_t t
         bf16_rows(a, 1, SWI_GROUP, b, terms / 2, rows, 1, sums, ld, add);
 }
 
-void swi_half_bf16_kernels(const sw_product *p, swi_half_kernels *kernels) {
-    kernels->a = p->a_transposed ? bf16_a_lines : bf16_a_rows;
-    kernels->b = p->b_transposed ? bf16_b_rows : bf16_b_lines;
-    kernels->micro = p->a_transposed ? bf16_micro_lines : bf16_micro_rows;
+void swi_half_bf16_kernels(const swi_half_operands *o, swi_half_kernels *kernels) {
+    static swi_half_pack *const a[2][2] = {{bf16_a_rows, bf16_a_rows_f32}, {bf16_a_lines, bf16_a_lines_f32}},
+                                *const b[2][2] = {{bf16_b_lines, bf16_b_lines_f32}, {bf16_b_rows, bf16_b_rows_f32}};
+    kernels->a = a[o->a_transposed][o->a_is_f32];
+    kernels->b = b[o->b_transposed][o->b_is_f32];
+    kernels->micro = o->a_transposed ? bf16_micro_lines : bf16_micro_rows;
     kernels->term_bytes = sizeof(uint16_t);
+    kernels->rounds = true;
 }
 
 #endif

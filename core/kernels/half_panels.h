@@ -192,10 +192,11 @@ static void SW_K(wide_b_rows)(const void *from, int64_t ld, int64_t terms, int64
 #define FEW_TERMS SWI_GROUP
 #endif
 
-/* sum[r] += Σ a[r][k] b[column][k] for k < lines, an even number, the second term of each pair first. `some`, at most
- * FEW_TERMS, terms and `count` columns of B are read. */
+/* odd[r] += Σ a[r][k] b[column][k] for k < lines, an even number, the second term of each pair first. `some`, at most
+ * FEW_TERMS, terms and `count` columns of B are read. With `even`, for bf16, the first terms of all pairs are added to
+ * even[r] instead. */
 SW_K_INLINE void SW_K(wide_few_block)(const stored *b, int64_t ld, int64_t some, int64_t lines, int64_t count,
-                                      const float *a, int rows, __m512 sum[SWI_FEW]) {
+                                      const float *a, int rows, __m512 odd[SWI_FEW], __m512 *even) {
     const __mmask32 mask = some == 2 * SWI_GROUP ? ~(__mmask32)0 : ((__mmask32)1 << some) - 1;
     __m512i r[SWI_GROUP];
     WIDE_UNROLL
@@ -213,19 +214,21 @@ SW_K_INLINE void SW_K(wide_few_block)(const stored *b, int64_t ld, int64_t some,
 #if WIDE_PASS(SW_KERNEL_TYPE) /* a register has pairs of terms */
         if (2 * i >= lines)
             continue;
-        const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(r[i], 16)),
-                     odd = _mm512_castsi512_ps(_mm512_and_si512(r[i], _mm512_set1_epi32((int)0xFFFF0000u)));
+        const __m512 first = _mm512_castsi512_ps(_mm512_slli_epi32(r[i], 16)),
+                     second = _mm512_castsi512_ps(_mm512_and_si512(r[i], _mm512_set1_epi32((int)0xFFFF0000u)));
         for (int row = 0; row < rows; row++) {
             const float *x = a + row * SWI_WIDE_STEP + 2 * i;
-            sum[row] = _mm512_fmadd_ps(_mm512_set1_ps(x[1]), odd, sum[row]);
-            sum[row] = _mm512_fmadd_ps(_mm512_set1_ps(x[0]), even, sum[row]);
+            __m512 *sum = even ? &even[row] : &odd[row];
+            odd[row] = _mm512_fmadd_ps(_mm512_set1_ps(x[1]), second, odd[row]);
+            *sum = _mm512_fmadd_ps(_mm512_set1_ps(x[0]), first, *sum);
         }
 #else
         const int k = i ^ 1;
         if (k >= lines)
             continue;
         for (int row = 0; row < rows; row++)
-            sum[row] = _mm512_fmadd_ps(_mm512_set1_ps(a[row * SWI_WIDE_STEP + k]), _mm512_castsi512_ps(r[k]), sum[row]);
+            odd[row] = _mm512_fmadd_ps(_mm512_set1_ps(a[row * SWI_WIDE_STEP + k]), _mm512_castsi512_ps(r[k]), odd[row]);
+        (void)even;
 #endif
     }
 }
@@ -241,9 +244,9 @@ SW_K_INLINE void SW_K(wide_few_strip)(const stored *b, int64_t ld, int64_t terms
             const int64_t columns = count - g * SWI_GROUP < SWI_GROUP ? count - g * SWI_GROUP : SWI_GROUP;
             const stored *from = b + g * SWI_GROUP * ld + k;
             if (columns > 0 && some == FEW_TERMS)
-                SW_K(wide_few_block)(from, ld, FEW_TERMS, FEW_TERMS, columns, a + k, rows, sum[g]);
+                SW_K(wide_few_block)(from, ld, FEW_TERMS, FEW_TERMS, columns, a + k, rows, sum[g], NULL);
             else if (columns > 0)
-                SW_K(wide_few_block)(from, ld, some, lines, columns, a + k, rows, sum[g]);
+                SW_K(wide_few_block)(from, ld, some, lines, columns, a + k, rows, sum[g], NULL);
         }
     }
     for (int g = 0; g * SWI_GROUP < count; g++)
@@ -263,6 +266,43 @@ static void SW_K(wide_few)(const void *b, int64_t ld, int64_t terms, int64_t cou
             SW_K(wide_few_strip)((const stored *)b + c * ld, ld, terms, some, a, 2, sums + c, sums_ld, add);
     }
 }
+
+#if WIDE_PASS(SW_KERNEL_TYPE)
+/* The same in the order SW_BF16_TILES. */
+SW_K_INLINE void SW_K(wide_few_tile_strip)(const stored *b, int64_t ld, int64_t terms, int64_t count, const float *a,
+                                           int rows, float *sums, int64_t sums_ld, bool add) {
+    const __m512 zero = _mm512_setzero_ps();
+    for (int64_t k = 0; k < terms; k += FEW_TERMS, add = true) {
+        const int64_t some = terms - k < FEW_TERMS ? terms - k : FEW_TERMS, lines = some + some % 2;
+        for (int g = 0; g * SWI_GROUP < count; g++) {
+            const int64_t columns = count - g * SWI_GROUP < SWI_GROUP ? count - g * SWI_GROUP : SWI_GROUP;
+            const stored *from = b + g * SWI_GROUP * ld + k;
+            __m512 odd[SWI_FEW] = {zero, zero}, even[SWI_FEW] = {zero, zero};
+            if (some == FEW_TERMS)
+                SW_K(wide_few_block)(from, ld, FEW_TERMS, FEW_TERMS, columns, a + k, rows, odd, even);
+            else
+                SW_K(wide_few_block)(from, ld, some, lines, columns, a + k, rows, odd, even);
+            for (int row = 0; row < rows; row++) {
+                float *s = sums + row * sums_ld + g * SWI_GROUP;
+                if (some < FEW_TERMS) /* the products of missing terms turn -0 into 0 */
+                    odd[row] = _mm512_add_ps(odd[row], zero), even[row] = _mm512_add_ps(even[row], zero);
+                _mm512_storeu_ps(s, _mm512_add_ps(add ? _mm512_loadu_ps(s) : zero, _mm512_add_ps(even[row], odd[row])));
+            }
+        }
+    }
+}
+
+static void SW_K(wide_few_tiles)(const void *b, int64_t ld, int64_t terms, int64_t count, const void *a, int rows,
+                                 float *sums, int64_t sums_ld, bool add) {
+    for (int64_t c = 0; c < count; c += SWI_STRIP) {
+        const int64_t some = count - c < SWI_STRIP ? count - c : SWI_STRIP;
+        if (rows == 1)
+            SW_K(wide_few_tile_strip)((const stored *)b + c * ld, ld, terms, some, a, 1, sums + c, sums_ld, add);
+        else
+            SW_K(wide_few_tile_strip)((const stored *)b + c * ld, ld, terms, some, a, 2, sums + c, sums_ld, add);
+    }
+}
+#endif
 #undef FEW_TERMS
 #endif
 

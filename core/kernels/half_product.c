@@ -11,6 +11,7 @@
 
 #include "core/kernels/half_product.h"
 #include "core/base/element.h"
+#include "core/kernels/bf16_order.h"
 #include "core/kernels/dispatch.h"
 #if defined(__x86_64__)
 #include "core/kernels/half_transpose.h"
@@ -28,7 +29,7 @@ typedef struct half_job {
     bool fused;                  /* no operand is f32: products are not rounded before they are added */
     bool c_swapped;              /* C is stored with the columns of p as rows */
     swi_half_kernels kernels;
-    int64_t row_tiles, column_tiles; /* pairs of rows and groups of columns are divided among them */
+    int64_t row_tiles, column_tiles; /* multiples of rows and groups of columns are divided among them */
 } half_job;
 
 typedef struct half_scratch {
@@ -58,8 +59,15 @@ static int64_t half_least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static int64_t half_even(int64_t terms) {
-    return terms + terms % 2;
+/* The number of terms in a panel. */
+static int64_t half_panel_terms(const half_job *j, int64_t terms) {
+    return half_ceil_div(terms, j->kernels.term_multiple) * j->kernels.term_multiple;
+}
+
+/* The first of the rows of part `index` of `parts` equal parts. */
+static int64_t half_row_begin(const half_job *j, int64_t rows, int64_t parts, int64_t index) {
+    const int64_t multiple = j->kernels.row_multiple;
+    return half_least(rows, multiple * sw_part_begin(half_ceil_div(rows, multiple), parts, index));
 }
 
 static bool half_is_long(const half_job *j) {
@@ -97,17 +105,18 @@ static bool half_swap_is_better(const sw_product *p) {
 static void half_choose_tiles(half_job *j) {
     const sw_product *p = &j->p;
     const double work = (double)p->M * (double)p->N * (double)p->K;
-    const int64_t groups = half_ceil_div(p->N, SWI_GROUP), terms = half_even(half_least(p->K, SWI_PART));
+    const int64_t groups = half_ceil_div(p->N, SWI_GROUP), terms = half_panel_terms(j, half_least(p->K, SWI_PART));
     const int64_t fit = terms ? SWI_B_BYTES / (terms * j->kernels.term_bytes) : TILE_COLUMNS; /* columns of a panel */
     j->column_tiles = half_ceil_div(groups, half_least(fit / SWI_STRIP * SWI_STRIP, TILE_COLUMNS) / SWI_GROUP);
     j->row_tiles = half_ceil_div(p->M, half_is_long(j) ? LONG_ROWS : TILE_ROWS);
     if (swi_parallel_threads(TILES) == 1)
         return;
+    const int64_t least_rows = j->kernels.row_multiple > LEAST_ROWS ? j->kernels.row_multiple : LEAST_ROWS;
     for (int64_t tiles = j->row_tiles * j->column_tiles; tiles < TILES && work >= 2 * least_work * (double)tiles;
          tiles *= 2)
         if (groups >= 2 * LEAST_GROUPS * j->column_tiles)
             j->column_tiles *= 2;
-        else if (p->M >= 2 * LEAST_ROWS * j->row_tiles)
+        else if (p->M >= 2 * least_rows * j->row_tiles)
             j->row_tiles *= 2;
         else
             break;
@@ -190,7 +199,7 @@ static void half_pack_a(const half_job *j, half_scratch *s, int64_t row, int64_t
     const sw_product *p = &j->p;
     const bool lines = p->a_transposed;
     const void *from = half_at(p->A, j->a_memory, lines ? k * p->lda + row : row * p->lda + k);
-    if (j->a_memory == p->a_type) {
+    if (j->a_memory == p->a_type || j->kernels.rounds) {
         j->kernels.a(from, p->lda, terms, rows, s->a);
         return;
     }
@@ -203,15 +212,16 @@ static void half_pack_a(const half_job *j, half_scratch *s, int64_t row, int64_t
 static void half_pack_b(const half_job *j, half_scratch *s, int64_t n0, int64_t n, int64_t k, int64_t terms) {
     const sw_product *p = &j->p;
     const bool rows = p->b_transposed;
-    if (j->b_memory == p->b_type) {
-        j->kernels.b(half_at(p->B, p->b_type, rows ? n0 * p->ldb + k : k * p->ldb + n0), p->ldb, terms, n, s->b);
+    if (j->b_memory == p->b_type || j->kernels.rounds) {
+        j->kernels.b(half_at(p->B, j->b_memory, rows ? n0 * p->ldb + k : k * p->ldb + n0), p->ldb, terms, n, s->b);
         return;
     }
     for (int64_t c = 0; c < n; c += SWI_STRIP) {
         const int64_t some = half_least(SWI_STRIP, n - c), width = rows ? terms : some;
         const float *from = (const float *)p->B + (rows ? (n0 + c) * p->ldb + k : k * p->ldb + n0 + c);
         swi_half_round(p->b_type, from, p->ldb, rows ? some : terms, width, s->rounded);
-        j->kernels.b(s->rounded, width, terms, some, s->b + (size_t)(c * half_even(terms) * j->kernels.term_bytes));
+        j->kernels.b(s->rounded, width, terms, some,
+                     s->b + (size_t)(c * half_panel_terms(j, terms) * j->kernels.term_bytes));
     }
 }
 
@@ -219,17 +229,16 @@ static void half_pack_b(const half_job *j, half_scratch *s, int64_t n0, int64_t 
 static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m, int64_t n0, int64_t n, int64_t k,
                       bool add) {
     const sw_product *p = &j->p;
-    const int64_t terms = half_least(SWI_PART, p->K - k), even = half_even(terms);
+    const int64_t terms = half_least(SWI_PART, p->K - k), padded = half_panel_terms(j, terms);
     const bool store = k + terms == p->K && half_stores_blocks(j);
     if (!j->kernels.few)
         half_pack_b(j, s, n0, n, k, terms);
-    const int64_t blocks = half_ceil_div(m, SWI_MICRO_ROWS);
     /* Blocks of 12 and 10 rows, because a short last block would have too few sums to hide the latency of an addition.
-     * */
-    const int64_t pairs = half_ceil_div(m, 2);
+     * In tile registers only the last block is shorter. */
+    const int64_t blocks = half_ceil_div(m, j->kernels.block_rows);
     for (int64_t i = 0; i < blocks; i++) {
-        const int64_t begin = 2 * sw_part_begin(pairs, blocks, i), end = 2 * sw_part_begin(pairs, blocks, i + 1);
-        const int64_t row = m0 + begin, rows = half_least(end, m) - begin;
+        const int64_t begin = half_row_begin(j, m, blocks, i), rows = half_row_begin(j, m, blocks, i + 1) - begin;
+        const int64_t row = m0 + begin;
         const int64_t columns = half_columns(j, row + rows - 1, n0, n);
         float *sums = s->sums + begin * TILE_COLUMNS;
         if (columns < 1)
@@ -240,8 +249,8 @@ static void half_part(const half_job *j, half_scratch *s, int64_t m0, int64_t m,
                            TILE_COLUMNS, add);
         for (int64_t c = 0; c < columns && !j->kernels.few; c += SWI_STRIP) {
             const int groups = n - c > SWI_GROUP ? 2 : 1;
-            j->kernels.micro(s->a, s->b + (size_t)(c * even * j->kernels.term_bytes), even, (int)(end - begin), groups,
-                             sums + c, TILE_COLUMNS, add);
+            j->kernels.micro(s->a, s->b + (size_t)(c * padded * j->kernels.term_bytes), padded, (int)(rows + rows % 2),
+                             groups, sums + c, TILE_COLUMNS, add);
         }
         if (store) {
             half_restore_mode(j, s);
@@ -276,11 +285,15 @@ static void half_run_tile(const half_job *j, int64_t m0, int64_t m, int64_t n0, 
         memset(s.sums, 0, sizeof s.sums);
     } else {
         half_set_mode(j, &s);
+        if (j->kernels.begin)
+            j->kernels.begin();
         if (half_is_long(j))
             half_long_parts(j, &s, m0, m, n0, n);
         else
             for (int64_t k = 0; k < j->p.K; k += SWI_PART)
                 half_part(j, &s, m0, m, n0, n, k, k > 0);
+        if (j->kernels.end)
+            j->kernels.end();
         half_restore_mode(j, &s);
     }
     if (!j->c_swapped && (j->p.K < 1 || half_is_long(j)))
@@ -292,14 +305,33 @@ static void half_run_tile(const half_job *j, int64_t m0, int64_t m, int64_t n0, 
 static void half_tile(void *args, int64_t index) {
     const half_job *j = args;
     const int64_t row = index % j->row_tiles, column = index / j->row_tiles;
-    const int64_t pairs = half_ceil_div(j->p.M, 2), groups = half_ceil_div(j->p.N, SWI_GROUP);
-    const int64_t m0 = 2 * sw_part_begin(pairs, j->row_tiles, row),
+    const int64_t groups = half_ceil_div(j->p.N, SWI_GROUP);
+    const int64_t m0 = half_row_begin(j, j->p.M, j->row_tiles, row),
                   n0 = SWI_GROUP * sw_part_begin(groups, j->column_tiles, column);
-    const int64_t m = half_least(2 * sw_part_begin(pairs, j->row_tiles, row + 1), j->p.M) - m0,
+    const int64_t m = half_row_begin(j, j->p.M, j->row_tiles, row + 1) - m0,
                   n = half_least(SWI_GROUP * sw_part_begin(groups, j->column_tiles, column + 1), j->p.N) - n0;
     const int64_t columns = half_columns(j, m0 + m - 1, n0, n);
-    if (columns > 0)
+    if (m > 0 && columns > 0)
         half_run_tile(j, m0, m, n0, columns);
+}
+
+static void half_choose_kernels(half_job *j) {
+    const sw_product *p = &j->p;
+    const bool bf16 = p->a_type == SW_BF16 && p->b_type == SW_BF16;
+    const bool tiles = bf16 && swi_bf16_order(p->order) == SW_BF16_TILES;
+    swi_half_wide_kernels(p, j->fused, tiles, &j->kernels);
+    if (j->b_memory != p->b_type)
+        j->kernels.few = NULL;
+    if (!bf16 || j->kernels.few)
+        return;
+    const swi_half_operands operands = {.a_transposed = p->a_transposed,
+                                        .b_transposed = p->b_transposed,
+                                        .a_is_f32 = j->a_memory == SW_F32,
+                                        .b_is_f32 = j->b_memory == SW_F32};
+    if (!tiles && swi_cpu_has(SWI_CPU_BF16))
+        swi_half_bf16_kernels(&operands, &j->kernels);
+    if (tiles && swi_cpu_has(SWI_CPU_AMX) && swi_amx_allowed())
+        swi_half_amx_kernels(&operands, &j->kernels);
 }
 
 void swi_half_product(const sw_product *p) {
@@ -313,11 +345,7 @@ void swi_half_product(const sw_product *p) {
         j.p.K = 0;
     if (half_swap_is_better(&j.p))
         half_swap(&j);
-    swi_half_wide_kernels(&j.p, j.fused, &j.kernels);
-    if (j.b_memory != j.p.b_type)
-        j.kernels.few = NULL;
-    if (j.p.a_type == SW_BF16 && j.p.b_type == SW_BF16 && !j.kernels.few && swi_cpu_has(SWI_CPU_BF16))
-        swi_half_bf16_kernels(&j.p, &j.kernels);
+    half_choose_kernels(&j);
     half_choose_tiles(&j);
     sw_parallel(half_tile, &j, j.row_tiles * j.column_tiles);
 }

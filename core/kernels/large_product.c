@@ -303,7 +303,7 @@ size_t swi_large_product_scratch(const sw_product *p) {
 sw_status swi_large_product(const sw_product *p) {
     swi_half_kernels panels;
     large_job j = {.p = p};
-    swi_half_wide_kernels(p, true, &panels);
+    swi_half_wide_kernels(p, true, false, &panels);
     j.pack_b = panels.b;
     large_choose_tiles(&j);
     for (int64_t i = 0; i < j.row_tiles; i++)

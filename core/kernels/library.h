@@ -13,11 +13,12 @@ SW_API const char *sw_version(void);
 /* One line with the version, the compiler, the kernel level, and the OpenBLAS library with its core. The text is valid
  * until the next call by this thread. */
 SW_API const char *sw_build_info(void);
-/* The kernel level in use: "baseline", "avx2", "avx512", or "avx512bf16", which is avx512 with the instructions for
- * products of bf16. They do not change results. The default is the fastest level of the processor; avx512bf16 is the
- * default only on AMD processors, because these instructions are slower than f32 on Intel processors. The environment
- * variable SW_CPU=<level> selects another level; if the processor does not have it, the highest level that it has. If
- * SW_CPU has another value, sw_params_new and sw_tape_new fail. */
+/* The kernel level in use: "baseline", "avx2", "avx512", or one of two that are avx512 with instructions for products
+ * of bf16: "avx512bf16" in vectors, "amx" in tiles. The default is the fastest level of the processor; avx512bf16 is
+ * the default only on AMD processors, because these instructions are slower than f32 on Intel processors. Results do
+ * not depend on the level, except that amx changes the default order of additions in products of bf16 (sw_bf16_order in
+ * gemm.h). The environment variable SW_CPU=<level> selects another level; if the processor does not have it, the best
+ * one that it has. If SW_CPU has another value, sw_params_new and sw_tape_new fail. */
 SW_API const char *sw_cpu_name(void);
 /* The processor type whose kernels OpenBLAS uses: "SkylakeX", for example. An OpenBLAS that is older than the processor
  * may choose the slower kernels of a processor without AVX2. In this case swale makes OpenBLAS choose again before

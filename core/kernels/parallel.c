@@ -2,6 +2,7 @@
  * size. */
 #include <swale/library.h>
 
+#include "core/kernels/bf16_order.h"
 #include "core/kernels/dispatch.h"
 
 #include <stdatomic.h>
@@ -12,8 +13,9 @@
 #include <cpuid.h>
 #endif
 
-enum { CPU_NAMES = SW_LEVELS + 1 }; /* the last one is level avx512 with the instructions for bf16 */
-static const char *const cpu_names[CPU_NAMES] = {"baseline", "avx2", "avx512", "avx512bf16"};
+/* The last two are level avx512 with the instructions for bf16, in vectors and in tiles. */
+enum { CPU_BF16 = SW_LEVELS, CPU_AMX, CPU_NAMES };
+static const char *const cpu_names[CPU_NAMES] = {"baseline", "avx2", "avx512", "avx512bf16", "amx"};
 atomic_int swi_level = -1;
 atomic_int swi_instructions;
 static atomic_bool level_refused; /* SW_CPU has an invalid value */
@@ -40,6 +42,8 @@ int swi_cpu_instructions(void) {
         found |= SWI_CPU_F16C;
     if (best >= 2 && __builtin_cpu_supports("avx512bf16"))
         found |= SWI_CPU_BF16;
+    if (best >= 2 && __builtin_cpu_supports("avx512bf16") && swi_amx_found())
+        found |= SWI_CPU_AMX;
 #endif
     return found;
 }
@@ -87,8 +91,10 @@ static int level_detect(void) {
         chosen++;
     if (chosen < best)
         level = chosen;
-    if (chosen < CPU_NAMES - 1 || (chosen == CPU_NAMES && !bf16_is_fast()))
+    if (chosen < CPU_BF16 || (chosen != CPU_BF16 && !bf16_is_fast()))
         instructions &= ~SWI_CPU_BF16;
+    if (chosen < CPU_AMX)
+        instructions &= ~SWI_CPU_AMX;
     if (chosen == CPU_NAMES && forced && *forced)
         atomic_store(&level_refused, true);
     atomic_store(&swi_instructions, instructions); /* before the level, so that no thread misses it */
@@ -104,19 +110,21 @@ int sw_cpu_level(void) {
     return level;
 }
 
-sw_status swi_check_environment(void) {
+sw_status swi_check_level(void) {
     sw_cpu_level();
     if (!atomic_load_explicit(&level_refused, memory_order_relaxed))
-        return swi_check_threads();
+        return SW_OK;
     const char *text = getenv("SW_CPU");
     return sw_fail(
         SW_ERR_ARGUMENT,
-        "SW_CPU=%.40s: baseline, avx2, avx512 or avx512bf16 is needed; unset it for the best of this processor",
+        "SW_CPU=%.40s: baseline, avx2, avx512, avx512bf16 or amx is needed; unset it for the best of this processor",
         text ? text : "");
 }
 
 const char *sw_cpu_name(void) {
-    return cpu_names[swi_cpu_level() + (swi_cpu_has(SWI_CPU_BF16) ? 1 : 0)];
+    if (swi_cpu_has(SWI_CPU_AMX))
+        return cpu_names[CPU_AMX];
+    return cpu_names[swi_cpu_has(SWI_CPU_BF16) ? CPU_BF16 : swi_cpu_level()];
 }
 
 /* ---- Tiles ---- */

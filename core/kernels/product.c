@@ -96,5 +96,5 @@ sw_status sw_product_run(const sw_product *p) {
 
 size_t sw_product_scratch(const sw_product *p) {
     const bool f32 = p->a_type == SW_F32 && p->b_type == SW_F32 && p->c_type == SW_F32;
-    return f32 && swi_large_product_fits(p) ? swi_large_product_scratch(p) : 0;
+    return f32 && p->rounded_to == SW_F32 && swi_large_product_fits(p) ? swi_large_product_scratch(p) : 0;
 }

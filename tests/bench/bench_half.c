@@ -1,6 +1,6 @@
 /* Compares conversions between f32 and 16-bit types with memcpy, in bytes read and written per second, and products of
  * f16 and bf16 with sw_gemm in f32 of the same shape. Both sides alternate in one run, on one thread; figures are
- * medians of ratios. Products have a target only if the kernels use the instructions for bf16 (avx512bf16). */
+ * medians of ratios. Products have a target only if the kernels use the instructions for bf16 (avx512bf16 or amx). */
 #include "bench.h"
 
 #include <string.h>
@@ -144,6 +144,11 @@ static double half_time(const operands *o, sw_dtype type, int count) {
     return now() - start;
 }
 
+/* Whether products of bf16 are faster than those of f32 on this processor. */
+static bool bf16_is_fast(void) {
+    return strcmp(sw_cpu_name(), "avx512bf16") == 0 || strcmp(sw_cpu_name(), "amx") == 0;
+}
+
 static void product(const char *name, sw_dtype type, int64_t M, int64_t N, int64_t K, double target) {
     operands o = operands_new(M, N, K, type);
     const int count = (int)(1e8 / ((double)M * (double)N * (double)K)) + 1;
@@ -155,7 +160,7 @@ static void product(const char *name, sw_dtype type, int64_t M, int64_t N, int64
         ratio[r] = wide[r] / half[r];
     }
     note("%s: %.1f us, sw_gemm in f32 %.1f us", name, median(half, ROUNDS) * 1e6, median(wide, ROUNDS) * 1e6);
-    if (target > 0 && strcmp(sw_cpu_name(), "avx512bf16") == 0)
+    if (target > 0 && bf16_is_fast())
         figure(name, median(ratio, ROUNDS), target, AT_LEAST);
     else
         report(name, median(ratio, ROUNDS));

@@ -1,7 +1,7 @@
 /* Compares training steps in f16 and bf16 with the same steps in f32: 784-100-10 with batch 64, and 784-1024-1024-10
  * with batch 256, adam, gathering included, on one thread and on two. The three types alternate in one run; figures are
  * medians of ratios. The target of the large network applies if the processor multiplies bf16 faster than f32: if
- * the kernel level is avx512bf16. */
+ * the kernel level is avx512bf16 or amx. */
 #include "bench.h"
 
 #include <string.h>
@@ -59,6 +59,11 @@ static double step_time(trainer *t, int steps) {
     return (now() - start) / steps;
 }
 
+/* Whether products of bf16 are faster than those of f32 on this processor. */
+static bool bf16_is_fast(void) {
+    return strcmp(sw_cpu_name(), "avx512bf16") == 0 || strcmp(sw_cpu_name(), "amx") == 0;
+}
+
 /* bf16_target: on a processor that multiplies bf16; else target holds for both types (0: reported only). */
 static void compare(sw_source *source, const char *name, const int *hidden, int batch, int steps, double target,
                     double bf16_target) {
@@ -77,7 +82,7 @@ static void compare(sw_source *source, const char *name, const int *hidden, int 
         char line[64];
         snprintf(line, sizeof line, "%s_%s", name, sw_dtype_name(types[i]));
         note("%s: %.1f us a step, loss %.3f", line, median(seconds[i], ROUNDS) * 1e6, trainers[i].loss);
-        const double wanted = types[i] == SW_BF16 && strcmp(sw_cpu_name(), "avx512bf16") == 0 ? bf16_target : target;
+        const double wanted = types[i] == SW_BF16 && bf16_is_fast() ? bf16_target : target;
         if (i > 0 && wanted > 0)
             figure(line, median(ratio[i], ROUNDS), wanted, AT_MOST);
         else if (i > 0)

@@ -50,30 +50,66 @@ static inline float reference_term(float sum, float a, float b, bool fused) {
     return reference_flush(fmaf(a, b, sum), (double)sum + (double)a * (double)b);
 }
 
+static inline float reference_a(const sw_product *p, int64_t m, int64_t k) {
+    return k < p->K ? reference_operand(p, p->a_type, p->A, p->a_transposed ? k * p->lda + m : m * p->lda + k) : 0;
+}
+
+static inline float reference_b(const sw_product *p, int64_t k, int64_t n) {
+    return k < p->K ? reference_operand(p, p->b_type, p->B, p->b_transposed ? n * p->ldb + k : k * p->ldb + n) : 0;
+}
+
+static inline bool reference_fused(const sw_product *p) {
+    return reference_type(p, p->a_type) != SW_F32 && reference_type(p, p->b_type) != SW_F32;
+}
+
+/* Whether the product has the order SW_BF16_TILES. */
+static inline bool reference_tiles(const sw_product *p) {
+    const sw_bf16_order order = p->order == SW_BF16_DEFAULT ? sw_bf16_order_used() : p->order;
+    return reference_type(p, p->a_type) == SW_BF16 && reference_type(p, p->b_type) == SW_BF16 && order == SW_BF16_TILES;
+}
+
+/* x + y, where a subnormal result is 0. */
+static inline float reference_add(float x, float y) {
+    return reference_flush(x + y, (double)x + (double)y);
+}
+
+/* 256 terms from term `from` on, of which those beyond K are 0: in the order SW_BF16_PAIRS, or of products that are
+ * rounded. */
+static inline float reference_part(const sw_product *p, int64_t m, int64_t n, int64_t from) {
+    float part = 0;
+    for (int64_t i = from; i < from + 256 && i < p->K + p->K % 2; i++) {
+        const int64_t k = i ^ 1; /* the second term of a pair comes first */
+        part = reference_term(part, reference_a(p, m, k), reference_b(p, k, n), reference_fused(p));
+    }
+    return part;
+}
+
+/* sum + the terms from `from` to `end` in the order SW_BF16_TILES */
+static inline float reference_tile_terms(const sw_product *p, int64_t m, int64_t n, int64_t from, int64_t end,
+                                         float sum) {
+    for (; from < end && from < p->K; from += 32) {
+        float chain[2] = {0, 0};
+        for (int64_t k = from; k < from + 32; k++)
+            chain[k % 2] = reference_term(chain[k % 2], reference_a(p, m, k), reference_b(p, k, n), true);
+        sum = reference_add(sum, reference_add(chain[0], chain[1]));
+    }
+    return sum;
+}
+
 /* op(A)[m, k] op(B)[k, n] summed over k */
 static inline float reference_sum(const sw_product *p, int64_t m, int64_t n) {
-    enum { PART = 256, LONG_SUM = 16384 };
-    const bool fused = reference_type(p, p->a_type) != SW_F32 && reference_type(p, p->b_type) != SW_F32;
+    const bool fused = reference_fused(p), tiles = reference_tiles(p);
     float sum = 0;
     double wide = 0;
-    for (int64_t from = 0; from < p->K; from += PART) {
-        float part = 0;
-        for (int64_t i = from; i < from + PART && i < p->K + p->K % 2; i++) {
-            const int64_t k = i ^ 1; /* the second term of a pair comes first */
-            const float a =
-                k < p->K ? reference_operand(p, p->a_type, p->A, p->a_transposed ? k * p->lda + m : m * p->lda + k) : 0;
-            const float b =
-                k < p->K ? reference_operand(p, p->b_type, p->B, p->b_transposed ? n * p->ldb + k : k * p->ldb + n) : 0;
-            part = reference_term(part, a, b, fused);
-        }
-        if (p->K > LONG_SUM) {
-            wide = from == 0 ? (double)part : wide + (double)part;
-        } else {
-            const float more = from == 0 ? part : sum + part;
-            sum = fused ? reference_flushed(more) : more;
-        }
+    if (tiles && p->K <= 16384)
+        return reference_tile_terms(p, m, n, 0, p->K, 0);
+    for (int64_t from = 0; from < p->K; from += 256) {
+        const float part = tiles ? reference_tile_terms(p, m, n, from, from + 256, 0) : reference_part(p, m, n, from);
+        wide = from == 0 ? (double)part : wide + (double)part;
+        const float more = from == 0 ? part : sum + part;
+        sum = fused ? reference_flushed(more) : more;
     }
-    if (p->K <= LONG_SUM)
+    if (p->K <= 16384)
         return sum;
     return fused ? reference_flush((float)wide, wide) : (float)wide;
 }

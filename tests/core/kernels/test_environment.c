@@ -1,5 +1,5 @@
-/* SW_THREADS and SW_CPU: the settings that they select, and an error at the start of a program for an invalid value.
- * The library reads them once, so that each case runs in a child process. */
+/* SW_THREADS, SW_CPU and SW_BF16_PRODUCTS: the settings that they select, and an error at the start of a program for an
+ * invalid value. The library reads them once, so that each case runs in a child process. */
 #define _GNU_SOURCE
 #include "support.h"
 
@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <swale/extend.h>
 #include <swale/nn.h>
 
 enum { RIGHT = 7 }; /* exit status of a child whose checks all held */
@@ -119,7 +120,8 @@ static void test_wrong_kernel_level_is_refused(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char message[200];
         snprintf(message, sizeof message,
-                 "SW_CPU=%s: baseline, avx2, avx512 or avx512bf16 is needed; unset it for the best of this processor",
+                 "SW_CPU=%s: baseline, avx2, avx512, avx512bf16 or amx is needed; unset it for the best of this "
+                 "processor",
                  bad[i]);
         in_child("1", bad[i], nothing_begins, message);
         in_child("abc", bad[i], nothing_begins, message);
@@ -139,9 +141,21 @@ static const char *best_level(void) {
     return CPU_HAS("avx512f") && CPU_HAS("avx512bw") && CPU_HAS("avx512dq") && CPU_HAS("avx512vl") ? "avx512" : "avx2";
 }
 
+/* As Linux lists it, which also means that the kernel supports the tile registers. */
+static bool processor_has_amx(void) {
+    char line[8192];
+    bool found = false;
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && !found && fgets(line, sizeof line, file))
+        found = strncmp(line, "flags", 5) == 0 && strstr(line, " amx_bf16") && strstr(line, " amx_tile");
+    if (file)
+        fclose(file);
+    return found;
+}
+
 static void test_best_kernel_level_is_the_default(void **state) {
     (void)state;
-    const char *best = best_level(), *with_bf16 = best, *default_name = best;
+    const char *best = best_level(), *with_bf16 = best, *default_name = best, *with_amx;
     if (strcmp(best, "avx512") == 0 && CPU_HAS("avx512bf16")) {
         with_bf16 = "avx512bf16";
 #if defined(__x86_64__)
@@ -149,18 +163,61 @@ static void test_best_kernel_level_is_the_default(void **state) {
             default_name = with_bf16;
 #endif
     }
+    with_amx = default_name;
+    if (strcmp(with_bf16, "avx512bf16") == 0 && processor_has_amx())
+        default_name = with_amx = "amx";
     in_child("1", NULL, level_is, default_name);
+    in_child("1", "amx", level_is, with_amx);
     in_child("1", "", level_is, default_name);
     in_child("1", "avx512", level_is, best); /* a level that the processor lacks counts as the best it has */
     in_child("1", "avx512bf16", level_is, with_bf16);
 }
 
+/* ---- SW_BF16_PRODUCTS ---- */
+
+static bool order_is(const void *args) {
+    sw_tape *tape = sw_tape_new();
+    const bool good = tape && sw_bf16_order_used() == *(const sw_bf16_order *)args;
+    sw_tape_free(tape);
+    return good;
+}
+
+static bool the_program_chooses_the_order(const void *args) {
+    (void)args;
+    bool good = sw_set_bf16_order(SW_BF16_TILES) == SW_OK && sw_bf16_order_used() == SW_BF16_TILES;
+    sw_tape *tape = sw_tape_new();
+    good = good && tape;
+    sw_tape_free(tape);
+    return good && sw_set_bf16_order((sw_bf16_order)3) == SW_ERR_ARGUMENT &&
+           has_message("set_bf16_order: 3 is no order; SW_BF16_PAIRS, SW_BF16_TILES or SW_BF16_DEFAULT is needed") &&
+           sw_bf16_order_used() == SW_BF16_TILES;
+}
+
+static void test_order_of_bf16_products(void **state) {
+    (void)state;
+    const sw_bf16_order pairs = SW_BF16_PAIRS, tiles = SW_BF16_TILES;
+    setenv("SW_BF16_PRODUCTS", "pairs", 1);
+    in_child("1", "amx", order_is, &pairs);
+    setenv("SW_BF16_PRODUCTS", "tiles", 1);
+    in_child("1", "baseline", order_is, &tiles);
+    setenv("SW_BF16_PRODUCTS", "tile", 1);
+    in_child("1", NULL, nothing_begins,
+             "SW_BF16_PRODUCTS=tile: pairs or tiles is needed; unset it for the fastest of this processor");
+    in_child("1", NULL, the_program_chooses_the_order, NULL);
+    setenv("SW_BF16_PRODUCTS", "", 1);
+    in_child("1", "avx512", order_is, &pairs);
+    unsetenv("SW_BF16_PRODUCTS");
+    in_child("1", "baseline", order_is, &pairs);
+    in_child("1", "avx512bf16", order_is, &pairs);
+    in_child("1", "amx", order_is, processor_has_amx() ? &tiles : &pairs);
+    in_child("1", NULL, order_is, processor_has_amx() ? &tiles : &pairs);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_thread_count_is_refused),
-        cmocka_unit_test(test_thread_count_is_taken),
-        cmocka_unit_test(test_wrong_kernel_level_is_refused),
-        cmocka_unit_test(test_best_kernel_level_is_the_default),
+        cmocka_unit_test(test_wrong_thread_count_is_refused), cmocka_unit_test(test_thread_count_is_taken),
+        cmocka_unit_test(test_wrong_kernel_level_is_refused), cmocka_unit_test(test_best_kernel_level_is_the_default),
+        cmocka_unit_test(test_order_of_bf16_products),
     };
     return cmocka_run_group_tests_name("environment", tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static void check_element(const matrices *m, int64_t i, int64_t j, const void *e
 
 /* Compares, on every level, all elements of small products, or one element of each row and column of large ones, and
  * the memory between the rows. */
-static void check(matrices *m) {
+static void check_order(matrices *m) {
     const int64_t M = m->p.M, N = m->p.N, longest = M > N ? M : N;
     const bool all = (double)M * (double)N * (double)m->p.K < 12000;
     const int64_t count = all ? M * N : longest;
@@ -108,7 +108,7 @@ static void check(matrices *m) {
         assert_int_equal(sw_product_run(&m->p), SW_OK);
         for (int64_t e = 0; e < count; e++) {
             const int64_t i = all ? e / N : e % M, j = all ? e % N : (e * 7 + e / M) % N;
-            if (kernels == 0)
+            if (kernels == 0 || m->p.order == SW_BF16_DEFAULT) /* the default depends on the kernels */
                 reference_element(&m->p, m->before.data, i, j, expected + (size_t)e * size);
             check_element(m, i, j, expected + (size_t)e * size);
         }
@@ -118,6 +118,15 @@ static void check(matrices *m) {
         }
     }
     free(expected);
+}
+
+/* The same in both orders, if the types have two. */
+static void check(matrices *m) {
+    m->p.order = SW_BF16_TILES;
+    if (reference_tiles(&m->p))
+        check_order(m);
+    m->p.order = SW_BF16_PAIRS;
+    check_order(m);
 }
 
 static void check_all_types(int64_t M, int64_t N, int64_t K, numbers kind) {
@@ -308,13 +317,66 @@ static void test_order_of_a_pair(void **state) {
     }
 }
 
+/* The same for SW_BF16_TILES: two chains, of even and odd terms, in each 32 terms. */
+static void test_order_of_a_tile(void **state) {
+    (void)state;
+    static const struct {
+        int k[4]; /* terms that are not 0 */
+        double a[4];
+        float sum;
+    } cases[] = {
+        {{0, 1, 2, 3}, {1, 0x1p-30, -1, 0}, 0x1p-30f},          /* 1 - 1, and 2^-30 in the other chain */
+        {{0, 1, 2, 4}, {1, -1, 0x1p-30, 0}, 0},                 /* 1 + 2^-30 = 1, - 1 */
+        {{0, 30, 31, 32}, {1, 0x1p-30, -1, 0x1p-30}, 0x1p-30f}, /* 1 - 1, then the next 32 */
+        {{0, 32, 34, 64}, {1, -1, 0x1p-30, 0}, 0},              /* 1, then -1 + 2^-30 = -1 */
+        {{0, 32, 64, 65}, {1, 0x1p-30, -1, 0}, 0},              /* 1 + 2^-30 = 1, - 1 */
+        {{0, 32, 64, 66}, {-1, 1, 0x1p-30, 0}, 0x1p-30f},
+        {{0, 255, 256, 300}, {1, -1, 0x1p-30, 0}, 0x1p-30f},
+        {{0, 256, 257, 300}, {0x1p-30, 1, -1, 0}, 0x1p-30f}, /* 2^-30 + (1 - 1) */
+    };
+    enum { K = 301 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int kernels = 0; use_kernels(kernels); kernels++) {
+            matrices m = matrices_new(SW_BF16, SW_BF16, SW_F32, 0, 3, 40, K, ORDINARY, 1);
+            m.p.order = SW_BF16_TILES;
+            memset(m.a.data, 0, (size_t)sw_array_count(&m.a) * 2);
+            for (int64_t b = 0; b < sw_array_count(&m.b); b++)
+                test_set(&m.b, b, 1);
+            for (int64_t row = 0; row < 3; row++)
+                for (int k = 0; k < 4; k++)
+                    test_set(&m.a, row * m.p.lda + cases[i].k[k], cases[i].a[k]);
+            assert_int_equal(sw_product_run(&m.p), SW_OK);
+            for (int64_t c = 0; c < 120; c++)
+                assert_true(((float *)m.c.data)[c / 40 * m.p.ldc + c % 40] == cases[i].sum);
+            matrices_free(&m);
+        }
+}
+
+/* A product without an order has that of the process, and one with an order keeps it. */
+static void test_default_order(void **state) {
+    (void)state;
+    for (int set = SW_BF16_DEFAULT; set <= SW_BF16_TILES; set++)
+        for (int order = SW_BF16_DEFAULT; order <= SW_BF16_TILES; order++) {
+            matrices m = matrices_new(SW_BF16, SW_BF16, SW_F32, 0, 12, 35, 400, ORDINARY, 4);
+            assert_int_equal(sw_set_bf16_order((sw_bf16_order)set), SW_OK);
+            m.p.order = (sw_bf16_order)order;
+            check_order(&m);
+            matrices_free(&m);
+        }
+    assert_int_equal(sw_set_bf16_order(SW_BF16_DEFAULT), SW_OK);
+}
+
 /* The relative error of a part of 256 terms of one sign is at most 256 · 2^-24. The sum of parts adds 64 · 2^-24 in
- * f32, or 2^-24 in f64. */
+ * f32, or 2^-24 in f64. In the order SW_BF16_TILES two chains of 16 terms and their sum have 17 · 2^-24; the 512 sums
+ * of 16384 terms add as many, or those of parts of 256 terms 8. */
 static void test_accuracy_of_sums(void **state) {
     (void)state;
-    for (int long_sum = 0; long_sum < 2; long_sum++) {
+    static const double bounds[2][2] = {{320, 257}, {18 + 512, 27}};
+    for (int form = 0; form < 4; form++) {
+        const bool long_sum = form % 2, tiles = form / 2;
         const int64_t K = long_sum ? 300000 : 16384;
-        matrices m = matrices_new(SW_BF16, SW_F16, SW_F32, 2, 2, 2, K, ORDINARY, 9);
+        matrices m = matrices_new(SW_BF16, tiles ? SW_BF16 : SW_F16, SW_F32, 2, 2, 2, K, ORDINARY, 9);
+        m.p.order = tiles ? SW_BF16_TILES : SW_BF16_PAIRS;
         for (int64_t i = 0; i < sw_array_count(&m.a); i++)
             test_set(&m.a, i, fabs(test_get(&m.a, i)));
         for (int64_t i = 0; i < sw_array_count(&m.b); i++)
@@ -323,7 +385,7 @@ static void test_accuracy_of_sums(void **state) {
         double sum = 0;
         for (int64_t k = 0; k < K; k++)
             sum += test_get(&m.a, k) * test_get(&m.b, k);
-        assert_true(fabs((double)*(float *)m.c.data - sum) <= (long_sum ? 257 : 320) * 0x1p-24 * sum);
+        assert_true(fabs((double)*(float *)m.c.data - sum) <= bounds[tiles][long_sum] * 0x1p-24 * sum);
         matrices_free(&m);
     }
 }
@@ -374,6 +436,8 @@ int main(void) {
                                        cmocka_unit_test(test_symmetric_result_is_a_copy),
                                        cmocka_unit_test(test_stored_results),
                                        cmocka_unit_test(test_order_of_a_pair),
+                                       cmocka_unit_test(test_order_of_a_tile),
+                                       cmocka_unit_test(test_default_order),
                                        cmocka_unit_test(test_accuracy_of_sums),
                                        cmocka_unit_test(test_threads_do_not_change_bits),
                                        cmocka_unit_test(test_mode_of_arithmetic_is_kept)};
