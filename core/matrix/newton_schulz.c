@@ -13,6 +13,7 @@
  * Therefore A is computed again from X after GRAM iterations, where a negative eigenvalue is at most a^(2·(GRAM - 1))
  * δ: 2e4 δ, or 1e-3 in f32. */
 #include <swale/gemm.h>
+#include <swale/matrix.h>
 #include <swale/memory.h>
 #include <swale/newton_schulz.h>
 #include <swale/status.h>
@@ -86,12 +87,13 @@ static sw_status multiply_in_bf16(bool symmetric, bool a_transposed, bool b_tran
     return sw_product_run(&p);
 }
 
-/* C ← alpha A B + beta C for symmetric A and B [n, n] that commute. */
-static sw_status multiply_squares(const iteration *s, double alpha, const void *A, const void *B, double beta,
-                                  void *C) {
+/* C ← A B for symmetric A and B [n, n] that commute. Products with Bᵀ = B are faster. */
+static sw_status multiply_squares(const iteration *s, const void *A, const void *B, void *C) {
     if (s->bf16)
-        return multiply_in_bf16(true, false, false, s->n, s->n, s->n, alpha, A, s->n, B, s->n, beta, C, s->n);
-    return swi_symmetric_result(s->type, false, false, s->n, s->n, alpha, A, s->n, B, s->n, beta, C, s->n);
+        return multiply_in_bf16(true, false, true, s->n, s->n, s->n, 1, A, s->n, B, s->n, 0, C, s->n);
+    if (A == B)
+        return sw_symmetric_product(s->type, false, s->n, s->n, 1, A, s->n, 0, C, s->n);
+    return swi_symmetric_result(s->type, s->n, A, s->n, B, s->n, C, s->n);
 }
 
 /* A ← XXᵀ or XᵀX */
@@ -99,7 +101,7 @@ static sw_status multiply_gram(const iteration *s, const void *X, void *A) {
     const int64_t m = s->tall ? s->rows : s->columns, ldx = s->columns;
     if (s->bf16)
         return multiply_in_bf16(true, s->tall, !s->tall, s->n, s->n, m, 1, X, ldx, X, ldx, 0, A, s->n);
-    return swi_symmetric_result(s->type, s->tall, !s->tall, s->n, m, 1, X, ldx, X, ldx, 0, A, s->n);
+    return sw_symmetric_product(s->type, s->tall, s->n, m, 1, X, ldx, 0, A, s->n);
 }
 
 /* result ← P X or X P */
@@ -114,8 +116,10 @@ static sw_status multiply_x(const iteration *s, const void *P, const void *X, vo
 
 /* P ← aI + bA + cA² */
 static sw_status polynomial(const iteration *s, const void *A, void *P) {
+    const int64_t n = s->n;
     copy_square(s, A, P);
-    SW_TRY(multiply_squares(s, s->c, A, A, s->b, P));
+    SW_TRY(s->bf16 ? multiply_in_bf16(true, false, true, n, n, n, s->c, A, n, A, n, s->b, P, n)
+                   : sw_symmetric_product(s->type, false, n, n, s->c, A, n, s->b, P, n));
     add_to_diagonal(s, P);
     return SW_OK;
 }
@@ -159,14 +163,14 @@ static sw_status iterate_on_gram(const iteration *s, int count, const void *X, v
         if (k == 0) {
             copy_square(s, P, Q);
         } else {
-            SW_TRY(multiply_squares(s, 1, P, Q, 0, product)); /* Q ← P Q */
+            SW_TRY(multiply_squares(s, P, Q, product)); /* Q ← P Q */
             void *other = Q;
             Q = product;
             product = other;
         }
         if (k + 1 < count) {
-            SW_TRY(multiply_squares(s, 1, P, P, 0, product));
-            SW_TRY(multiply_squares(s, 1, A, product, 0, P)); /* A ← A P² */
+            SW_TRY(multiply_squares(s, P, P, product));
+            SW_TRY(multiply_squares(s, A, product, P)); /* A ← A P² */
             void *other = A;
             A = P;
             P = other;
