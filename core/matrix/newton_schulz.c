@@ -3,15 +3,17 @@
  * The direct form needs, for X [n, m] with n ≤ m, the products A = XXᵀ and A², whose results are symmetric, and one
  * full product with X in each iteration: n²m/2 + n³/2 + n²m multiplications.
  *
- * The Gram form multiplies in [n, n] alone. With P = aI + bA + cA², the next X is PX, so that the next A is PAP = AP²,
- * and after some iterations X is QX, where Q is the product of all P. All are polynomials of the first A: they commute,
- * and all products are symmetric, which halves them. Each iteration but the last needs A², PQ, P² and AP², hence 2n³
+ * The Gram form multiplies in [n, n] alone. With P = aI + bA + cA², the next X is PX, so that the next A is PAP, and
+ * after some iterations X is QX, where Q is the product of all P. All are polynomials of the first A: they commute, and
+ * all products are symmetric, which halves them. Each iteration but the last needs A², PQ, AP and P(AP), hence 2n³
  * multiplications, and n²m/2 + n²m are needed once.
  *
  * Rounding errors in the Gram form: an eigenvalue of A that should be 0 is ±δ, with δ near the rounding error of the
- * type, and is multiplied by up to a² in each iteration. Far below 0, the polynomial would grow without bound.
- * Therefore A is computed again from X after GRAM iterations, where a negative eigenvalue is at most a^(2·(GRAM - 1))
- * δ: 2e4 δ, or 1e-3 in f32. */
+ * products, and is multiplied by a² in each iteration. Far below 0, the polynomial would grow without bound. Therefore
+ * A is computed again from X after GRAM iterations, where a negative eigenvalue is at most a^(2·(GRAM - 1)) δ: 2e4 δ,
+ * or 1e-3 in f32. With products in bf16 and 5 iterations, singular values of matrices near rank 1 would grow to 1e4;
+ * after GRAM_BF16 iterations, an eigenvalue of -140 δ is still harmless. The order matters too: in AP², errors between
+ * the largest eigenvalue and 0 would grow by a², and not by a as in P(AP). */
 #include <swale/gemm.h>
 #include <swale/matrix.h>
 #include <swale/memory.h>
@@ -25,7 +27,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GRAM = 5 }; /* iterations of the Gram form between products with X */
+enum { GRAM = 5, GRAM_BF16 = 3 }; /* iterations of the Gram form between products with X */
 
 static const sw_newton_schulz_options JORDAN = {
     .size = sizeof(sw_newton_schulz_options), .iterations = 5, .a = 3.4445, .b = -4.7750, .c = 2.0315};
@@ -169,11 +171,8 @@ static sw_status iterate_on_gram(const iteration *s, int count, const void *X, v
             product = other;
         }
         if (k + 1 < count) {
-            SW_TRY(multiply_squares(s, P, P, product));
-            SW_TRY(multiply_squares(s, A, product, P)); /* A ← A P² */
-            void *other = A;
-            A = P;
-            P = other;
+            SW_TRY(multiply_squares(s, A, P, product)); /* A ← P A P */
+            SW_TRY(multiply_squares(s, P, product, A));
         }
     }
     return multiply_x(s, Q, X, result);
@@ -182,7 +181,7 @@ static sw_status iterate_on_gram(const iteration *s, int count, const void *X, v
 /* Iterations of which the result of each is the X of the next, in `result` and `other` by turns, so that the last
  * result is in `result`. */
 static sw_status iterate(const iteration *s, const void *X, double eps, void *result, void *other) {
-    const int step = s->gram ? GRAM : 1, rounds = (s->iterations + step - 1) / step;
+    const int step = !s->gram ? 1 : s->bf16 ? GRAM_BF16 : GRAM, rounds = (s->iterations + step - 1) / step;
     void *now = rounds % 2 == 0 ? result : other, *next = rounds % 2 == 0 ? other : result;
     SW_TRY(normalize(s, X, eps, now));
     for (int done = 0; done < s->iterations; done += step) {

@@ -29,8 +29,8 @@ typedef struct sw_newton_schulz_options {
  * (Bernstein, Newhouse 2024; Jordan 2024). A matrix of zeros remains zeros, also for ε = 0.
  *
  * Wide and tall matrices are not multiplied in every iteration: because all factors are polynomials of the first A, the
- * product of the factors is computed in [n, n], and X is multiplied once for every 5 iterations. The result is the
- * same up to rounding.
+ * product of the factors is computed in [n, n], and X is multiplied once for every 5 iterations (3 with products in
+ * bf16). The result is the same up to rounding.
  *
  * With products = SW_BF16, factors are rounded to bf16 in each product, and sums are added in f32 (`rounded_to` in
  * gemm.h); X itself is in f32 between iterations. On processors with instructions for bf16 this is faster. The singular

@@ -40,7 +40,10 @@ static sw_status symmetric_result_rows(void *args, int64_t item, sw_worker *work
 sw_status swi_symmetric_result(sw_dtype type, int64_t n, const void *A, int64_t lda, const void *B, int64_t ldb,
                                void *C, int64_t ldc) {
     symmetric_result p = {.type = type, .n = n, .lda = lda, .ldb = ldb, .ldc = ldc, .A = A, .B = B, .C = C};
-    if (n < LEAST)
-        return sw_gemm(type, false, true, n, n, n, 1, A, lda, B, ldb, 0, C, ldc);
+    if (n < LEAST) {
+        SW_TRY(sw_gemm(type, false, true, n, n, n, 1, A, lda, B, ldb, 0, C, ldc));
+        swi_square_mirror(type, n, C, ldc);
+        return SW_OK;
+    }
     return sw_parallel_items(symmetric_result_rows, &p, (n + BLOCK_ROWS - 1) / BLOCK_ROWS, 0);
 }
