@@ -36,15 +36,23 @@ SW_K_INLINE void SW_K(outer_write)(real *out, const VECTOR *sum, int vectors, in
     }
 }
 
+/* The element of a term that column c is. */
+SW_K_INLINE int64_t SW_K(outer_column)(const swi_conv_outer *s, int64_t c) {
+    return s->run ? c / s->run * s->run_step + c % s->run : c;
+}
+
 /* `rows`, `vectors` and `adjacent` are constants in each call. adjacent: without row_origin. `column` is the first of
  * the tile, which has at most vectors LANES columns; beyond the last of them, the tile reads numbers that it does not
  * use. */
 SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_t column, int rows, int vectors,
                                   bool adjacent) {
     VECTOR sum[OUTER_ONE][3];
-    const real *row[OUTER_ONE], *columns = (const real *)s->vectors + column;
+    const real *row[OUTER_ONE], *columns[3];
     const int64_t left = s->columns - column, count = left < vectors * LANES ? left : vectors * LANES;
-    CONV_KEEP(columns);
+    for (int v = 0; v < (adjacent ? vectors : 1); v++) {
+        columns[v] = (const real *)s->vectors + (adjacent ? SW_K(outer_column)(s, column + v * LANES) : column);
+        CONV_KEEP(columns[v]);
+    }
     CONV_UNROLL
     for (int r = 0; r < rows; r++) {
         row[r] = (const real *)s->rows + (adjacent ? first : s->row_origin[first + r]);
@@ -53,10 +61,10 @@ SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_
             sum[r][v] = (VECTOR){0};
     }
     for (const swi_conv_term *t = s->term, *end = t + s->terms; t < end; t++) {
-        const int64_t offset = t->row;
-        const real *from = columns + t->vector;
-        const VECTOR c0 = LOAD(from), c1 = vectors > 1 ? LOAD(from + LANES) : c0,
-                     c2 = vectors > 2 ? LOAD(from + 2 * LANES) : c0;
+        const int64_t offset = t->row, at = t->vector;
+        const VECTOR c0 = LOAD(columns[0] + at),
+                     c1 = vectors > 1 ? LOAD(adjacent ? columns[1] + at : columns[0] + LANES + at) : c0,
+                     c2 = vectors > 2 ? LOAD(adjacent ? columns[2] + at : columns[0] + 2 * LANES + at) : c0;
         CONV_UNROLL
         for (int r = 0; r < rows; r++) {
             const VECTOR element = BROADCAST(adjacent ? row[0][offset + r] : row[r][offset]);

@@ -7,13 +7,16 @@
 
 /* Limits of an item: pixels and bytes of its copy, so that the lists and the copy stay in the cache. */
 enum { MOST_PIXELS = 1024, MOST_COPY = 1 << 18 };
+/* With large weights, the copies of all samples are in one item if they have at most these bytes. */
+enum { MOST_COPIES = 1 << 20 };
 /* An item has at least FEW_PIXELS, for full tiles, or MANY_PIXELS if the weights do not stay in the cache from one item
  * to the next, and enough products to be worth a thread's attention. */
 enum { FEW_PIXELS = 64, MANY_PIXELS = 256, LARGE_WEIGHTS = 1 << 19, FEW_PRODUCTS = 1 << 17 };
 /* Items for the threads to share, if possible. */
 enum { ENOUGH_ITEMS = 16, SAMPLE_ITEMS = 32 };
-/* A copy with more bytes is impossible: the zeros around a small picture can be longer than any memory. */
-static const double most_bytes = 0x1p50;
+/* The zeros around a small picture can be longer than any memory. Therefore a copy with zeros has at most these bytes,
+ * or this many times those of a sample, and copies of several samples without zeros have at most as many bytes. */
+enum { LARGE_COPY = 1 << 24, COPY_SAMPLES = 4 };
 /* Tiles by pixel: the samples of a tile, and the least batch. They are worth it if the taps outside of the picture are
  * more than a fifth of those inside. */
 enum { PIXEL_SAMPLES = 12, PIXEL_BATCH = 8 };
@@ -53,6 +56,11 @@ static int64_t conv_tap_count(const swi_conv_plan *p, int axis, int64_t phase) {
     for (int64_t u = 0; u < conv_kernel_length(p->conv, axis); u++)
         count += conv_tap(p, axis, phase, u, &position);
     return count;
+}
+
+/* Element `i` of the kernel in the order of the positions in the picture. */
+static int64_t conv_tap_in_order(const swi_conv_plan *p, int axis, int64_t i) {
+    return p->purpose == SWI_CONV_INPUT ? conv_kernel_length(p->conv, axis) - 1 - i : i;
 }
 
 /* The range of all taps. */
@@ -105,9 +113,14 @@ static int64_t conv_all_taps(const swi_conv_plan *p, int axis, int64_t *inside) 
     return taps;
 }
 
+static int64_t conv_sample_bytes(const swi_conv_plan *p) {
+    return p->axis[0].picture * p->axis[1].picture * p->channels * p->size;
+}
+
 static bool conv_is_by_pixel(const swi_conv_plan *p) {
     int64_t inside[2];
-    if (p->purpose > SWI_CONV_INPUT || p->direct || p->conv->batch < PIXEL_BATCH)
+    if (p->purpose > SWI_CONV_INPUT || p->direct || p->conv->batch < PIXEL_BATCH ||
+        conv_sample_bytes(p) > LARGE_COPY / PIXEL_SAMPLES)
         return false;
     const double taps = (double)conv_all_taps(p, 0, &inside[0]) * (double)conv_all_taps(p, 1, &inside[1]);
     return taps > outside_limit * (double)inside[0] * (double)inside[1];
@@ -129,7 +142,8 @@ static bool conv_is_inside(const swi_conv_axis *a) {
 static void conv_plan_pixels(swi_conv_plan *p) {
     swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
     const int64_t batch = p->conv->batch, line = SW_ALIGNMENT / p->size;
-    p->samples = ceil_div(batch, ceil_div(batch, PIXEL_SAMPLES));
+    const int64_t most = smaller(PIXEL_SAMPLES, LARGE_COPY / larger(conv_sample_bytes(p), 1));
+    p->samples = ceil_div(batch, ceil_div(batch, larger(most, 1)));
     p->items = ceil_div(batch, p->samples);
     p->parts = smaller(h->grid, ceil_div(ENOUGH_ITEMS, p->items));
     h->part = h->grid;
@@ -140,12 +154,12 @@ static void conv_plan_pixels(swi_conv_plan *p) {
     p->direct = false;
 }
 
-/* Whether the copy for an item of `rows` rows of the grid would be larger than any memory. */
+/* Whether the copy for an item of `rows` rows of the grid would have too many zeros. */
 static bool conv_is_too_large(const swi_conv_plan *p, int64_t rows) {
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    return !p->direct && (double)conv_read_length(h, rows) * (double)conv_read_length(w, w->part) *
-                                 (double)p->channels * (double)p->size >
-                             most_bytes;
+    const double copy = (double)conv_read_length(h, rows) * (double)conv_read_length(w, w->part) * (double)p->channels *
+                        (double)p->size;
+    return !p->direct && copy > (double)larger(LARGE_COPY, COPY_SAMPLES * conv_sample_bytes(p));
 }
 
 /* Whole samples, if one is small enough; else rows; else parts of one row. */
@@ -166,10 +180,11 @@ static void conv_plan_items(swi_conv_plan *p) {
         return;
     p->samples = 1;
     if (h->part == h->grid && w->part == w->grid) {
+        const bool large = p->terms * p->outputs * p->size > LARGE_WEIGHTS, many = p->padded_outputs == 0 || large;
         const int64_t sample = row * conv_read_length(h, h->grid),
-                      most = smaller(MOST_PIXELS / pixels, MOST_COPY / sample),
+                      copies = large && batch * sample <= MOST_COPIES ? MOST_COPIES : MOST_COPY,
+                      most = smaller(MOST_PIXELS / pixels, copies / sample),
                       products = larger(pixels * p->terms * p->group_outputs, 1);
-        const bool many = p->padded_outputs == 0 || p->terms * p->outputs * p->size > LARGE_WEIGHTS;
         int64_t least = ceil_div(many ? MANY_PIXELS : FEW_PIXELS, pixels);
         least = larger(least, ceil_div(FEW_PRODUCTS, products));
         p->samples = larger(smaller(larger(least, batch / SAMPLE_ITEMS), most), 1);
@@ -179,9 +194,100 @@ static void conv_plan_items(swi_conv_plan *p) {
     w->copy = p->direct ? w->picture : conv_read_length(w, w->part);
     p->sample_copy = h->copy * w->copy * p->channels;
     p->items = ceil_div(batch, p->samples) * ceil_div(h->grid, h->part) * ceil_div(w->grid, w->part);
-    const int64_t registers = p->conv->groups * (p->padded_outputs / (SW_ALIGNMENT / p->size));
-    p->parts = p->items < ENOUGH_ITEMS ? smaller(registers, ceil_div(ENOUGH_ITEMS, p->items)) : 1;
+    const int64_t blocks = p->conv->groups * ceil_div(p->padded_outputs, 2 * SW_ALIGNMENT / p->size);
+    p->parts = p->items < ENOUGH_ITEMS ? smaller(larger(blocks, 1), ceil_div(ENOUGH_ITEMS, p->items)) : 1;
+    p->packs_blocks = p->items == 1 && p->parts > 1;
 }
+
+/* ---- Rectangles ---- */
+
+/* The taps of pixel i of phase `phase` along an axis. The first lie before the picture, and the last behind it. */
+static swi_conv_taps conv_taps_inside(const swi_conv_plan *p, int axis, int64_t phase, int64_t i) {
+    const swi_conv_axis *a = &p->axis[axis];
+    swi_conv_taps taps = {0, 0};
+    int64_t position, tap = 0;
+    for (int64_t k = 0; k < conv_kernel_length(p->conv, axis); k++) {
+        if (!conv_tap(p, axis, phase, conv_tap_in_order(p, axis, k), &position))
+            continue;
+        position += i * a->step;
+        tap++;
+        if (position < 0)
+            taps.first = tap;
+        if (position < a->picture)
+            taps.end = tap;
+    }
+    taps.end = larger(taps.end, taps.first);
+    return taps;
+}
+
+/* The runs of a phase along an axis; run NULL: they are only counted. */
+static int64_t conv_fill_runs(const swi_conv_plan *p, int axis, int64_t phase, swi_conv_run *run) {
+    int64_t runs = 0;
+    swi_conv_run last = {0};
+    for (int64_t i = 0; i < conv_phase_length(&p->axis[axis], phase); i++) {
+        const swi_conv_taps taps = conv_taps_inside(p, axis, phase, i);
+        if (i > 0 && taps.first == last.taps.first && taps.end == last.taps.end) {
+            last.count++;
+        } else {
+            last = (swi_conv_run){.first = i, .count = 1, .taps = taps};
+            runs++;
+        }
+        if (run)
+            run[runs - 1] = last;
+    }
+    return runs;
+}
+
+/* The cost of a rectangle of `pixels` pixels for each channel, with two registers of outputs: tiles of few pixels wait
+ * for the sums before. */
+static double conv_tile_cost(int64_t pixels, int64_t taps) {
+    enum { TILE = 12, LEAST = 4 };
+    const int64_t tiles = ceil_div(pixels, TILE);
+    return (double)(taps * larger(pixels, tiles * LEAST));
+}
+
+/* Whether rectangles take less time than a copy with zeros, of which about COPIED bytes are written in the time of one
+ * multiplication and addition of two registers. There are at most SHORT taps along an axis: then the runs are few. */
+static bool conv_is_in_place(const swi_conv_plan *p) {
+    enum { COPIED = 16, SHORT = 8, MOST_RUNS = 2 * SHORT + 1 };
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    if (p->purpose > SWI_CONV_INPUT || p->direct || p->too_large || p->channels == 1 || h->part < h->grid ||
+        w->part < w->grid || p->conv->kernel_height > SHORT || p->conv->kernel_width > SHORT)
+        return false;
+    const int64_t blocks = ceil_div(p->padded_outputs * p->size, 2 * SW_ALIGNMENT) * p->conv->groups;
+    double copied = (double)(p->samples * p->sample_copy * p->size) / (double)(COPIED * p->group_channels * blocks),
+           inside = 0;
+    for (int64_t k = 0; k < p->phases; k++) {
+        swi_conv_run run[2][MOST_RUNS];
+        int64_t runs[2];
+        for (int axis = 0; axis < 2; axis++) {
+            const int64_t phase = axis ? k % w->phases : k / w->phases;
+            runs[axis] = conv_fill_runs(p, axis, phase, NULL);
+            if (runs[axis] > MOST_RUNS)
+                return false;
+            conv_fill_runs(p, axis, phase, run[axis]);
+        }
+        copied += conv_tile_cost(p->samples * conv_phase_length(h, k / w->phases) * conv_phase_length(w, k % w->phases),
+                                 conv_tap_count(p, 0, k / w->phases) * conv_tap_count(p, 1, k % w->phases));
+        for (int64_t i = 0; i < runs[0]; i++)
+            for (int64_t j = 0; j < runs[1]; j++) {
+                const swi_conv_run *a = &run[0][i], *b = &run[1][j];
+                inside += conv_tile_cost(p->samples * a->count * b->count,
+                                         (a->taps.end - a->taps.first) * (b->taps.end - b->taps.first));
+            }
+    }
+    return inside <= copied;
+}
+
+/* Items as they are, but without copies. */
+static void conv_plan_in_place(swi_conv_plan *p) {
+    p->direct = p->in_place = true;
+    for (int axis = 0; axis < 2; axis++)
+        p->axis[axis].copy = p->axis[axis].picture;
+    p->sample_copy = p->axis[0].copy * p->axis[1].copy * p->channels;
+}
+
+/* ---- The plan ---- */
 
 /* The taps and the phases, without items. */
 static swi_conv_plan conv_plan_taps(const sw_conv *conv, swi_conv_purpose purpose) {
@@ -214,10 +320,16 @@ swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose) {
     if (conv->batch == 0 || p.axis[0].grid == 0 || p.axis[1].grid == 0 || p.outputs == 0)
         return p;
     p.by_pixel = conv_is_by_pixel(&p);
+    if (!p.by_pixel)
+        conv_plan_items(&p);
+    if (p.too_large && purpose <= SWI_CONV_INPUT) {
+        p.too_large = false;
+        p.by_pixel = true;
+    }
     if (p.by_pixel)
         conv_plan_pixels(&p);
-    else
-        conv_plan_items(&p);
+    else if (conv_is_in_place(&p))
+        conv_plan_in_place(&p);
     return p;
 }
 
@@ -245,29 +357,31 @@ static int64_t conv_item_pixels(const swi_conv_plan *p) {
 }
 
 static size_t conv_packed_bytes(const swi_conv_plan *p) {
-    return (size_t)(p->terms * p->conv->groups * p->padded_outputs * p->size);
+    return p->packs_blocks ? 0 : (size_t)(p->terms * p->conv->groups * p->padded_outputs * p->size);
 }
 
 static size_t conv_aligned(size_t bytes) {
     return (bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT;
 }
 
+static const int64_t conv_run_numbers = sizeof(swi_conv_run) / sizeof(int64_t);
+
 size_t swi_conv_plan_bytes(const swi_conv_plan *p) {
     if (p->items == 0)
-        return p->too_large ? SIZE_MAX : 0;
+        return 0;
     const int64_t numbers = 2 * p->terms + 2 * conv_item_pixels(p) * p->phases +
-                            (p->by_pixel ? 2 * (p->axis[0].result + p->axis[1].result) : 0);
+                            (p->by_pixel ? 2 * (p->axis[0].result + p->axis[1].result) : 0) +
+                            (p->in_place ? conv_run_numbers * p->phases * (p->axis[0].grid + p->axis[1].grid) : 0);
     return conv_aligned(conv_packed_bytes(p)) + conv_aligned((size_t)(p->conv->groups * p->padded_outputs * p->size)) +
            conv_aligned((size_t)p->phases * sizeof(swi_conv_phase)) + conv_aligned((size_t)numbers * sizeof(int64_t));
 }
 
-size_t swi_conv_plan_worker_bytes(const swi_conv_plan *p) {
-    return p->direct ? 0 : (size_t)(p->samples * p->sample_copy * p->size);
+size_t swi_conv_plan_copy_bytes(const swi_conv_plan *p) {
+    return p->direct ? 0 : conv_aligned((size_t)(p->samples * p->sample_copy * p->size));
 }
 
-/* Element `i` of the kernel in the order of the positions in the picture. */
-static int64_t conv_tap_in_order(const swi_conv_plan *p, int axis, int64_t i) {
-    return p->purpose == SWI_CONV_INPUT ? conv_kernel_length(p->conv, axis) - 1 - i : i;
+size_t swi_conv_plan_worker_bytes(const swi_conv_plan *p) {
+    return swi_conv_plan_copy_bytes(p) + (p->packs_blocks ? (size_t)p->terms * 2 * SW_ALIGNMENT : 0);
 }
 
 /* The terms of a phase in the order of the picture: rows, columns, channels. */
@@ -294,39 +408,36 @@ static void conv_fill_terms(const swi_conv_plan *p, swi_conv_phase *f) {
     }
 }
 
-/* The pixels of an item in the order of the result. An item at the end that has fewer samples or rows uses the first of
- * them. */
-static void conv_fill_origins(const swi_conv_plan *p, swi_conv_phase *f) {
+/* The pixels of an item's samples in the rows and columns of two runs, in the order of the result. */
+static int64_t conv_fill_rectangle(const swi_conv_plan *p, swi_conv_phase *f, swi_conv_run rows, swi_conv_run columns,
+                                   int64_t e) {
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    const int64_t rows = p->by_pixel ? 1 : smaller(h->part, f->grid[0]),
-                  columns = p->by_pixel ? 1 : smaller(w->part, f->grid[1]);
-    int64_t e = 0;
     for (int64_t n = 0; n < p->samples; n++)
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t j = 0; j < columns; j++, e++) {
+        for (int64_t i = rows.first; i < rows.first + rows.count; i++)
+            for (int64_t j = columns.first; j < columns.first + columns.count; j++, e++) {
                 f->x_origin[e] = n * p->sample_copy + (i * h->step * w->copy + j * w->step) * p->channels;
                 f->y_origin[e] = ((n * h->result + i * h->apart) * w->result + j * w->apart) * p->outputs;
             }
+    return e;
+}
+
+/* The pixels of an item, by rectangle. An item at the end that has fewer samples or rows uses the first of them. */
+static void conv_fill_origins(const swi_conv_plan *p, swi_conv_phase *f) {
+    const swi_conv_run rows = {.count = p->by_pixel ? 1 : smaller(p->axis[0].part, f->grid[0])},
+                       columns = {.count = p->by_pixel ? 1 : smaller(p->axis[1].part, f->grid[1])};
+    int64_t e = 0;
+    if (!p->in_place)
+        conv_fill_rectangle(p, f, rows, columns, 0);
+    for (int64_t i = 0; i < f->runs[0]; i++)
+        for (int64_t j = 0; j < f->runs[1]; j++)
+            e = conv_fill_rectangle(p, f, f->run[0][i], f->run[1][j], e);
 }
 
 /* The taps of each pixel of an axis that lie in the picture. */
 static void conv_fill_taps(const swi_conv_plan *p, int axis, swi_conv_taps *taps) {
     const swi_conv_axis *a = &p->axis[axis];
-    for (int64_t i = 0; i < a->result; i++) {
-        int64_t position, tap = 0;
-        taps[i] = (swi_conv_taps){0, 0};
-        for (int64_t k = 0; k < conv_kernel_length(p->conv, axis); k++) {
-            if (!conv_tap(p, axis, i % a->apart, conv_tap_in_order(p, axis, k), &position))
-                continue;
-            position += i / a->apart * a->step;
-            tap++;
-            if (position < 0)
-                taps[i].first = tap;
-            if (position < a->picture)
-                taps[i].end = tap;
-        }
-        taps[i].end = larger(taps[i].end, taps[i].first);
-    }
+    for (int64_t i = 0; i < a->result; i++)
+        taps[i] = conv_taps_inside(p, axis, i % a->apart, i / a->apart);
 }
 
 void swi_conv_plan_fill(swi_conv_plan *p, void *memory) {
@@ -351,6 +462,11 @@ void swi_conv_plan_fill(swi_conv_plan *p, void *memory) {
         f->x_origin = f->offset + f->terms;
         f->y_origin = f->x_origin + conv_item_pixels(p);
         numbers = f->y_origin + conv_item_pixels(p);
+        for (int axis = 0; p->in_place && axis < 2; axis++) {
+            f->run[axis] = (swi_conv_run *)(void *)numbers;
+            f->runs[axis] = conv_fill_runs(p, axis, f->first[axis], f->run[axis]);
+            numbers += conv_run_numbers * f->grid[axis];
+        }
         first_term += f->terms;
         conv_fill_terms(p, f);
         conv_fill_origins(p, f);

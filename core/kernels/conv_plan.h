@@ -21,12 +21,20 @@ typedef struct swi_conv_taps {
     int64_t first, end;
 } swi_conv_taps;
 
+/* Neighboring pixels of a phase along an axis with the same taps. */
+typedef struct swi_conv_run {
+    int64_t first, count;
+    swi_conv_taps taps;
+} swi_conv_run;
+
 typedef struct swi_conv_phase {
     int64_t first[2], grid[2];    /* of each axis: see swi_conv_axis */
     int64_t taps[2];              /* along each axis */
     int64_t terms, first_term;    /* of one output; of all phases before */
     int64_t *source, *offset;     /* of each term: the place in w, the offset in the picture */
     int64_t *x_origin, *y_origin; /* of each pixel of an item */
+    swi_conv_run *run[2];         /* in_place: along each axis */
+    int64_t runs[2];
 } swi_conv_phase;
 
 /* What a plan is for. In the gradient of the weights, the items are those of the forward pass, and no weights are
@@ -45,7 +53,12 @@ typedef struct swi_conv_plan {
     /* Tiles have the same pixel of several samples, and omit its taps outside of the picture. An item has whole
      * samples, whose copies have no zeros around them; its origins are those of its samples. */
     bool by_pixel;
-    bool too_large;      /* for any memory; there are no items */
+    /* As `direct`, but taps outside of the picture are omitted. The pixels of an item, which has whole samples, are
+     * divided into rectangles with the same taps: those of a run of rows and a run of columns. */
+    bool in_place;
+    bool too_large; /* of the gradient of the weights: copies would have too many zeros; there are no items */
+    /* There is one item, whose parts pack the blocks of weights that they use, which then stay in the cache. */
+    bool packs_blocks;
     int64_t sample_copy; /* elements from the copy of one sample to the next */
     swi_conv_axis axis[2];
     int64_t size;                          /* of an element in bytes */
@@ -64,8 +77,10 @@ swi_conv_plan swi_conv_plan_new(const sw_conv *conv, swi_conv_purpose purpose);
 /* Of a depthwise convolution: without a copy of the picture, with the lists of `by_pixel`, without packed weights. An
  * item is `part` rows of the result, not of the grid, of one sample. There are pixels and channels. */
 swi_conv_plan swi_conv_plan_depthwise(const sw_conv *conv, swi_conv_purpose purpose);
-size_t swi_conv_plan_bytes(const swi_conv_plan *plan); /* of the memory for swi_conv_plan_fill; SIZE_MAX: too many */
-size_t swi_conv_plan_worker_bytes(const swi_conv_plan *plan); /* of the copy of an item; 0: none */
+size_t swi_conv_plan_bytes(const swi_conv_plan *plan);      /* of the memory for swi_conv_plan_fill */
+size_t swi_conv_plan_copy_bytes(const swi_conv_plan *plan); /* of the copy of an item; 0: none */
+/* Of that copy and, behind it, a block of packed weights. */
+size_t swi_conv_plan_worker_bytes(const swi_conv_plan *plan);
 /* Makes the lists of the phases in `memory`. */
 void swi_conv_plan_fill(swi_conv_plan *plan, void *memory);
 

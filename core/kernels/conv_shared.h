@@ -12,5 +12,9 @@ sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *pictu
 /* The gradient of the weights (conv_weights.c). */
 size_t swi_conv_weights_scratch(const sw_conv *conv);
 sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch, size_t bytes);
+/* The same without zeros around the pictures, tap by tap (conv_weights_taps.c). */
+size_t swi_conv_weights_taps_scratch(const sw_conv *conv);
+sw_status swi_conv_weights_taps(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch,
+                                size_t bytes);
 
 #endif

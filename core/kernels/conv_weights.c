@@ -40,10 +40,11 @@ static double weights_efficiency(int64_t rows, int64_t columns, int64_t lanes) {
     return used * waiting * (registers == 1 ? 0.85 : 1); /* one register: a load for each product */
 }
 
-/* The elements of x that are next to one another: a row of a window, or the channels of a pixel. */
+/* The elements of x that are the columns of one outer product: a row of a window, or the channels of a pixel. The
+ * channels of the pixels of a row need not be next to one another if they fill whole registers. */
 static int64_t weights_run(const sw_conv *c) {
-    const int64_t each = c->inputs / c->groups;
-    return c->groups == 1 && c->dilation[1] == 1 ? c->kernel_width * each : each;
+    const int64_t each = c->inputs / c->groups, lanes = SW_ALIGNMENT / (int64_t)sw_dtype_size(c->type);
+    return (c->groups == 1 && c->dilation[1] == 1) || each % lanes == 0 ? c->kernel_width * each : each;
 }
 
 static weights_job weights_new(const sw_conv *c) {
@@ -74,7 +75,7 @@ static size_t weights_aligned(int64_t bytes) {
 
 static size_t weights_copy_bytes(const swi_conv_plan *p) {
     const int64_t slack = SWI_CONV_SLACK * p->size;
-    return p->direct ? 0 : weights_aligned((int64_t)swi_conv_plan_worker_bytes(p) + slack);
+    return p->direct ? 0 : weights_aligned((int64_t)swi_conv_plan_copy_bytes(p) + slack);
 }
 
 /* The most pixels of an item. */
@@ -122,6 +123,8 @@ static void weights_group(const weights_job *j, int64_t group, const char *x, co
                             .term = j->term,
                             .terms = pixels,
                             .columns = j->columns,
+                            .run = p->group_channels % (SW_ALIGNMENT / p->size) == 0 ? p->group_channels : 0,
+                            .run_step = p->conv->dilation[1] * p->channels,
                             .out_step = j->window,
                             .add = add,
                             .ahead = &ahead[k >= j->window / 2]};
@@ -171,8 +174,10 @@ static size_t weights_shared_bytes(const weights_job *j) {
 
 size_t swi_conv_weights_scratch(const sw_conv *conv) {
     const weights_job j = weights_new(conv);
+    if (j.plan.too_large)
+        return swi_conv_weights_taps_scratch(conv);
     if (j.sums == 0)
-        return j.plan.too_large ? SIZE_MAX : 0;
+        return 0;
     const size_t shared = weights_shared_bytes(&j),
                  workers = sw_parallel_scratch(j.sums * j.parts, weights_worker_bytes(&j));
     return workers > SIZE_MAX - shared ? SIZE_MAX : shared + workers;
@@ -196,7 +201,7 @@ static void weights_finish(const weights_job *j, void *dw) {
 sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch, size_t bytes) {
     weights_job j = weights_new(conv);
     if (j.plan.too_large)
-        return swi_conv_check_scratch(scratch, bytes, SIZE_MAX);
+        return swi_conv_weights_taps(conv, x, dy, dw, scratch, bytes);
     if (j.sums == 0) {
         memset(dw, 0, (size_t)(j.length * j.plan.size));
         return SW_OK;

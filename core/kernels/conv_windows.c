@@ -86,6 +86,24 @@ static swi_conv_sums windows_block(const windows_job *j, const swi_conv_phase *f
                            .paired = block.paired};
 }
 
+/* Packs block b of all groups, for a phase. */
+static void *windows_pack_block(const windows_job *j, const swi_conv_phase *f, int64_t b, void *packed) {
+    const sw_conv *c = j->plan->conv;
+    const int64_t each = windows_blocks(j), length = c->kernel_height * c->kernel_width * (c->inputs / c->groups),
+                  output_step = j->plan->purpose == SWI_CONV_INPUT ? 1 : length;
+    const swi_conv_block block = swi_conv_block_at(j->plan->group_outputs, j->plan->first_paired, j->lanes, b % each);
+    const int64_t first = b / each * (c->outputs / c->groups) * length + block.first * output_step;
+    swi_conv_pack pack = {.w = (const char *)j->w + first * j->plan->size,
+                          .packed = packed,
+                          .source = f->source,
+                          .terms = f->terms,
+                          .outputs = block.outputs,
+                          .first_paired = block.paired ? 0 : block.outputs,
+                          .output_step = output_step};
+    j->pack(&pack, 0, (block.outputs + j->lanes - 1) / j->lanes, NULL);
+    return packed;
+}
+
 /* Whether the terms of a window's row and the pixels of a row are neighbors in the picture. */
 static bool windows_is_row(const swi_conv_plan *p, const swi_conv_phase *f) {
     const int64_t taps = f->taps[1];
@@ -93,9 +111,37 @@ static bool windows_is_row(const swi_conv_plan *p, const swi_conv_phase *f) {
            f->offset[1] - f->offset[0] == 1;
 }
 
-/* All pixels of an item, for the blocks [begin, end). */
+/* The sums with the taps u along H and v along W. */
+static swi_conv_sums windows_with_taps(const windows_job *j, const swi_conv_phase *f, swi_conv_sums s, swi_conv_taps u,
+                                       swi_conv_taps v) {
+    const swi_conv_plan *p = j->plan;
+    const int64_t width = f->taps[1] * p->group_channels, first = u.first * width + v.first * p->group_channels,
+                  block = s.paired || s.outputs <= j->lanes ? j->lanes : 2 * j->lanes;
+    s.offset += first;
+    s.segments = u.end - u.first;
+    s.length = (v.end - v.first) * p->group_channels;
+    s.step = width;
+    s.w = (const char *)s.w + first * block * p->size;
+    return s;
+}
+
+/* All rectangles of an item, for one block of outputs. */
+static void windows_rectangles(const windows_job *j, const swi_conv_phase *f, swi_conv_sums block, int64_t samples) {
+    int64_t first = 0;
+    for (int64_t i = 0; i < f->runs[0]; i++)
+        for (int64_t k = 0; k < f->runs[1]; k++) {
+            const swi_conv_run *rows = &f->run[0][i], *columns = &f->run[1][k];
+            const int64_t pixels = rows->count * columns->count;
+            swi_conv_sums s = windows_with_taps(j, f, block, rows->taps, columns->taps);
+            j->sums(&s, first, first + samples * pixels, NULL);
+            first += j->plan->samples * pixels;
+        }
+}
+
+/* All pixels of an item, for the blocks [begin, end). packed: memory for a block of weights, or NULL if they are packed
+ * already. */
 static void windows_phase(const windows_job *j, const swi_conv_phase *f, const swi_conv_item *item, const char *from,
-                          swi_conv_ahead *ahead, int64_t begin, int64_t end) {
+                          swi_conv_ahead *ahead, int64_t begin, int64_t end, void *packed) {
     const swi_conv_plan *p = j->plan;
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
     const swi_conv_range rows = swi_conv_item_phase(p, item, f, 0), columns = swi_conv_item_phase(p, item, f, 1);
@@ -110,11 +156,16 @@ static void windows_phase(const windows_job *j, const swi_conv_phase *f, const s
     for (int64_t b = begin; b < end; b++) {
         swi_conv_sums s = windows_block(j, f, from, to, b);
         s.ahead = ahead;
+        if (packed)
+            s.w = windows_pack_block(j, f, b, packed);
         if (windows_is_row(p, f) && s.outputs <= j->lanes && !s.paired) {
             s.taps = f->taps[1];
             s.row = columns.length;
         }
-        j->sums(&s, 0, pixels, NULL);
+        if (p->in_place)
+            windows_rectangles(j, f, s, item->sample.length);
+        else
+            j->sums(&s, 0, pixels, NULL);
     }
 }
 
@@ -123,17 +174,10 @@ static void windows_pixel(const windows_job *j, const swi_conv_phase *f, swi_con
                           int64_t samples) {
     const swi_conv_plan *p = j->plan;
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    const swi_conv_taps u = p->taps[0][row], v = p->taps[1][column];
-    const int64_t width = f->taps[1] * p->group_channels, first = u.first * width + v.first * p->group_channels;
+    s = windows_with_taps(j, f, s, p->taps[0][row], p->taps[1][column]);
     s.x = (const char *)s.x + ((row / h->apart * h->step + h->low) * w->copy + column / w->apart * w->step + w->low) *
                                   p->channels * p->size;
     s.y = (char *)s.y + (row * w->result + column) * p->outputs * p->size;
-    s.offset += first;
-    s.segments = u.end - u.first;
-    s.length = (v.end - v.first) * p->group_channels;
-    s.step = width;
-    const int64_t block = s.paired || s.outputs <= j->lanes ? j->lanes : 2 * j->lanes;
-    s.w = (const char *)s.w + first * block * p->size;
     j->sums(&s, 0, samples, NULL);
 }
 
@@ -159,12 +203,13 @@ static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
     const int64_t part = index % p->parts, all = p->by_pixel ? p->axis[0].grid : windows_blocks(j) * p->conv->groups,
                   begin = sw_part_begin(all, p->parts, part), end = sw_part_begin(all, p->parts, part + 1);
     const char *from = swi_conv_item_picture(p, &item, j->picture, worker->scratch);
+    void *packed = p->packs_blocks ? (char *)worker->scratch + swi_conv_plan_copy_bytes(p) : NULL;
     swi_conv_ahead ahead = swi_conv_item_ahead(p, index / p->parts + 1, false, j->picture, p->channels * p->size);
     for (int64_t q = 0; q < p->phases; q++)
         if (p->by_pixel)
             windows_pixels(j, &p->phase[q], &item, from, begin, end);
         else
-            windows_phase(j, &p->phase[q], &item, from, &ahead, begin, end);
+            windows_phase(j, &p->phase[q], &item, from, &ahead, begin, end, packed);
     return SW_OK;
 }
 
@@ -181,7 +226,7 @@ sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *pictu
                            void *result, void *scratch, size_t bytes) {
     swi_conv_plan p = swi_conv_plan_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD);
     const size_t shared = swi_conv_plan_bytes(&p);
-    if (p.items == 0 && !p.too_large)
+    if (p.items == 0)
         return SW_OK;
     SW_TRY(swi_conv_check_scratch(scratch, bytes, shared));
     swi_conv_plan_fill(&p, scratch);
@@ -196,7 +241,8 @@ sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *pictu
     windows_start(&j, bias);
     const int64_t registers = windows_registers(&j) * conv->groups;
     j.pack_parts = p.terms * p.outputs < SW_SERIAL ? 1 : registers < PACK_PARTS ? registers : PACK_PARTS;
-    sw_parallel(windows_pack, &j, j.pack_parts);
+    if (!p.packs_blocks)
+        sw_parallel(windows_pack, &j, j.pack_parts);
     return sw_parallel_items_with_scratch(windows_item, &j, p.items * p.parts, swi_conv_plan_worker_bytes(&p),
                                           (char *)scratch + shared, bytes - shared);
 }

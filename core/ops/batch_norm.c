@@ -82,7 +82,8 @@ static sw_status batch_forward(sw_call *c) {
         return SW_OK;
     const swi_channel_moments m = swi_channel_moments_save(c, &n);
     double *variance = sw_call_scratch(c, (size_t)n.channels * sizeof *variance);
-    if (!m.mean || !variance)
+    void *coefficients = swi_channel_coefficients(c, &n);
+    if (!m.mean || !variance || !coefficients)
         return SW_ERR_MEMORY;
     if (a->run_mean.data) {
         for (int64_t i = 0; i < n.channels; i++) {
@@ -90,12 +91,16 @@ static sw_status batch_forward(sw_call *c) {
             variance[i] = sw_load_element(a->run_variance.type, a->run_variance.data, i);
         }
     } else {
-        SW_TRY(swi_channel_statistics(c, &n, c->in[0]->data, m.mean, variance));
+        double *partial = swi_channel_partials(c, &n);
+        if (!partial)
+            return SW_ERR_MEMORY;
+        swi_channel_statistics(&n, c->in[0]->data, partial, m.mean, variance);
         SW_TRY(batch_report(c, &n, m.mean, variance));
     }
     swi_channel_inverse(&n, variance, a->eps > 0 ? a->eps : batch_eps, m.inverse);
-    return swi_channel_apply(c, &n, &m, swi_norm_data(c, swi_norm_weight(&a->inputs)),
-                             swi_norm_data(c, swi_norm_bias(&a->inputs)), c->in[0]->data, c->out->data);
+    swi_channel_apply(&n, &m, swi_norm_data(c, swi_norm_weight(&a->inputs)),
+                      swi_norm_data(c, swi_norm_bias(&a->inputs)), c->in[0]->data, coefficients, c->out->data);
+    return SW_OK;
 }
 
 static sw_status batch_vjp(sw_call *c) {

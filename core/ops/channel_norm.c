@@ -352,7 +352,7 @@ static void channel_run(const sw_kernels *kernels, channel_args *a) {
                        a->n->chunk_rows * a->n->width, NULL);
 }
 
-static double *channel_partials(sw_call *call, const swi_channel_norm *n) {
+double *swi_channel_partials(sw_call *call, const swi_channel_norm *n) {
     return sw_call_scratch(call, (size_t)(n->samples * n->chunks * PARTIALS * n->channels) * sizeof(double));
 }
 
@@ -399,15 +399,11 @@ static void channel_pool_groups(void *args, int64_t begin, int64_t end, double *
         channel_pool_group(p, i / p->n->groups, i % p->n->groups);
 }
 
-sw_status swi_channel_statistics(sw_call *call, const swi_channel_norm *n, const void *x, double *mean,
-                                 double *variance) {
-    channel_args a = {.n = n, .x = x, .partial = channel_partials(call, n)};
-    if (!a.partial)
-        return SW_ERR_MEMORY;
+void swi_channel_statistics(const swi_channel_norm *n, const void *x, double *partial, double *mean, double *variance) {
+    channel_args a = {.n = n, .x = x, .partial = partial};
     channel_run(&moments_kernels, &a);
-    channel_pool p = {.n = n, .partial = a.partial, .mean = mean, .variance = variance};
+    channel_pool p = {.n = n, .partial = partial, .mean = mean, .variance = variance};
     sw_kernel_run_rows(channel_pool_groups, &p, n->samples * n->groups, n->chunks * n->channels / n->groups, NULL);
-    return SW_OK;
 }
 
 void swi_channel_inverse(const swi_channel_norm *n, const double *variance, double eps, double *inverse) {
@@ -417,8 +413,12 @@ void swi_channel_inverse(const swi_channel_norm *n, const double *variance, doub
 
 /* ---- Forward ---- */
 
-sw_status swi_channel_apply(sw_call *call, const swi_channel_norm *n, const swi_channel_moments *m, const void *weight,
-                            const void *bias, const void *x, void *y) {
+void *swi_channel_coefficients(sw_call *call, const swi_channel_norm *n) {
+    return sw_call_scratch(call, 3 * (size_t)(n->samples * n->period) * sw_dtype_size(n->type));
+}
+
+void swi_channel_apply(const swi_channel_norm *n, const swi_channel_moments *m, const void *weight, const void *bias,
+                       const void *x, void *coefficients, void *y) {
     channel_args a = {.n = n,
                       .x = x,
                       .weight = weight,
@@ -426,13 +426,9 @@ sw_status swi_channel_apply(sw_call *call, const swi_channel_norm *n, const swi_
                       .mean = m->mean,
                       .inverse = m->inverse,
                       .out = y,
-                      .coefficients =
-                          sw_call_scratch(call, 3 * (size_t)(n->samples * n->period) * sw_dtype_size(n->type))};
-    if (!a.coefficients)
-        return SW_ERR_MEMORY;
+                      .coefficients = coefficients};
     sw_kernel_run_rows(coefficients_kernels[n->type][sw_cpu_level()], &a, n->samples, 3 * n->period, NULL);
     channel_run(&apply_kernels, &a);
-    return SW_OK;
 }
 
 /* ---- vjp ---- */
@@ -474,7 +470,7 @@ static void channel_store_gradients(const channel_args *a, void *d_weight, void 
 /* Computes the sums of dy and dy (x - m), and from them the gradients of weight and bias. */
 static sw_status channel_sum_products(sw_call *call, channel_args *a, void *d_weight, void *d_bias) {
     const swi_channel_norm *n = a->n;
-    a->partial = channel_partials(call, n);
+    a->partial = swi_channel_partials(call, n);
     a->sums = sw_call_scratch(call, 2 * (size_t)(n->samples * n->channels) * sizeof(double));
     if (!a->partial || !a->sums)
         return SW_ERR_MEMORY;

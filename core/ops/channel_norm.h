@@ -38,14 +38,16 @@ swi_channel_moments swi_channel_moments_save(sw_call *call, const swi_channel_no
 /* The moments that a vjp finds in `saved`. */
 swi_channel_moments swi_channel_moments_of(void *saved, const swi_channel_norm *n);
 
-/* Computes the means and the population variances [samples, groups] of x. */
-sw_status swi_channel_statistics(sw_call *call, const swi_channel_norm *n, const void *x, double *mean,
-                                 double *variance);
+/* Computes the means and the population variances [samples, groups] of x, with scratch of swi_channel_partials. */
+void swi_channel_statistics(const swi_channel_norm *n, const void *x, double *partial, double *mean, double *variance);
+double *swi_channel_partials(sw_call *call, const swi_channel_norm *n); /* NULL: not enough memory */
 /* inverse[i] = 1/√(variance[i] + eps) for all samples and groups. inverse may be variance. */
 void swi_channel_inverse(const swi_channel_norm *n, const double *variance, double eps, double *inverse);
-/* y = (x - m) inverse · weight + bias. weight and bias [channels] have the type of x; NULL: 1 and 0. */
-sw_status swi_channel_apply(sw_call *call, const swi_channel_norm *n, const swi_channel_moments *m, const void *weight,
-                            const void *bias, const void *x, void *y);
+/* y = (x - m) inverse · weight + bias, with scratch of swi_channel_coefficients. weight and bias [channels] have the
+ * type of x; NULL: 1 and 0. */
+void swi_channel_apply(const swi_channel_norm *n, const swi_channel_moments *m, const void *weight, const void *bias,
+                       const void *x, void *coefficients, void *y);
+void *swi_channel_coefficients(sw_call *call, const swi_channel_norm *n); /* NULL: not enough memory */
 
 /* The vjp of an operation: x is input 0, and weight and bias follow. Computes the gradients that are wanted. fixed: the
  * moments do not depend on x, as in evaluation. */

@@ -7,6 +7,10 @@
 
 static const double group_eps = 1e-5;
 
+/* The samples of x that are normalized together: their elements stay in the second-level cache between the statistics
+ * and the result. */
+enum { BLOCK_BYTES = 1 << 19 };
+
 typedef struct group_attributes {
     swi_norm_inputs inputs;
     int64_t groups;
@@ -42,16 +46,30 @@ static sw_status group_shape(sw_call *c) {
 
 static sw_status group_forward(sw_call *c) {
     const group_attributes *a = c->attributes;
-    const swi_channel_norm n = group_sizes(c);
+    const swi_channel_norm all = group_sizes(c);
     if (c->out->count == 0)
         return SW_OK;
-    const swi_channel_moments m = swi_channel_moments_save(c, &n);
-    if (!m.mean)
+    const int64_t bytes = all.rows * all.channels * (int64_t)sw_dtype_size(all.type),
+                  fit = BLOCK_BYTES / bytes > 1 ? BLOCK_BYTES / bytes : 1;
+    swi_channel_norm block = all;
+    block.samples = fit < all.samples ? fit : all.samples;
+    const swi_channel_moments m = swi_channel_moments_save(c, &all);
+    double *partial = swi_channel_partials(c, &block);
+    void *coefficients = swi_channel_coefficients(c, &block);
+    if (!m.mean || !partial || !coefficients)
         return SW_ERR_MEMORY;
-    SW_TRY(swi_channel_statistics(c, &n, c->in[0]->data, m.mean, m.inverse));
-    swi_channel_inverse(&n, m.inverse, a->eps > 0 ? a->eps : group_eps, m.inverse);
-    return swi_channel_apply(c, &n, &m, swi_norm_data(c, swi_norm_weight(&a->inputs)),
-                             swi_norm_data(c, swi_norm_bias(&a->inputs)), c->in[0]->data, c->out->data);
+    for (int64_t first = 0; first < all.samples; first += block.samples) {
+        const char *x = (const char *)c->in[0]->data + first * bytes;
+        const swi_channel_moments part = {m.mean + first * all.groups, m.inverse + first * all.groups};
+        if (all.samples - first < block.samples)
+            block.samples = all.samples - first;
+        swi_channel_statistics(&block, x, partial, part.mean, part.inverse);
+        swi_channel_inverse(&block, part.inverse, a->eps > 0 ? a->eps : group_eps, part.inverse);
+        swi_channel_apply(&block, &part, swi_norm_data(c, swi_norm_weight(&a->inputs)),
+                          swi_norm_data(c, swi_norm_bias(&a->inputs)), x, coefficients,
+                          (char *)c->out->data + first * bytes);
+    }
+    return SW_OK;
 }
 
 static sw_status group_vjp(sw_call *c) {

@@ -10,6 +10,9 @@
 
 #if SW_KERNEL_FIRST
 enum { BLOCK = 2 * SW_TILE, MOST_ROWS = 64, LEAST_ROWS = 8 };
+/* Rows that are processed together, step by step, so that the sums, divisions and roots of short rows do not wait for
+ * one another: at most TOGETHER, with about FEW elements, which stay in the cache. */
+enum { TOGETHER = 16, FEW = 4096 };
 
 typedef struct layer_args {
     const void *x, *dy, *weight, *bias;
@@ -60,57 +63,81 @@ static inline real SW_K(layer_add_lanes)(real *lane) {
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 
-/* Computes s, scale and shift of a row. */
-static inline void SW_K(layer_moments)(const layer_args *a, const real *x, real *moments) {
+/* The rows that are processed together. */
+static inline int64_t SW_K(layer_together)(int64_t n) {
+    const int64_t rows = FEW / n;
+    return rows < 1 ? 1 : rows < TOGETHER ? rows : TOGETHER;
+}
+
+/* Computes s, scale and shift of `rows` rows, at most TOGETHER. */
+static inline void SW_K(layer_moments)(const layer_args *a, const real *x, int64_t rows, real *moments) {
     const int64_t n = a->n;
-    double sum, deviations, squares, unused;
-    real s = 0;
-    if (a->centered) {
-        ROW_SUMS(n, sum, x[j], unused, 0);
-        s = (real)(sum / (double)n);
+    double deviations[TOGETHER], squares[TOGETHER];
+    real s[TOGETHER] = {0};
+    for (int64_t r = 0; a->centered && r < rows; r++) {
+        const real *row = x + r * n;
+        double sum, unused;
+        ROW_SUMS(n, sum, row[j], unused, 0);
+        (void)unused;
+        s[r] = (real)(sum / (double)n);
     }
-    (void)unused;
-    ROW_SUMS(n, deviations, x[j] - s, squares, (x[j] - s) * (x[j] - s));
-    const double rest = a->centered ? deviations / (double)n : 0, variance = squares / (double)n - rest * rest,
-                 scale = 1 / sqrt((variance < 0 ? 0 : variance) + a->eps);
-    moments[0] = s;
-    moments[1] = (real)scale;
-    moments[2] = (real)(-rest * scale);
+    for (int64_t r = 0; r < rows; r++) {
+        const real *row = x + r * n, shift = s[r];
+        ROW_SUMS(n, deviations[r], row[j] - shift, squares[r], (row[j] - shift) * (row[j] - shift));
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const double rest = a->centered ? deviations[r] / (double)n : 0,
+                     variance = squares[r] / (double)n - rest * rest,
+                     scale = 1 / sqrt((variance < 0 ? 0 : variance) + a->eps);
+        moments[3 * r] = s[r];
+        moments[3 * r + 1] = (real)scale;
+        moments[3 * r + 2] = (real)(-rest * scale);
+    }
+}
+
+static inline void SW_K(layer_row)(const layer_args *a, const real *x, const real *moments, real *y) {
+    const int64_t n = a->n;
+    const real *weight = a->weight, *bias = a->bias, s = moments[0], scale = moments[1], shift = moments[2];
+    if (weight && bias) {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            y[j] = ((x[j] - s) * scale + shift) * weight[j] + bias[j];
+    } else if (weight) {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            y[j] = ((x[j] - s) * scale + shift) * weight[j];
+    } else {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            y[j] = (x[j] - s) * scale + shift;
+    }
+    if (bias && !weight)
+        for (int64_t j = 0; j < n; j++)
+            y[j] += bias[j];
 }
 
 /* Rows [begin, end) */
 static void SW_K(layer_forward)(void *args, int64_t begin, int64_t end, double *sums) {
     const layer_args *a = args;
-    const int64_t n = a->n;
-    const real *weight = a->weight, *bias = a->bias;
+    const int64_t n = a->n, together = SW_K(layer_together)(n);
     (void)sums;
-    for (int64_t row = begin; row < end; row++) {
-        const real *x = (const real *)a->x + row * n;
-        real *y = (real *)a->out + row * n, *moments = (real *)a->moments + 3 * row;
-        SW_K(layer_moments)(a, x, moments);
-        const real s = moments[0], scale = moments[1], shift = moments[2];
-        if (weight && bias) {
-            SW_INDEPENDENT
-            for (int64_t j = 0; j < n; j++)
-                y[j] = ((x[j] - s) * scale + shift) * weight[j] + bias[j];
-        } else if (weight) {
-            SW_INDEPENDENT
-            for (int64_t j = 0; j < n; j++)
-                y[j] = ((x[j] - s) * scale + shift) * weight[j];
-        } else {
-            SW_INDEPENDENT
-            for (int64_t j = 0; j < n; j++)
-                y[j] = (x[j] - s) * scale + shift;
-        }
-        if (bias && !weight)
-            for (int64_t j = 0; j < n; j++)
-                y[j] += bias[j];
+    for (int64_t first = begin; first < end; first += together) {
+        const int64_t rows = end - first < together ? end - first : together;
+        const real *x = (const real *)a->x + first * n;
+        real *y = (real *)a->out + first * n, *moments = (real *)a->moments + 3 * first;
+        SW_K(layer_moments)(a, x, rows, moments);
+        for (int64_t r = 0; r < rows; r++)
+            SW_K(layer_row)(a, x + r * n, moments + 3 * r, y + r * n);
     }
 }
 
-/* dx = scale (g - Σ g/n - x̂ Σ g x̂/n) with g = dy · weight; RMS normalization has no term Σ g/n. */
-static inline void SW_K(layer_row_gradient)(const layer_args *a, const real *x, const real *dy, const real *moments,
-                                            real *dx) {
+/* The sums of a row for its gradient, Σ g/n and Σ g x̂/n with g = dy · weight. */
+typedef struct SW_K(layer_sums) {
+    real one, slope;
+} SW_K(layer_sums);
+
+static inline SW_K(layer_sums)
+    SW_K(layer_row_sums)(const layer_args *a, const real *x, const real *dy, const real *moments) {
     const int64_t n = a->n;
     const real *weight = a->weight, s = moments[0], scale = moments[1], shift = moments[2];
     double along_one, along_x;
@@ -118,7 +145,16 @@ static inline void SW_K(layer_row_gradient)(const layer_args *a, const real *x, 
         ROW_SUMS(n, along_one, dy[j] * weight[j], along_x, (dy[j] * weight[j]) * ((x[j] - s) * scale + shift));
     else
         ROW_SUMS(n, along_one, dy[j], along_x, dy[j] * ((x[j] - s) * scale + shift));
-    const real one = a->centered ? (real)(along_one / (double)n) : 0, slope = (real)(along_x / (double)n);
+    return (SW_K(layer_sums)){.one = a->centered ? (real)(along_one / (double)n) : 0,
+                              .slope = (real)(along_x / (double)n)};
+}
+
+/* dx = scale (g - Σ g/n - x̂ Σ g x̂/n); RMS normalization has no term Σ g/n. */
+static inline void SW_K(layer_row_gradient)(const layer_args *a, SW_K(layer_sums) sums, const real *x, const real *dy,
+                                            const real *moments, real *dx) {
+    const int64_t n = a->n;
+    const real *weight = a->weight, s = moments[0], scale = moments[1], shift = moments[2], one = sums.one,
+               slope = sums.slope;
     if (weight) {
         SW_INDEPENDENT
         for (int64_t j = 0; j < n; j++)
@@ -130,10 +166,37 @@ static inline void SW_K(layer_row_gradient)(const layer_args *a, const real *x, 
     }
 }
 
+/* dx of `rows` rows, at most TOGETHER. */
+static inline void SW_K(layer_rows_gradient)(const layer_args *a, const real *x, const real *dy, const real *moments,
+                                             int64_t rows, real *dx) {
+    SW_K(layer_sums) sums[TOGETHER];
+    for (int64_t r = 0; r < rows; r++)
+        sums[r] = SW_K(layer_row_sums)(a, x + r * a->n, dy + r * a->n, moments + 3 * r);
+    for (int64_t r = 0; r < rows; r++)
+        SW_K(layer_row_gradient)(a, sums[r], x + r * a->n, dy + r * a->n, moments + 3 * r, dx + r * a->n);
+}
+
+/* Adds a row to the gradients of weight and bias, each unless it is NULL. */
+static inline void SW_K(layer_row_weights)(const layer_args *a, const real *x, const real *dy, const real *moments,
+                                           real *d_weight, real *d_bias) {
+    const int64_t n = a->n;
+    const real s = moments[0], scale = moments[1], shift = moments[2];
+    if (d_weight) {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            d_weight[j] += dy[j] * ((x[j] - s) * scale + shift);
+    }
+    if (d_bias) {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            d_bias[j] += dy[j];
+    }
+}
+
 /* Blocks [begin, end) of per_block rows */
 static void SW_K(layer_gradient)(void *args, int64_t begin, int64_t end, double *sums) {
     const layer_args *a = args;
-    const int64_t n = a->n;
+    const int64_t n = a->n, together = SW_K(layer_together)(n);
     (void)sums;
     for (int64_t block = begin; block < end; block++) {
         const int64_t first = block * a->per_block, left = a->rows - first,
@@ -144,22 +207,14 @@ static void SW_K(layer_gradient)(void *args, int64_t begin, int64_t end, double 
             memset(d_weight, 0, (size_t)n * sizeof *d_weight);
         if (d_bias)
             memset(d_bias, 0, (size_t)n * sizeof *d_bias);
-        for (int64_t row = first; row < last; row++) {
+        for (int64_t row = first; row < last; row += together) {
+            const int64_t rows = last - row < together ? last - row : together;
             const real *x = (const real *)a->x + row * n, *dy = (const real *)a->dy + row * n,
-                       *moments = (const real *)a->moments + 3 * row, s = moments[0], scale = moments[1],
-                       shift = moments[2];
+                       *moments = (const real *)a->moments + 3 * row;
             if (a->out)
-                SW_K(layer_row_gradient)(a, x, dy, moments, (real *)a->out + row * n);
-            if (d_weight) {
-                SW_INDEPENDENT
-                for (int64_t j = 0; j < n; j++)
-                    d_weight[j] += dy[j] * ((x[j] - s) * scale + shift);
-            }
-            if (d_bias) {
-                SW_INDEPENDENT
-                for (int64_t j = 0; j < n; j++)
-                    d_bias[j] += dy[j];
-            }
+                SW_K(layer_rows_gradient)(a, x, dy, moments, rows, (real *)a->out + row * n);
+            for (int64_t r = 0; r < rows && (d_weight || d_bias); r++)
+                SW_K(layer_row_weights)(a, x + r * n, dy + r * n, moments + 3 * r, d_weight, d_bias);
         }
     }
 }

@@ -72,6 +72,9 @@ static sw_status conv_set_inputs(const sw_module *m, const sw_sample_shape *shap
         SW_TRY(conv_check_order(m, shape));
         l->inputs = shape->length[l->axes];
     }
+    if (l->inputs == 0)
+        return sw_fail(SW_ERR_SHAPE, "layer %s: its input has samples %s without channels; 1 or more are needed",
+                       m->name, sw_shape_text(shape->rank, shape->length));
     return shape->rank >= 0 && shape->length[l->axes] != l->inputs ? conv_fail_inputs(m, shape) : SW_OK;
 }
 

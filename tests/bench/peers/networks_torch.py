@@ -1,4 +1,4 @@
-"""The convolutional networks of ../networks.h in PyTorch."""
+"""The convolutional networks of ../networks.h and the layers of ../layers.h in PyTorch."""
 from torch import nn, relu
 
 
@@ -38,3 +38,15 @@ def resnet8():
 
 
 NETWORKS = {"lenet": lenet, "average": average, "resnet8": resnet8}
+
+LAYERS = {  # the shape of x, and the layer
+    "max_pool_2": ((64, 16, 28, 28), lambda: nn.MaxPool2d(2)),
+    "max_pool_3_stride_2": ((8, 64, 112, 112), lambda: nn.MaxPool2d(3, 2, 1)),
+    "avg_pool_2": ((64, 16, 28, 28), lambda: nn.AvgPool2d(2)),
+    "batch_norm": ((64, 16, 28, 28), lambda: nn.BatchNorm2d(16, track_running_stats=False)),
+    "layer_norm_768x128": ((768, 128), lambda: nn.LayerNorm(128)),
+    "layer_norm_2048x32": ((2048, 32), lambda: nn.LayerNorm(32)),
+    "group_norm": ((64, 64, 14, 14), lambda: nn.GroupNorm(8, 64)),
+    "depthwise_3x3": ((64, 64, 28, 28), lambda: nn.Conv2d(64, 64, 3, padding=1, groups=64)),
+    "groups_4_3x3": ((64, 64, 28, 28), lambda: nn.Conv2d(64, 64, 3, padding=1, groups=4)),
+}

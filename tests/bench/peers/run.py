@@ -3,7 +3,7 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half networks job inference small optimizer sweep (and those of glm.py)
+PEERS_SECTIONS   some of: load steps half networks layers job inference small optimizer sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -206,6 +206,27 @@ def networks():
                            best if framework == "torch" else None, False)
             if ("torch", "fused") in mine:
                 figure(f"{network}_{threads}_over_torch_nchw", 1 / ratio(mine["torch", "fused"], ours), first, False)
+        forget()
+
+
+LAYERS = {"swale": {"single": ["tape"]}, "torch": {"single": ["first", "last"]}, "jax": {"single": []},
+          "kann": {"single": []}}
+LAYER_NAMES = ["max_pool_2", "max_pool_3_stride_2", "avg_pool_2", "batch_norm", "layer_norm_768x128",
+               "layer_norm_2048x32", "group_norm", "depthwise_3x3", "groups_4_3x3"]
+
+
+def layers():
+    """Single layers (layers.h), forward alone and with backward, beside PyTorch's faster memory format."""
+    for name in LAYER_NAMES:
+        for kind in ("forward", "both"):
+            note(f"{name} (layers.h), {kind}")
+            final = alternate(ways("single", paths=LAYERS), "single", {"name": name, "pass": kind}, ROUNDS)
+            table(final, f"{ROUNDS} rounds", 1, final[0])
+            for threads in COUNTS:
+                mine = [way for way in final if way.side.threads == threads]
+                ours = [way for way in mine if way.side.framework == "swale"]
+                for way in fastest([way for way in mine if way.side.framework == "torch"], by_framework):
+                    figure(f"{name}_{kind}_{threads}_over_torch", 1 / ratio(way, ours[0]), 1, False)
         forget()
 
 

@@ -1,4 +1,5 @@
 /* The side of swale: see peer.h. SW_THREADS sets the number of threads. */
+#include "../layers.h"
 #include "../networks.h"
 #include "peer.h"
 
@@ -337,6 +338,32 @@ static void answer_after(const request *r) {
     sw_params_free(l.params);
 }
 
+/* ---- Single layers ---- */
+
+typedef struct layer_steps {
+    bench_layer_run run;
+    bool gradient;
+} layer_steps;
+
+static void step_layer(void *args, int steps) {
+    layer_steps *l = args;
+    for (int i = 0; i < steps; i++)
+        bench_layer_step(&l->run, l->gradient);
+}
+
+/* pass=forward or both */
+static void answer_single(const request *r) {
+    static layer_steps l;
+    for (int i = 0; i < BENCH_LAYERS; i++)
+        if (strcmp(bench_layers[i].name, setting(r, "name")) == 0 && l.run.layer != &bench_layers[i]) {
+            bench_layer_free(&l.run);
+            l.run = bench_layer_new(&bench_layers[i]);
+        }
+    l.gradient = strcmp(setting(r, "pass"), "both") == 0;
+    const double seconds = timed(step_layer, &l, number(r, "steps"));
+    reply(seconds, l.run.check);
+}
+
 /* ---- Loading ---- */
 
 static void load_by_swale(void *args, int times) {
@@ -391,6 +418,8 @@ int main(void) {
             answer_optim(&r);
         else if (is(&r, "after"))
             answer_after(&r);
+        else if (is(&r, "single"))
+            answer_single(&r);
         else if (is(&r, "load"))
             answer_load(&r);
         else if (is(&r, "forget"))

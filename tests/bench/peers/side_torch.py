@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 import peer
-from networks_torch import NETWORKS
+from networks_torch import LAYERS, NETWORKS
 
 TYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -215,6 +215,36 @@ def after(batch, path, steps, out, **settings):
     return seconds / steps, weight.weight.flatten()[0].item()
 
 
+class SingleLayer:
+    """path: first or last, the memory format of pictures."""
+
+    def __init__(self, name, path):
+        shape, make = LAYERS[name]
+        if path == "last" and len(shape) < 4:
+            raise ValueError("no picture")
+        memory = torch.channels_last if path == "last" else torch.contiguous_format
+        numbers = torch.arange(torch.Size(shape).numel()) * 7919 % 1999 / 1999 - 0.5
+        self.layer = make().to(memory_format=memory)
+        self.x = numbers.view(shape).contiguous(memory_format=memory).requires_grad_()
+        self.cotangent = torch.ones_like(self.layer(self.x))
+
+    def run(self, steps, gradient):
+        for _ in range(steps):
+            y = self.layer(self.x)
+            if gradient:
+                torch.autograd.grad(y, [self.x, *self.layer.parameters()], self.cotangent)
+        return y
+
+
+made_layer = peer.once(SingleLayer)
+
+
+def single(name, path, steps, **settings):
+    made, gradient = made_layer(name, path), settings["pass"] == "both"
+    seconds, y = peer.timed(lambda count: made.run(count, gradient), int(steps))
+    return seconds, y.flatten()[0].item()
+
+
 def load(path, steps):
     def run(steps):
         for _ in range(steps):
@@ -233,4 +263,4 @@ threads = int(os.environ.get("PEERS_THREADS", 1))
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 peer.serve(f"PyTorch {torch.__version__}; {threads} threads",
-           {f.__name__: f for f in (train, small, job, infer, optim, after, load, forget)})
+           {f.__name__: f for f in (train, small, job, infer, optim, after, single, load, forget)})

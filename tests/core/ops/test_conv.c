@@ -275,12 +275,15 @@ static void test_lengths_beyond_the_limit_are_refused(void **state) {
         sw_conv2d(wide, deep, none, &SW_OPTIONS(sw_conv_options, .padding = {INT32_MAX / 4, INT32_MAX / 4}))));
     assert_non_null(sw_error());
     sw_clear_error();
-    /* A copy of the picture with its zeros would be larger than any memory. */
+    /* A copy of the picture with its zeros would be larger than any memory; none is made. */
     const int64_t apart = (int64_t)1 << 30;
     sw_tensor pixel = sw_empty(tape, SW_F32, SW_SHAPE(1, 1, 1, 1)), nine = sw_empty(tape, SW_F32, SW_SHAPE(1, 3, 3, 1));
-    assert_true(sw_is_null(sw_conv2d(
-        pixel, nine, none, &SW_OPTIONS(sw_conv_options, .padding = {apart, apart}, .dilation = {apart, apart}))));
-    expect_error(SW_ERR_MEMORY, "out of memory: 18446744073709551615 bytes requested");
+    *(float *)sw_value(pixel).data = 3;
+    for (int i = 0; i < 9; i++)
+        ((float *)sw_value(nine).data)[i] = (float)i;
+    const sw_tensor middle = sw_conv2d(
+        pixel, nine, none, &SW_OPTIONS(sw_conv_options, .padding = {apart, apart}, .dilation = {apart, apart}));
+    assert_double_equal(sw_item(middle), 12, 0);
     sw_tape_free(tape);
 }
 

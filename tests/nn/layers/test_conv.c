@@ -197,6 +197,8 @@ static void test_mistakes_are_explained(void **state) {
         make_signal, SW_SHAPE(28), SW_ERR_SHAPE,
         "layer conv1: its input has samples [28]; signals [length, channels] are needed (add the axis of one "
         "channel with sw_nn_reshape?)");
+    expect_no_layer(make_open, SW_SHAPE(28, 28, 0), SW_ERR_SHAPE,
+                    "layer conv1: its input has samples [28,28,0] without channels; 1 or more are needed");
     expect_no_layer(make_of_three, SW_SHAPE(28, 28, 1), SW_ERR_SHAPE,
                     "layer conv1: takes 3 channels, but its input has 1, the last axis of samples [28,28,1]");
     expect_no_layer(make_of_three, SW_SHAPE(3, 32, 32), SW_ERR_SHAPE,
