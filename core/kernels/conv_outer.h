@@ -12,8 +12,8 @@ typedef struct swi_conv_term {
  *
  *     out[r out_step + c] = Σ_t rows[row_origin[r] + term[t].row] vectors[term[t].vector + c]     c < columns
  *
- * Without row_origin, it is r; then column c can also be element c / run · run_step + c % run of a term instead, where
- * run is a multiple of 64 bytes. If `add`, the sum is added to out, and otherwise stored. The sum of each element is one
+ * Without row_origin, it is r; then column c can also be element c / run · run_step + c % run of a term, where run
+ * is a multiple of 64 bytes. If `add`, the sum is added to out, and otherwise stored. The sum of each element is one
  * chain in the order of the terms. SWI_CONV_SLACK elements after the last column of a term can be read; they may be
  * anything. */
 typedef struct swi_conv_outer {

@@ -1,6 +1,6 @@
 /* The gradient of the weights of a convolution, tap by tap: for strides, dilations or paddings that are much longer
- * than the picture, so that a copy with zeros around it (conv_weights.c) would be too large. The pixels of y for which a
- * tap lies in the picture are a rectangle. Each of `sums` groups of samples has its own sums, which are added at the
+ * than the picture, so that a copy with zeros around it (conv_weights.c) would be too large. The pixels of y for which
+ * a tap lies in the picture are a rectangle. Each of `sums` groups of samples has its own sums, which are added at the
  * end. */
 #include <swale/memory.h>
 #include <swale/status.h>
