@@ -283,7 +283,7 @@ static void test_lengths_beyond_the_limit_are_refused(void **state) {
         ((float *)sw_value(nine).data)[i] = (float)i;
     const sw_tensor middle = sw_conv2d(
         pixel, nine, none, &SW_OPTIONS(sw_conv_options, .padding = {apart, apart}, .dilation = {apart, apart}));
-    assert_double_equal(sw_item(middle), 12, 0);
+    assert_true(sw_item(middle) == 12);
     sw_tape_free(tape);
 }
 
