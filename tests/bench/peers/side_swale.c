@@ -1,7 +1,8 @@
 /* The side of swale: see peer.h. SW_THREADS sets the number of threads. */
+#include "peer.h"
+
 #include "../layers.h"
 #include "../networks.h"
-#include "peer.h"
 
 #include <swale/swale.h>
 
