@@ -14,6 +14,7 @@
 #include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
+enum { AMOS_BLOCK = 64, AMOS_LONG = 1 << 18 /* elements of a vector that does not stay in the cache */ };
 typedef struct amos_options {
     double lr, beta, momentum, extra_l2, c, d, weight, conv, head, embedding, bias, norm, other;
 } amos_options;
@@ -31,22 +32,15 @@ typedef struct amos_coefficients {
 
 #if SW_KERNEL_PASS
 
-/* One row: x and g of n elements, m NULL without momentum. */
-static inline void SW_K(amos_row)(const sw_step *s, int64_t n, real *restrict x, const real *restrict g,
-                                  real *restrict m, double *v, double *b) {
-    const amos_options *o = SW_STEP_OPTIONS(s, amos_options);
-    const amos_coefficients *c = SW_STEP_COEFFICIENTS(s, amos_coefficients);
-    const double xi = o->lr, mean_square = SW_K(sw_k_sum_squares)(g, n) / (double)n;
-    *v = o->beta * *v + (1 - o->beta) * mean_square;
-    const double r = c->correction / (*v > 0x1p-125 ? *v : 0x1p-125);
-    const double gamma = xi * xi * r * mean_square / sqrt(1 + c->c_root * *b);
-    const double fade = 1 / (1 + c->d_root * *b);
-    *b += gamma * (1 + *b);
+/* The coefficients of Δ = -(of_x θ + of_g (down g)). */
+typedef struct SW_K(amos_change) {
+    real of_x, of_g, down, mu, one_minus_mu;
+} SW_K(amos_change);
 
-    /* √r may be too small for f32. Then g is large, and is first scaled down. */
-    const double root = sqrt(r), scale = root < 0x1p-60 ? 0x1p-100 : 1;
-    const real of_x = (real)(fade * (gamma / 2 + o->extra_l2)), of_g = (real)(fade * xi * c->eta * (root / scale)),
-               down = (real)scale, mu = (real)o->momentum, one_minus_mu = (real)(1 - o->momentum);
+/* Moves n elements; m NULL without momentum. */
+SW_K_INLINE void SW_K(amos_move)(const SW_K(amos_change) * c, int64_t n, real *restrict x, const real *restrict g,
+                                 real *restrict m) {
+    const real of_x = c->of_x, of_g = c->of_g, down = c->down, mu = c->mu, one_minus_mu = c->one_minus_mu;
     if (m) {
         for (int64_t i = 0; i < n; i++) {
             m[i] = mu * m[i] - one_minus_mu * (of_x * x[i] + of_g * (down * g[i]));
@@ -61,17 +55,49 @@ static inline void SW_K(amos_row)(const sw_step *s, int64_t n, real *restrict x,
     }
 }
 
+/* One row: x and g of n elements, m NULL without momentum. next: prefetch the next row, because the sum of its squares
+ * reads one vector alone, for which the processor waits longer than for several. */
+static inline void SW_K(amos_row)(const sw_step *s, int64_t n, real *restrict x, const real *restrict g,
+                                  real *restrict m, double *v, double *b, bool next) {
+    const amos_options *o = SW_STEP_OPTIONS(s, amos_options);
+    const amos_coefficients *c = SW_STEP_COEFFICIENTS(s, amos_coefficients);
+    const double xi = o->lr, mean_square = SW_K(sw_k_sum_squares)(g, n) / (double)n;
+    *v = o->beta * *v + (1 - o->beta) * mean_square;
+    const double r = c->correction / (*v > 0x1p-125 ? *v : 0x1p-125);
+    const double gamma = xi * xi * r * mean_square / sqrt(1 + c->c_root * *b);
+    const double fade = 1 / (1 + c->d_root * *b);
+    *b += gamma * (1 + *b);
+
+    /* √r may be too small for f32. Then g is large, and is first scaled down. */
+    const double root = sqrt(r), scale = root < 0x1p-60 ? 0x1p-100 : 1;
+    const SW_K(amos_change) change = {.of_x = (real)(fade * (gamma / 2 + o->extra_l2)),
+                                      .of_g = (real)(fade * xi * c->eta * (root / scale)),
+                                      .down = (real)scale,
+                                      .mu = (real)o->momentum,
+                                      .one_minus_mu = (real)(1 - o->momentum)};
+    int64_t i = 0;
+    for (; next && i + AMOS_BLOCK <= n; i += AMOS_BLOCK) {
+        for (int64_t at = i; at < i + AMOS_BLOCK; at += SW_ALIGNMENT / (int64_t)sizeof(real)) {
+            __builtin_prefetch(g + n + at);
+            __builtin_prefetch(x + n + at);
+        }
+        SW_K(amos_move)(&change, AMOS_BLOCK, x + i, g + i, m ? m + i : NULL);
+    }
+    SW_K(amos_move)(&change, n - i, x + i, g + i, m ? m + i : NULL);
+}
+
 /* Processes rows [begin, end). Each row is read twice, the second time from the cache. */
 static void SW_K(amos)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const amos_slots *slots = SW_STEP_SLOTS(s, amos_slots);
     const int64_t n = (int64_t)SW_STEP_COEFFICIENTS(s, amos_coefficients)->row_length;
     double *v = slots->v, *b = slots->b;
+    const bool fetch = s->count >= AMOS_LONG && sw_cpu_needs_prefetch();
     (void)sums;
     for (int64_t row = begin; row < end; row++) {
         real *x = (real *)s->x + row * n, *m = slots->m ? (real *)slots->m + row * n : NULL;
         const real *g = (const real *)s->g + row * n;
-        SW_K(amos_row)(s, n, x, g, m, &v[row], &b[row]);
+        SW_K(amos_row)(s, n, x, g, m, &v[row], &b[row], fetch && (row + 2) * n <= s->count);
     }
 }
 
