@@ -34,6 +34,7 @@
     METHOD(shampoo)               \
     METHOD(distributed_shampoo)   \
     METHOD(caspr)                 \
+    METHOD(soap)                  \
     METHOD(fista)                 \
     METHOD(schedule_free_sgd)     \
     METHOD(schedule_free_adamw)   \

@@ -29,6 +29,7 @@
 #define swo_shampoo copy_shampoo
 #define swo_distributed_shampoo copy_distributed_shampoo
 #define swo_caspr copy_caspr
+#define swo_soap copy_soap
 #define swo_schedule_free_sgd copy_schedule_free_sgd
 #define swo_schedule_free_adamw copy_schedule_free_adamw
 #define swo_prodigy copy_prodigy
@@ -117,6 +118,7 @@
 #include "optim/rules/schedule_free_sgd.c"
 #include "optim/rules/sgd.c"
 #include "optim/rules/shampoo.c"
+#include "optim/rules/soap.c"
 #include "optim/averages/lawa_queue.c"
 #include "optim/averages/running.c"
 
@@ -209,6 +211,7 @@ static const struct {
                 {"shampoo", "momentum=0.5 weight_decay=0.1 period=3"},
                 {"distributed_shampoo", "start=2 period=2 block=3 momentum=0.9"},
                 {"caspr", "start=3 period=2 block=2"},
+                {"soap", "period=2 weight_decay=0.1"},
                 {"schedule_free_adamw", "eps=1e-30 decay_at=x weight_decay=0.1"},
                 {"prodigy", "d0=0.1 eps=1e-30"},
                 {"schedule_free_prodigy", "d0=0.1 eps=1e-30"}};

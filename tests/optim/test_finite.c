@@ -138,6 +138,8 @@ static const char *const variants[][2] = {
     {"distributed_shampoo", "start=1 period=1 beta1=0 beta2=1 decoupled=0 weight_decay=1e6 grafting=adagrad"},
     {"caspr", "start=1 period=1"},
     {"caspr", "start=2 period=3 block=2 beta2=1 weight_decay=1e6"},
+    {"soap", "period=1 eps=1e-15"},
+    {"soap", "period=3 beta1=0 beta2=0 precondition_1d weight_decay=1e6"},
     {"schedule_free_sgd", "weight_decay=1e300"},
     {"schedule_free_sgd", "momentum=0.01 r=16 weight_lr_power=16"},
     {"schedule_free_adamw", "weight_decay=1e6 decay_at=x beta1=0.01"},

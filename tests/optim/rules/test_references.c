@@ -74,7 +74,7 @@ static double lr_factor(int64_t t, int64_t steps) {
 /* Rules that test_matrix_rules.c compares with NumPy: each option too. A plain reference would need eigendecompositions,
  * and noise in a factor of low rank is magnified without bound. */
 static bool is_compared_elsewhere(const char *rule) {
-    static const char *const names[] = {"shampoo", "distributed_shampoo", "caspr"};
+    static const char *const names[] = {"shampoo", "distributed_shampoo", "caspr", "soap"};
     bool found = false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         found |= strcmp(rule, names[i]) == 0;
