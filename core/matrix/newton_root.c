@@ -47,6 +47,12 @@ static void newton_write_root(sw_dtype type, int64_t n, const char *H, void *roo
     swi_square_average(type, n, root);
 }
 
+/* In f32 the error may stay above the tolerance. An error up to this number no longer decreases by squares because of
+ * rounding errors, which are about √n ε: an eigenvalue of M that is still far from 1 makes an error of at least 1/n. */
+static double newton_floor(sw_dtype type, int64_t n) {
+    return fmin(8 * sqrt((double)n) * swi_matrix_epsilon(type), 0.25 / (double)n);
+}
+
 sw_status swi_newton_root(sw_dtype type, int64_t n, const sw_root_options *o, void *P, void *root, void *work,
                           sw_root_report *report) {
     enum { FACTOR = 5 }; /* the error may grow by 1/FACTOR */
@@ -60,6 +66,7 @@ sw_status swi_newton_root(sw_dtype type, int64_t n, const sw_root_options *o, vo
     swi_square_shift(type, n, z, 0, M);
     sw_vector_fill(type, n * n, 0, H);
     swi_square_shift(type, n, 1, pow(z, 1 / r), H);
+    const double floor = newton_floor(type, n);
     double error = swi_identity_distance(type, n, M);
     while (error > o->tolerance && report->iterations < o->iterations) {
         sw_vector_axpby(type, n * n, -1 / r, M, 0, NULL, T);
@@ -74,6 +81,8 @@ sw_status swi_newton_root(sw_dtype type, int64_t n, const sw_root_options *o, vo
             break;
         }
         newton_swap(&H, &next);
+        if (error <= floor && error > before / 2) /* only rounding errors are left */
+            break;
     }
     report->error = error;
     if (error <= o->acceptable) {

@@ -140,6 +140,23 @@ static void test_wide_roots_are_rounded_once(void **state) {
     test_array_free(&P64);
 }
 
+/* In f32 the error of a large matrix stays above the tolerance: the iteration ends nevertheless. 22 iterations suffice for
+ * a condition of 100: M grows from 1/100 to 1 by (3/2)² in an iteration, which takes 6, and squares its error in 5. */
+static void test_newton_ends_at_the_rounding_errors(void **state) {
+    (void)state;
+    long double *values, *q;
+    sw_array A = spread_matrix(SW_F32, 150, 0.01L, &values, &q);
+    const sw_root_options o = {.size = sizeof o, .method = SW_ROOT_NEWTON, .tolerance = 1e-9};
+    sw_root_report report = {.size = sizeof report};
+    sw_array P = root_of(&A, &o, &report);
+    assert_true(report.iterations <= 22 && report.error > 1e-9);
+    assert_at_most(residual(&A, &P, 2, 0), 4 * 2 * 150 * unit[SW_F32] * 100);
+    free(values);
+    free(q);
+    test_array_free(&A);
+    test_array_free(&P);
+}
+
 /* Negative eigenvalues: A - λ_min I + ridge; a relative ridge is a multiple of the largest eigenvalue, after the shift.
  */
 static void test_shift_and_relative_ridge(void **state) {
@@ -358,6 +375,7 @@ int main(void) {
         cmocka_unit_test(test_roots_are_right),
         cmocka_unit_test(test_roots_of_ill_conditioned_matrices),
         cmocka_unit_test(test_wide_roots_are_rounded_once),
+        cmocka_unit_test(test_newton_ends_at_the_rounding_errors),
         cmocka_unit_test(test_shift_and_relative_ridge),
         cmocka_unit_test(test_pseudo_roots_of_singular_matrices),
         cmocka_unit_test(test_two_fourth_roots_give_the_polar_factor),
