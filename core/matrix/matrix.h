@@ -113,9 +113,9 @@ typedef struct sw_root_report {
  *         T = ((1 + r) I - M) / r;   M = T^r M;   H = H T
  *     root = (H + Hᵀ)/2
  *
- * The iteration also ends if only rounding errors are left, which in f32 may exceed the tolerance, or if the error grows
- * by more than a fifth; then the previous H is used. The error of the root is of the order of n ε κ ‖root‖, where κ is
- * the condition of P. */
+ * The iteration also ends if only rounding errors are left, which in f32 may exceed the tolerance, or if the error
+ * grows by more than a fifth; then the previous H is used. The error of the root is of the order of n ε κ ‖root‖, where
+ * κ is the condition of P. */
 SW_API sw_status sw_inverse_root(sw_dtype type, int64_t n, const void *A, const sw_root_options *options, void *root,
                                  void *work, sw_root_report *report);
 SW_API size_t sw_inverse_root_work(sw_dtype type, int64_t n, const sw_root_options *options);

@@ -41,6 +41,20 @@ static void SW_K(square_transpose)(void *args, int64_t begin, int64_t end, doubl
         }
 }
 
+/* The lower triangle of the rows [begin, end), of which begin is a multiple of BLOCK, to the upper triangle. */
+static void SW_K(square_mirror)(void *args, int64_t begin, int64_t end, double *sums) {
+    const transpose_args *s = args;
+    real *c = s->to;
+    for (int64_t i = begin; i < end; i += BLOCK) {
+        const int64_t rows = end - i < BLOCK ? end - i : BLOCK;
+        transpose_args left = {.from = c + i * s->ld, .to = c + i, .columns = i, .ld = s->ld};
+        SW_K(square_transpose)(&left, 0, rows, sums);
+        for (int64_t r = i + 1; r < i + rows; r++)
+            for (int64_t j = i; j < r; j++)
+                c[j * s->ld + r] = c[r * s->ld + j];
+    }
+}
+
 /* Rows [begin, end): the largest element, and the largest difference from the mirror image below the diagonal. */
 static void SW_K(square_survey)(void *args, int64_t begin, int64_t end, double *sums) {
     square_args *s = args;
@@ -95,6 +109,7 @@ static void SW_K(square_identity_distance)(void *args, int64_t begin, int64_t en
 #else /* ---- once ---- */
 
 static const sw_kernels transpose_kernels = SW_KERNEL_TABLE(square_transpose),
+                        mirror_kernels = SW_KERNEL_TABLE(square_mirror),
                         survey_kernels = SW_KERNEL_TABLE(square_survey),
                         average_kernels = SW_KERNEL_TABLE(square_average),
                         identity_kernels = SW_KERNEL_TABLE(square_identity_distance);
@@ -201,15 +216,8 @@ void swi_transpose(sw_dtype type, int64_t rows, int64_t columns, const void *fro
 }
 
 void swi_square_mirror(sw_dtype type, int64_t n, void *C, int64_t ldc) {
-    const int64_t size = (int64_t)sw_dtype_size(type);
-    for (int64_t i = 0; i < n; i += BLOCK) {
-        const int64_t rows = n - i < BLOCK ? n - i : BLOCK;
-        char *diagonal = (char *)C + (i * ldc + i) * size;
-        swi_transpose(type, rows, i, (char *)C + i * ldc * size, (char *)C + i * size, ldc);
-        for (int64_t r = 1; r < rows; r++)
-            for (int64_t c = 0; c < r; c++)
-                memcpy(diagonal + (c * ldc + r) * size, diagonal + (r * ldc + c) * size, (size_t)size);
-    }
+    transpose_args args = {.to = C, .ld = ldc};
+    square_run(&mirror_kernels, type, &args, n);
 }
 
 double swi_identity_distance(sw_dtype type, int64_t n, const void *M) {

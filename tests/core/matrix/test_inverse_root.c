@@ -140,8 +140,9 @@ static void test_wide_roots_are_rounded_once(void **state) {
     test_array_free(&P64);
 }
 
-/* In f32 the error of a large matrix stays above the tolerance: the iteration ends nevertheless. 22 iterations suffice for
- * a condition of 100: M grows from 1/100 to 1 by (3/2)² in an iteration, which takes 6, and squares its error in 5. */
+/* In f32 the error of a large matrix stays above the tolerance: the iteration ends nevertheless. 22 iterations suffice
+ * for a condition of 100: M grows from 1/100 to 1 by (3/2)² in an iteration, which takes 6, and squares its error in 5.
+ */
 static void test_newton_ends_at_the_rounding_errors(void **state) {
     (void)state;
     long double *values, *q;
