@@ -26,6 +26,7 @@
     METHOD(generalized_adam)      \
     METHOD(radam)                 \
     METHOD(adamax)                \
+    METHOD(adafactor)             \
     METHOD(lion)                  \
     METHOD(fromage)               \
     METHOD(nag_gs)                \

@@ -54,6 +54,7 @@ RULES = [
      dict(lr=0.01, weight_decay=0.01, foreach=True)),
     ("radam lr=0.02 beta2=0.95", torch.optim.RAdam, dict(lr=0.02, betas=(0.9, 0.95))),
     ("adamax lr=0.02", torch.optim.Adamax, dict(lr=0.02)),
+    ("adafactor lr=0.02 weight_decay=0.01", torch.optim.Adafactor, dict(lr=0.02, weight_decay=0.01)),
 ]
 
 

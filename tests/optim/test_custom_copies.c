@@ -20,6 +20,7 @@
 #define swo_generalized_adam copy_generalized_adam
 #define swo_radam copy_radam
 #define swo_adamax copy_adamax
+#define swo_adafactor copy_adafactor
 #define swo_lion copy_lion
 #define swo_fromage copy_fromage
 #define swo_nag_gs copy_nag_gs
@@ -98,6 +99,7 @@
 #include "optim/rules/adadelta.c"
 #include "optim/rules/adagrad.c"
 #include "optim/rules/adam.c"
+#include "optim/rules/adafactor.c"
 #include "optim/rules/adamax.c"
 #include "optim/rules/asgd.c"
 #include "optim/rules/rprop.c"

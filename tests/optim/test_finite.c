@@ -108,6 +108,8 @@ static const char *const variants[][2] = {
     {"generalized_adam", "nesterov=0"},
     {"amsgrad", "decoupled weight_decay=1e6"},
     {"asgd", "lambda=1e6 weight_decay=1e6 t0=3"},
+    {"adafactor", "d=1e6 eps2=1e6 weight_decay=1e3"},
+    {"adafactor", "eps1=1e-300 beta2_decay=-10"},
     {"rprop", "max_step=1e6 eta_plus=1e3"},
     {"adagrad", "weight_decay=1e6"},
     {"adagrad", "eps_in_root eps=1e-30"},

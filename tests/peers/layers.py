@@ -277,7 +277,7 @@ def arguments_of(module, inputs):
 OPTIONS = {  # PyTorch's arguments: swale's option, or a function of the value that gives text
     "lr": "lr", "weight_decay": "weight_decay", "eps": "eps", "rho": "rho", "alpha": "alpha",
     "momentum": "momentum", "dampening": "dampening", "lr_decay": "lr_decay",
-    "lambd": "lambda", "t0": "t0", "initial_accumulator_value": "initial", "momentum_decay": "momentum_decay",
+    "lambd": "lambda", "t0": "t0", "beta2_decay": "beta2_decay", "d": "d", "initial_accumulator_value": "initial", "momentum_decay": "momentum_decay",
     "betas": lambda v: f"beta1={float(v[0])} beta2={float(v[1])}",
     "etas": lambda v: f"eta_minus={float(v[0])} eta_plus={float(v[1])}",
     "step_sizes": lambda v: f"min_step={float(v[0])} max_step={float(v[1])}",
@@ -288,7 +288,8 @@ OPTIONS = {  # PyTorch's arguments: swale's option, or a function of the value t
 ELSEWHERE = {"maximize", "amsgrad"}  # another rule, another sign
 CHOICES = {"foreach", "fused", "capturable", "differentiable"}  # of the implementation
 RULES = {"SGD": "sgd", "Adagrad": "adagrad", "RMSprop": "rmsprop", "Adadelta": "adadelta", "Adam": "adam",
-         "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam", "Adamax": "adamax", "ASGD": "asgd", "Rprop": "rprop"}
+         "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam", "Adamax": "adamax", "ASGD": "asgd", "Rprop": "rprop",
+         "Adafactor": "adafactor"}
 ruled = set()
 
 
@@ -308,6 +309,9 @@ def spec_of(kind, options):
             offered(value.numel() == 1, "a learning rate for each parameter")
             value = float(value)
         if key in ELSEWHERE or key in CHOICES:
+            continue
+        if key == "eps" and isinstance(value, tuple):  # Adafactor's; None is the unit of the type
+            texts.append(f"eps1={float(value[0] or 0)} eps2={float(value[1])}")
             continue
         offered(key in OPTIONS, f"the argument {key}")
         option = OPTIONS[key]

@@ -347,6 +347,57 @@ static void adamax_reference(reference *r) {
     }
 }
 
+/* One matrix of Adafactor: V from R and C, the weighted means of g² over the columns and over the rows. */
+static void adafactor_moments(const reference *r, int64_t rows, int64_t columns, const double *g, double *row_mean,
+                              double *column_mean, double *v) {
+    const double fresh = pow((double)r->t, option_of(r, "beta2_decay"));
+    double mean = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        row_mean[i] *= 1 - fresh;
+        for (int64_t j = 0; j < columns; j++)
+            row_mean[i] += fresh * g[i * columns + j] * g[i * columns + j] / (double)columns;
+        mean += row_mean[i] / (double)rows;
+    }
+    for (int64_t j = 0; j < columns; j++) {
+        column_mean[j] *= 1 - fresh;
+        for (int64_t i = 0; i < rows; i++)
+            column_mean[j] += fresh * g[i * columns + j] * g[i * columns + j] / (double)rows;
+    }
+    const double eps1 = option_of(r, "eps1") > 0 ? option_of(r, "eps1") : 0x1p-52;
+    for (int64_t i = 0; i < rows * columns; i++)
+        v[i] = row_mean[i / columns] * column_mean[i % columns] / fmax(mean, eps1);
+}
+
+/* Shazeer, Stern, ICML 2018, algorithms 4 and 5, as torch.optim.Adafactor has them: ε₁ bounds the root, and lr replaces
+ * 0.01. Tensors with more than two axes are many matrices of the last two. */
+static void adafactor_reference(reference *r) {
+    const double lr = option_of(r, "lr"), fresh = pow((double)r->t, option_of(r, "beta2_decay")),
+                 eps1 = option_of(r, "eps1") > 0 ? option_of(r, "eps1") : 0x1p-52,
+                 rho = fmin(lr, 1 / sqrt((double)r->t));
+    double *row_mean = state_of(r, "row_mean"), *column_mean = state_of(r, "column_mean"), *u = state_of(r, "u");
+    for (int k = 0; k < sw_params_count(r->params); k++) {
+        const sw_param *p = sw_params_at(r->params, k);
+        const int64_t rows = p->rank > 1 ? p->shape[p->rank - 2] : 1, columns = p->rank > 1 ? p->shape[p->rank - 1] : 1;
+        double *theta = r->theta + p->offset, u_square = 0, theta_square = 0, *v = u + p->offset;
+        const double *g = r->g + p->offset;
+        for (int64_t at = 0; at < p->count; at += rows * columns)
+            if (p->rank > 1)
+                adafactor_moments(r, rows, columns, g + at, row_mean + p->offset + at, column_mean + p->offset + at,
+                                  v + at);
+            else
+                v[at] = row_mean[p->offset + at] += fresh * (g[at] * g[at] - row_mean[p->offset + at]);
+        for (int64_t i = 0; i < p->count; i++) {
+            v[i] = g[i] / fmax(sqrt(v[i]), eps1);
+            u_square += v[i] * v[i];
+            theta_square += theta[i] * theta[i];
+        }
+        const double n = (double)p->count, alpha = fmax(option_of(r, "eps2"), sqrt(theta_square / n)) * rho,
+                     clip = fmax(1, sqrt(u_square / n) / option_of(r, "d"));
+        for (int64_t i = 0; i < p->count; i++)
+            theta[i] = (1 - lr * option_of(r, "weight_decay")) * theta[i] - alpha / clip * v[i];
+    }
+}
+
 /* ---- Others ---- */
 
 /* Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023, algorithm 2. sign(0) is 0. */
@@ -664,6 +715,7 @@ static const struct rule_reference {
     {"generalized_adam", generalized_adam_reference},
     {"radam", radam_reference},
     {"adamax", adamax_reference},
+    {"adafactor", adafactor_reference},
     {"lion", lion_reference},
     {"fromage", fromage_reference},
     {"nag_gs", nag_gs_reference},
