@@ -1,8 +1,8 @@
 /* Products of large matrices: see large_product.h. C is divided into tiles, which threads share. For each part of 256
  * terms of a tile, the block of op(B) is copied to a panel, which stays in the second-level cache, and then a few rows
  * of op(A) at a time, which stay in the first-level cache. For each of these rows, and for strips of 32 columns, the
- * sums of a part are in registers, and are added to C at its end. The instructions are those of AVX-512: with AVX2, on an
- * Intel Xeon, OpenBLAS was 10 to 20 % faster than such a kernel.
+ * sums of a part are in registers, and are added to C at its end. The instructions are those of AVX-512: with AVX2, on
+ * an Intel Xeon, OpenBLAS was 10 to 20 % faster than such a kernel.
  *
  * OpenBLAS copies all of an operand for each of its calls. Because a call computes one tile, and the tiles must not
  * depend on the number of threads, it would copy the same operand up to eight times. */
@@ -264,8 +264,8 @@ static sw_status large_item(void *args, int64_t index, sw_worker *worker) {
     return SW_OK;
 }
 
-/* Tiles of at most PANEL_COLUMNS columns; more than one for each thread, because threads may be slowed down by others. The
- * longer side is halved, so that the operands are copied as few times as possible. */
+/* Tiles of at most PANEL_COLUMNS columns; more than one for each thread, because threads may be slowed down by others.
+ * The longer side is halved, so that the operands are copied as few times as possible. */
 static void large_choose_tiles(large_job *j) {
     const int64_t strips = large_ceil_div(j->p->N, SWI_STRIP);
     const int threads = swi_parallel_threads(MOST_ROW_TILES);

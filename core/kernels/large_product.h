@@ -4,8 +4,8 @@
 
 #include <swale/gemm.h>
 
-/* Whether swi_large_product can compute a product with M, N and K > 0. It depends on the lengths, on alpha and beta, and
- * on whether AVX-512 is in use. */
+/* Whether swi_large_product can compute a product with M, N and K > 0. It depends on the lengths, on alpha and beta,
+ * and on whether AVX-512 is in use. */
 bool swi_large_product_fits(const sw_product *product);
 /* The bytes of its scratch (sw_product.scratch) with which all threads can work. */
 size_t swi_large_product_scratch(const sw_product *product);

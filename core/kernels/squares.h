@@ -24,7 +24,8 @@ void swi_squares_forget(sw_squares *squares, int64_t at, int64_t n);
 /* As sw_vector_norm(squares->type, squares->n, x, norm) for the vector x of swi_squares_begin. */
 sw_status swi_squares_norm(sw_squares *squares, const void *x, double *norm);
 
-/* Σ x² of a tile (fetch: the next tile will be read too, and is not in the cache); and the norm from the sum over all tiles (vector.c). */
+/* Σ x² of a tile (fetch: the next tile will be read too, and is not in the cache); and the norm from the sum over all
+ * tiles (vector.c). */
 double swi_vector_tile_square(sw_dtype type, const void *x, int64_t begin, int64_t end, bool fetch);
 sw_status swi_vector_norm_of_sum(sw_dtype type, int64_t n, const void *x, double sum, double *norm);
 

@@ -1,19 +1,19 @@
-/* CASPR with adaptive scaling (Duvvuri, Devvrit, Anil, Hsieh, Dhillon, ICLR 2024), as the submission to AlgoPerf defines
- * it. A parameter of rank 2 or more is the matrix [shape[0], product of the others], in blocks of at most `block` rows
- * and columns. For each block G [rows, columns], from L = ridge I, R = I, P = Q = I:
+/* CASPR with adaptive scaling (Duvvuri, Devvrit, Anil, Hsieh, Dhillon, ICLR 2024), as the submission to AlgoPerf
+ * defines it. A parameter of rank 2 or more is the matrix [shape[0], product of the others], in blocks of at most
+ * `block` rows and columns. For each block G [rows, columns], from L = ridge I, R = I, P = Q = I:
  *     c = tr(P (L° + ridge λmax(L°) I) P)/rows in the step after a new P, otherwise 1
  *     L ← β2 L + (1 - β2) G Gᵀ
  *     R ← β2 c R + (1 - β2) (P G)ᵀ (P G)/rows                      β2 = 1: sums, L + G Gᵀ and c R + (P G)ᵀ (P G)/rows
  *     P ← (L + ridge λmax(L) I)^(-1/2),  Q ← (R + ridge λmax(R) I)^(-1/2)    every `period` steps
- * L° is the L from which the P before the new one was computed: c is R's change of scale from that P to the new one. For
- * the whole parameter:
+ * L° is the L from which the P before the new one was computed: c is R's change of scale from that P to the new one.
+ * For the whole parameter:
  *     M ← β1 M + (1 - β1) G,   V ← β2 V + (1 - β2) G²
  *     M̂ = (β1 M + (1 - β1) G)/(1 - β1ᵗ), without nesterov M/(1 - β1ᵗ)
  *     A = M̂/(√(V/(1 - β2ᵗ)) + ε)                                     the step of NadamW
  *     U = A before step `start`; then P M̂ Q of each block, together multiplied by ‖A‖/‖U‖
  *     X ← X - η (U + λX)
- * Parameters of rank 0 and 1, and matrices with more than max_dim rows or columns, always have U = A. Roots are computed
- * by the coupled Newton iteration; if its error is above `tolerance`, the previous root stays.
+ * Parameters of rank 0 and 1, and matrices with more than max_dim rows or columns, always have U = A. Roots are
+ * computed by the coupled Newton iteration; if its error is above `tolerance`, the previous root stays.
  *
  * There is no `reach`: a root is as large as (ridge λmax)^(-1/2), which no option bounds. Every step therefore copies x
  * and the state.

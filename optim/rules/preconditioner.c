@@ -256,8 +256,8 @@ bool swo_refresh_is_due(int64_t step, const sw_param *param, const swo_block *bl
         return step == start;
     if (!spread)
         return step % period == 0;
-    /* Blocks of a parameter are spread evenly. Parameters begin at multiples of 0.618 periods, the golden ratio, so that
-     * those of any number of parameters are spread too. 40503 is 0.618 · 2^16. */
+    /* Blocks of a parameter are spread evenly. Parameters begin at multiples of 0.618 periods, the golden ratio, so
+     * that those of any number of parameters are spread too. 40503 is 0.618 · 2^16. */
     const int64_t of_block = block->index * period / blocks,
                   of_param = ((int64_t)param->index * 40503 & 0xffff) * period >> 16;
     return (step - start + of_block + of_param) % period == 0;

@@ -215,8 +215,8 @@ static void test_rules_stay_finite(void **state) {
     assert_true(runs > 450 && refusals > runs / 2);
 }
 
-/* Steps of ordinary size need neither copies nor a trial: both take memory. caspr has no `reach`, and needs copies in the
- * first step; later steps take no memory. */
+/* Steps of ordinary size need neither copies nor a trial: both take memory. caspr has no `reach`, and needs copies in
+ * the first step; later steps take no memory. */
 static void test_ordinary_steps_take_no_copies(void **state) {
     (void)state;
     test_allocator a;

@@ -1,5 +1,6 @@
-/* The matrix rules shampoo, distributed_shampoo and caspr: 100 steps against NumPy (golden/matrix_rules.py), and what is
- * particular to them: roots that cannot be computed, when roots are computed, large and small blocks, threads, limits. */
+/* The matrix rules shampoo, distributed_shampoo and caspr: 100 steps against NumPy (golden/matrix_rules.py), and what
+ * is particular to them: roots that cannot be computed, when roots are computed, large and small blocks, threads,
+ * limits. */
 #include "../helpers.h"
 
 #include "golden/matrix_rules.h"
@@ -93,9 +94,9 @@ static double golden_distance(sw_dtype type, const struct matrix_golden *golden,
     return distance;
 }
 
-/* The fixture's tolerance for f32 is 16 times the distance that the reference in f32 has from that in f64: the effect of
- * rounding errors of 2^-24. Those of f64 are 2^-29 of them. The 14 digits of the fixture lose 5e-14, and f64 has at least
- * 1e-12, as in test_rules_golden.c. */
+/* The fixture's tolerance for f32 is 16 times the distance that the reference in f32 has from that in f64: the effect
+ * of rounding errors of 2^-24. Those of f64 are 2^-29 of them. The 14 digits of the fixture lose 5e-14, and f64 has at
+ * least 1e-12, as in test_rules_golden.c. */
 static void test_rules_agree_with_numpy(void **state) {
     (void)state;
     for (int i = 0; i < MATRIX_GOLDENS; i++) {
@@ -194,8 +195,8 @@ static void test_a_failed_root_keeps_the_previous_one(void **state) {
         }
 }
 
-/* One iteration is never enough for a root of caspr: the roots stay the identity, and U is M̂ with the length of A. Both
- * roots of the seven parameters of rank 2 or more fail in each of three steps. */
+/* One iteration is never enough for a root of caspr: the roots stay the identity, and U is M̂ with the length of A.
+ * Both roots of the seven parameters of rank 2 or more fail in each of three steps. */
 static void test_roots_without_convergence_stay_the_identity(void **state) {
     (void)state;
     sw_params *p = matrix_params(SW_F64);
@@ -297,7 +298,8 @@ static void test_large_and_small_blocks_are_told_apart(void **state) {
     sw_params_free(p);
 }
 
-/* A run that is saved and continued in the middle of a period, at the step after new roots and before the first ones. */
+/* A run that is saved and continued in the middle of a period, at the step after new roots and before the first
+ * ones. */
 static void test_resumed_runs_have_equal_bits(void **state) {
     (void)state;
     static const char *const specs[] = {"shampoo period=3 momentum=0.5",

@@ -71,8 +71,8 @@ static double lr_factor(int64_t t, int64_t steps) {
     return final + (1 - final) * 0.5 * (1 + cos(pi * ((double)t - warmup) / ((double)steps - warmup)));
 }
 
-/* Rules that test_matrix_rules.c compares with NumPy: each option too. A plain reference would need eigendecompositions,
- * and noise in a factor of low rank is magnified without bound. */
+/* Rules that test_matrix_rules.c compares with NumPy: each option too. A plain reference would need
+ * eigendecompositions, and noise in a factor of low rank is magnified without bound. */
 static bool is_compared_elsewhere(const char *rule) {
     static const char *const names[] = {"shampoo", "distributed_shampoo", "caspr", "soap"};
     bool found = false;

@@ -1,5 +1,5 @@
-/* Parameters as tensors with merged axes, and their blocks (optim/rules/tensor_blocks.h), against the rules of Distributed
- * Shampoo written down by hand, and every element of every block against PyTorch's order of axes. */
+/* Parameters as tensors with merged axes, and their blocks (optim/rules/tensor_blocks.h), against the rules of
+ * Distributed Shampoo written down by hand, and every element of every block against PyTorch's order of axes. */
 #include "../helpers.h"
 
 #include "optim/rules/tensor_blocks.h"
