@@ -78,7 +78,7 @@ static void iterations(const char *name, int64_t n, int64_t m, sw_dtype products
 int main(void) {
     note("%s", sw_build_info());
     sw_set_threads(1);
-    const bool bf16 = strcmp(sw_cpu_name(), "avx512bf16") == 0;
+    const bool bf16 = strcmp(sw_cpu_name(), "avx512bf16") == 0 || strcmp(sw_cpu_name(), "amx") == 0;
     iterations("muon_f32_1024x1024", 1024, 1024, SW_F32, 0.75);
     iterations("muon_bf16_1024x1024", 1024, 1024, SW_BF16, bf16 ? 0.42 : 0);
     iterations("muon_f32_1024x4096", 1024, 4096, SW_F32, 0);
