@@ -40,7 +40,8 @@
     METHOD(schedule_free_sgd)     \
     METHOD(schedule_free_adamw)   \
     METHOD(prodigy)               \
-    METHOD(schedule_free_prodigy)
+    METHOD(schedule_free_prodigy) \
+    METHOD(lbfgs)
 
 #define SWO_BUILTIN_SCHEDULES(METHOD) \
     METHOD(constant)                  \

@@ -271,6 +271,28 @@ def schedule_free_adamw(T, eps, beta1=0.9, beta2=0.999, inside=False, decay=0.0,
     return step
 
 
+def lbfgs(T, history=10, curvature=0.3, decay=0.0):
+    """Nocedal, Wright, 2006, algorithm 7.4; pairs are kept if ⟨s, y⟩ > curvature ‖s‖ ‖y‖. The gradients do not depend on
+    x: with pairs of less curvature, rounding errors would grow."""
+    def step(t, lr, x, g, state):
+        pairs, g = state.setdefault("pairs", []), g + T(decay) * x
+        if t > 1:
+            s, y = x - state["x"], g - state["g"]
+            if float(s @ y) > curvature * math.sqrt(float(s @ s)) * math.sqrt(float(y @ y)):
+                pairs.append((s, y))
+                del pairs[:-history]
+        state["x"], state["g"], q, alphas = x, g, g.copy(), []
+        for s, y in reversed(pairs):
+            alphas.append((s @ q) / (s @ y))
+            q = q - alphas[-1] * y
+        q = q * (pairs[-1][0] @ pairs[-1][1] / (pairs[-1][1] @ pairs[-1][1]) if pairs else
+                 T(min(1, 1 / float(np.sum(np.abs(g))))))
+        for (s, y), alpha in zip(pairs, reversed(alphas)):
+            q = q + (alpha - (y @ q) / (s @ y)) * s
+        return x - T(lr) * q
+    return step
+
+
 def by_numpy_at_once(make, lr, **options):
     """As by_numpy, for rules with a number that all parameters share: step(t, lr, x, g, state) → x."""
     def run(T):
@@ -459,6 +481,9 @@ CASES = [
                       r=2, power=1)),
     ("schedule_free_prodigy d0=0.01 d_coef=8 growth_rate=1.02 eps=1e-3 eps_in_root",
      by_numpy_at_once(schedule_free_prodigy, 1, d0=0.01, coef=8, growth=1.02, eps=1e-3, inside=True)),
+    ("lbfgs lr=0.3 curvature=0.3", by_numpy_at_once(lbfgs, 0.3)),
+    ("lbfgs lr=0.6 history=1 curvature=0.4 weight_decay=0.5",
+     by_numpy_at_once(lbfgs, 0.6, history=1, curvature=0.4, decay=0.5)),
 ]
 
 

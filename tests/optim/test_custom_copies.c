@@ -68,6 +68,7 @@
 #define swo_refresh_is_due copy_refresh_is_due
 #define swo_block_cost copy_block_cost
 #define swo_blocks_are_large copy_blocks_are_large
+#define swo_lbfgs copy_lbfgs
 #define swo_schedule_free_rate copy_schedule_free_rate
 #define swo_schedule_free_weigh copy_schedule_free_weigh
 #define swo_schedule_free_reach copy_schedule_free_reach
@@ -109,6 +110,7 @@
 #include "optim/rules/distributed_shampoo.c"
 #include "optim/rules/fista.c"
 #include "optim/rules/fromage.c"
+#include "optim/rules/lbfgs.c"
 #include "optim/rules/lion.c"
 #include "optim/rules/muon.c"
 #include "optim/rules/nadamp.c"

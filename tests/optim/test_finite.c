@@ -224,7 +224,7 @@ static void test_ordinary_steps_take_no_copies(void **state) {
     static const double g[SMALL_DIM] = {1, -2, 0.5, 0, 3, -1, 1e-3, 2, 1, -1, 0.25, 4, -3, 1, 0.125, -2, 1e-6, 1};
     const sw_rule *rule;
     for (int r = 0; (rule = sw_rule_at(r)) != NULL && rule->source; r++)
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < 3 && rule->unit != SW_UNIT_VECTOR; k++) { /* whose steps always take copies */
             char spec[100];
             /* Under a constant gradient, Prodigy's steps would grow without end. */
             snprintf(spec, sizeof spec, "%s%s%s", rule->name,

@@ -7,7 +7,7 @@
 
 #include "helpers.h"
 
-enum { REFERENCE_STATES = 12 };
+enum { REFERENCE_STATES = 48 };
 
 typedef struct reference_state {
     const char *name;
@@ -694,6 +694,78 @@ static void schedule_free_prodigy_reference(reference *r) {
     }
 }
 
+/* ---- L-BFGS ---- */
+
+static double lbfgs_dot(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* Nocedal, Wright, Numerical Optimization, 2006, equation (7.19) as the recursion of algorithm 7.4, from pair k of the
+ * states s and y on, the newest being 0: q ← H q. */
+static void lbfgs_multiply(const double *const *s, const double *const *y, int k, int pairs, double *q, int64_t n) {
+    const double sy = k < pairs ? lbfgs_dot(s[k], y[k], n) : 1;
+    if (k == pairs) {
+        const double gamma = lbfgs_dot(s[0], y[0], n) / lbfgs_dot(y[0], y[0], n);
+        for (int64_t i = 0; i < n; i++)
+            q[i] *= gamma;
+        return;
+    }
+    const double alpha = lbfgs_dot(s[k], q, n) / sy;
+    for (int64_t i = 0; i < n; i++)
+        q[i] -= alpha * y[k][i];
+    lbfgs_multiply(s, y, k + 1, pairs, q, n);
+    const double beta = lbfgs_dot(y[k], q, n) / sy;
+    for (int64_t i = 0; i < n; i++)
+        q[i] += (alpha - beta) * s[k][i];
+}
+
+enum { LBFGS_REFERENCE_PAIRS = 20 };
+
+/* Liu, Nocedal 1989; the first step is that of torch.optim.LBFGS. Pair k consists of the states s[k] and y[k]. */
+static void lbfgs_reference(reference *r) {
+    static const char *const s_name[] = {"s0",  "s1",  "s2",  "s3",  "s4",  "s5",  "s6",  "s7",  "s8",  "s9",
+                                         "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19"};
+    static const char *const y_name[] = {"y0",  "y1",  "y2",  "y3",  "y4",  "y5",  "y6",  "y7",  "y8",  "y9",
+                                         "y10", "y11", "y12", "y13", "y14", "y15", "y16", "y17", "y18", "y19"};
+    const int history = (int)option_of(r, "history");
+    const int64_t n = r->n;
+    double *theta = r->theta, *theta_before = state_of(r, "theta_before"), *g_before = state_of(r, "g_before"),
+           *stored = state_of(r, "stored"), *q = state_of(r, "q"), *s_new = state_of(r, "s_new"),
+           *y_new = state_of(r, "y_new"), *s[LBFGS_REFERENCE_PAIRS], *y[LBFGS_REFERENCE_PAIRS], norm = 0;
+    assert_true(history <= LBFGS_REFERENCE_PAIRS);
+    for (int k = 0; k < history; k++) {
+        s[k] = state_of(r, s_name[k]);
+        y[k] = state_of(r, y_name[k]);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        q[i] = r->g[i] + option_of(r, "weight_decay") * theta[i];
+        s_new[i] = theta[i] - theta_before[i];
+        y_new[i] = q[i] - g_before[i];
+        theta_before[i] = theta[i];
+        g_before[i] = q[i];
+        norm += fabs(q[i]);
+    }
+    int pairs = (int)lround(*stored);
+    if (r->t > 1 && lbfgs_dot(s_new, y_new, n) > option_of(r, "curvature") * sqrt(lbfgs_dot(s_new, s_new, n)) *
+                                                     sqrt(lbfgs_dot(y_new, y_new, n))) {
+        pairs += pairs < history;
+        for (int k = pairs - 1; k > 0; k--) {
+            memcpy(s[k], s[k - 1], (size_t)n * sizeof(double));
+            memcpy(y[k], y[k - 1], (size_t)n * sizeof(double));
+        }
+        memcpy(s[0], s_new, (size_t)n * sizeof(double));
+        memcpy(y[0], y_new, (size_t)n * sizeof(double));
+    }
+    *stored = pairs;
+    if (pairs > 0)
+        lbfgs_multiply((const double *const *)s, (const double *const *)y, 0, pairs, q, n);
+    for (int64_t i = 0; i < n; i++)
+        theta[i] -= option_of(r, "lr") * q[i] * (pairs > 0 ? 1 : fmin(1, 1 / norm));
+}
+
 /* ---- All references, in the order of optim/builtin_methods.h ---- */
 
 static const struct rule_reference {
@@ -726,6 +798,7 @@ static const struct rule_reference {
     {"schedule_free_adamw", schedule_free_adamw_reference},
     {"prodigy", prodigy_reference},
     {"schedule_free_prodigy", schedule_free_prodigy_reference},
+    {"lbfgs", lbfgs_reference},
 };
 
 #endif

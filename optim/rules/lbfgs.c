@@ -1,0 +1,186 @@
+/* L-BFGS (D. Liu, J. Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical Programming
+ * 45, 1989; J. Nocedal, S. Wright, Numerical Optimization, 2006, algorithms 7.4 and 7.5):
+ *     s = θ - θ before,  y = g - g before              g includes the decay, λθ
+ *     the pair (s, y) is kept if ⟨s, y⟩ > curvature ‖s‖ ‖y‖; the newest `history` pairs are stored
+ *     q ← g
+ *     from the newest pair to the oldest:  αᵢ = ⟨sᵢ, q⟩/⟨sᵢ, yᵢ⟩,  q ← q - αᵢ yᵢ
+ *     q ← ⟨s, y⟩/⟨y, y⟩ q                             of the newest pair
+ *     from the oldest pair to the newest:  β = ⟨yᵢ, q⟩/⟨sᵢ, yᵢ⟩,  q ← q + (αᵢ - β) sᵢ
+ *     θ ← θ - η q                                     η = 1, or the length that a line search chooses
+ * Without a pair, q = min(1, 1/‖g‖₁) g, as in the first step of torch.optim.LBFGS. PyTorch leaves out pairs with
+ * ⟨s, y⟩ ≤ 1e-10, and therefore all pairs near a minimum; the test here does not depend on the scale of f and θ.
+ *
+ * The pairs are rows of a ring buffer with one spare row, in which the next pair is computed. Therefore a pair that is
+ * not kept overwrites no other pair, and a step that is not taken does not change the valid rows. If the program has
+ * written to θ, or if other parameters are frozen than in the last step, all pairs are dropped.
+ */
+#include <swale/kernel.h>
+#include <swale/rule.h>
+
+#if SW_KERNEL_PASS
+
+static void SW_K(lbfgs_one_norm)(void *args, int64_t begin, int64_t end, double *sums) {
+    const real *v = args;
+    double lane[SW_LANES] = {0};
+    int64_t i = begin;
+    for (; i + SW_LANES <= end; i += SW_LANES) {
+        SW_OVER_LANES
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (double)(v[i + j] < 0 ? -v[i + j] : v[i + j]);
+    }
+    for (int j = 0; i < end; i++, j++)
+        lane[j] += (double)(v[i] < 0 ? -v[i] : v[i]);
+    SW_ADD_LANES(double, sums[0], lane);
+}
+
+#else
+
+#include <math.h>
+
+static const sw_kernels lbfgs_one_norm_kernels = SW_KERNEL_TABLE(lbfgs_one_norm);
+
+enum { LBFGS_MOST = 100 };
+
+typedef struct lbfgs_options {
+    double lr, history, weight_decay, curvature;
+} lbfgs_options;
+typedef struct lbfgs_slots {
+    void *x_last, *g_last; /* θ and g of the last step */
+    void *s, *y;           /* rows of pairs */
+    void *sy;              /* ⟨s, y⟩ of each row */
+} lbfgs_slots;
+typedef struct lbfgs_scalars {
+    double pairs, next, gamma; /* stored pairs; the spare row; ⟨s, y⟩/⟨y, y⟩ of the newest pair */
+    double known, frozen;      /* 1: x_last and g_last are those of the last step; the set of parameters that were
+                                * frozen in it */
+    double left_out;           /* pairs that were not kept */
+} lbfgs_scalars;
+
+static int64_t lbfgs_rows(const sw_slot_sizes *sizes) {
+    return (int64_t)SW_OPTIONS_AS(sizes->option, lbfgs_options)->history + 1;
+}
+
+static int64_t lbfgs_ring(const sw_slot_sizes *sizes) {
+    return lbfgs_rows(sizes) * sizes->dim;
+}
+
+/* ---- The pairs ---- */
+
+/* The row of the pair that is k pairs older than the newest one. */
+static int64_t lbfgs_row(const sw_step *step, int k) {
+    const int64_t rows = (int64_t)SW_STEP_OPTIONS(step, lbfgs_options)->history + 1;
+    return ((int64_t)SW_STEP_SCALARS(step, lbfgs_scalars)->next + rows - 1 - k) % rows;
+}
+
+/* Computes the pair of this step from g and from x_last and g_last. */
+static void lbfgs_add_pair(sw_step *step, const void *g) {
+    const lbfgs_options *o = SW_STEP_OPTIONS(step, lbfgs_options);
+    lbfgs_scalars *scalars = SW_STEP_SCALARS(step, lbfgs_scalars);
+    const lbfgs_slots *slots = SW_STEP_SLOTS(step, lbfgs_slots);
+    const int64_t next = (int64_t)scalars->next;
+    void *s = sw_step_row(step, slots->s, next), *y = sw_step_row(step, slots->y, next);
+    sw_step_scale(step, 1, step->x, s);
+    sw_step_axpy(step, -1, slots->x_last, s);
+    sw_step_scale(step, 1, g, y);
+    sw_step_axpy(step, -1, slots->g_last, y);
+    const double sy = sw_step_dot(step, s, y), yy = sw_step_dot(step, y, y), ss = sw_step_dot(step, s, s);
+    if (!(sy > o->curvature * sqrt(ss) * sqrt(yy))) {
+        scalars->left_out++;
+        return;
+    }
+    ((double *)slots->sy)[next] = sy;
+    scalars->gamma = sy / yy;
+    scalars->next = (double)((next + 1) % ((int64_t)o->history + 1));
+    scalars->pairs += scalars->pairs < o->history;
+}
+
+/* Updates the pairs, x_last and g_last in a step with the gradient g. */
+static void lbfgs_update_pairs(sw_step *step, const void *g) {
+    lbfgs_scalars *scalars = SW_STEP_SCALARS(step, lbfgs_scalars);
+    const lbfgs_slots *slots = SW_STEP_SLOTS(step, lbfgs_slots);
+    if (step->x_written || scalars->frozen != (double)step->frozen_set)
+        scalars->known = scalars->pairs = 0;
+    if (scalars->known != 0)
+        lbfgs_add_pair(step, g);
+    sw_step_scale(step, 1, step->x, slots->x_last);
+    sw_step_scale(step, 1, g, slots->g_last);
+    scalars->known = 1;
+    scalars->frozen = (double)step->frozen_set;
+}
+
+/* ---- The direction ---- */
+
+/* Multiplies q by the inverse of the approximate Hessian: the two loops. */
+static void lbfgs_two_loops(sw_step *step, void *q) {
+    const lbfgs_scalars *scalars = SW_STEP_SCALARS(step, lbfgs_scalars);
+    const lbfgs_slots *slots = SW_STEP_SLOTS(step, lbfgs_slots);
+    const double *sy = slots->sy;
+    const int pairs = (int)scalars->pairs;
+    double alpha[LBFGS_MOST];
+    for (int k = 0; k < pairs; k++) {
+        const int64_t i = lbfgs_row(step, k);
+        alpha[k] = sw_step_dot(step, sw_step_row(step, slots->s, i), q) / sy[i];
+        sw_step_axpy(step, -alpha[k], sw_step_row(step, slots->y, i), q);
+    }
+    sw_step_scale(step, scalars->gamma, q, q);
+    for (int k = pairs - 1; k >= 0; k--) {
+        const int64_t i = lbfgs_row(step, k);
+        const double beta = sw_step_dot(step, sw_step_row(step, slots->y, i), q) / sy[i];
+        sw_step_axpy(step, alpha[k] - beta, sw_step_row(step, slots->s, i), q);
+    }
+}
+
+static sw_status lbfgs_vector(sw_step *step) {
+    void *q = step->out;
+    sw_step_scale(step, 1, step->g, q);
+    sw_step_axpy(step, SW_STEP_OPTIONS(step, lbfgs_options)->weight_decay, step->x, q);
+    lbfgs_update_pairs(step, q);
+    if (SW_STEP_SCALARS(step, lbfgs_scalars)->pairs > 0) {
+        lbfgs_two_loops(step, q);
+        sw_step_scale(step, -1, q, q);
+    } else {
+        double norm = 0;
+        sw_kernel_run_sums(&lbfgs_one_norm_kernels, step->type, q, step->count, 1, &norm);
+        sw_step_scale(step, norm > 1 ? -1 / norm : -1, q, q);
+    }
+    return SW_OK;
+}
+
+/* ---- Tables ---- */
+
+/* clang-format off */
+static const sw_option lbfgs_option_table[] = {
+    {.name = "lr", .value = 1, .low = 0, .high = 1e6, .help = "η, length of the step; 1 is that of Newton's method",
+     .search_low = 1e-2, .search_high = 1, .search_log = true},
+    {.name = "history", .kind = SW_OPTION_INTEGER, .value = 10, .low = 1, .high = LBFGS_MOST,
+     .help = "the number of pairs", .search_low = 3, .search_high = 20},
+    SW_OPTION_WEIGHT_DECAY_UP_TO(1e300), /* as large as the squares of the data */
+    {.name = "curvature", .value = 1e-10, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
+     .help = "pairs with ⟨s, y⟩ up to this multiple of ‖s‖ ‖y‖ are left out"},
+    {0}};
+/* clang-format on */
+static const sw_slot lbfgs_slot_table[] = {
+    {.name = "x_last"},
+    {.name = "g_last"},
+    {.name = "s", .count = lbfgs_ring, .valid_by_scalars = true},
+    {.name = "y", .count = lbfgs_ring, .valid_by_scalars = true},
+    {.name = "sy", .type = SW_SLOT_F64, .count = lbfgs_rows, .valid_by_scalars = true},
+    {0}};
+static const char *const lbfgs_scalar_names[] = {"pairs", "next", "gamma", "known", "frozen", "left_out", NULL};
+SW_MATCH_OPTIONS(lbfgs_options, lbfgs_option_table);
+SW_MATCH_SLOTS(lbfgs_slots, lbfgs_slot_table);
+SW_MATCH_SCALARS(lbfgs_scalars, lbfgs_scalar_names);
+
+const sw_rule swo_lbfgs = {.size = sizeof(sw_rule),
+                           .name = "lbfgs",
+                           .summary = "limited-memory BFGS; use it with wolfe",
+                           .source = "Liu, Nocedal 1989",
+                           .options = lbfgs_option_table,
+                           .slots = lbfgs_slot_table,
+                           .scalars = lbfgs_scalar_names,
+                           .unit = SW_UNIT_VECTOR,
+                           .flags = SW_RULE_LINEAR | SW_RULE_PENALTY | SW_RULE_EXACT_GRADIENT,
+                           .cost = 60,
+                           .vector = lbfgs_vector};
+
+#endif
