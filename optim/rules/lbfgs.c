@@ -116,14 +116,14 @@ static void lbfgs_two_loops(sw_step *step, void *q) {
     const lbfgs_slots *slots = SW_STEP_SLOTS(step, lbfgs_slots);
     const double *sy = slots->sy;
     const int pairs = (int)scalars->pairs;
-    double alpha[LBFGS_MOST];
+    double alpha[LBFGS_MOST] = {0};
     for (int k = 0; k < pairs; k++) {
         const int64_t i = lbfgs_row(step, k);
         alpha[k] = sw_step_dot(step, sw_step_row(step, slots->s, i), q) / sy[i];
         sw_step_axpy(step, -alpha[k], sw_step_row(step, slots->y, i), q);
     }
     sw_step_scale(step, scalars->gamma, q, q);
-    for (int k = pairs - 1; k >= 0; k--) {
+    for (int k = pairs; k-- > 0;) {
         const int64_t i = lbfgs_row(step, k);
         const double beta = sw_step_dot(step, sw_step_row(step, slots->y, i), q) / sy[i];
         sw_step_axpy(step, alpha[k] - beta, sw_step_row(step, slots->s, i), q);
