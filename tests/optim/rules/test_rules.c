@@ -493,7 +493,7 @@ static void test_two_groups_move_as_one(void **state) {
         few_steps(spec, two);
         assert_memory_equal(one, two, sizeof one);
         if (has_option(rules[i], "d0"))
-            continue; /* other learning rates are refused: test_prodigy.c */
+            continue; /* other learning rates are refused: test_parameter_free.c */
         snprintf(spec, sizeof spec, "role=bias: %s lr=0.01%s; %s lr=0.01%s", name, lone, name, lone);
         few_steps(spec, two);
         snprintf(spec, sizeof spec, "role=bias: %s lr=0.02%s; %s lr=0.01%s", name, lone, name, lone);
