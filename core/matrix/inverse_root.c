@@ -77,14 +77,19 @@ static double root_value(sw_dtype type, const void *values, int64_t i) {
     return type == SW_F32 ? (double)((const float *)values)[i] : ((const double *)values)[i];
 }
 
-/* The least and the largest eigenvalue of A, and what is added to every eigenvalue: the shift and the ridge. */
-static double root_added(sw_dtype type, int64_t n, const void *values, const sw_root_options *o,
-                         sw_root_report *report) {
+/* What is added to every eigenvalue: first the shift, so that the least one is exactly 0, and then the ridge, which may
+ * be far smaller. */
+typedef struct root_added {
+    double shift, ridge;
+} root_added;
+
+/* Also writes the least and the largest eigenvalue of A. */
+static root_added root_added_of(sw_dtype type, int64_t n, const void *values, const sw_root_options *o,
+                                sw_root_report *report) {
     report->least = root_value(type, values, 0);
     report->largest = root_value(type, values, n - 1);
     const double shift = o->shift_negative && report->least < 0 ? -report->least : 0;
-    const double scale = o->ridge_relative ? report->largest + shift : 1;
-    return shift + o->ridge * scale;
+    return (root_added){shift, o->ridge * (o->ridge_relative ? report->largest + shift : 1)};
 }
 
 /* root = Σ f_i v_i v_iᵀ = WᵀW, where row i of W is √f_i v_i, f_i = (λ_i + added)^(-1/r). */
@@ -93,17 +98,16 @@ static sw_status root_by_eigen(sw_dtype type, int64_t n, const sw_root_options *
     SW_TRY(swi_eigen_in_place(type, n, true, m->matrix, m->values, m->rest, &report->outcome));
     if (report->outcome != SW_MATRIX_OK)
         return SW_OK;
-    const double added = root_added(type, n, m->values, o, report);
-    const double shift = o->shift_negative && report->least < 0 ? -report->least : 0;
+    const root_added added = root_added_of(type, n, m->values, o, report);
     const double cutoff = o->cutoff > 0 ? o->cutoff : (double)n * swi_matrix_epsilon(type);
     for (int64_t i = 0; i < n; i++) {
-        const double value = root_value(type, m->values, i);
-        const bool left_out = o->pseudo && value + shift <= cutoff * (report->largest + shift);
-        if (!left_out && !(value + added > 0)) {
+        const double value = root_value(type, m->values, i) + added.shift;
+        const bool left_out = o->pseudo && value <= cutoff * (report->largest + added.shift);
+        if (!left_out && !(value + added.ridge > 0)) {
             report->outcome = SW_MATRIX_NOT_POSITIVE;
             return SW_OK;
         }
-        const double f = left_out ? 0 : pow(value + added, -0.5 / o->order);
+        const double f = left_out ? 0 : pow(value + added.ridge, -0.5 / o->order);
         void *v = m->matrix + i * n * (int64_t)sw_dtype_size(type);
         sw_vector_axpby(type, n, f, v, 0, NULL, v);
     }
@@ -121,7 +125,8 @@ static sw_status root_by_newton(sw_dtype type, int64_t n, const sw_root_options 
         SW_TRY(swi_eigen_in_place(type, n, false, m->newton, m->values, m->rest, &report->outcome));
         if (report->outcome != SW_MATRIX_OK)
             return SW_OK;
-        added = root_added(type, n, m->values, o, report);
+        const root_added both = root_added_of(type, n, m->values, o, report);
+        added = both.shift + both.ridge;
     }
     if (added != 0)
         swi_square_shift(type, n, 1, added, m->matrix);

@@ -259,8 +259,8 @@ static sw_status caspr_update_roots(const sw_step *s, const caspr_block *b, int6
                                     bool large) {
     const caspr_options *o = SW_STEP_OPTIONS(s, caspr_options);
     const double weight = o->beta2 == 1 ? 1 : 1 - o->beta2;
-    double c = 1, largest[2] = {b->largest[0], 0};
     caspr_start(s, b);
+    double c = 1, largest[2] = {b->largest[0], 0};
     if (caspr_is_due(s, b, blocks, s->step - 1))
         SW_TRY(caspr_change_of_scale(s, b, w, &c));
     SW_TRY(swo_factor_update(s->type, &b->at, 0, o->beta2, weight, w->g, b->L));

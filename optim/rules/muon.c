@@ -257,6 +257,10 @@ static void muon_reach(const sw_step *s, sw_bounds *b) {
 static sw_status muon_check(const double *option) {
     const muon_options *o = SW_OPTIONS_AS(option, muon_options);
     const double sigma = muon_largest_singular_value(o);
+    if (o->ns_a == 0 && o->ns_b == 0 && o->ns_c == 0) /* sw_newton_schulz would use its defaults */
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "muon: ns_a, ns_b and ns_c are all 0, and matrices would not move (omit them for "
+                       "the default coefficients)");
     if (!(sigma <= MUON_DIVERGED))
         return sw_fail(
             SW_ERR_ARGUMENT,

@@ -22,7 +22,7 @@ typedef struct rprop_slots {
 
 #if SW_KERNEL_PASS
 
-/* A step size of 0 stands for the first one. Once it is set, it is at least min_step > 0. */
+/* A step size of 0 stands for the first one. Once it is set, it is at least min_step, which f32 can represent. */
 static void SW_K(rprop)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const rprop_options *o = SW_STEP_OPTIONS(s, rprop_options);
@@ -75,7 +75,7 @@ static const sw_option rprop_option_table[] = {
      .help = "η-, factor of the step size when the gradient changes its sign", .search_low = 0.3, .search_high = 0.9},
     {.name = "eta_plus", .value = 1.2, .low = 1, .high = 1e3, .open = SW_OPEN_LOW,
      .help = "η+, factor of the step size while the sign stays", .search_low = 1.05, .search_high = 2},
-    {.name = "min_step", .value = 1e-6, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "smallest step size"},
+    {.name = "min_step", .value = 1e-6, .low = 1e-30, .high = 1e6, .help = "smallest step size"},
     {.name = "max_step", .value = 50, .low = 0, .high = 1e6, .open = SW_OPEN_LOW, .help = "largest step size"},
     {0}};
 /* clang-format on */

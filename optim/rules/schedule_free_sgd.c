@@ -34,7 +34,8 @@ static void SW_K(schedule_free_sgd)(void *args, int64_t begin, int64_t end, doub
 static void SW_K(schedule_free_point)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *s = args;
     const real *y = s->x, *z = SW_STEP_SLOTS(s, schedule_free_slots)->z;
-    const real to_x = (real)(1 - 1 / SW_STEP_SCALARS(s, schedule_free_scalars)->beta);
+    const double beta = SW_STEP_SCALARS(s, schedule_free_scalars)->beta;
+    const real to_x = (real)(beta > 0 ? 1 - 1 / beta : 0); /* 0: the rule has only waited (prodigy.h), and x = y = z */
     real *x = s->out;
     (void)sums;
     for (int64_t i = begin; i < end; i++)

@@ -188,6 +188,23 @@ static void test_shift_and_relative_ridge(void **state) {
     }
 }
 
+/* A ridge far below the shift: the least eigenvalue becomes the ridge. LAPACK's eigenvalues of diag(1e4, -1e-3) have
+ * errors of 1e4 ε, but their difference from the shift is exact; the eigenvectors are unit vectors to a few ε. */
+static void test_ridge_far_below_the_shift(void **state) {
+    (void)state;
+    sw_array A = test_array(SW_F64, SW_SHAPE(2, 2));
+    const double values[4] = {1e4, 0, 0, -1e-3};
+    memcpy(A.data, values, sizeof values);
+    for (int i = 0; i < 2; i++) {
+        const double ridge = i == 0 ? 1e-18 : 1e-20;
+        const sw_root_options o = {.size = sizeof o, .order = 2, .ridge = ridge, .shift_negative = true};
+        sw_array P = root_of(&A, &o, NULL);
+        assert_at_most(fabs(test_get(&P, 3) * sqrt(ridge) - 1), 1e-14);
+        test_array_free(&P);
+    }
+    test_array_free(&A);
+}
+
 /* A = g gᵀ of rank 1, and its pseudo root ‖g‖^(-2/r) ggᵀ/‖g‖²; a matrix of zeros has the root 0. */
 static void test_pseudo_roots_of_singular_matrices(void **state) {
     (void)state;
@@ -378,6 +395,7 @@ int main(void) {
         cmocka_unit_test(test_wide_roots_are_rounded_once),
         cmocka_unit_test(test_newton_ends_at_the_rounding_errors),
         cmocka_unit_test(test_shift_and_relative_ridge),
+        cmocka_unit_test(test_ridge_far_below_the_shift),
         cmocka_unit_test(test_pseudo_roots_of_singular_matrices),
         cmocka_unit_test(test_two_fourth_roots_give_the_polar_factor),
         cmocka_unit_test(test_failures_leave_the_root),

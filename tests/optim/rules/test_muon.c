@@ -194,6 +194,9 @@ static void test_diverging_coefficients_are_refused(void **state) {
                     "muon: Newton-Schulz iterations with ns_a = 7, ns_b = -4.775, ns_c = 2.0315 diverge: after "
                     "ns_steps = 5 a singular value may be 3.13e+87 (the default coefficients keep all of them below "
                     "1.3)");
+    options_refused(p, (sw_optim_options){.rule = "muon ns_a=0 ns_b=0 ns_c=0"},
+                    "muon: ns_a, ns_b and ns_c are all 0, and matrices would not move (omit them for the default "
+                    "coefficients)");
     sw_optim_free(NEW_OPTIM(p, .rule = "muon ns_a=1.5 ns_b=-0.5 ns_c=0 ns_steps=20")); /* Newton-Schulz of order 3 */
     sw_params_free(p);
 }

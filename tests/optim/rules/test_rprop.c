@@ -7,6 +7,10 @@ static void test_range_of_steps_is_checked(void **state) {
     sw_params *p = small_params(SW_F32);
     assert_null(sw_optim_new(p, "rprop min_step=1 max_step=0.5"));
     expect_error(SW_ERR_ARGUMENT, "rule rprop: min_step = 1 is above max_step = 0.5");
+    sw_clear_error();
+    /* In f32 it would be 0, which stands for the first step size: a step size that shrinks would become lr again. */
+    assert_null(sw_optim_new(p, "rprop min_step=1e-60"));
+    expect_error(SW_ERR_ARGUMENT, "rprop: min_step=1e-60 is outside [1e-30, 1e+06]");
     sw_params_free(p);
 }
 
