@@ -1,12 +1,13 @@
 /* Compares Muon with AdamW on logistic regression whose weight is stored as a matrix:
  *
- *     z_i = sum W_jk x_i,10j+k,   x_i ~ N(0, I) in 100 dimensions, w ~ N(0, I), y_i ~ Bernoulli(sigma(<w, x_i>)), n =
- * 5000
+ *     z_i = sum W_jk x_i,10j+k
+ *     x_i ~ N(0, I) in 100 dimensions, w ~ N(0, I), y_i ~ Bernoulli(sigma(<w, x_i>)), i < 5000
  *
  * The 100 weights are W [10, 10], so that Muon, which orthogonalizes the momentum of a matrix, can update them. Its
  * learning rate of 0.02 is the length of every singular value of a step, and a step of AdamW changes each weight by
- * about the learning rate. At 3e-4, which is common for large networks, AdamW does not come far in 15 epochs. Therefore
- * the learning rates of both are swept as well: the right panel has the accuracy after the last epoch for each. */
+ * about the learning rate. At 3e-4, which is common for large networks, AdamW makes little progress in 15 epochs.
+ * Therefore the learning rates of both are swept too: the right panel has the accuracy after the last epoch for
+ * each. */
 #include "cli.h"
 #include "curves.h"
 #include <swale/swale.h>

@@ -84,8 +84,8 @@ SW_API void sw_array_free(sw_array *array);
  * makes pictures [n, height, width, channels] from pictures [n, channels, height, width]. The caller frees the copy by
  * sw_array_free. data is NULL after an error. */
 SW_API sw_array sw_array_permute(const sw_array *array, int count, const int *axes);
-/* Whether the last three lengths are almost certainly those of [channels, height, width], as [3,32,32]: 1 to 4, and
- * twice 8 or more. For messages. */
+/* Whether the last three lengths are almost certainly those of [channels, height, width], as in [3,32,32]: 1 to 4
+ * channels, and a height and a width of 8 or more. Error messages use it for advice. */
 SW_API bool sw_seems_channels_first(int rank, const int64_t *shape);
 
 /* Computes the number of elements of a shape. An error (SW_ERR_SHAPE) for the same reasons as in sw_array_view. */

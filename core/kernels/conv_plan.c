@@ -14,8 +14,9 @@ enum { MOST_COPIES = 1 << 20 };
 enum { FEW_PIXELS = 64, MANY_PIXELS = 256, LARGE_WEIGHTS = 1 << 19, FEW_PRODUCTS = 1 << 17 };
 /* Items for the threads to share, if possible. */
 enum { ENOUGH_ITEMS = 16, SAMPLE_ITEMS = 32 };
-/* The zeros around a small picture can be longer than any memory. Therefore a copy with zeros has at most these bytes,
- * or this many times those of a sample, and copies of several samples without zeros have at most as many bytes. */
+/* The zeros around a small picture can take more memory than there is. Therefore a copy with zeros has at most these
+ * bytes, or this many times those of a sample, and copies of several samples without zeros have at most as many
+ * bytes. */
 enum { LARGE_COPY = 1 << 24, COPY_SAMPLES = 4 };
 /* Tiles by pixel: the samples of a tile, and the least batch. They are worth it if the taps outside of the picture are
  * more than a fifth of those inside. */

@@ -30,15 +30,16 @@ SW_API sw_status sw_gemm(sw_dtype type, bool a_transposed, bool b_transposed, in
 
 /* The order of the additions in products of two bf16 matrices. sw_product_run has the definitions. */
 typedef enum sw_bf16_order {
-    /* SW_BF16_TILES on processors with AMX-BF16, on which they are several times as fast, else SW_BF16_PAIRS. The
-     * environment variable SW_BF16_PRODUCTS=pairs or tiles, or sw_set_bf16_order, select one of them instead, so that
+    /* SW_BF16_TILES on processors with AMX-BF16, on which it is several times as fast, and SW_BF16_PAIRS on others. The
+     * environment variable SW_BF16_PRODUCTS=pairs or tiles, or sw_set_bf16_order, selects one of them instead, so that
      * runs on different processors have equal bits. */
     SW_BF16_DEFAULT = 0,
-    SW_BF16_PAIRS, /* of vdpbf16ps; the fast one on processors without AMX-BF16 */
-    SW_BF16_TILES  /* of tdpbf16ps, the instruction of AMX-BF16; elsewhere about 0.8 of the speed of SW_BF16_PAIRS */
+    SW_BF16_PAIRS, /* the order of vdpbf16ps; the faster one on processors without AMX-BF16 */
+    SW_BF16_TILES  /* the order of tdpbf16ps of AMX-BF16; elsewhere it has about 0.8 of the speed of SW_BF16_PAIRS */
 } sw_bf16_order;
-/* Sets what SW_BF16_DEFAULT stands for in this process; SW_BF16_DEFAULT itself for the choice by processor. It must not
- * be called while another thread computes. */
+/* Sets the order that SW_BF16_DEFAULT stands for in this process; with SW_BF16_DEFAULT, the processor determines it
+ * again. SW_BF16_PRODUCTS has no effect afterwards. It must not be called while another thread computes. Errors:
+ * SW_ERR_ARGUMENT for another number. */
 SW_API sw_status sw_set_bf16_order(sw_bf16_order order);
 /* The order that SW_BF16_DEFAULT stands for: SW_BF16_PAIRS or SW_BF16_TILES. */
 SW_API sw_bf16_order sw_bf16_order_used(void);
@@ -62,9 +63,9 @@ typedef struct sw_product {
     /* NULL, or sw_product_scratch bytes, aligned to SW_ALIGNMENT, with which products of large matrices are faster. */
     SW_ADDED void *scratch;
     SW_ADDED size_t scratch_bytes;
-    /* SW_F32 (0), or SW_BF16 or SW_F16: operands A and B in f32 are rounded to this type while they are copied to the
-     * cache, and multiplied as operands in that type are. Subnormal numbers become 0. The copy costs little, so that
-     * matrices in f32 are multiplied at the speed of 16-bit types. C keeps its type. */
+    /* SW_F32 (0): no rounding. SW_BF16 or SW_F16: operands A and B in f32 are rounded to this type while they are
+     * copied to the cache, and multiplied as operands in that type are. Subnormal numbers become 0. The copy costs
+     * little, so that matrices in f32 are multiplied at the speed of 16-bit types. C keeps its type. */
     SW_ADDED sw_dtype rounded_to;
     /* The result is known to be symmetric, for example X Xᵀ, or a product of two powers of a symmetric matrix. Only the
      * elements on and below the diagonal are computed, which takes about half of the time; those above are copies, so

@@ -35,7 +35,8 @@ static sw_status root_options(const sw_root_options *given, sw_root_options *o) 
                        "%s: ridge %g, cutoff %g, tolerance %g, acceptable %g; expected numbers that are not negative",
                        root_name, o->ridge, o->cutoff, o->tolerance, o->acceptable);
     if (o->method != SW_ROOT_EIGEN && o->method != SW_ROOT_NEWTON)
-        return sw_fail(SW_ERR_ARGUMENT, "%s: there is no method %d", root_name, (int)o->method);
+        return sw_fail(SW_ERR_ARGUMENT, "%s: method %d, expected SW_ROOT_EIGEN or SW_ROOT_NEWTON", root_name,
+                       (int)o->method);
     if (o->pseudo && o->method == SW_ROOT_NEWTON)
         return sw_fail(SW_ERR_ARGUMENT, "%s: pseudo needs the method SW_ROOT_EIGEN", root_name);
     return SW_OK;

@@ -19,7 +19,7 @@ extern "C" {
 
 /* How a computation ended. If the caller passes a place for it, a numerical failure is not an error: the function
  * returns SW_OK, raises no error, writes the outcome, and leaves its results as they were, so that a method can keep
- * the last good ones. If the caller passes NULL, the failure is an error with a message: SW_ERR_NONFINITE for
+ * the previous ones. If the caller passes NULL, the failure is an error with a message: SW_ERR_NONFINITE for
  * SW_MATRIX_NOT_FINITE, otherwise SW_ERR_ARGUMENT. Wrong arguments and lack of memory are errors in both cases. */
 typedef enum sw_matrix_outcome {
     SW_MATRIX_OK = 0,
@@ -56,8 +56,8 @@ SW_API size_t sw_symmetric_eigen_work(sw_dtype type, int64_t n);
  * process. q_i is orthogonal to the earlier rows of A, and ⟨q_i, a_i⟩ >= 0. In other words, the columns of Aᵀ are
  * replaced by Q of Aᵀ = QR, where the diagonal of R is not negative. If rows of A are linearly dependent, the result
  * contains arbitrary orthonormal rows in their place. By LAPACK's Householder reflections (geqrf and orgqr); the rows
- * are orthonormal to rounding for every A. lda is the distance of rows. Fails with SW_MATRIX_NOT_FINITE only. length
- * and 64 count are below 2^31. */
+ * are orthonormal to rounding for every A. lda is the distance of rows. The only failure is SW_MATRIX_NOT_FINITE.
+ * length and 64 count must be below 2^31. */
 SW_API sw_status sw_orthonormalize(sw_dtype type, int64_t count, int64_t length, void *A, int64_t lda, void *work,
                                    sw_matrix_outcome *outcome);
 SW_API size_t sw_orthonormalize_work(sw_dtype type, int64_t count);
@@ -83,18 +83,18 @@ typedef struct sw_root_options {
     double cutoff; /* 0: n ε, with the ε of sw_symmetric_eigen and of the type in which the root is computed */
     sw_root_method method;
     bool wide;         /* for f32: compute in f64, and round the root. About 1.5 times the time, twice the work */
-    int iterations;    /* SW_ROOT_NEWTON: at most as many; 0: 100 */
+    int iterations;    /* SW_ROOT_NEWTON: the largest number of iterations; 0: 100 */
     double tolerance;  /* SW_ROOT_NEWTON: ends when the error is at most this; 0: 1e-6 */
     double acceptable; /* SW_ROOT_NEWTON: a final error above this is SW_MATRIX_NOT_CONVERGED; 0: 0.1 */
 } sw_root_options;
 
-/* What sw_inverse_root reports. */
+/* The report of sw_inverse_root. */
 typedef struct sw_root_report {
     size_t size; /* sizeof(sw_root_report); the caller sets it */
     sw_matrix_outcome outcome;
     double least, largest; /* the extreme eigenvalues of A, before shift and ridge; NaN if they were not computed */
     double error;          /* SW_ROOT_NEWTON: the final max |M - I|; otherwise 0 */
-    int iterations;        /* SW_ROOT_NEWTON: how many */
+    int iterations;        /* SW_ROOT_NEWTON: the number of iterations; otherwise 0 */
 } sw_root_report;
 
 /* root = (A + ridge I)^(-1/order) for a symmetric matrix A [n,n]; symmetric and of the type of A. `root` may be A.

@@ -33,8 +33,8 @@ typedef struct sw_newton_schulz_options {
  * bf16). The result is the same up to rounding.
  *
  * With products = SW_BF16, factors are rounded to bf16 in each product, and sums are added in f32 (`rounded_to` in
- * gemm.h); X itself is in f32 between iterations. On processors with instructions for bf16 this is faster. The singular
- * values then have errors of about 1 %, which is of no importance for Muon.
+ * gemm.h); X itself is in f32 between iterations. On processors with instructions for bf16 this is faster. The result
+ * then differs by 1 to 3 % in the Frobenius norm, which does not matter to Muon.
  *
  * `work` has sw_newton_schulz_work bytes, aligned to SW_ALIGNMENT. Nothing is allocated. Threads share the products of
  * large matrices. The result has the same bits for every number of threads.

@@ -114,7 +114,7 @@ static const sw_kernels transpose_kernels = SW_KERNEL_TABLE(square_transpose),
                         average_kernels = SW_KERNEL_TABLE(square_average),
                         identity_kernels = SW_KERNEL_TABLE(square_identity_distance);
 
-/* On the calling thread: these loops are short beside the computations around them. */
+/* These loops run on the calling thread, because they are short compared with the computations around them. */
 static void square_run(const sw_kernels *kernels, sw_dtype type, void *args, int64_t rows) {
     (*kernels)[type][sw_cpu_level()](args, 0, rows, NULL);
 }

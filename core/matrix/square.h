@@ -1,4 +1,5 @@
-/* What the files of this room share: loops over square matrices, the check of a matrix, and eigenvalues in place. */
+/* Functions that the files of this room share: loops over square matrices, the check of a matrix, eigenvalues in place.
+ */
 #ifndef SWALE_MATRIX_SQUARE_H
 #define SWALE_MATRIX_SQUARE_H
 
@@ -15,7 +16,8 @@ sw_status swi_square_arguments(const char *what, sw_dtype type, int64_t n, int64
 /* Bytes of count elements of a type, rounded up to SW_ALIGNMENT; SIZE_MAX if that overflows. */
 size_t swi_work_bytes(double count, size_t size);
 
-/* Writes the outcome, or makes a failure an error whose message is `what` and then the reason; A is what failed. */
+/* Writes the outcome, or makes a failure an error whose message is `what` and then the reason; A is the matrix that
+ * failed. */
 sw_status swi_matrix_end(const char *what, sw_matrix_outcome result, sw_dtype type, int64_t n, const void *A,
                          sw_matrix_outcome *outcome);
 

@@ -1,4 +1,4 @@
-/* What to do about samples that are not pictures or signals (channel_hint.h). */
+/* Advice for messages about samples that are not pictures or signals (channel_hint.h). */
 #include "nn/layers/channel_hint.h"
 
 const char *swn_channel_hint(int axes, int rank) {

@@ -7,9 +7,9 @@
  *     V = R C / max(mean R, ε₁)                         a vector:  V ← V + w (g² - V)
  *     U = g/√max(V, ε₁²)
  *     θ ← θ - α U/max(1, RMS(U)/d)
- * As in PyTorch, tensors with more than two axes are many matrices, of their last two axes in PyTorch's order: for the
- * weight of a convolution, [out,kh,kw,in] here and [out,in,kh,kw] there, they are the kernels [kh,kw]. ε₁ = 0 stands
- * for the distance from 1 to the next number of the type: 2⁻²³ in f32.
+ * As in PyTorch, a tensor with more than two axes is a set of matrices, which have its last two axes in PyTorch's
+ * order: for the weight of a convolution, [out,kh,kw,in] here and [out,in,kh,kw] there, they are the kernels [kh,kw].
+ * ε₁ = 0 stands for the distance from 1 to the next number of the type: 2⁻²³ in f32.
  *
  * State and factors are computed in f64, in which squares of f32 do not overflow. An element of U is g times the
  * smaller of 1/ε₁ and √(max(mean R, ε₁)/R)·√(1/C): the loop over elements has neither roots nor divisions.

@@ -5,8 +5,8 @@
  *     θ̄ ← θ̄ + μₜ (θ - θ̄)
  *     ηₜ₊₁ = lr/(1 + λ lr t)^α,   μₜ₊₁ = 1/max(1, t - t0)
  * θ̄ (the state `average`, PyTorch's ax) is θ up to step t0 + 2, and later the mean of the points since that step. It
- * is the point of evaluation: sw_optim_point, which sw_train evaluates. sw_optim_adopt_point copies it to the
- * parameters. To evaluate at θ, evaluate at the parameters themselves.
+ * is the point of evaluation: sw_optim_point returns it, sw_train evaluates there, and sw_optim_adopt_point copies it
+ * to the parameters. To evaluate at θ, evaluate at the parameters themselves.
  */
 #include <swale/kernel.h>
 #include <swale/rule.h>

@@ -5,8 +5,8 @@
  *     L ← β2 L + (1 - β2) G Gᵀ
  *     R ← β2 c R + (1 - β2) (P G)ᵀ (P G)/rows                      β2 = 1: sums, L + G Gᵀ and c R + (P G)ᵀ (P G)/rows
  *     P ← (L + ridge λmax(L) I)^(-1/2),  Q ← (R + ridge λmax(R) I)^(-1/2)    every `period` steps
- * L° is the L from which the P before the new one was computed: c is R's change of scale from that P to the new one.
- * For the whole parameter:
+ * L° is the L from which the P before the new one was computed. c adjusts the scale of R, which was computed with that
+ * P, to the new P. For the whole parameter:
  *     M ← β1 M + (1 - β1) G,   V ← β2 V + (1 - β2) G²
  *     M̂ = (β1 M + (1 - β1) G)/(1 - β1ᵗ), without nesterov M/(1 - β1ᵗ)
  *     A = M̂/(√(V/(1 - β2ᵗ)) + ε)                                     the step of NadamW

@@ -1,7 +1,7 @@
 /* Distributed Shampoo (Anil et al. 2020; Shi et al. 2023), as its PyTorch implementation and the submission to AlgoPerf
  * define it. A parameter is taken in the order of PyTorch's files, without axes of length 1. Axes are merged from the
  * left while their product is at most `block`, and the tensor is divided into blocks of at most that length along each
- * mode. For each block with n modes (block_index b, gradient G):
+ * mode. For each block with n modes and the gradient G:
  *     G ← G + λX                                               unless decoupled
  *     Lₖ ← β2 Lₖ + (1 - β2) Gₖ Gₖᵀ   for each mode k            β2 = 1: Lₖ ← Lₖ + Gₖ Gₖᵀ
  *     V ← γ V + (1 - γ) G²                                     γ = grafting_beta2

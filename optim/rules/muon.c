@@ -23,7 +23,7 @@ typedef struct muon_options {
     double lr, momentum, nesterov, weight_decay, decoupled, scale, route, ns_steps, ns_a, ns_b, ns_c, eps, products,
         lr_ratio, beta1, beta2, adamw_eps;
 } muon_options;
-/* m is μ's momentum, or AdamW's; v and v_f64 are AdamW's second moments, as in adam.h. */
+/* m is Muon's momentum, or AdamW's mean of g; v and v_f64 are AdamW's second moments, as in adam.h. */
 typedef adam_slots muon_slots;
 /* AdamW's coefficients, which its loop reads, are the first. */
 typedef struct muon_coefficients {
@@ -270,7 +270,7 @@ static sw_status muon_check(const double *option) {
     return SW_OK;
 }
 
-/* In f64, products of numbers with 8 digits are a mistake. */
+/* bf16 has 8 binary digits. In f64, products of such numbers are a mistake. */
 static bool muon_fits(const sw_param *p, const double *option, sw_dtype type, char *reason, size_t bytes) {
     const bool fits = type == SW_F32 || SW_OPTIONS_AS(option, muon_options)->products != PRODUCTS_BF16;
     (void)p;

@@ -1,7 +1,7 @@
-/* Preconditioners of the matrix rules (Shampoo, CASPR). A block G of a parameter is a tensor with modes of lengths d₁,
- * …, dₙ. Mode k has a factor Lₖ [dₖ,dₖ], the sum or mean of Gₖ Gₖᵀ over the steps, where Gₖ is G with mode k as rows
- * and all others as columns. Roots Pₖ of the factors are computed every few steps, and the block is multiplied by them
- * along all modes: for a matrix, P₁ G P₂.
+/* Preconditioners of the matrix rules (Shampoo, CASPR, SOAP). A block G of a parameter is a tensor with modes of
+ * lengths d₁, …, dₙ. Mode k has a factor Lₖ [dₖ,dₖ], the sum or mean of Gₖ Gₖᵀ over the steps, where Gₖ is G with mode
+ * k as rows and all others as columns. Roots Pₖ of the factors are computed every few steps, and the block is
+ * multiplied by them along all modes: for a matrix, P₁ G P₂.
  *
  * Products have the same bits on one thread and on several, so that it does not matter whether blocks share the threads
  * (`part` of a rule), or the products of one large block after the other do (`tensor` of a rule). */

@@ -1,12 +1,13 @@
 /* Rprop, resilient backpropagation (Riedmiller, Braun, ICNN 1993), as torch.optim.Rprop defines it: the sign of the
- * gradient gives the direction, and each element has a step size δ of its own, which grows while the sign stays and
+ * gradient gives the direction, and each element has its own step size δ, which grows while the sign stays and
  * shrinks when it changes. With δ = lr and g' = 0 at first:
  *     g g' > 0:   δ ← min(η+ δ, max_step)
  *     g g' < 0:   δ ← max(η- δ, min_step),  g ← 0
- *     θ ← θ - δ sign(g)                       sign 0 = 0
+ *     θ ← θ - δ sign(g)                       sign(0) = 0
  *     g' ← g
- * δ is kept between min_step and max_step. The learning rate is the first δ only: schedules of it act on the first
- * step alone. The signs of noisy gradients change at random, so that the rule needs full gradients (estimator "full").
+ * δ stays between min_step and max_step. The learning rate is only the first δ, so that schedules of it act on the
+ * first step alone. The signs of noisy gradients change at random, so that the rule needs full gradients (estimator
+ * "full").
  */
 #include <swale/kernel.h>
 #include <swale/rule.h>

@@ -1,7 +1,7 @@
-/* The amortized time of a step of the matrix rules, beside a floor of what no implementation of the method can leave
- * out: the symmetric products for the factors, the products of the gradient with the roots, and for each period the
- * roots themselves. All are measured in the same run, with the library's own functions, and alternate with the steps. A
- * time per step is that of a whole period (spread over its steps), divided by the period. */
+/* The amortized time of a step of the matrix rules, divided by a floor: the computations that every implementation of
+ * the method needs. These are the symmetric products for the factors, the products of the gradient with the roots, and
+ * once in each period the roots. All are measured in the same run, with the library's own functions, and alternate with
+ * the steps. The time of a step is that of a whole period (spread over its steps), divided by the period. */
 #include "bench.h"
 
 #include <string.h>

@@ -341,7 +341,8 @@ static void test_wrong_options_are_refused(void **state) {
          "inverse root: order -1 and iterations 100, expected 1 or more"},
         {{.size = sizeof(sw_root_options), .ridge = -1},
          "inverse root: ridge -1, cutoff 0, tolerance 1e-06, acceptable 0.1; expected numbers that are not negative"},
-        {{.size = sizeof(sw_root_options), .method = (sw_root_method)7}, "inverse root: there is no method 7"},
+        {{.size = sizeof(sw_root_options), .method = (sw_root_method)7},
+         "inverse root: method 7, expected SW_ROOT_EIGEN or SW_ROOT_NEWTON"},
         {{.size = sizeof(sw_root_options), .pseudo = true, .method = SW_ROOT_NEWTON},
          "inverse root: pseudo needs the method SW_ROOT_EIGEN"},
     };
