@@ -42,7 +42,7 @@ SW_K_INLINE void SW_K(depthwise_tile)(const swi_depthwise_sums *s, int64_t first
         STORE(y + p * s->y_step, sum[p]);
 }
 
-/* Adds to the sums of `terms` terms, of which the first is number `first`, for vector v of the channels. */
+/* Adds to the sums of the terms from first to first + terms - 1, for vector v of the channels. */
 SW_K_INLINE void SW_K(depthwise_weights_tile)(const swi_depthwise_weights *s, int64_t first, int64_t v, int terms) {
     const swi_depthwise_taps *taps = &s->taps;
     const int64_t c = SW_K(depthwise_channel)(taps->channels, v);

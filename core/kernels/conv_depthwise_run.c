@@ -246,7 +246,7 @@ static void depthwise_weights_item(void *args, int64_t index) {
     }
 }
 
-/* Brings the sums [terms, vectors of channels] to dw [channels, terms]. */
+/* Adds up the sums [terms, vectors of channels] and copies them to dw [channels, terms]. */
 static void depthwise_weights_finish(const depthwise_job *j, char *dw) {
     const swi_conv_plan *p = &j->plan;
     const int64_t lanes = (16 << j->level) / p->size, last = (j->vectors - 1) * lanes;

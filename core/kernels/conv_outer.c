@@ -36,7 +36,7 @@ SW_K_INLINE void SW_K(outer_write)(real *out, const VECTOR *sum, int vectors, in
     }
 }
 
-/* The element of a term that column c is. */
+/* The element of a term to which column c belongs. */
 SW_K_INLINE int64_t SW_K(outer_column)(const swi_conv_outer *s, int64_t c) {
     return s->run ? c / s->run * s->run_step + c % s->run : c;
 }

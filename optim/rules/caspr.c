@@ -304,8 +304,8 @@ static sw_status caspr_update(const sw_step *s, bool large) {
     return SW_OK;
 }
 
-/* Small parameters are one part each, and share the threads. Large ones follow each other, and threads share their
- * products. */
+/* Small parameters are one part each, and share the threads. Large ones are updated one after the other, and threads
+ * share their products. */
 static int64_t caspr_parts(const sw_param *p, const double *option, sw_dtype type) {
     (void)type;
     return p->count > 0 && !caspr_is_large(p, option);
@@ -452,7 +452,7 @@ SW_MATCH_SCALARS(caspr_scalars, caspr_scalar_names);
 
 const sw_rule swo_caspr = {.size = sizeof(sw_rule),
                            .name = "caspr",
-                           .summary = "inverse roots of both sides that follow each other, with NadamW's length",
+                           .summary = "inverse root of the left factor, then of the right one, with NadamW's length",
                            .source = "Duvvuri et al., ICLR 2024",
                            .options = caspr_option_table,
                            .slots = caspr_slot_table,

@@ -275,7 +275,8 @@ static sw_status distributed_update(const sw_step *s, const swo_modes *modes, in
     return SW_OK;
 }
 
-/* Small blocks are parts, and share the threads. Large ones follow each other, and threads share their products. */
+/* Small blocks are parts, and share the threads. Large ones are updated one after the other, and threads share their
+ * products. */
 static int64_t distributed_parts(const sw_param *p, const double *option, sw_dtype type) {
     const swo_modes modes = distributed_modes(p, option);
     (void)type;

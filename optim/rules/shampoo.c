@@ -170,8 +170,8 @@ static sw_status shampoo_update(const sw_step *s, bool large) {
     return SW_OK;
 }
 
-/* Small matrices are one part each, and share the threads. Large ones follow each other, and threads share their
- * products. */
+/* Small matrices are one part each, and share the threads. Large ones are updated one after the other, and threads
+ * share their products. */
 static int64_t shampoo_parts(const sw_param *p, const double *option, sw_dtype type) {
     const swo_modes modes = shampoo_modes(p, option);
     (void)type;

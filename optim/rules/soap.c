@@ -329,8 +329,8 @@ static sw_status soap_update(const sw_step *s) {
     return soap_update_bases(s, &b, &w);
 }
 
-/* Small parameters are one part each, and share the threads. Large ones follow each other, and threads share their
- * products. */
+/* Small parameters are one part each, and share the threads. Large ones are updated one after the other, and threads
+ * share their products. */
 static bool soap_is_large(const swo_block *b) {
     const double large = 0x1p25;
     return swo_block_cost(b, INFINITY) > large;

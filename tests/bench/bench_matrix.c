@@ -1,8 +1,8 @@
-/* Matrix functions beside products of matrices of the same size, in f32 on one thread, for n = 64 to 1024:
+/* Matrix functions compared with products of matrices of the same size, in f32 on one thread, for n = 64 to 1024:
  *
  *     symmetric_N   sw_symmetric_product of a matrix [N,N], divided by sw_gemm
- *     eigen_N       sw_symmetric_eigen, in times of sw_gemm: the floor of Shampoo's and SOAP's bases
- *     rows_N        sw_orthonormalize, in times of sw_gemm: the floor of SOAP's refresh
+ *     eigen_N       sw_symmetric_eigen, divided by sw_gemm: the floor of Shampoo's and SOAP's bases
+ *     rows_N        sw_orthonormalize, divided by sw_gemm: the floor of SOAP's refresh
  *     root_N        sw_inverse_root of order 4 by the eigendecomposition, divided by eigen + symmetric product
  *     newton_N      sw_inverse_root of order 2 by Newton's iteration, divided by the products of its iterations
  *

@@ -435,7 +435,7 @@ static void test_mistakes(void **test_state) {
     expect_error(SW_ERR_TYPE, "conv: the type is f16; f32 or f64 is needed");
 }
 
-/* Zeros around a picture that would fill more than any memory: they are not copied. */
+/* Zeros around a picture that would take more memory than there is: they are not copied. */
 static void test_zeros_larger_than_any_memory(void **test_state) {
     (void)test_state;
     static const int64_t shapes[][6] = {/* batch, size, inputs and outputs of a group, groups, stride */

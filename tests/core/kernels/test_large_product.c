@@ -1,5 +1,4 @@
-/* Products of large matrices in f32 have the bits that gemm.h defines, for every number of
- * threads. */
+/* Products of large matrices in f32 have the bits that gemm.h defines, for every number of threads. */
 #include "support.h"
 
 #include <math.h>
@@ -11,7 +10,7 @@
 
 enum { PART = 256 };
 
-static const float gap = -12345; /* what lies between the rows of C */
+static const float gap = -12345; /* the numbers between the rows of C */
 
 typedef struct sizes {
     int64_t M, N, K, extra; /* extra: the distance between rows */

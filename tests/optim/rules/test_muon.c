@@ -1,5 +1,5 @@
-/* Muon: which parameters it updates, and which AdamW; large matrices; products in bf16; combinations with estimators
- * and averages. rules/test_references.c and test_rules_golden.c test the numbers of small matrices. */
+/* Muon: which parameters it updates, and which AdamW updates; large matrices; products in bf16; combinations with
+ * estimators and averages. rules/test_references.c and test_rules_golden.c test the numbers of small matrices. */
 #include "../helpers.h"
 
 #include <swale/nn.h>

@@ -1,5 +1,5 @@
-/* What Rprop does beside the equations of test_references.c: options that exclude each other, and gradients whose
- * product is no number of the type. */
+/* Rprop beyond the equations of test_references.c: options that exclude each other, and gradients whose product is
+ * outside the range of the type. */
 #include "helpers.h"
 
 static void test_range_of_steps_is_checked(void **state) {
