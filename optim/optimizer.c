@@ -216,6 +216,16 @@ static sw_status average_make_slots(sw_optim *o) {
     return SW_OK;
 }
 
+static sw_status average_fail_point(const sw_optim *o, const char *name) {
+    int i = 0;
+    while (!o->group[i].rule->point)
+        i++;
+    return sw_fail(SW_ERR_ARGUMENT,
+                   "average %s: rule %s determines the point of evaluation itself; omit the average, or choose another "
+                   "rule",
+                   name, o->group[i].rule->name);
+}
+
 static sw_status average_parse(sw_optim *o, const char *spec) {
     char name[64];
     const char *options = swo_spec_word(spec, name);
@@ -226,8 +236,7 @@ static sw_status average_parse(sw_optim *o, const char *spec) {
     if (strcmp(o->average->name, "none") == 0)
         o->average = NULL;
     else if (o->rules_point)
-        return sw_fail(SW_ERR_ARGUMENT, "average %s: a rule of this optimizer determines the point of evaluation",
-                       name);
+        return average_fail_point(o, name);
     if (o->average)
         SW_TRY(average_make_slots(o));
     if (o->rules_point || (o->average && o->average->point)) {

@@ -120,7 +120,7 @@ static void test_wrong_names_and_numbers_are_refused(void **state) {
             "low, high",
             .rule = "sgd =1");
     REFUSED("rule adam has no option l1, which is an option of sgd, fista", .rule = "adam l1=0.1");
-    REFUSED("rule adam has no option alpha, which is an option of rmsprop", .rule = "adam alpha=0.1");
+    REFUSED("rule adam has no option alpha, which is an option of asgd, rmsprop", .rule = "adam alpha=0.1");
     REFUSED("rule sgd has no option l2: the penalty is weight_decay", .rule = "sgd l2=0.1");
     REFUSED("rule adam has no option clip: it is a member of sw_optim_options", .rule = "adam clip=1");
     REFUSED("rule adam has no option loss_scale: it is a member of sw_optim_options", .rule = "adam loss_scale=1024");
@@ -216,10 +216,12 @@ static void test_wrong_combinations_are_refused(void **state) {
             "direction",
             .rule = "role=weight: sgd; kinds", .schedule = "search_one");
     REFUSED("line search search_one has no option shrnk, did you mean shrink?", .schedule = "search_one shrnk=1");
-    REFUSED("average ema: a rule of this optimizer determines the point of evaluation", .rule = "pointed",
-            .average = "ema");
-    REFUSED("average ema: a rule of this optimizer determines the point of evaluation", .rule = "rank=2: sgd; pointed",
-            .average = "ema");
+    REFUSED(
+        "average ema: rule pointed determines the point of evaluation itself; omit the average, or choose another rule",
+        .rule = "pointed", .average = "ema");
+    REFUSED(
+        "average ema: rule pointed determines the point of evaluation itself; omit the average, or choose another rule",
+        .rule = "rank=2: sgd; pointed", .average = "ema");
 }
 
 static void test_wrong_groups_are_refused(void **state) {

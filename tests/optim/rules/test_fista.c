@@ -371,8 +371,9 @@ static void test_fista_refuses_wrong_combinations(void **state) {
             .estimator = "svrg", .rule = "role=bias: sgd; fista");
     REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction", .rule = "fista",
             .schedule = "armijo");
-    REFUSED("average ema: a rule of this optimizer determines the point of evaluation", .rule = "fista",
-            .average = "ema");
+    REFUSED(
+        "average ema: rule fista determines the point of evaluation itself; omit the average, or choose another rule",
+        .rule = "fista", .average = "ema");
     REFUSED("fista: no number lies between low = 2 and high = 1", .rule = "fista low=2 high=1");
 }
 

@@ -186,8 +186,10 @@ static void test_wrong_combinations_are_refused(void **state) {
     for (int k = 0; k < FREE_RULES; k++) {
         char message[200];
         for (size_t i = 0; i < sizeof averages / sizeof *averages; i++) {
-            snprintf(message, sizeof message, "average %s: a rule of this optimizer determines the point of evaluation",
-                     averages[i]);
+            snprintf(message, sizeof message,
+                     "average %s: rule %.*s determines the point of evaluation itself; omit the average, or choose "
+                     "another rule",
+                     averages[i], (int)strcspn(free_rules[k], " "), free_rules[k]);
             REFUSED(message, .rule = free_rules[k], .average = averages[i]);
         }
         snprintf(message, sizeof message,
