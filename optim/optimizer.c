@@ -115,8 +115,8 @@ static sw_status schedules_parse(sw_optim *o, const char *spec) {
         const char *why = search_why_not_linear(&o->group[i]);
         if (why)
             return sw_fail(SW_ERR_ARGUMENT,
-                           "line search %s: the step of rule %s is not its learning "
-                           "rate times a direction%s%s",
+                           "line search %s: the step of rule %s is not its learning rate times a direction%s%s; use "
+                           "a schedule, or another rule, such as lbfgs",
                            o->search->name, o->group[i].rule->name, *why ? ": " : "", why);
     }
     return swo_search_alloc(o);

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *const swo_kind_names[SWO_KINDS] = {"estimator", "rule", "schedule", "line search", "average"};
@@ -60,14 +61,30 @@ const void *swo_method_lookup(swo_kind kind, const char *name) {
     return NULL;
 }
 
+/* Adds the names of a kind to those that are in the list, and returns how many there are. */
+static int registry_add_names(swo_kind kind, int n, const char *names[]) {
+    const void *list[SWO_METHODS];
+    const int more = swo_method_list(kind, list, SWO_METHODS);
+    for (int i = 0; i < more; i++)
+        names[n + i] = registry_name(list[i]);
+    return n + more;
+}
+
+/* "; known are sgd, adam, …" */
+static void registry_print_names(int n, const char *const names[], char *text, size_t size) {
+    size_t at = 0;
+    for (int i = 0; i < n && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%s", i ? ", " : "; known are ", names[i]);
+}
+
 /* The error for a name that no method of this kind has. It may be a method of another kind, contain a comma instead of
  * a blank, or be misspelled. */
 static sw_status registry_fail_unknown(swo_kind kind, const char *name) {
     static const char *const a_kind[SWO_KINDS] = {"an estimator", "a rule", "a schedule", "a line search",
                                                   "an average"};
     static const char *const member[SWO_KINDS] = {"estimator", "rule", "schedule", "schedule", "average"};
-    const void *list[SWO_METHODS];
-    const char *names[SWO_METHODS];
+    const char *names[2 * SWO_METHODS];
+    char known[1024] = "";
     if (!*name)
         return sw_fail(SW_ERR_ARGUMENT, "the name of the %s is missing", swo_kind_names[kind]);
     if (strchr(name, ','))
@@ -77,10 +94,13 @@ static sw_status registry_fail_unknown(swo_kind kind, const char *name) {
         if (swo_method_lookup((swo_kind)k, name))
             return sw_fail(SW_ERR_ARGUMENT, "%s is %s, not %s: give it as .%s of sw_optim_options", name, a_kind[k],
                            a_kind[kind], member[k]);
-    const int n = swo_method_list(kind, list, SWO_METHODS);
-    for (int i = 0; i < n; i++)
-        names[i] = registry_name(list[i]);
-    return sw_fail(SW_ERR_ARGUMENT, "there is no %s %s%s", swo_kind_names[kind], name, sw_suggest(name, n, names));
+    int n = registry_add_names(kind, 0, names);
+    if (kind == SWO_SCHEDULE) /* a line search may be given there, too */
+        n = registry_add_names(SWO_SEARCH, n, names);
+    const char *nearest = sw_suggest(name, n, names);
+    if (!*nearest)
+        registry_print_names(n, names, known, sizeof known);
+    return sw_fail(SW_ERR_ARGUMENT, "there is no %s %s%s", swo_kind_names[kind], name, *nearest ? nearest : known);
 }
 
 const void *swo_method_find(swo_kind kind, const char *name) {

@@ -93,10 +93,12 @@ static sw_status search_choose(sw_optim *o, double value, double slope, double i
                    .initial = initial,
                    .optim = o};
     if (!(slope < 0))
-        return sw_fail(SW_ERR_STATE,
-                       "line search %s: the rule's direction is not a descent direction (slope "
-                       "%g)",
-                       o->search->name, slope);
+        return sw_fail(
+            SW_ERR_STATE,
+            "line search %s: the rule's direction is not a descent direction (slope %g): the objective would "
+            "increase. Near a minimum, end the run at a larger tolerance; otherwise, set momentum=0, or use "
+            "lbfgs or a schedule",
+            o->search->name, slope);
     return swo_skipped_by(
         o, SW_SKIP_SEARCH, o->search->name,
         swo_method_status("line search", o->search->name, "search", true, o->search->search(&s, alpha)));

@@ -26,8 +26,8 @@ sw_status swo_fail_skipped(const sw_optim *o, const char *who, const char *which
     case SW_SKIP_SEARCH:
         return sw_fail(SW_ERR_NONFINITE,
                        "%s: %s were skipped, because line search %s found no step: the loss may be at a minimum up to "
-                       "the rounding of %s (then end the run at the first skipped step), or its gradient may be wrong "
-                       "(sw_gradcheck)",
+                       "the rounding of %s (then end the run at the first skipped step, or use \"wolfe noise=1e-14\"), "
+                       "or its gradient may be wrong (sw_gradcheck)",
                        who, which, o->skip_name, sw_dtype_name(o->type));
     case SW_SKIP_RULE:
         return sw_fail(SW_ERR_NONFINITE, "%s: %s were skipped by rule %s, whose begin or decide returned SW_SKIPPED",

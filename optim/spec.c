@@ -133,6 +133,36 @@ static const char *spec_option_hint(const char *word, bool rule) {
     return NULL;
 }
 
+/* Names that options have in PyTorch and in the authors' code of some methods. The hint is given if the method has the
+ * option. */
+static const char *spec_other_name(const char *word, const sw_option *table, const sw_option *more) {
+    static const struct {
+        const char *word, *option, *hint;
+    } known[] = {{"learning_rate", "lr", ": it is called lr"},
+                 {"wd", "weight_decay", ": it is called weight_decay"},
+                 {"lambda", "weight_decay", ": it is called weight_decay"},
+                 {"epsilon", "eps", ": it is called eps"},
+                 {"betas", "beta1", ": they are beta1 and beta2"},
+                 {"betas", "adamw_beta1", ": they are adamw_beta1 and adamw_beta2"},
+                 {"warmup_steps", "warmup", ": it is called warmup, and is in steps (100), % or ep"},
+                 {"adamw_lr", "adamw_lr_ratio", ": it is adamw_lr_ratio times lr"},
+                 {"adjust_lr_fn", "scale", ": \"original\" is scale=keller, \"match_rms_adamw\" is scale=moonshot"},
+                 {"ns_coefficients", "ns_a", ": they are ns_a, ns_b and ns_c"},
+                 {"precondition_frequency", "period", ": it is called period"},
+                 {"start_preconditioning_step", "start", ": it is called start"},
+                 {"max_preconditioner_dim", "block", ": it is called block"},
+                 {"max_precond_dim", "max_dim", ": it is called max_dim"},
+                 {"history_size", "history", ": it is called history"},
+                 {"max_iter", "history", ": sw_train has a number of steps"},
+                 {"tolerance_grad", "history", ": sw_train has a tolerance"},
+                 {"line_search_fn", "history", ": give .schedule = \"wolfe guess=lr\" in sw_optim_options"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(word, known[i].word) == 0 &&
+            (swo_option_index(table, known[i].option) >= 0 || swo_option_index(more, known[i].option) >= 0))
+            return known[i].hint;
+    return NULL;
+}
+
 /* Members of sw_optim_options, which concern all rules and estimators and are therefore not their options, and what a
  * program may expect there because other libraries have it. */
 static const char *spec_member_hint(const char *word) {
@@ -161,6 +191,9 @@ static sw_status spec_fail_unknown(const char *kind, const char *method, const s
         spec_list_rules_with(word, list, sizeof list);
     if (*list)
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s, which is an option of %s", kind, method, word, list);
+    if (spec_other_name(word, table, more))
+        return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word,
+                       spec_other_name(word, table, more));
     if (spec_member_hint(word))
         return sw_fail(SW_ERR_ARGUMENT, "%s %s has no option %s%s", kind, method, word, spec_member_hint(word));
     if (known && (decays || !rule || strcmp(word, "tol") == 0))

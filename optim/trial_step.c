@@ -100,8 +100,8 @@ static sw_status trial_refuse(const sw_optim *o, const swo_group *group, const c
     if (o->norm > (o->type == SW_F32 ? 0x1p44 : 0x1p480)) /* the square of such a norm is near the largest number */
         return sw_fail(SW_ERR_NONFINITE,
                        "rule %s: step %lld would make %s of parameter %s Inf or NaN: the gradient's norm is %g, too "
-                       "large for this rule in %s; x is unchanged (clip the gradient, scale the loss down, or use "
-                       "f64)",
+                       "large for this rule in %s; x is unchanged (if the loss has grown, use a smaller lr; otherwise "
+                       "clip the gradient, scale the loss down, or use f64)",
                        method, step, what, name, o->norm, sw_dtype_name(o->type));
     return sw_fail(SW_ERR_NONFINITE,
                    "rule %s: step %lld would make %s of parameter %s Inf or NaN: it has grown over many steps; x "

@@ -63,6 +63,7 @@ sw_status sw_symmetric_eigen(sw_dtype type, int64_t n, const void *A, void *valu
         *outcome = SW_MATRIX_OK;
     if (n == 0 || swi_dry_run())
         return SW_OK;
+    SW_TRY(swi_matrix_pointers(eigen_name, A, values && vectors ? vectors : NULL, work, "sw_symmetric_eigen_work"));
     const size_t size = sw_dtype_size(type);
     char *V = work, *w = V + swi_work_bytes((double)(n * n), size), *rest = w + swi_work_bytes((double)n, size);
     sw_matrix_outcome result = swi_square_copy(type, n, A, type, V);

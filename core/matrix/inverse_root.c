@@ -144,6 +144,8 @@ sw_status sw_inverse_root(sw_dtype type, int64_t n, const void *A, const sw_root
                        report->size, sizeof *report);
     sw_root_report r = {.size = sizeof r, .least = (double)NAN, .largest = (double)NAN};
     const sw_dtype compute = root_compute_type(type, &o);
+    if (n > 0 && !swi_dry_run())
+        SW_TRY(swi_matrix_pointers(root_name, A, root, work, "sw_inverse_root_work"));
     const root_memory m = root_divide(compute, n, work);
     if (n > 0 && !swi_dry_run()) {
         r.outcome = swi_square_copy(type, n, A, compute, m.matrix);

@@ -21,6 +21,8 @@
 #include <swale/status.h>
 #include <swale/vector.h>
 
+#include "core/base/dry_run_state.h"
+#include "core/matrix/square.h"
 #include "core/matrix/symmetric_result.h"
 
 #include <math.h>
@@ -248,8 +250,13 @@ sw_status sw_newton_schulz(sw_dtype type, int64_t rows, int64_t columns, const v
     if (o.products != SW_F32 && !(o.products == SW_BF16 && type == SW_F32))
         return sw_fail(SW_ERR_TYPE, "newton_schulz: products in %s of a matrix in %s; bf16 with f32 is possible",
                        sw_dtype_name(o.products), sw_dtype_name(type));
-    if (rows <= 0 || columns <= 0)
+    if (rows < 0 || columns < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "newton_schulz: a matrix of %lld rows and %lld columns", (long long)rows,
+                       (long long)columns);
+    if (rows == 0 || columns == 0)
         return SW_OK;
+    if (!swi_dry_run())
+        SW_TRY(swi_matrix_pointers("newton_schulz", X, result, work, "sw_newton_schulz_work"));
     iteration s = iteration_for(type, rows, columns, &o);
     char *at = (char *)work + iteration_bytes(&s, rows, columns);
     for (int i = 0; i < (s.gram ? 4 : 2); i++, at += iteration_bytes(&s, s.n, s.n))

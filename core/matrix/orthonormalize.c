@@ -92,6 +92,7 @@ sw_status sw_orthonormalize(sw_dtype type, int64_t count, int64_t length, void *
     if (count == 0 || swi_dry_run())
         return SW_OK;
     int64_t row;
+    SW_TRY(swi_matrix_pointers(orthonormalize_name, A, A, work, "sw_orthonormalize_work"));
     const sw_matrix_outcome result = orthonormalize_check(type, count, length, A, lda, &row);
     if (result != SW_MATRIX_OK) {
         if (outcome)

@@ -134,6 +134,16 @@ sw_status swi_square_arguments(const char *what, sw_dtype type, int64_t n, int64
     return SW_OK;
 }
 
+sw_status swi_matrix_pointers(const char *what, const void *A, const void *result, const void *work,
+                              const char *bytes) {
+    if (!A || !result)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: the matrix or the place for the result is NULL", what);
+    if (!work)
+        return sw_fail(SW_ERR_ARGUMENT, "%s: work is NULL (allocate it by sw_alloc, as many bytes as %s returns)", what,
+                       bytes);
+    return SW_OK;
+}
+
 size_t swi_work_bytes(double count, size_t size) {
     const double bytes = (count > 1 ? count : 1) * (double)size;
     if (bytes > (double)(SIZE_MAX / 4))
@@ -185,7 +195,9 @@ sw_status swi_matrix_end(const char *what, sw_matrix_outcome result, sw_dtype ty
     case SW_MATRIX_NOT_POSITIVE:
         return sw_fail(SW_ERR_ARGUMENT,
                        "%s: an eigenvalue is 0 or negative (use a larger ridge, shift_negative or pseudo)", what);
-    default: return sw_fail(SW_ERR_ARGUMENT, "%s: no convergence", what);
+    default:
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "%s: no convergence (for an inverse root, use a larger ridge, or SW_ROOT_EIGEN)", what);
     }
 }
 

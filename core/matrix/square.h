@@ -13,6 +13,9 @@ enum { SWI_LARGEST_SQUARE = 32000 };
 double swi_matrix_epsilon(sw_dtype type);
 /* SW_OK if the type is f32 or f64 and 0 <= n <= largest; otherwise an error that begins with `what`. */
 sw_status swi_square_arguments(const char *what, sw_dtype type, int64_t n, int64_t largest);
+/* An error that begins with `what` if one of the two matrices or the workspace is NULL; `bytes` is the name of
+ * the function that returns the size of the workspace. */
+sw_status swi_matrix_pointers(const char *what, const void *A, const void *result, const void *work, const char *bytes);
 /* Bytes of count elements of a type, rounded up to SW_ALIGNMENT; SIZE_MAX if that overflows. */
 size_t swi_work_bytes(double count, size_t size);
 

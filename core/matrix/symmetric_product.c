@@ -6,6 +6,7 @@
  * have work for eight threads; they are used if the tiles are large enough to cost less than 3 % more. */
 #include <swale/blas.h>
 #include <swale/gemm.h>
+#include <swale/status.h>
 
 #include "core/base/dry_run_state.h"
 #include "core/matrix/square.h"
@@ -80,10 +81,23 @@ static void symmetric_product_tile(void *args, int64_t index) {
         swi_transpose(p->type, m, n, C, p->C + (j * p->ldc + i) * size, p->ldc);
 }
 
+static sw_status symmetric_product_arguments(sw_dtype type, int64_t n, int64_t k, int64_t lda, int64_t columns,
+                                             int64_t ldc) {
+    if (type != SW_F32 && type != SW_F64)
+        return sw_fail(SW_ERR_TYPE, "symmetric product: the type is %s, expected f32 or f64", sw_dtype_name(type));
+    if (n < 0 || k < 0 || lda < columns || ldc < n)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "symmetric product: n = %lld, k = %lld, lda = %lld, ldc = %lld; lda must be at least %lld, the "
+                       "columns of A, and ldc at least n",
+                       (long long)n, (long long)k, (long long)lda, (long long)ldc, (long long)columns);
+    return SW_OK;
+}
+
 sw_status sw_symmetric_product(sw_dtype type, bool transposed, int64_t n, int64_t k, double alpha, const void *A,
                                int64_t lda, double beta, void *C, int64_t ldc) {
     const double work = (double)n * (double)n * (double)k;
     const bool dry = swi_dry_run();
+    SW_TRY(symmetric_product_arguments(type, n, k, lda, transposed ? n : k, ldc));
     if (!dry && (work <= gemm_work || (type == SW_F32 && k > LONG_SUM))) {
         const sw_status status = sw_gemm(type, transposed, !transposed, n, n, k, alpha, A, lda, A, lda, beta, C, ldc);
         if (status == SW_OK)

@@ -172,8 +172,8 @@ static void test_message_names_the_cause(void **state) {
     b->wrong = true;
     EXPECT_LOOP_ENDS(
         "optimizer: 100 steps in a row were skipped, because line search armijo found no step: the loss may be at a "
-        "minimum up to the rounding of f64 (then end the run at the first skipped step), or its "
-        "gradient may be wrong (sw_gradcheck)",
+        "minimum up to the rounding of f64 (then end the run at the first skipped step, or use \"wolfe "
+        "noise=1e-14\"), or its gradient may be wrong (sw_gradcheck)",
         .estimator = "full", .schedule = "armijo");
     b->nan = true;
     static const char *const estimators[] = {"minibatch batch=3", "full", "svrg batch=3", "sam of=minibatch batch=3",

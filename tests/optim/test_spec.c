@@ -119,6 +119,13 @@ static void test_wrong_names_and_numbers_are_refused(void **state) {
     REFUSED("rule sgd has no option ; it has lr, momentum, dampening, nesterov, weight_decay, l1, nonnegative, "
             "low, high",
             .rule = "sgd =1");
+    REFUSED("rule adam has no option learning_rate: it is called lr", .rule = "adam learning_rate=0.1");
+    REFUSED("rule adam has no option betas: they are beta1 and beta2", .rule = "adam betas=0.9");
+    REFUSED("rule muon has no option betas: they are adamw_beta1 and adamw_beta2", .rule = "muon betas=0.9");
+    REFUSED("rule lbfgs has no option line_search_fn: give .schedule = \"wolfe guess=lr\" in sw_optim_options",
+            .rule = "lbfgs line_search_fn=strong_wolfe");
+    REFUSED("schedule cosine has no option warmup_steps: it is called warmup, and is in steps (100), % or ep",
+            .schedule = "cosine warmup_steps=100");
     REFUSED("rule adam has no option l1, which is an option of sgd, fista", .rule = "adam l1=0.1");
     REFUSED("rule adam has no option alpha, which is an option of asgd, rmsprop", .rule = "adam alpha=0.1");
     REFUSED("rule sgd has no option l2: the penalty is weight_decay", .rule = "sgd l2=0.1");
@@ -197,6 +204,7 @@ static void test_wrong_parts_are_refused(void **state) {
             .schedule = "cosine over=0.5");
     REFUSED("schedule: at most 4", .schedule = "cosine; cosine; cosine; cosine; cosine");
     REFUSED("the name of the schedule is missing", .schedule = "cosine;");
+    REFUSED("there is no average mean; known are none, ema, polyak, swa, lawa_queue, lawa_ema", .average = "mean");
     REFUSED("there is no average em, did you mean ema?", .average = "em");
     REFUSED("average none has no option decay", .average = "none decay=0.9");
     REFUSED("ema: decay=1 is outside [0, 1)", .average = "ema decay=1");
@@ -210,10 +218,10 @@ static void test_wrong_combinations_are_refused(void **state) {
     (void)state;
     REFUSED("schedule: two line searches", .schedule = "search_one; search_one shrink=0.2");
     REFUSED("line search search_one: the step of rule kinds is not its learning rate times a "
-            "direction",
+            "direction; use a schedule, or another rule, such as lbfgs",
             .rule = "kinds", .schedule = "search_one");
     REFUSED("line search search_one: the step of rule kinds is not its learning rate times a "
-            "direction",
+            "direction; use a schedule, or another rule, such as lbfgs",
             .rule = "role=weight: sgd; kinds", .schedule = "search_one");
     REFUSED("line search search_one has no option shrnk, did you mean shrink?", .schedule = "search_one shrnk=1");
     REFUSED(

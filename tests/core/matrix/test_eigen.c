@@ -206,6 +206,15 @@ static void test_orthonormalize_failures(void **state) {
                                   "rows as their length, and a distance of at least the length");
     assert_int_equal(sw_orthonormalize(SW_I32, 1, 1, a, 1, work, NULL), SW_ERR_TYPE);
     expect_error(SW_ERR_TYPE, "orthonormal rows: the type is i32, expected f32 or f64");
+    assert_int_equal(sw_orthonormalize(SW_F64, 1, 2, a, 2, NULL, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "orthonormal rows: work is NULL (allocate it by sw_alloc, as many bytes as "
+                                  "sw_orthonormalize_work returns)");
+    double value;
+    assert_int_equal(sw_symmetric_eigen(SW_F64, 1, a, NULL, a, work, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "symmetric eigendecomposition: the matrix or the place for the result is NULL");
+    assert_int_equal(sw_symmetric_eigen(SW_F64, 1, a, &value, a, NULL, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "symmetric eigendecomposition: work is NULL (allocate it by sw_alloc, as many bytes "
+                                  "as sw_symmetric_eigen_work returns)");
     free(work);
 }
 

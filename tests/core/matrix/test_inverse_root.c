@@ -311,17 +311,17 @@ static void test_failures_leave_the_root(void **state) {
     expect_outcome((const double[]){1, 0, 0, 0}, &eigen, SW_MATRIX_NOT_POSITIVE, SW_ERR_ARGUMENT,
                    "inverse root: an eigenvalue is 0 or negative (use a larger ridge, shift_negative or pseudo)");
     expect_outcome((const double[]){1, 0, 0, -1}, &newton, SW_MATRIX_NOT_CONVERGED, SW_ERR_ARGUMENT,
-                   "inverse root: no convergence");
+                   "inverse root: no convergence (for an inverse root, use a larger ridge, or SW_ROOT_EIGEN)");
     expect_outcome((const double[]){0, 0, 0, 0}, &newton, SW_MATRIX_NOT_CONVERGED, SW_ERR_ARGUMENT,
-                   "inverse root: no convergence");
+                   "inverse root: no convergence (for an inverse root, use a larger ridge, or SW_ROOT_EIGEN)");
     newton.iterations = 2; /* needs 20 */
     expect_outcome((const double[]){1, 0, 0, 1e-4}, &newton, SW_MATRIX_NOT_CONVERGED, SW_ERR_ARGUMENT,
-                   "inverse root: no convergence");
+                   "inverse root: no convergence (for an inverse root, use a larger ridge, or SW_ROOT_EIGEN)");
     newton.iterations = 100;
     newton.acceptable = 1e-20;
     newton.tolerance = 1e-21;
     expect_outcome((const double[]){1, 0.3, 0.3, 1e-4 + 0.09}, &newton, SW_MATRIX_NOT_CONVERGED, SW_ERR_ARGUMENT,
-                   "inverse root: no convergence");
+                   "inverse root: no convergence (for an inverse root, use a larger ridge, or SW_ROOT_EIGEN)");
     /* The root of 1e-300 exceeds f64: (1e-300)^-2. */
     const sw_root_options tiny = {.size = sizeof tiny, .order = 1};
     expect_outcome((const double[]){1e-320, 0, 0, 1e-320}, &tiny, SW_MATRIX_NOT_FINITE, SW_ERR_NONFINITE,
@@ -358,6 +358,9 @@ static void test_wrong_options_are_refused(void **state) {
     assert_ok(sw_inverse_root(SW_F64, 1, a, NULL, root, work, NULL));
     assert_at_most(fabs(root[0] - 0.5), 4 * unit[SW_F64]); /* the default is the inverse square root */
     assert_ok(sw_inverse_root(SW_F64, 0, NULL, NULL, NULL, work, NULL));
+    assert_int_equal(sw_inverse_root(SW_F64, 1, a, NULL, root, NULL, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "inverse root: work is NULL (allocate it by sw_alloc, as many bytes as "
+                                  "sw_inverse_root_work returns)");
     free(work);
 }
 

@@ -275,6 +275,11 @@ static void test_invalid_arguments_are_refused(void **state) {
     assert_int_equal(sw_newton_schulz(SW_BF16, 2, 3, x, NULL, result, NULL), SW_ERR_TYPE);
     expect_error(SW_ERR_TYPE, "newton_schulz: the type is bf16; f32 or f64 is needed");
     assert_ok(sw_newton_schulz(SW_F64, 0, 3, NULL, NULL, NULL, NULL));
+    assert_int_equal(sw_newton_schulz(SW_F64, -2, 3, x, NULL, result, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "newton_schulz: a matrix of -2 rows and 3 columns");
+    assert_int_equal(sw_newton_schulz(SW_F64, 2, 3, x, NULL, result, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT, "newton_schulz: work is NULL (allocate it by sw_alloc, as many bytes as "
+                                  "sw_newton_schulz_work returns)");
 }
 
 int main(void) {

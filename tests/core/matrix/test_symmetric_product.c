@@ -102,6 +102,17 @@ static void test_empty_sums_scale_c(void **state) {
     assert_ok(sw_symmetric_product(SW_F32, true, 0, 5, 1, NULL, 1, 0, NULL, 1));
 }
 
+static void test_wrong_arguments_are_refused(void **state) {
+    (void)state;
+    double a[6] = {1, 2, 3, 4, 5, 6}, c[4];
+    assert_int_equal(sw_symmetric_product(SW_F64, false, 2, 3, 1, a, 2, 0, c, 2), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT,
+                 "symmetric product: n = 2, k = 3, lda = 2, ldc = 2; lda must be at least 3, the columns "
+                 "of A, and ldc at least n");
+    assert_int_equal(sw_symmetric_product(SW_BF16, false, 2, 3, 1, a, 3, 0, c, 2), SW_ERR_TYPE);
+    expect_error(SW_ERR_TYPE, "symmetric product: the type is bf16, expected f32 or f64");
+}
+
 static void test_bits_do_not_depend_on_threads(void **state) {
     (void)state;
     static const int64_t sizes[][2] = {{100, 100}, {170, 300}, {800, 800}};
@@ -129,6 +140,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products_are_right),
         cmocka_unit_test(test_empty_sums_scale_c),
+        cmocka_unit_test(test_wrong_arguments_are_refused),
         cmocka_unit_test(test_bits_do_not_depend_on_threads),
     };
     return cmocka_run_group_tests_name("symmetric_product", tests, test_clear, test_no_error_left);

@@ -369,8 +369,9 @@ static void test_fista_refuses_wrong_combinations(void **state) {
     REFUSED("rule fista: errors of gradients accumulate in its steps, and the gradients of estimator svrg are not "
             "exact; use estimator full, or another rule",
             .estimator = "svrg", .rule = "role=bias: sgd; fista");
-    REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction", .rule = "fista",
-            .schedule = "armijo");
+    REFUSED("line search armijo: the step of rule fista is not its learning rate times a direction; use a schedule, or "
+            "another rule, such as lbfgs",
+            .rule = "fista", .schedule = "armijo");
     REFUSED(
         "average ema: rule fista determines the point of evaluation itself; omit the average, or choose another rule",
         .rule = "fista", .average = "ema");

@@ -384,10 +384,10 @@ static void test_proximal_options_refuse_wrong_values(void **state) {
             "use a smaller lr instead");
     refused("sgd l1=1", "armijo",
             "line search armijo: the step of rule sgd is not its learning rate times a direction: the proximal step "
-            "of l1, nonnegative, low and high is not linear in lr");
+            "of l1, nonnegative, low and high is not linear in lr; use a schedule, or another rule, such as lbfgs");
     refused("role=bias: sgd; sgd high=3", "wolfe",
             "line search wolfe: the step of rule sgd is not its learning rate times a direction: the proximal step "
-            "of l1, nonnegative, low and high is not linear in lr");
+            "of l1, nonnegative, low and high is not linear in lr; use a schedule, or another rule, such as lbfgs");
     sw_params *p = small_params(SW_F64);
     sw_optim_free(NEW_OPTIM(p, .rule = "sgd", .estimator = "full", .schedule = "armijo"));
     sw_params_free(p);

@@ -226,7 +226,9 @@ static void test_schedules_refuse_wrong_options(void **state) {
         {"cyclic height=square", "cyclic: height=square; one of triangular|triangular2|exp_range is needed"},
         {"one_cycle phases=4", "one_cycle: phases=4 is outside [2, 3]"},
         {"cosine_cycles cycles=1.5", "cosine_cycles: cycles=1.5 is not a whole number"},
-        {"inverse_root", "there is no schedule inverse_root"},
+        {"inverse_root", "there is no schedule inverse_root; known are constant, step, exponential, linear, "
+                         "polynomial, inverse_sqrt, inverse_time, cosine, restarts, cosine_cycles, cyclic, one_cycle, "
+                         "armijo, wolfe"},
         {"polynomal", "there is no schedule polynomal, did you mean polynomial?"},
         {"linear ovr=3", "schedule linear has no option ovr, did you mean over?"},
         {"step every=-1", "step: every=-1; steps (500), a percentage of the run (10%) or epochs (3ep) are needed"},

@@ -567,7 +567,8 @@ static void test_searches_refuse_wrong_options(void **state) {
             "line search wolfe: the gradient of estimator other is not that of the loss which the search would "
             "evaluate");
     refused(p, (sw_optim_options){.schedule = "armijo", .rule = "crooked"},
-            "line search armijo: the step of rule crooked is not its learning rate times a direction");
+            "line search armijo: the step of rule crooked is not its learning rate times a direction; use a schedule, "
+            "or another rule, such as lbfgs");
     const sw_optim_options how = {.size = sizeof how, .schedule = "wolfe"};
     sw_optim *o = sw_optim_new_with_options(p->params, &how);
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
