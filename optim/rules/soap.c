@@ -82,12 +82,13 @@ static const sw_kernels soap_adam_kernels = SW_KERNEL_TABLE(soap_adam), soap_mov
 
 /* ---- Modes ---- */
 
-/* The parameter as one block: its axes, without those of length 1. full[k]: the mode has a basis. */
+/* The parameter as one block: its axes, without those of length 1; none if it has no elements. full[k]: the mode has a
+ * basis. */
 static swo_block soap_block(const sw_param *p, const double *option) {
     const soap_options *o = SW_OPTIONS_AS(option, soap_options);
     swo_block b = {.count = p->count, .whole = true};
     for (int i = 0; i < p->rank; i++)
-        if (p->shape[i] != 1) {
+        if (p->count > 0 && p->shape[i] != 1) {
             b.length[b.order] = p->shape[i];
             b.full[b.order++] = (double)p->shape[i] <= o->max_dim && (p->rank >= 2 || o->precondition_1d != 0);
         }

@@ -273,6 +273,23 @@ static void test_a_failed_basis_keeps_the_previous_one(void **state) {
     }
 }
 
+/* An axis of 3000 elements would have a basis of 72 MB. */
+static void test_a_parameter_without_elements_has_no_bases(void **state) {
+    (void)state;
+    sw_params *p = sw_params_new(SW_F64, 1);
+    const sw_param *empty = sw_params_add(p, "empty", SW_SHAPE(0, 3000), NULL);
+    assert_non_null(sw_params_add(p, "a", SW_SHAPE(2, 3), NULL));
+    assert_ok(sw_params_build(p));
+    sw_optim *o = NEW_OPTIM(p, .rule = "soap");
+    const double g[6] = {1, 2, 3, 4, 5, -6};
+    for (int t = 0; t < 2; t++)
+        assert_ok(step_with(o, p, g));
+    assert_int_equal(sw_optim_param_slot(o, empty, "bases").shape[0], 0);
+    assert_int_equal(sw_optim_param_slot(o, sw_params_find(p, "a"), "bases").shape[0], 4 + 9);
+    sw_optim_free(o);
+    sw_params_free(p);
+}
+
 static void test_shampoo_beta_is_checked(void **state) {
     (void)state;
     sw_params *p = soap_params(SW_F32, SOAP_REGULAR);
@@ -391,6 +408,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_a_thawed_parameter_begins_later, test_clear),
         cmocka_unit_test_teardown(test_vectors_with_and_without_a_basis, test_clear),
         cmocka_unit_test_teardown(test_a_failed_basis_keeps_the_previous_one, test_clear),
+        cmocka_unit_test_teardown(test_a_parameter_without_elements_has_no_bases, test_clear),
         cmocka_unit_test_teardown(test_shampoo_beta_is_checked, test_clear),
         cmocka_unit_test_teardown(test_bits_do_not_depend_on_threads, test_clear),
         cmocka_unit_test_teardown(test_nothing_is_allocated_after_the_second_step, test_clear),
