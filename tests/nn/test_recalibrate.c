@@ -167,6 +167,45 @@ static void test_average_of_iterates_needs_it(void **state) {
     net_free(n);
 }
 
+/* Gradients of a Schedule-Free rule are those at y, and so are the running statistics. At x, sw_optim_point, they are
+ * others. */
+static void test_point_of_schedule_free_needs_it(void **state) {
+    (void)state;
+    static const char *const rules[] = {"schedule_free_sgd lr=1", "schedule_free_adamw lr=0.1",
+                                        "schedule_free_prodigy d0=0.05"};
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
+        for (int t = 0; t < 2; t++) {
+            net *n = net_new(both_types[t], FEW, MOMENTUM);
+            sw_optim *o =
+                sw_optim_new_with_options(n->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                         .estimator = "minibatch batch=8",
+                                                                         .rule = rules[r]});
+            assert_non_null(o);
+            for (int i = 0; i < 20; i++)
+                assert_int_equal(sw_optim_minimize(o, n->plain, NULL), SW_OK);
+            void *point = malloc(net_bytes(n)), *y = net_copy(n);
+            assert_non_null(point);
+            memcpy(point, sw_optim_point(o), net_bytes(n));
+            const moments m = all_moments(n, point, FEW);
+            double away = 0;
+            for (int k = 0; k < HIDDEN; k++)
+                away = fmax(away, fabs(sw_load_element(both_types[t], point, n->variance->offset + k) - m.variance[k]));
+            assert_true(away > 1e-3);
+            assert_int_equal(sw_model_recalibrate(n->model, point, &n->source, NULL), SW_OK);
+            for (int k = 0; k < HIDDEN; k++) {
+                assert_close(rules[r], 20, sw_load_element(both_types[t], point, n->mean->offset + k), m.mean[k],
+                             net_tolerance(both_types[t]));
+                assert_close(rules[r], 20, sw_load_element(both_types[t], point, n->variance->offset + k),
+                             m.variance[k], net_tolerance(both_types[t]));
+            }
+            assert_memory_equal(sw_params_x(n->params), y, net_bytes(n)); /* the run can go on at y */
+            assert_int_equal(sw_optim_minimize(o, n->plain, NULL), SW_OK);
+            free(point), free(y);
+            sw_optim_free(o);
+            net_free(n);
+        }
+}
+
 static void test_model_without_buffers_has_nothing_to_do(void **state) {
     (void)state;
     net *n = net_new(SW_F32, FEW, MOMENTUM);
@@ -326,6 +365,7 @@ int main(void) {
         cmocka_unit_test(test_batches_are_those_of_the_options),
         cmocka_unit_test(test_momentum_and_history_do_not_matter),
         cmocka_unit_test(test_average_of_iterates_needs_it),
+        cmocka_unit_test(test_point_of_schedule_free_needs_it),
         cmocka_unit_test(test_model_without_buffers_has_nothing_to_do),
         cmocka_unit_test(test_mistakes_have_messages),
         cmocka_unit_test(test_every_failed_allocation_is_an_error),
