@@ -176,10 +176,9 @@ static void test_point_of_schedule_free_needs_it(void **state) {
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
         for (int t = 0; t < 2; t++) {
             net *n = net_new(both_types[t], FEW, MOMENTUM);
-            sw_optim *o =
-                sw_optim_new_with_options(n->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                         .estimator = "minibatch batch=8",
-                                                                         .rule = rules[r]});
+            sw_optim *o = sw_optim_new_with_options(n->params, &(sw_optim_options){.size = sizeof(sw_optim_options),
+                                                                                   .estimator = "minibatch batch=8",
+                                                                                   .rule = rules[r]});
             assert_non_null(o);
             for (int i = 0; i < 20; i++)
                 assert_int_equal(sw_optim_minimize(o, n->plain, NULL), SW_OK);
