@@ -108,9 +108,9 @@ static int evaluations_of_logistic_regression(bool by_columns, double mu) {
 }
 
 /* Over all problems together no more evaluations than scipy, which receives exact differences of f, and at most one
- * and a tenth more on a single one: the first step, along g, is shorter than that of scipy, and costs one evaluation. A step begins
- * with the gradient at its start, which the search of the step before has evaluated; an objective that keeps its last
- * result, as the one here counts, does not compute it again. */
+ * and a tenth more on a single one: the first step, along g, is shorter than that of scipy, and costs one evaluation.
+ * A step begins with the gradient at its start, which the search of the step before has evaluated. An objective that
+ * keeps its last result, as the one here counts, does not compute it again. */
 static void test_logistic_regression_needs_no_more_evaluations_than_scipy(void **state) {
     (void)state;
     int all = 0, all_scipy = 0;
