@@ -1,6 +1,7 @@
-/* Schedule-Free rules and Prodigy: the point of evaluation, adoption, refusals, groups, and steps without a gradient.
- * test_rules_golden.c and test_references.c compare the steps with schedulefree, prodigyopt and NumPy. */
-#include "helpers.h"
+/* Schedule-Free rules and Prodigy: the point of evaluation, adoption, refusals, groups, steps without a gradient, and d
+ * beside the best step size. test_rules_golden.c and test_references.c compare the steps with schedulefree,
+ * prodigyopt and NumPy. */
+#include "../logistic.h"
 
 #include <math.h>
 
@@ -170,6 +171,55 @@ static void test_prodigy_waits_for_a_gradient(void **state) {
     }
 }
 
+/* ---- d and the best step size ---- */
+
+/* The mean of f after each of 100 steps, the quantity that the theory bounds, of logistic regression with the features
+ * divided by `unit`. d: if not NULL, receives d of the rule. */
+static double mean_of_f(double unit, const char *rule, double *d) {
+    enum { FITTED = 100 };
+    const double mu = 0.01 / (unit * unit);
+    logistic *p = logistic_golden(mu, false);
+    for (int64_t i = 0; i < p->m * p->n; i++)
+        p->a[i] /= unit;
+    sw_optim *o = NEW_OPTIM(p->params, .rule = rule, .estimator = "full");
+    double sum = 0, x[LOGISTIC_MOST];
+    for (int step = 0; step < FITTED; step++) {
+        assert_ok(sw_optim_minimize(o, &p->f, NULL));
+        logistic_x(p, x);
+        sum += logistic_part(p, mu, x, 0, p->m, NULL);
+    }
+    if (d)
+        *d = sw_optim_scalar(o, 0, "d");
+    sw_optim_free(o);
+    logistic_free(p);
+    return sum / FITTED;
+}
+
+/* With a constant d, Prodigy is Adam with the learning rate d. The best one of a grid is compared with d, for features
+ * of three sizes, whose best learning rates are proportional to `unit`; d0 is far below it, or a tenth of it. */
+static void test_d_is_near_the_best_step_size(void **state) {
+    (void)state;
+    static const double units[] = {1, 64, 1024};
+    for (int u = 0; u < 3; u++) {
+        double best = 0, least = INFINITY;
+        char rule[64];
+        for (int k = -16; k <= 24; k++) { /* 2^-8 to 2^12 */
+            snprintf(rule, sizeof rule, "adam lr=%.17g", exp2(0.5 * k));
+            const double mean = mean_of_f(units[u], rule, NULL);
+            best = mean < least ? exp2(0.5 * k) : best;
+            least = fmin(mean, least);
+        }
+        const double starts[] = {1e-6, best / 10};
+        for (int i = 0; i < 2; i++) {
+            double d = 0;
+            snprintf(rule, sizeof rule, "prodigy use_bias_correction d0=%.17g", starts[i]);
+            mean_of_f(units[u], rule, &d);
+            print_message("features / %g: best learning rate %g, d = %g from d0 = %g\n", units[u], best, d, starts[i]);
+            assert_true(best >= 10 * starts[i] && d >= best / 2 && d <= 2 * best);
+        }
+    }
+}
+
 /* ---- Refusals ---- */
 
 static void refused(const sw_optim_options *how, const char *message) {
@@ -217,8 +267,12 @@ static void test_wrong_combinations_are_refused(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, test_clear)
     const struct CMUnitTest tests[] = {
-        TEST(test_point_is_the_mean_of_z),       TEST(test_adoption_starts_a_new_mean),     TEST(test_groups_share_d),
-        TEST(test_prodigy_waits_for_a_gradient), TEST(test_wrong_combinations_are_refused),
+        TEST(test_point_is_the_mean_of_z),
+        TEST(test_adoption_starts_a_new_mean),
+        TEST(test_groups_share_d),
+        TEST(test_prodigy_waits_for_a_gradient),
+        TEST(test_d_is_near_the_best_step_size),
+        TEST(test_wrong_combinations_are_refused),
     };
     return cmocka_run_group_tests_name("parameter-free rules", tests, NULL, NULL);
 }
