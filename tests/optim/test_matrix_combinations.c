@@ -82,10 +82,14 @@ static void refusal(const char *spec, const combination *c, char message[300]) {
     sscanf(c->estimator, "%31s", estimator);
     *message = 0;
     if (c->average && rule->point)
-        snprintf(message, 300, "average %.*s: a rule of this optimizer determines the point of evaluation",
-                 (int)strcspn(c->average, " "), c->average);
+        snprintf(
+            message, 300,
+            "average %.*s: rule %s determines the point of evaluation itself; omit the average, or choose another rule",
+            (int)strcspn(c->average, " "), c->average, rule->name);
     if (c->search && !(rule->flags & SW_RULE_LINEAR))
-        snprintf(message, 300, "line search %s: the step of rule %s is not its learning rate times a direction",
+        snprintf(message, 300,
+                 "line search %s: the step of rule %s is not its learning rate times a direction; use a "
+                 "schedule, or another rule, such as lbfgs",
                  c->search, rule->name);
     if ((rule->flags & SW_RULE_EXACT_GRADIENT) && strcmp(estimator, "full") != 0)
         snprintf(message, 300,

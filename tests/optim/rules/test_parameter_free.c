@@ -244,12 +244,13 @@ static void test_wrong_combinations_are_refused(void **state) {
         }
         snprintf(message, sizeof message,
                  "line search wolfe: the step of rule %.*s is not its learning rate times a "
-                 "direction",
+                 "direction; use a schedule, or another rule, such as lbfgs",
                  (int)strcspn(free_rules[k], " "), free_rules[k]);
         REFUSED(message, .rule = free_rules[k], .schedule = "wolfe");
     }
-    REFUSED("line search wolfe: the step of rule prodigy is not its learning rate times a direction", .rule = "prodigy",
-            .schedule = "wolfe");
+    REFUSED("line search wolfe: the step of rule prodigy is not its learning rate times a direction; use a schedule, "
+            "or another rule, such as lbfgs",
+            .rule = "prodigy", .schedule = "wolfe");
     REFUSED("prodigy: lr=auto; the rule finds its step size itself: leave lr at 1", .rule = "prodigy lr=auto");
     REFUSED("schedule_free_prodigy: lr=auto; the rule finds its step size itself: leave lr at 1",
             .rule = "schedule_free_prodigy lr=auto");
