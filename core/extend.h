@@ -13,6 +13,7 @@
 #include <swale/file.h>
 #include <swale/gemm.h>
 #include <swale/matrix.h>
+#include <swale/newton_schulz.h>
 #include <swale/op.h>
 #include <swale/parallel.h>
 #include <swale/reduce_kernels.h>

@@ -3,9 +3,10 @@
  * best setting is then trained with other seeds and evaluated on the test set. */
 #include "cli.h"
 #include "curves.h"
+#include "search.h"
 #include <swale/swale.h>
 
-enum { MOST = 64, DIMS = 10, SEEDS = 16, HUES = 8 };
+enum { MOST = 64, SEEDS = 16, HUES = 8 };
 
 static const char *data, *only;
 static int64_t trials = 8, epochs = 3, seeds = 3;
@@ -26,53 +27,11 @@ static const cli_program program = {.name = "optimizer_zoo",
                                     .out = "optimizer_zoo.png",
                                     .numbers = true};
 
-/* ---- Halton points as in the AlgoPerf benchmark: large primes, permuted digits, a random shift ---- */
-
-/* The i-th number of dimension d, in [0, 1). */
-static double halton(int d, int64_t i) {
-    static const int prime[DIMS] = {997, 991, 983, 977, 971, 967, 953, 947, 941, 937};
-    const int base = prime[d];
-    int digit[1000] = {0};
-    char site[32];
-    snprintf(site, sizeof site, "halton %d", d);
-    sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, site)};
-    for (int k = 0; k < base; k++)
-        digit[k] = k;
-    for (int k = base - 1; k > 1; k--) { /* the digit 0 keeps its value: it is every missing digit */
-        const int j = 1 + (int)sw_rng_below(&rng, (uint64_t)k), other = digit[j];
-        digit[j] = digit[k];
-        digit[k] = other;
-    }
-    double value = sw_rng_uniform(&rng), scale = 1;
-    for (i += 100; i > 0; i /= base) { /* the first hundred points are skipped, because they are too regular */
-        scale /= base;
-        value += digit[i % base] * scale;
-    }
-    return value - floor(value);
-}
-
-/* Writes the spec of a trial, "adam lr=0.00123 beta1=0.91 …", with a value for each option that has a range for
- * tuning. */
-static void make_spec(const sw_rule *rule, int64_t trial, char *spec, size_t size) {
-    size_t at = (size_t)snprintf(spec, size, "%s", rule->name);
-    int d = 0;
-    for (const sw_option *o = rule->options; o && o->name && d < DIMS && at < size; o++) {
-        if (!(o->search_low < o->search_high))
-            continue;
-        const double u = halton(d++, trial);
-        double value = o->search_log ? o->search_low * pow(o->search_high / o->search_low, u)
-                                     : o->search_low + u * (o->search_high - o->search_low);
-        if (o->kind != SW_OPTION_REAL)
-            value = rint(value);
-        at += (size_t)snprintf(spec + at, size - at, " %s=%.4g", o->name, value);
-    }
-}
-
 /* ---- Runs ---- */
 
 typedef struct entry {
     const sw_rule *rule;
-    char spec[512];                                   /* the best spec so far */
+    char spec[SEARCH_SPEC];                           /* the best spec so far */
     sw_evaluation chosen;                             /* on the 5,000 pictures for validation */
     double accuracy[SEEDS], mean, low, high, seconds; /* on the test set; seconds per epoch */
     int runs;
@@ -125,11 +84,11 @@ static bool run(const char *spec, uint64_t its_seed, const sw_source *train, con
 static void tune(entry *e, sw_source *const *part, output *csv, bool *lost) {
     e->chosen.accuracy = -1;
     for (int64_t t = 0; t < trials && !sw_error() && !cli_signal; t++) {
-        char spec[512];
+        char spec[SEARCH_SPEC];
         double seconds;
         watcher none = {0};
         sw_evaluation now = {.loss = (double)NAN, .accuracy = (double)NAN};
-        make_spec(e->rule, t, spec, sizeof spec);
+        search_spec(e->rule, "", t, (uint64_t)cli.seed, spec, sizeof spec);
         bool good = run(spec, (uint64_t)cli.seed, part[0], part[1], &none, &now, &seconds);
         if (cli_signal || sw_error())
             return;

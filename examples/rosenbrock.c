@@ -1,6 +1,7 @@
 /* Draws the path of every registered rule from (0.1, 3) on Rosenbrock's function f(w) = (1 - w1)^2 + 100 (w2 -
- * w1^2)^2, with one learning rate for all. The minimum is 0 at (1, 1). The valley w2 = w1^2 leads to it; its slope
- * across is more than a hundred times as steep as along. */
+ * w1^2)^2, with one learning rate for all except those that find their step sizes themselves. The minimum is 0 at (1,
+ * 1). The valley w2 = w1^2 leads to it; its slope across is more than a hundred times as steep as along. A walk consists
+ * of the points at which the model would be evaluated, which are not those of the gradients for Schedule-Free rules. */
 #include "cli.h"
 #include "curves.h"
 #include <swale/swale.h>
@@ -53,35 +54,47 @@ static bool has_diverged(const end *e) {
     return e->taken < steps || !(e->f <= value_at(start[0], start[1]));
 }
 
+/* Rules whose lr is a factor of a step size that they find: it remains 1. The line search finds that of lbfgs. */
+static bool finds_step_size(const sw_rule *rule) {
+    static const char *const names[] = {"prodigy", "schedule_free_prodigy", "lbfgs"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(rule->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static end walk(const sw_rule *rule, curve *path) {
+    const char *search = strcmp(rule->name, "lbfgs") == 0 ? "wolfe guess=lr" : NULL;
     char spec[96];
     end e = {0};
     sw_params *params = sw_params_new(SW_F64, 0);
     const sw_param_options one = SW_OPTIONS(sw_param_options, .role = SW_ROLE_WEIGHT, .fan_in = 2, .fan_out = 1);
-    sw_params_add(params, "w", SW_SHAPE(2), &one);
+    sw_params_add(params, "w", SW_SHAPE(1, 2), &one); /* a matrix, so that matrix rules apply */
     sw_params_build(params);
     const sw_objective f = SW_OPTIONS(sw_objective, .n = 1, .params = params, .gradient = rosenbrock);
-    snprintf(spec, sizeof spec, "%s lr=%.17g", rule->name, lr);
-    sw_optim *optim = sw_error()
-                          ? NULL
-                          : sw_optim_new_with_options(params, &SW_OPTIONS(sw_optim_options, .estimator = "full",
-                                                                          .rule = spec, .seed = (uint64_t)cli.seed));
+    snprintf(spec, sizeof spec, "%s lr=%.17g", rule->name, finds_step_size(rule) ? 1 : lr);
+    sw_optim *optim =
+        sw_error() ? NULL
+                   : sw_optim_new_with_options(params, &SW_OPTIONS(sw_optim_options, .estimator = "full", .rule = spec,
+                                                                   .schedule = search, .seed = (uint64_t)cli.seed));
     double *w = sw_error() ? NULL : sw_params_x(params);
     if (w) {
         w[0] = start[0], w[1] = start[1];
         sw_params_mark_changed(params);
     }
     const int64_t every = (steps + PLACES - 1) / PLACES;
+    const double *point = w;
     for (; w && !sw_error(); e.taken++) {
-        if (e.taken % every == 0)
-            curve_add(path, w[0], w[1]);
+        point = e.taken > 0 ? sw_optim_point(optim) : w;
+        if (point && e.taken % every == 0)
+            curve_add(path, point[0], point[1]);
         if (e.taken == steps || sw_optim_minimize(optim, &f, NULL) != SW_OK)
             break;
     }
     if (sw_error_status() == SW_ERR_NONFINITE) /* x or a state would become Inf or NaN: the rule has diverged */
         sw_clear_error();
-    if (w)
-        e.w1 = w[0], e.w2 = w[1], e.f = value_at(w[0], w[1]);
+    if (point)
+        e.w1 = point[0], e.w2 = point[1], e.f = value_at(point[0], point[1]);
     sw_optim_free(optim), sw_params_free(params);
     return e;
 }

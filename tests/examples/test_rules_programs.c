@@ -1,8 +1,9 @@
-/* lecture_mlp and optimizer_zoo, which compare rules, on a small job. (test_gallery tests rosenbrock.) */
+/* lecture_mlp, optimizer_zoo and shampoo_muon, which compare rules, on a small job. (test_gallery tests rosenbrock.) */
 #include "fashion_data.h"
 
 #define LECTURE TEST_BUILD "/examples/lecture_mlp"
 #define ZOO TEST_BUILD "/examples/optimizer_zoo"
+#define SHAMPOO_MUON TEST_BUILD "/examples/shampoo_muon"
 
 static int lines_of(const char *path, const char *begins) {
     char line[2048];
@@ -78,6 +79,38 @@ static void test_optimizer_zoo_writes_its_results(void **state) {
     fails(&o, 1, "--out /nowhere/zoo.png: cannot be written: No such file or directory\n");
     o = RUN(ZOO, "--help");
     says(&o, 0, "example: optimizer_zoo", NULL);
+}
+
+static void test_shampoo_muon_writes_its_results(void **state) {
+    (void)state;
+    static const char *const errors[] = {"identity_error_32x16", "identity_error_64x64", "identity_error_16x48",
+                                         "identity_error_128x32"};
+    static const char *const rules[] = {"adamw", "shampoo", "soap", "muon"};
+    const char *picture = at("shampoo_muon.png"), *table = at("shampoo_muon.csv");
+    output o = RUN(SHAMPOO_MUON, "--data", data, "--target", "0.5", "--trials", "2", "--epochs", "1", "--seeds", "1",
+                   "--threads", "1", "--out", picture);
+    says(&o, 0, "picture ", "Muon: muon lr=");
+    /* A singular value s of G has the error 1e-16 (S/s)^2 after the roots, where S is the largest: G [64,64] has a
+     * condition of some hundreds. The program's promise is 1e-6. */
+    for (int i = 0; i < 4; i++)
+        assert_true(result(&o, errors[i]) < 1e-6 && result(&o, errors[i]) > 0);
+    /* Only singular values that were below 0.01 of the norm may be far from 1. */
+    assert_true(result(&o, "muon_singular_values_outside_0.65_1.25") <= result(&o, "singular_values_below_0.01"));
+    assert_true(result(&o, "singular_values_below_0.01") < 16);
+    assert_true(result(&o, "muon_largest_singular_value") > 1 && result(&o, "muon_largest_singular_value") < 1.25);
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s_reached", rules[i]);
+        assert_true(result(&o, name) == 1);
+        snprintf(name, sizeof name, "%s_steps", rules[i]);
+        assert_true(result(&o, name) >= 50 && result(&o, name) <= 430); /* 55,000/128 steps are an epoch */
+    }
+    assert_int_equal(lines_of(table, "\"k = 5\","), 64);
+    assert_true(lines_of(table, "\"SOAP\",") >= 1);
+    unlink(picture);
+    unlink(table);
+    o = RUN(SHAMPOO_MUON, "--target", "2");
+    fails(&o, 2, "--target 2: a number from 0 to 1 is needed");
 }
 
 static void write_precious(const char *path) {
@@ -171,8 +204,8 @@ static void test_rosenbrock_marks_diverged_runs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lecture_mlp_writes_its_results),  cmocka_unit_test(test_optimizer_zoo_writes_its_results),
-        cmocka_unit_test(test_interrupted_run_keeps_the_files), cmocka_unit_test(test_search_outlives_its_table),
-        cmocka_unit_test(test_rosenbrock_marks_diverged_runs),
+        cmocka_unit_test(test_shampoo_muon_writes_its_results), cmocka_unit_test(test_interrupted_run_keeps_the_files),
+        cmocka_unit_test(test_search_outlives_its_table),       cmocka_unit_test(test_rosenbrock_marks_diverged_runs),
     };
     return cmocka_run_group_tests_name("rules_programs", tests, setup, teardown);
 }
