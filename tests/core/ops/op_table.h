@@ -31,7 +31,8 @@ enum {
     NO_GRADIENT = 1, /* the result is an integer, or has no derivative by design */
     COMPOSED = 2,    /* a composition of operations that tests the engine; without numbers of PyTorch */
     OPTIONAL = 4,    /* inputs after the first may be null tensors */
-    FUSED = 8        /* multiplications and additions are fused, except at level baseline, which has other bits */
+    FUSED = 8,       /* multiplications and additions are fused, except at level baseline, which has other bits */
+    LARGE = 16       /* its large products in f32 have other bits with AVX-512: see sw_product_scratch in gemm.h */
 };
 
 typedef struct op_error {
