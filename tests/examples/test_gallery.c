@@ -7,8 +7,8 @@
  * The programs compute in f64. OpenBLAS selects its kernels by the processor, and their sums differ in the last bits,
  * 1e-16. Training amplifies this difference, but far less than would be needed to move an edge by a pixel, unless the
  * edge lies within about 1e-6 of the border of a pixel. On the cores that were tried (Prescott to SkylakeX) no byte
- * differed. Therefore the pictures are compared by pixels: at most one in a thousand may differ. A picture of another
- * seed fails. */
+ * differed. Therefore the pictures are compared by pixels: at most one in a thousand may differ, and one in a hundred if
+ * a program is sensitive to rounding. A picture of another seed fails. */
 #include "run.h"
 
 #include <swale/datasets.h>
@@ -22,8 +22,14 @@ typedef struct program {
         const char *name;
         double low, high;
     } reached[6];
-    bool csv; /* it leaves its numbers beside the picture */
+    bool csv;       /* it leaves its numbers beside the picture */
+    bool sensitive; /* it also trains with learning rates so large that the last bit changes the accuracy by a sample */
 } program;
+
+/* The fraction of the pixels that may differ between processors. */
+static double most_different(const program *p) {
+    return p->sensitive ? 0.01 : 0.001;
+}
 
 /* clang-format off */
 static const program programs[] = {
@@ -47,7 +53,7 @@ static const program programs[] = {
     {"muon_logreg", {"--epochs", "1"},
      {{"muon_train_accuracy", 0.93, 0.95}, {"adamw_train_accuracy", 0.915, 0.935},
       {"adamw_swept_train_accuracy", 0.945, 0.96}, {"muon_swept_train_accuracy", 0.94, 0.96},
-      {"adamw_swept_lr", 1e-3, 0.1}, {"true_weights_accuracy", 0.93, 0.945}}, true},
+      {"adamw_swept_lr", 1e-3, 0.1}, {"true_weights_accuracy", 0.93, 0.945}}, true, true},
     /* The best of 60 penalties keeps nearly all of 10 weights, the simplest within a standard error few of them. */
     {"glm", {"--path", "3"},
      {{"r2", 0.5, 0.52}, {"best_nonzero", 7, 10}, {"one_standard_error_nonzero", 2, 5}, {"not_converged", 0, 0}},
@@ -157,7 +163,7 @@ static void results_and_bits(void **state) {
         if (has_font())
             draw(p, "a.png", "1");
         const double apart = has_font() ? difference(in_folder("a.png"), kept) : 0;
-        if (!(apart <= 0.001))
+        if (!(apart <= most_different(p)))
             fail_msg("%s differs in %.2f %% of the pixels: `make gallery`, look at both, and copy it if the "
                      "change is meant",
                      kept, 100 * apart);
@@ -246,7 +252,7 @@ static void another_core_is_the_same_picture(void **state) {
         char kept[512];
         snprintf(kept, sizeof kept, "examples/gallery/%s.png", p->name);
         draw(p, "a.png", "1");
-        assert_true(difference(in_folder("a.png"), kept) <= 0.001);
+        assert_true(difference(in_folder("a.png"), kept) <= most_different(p));
         forget(p, "a.png");
     }
     unsetenv("OPENBLAS_CORETYPE");
