@@ -7,8 +7,8 @@
  * The programs compute in f64. OpenBLAS selects its kernels by the processor, and their sums differ in the last bits,
  * 1e-16. Training amplifies this difference, but far less than would be needed to move an edge by a pixel, unless the
  * edge lies within about 1e-6 of the border of a pixel. On the cores that were tried (Prescott to SkylakeX) no byte
- * differed. Therefore the pictures are compared by pixels: at most one in a thousand may differ, and one in a hundred if
- * a program is sensitive to rounding. A picture of another seed fails. */
+ * differed. Therefore the pictures are compared by pixels: at most one in a thousand may differ, and one in a hundred
+ * if a program is sensitive to rounding. A picture of another seed fails. */
 #include "run.h"
 
 #include <swale/datasets.h>
