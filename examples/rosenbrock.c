@@ -1,7 +1,8 @@
 /* Draws the path of every registered rule from (0.1, 3) on Rosenbrock's function f(w) = (1 - w1)^2 + 100 (w2 -
- * w1^2)^2, with one learning rate for all except those that find their step sizes themselves. The minimum is 0 at (1,
- * 1). The valley w2 = w1^2 leads to it; its slope across is more than a hundred times as steep as along. A walk consists
- * of the points at which the model would be evaluated, which are not those of the gradients for Schedule-Free rules. */
+ * w1^2)^2, with one learning rate for all except those that find their step sizes themselves. The minimum is 0 at
+ * (1, 1). The valley w2 = w1^2 leads to it; its slope across is more than a hundred times as steep as along. A walk
+ * consists of the points at which the model would be evaluated, which are not those of the gradients for Schedule-Free
+ * rules. */
 #include "cli.h"
 #include "curves.h"
 #include <swale/swale.h>

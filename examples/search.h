@@ -44,8 +44,8 @@ static inline bool search_is_fixed(const char *fixed, const char *name) {
     return false;
 }
 
-/* Writes the spec of a trial, "adam lr=0.00123 beta1=0.91 …": the options in `fixed` ("" for none), and a value for each
- * other option that has a range for tuning. */
+/* Writes the spec of a trial, "adam lr=0.00123 beta1=0.91 …": the options in `fixed` ("" for none), and a value for
+ * each other option that has a range for tuning. */
 static inline void search_spec(const sw_rule *rule, const char *fixed, int64_t trial, uint64_t seed, char *spec,
                                size_t size) {
     size_t at = (size_t)snprintf(spec, size, "%s%s%s", rule->name, *fixed ? " " : "", fixed);

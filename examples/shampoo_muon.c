@@ -5,8 +5,8 @@
  * which is Shampoo's step for one gradient (without ε), and Muon's for any. The program has three parts:
  *   1. the largest error of this identity for several shapes, in f64;
  *   2. how Muon's Newton-Schulz iterations move the singular values of a matrix towards 1 (left panel);
- *   3. a race to a validation accuracy on Fashion-MNIST with 784-100-10: AdamW, Shampoo, SOAP and Muon, each tuned by the
- *      search of optimizer_zoo (right panel: validation accuracy against steps). */
+ *   3. a race to a validation accuracy on Fashion-MNIST with 784-100-10: AdamW, Shampoo, SOAP and Muon, each tuned by
+ *      the search of optimizer_zoo (right panel: validation accuracy against steps). */
 #include "cli.h"
 #include "curves.h"
 #include "search.h"
@@ -135,7 +135,8 @@ static void iterate(curve *c, void *work) {
 
 /* ---- 3. The race ---- */
 
-/* The periods of roots are fixed. With 20 instead of 5, Shampoo's first roots, of one gradient, are used for too long. */
+/* The periods of roots are fixed. With 20 instead of 5, Shampoo's first roots, of one gradient, are used for too long.
+ */
 typedef struct racer {
     const char *name, *rule, *fixed;
     unsigned color;
