@@ -10,6 +10,7 @@ typedef struct sw_matrix_shape {
     int64_t rows, columns;
 } sw_matrix_shape;
 
+/* The shape of the parameter as a matrix. */
 static inline sw_matrix_shape sw_matrix_shape_of(const sw_param *param) {
     sw_matrix_shape shape;
     shape.rows = param->rank >= 2 ? param->shape[0] : 1;
