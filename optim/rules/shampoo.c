@@ -163,7 +163,7 @@ static sw_status shampoo_update(const sw_step *s, bool large) {
     }
     SW_TRY(shampoo_update_factors(s, &b, v.g));
     SW_TRY(shampoo_update_roots(s, &modes, &b, w.roots, large));
-    void *d;
+    void *d = NULL;
     SW_TRY(swo_precondition(s->type, &b, slots->roots, v.g, w.one, w.other, &d));
     v.d = d;
     sw_kernel_run(&shampoo_move_kernels, s->type, &v, s->count);
