@@ -141,7 +141,9 @@ static sw_status lbfgs_vector(sw_step *step) {
     } else {
         double norm = 0;
         sw_kernel_run_sums(&lbfgs_one_norm_kernels, step->type, q, step->count, 1, &norm);
-        sw_step_scale(step, norm > 1 ? -1 / norm : -1, q, q);
+        const double factor = norm > 1e30 ? 0x1p-100 : 1; /* -1/norm alone may be subnormal in f32 */
+        sw_step_scale(step, factor, q, q);
+        sw_step_scale(step, norm > 1 ? -1 / (factor * norm) : -1, q, q);
     }
     return SW_OK;
 }
