@@ -247,6 +247,10 @@ not_installed = || { \
     echo "make install: cannot write to $(DESTDIR)$(strip $(1)): run it as root, or choose a folder: make install PREFIX=\$$HOME/.local" >&2; \
     exit 1; }
 
+# LAPACK in the archive of OpenBLAS calls Fortran's run-time library. Where no archive of that library is installed, no
+# program can be linked without shared libraries, and the others do not need the options.
+fortran = $(if $(wildcard $(shell $(CC) -print-file-name=libgfortran.a)),-lgfortran -lquadmath -lm)
+
 # Folders below the prefix are written relative to it, so that pkg-config works with another prefix.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 define swale_pc
@@ -260,7 +264,7 @@ Version: $(VERSION)
 # -lm, because programs that use a numeric library often call sqrt and exp.
 Cflags: -I$${includedir}
 Libs: -L$${libdir} -lswale -lm
-Libs.private: $(LIBRARIES)
+Libs.private: $(LIBRARIES) $(fortran)
 endef
 # For programs with custom kernels.
 define swale_kernels_pc

@@ -125,8 +125,9 @@ test_static() {
 }
 
 test_all_static() {
-    echo 'int main(void) { return 0; }' | "$CC" -x c - -static -o "$folder/probe" -lopenblas -lz -lm ||
-        skip "no archives of OpenBLAS, zlib and C's library"
+    echo 'int main(void) { return 0; }' |
+        "$CC" -x c - -static -o "$folder/probe" -lopenblas -lz -lgfortran -lquadmath -lm ||
+        skip "no archives of OpenBLAS, zlib, Fortran's library and C's library"
     "$CC" $warnings examples/hello.c -o "$folder/hello" -static $(config --static --cflags --libs swale)
     [ -z "$(needed "$folder/hello")" ]
     "$folder/hello" | grep '^mean loss of the first epoch: 0\.[0-9]*$'
