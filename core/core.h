@@ -34,6 +34,7 @@
 #include <swale/random.h>
 #include <swale/sampler.h>
 #include <swale/source.h>
+#include <swale/state.h>
 #include <swale/tape.h>
 
 #endif

@@ -1,6 +1,8 @@
 /* Runs layers. */
 #include <swale/extend.h>
 
+#include "core/params/vector.h"
+#include "core/tape/state_memory.h"
 #include "nn/model.h"
 #include "nn/module_build.h"
 #include "nn/module_type.h"
@@ -26,13 +28,33 @@ static bool forward_check_built(const sw_module *m) {
     return false;
 }
 
-static sw_tensor forward_run(sw_module *m, int count, const sw_tensor *x, bool many) {
+void *sw_module_state(const sw_module *module, sw_tape *tape, int64_t batch, size_t bytes) {
+    sw_state *state = sw_tape_state(tape);
+    if (module && state)
+        return swi_state_memory(state, module, module->model->params->id, module->name, batch, bytes);
+    sw_fail(SW_ERR_STATE, "module_state: the %s", module ? "tape has no state (sw_tape_set_state)" : "layer is NULL");
+    return NULL;
+}
+
+static sw_tensor forward_call(sw_module *m, int count, const sw_tensor *x, bool many) {
     const char *outer = sw_tape_set_layer(x[0].tape, m->name);
     const uint64_t failures = sw_failure_count();
     sw_tensor y = many ? m->type->forward_many(m, count, x) : m->type->forward(m, x[0]);
     sw_tape_set_layer(x[0].tape, outer);
     if (sw_is_null(y) && sw_failure_count() == failures)
         sw_fail(SW_ERR_USER, "layer %s: its forward function returned a null tensor without a message", m->name);
+    return y;
+}
+
+static sw_tensor forward_run(sw_module *m, int count, const sw_tensor *x, bool many) {
+    sw_state *state = sw_tape_state(x[0].tape);
+    uint64_t outer;
+    if (!state)
+        return forward_call(m, count, x, many);
+    if (swi_state_enter(state, x[0].tape, &outer) != SW_OK)
+        return (sw_tensor){0};
+    const sw_tensor y = forward_call(m, count, x, many);
+    swi_state_leave(state, outer, !sw_is_null(y));
     return y;
 }
 

@@ -13,6 +13,7 @@
 #define SWALE_MODULE_H
 
 #include <swale/ops.h>
+#include <swale/state.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -148,6 +149,17 @@ SW_API sw_status sw_module_trace_many(sw_module *module, int count, const sw_sam
  *     if (in.slot != x.slot)
  *         sw_release(in); */
 SW_API sw_tensor sw_module_cast(sw_tensor x, sw_tensor weight);
+/* For the forward of a layer, while its tape has a state (sw_tape_state): `bytes` of memory of this layer, aligned to
+ * SW_ALIGNMENT. They are 0 in the first pass of a sequence, and later what the layer has written to them:
+ *
+ *     typedef struct memory { int64_t positions; } memory;
+ *     memory *before = sw_tape_state(x.tape) ? sw_module_state(module, x.tape, batch, sizeof(memory)) : NULL;
+ *
+ * A layer may ask for more bytes than before, also twice in one call of its forward: the first bytes stay, the new ones
+ * are 0, and the address may change. If a pass calls a layer several times, each of the calls has its own memory.
+ * `batch` is the number of sequences, the length of axis 0; another number than in the sequence so far is an error
+ * (SW_ERR_SHAPE). NULL after an error, or if the tape has no state. */
+SW_API void *sw_module_state(const sw_module *module, sw_tape *tape, int64_t batch, size_t bytes);
 /* The type of x, SW_F32 or SW_F64 (for a model in f16 or bf16 SW_F32; sw_params_storage is the type of its leaves), and
  * the seed of the initial values, also before the build. */
 SW_API sw_dtype sw_model_type(const sw_model *model);

@@ -122,6 +122,7 @@ struct sw_tape {
     struct swi_activations *activations; /* of SW_MEASURE; NULL before the first */
     struct swi_deferred *deferred;       /* [deferred_capacity]: functions that the reset calls (defer.c) */
     int deferred_count, deferred_capacity;
+    struct sw_state *state; /* that layers keep between forward passes; NULL: none */
 };
 
 /* A view of `data` with the type and shape of a node. */
