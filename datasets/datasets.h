@@ -23,6 +23,7 @@
 #include <swale/mnist.h>
 #include <swale/pictures.h>
 #include <swale/tables.h>
+#include <swale/tokenizer.h>
 #include <swale/transforms.h>
 
 #endif

@@ -29,13 +29,17 @@ sw_status sw_model_save(const sw_model *model, const char *path) {
 sw_status sw_model_save_with_options(const sw_model *model, const char *path, const sw_save_options *options) {
     SW_TRY(swn_check_built(model, "model_save"));
     sw_archive *a = sw_archive_new();
-    sw_status status = a ? sw_params_pack_with_options(model->params, a, NULL, options) : SW_ERR_MEMORY;
-    if (status == SW_OK)
-        status = file_put_network(a, model);
+    sw_status status = a ? sw_model_pack(model, a, options) : SW_ERR_MEMORY;
     if (status == SW_OK)
         status = sw_archive_save(a, path);
     sw_archive_free(a);
     return status;
+}
+
+sw_status sw_model_pack(const sw_model *model, sw_archive *archive, const sw_save_options *options) {
+    SW_TRY(swn_check_built(model, "model_pack"));
+    SW_TRY(sw_params_pack_with_options(model->params, archive, NULL, options));
+    return file_put_network(archive, model);
 }
 
 sw_status sw_model_load(sw_model *model, const char *path) {
@@ -76,6 +80,15 @@ static sw_model *file_restore(const sw_archive *a, const char *path) {
         model = NULL;
     }
     return model;
+}
+
+sw_model *sw_model_new_from_archive(const sw_archive *archive) {
+    if (!archive) {
+        sw_fail(SW_ERR_ARGUMENT, "model_new_from_archive: the archive is NULL");
+        return NULL;
+    }
+    const char *path = sw_archive_path(archive);
+    return file_restore(archive, path ? path : "archive");
 }
 
 sw_model *sw_model_new_from_file(const char *path) {

@@ -83,6 +83,12 @@ SW_API sw_status sw_model_load_with_options(sw_model *model, const char *path, c
  * an error; it is an error, too, if the file has no description of the network, or if the type of a layer is not
  * registered (description.h). */
 SW_API sw_model *sw_model_new_from_file(const char *path);
+/* As sw_model_save_with_options (options NULL: as sw_model_save) and sw_model_new_from_file, with an archive, to which
+ * the program adds what belongs to the model: a tokenizer (sw_tokenizer_pack) or other texts. Other arrays in the
+ * archive would be an error when the model is loaded. Packing does not copy the parameters: they must be valid and
+ * unchanged until the archive is saved. */
+SW_API sw_status sw_model_pack(const sw_model *model, sw_archive *archive, const sw_save_options *options);
+SW_API sw_model *sw_model_new_from_archive(const sw_archive *archive);
 /* The description of a built model as text (JSON, see description.h), which the caller frees by sw_free. NULL and an
  * error that names the layer if one cannot be described, because its type has no `save` or is not registered. A layer
  * of sw_nn_compose has a `save` only if sw_compose_options.save is set. At most 10000 layers, 64 levels deep. */

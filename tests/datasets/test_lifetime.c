@@ -62,6 +62,9 @@ static void make_generated(void **object) {
     *object = sw_blobs(&(const sw_blobs_options){
         .size = sizeof(sw_blobs_options), .n = 10, .features = 2, .classes = 2, .spread = 1, .box = 1});
 }
+static void make_tokenizer(void **object) {
+    *object = sw_tokenizer_new_characters("abc", 3);
+}
 
 #define FREE(name, type)                    \
     static void free_##name(void *object) { \
@@ -76,18 +79,20 @@ FREE(model, sw_model)
 FREE(gradient, sw_gradient)
 FREE(optim, sw_optim)
 FREE(source, sw_source)
+FREE(tokenizer, sw_tokenizer)
 
 static const struct {
     const char *kind;
     void (*make)(void **object);
     void (*free)(void *object);
 } kinds[] = {
-    {"archive", make_archive, free_archive},    {"loader", make_loader, free_loader},
-    {"sampler", make_sampler, free_sampler},    {"tape", make_tape, free_tape},
-    {"params", make_params, free_params},       {"model", make_model, free_model},
-    {"gradient", make_gradient, free_gradient}, {"optim", make_optim, free_optim},
-    {"source", make_arrays, free_source},       {"source", make_subset, free_source},
-    {"source", make_normalized, free_source},   {"source", make_generated, free_source},
+    {"archive", make_archive, free_archive},       {"loader", make_loader, free_loader},
+    {"sampler", make_sampler, free_sampler},       {"tape", make_tape, free_tape},
+    {"params", make_params, free_params},          {"model", make_model, free_model},
+    {"gradient", make_gradient, free_gradient},    {"optim", make_optim, free_optim},
+    {"source", make_arrays, free_source},          {"source", make_subset, free_source},
+    {"source", make_normalized, free_source},      {"source", make_generated, free_source},
+    {"tokenizer", make_tokenizer, free_tokenizer},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

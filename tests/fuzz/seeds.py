@@ -89,7 +89,10 @@ def main(folder):
                      b"\x48" + b"1 1:1e39 2147483647:1\n"],
         "picture": [png(8, 0, 5), png(8, 2, 15), png(8, 6, 20), png(16, 4, 20), png(1, 0, 1),
                     png(4, 3, 3, b"abcdef"), png(8, 2, 15, interlace=1)] + list(jpegs()),
-        "safetensors": list(safetensors()), "description": list(descriptions())}
+        "safetensors": list(safetensors()), "description": list(descriptions()),
+        "tokenizer": [b"swale tokenizer 1\nbyte_pairs 3\n97 98\n256 256\n32 257\n",
+                      b"swale tokenizer 1\ncharacters 4\n10\n97\n223\n128512\n",
+                      "the valley's walls,  it isn't 1200 \u00df \u20ac \U0001F600\n\n\tvalley".encode()]}
     for name, inputs in seeds.items():
         os.makedirs(os.path.join(folder, name), exist_ok=True)
         for i, data in enumerate(inputs):

@@ -69,6 +69,25 @@ static bool read_svmlight(const char *path) {
     return d != NULL;
 }
 
+static bool read_text(const char *path) {
+    size_t size;
+    char *text = sw_text_load(path, &size);
+    unsigned sum = 0;
+    for (size_t i = 0; text && i <= size; i++)
+        sum += (unsigned char)text[i]; /* every byte can be read, and the zero byte behind them */
+    assert_true(text ? text[size] == 0 : size == 0 && sum == 0);
+    sw_free(text);
+    return text != NULL;
+}
+
+static bool read_tokenizer(const char *path) {
+    sw_tokenizer *t = sw_tokenizer_new_from_file(path);
+    for (int64_t id = 0; id < sw_tokenizer_count(t); id++)
+        assert_non_null(sw_tokenizer_at(t, id, NULL));
+    sw_tokenizer_free(t);
+    return t != NULL;
+}
+
 static bool read_picture(const char *path) {
     sw_array a;
     bool ok = sw_picture_load(path, 3, &a) == SW_OK;
@@ -177,6 +196,43 @@ static void test_damaged_svmlight_is_survived(void **state) {
     free(plain.at);
 }
 
+/* Any bytes are a text. */
+static void test_damaged_text_is_survived(void **state) {
+    bytes plain = copy_text("A swale is a wide, shallow valley.\n"), packed = gzip(plain.at, plain.size);
+    (void)state;
+    outcome of_plain = damage(read_text, "novel.txt", &plain, CSV_MOST);
+    outcome of_packed = damage(read_text, "novel.txt.gz", &packed, CSV_MOST);
+    assert_int_equal(of_plain.cut_read, plain.size);
+    assert_true(of_plain.flipped_read > 8 * (int64_t)plain.size - 8); /* the first bytes of gzip are far from "A " */
+    assert_true(of_packed.cut_read <= 2); /* no byte, or one: not the two by which gzip is known */
+    assert_in_range(of_packed.flipped_read, 1, 8 * 6 + 1 + 7 + 16); /* as for CSV, and damage of these two bytes */
+    free(packed.at);
+    free(plain.at);
+}
+
+/* The file of a tokenizer alone: its text is under a CRC; the header around it, and its length, are not, but a key with
+ * another name is not found. */
+static void test_damaged_tokenizer_is_survived(void **state) {
+    (void)state;
+    sw_tokenizer *t = sw_tokenizer_new_byte_pairs("abab abab c", 11, 300);
+    sw_archive *a = sw_archive_new();
+    assert_int_equal(sw_tokenizer_pack(t, a), SW_OK);
+    const char *path = path_of("made.safetensors");
+    assert_int_equal(sw_archive_save(a, path), SW_OK);
+    sw_archive_free(a);
+    sw_tokenizer_free(t);
+    bytes file = make_bytes(4096);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    file.size = fread(file.at, 1, file.size, f);
+    fclose(f);
+    remove_file(path);
+    outcome o = damage(read_tokenizer, "x.safetensors", &file, CSV_MOST);
+    assert_int_equal(o.cut_read, 0);
+    assert_int_equal(o.flipped_read, 0);
+    free(file.at);
+}
+
 /* Every bit of a PNG is under a CRC, or in the signature, a length, a CRC. */
 static void test_damaged_png_is_survived(void **state) {
     (void)state;
@@ -255,6 +311,10 @@ static void test_readers_survive_every_failed_allocation(void **state) {
     assert_true(fail_allocations(read_svmlight, "train.svm", sparse.at, sparse.size, NULL) >= 15);
     assert_true(fail_allocations(read_svmlight, "train.svm.gz", packed_sparse.at, packed_sparse.size, NULL) >= 17);
     free(packed_sparse.at), free(sparse.at);
+    bytes novel = copy_text("A swale is a wide, shallow valley.\n"), packed_novel = gzip(novel.at, novel.size);
+    assert_int_equal(fail_allocations(read_text, "novel.txt", novel.at, novel.size, NULL), 1);
+    assert_true(fail_allocations(read_text, "novel.txt.gz", packed_novel.at, packed_novel.size, NULL) >= 3);
+    free(packed_novel.at), free(novel.at);
     assert_true(fail_allocations(read_picture, "x.png", image.at, image.size, NULL) >= 5);
     assert_true(fail_allocations(read_picture, "x.png", short_palette.at, short_palette.size, NULL) >= 6);
     assert_true(fail_allocations(read_picture, "x.jpg", golden_rgb_jpeg, sizeof golden_rgb_jpeg, NULL) >= 8);
@@ -276,7 +336,7 @@ static bool read_idx(const char *path) {
 /* To open a pipe for reading would wait for a writer: then the alarm ends the test. */
 static void test_pipes_are_refused_at_once(void **state) {
     (void)state;
-    static reader *const all[] = {read_idx, read_csv, read_svmlight, read_picture};
+    static reader *const all[] = {read_idx, read_csv, read_svmlight, read_text, read_picture};
     static const char reason[] = "not an ordinary file but a pipe or a socket, whose length is not known: write its "
                                  "contents to a file first";
     const int before = open_files();
@@ -326,6 +386,8 @@ int main(void) {
         cmocka_unit_test(test_standard_input_is_read_if_it_is_a_file),
         cmocka_unit_test(test_damaged_csv_is_survived),
         cmocka_unit_test(test_damaged_svmlight_is_survived),
+        cmocka_unit_test(test_damaged_text_is_survived),
+        cmocka_unit_test(test_damaged_tokenizer_is_survived),
         cmocka_unit_test(test_damaged_png_is_survived),
         cmocka_unit_test(test_damaged_jpeg_is_survived),
         cmocka_unit_test(test_damaged_picture_in_a_folder_is_survived),
