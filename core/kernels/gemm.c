@@ -316,7 +316,7 @@ sw_status swi_gemm(const sw_product *s) {
         return SW_OK;
     }
     if (!dry && s->scratch && swi_large_product_fits(s))
-        return swi_large_product(s);
+        return swi_large_product(s, NULL);
     if (dry || !swi_small_product(s))
         return gemm_run_tiles(s, dry);
     if (s->squares && s->ldc == s->N)

@@ -5,9 +5,13 @@
  * an Intel Xeon, OpenBLAS was 10 to 20 % faster than such a kernel.
  *
  * OpenBLAS copies all of an operand for each of its calls. Because a call computes one tile, and the tiles must not
- * depend on the number of threads, it would copy the same operand up to eight times. */
+ * depend on the number of threads, it would copy the same operand up to eight times.
+ *
+ * Of a symmetric result, the blocks above the diagonal are not computed. Tiles consist of squares of GROUP_ROWS rows
+ * and columns, so that each square on the diagonal is in one tile. When the sums of GROUP_ROWS rows of a tile are
+ * complete, the thread copies them to their mirror image, while they are in the cache. */
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "core/kernels/half_transpose.h"
 #endif
 #include <swale/kernel.h>
 
@@ -37,6 +41,14 @@ typedef struct large_block {
     bool lines; /* A is in lines */
     bool add;   /* the sums are added to C */
 } large_block;
+
+/* Rows [first, end) and columns [column, column_end) of a C whose sums are complete. All but the ends are multiples of
+ * SWI_GROUP. */
+typedef struct large_area {
+    float *c;
+    const swi_large_sum *sum;
+    int64_t ldc, first, end, column, column_end;
+} large_area;
 #endif
 
 #if SW_KERNEL_PASS
@@ -112,6 +124,44 @@ static void SW_K(large_block_run)(const large_block *block) {
     forms[block->lines][block->rows - 1](block);
 }
 
+/* C ← alpha C + beta D; each product and the sum are rounded. */
+static void SW_K(large_add)(const large_area *s) {
+    const __m512 alpha = _mm512_set1_ps(s->sum->alpha), beta = _mm512_set1_ps(s->sum->beta);
+    for (int64_t i = s->first; i < s->end; i++)
+        for (int64_t j = s->column; j < s->column_end; j += SWI_GROUP) {
+            const int64_t count = s->column_end - j < SWI_GROUP ? s->column_end - j : SWI_GROUP;
+            const __mmask16 mask = (__mmask16)((1u << count) - 1);
+            float *to = s->c + i * s->ldc + j;
+            const __m512 product = _mm512_mul_ps(alpha, _mm512_maskz_loadu_ps(mask, to)),
+                         more = _mm512_mul_ps(beta, _mm512_maskz_loadu_ps(mask, s->sum->D + i * s->sum->ldd + j));
+            _mm512_mask_storeu_ps(to, mask, _mm512_add_ps(product, more));
+        }
+}
+
+/* Copies the block of at most 16 rows from i on and 16 columns from j <= i on to its mirror image. Of a block on the
+ * diagonal, only the elements below the diagonal are copied. */
+SW_K_INLINE void SW_K(large_mirror_block)(const large_area *s, int64_t i, int64_t j) {
+    const int64_t rows = s->end - i < SWI_GROUP ? s->end - i : SWI_GROUP;
+    const __mmask16 all = (__mmask16)((1u << rows) - 1), columns = i == j ? all : (__mmask16)0xffff;
+    __m512i row[SWI_GROUP];
+    LARGE_UNROLL
+    for (int r = 0; r < SWI_GROUP; r++)
+        row[r] = r < rows ? _mm512_maskz_loadu_epi32(columns, s->c + (i + r) * s->ldc + j) : _mm512_setzero_si512();
+    swi_half_transpose(row);
+    LARGE_UNROLL
+    for (int r = 0; r < SWI_GROUP; r++)
+        if (columns >> r & 1)
+            _mm512_mask_storeu_epi32(s->c + (j + r) * s->ldc + i, (__mmask16)(i == j ? all & ~((2u << r) - 1) : all),
+                                     row[r]);
+}
+
+/* Copies the elements below the diagonal to those above it. */
+static void SW_K(large_mirror)(const large_area *s) {
+    for (int64_t j = s->column; j < s->column_end; j += SWI_GROUP)
+        for (int64_t i = s->first > j ? s->first : j; i < s->end; i += SWI_GROUP)
+            SW_K(large_mirror_block)(s, i, j);
+}
+
 #endif
 
 #else /* ---- once ---- */
@@ -120,22 +170,26 @@ static void SW_K(large_block_run)(const large_block *block) {
 
 enum {
     BLOCK = SWI_A_BYTES / (int)sizeof(float), /* floats of a block of SWI_MICRO_ROWS rows of A */
-    /* Columns of the panel of B, and blocks of rows of A that are copied at a time: 640 KiB. */
-    PANEL_COLUMNS = 512,
-    PANEL_BLOCKS = 8,
-    LINES_AHEAD = 8, /* that are prefetched while others are copied */
+    PANEL_BLOCKS = 8,                         /* blocks of rows of A that are copied at a time */
+    GROUP_ROWS = PANEL_BLOCKS * SWI_MICRO_ROWS,
+    PANEL_COLUMNS = 6 * GROUP_ROWS, /* of the panel of B; both panels have 720 KiB */
+    LINES_AHEAD = 8,                /* that are prefetched while others are copied */
     SOME_LINES = 8,
     MOST_ROW_TILES = 64,
     LEAST_TERMS = 128,  /* fewer would spend too much time on reading and writing C */
     LONGEST = 16384,    /* gemm.c divides longer sums */
     LEAST_LENGTH = 128, /* of M and N: for fewer, copying would take too much of the time */
     TILE_LENGTH = 64,   /* of the smallest tile */
-    UNUSED = 16         /* at most 1/16 of the columns that are computed are unused */
+    UNUSED = 16,        /* at most 1/16 of the columns that are computed are unused */
+    MOST_WORKERS = 8    /* with a workspace of swi_large_product_workspace */
 };
-static const double large_work = 5e7; /* the smallest M·N·K */
+static const double large_work = 5e7;    /* the smallest M·N·K */
+static const double work_of_one = 2.5e7; /* M·N·K for each worker of a workspace */
+_Static_assert(GROUP_ROWS % SWI_STRIP == 0, "squares of GROUP_ROWS columns consist of strips");
 
 typedef struct large_job {
     const sw_product *p;
+    const swi_large_sum *sum; /* NULL, or what is added to the result */
     swi_half_pack *pack_b;
     int64_t row_tiles, column_tiles;
     atomic_int left[MOST_ROW_TILES]; /* tiles of a row of tiles that are not computed yet */
@@ -196,61 +250,103 @@ static void large_pack_b(const large_job *j, int64_t n0, int64_t n, int64_t k, i
             }
 }
 
-/* A block whose strip has only n < SWI_STRIP columns, computed in a copy of C. */
+/* A block whose strip has only n < SWI_STRIP columns, computed in copies of C and the bias. */
 static void large_edge(const large_block *block, int64_t n) {
-    _Alignas(SW_ALIGNMENT) float c[SWI_MICRO_ROWS * SWI_STRIP] = {0};
+    _Alignas(SW_ALIGNMENT) float c[SWI_MICRO_ROWS * SWI_STRIP] = {0}, bias[SWI_STRIP] = {0};
+    const size_t bytes = (size_t)n * sizeof(float);
     large_block copy = *block;
+    for (int64_t r = 0; r < block->rows && block->add; r++)
+        memcpy(c + r * SWI_STRIP, block->c + r * block->ldc, bytes);
+    if (block->bias)
+        memcpy(bias, block->bias, bytes);
     copy.c = c;
+    copy.bias = block->bias ? bias : NULL;
     copy.ldc = SWI_STRIP;
-    copy.add = false;
-    copy.bias = NULL;
     large_block_run_f32_avx512(&copy);
     for (int64_t r = 0; r < block->rows; r++)
-        for (int64_t i = 0; i < n; i++) {
-            float *to = block->c + r * block->ldc + i;
-            const float all = block->add ? *to + c[r * SWI_STRIP + i] : c[r * SWI_STRIP + i];
-            *to = block->bias ? all + block->bias[i] : all;
-        }
+        memcpy(block->c + r * block->ldc, c + r * SWI_STRIP, bytes);
+}
+
+/* The last steps for rows [first, end) of a tile: the sum, and the mirror image. */
+static void large_finish(const large_job *j, const large_tile *t, int64_t first, int64_t end) {
+    const sw_product *p = j->p;
+    const int64_t columns = t->n0 + t->n;
+    const large_area area = {.c = p->C,
+                             .sum = j->sum,
+                             .ldc = p->ldc,
+                             .first = first,
+                             .end = end,
+                             .column = t->n0,
+                             .column_end = p->symmetric && end < columns ? end : columns};
+    if (j->sum && j->sum->D)
+        large_add_f32_avx512(&area);
+    if (j->sum && t->n0 <= first && first < columns) /* the square on the diagonal */
+        for (int64_t i = first; i < end; i++)
+            area.c[i * p->ldc + i] += j->sum->shift;
+    if (p->symmetric)
+        large_mirror_f32_avx512(&area);
+}
+
+/* Adds the terms from k on, of which panels have copies, to `rows` rows of a tile from m on. */
+static void large_rows_of_part(const large_job *j, const large_tile *t, int64_t k, int64_t m, int64_t rows,
+                               const float *a, const float *b) {
+    const sw_product *p = j->p;
+    const int64_t terms = p->K - k < SWI_PART ? p->K - k : SWI_PART, even = terms + terms % 2;
+    const int64_t below = m + rows - t->n0, columns = p->symmetric && below < t->n ? below : t->n;
+    const bool last = k + terms == p->K;
+    for (int64_t n = 0; n < columns; n += SWI_STRIP) {
+        const large_block block = {.a = a,
+                                   .b = b + n * even,
+                                   .bias = last && p->bias ? (const float *)p->bias + t->n0 + n : NULL,
+                                   .c = (float *)p->C + m * p->ldc + t->n0 + n,
+                                   .terms = terms,
+                                   .ldc = p->ldc,
+                                   .rows = (int)rows,
+                                   .lines = p->a_transposed,
+                                   .add = k > 0 || p->beta != 0};
+        if (t->n - n < SWI_STRIP)
+            large_edge(&block, t->n - n);
+        else
+            large_block_run_f32_avx512(&block);
+    }
 }
 
 /* Adds the part that begins with term k to a tile. */
 static void large_part(const large_job *j, const large_tile *t, int64_t k, const large_panels *panels) {
     const sw_product *p = j->p;
-    const int64_t terms = p->K - k < SWI_PART ? p->K - k : SWI_PART, even = terms + terms % 2;
-    const bool last = k + terms == p->K;
-    const int64_t end = t->m0 + t->m, group = PANEL_BLOCKS * SWI_MICRO_ROWS;
+    const int64_t terms = p->K - k < SWI_PART ? p->K - k : SWI_PART, end = t->m0 + t->m;
     large_pack_b(j, t->n0, t->n, k, terms, panels->b);
-    for (int64_t first = t->m0; first < end; first += group) {
-        const int64_t group_end = end - first < group ? end : first + group;
+    for (int64_t first = t->m0; first < end; first += GROUP_ROWS) {
+        const int64_t group_end = end - first < GROUP_ROWS ? end : first + GROUP_ROWS;
         large_pack_a(p, first, group_end, k, terms, panels->a);
         for (int64_t m = first; m < group_end; m += SWI_MICRO_ROWS)
-            for (int64_t n = 0; n < t->n; n += SWI_STRIP) {
-                const large_block block = {.a = panels->a + (m - first) / SWI_MICRO_ROWS * BLOCK,
-                                           .b = panels->b + n * even,
-                                           .bias = last && p->bias ? (const float *)p->bias + t->n0 + n : NULL,
-                                           .c = (float *)p->C + m * p->ldc + t->n0 + n,
-                                           .terms = terms,
-                                           .ldc = p->ldc,
-                                           .rows =
-                                               (int)(group_end - m < SWI_MICRO_ROWS ? group_end - m : SWI_MICRO_ROWS),
-                                           .lines = p->a_transposed,
-                                           .add = k > 0 || p->beta != 0};
-                if (t->n - n < SWI_STRIP)
-                    large_edge(&block, t->n - n);
-                else
-                    large_block_run_f32_avx512(&block);
-            }
+            large_rows_of_part(j, t, k, m, group_end - m < SWI_MICRO_ROWS ? group_end - m : SWI_MICRO_ROWS,
+                               panels->a + (m - first) / SWI_MICRO_ROWS * BLOCK, panels->b);
+        if (k + terms == p->K)
+            large_finish(j, t, first, group_end);
     }
+}
+
+/* The index at which part `part` of `parts` begins, a multiple of `multiple`, or n at the end. */
+static int64_t large_begin(int64_t n, int64_t multiple, int64_t parts, int64_t part) {
+    const int64_t begin = multiple * sw_part_begin(large_ceil_div(n, multiple), parts, part);
+    return begin < n ? begin : n;
 }
 
 static void large_tile_run(large_job *j, int64_t index, const large_panels *panels) {
     const sw_product *p = j->p;
-    const int64_t row = index % j->row_tiles, column = index / j->row_tiles, strips = large_ceil_div(p->N, SWI_STRIP);
-    large_tile t = {.m0 = sw_part_begin(p->M, j->row_tiles, row),
-                    .n0 = SWI_STRIP * sw_part_begin(strips, j->column_tiles, column)};
-    const int64_t end = SWI_STRIP * sw_part_begin(strips, j->column_tiles, column + 1);
-    t.m = sw_part_begin(p->M, j->row_tiles, row + 1) - t.m0;
-    t.n = (end < p->N ? end : p->N) - t.n0;
+    const int64_t row = index % j->row_tiles, column = index / j->row_tiles;
+    const int64_t unit_m = p->symmetric ? GROUP_ROWS : 1, unit_n = p->symmetric ? GROUP_ROWS : SWI_STRIP;
+    const int64_t m_end = large_begin(p->M, unit_m, j->row_tiles, row + 1),
+                  n_end = large_begin(p->N, unit_n, j->column_tiles, column + 1);
+    large_tile t = {.m0 = large_begin(p->M, unit_m, j->row_tiles, row),
+                    .n0 = large_begin(p->N, unit_n, j->column_tiles, column)};
+    if (p->symmetric && t.m0 < t.n0)
+        t.m0 = t.n0;
+    if (t.m0 >= m_end)
+        return;
+    t.m = m_end - t.m0;
+    t.n = n_end - t.n0;
     for (int64_t k = 0; k < p->K; k += SWI_PART)
         large_part(j, &t, k, panels);
     /* The thread that has computed the last tile of some rows reports them, because only whole rows are contiguous. */
@@ -265,15 +361,17 @@ static sw_status large_item(void *args, int64_t index, sw_worker *worker) {
 }
 
 /* Tiles of at most PANEL_COLUMNS columns; more than one for each thread, because threads may be slowed down by others.
- * The longer side is halved, so that the operands are copied as few times as possible. */
+ * The longer side is halved, so that the operands are copied as few times as possible. About half of the tiles of a
+ * symmetric result are above the diagonal. */
 static void large_choose_tiles(large_job *j) {
-    const int64_t strips = large_ceil_div(j->p->N, SWI_STRIP);
+    const int64_t unit = j->p->symmetric ? GROUP_ROWS : SWI_STRIP, units = large_ceil_div(j->p->N, unit),
+                  least = j->p->symmetric ? GROUP_ROWS : TILE_LENGTH;
     const int threads = swi_parallel_threads(MOST_ROW_TILES);
     j->row_tiles = 1;
-    j->column_tiles = large_ceil_div(strips, PANEL_COLUMNS / SWI_STRIP);
-    while (threads > 1 && j->row_tiles * j->column_tiles < 2 * (int64_t)threads) {
-        const int64_t m = j->p->M / j->row_tiles, n = strips * SWI_STRIP / j->column_tiles;
-        const bool wide = n >= 2 * TILE_LENGTH, tall = m >= 2 * TILE_LENGTH && 2 * j->row_tiles <= MOST_ROW_TILES;
+    j->column_tiles = large_ceil_div(units, PANEL_COLUMNS / unit);
+    while (threads > 1 && j->row_tiles * j->column_tiles < (j->p->symmetric ? 4 : 2) * (int64_t)threads) {
+        const int64_t m = j->p->M / j->row_tiles, n = units * unit / j->column_tiles;
+        const bool wide = n >= 2 * least, tall = m >= 2 * least && 2 * j->row_tiles <= MOST_ROW_TILES;
         if (!wide && !tall)
             break;
         if (wide && (n >= m || !tall))
@@ -289,20 +387,32 @@ static size_t large_panel_bytes(const sw_product *p) {
     return (size_t)(columns * SWI_PART + PANEL_BLOCKS * BLOCK) * sizeof(float);
 }
 
-bool swi_large_product_fits(const sw_product *p) {
+/* Whether the lengths, alpha and beta fit. */
+static bool large_shape_fits(const sw_product *p) {
     const int64_t columns = large_ceil_div(p->N, SWI_STRIP) * SWI_STRIP;
-    return p->c_type == SW_F32 && swi_cpu_level() == 2 && p->alpha == 1 && (p->beta == 0 || p->beta == 1) &&
-           p->K >= LEAST_TERMS && p->K <= LONGEST && p->M >= LEAST_LENGTH && p->N >= LEAST_LENGTH &&
-           (columns - p->N) * UNUSED <= columns && (double)p->M * (double)p->N * (double)p->K >= large_work;
+    return p->c_type == SW_F32 && p->alpha == 1 && (p->beta == 0 || p->beta == 1) && p->K >= LEAST_TERMS &&
+           p->K <= LONGEST && p->M >= LEAST_LENGTH && p->N >= LEAST_LENGTH && (columns - p->N) * UNUSED <= columns &&
+           (double)p->M * (double)p->N * (double)p->K >= large_work;
+}
+
+bool swi_large_product_fits(const sw_product *p) {
+    return swi_cpu_level() == 2 && large_shape_fits(p);
 }
 
 size_t swi_large_product_scratch(const sw_product *p) {
     return sw_parallel_scratch(MOST_ROW_TILES, large_panel_bytes(p));
 }
 
-sw_status swi_large_product(const sw_product *p) {
+size_t swi_large_product_workspace(const sw_product *p) {
+    if (swi_cpu_best() < 2 || !large_shape_fits(p))
+        return 0;
+    const double workers = (double)p->M * (double)p->N * (double)p->K / work_of_one;
+    return (workers < MOST_WORKERS ? (size_t)workers : MOST_WORKERS) * large_panel_bytes(p);
+}
+
+sw_status swi_large_product(const sw_product *p, const swi_large_sum *sum) {
     swi_half_kernels panels;
-    large_job j = {.p = p};
+    large_job j = {.p = p, .sum = sum};
     swi_half_wide_kernels(p, true, false, &panels);
     j.pack_b = panels.b;
     large_choose_tiles(&j);
@@ -324,8 +434,13 @@ size_t swi_large_product_scratch(const sw_product *p) {
     return 0;
 }
 
-sw_status swi_large_product(const sw_product *p) {
+size_t swi_large_product_workspace(const sw_product *p) {
     (void)p;
+    return 0;
+}
+
+sw_status swi_large_product(const sw_product *p, const swi_large_sum *sum) {
+    (void)p, (void)sum;
     return SW_OK;
 }
 

@@ -22,6 +22,7 @@
 #include <swale/vector.h>
 
 #include "core/base/dry_run_state.h"
+#include "core/kernels/large_product.h"
 #include "core/matrix/square.h"
 #include "core/matrix/symmetric_result.h"
 
@@ -42,6 +43,8 @@ typedef struct iteration {
     int iterations;
     double a, b, c;
     char *square[4]; /* [n, n] each; the direct form has two */
+    void *scratch;   /* of products of large matrices in f32 */
+    size_t scratch_bytes;
 } iteration;
 
 /* ---- Matrices ---- */
@@ -68,33 +71,63 @@ static void add_to_diagonal(const iteration *s, void *M) {
     }
 }
 
-/* C ← alpha op(A) op(B) + beta C, with factors rounded to bf16. */
-static sw_status multiply_in_bf16(bool symmetric, bool a_transposed, bool b_transposed, int64_t M, int64_t N, int64_t K,
-                                  double alpha, const void *A, int64_t lda, const void *B, int64_t ldb, double beta,
-                                  void *C, int64_t ldc) {
-    const sw_product p = {.size = sizeof p,
-                          .rounded_to = SW_BF16,
-                          .symmetric = symmetric,
-                          .a_transposed = a_transposed,
-                          .b_transposed = b_transposed,
-                          .M = M,
-                          .N = N,
-                          .K = K,
-                          .alpha = alpha,
-                          .beta = beta,
-                          .A = A,
-                          .B = B,
-                          .C = C,
-                          .lda = lda,
-                          .ldb = ldb,
-                          .ldc = ldc};
-    return sw_product_run(&p);
+/* C ← op(A) op(B); the caller sets the other members. */
+static sw_product product_of(const iteration *s, int64_t M, int64_t N, int64_t K, const void *A, int64_t lda,
+                             const void *B, int64_t ldb, void *C, int64_t ldc) {
+    return (sw_product){.size = sizeof(sw_product),
+                        .a_type = s->type,
+                        .b_type = s->type,
+                        .c_type = s->type,
+                        .M = M,
+                        .N = N,
+                        .K = K,
+                        .alpha = 1,
+                        .A = A,
+                        .B = B,
+                        .C = C,
+                        .lda = lda,
+                        .ldb = ldb,
+                        .ldc = ldc,
+                        .scratch = s->scratch,
+                        .scratch_bytes = s->scratch_bytes,
+                        .rounded_to = s->bf16 ? SW_BF16 : SW_F32};
 }
 
-/* C ← A B for symmetric A and B [n, n] that commute. Products with Bᵀ = B are faster. */
+/* A ← XXᵀ or XᵀX */
+static sw_product gram_product(const iteration *s, const void *X, void *A) {
+    sw_product p = product_of(s, s->n, s->n, s->tall ? s->rows : s->columns, X, s->columns, X, s->columns, A, s->n);
+    p.a_transposed = s->tall;
+    p.b_transposed = !s->tall;
+    p.symmetric = true;
+    return p;
+}
+
+/* C ← A B for symmetric A and B [n, n] that commute. */
+static sw_product square_product(const iteration *s, const void *A, const void *B, void *C) {
+    sw_product p = product_of(s, s->n, s->n, s->n, A, s->n, B, s->n, C, s->n);
+    p.symmetric = true;
+    return p;
+}
+
+/* result ← P X or X P */
+static sw_product x_product(const iteration *s, const void *P, const void *X, void *result) {
+    return s->tall ? product_of(s, s->rows, s->n, s->n, X, s->n, P, s->n, result, s->n)
+                   : product_of(s, s->n, s->columns, s->n, P, s->n, X, s->columns, result, s->columns);
+}
+
+/* Whether a product in f32 is computed without OpenBLAS. */
+static bool is_large(const iteration *s, const sw_product *p) {
+    return s->type == SW_F32 && !s->bf16 && !swi_dry_run() && swi_large_product_fits(p);
+}
+
+/* C ← A B for symmetric A and B [n, n] that commute. Except in swi_large_product, products with Bᵀ = B are faster. */
 static sw_status multiply_squares(const iteration *s, const void *A, const void *B, void *C) {
+    sw_product p = square_product(s, A, B, C);
+    if (is_large(s, &p))
+        return swi_large_product(&p, NULL);
+    p.b_transposed = true;
     if (s->bf16)
-        return multiply_in_bf16(true, false, true, s->n, s->n, s->n, 1, A, s->n, B, s->n, 0, C, s->n);
+        return sw_product_run(&p);
     if (A == B)
         return sw_symmetric_product(s->type, false, s->n, s->n, 1, A, s->n, 0, C, s->n);
     return swi_symmetric_result(s->type, s->n, A, s->n, B, s->n, C, s->n);
@@ -102,28 +135,31 @@ static sw_status multiply_squares(const iteration *s, const void *A, const void 
 
 /* A ← XXᵀ or XᵀX */
 static sw_status multiply_gram(const iteration *s, const void *X, void *A) {
-    const int64_t m = s->tall ? s->rows : s->columns, ldx = s->columns;
-    if (s->bf16)
-        return multiply_in_bf16(true, s->tall, !s->tall, s->n, s->n, m, 1, X, ldx, X, ldx, 0, A, s->n);
-    return sw_symmetric_product(s->type, s->tall, s->n, m, 1, X, ldx, 0, A, s->n);
+    const sw_product p = gram_product(s, X, A);
+    if (is_large(s, &p))
+        return swi_large_product(&p, NULL);
+    return s->bf16 ? sw_product_run(&p) : sw_symmetric_product(s->type, s->tall, s->n, p.K, 1, X, p.lda, 0, A, s->n);
 }
 
 /* result ← P X or X P */
 static sw_status multiply_x(const iteration *s, const void *P, const void *X, void *result) {
-    const int64_t n = s->n, rows = s->rows, columns = s->columns;
-    const void *A = s->tall ? X : P, *B = s->tall ? P : X;
-    const int64_t lda = s->tall ? columns : n, ldb = s->tall ? n : columns;
-    if (s->bf16)
-        return multiply_in_bf16(false, false, false, rows, columns, n, 1, A, lda, B, ldb, 0, result, columns);
-    return sw_gemm(s->type, false, false, rows, columns, n, 1, A, lda, B, ldb, 0, result, columns);
+    const sw_product p = x_product(s, P, X, result);
+    return sw_product_run(&p);
 }
 
 /* P ← aI + bA + cA² */
 static sw_status polynomial(const iteration *s, const void *A, void *P) {
     const int64_t n = s->n;
+    sw_product p = square_product(s, A, A, P);
+    if (is_large(s, &p)) {
+        const swi_large_sum sum = {A, n, (float)s->c, (float)s->b, (float)s->a};
+        return swi_large_product(&p, &sum);
+    }
     copy_square(s, A, P);
-    SW_TRY(s->bf16 ? multiply_in_bf16(true, false, true, n, n, n, s->c, A, n, A, n, s->b, P, n)
-                   : sw_symmetric_product(s->type, false, n, n, s->c, A, n, s->b, P, n));
+    p.b_transposed = true;
+    p.alpha = s->c;
+    p.beta = s->b;
+    SW_TRY(s->bf16 ? sw_product_run(&p) : sw_symmetric_product(s->type, false, n, n, s->c, A, n, s->b, P, n));
     add_to_diagonal(s, P);
     return SW_OK;
 }
@@ -233,12 +269,25 @@ static iteration iteration_for(sw_dtype type, int64_t rows, int64_t columns, con
     return s;
 }
 
+/* The bytes of the scratch: those of the product that needs most. */
+static size_t iteration_scratch(const iteration *s) {
+    const sw_product p[] = {gram_product(s, NULL, NULL), square_product(s, NULL, NULL, NULL),
+                            x_product(s, NULL, NULL, NULL)};
+    size_t most = 0;
+    for (int i = 0; i < 3 && s->type == SW_F32 && !s->bf16; i++) {
+        const size_t bytes = swi_large_product_workspace(&p[i]);
+        most = bytes > most ? bytes : most;
+    }
+    return aligned(most);
+}
+
 size_t sw_newton_schulz_work(sw_dtype type, int64_t rows, int64_t columns, const sw_newton_schulz_options *options) {
     sw_newton_schulz_options o;
     if (iteration_options(options, &o) != SW_OK)
         return 0;
     const iteration s = iteration_for(type, rows, columns, &o);
-    return iteration_bytes(&s, rows, columns) + (s.gram ? 4 : 2) * iteration_bytes(&s, s.n, s.n);
+    return iteration_bytes(&s, rows, columns) + (s.gram ? 4 : 2) * iteration_bytes(&s, s.n, s.n) +
+           iteration_scratch(&s);
 }
 
 sw_status sw_newton_schulz(sw_dtype type, int64_t rows, int64_t columns, const void *X,
@@ -261,5 +310,7 @@ sw_status sw_newton_schulz(sw_dtype type, int64_t rows, int64_t columns, const v
     char *at = (char *)work + iteration_bytes(&s, rows, columns);
     for (int i = 0; i < (s.gram ? 4 : 2); i++, at += iteration_bytes(&s, s.n, s.n))
         s.square[i] = at;
+    s.scratch_bytes = iteration_scratch(&s);
+    s.scratch = s.scratch_bytes ? at : NULL;
     return iterate(&s, X, o.eps, result, work);
 }

@@ -36,8 +36,9 @@ typedef struct sw_newton_schulz_options {
  * gemm.h); X itself is in f32 between iterations. On processors with instructions for bf16 this is faster. The result
  * then differs by 1 to 3 % in the Frobenius norm, which does not matter to Muon.
  *
- * `work` has sw_newton_schulz_work bytes, aligned to SW_ALIGNMENT. Nothing is allocated. Threads share the products of
- * large matrices. The result has the same bits for every number of threads.
+ * `work` has sw_newton_schulz_work bytes, aligned to SW_ALIGNMENT; this number does not depend on the number of
+ * threads. Nothing is allocated. Threads share the products of large matrices. The result has the same bits for every
+ * number of threads.
  *
  * Errors: SW_ERR_TYPE for other types; SW_ERR_ARGUMENT for options outside of their ranges; SW_ERR_NONFINITE if X holds
  * Inf or NaN; SW_ERR_MEMORY as in sw_gemm. */

@@ -179,6 +179,120 @@ static void test_squares_are_reported(void **state) {
     sw_set_threads(before);
 }
 
+/* ---- Symmetric results, and sums with another matrix ---- */
+
+typedef struct symmetric_case {
+    int64_t n, k, extra;
+    bool a_transposed, b_transposed;
+    const swi_large_sum *sum; /* D is set by the test; NULL: none */
+} symmetric_case;
+
+/* An element on or below the diagonal by the definition. */
+static float symmetric_reference(const large_case *c, const swi_large_sum *sum, int64_t m, int64_t n) {
+    volatile float result = reference(c, m, n);
+    if (sum && sum->D) {
+        volatile float scaled = sum->alpha * result, added = sum->beta * sum->D[m * sum->ldd + n];
+        result = scaled + added;
+    }
+    if (sum && m == n)
+        result = result + sum->shift;
+    return result;
+}
+
+/* Elements on and below the diagonal; those above it are copies, and nothing is written between the rows. */
+static void check_symmetric_elements(const large_case *c, const swi_large_sum *sum, const float *C) {
+    const int64_t n = c->p.M, ldc = c->p.ldc;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < ldc; j++) {
+            const bool checked = (i * ldc + j) % 89 == 0 || i - j < 2 || i == n - 1 || j == 0;
+            const float found = C[i * ldc + j], expected = j >= n    ? gap
+                                                           : j > i   ? C[j * ldc + i]
+                                                           : checked ? symmetric_reference(c, sum, i, j)
+                                                                     : found;
+            if (!(found == expected))
+                fail_msg("n %lld, k %lld: C[%lld,%lld] is %.9g, not %.9g", (long long)n, (long long)c->p.K,
+                         (long long)i, (long long)j, (double)found, (double)expected);
+        }
+}
+
+/* The whole result, in a new C, for a scratch of `bytes` bytes. */
+static sw_array symmetric_run(large_case *c, const swi_large_sum *sum, size_t bytes) {
+    const sw_product *p = &c->p;
+    sw_array result = test_filled(SW_F32, SW_SHAPE(p->M, p->ldc), -1, 1, 3);
+    for (int64_t i = 0; i < p->M * p->ldc; i++)
+        ((float *)result.data)[i] = i % p->ldc >= p->N ? gap : NAN;
+    sw_array scratch = sw_array_new(SW_U8, SW_SHAPE((int64_t)bytes));
+    memset(scratch.data, 0xff, bytes); /* NaN */
+    c->p.C = result.data;
+    c->p.scratch = scratch.data;
+    c->p.scratch_bytes = bytes;
+    assert_int_equal(swi_large_product(&c->p, sum), SW_OK);
+    sw_array_free(&scratch);
+    return result;
+}
+
+static void check_symmetric(symmetric_case s) {
+    const int64_t n = s.n;
+    large_case c = case_new((sizes){n, n, s.k, s.extra}, s.a_transposed, s.b_transposed, 0, false);
+    c.p.symmetric = true;
+    swi_large_sum sum = {0};
+    if (s.sum) {
+        sum = *s.sum;
+        sum.D = sum.alpha != 0 ? (const float *)c.before.data : NULL;
+        sum.ldd = n + s.extra;
+    }
+    const swi_large_sum *const added = s.sum ? &sum : NULL;
+    sw_array first = {0};
+    for (int threads = 1; threads <= 8; threads += threads < 4 ? 1 : 4) {
+        sw_set_threads(threads);
+        sw_array result = symmetric_run(&c, added, swi_large_product_workspace(&c.p));
+        if (threads == 1) {
+            check_symmetric_elements(&c, added, result.data);
+            first = result;
+            continue;
+        }
+        assert_memory_equal(first.data, result.data, (size_t)(n * c.p.ldc) * sizeof(float));
+        test_array_free(&result);
+    }
+    test_array_free(&first);
+    case_free(&c);
+}
+
+static void test_symmetric_results_have_defined_bits(void **state) {
+    const int before = sw_threads();
+    const swi_large_sum polynomial = {.alpha = 2.0315f, .beta = -4.775f, .shift = 3.4445f}, shift = {.shift = 0.5f};
+    (void)state;
+    if (sw_cpu_level() < 2)
+        return;
+    /* One group of rows and a part; a last square of one row; two panels; a column of squares that is cut. */
+    check_symmetric((symmetric_case){608, 160, 0, false, true, NULL});
+    check_symmetric((symmetric_case){577, 257, 3, true, false, &polynomial});
+    check_symmetric((symmetric_case){672, 300, 1, false, false, &shift});
+    check_symmetric((symmetric_case){1021, 129, 0, true, true, &polynomial});
+    check_symmetric((symmetric_case){191, 3000, 2, false, true, &polynomial});
+    sw_set_threads(before);
+}
+
+/* The workspace depends on neither the threads nor the level, and suffices for one thread. */
+static void test_workspace_depends_on_the_product_alone(void **state) {
+    const int before = sw_threads(), level = sw_cpu_level();
+    large_case c = case_new((sizes){400, 416, 400, 0}, false, false, 0, false);
+    const size_t bytes = swi_large_product_workspace(&c.p);
+    (void)state;
+    assert_true(level < 2 || (bytes >= sw_product_scratch(&c.p) / (size_t)before && bytes % SW_ALIGNMENT == 0));
+    for (int threads = 1; threads <= 3; threads++)
+        for (int other = 0; other <= level; other++) {
+            sw_set_threads(threads);
+            atomic_store(&swi_level, other);
+            assert_int_equal(swi_large_product_workspace(&c.p), bytes);
+        }
+    atomic_store(&swi_level, level);
+    sw_set_threads(before);
+    c.p.K = 200; /* too few multiplications */
+    assert_int_equal(swi_large_product_workspace(&c.p), 0);
+    case_free(&c);
+}
+
 /* Lengths, alpha and beta for which another function computes the product. */
 static void test_other_products_do_not_fit(void **state) {
     (void)state;
@@ -229,6 +343,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_products_have_defined_bits),
         cmocka_unit_test(test_squares_are_reported),
+        cmocka_unit_test(test_symmetric_results_have_defined_bits),
+        cmocka_unit_test(test_workspace_depends_on_the_product_alone),
         cmocka_unit_test(test_other_products_do_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

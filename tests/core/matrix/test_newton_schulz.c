@@ -121,8 +121,9 @@ static double tolerance(sw_dtype type) {
 
 /* ---- Tests ---- */
 
-static const int64_t shapes[][2] = {{1, 1},   {1, 7},    {7, 1},    {2, 3},     {5, 5},     {7, 3},     {3, 7},
-                                    {33, 65}, {40, 100}, {100, 40}, {130, 130}, {256, 300}, {300, 257}, {260, 600}};
+static const int64_t shapes[][2] = {{1, 1},     {1, 7},     {7, 1},     {2, 3},    {5, 5},     {7, 3},
+                                    {3, 7},     {33, 65},   {40, 100},  {100, 40}, {130, 130}, {256, 300},
+                                    {300, 257}, {260, 600}, {380, 370}, {372, 744}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static void test_iterations_are_those_of_the_formula(void **state) {
@@ -257,6 +258,19 @@ static void test_bits_are_equal_for_every_number_of_threads(void **state) {
     assert_ok(sw_set_threads(before));
 }
 
+/* The size of the workspace that a program has computed remains valid if it changes the number of threads. */
+static void test_workspace_does_not_depend_on_threads(void **state) {
+    const int before = sw_threads();
+    (void)state;
+    for (int s = 0; s < SHAPES; s++) {
+        assert_ok(sw_set_threads(1));
+        const size_t one = sw_newton_schulz_work(SW_F32, shapes[s][0], shapes[s][1], NULL);
+        assert_ok(sw_set_threads(8));
+        assert_true(one > 0 && sw_newton_schulz_work(SW_F32, shapes[s][0], shapes[s][1], NULL) == one);
+    }
+    assert_ok(sw_set_threads(before));
+}
+
 static void test_invalid_arguments_are_refused(void **state) {
     double x[6] = {1, 2, 3, 4, 5, NAN}, result[6];
     (void)state;
@@ -289,6 +303,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_products_in_bf16, test_clear),
         cmocka_unit_test_teardown(test_extreme_matrices, test_clear),
         cmocka_unit_test_teardown(test_bits_are_equal_for_every_number_of_threads, test_clear),
+        cmocka_unit_test_teardown(test_workspace_does_not_depend_on_threads, test_clear),
         cmocka_unit_test_teardown(test_invalid_arguments_are_refused, test_clear),
     };
     return cmocka_run_group_tests_name("newton_schulz", tests, NULL, NULL);
