@@ -59,6 +59,9 @@ double swo_norm(sw_dtype type, int64_t n, const void *v);
 #define SWO_OPTION_BETA1                                                                             \
     {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH,                       \
      .help = "decay of the mean of G", .search_low = 0.8, .search_high = 0.98}
+#define SWO_OPTION_BETA2(means)                                                                      \
+    {.name = "beta2", .value = 0.999, .low = 0, .high = 1,                                           \
+     .help = "decay of " means "; 1: they are sums", .search_low = 0.9, .search_high = 0.999}
 #define SWO_OPTION_MOMENTUM                                                                          \
     {.name = "momentum", .value = 0, .low = 0, .high = 1, .open = SW_OPEN_HIGH,                      \
      .help = "μ, decay of the sum of the steps", .search_low = 0, .search_high = 0.98}

@@ -6,7 +6,7 @@
  *     x ← (1 - c) x + c z            c = w/Σw,  w = kʳ γmax^p
  *     y = β x + (1 - β) z
  * k counts the steps from 1, γ is the learning rate of a step, and γmax the largest one so far. The parameters are y,
- * the slot z has z, and x is the point of evaluation, which needs no memory of its own:
+ * the slot z has z, and x, the point of evaluation, is not stored, because it follows from both:
  *     x = y + (1 - 1/β) (z - y)
  *     y ← y + b (z - y) - (1 - β (1 - c)) u,  b = 1 - (β/β') (1 - c)         the previous z; β' is β of the step before
  * If β does not change, b = c, as in the authors' code.
