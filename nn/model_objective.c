@@ -48,7 +48,8 @@ const sw_objective *sw_model_objective(sw_model *model, const sw_source *source,
                                   .params = model->params,
                                   .user = o,
                                   .loss = objective_loss,
-                                  .prefetch = objective_prefetch};
+                                  .prefetch = objective_prefetch,
+                                  .fixed = source->fixed};
     swn_recognize_linear_model(o);
     sw_source_retain(&o->hold, source);
     model->objectives = o;

@@ -83,10 +83,31 @@ static sw_status estimate_check(sw_estimate *e, sw_gradient *block) {
     return swo_block_norm(o, block, &e->gradient_norm);
 }
 
+/* Whether the gradient of all samples at x is known from the last trial of the line search. */
+static bool estimate_is_kept(sw_estimate *e, const void *x, const int64_t *ids, int64_t count) {
+    const sw_optim *o = e->optim;
+    const swo_kept_gradient *k = &o->kept;
+    return k->valid && e == &o->estimate->e && x == sw_params_x(o->params) && !ids && count == e->n &&
+           k->version == sw_params_version(o->params) && k->frozen == sw_estimate_frozen_set(e);
+}
+
+static void estimate_read_kept(sw_estimate *e, double *value, void *g) {
+    const sw_optim *o = e->optim;
+    memcpy(g, o->trial_gradient, (size_t)o->dim * swo_size(o));
+    *value = o->kept.value;
+    if (value == &e->value)
+        e->weight = o->kept.weight;
+    e->gradient_norm = o->kept.norm;
+}
+
 sw_status sw_estimate_gradient(sw_estimate *e, const void *x, const int64_t *ids, int64_t count, double *value,
                                void *g) {
     sw_optim *o = e->optim;
     double ignored;
+    if (estimate_is_kept(e, x, ids, count)) {
+        estimate_read_kept(e, value ? value : &ignored, g);
+        return SW_OK;
+    }
     sw_gradient *own = sw_params_gradient(o->params);
     sw_gradient *block = swo_gradient_is_stored(o) && g == swi_gradient_data(own) ? own : o->view;
     if (block == o->view)

@@ -15,7 +15,12 @@ extern "C" {
  * be much larger than 1.
  *
  * Slopes are ⟨∇f, d⟩ with the true gradient of f, even if the rule receives another gradient: one that a wrapper has
- * changed (SAM), or a clipped one. If the wrapper does not evaluate it at x, a step costs one more gradient. */
+ * changed (SAM), or a clipped one. If the wrapper does not evaluate it at x, a step costs one more gradient.
+ *
+ * With the estimator full and an objective that is `fixed` (objective.h), a step does not compute the gradient at its
+ * start if it is that of the last trial of the step before. Then n trials cost n gradients, and the first step one
+ * more. A program that changes such an objective calls sw_params_mark_changed, after which the gradient is computed
+ * again. */
 typedef struct sw_search sw_search;
 struct sw_search {
     const double *option;

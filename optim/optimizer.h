@@ -96,6 +96,17 @@ typedef struct swo_loss_scale {
  * not one that the program set. */
 typedef enum swo_length { SWO_LENGTH_NONE = 0, SWO_LENGTH_TRAIN, SWO_LENGTH_FILE, SWO_LENGTH_PROGRAM } swo_length;
 
+/* The gradient at x that the last trial of a line search has computed, in trial_gradient. The next step need not
+ * compute it again. */
+typedef struct swo_kept_gradient {
+    bool valid;
+    bool exact;                 /* it depends on x alone */
+    double alpha;               /* of the trial */
+    double value, weight, norm; /* as sw_estimate_gradient computes them */
+    uint64_t version;           /* of x */
+    int64_t frozen;             /* the set of frozen parameters */
+} swo_kept_gradient;
+
 struct sw_optim {
     sw_params *params;
     sw_dtype type;
@@ -135,6 +146,7 @@ struct sw_optim {
      * gradient of the loss at x, and true_value the loss. */
     bool true_known;
     double true_value;
+    swo_kept_gradient kept;
     /* copies that undo a step (rollback.c) */
     void *x_before;
     char **slot_before; /* [groups × SW_MAX_SLOTS] */

@@ -12,6 +12,8 @@
 #include "optim/skipped_steps.h"
 #include "optim/vector_step.h"
 
+#include "core/tape/node.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -104,10 +106,39 @@ static sw_status search_choose(sw_optim *o, double value, double slope, double i
         swo_method_status("line search", o->search->name, "search", true, o->search->search(&s, alpha)));
 }
 
+/* ---- The gradient of the last trial ---- */
+
+/* Whether a gradient of all samples depends on x alone, apart from random operations. */
+static bool search_is_exact(const sw_optim *o) {
+    const sw_objective *f = o->objective;
+    const swo_estimate *e = o->estimate;
+    return f->size >= offsetof(sw_objective, fixed) + sizeof f->fixed && f->fixed && !e->inner && !e->e.ids &&
+           e->e.count == e->e.n && (e->flags & SW_ESTIMATOR_DIRECT) && sw_params_buffer_dim(o->params) == 0 &&
+           sw_params_storage(o->params) == o->type;
+}
+
+/* Describes the gradient of a trial, which is in trial_gradient. exact: it is finite, and no random operation was
+ * computed. */
+static void search_note_trial(sw_optim *o, double alpha, double value, bool exact) {
+    o->kept = (swo_kept_gradient){.exact = exact && search_is_exact(o),
+                                  .alpha = alpha,
+                                  .value = value,
+                                  .weight = sw_gradient_weight(o->view),
+                                  .norm = o->estimate->e.gradient_norm};
+}
+
+/* After a step of length alpha: keeps the gradient of the last trial for the next step, if that trial was accepted. */
+static void search_keep_trial(sw_optim *o, double alpha) {
+    o->kept.valid = o->kept.exact && o->kept.alpha == alpha;
+    o->kept.version = sw_params_version(o->params);
+    o->kept.frozen = sw_estimate_frozen_set(&o->estimate->e);
+}
+
 sw_status swo_search_step(sw_optim *o, const void *g) {
     size_t bytes = (size_t)o->dim * swo_size(o);
     void *x = sw_params_x(o->params);
     double largest, value = NAN, slope = NAN, alpha = 0;
+    o->kept = (swo_kept_gradient){0};
     memcpy(o->x_before, x, bytes);
     swo_rollback_slots(o, false);
     sw_status status = search_find_direction(o, g, &largest);
@@ -122,7 +153,9 @@ sw_status swo_search_step(sw_optim *o, const void *g) {
         sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, x);
         status = swo_guard_search(o);
     }
-    if (status != SW_OK) {
+    if (status == SW_OK)
+        search_keep_trial(o, alpha);
+    else {
         memcpy(x, o->x_before, bytes);
         swo_rollback_slots(o, true);
     }
@@ -136,11 +169,14 @@ sw_status sw_search_eval(sw_search *search, double alpha, double *value, double 
     if (slope)
         *slope = NAN;
     sw_vector_axpby(o->type, o->dim, 1, o->x_before, alpha, o->direction, o->trial);
+    const uint64_t random = o->tape->random_keys;
     const sw_status status = slope ? sw_estimate_gradient(e, o->trial, e->ids, e->count, value, o->trial_gradient)
                                    : sw_estimate_value(e, o->trial, e->ids, e->count, value);
     if (status != SW_OK && status != SW_SKIPPED)
         return status;
     o->loss_scale.trial_overflow |= status == SW_SKIPPED && isfinite(*value);
+    if (slope)
+        search_note_trial(o, alpha, *value, status == SW_OK && o->tape->random_keys == random);
     if (slope)
         *slope = sw_vector_dot(o->type, o->dim, o->trial_gradient, o->direction);
     *value += swo_penalty_at(o, o->trial, o->direction, slope);

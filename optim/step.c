@@ -236,6 +236,7 @@ static sw_status step_finish(sw_optim *o, sw_status status) {
         swo_rollback_scalars(o, true);
         swo_bounds_forget(o);
         swo_start_slots(o, true);
+        o->kept.valid = false;
     }
     if (status == SW_SKIPPED && o->objective)
         status = step_skipped(o);

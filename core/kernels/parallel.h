@@ -29,9 +29,9 @@ static inline bool sw_kernels_take(const sw_kernels *kernels, sw_dtype type) {
     return sw_dtype_is_float(type) && (*kernels)[type][0] != NULL;
 }
 SW_API int sw_cpu_level(void); /* the level in use, 0..SW_LEVELS-1: see sw_cpu_name (library.h) */
-/* Whether loops over vectors that are longer than the caches should prefetch later elements: in norms, and in rules with
- * divisions, behind which loads would otherwise wait. It saves up to 15 % of a step of Adam on Intel and 3 % on AMD's
- * Zen 5, but costs 15 to 25 % on earlier processors of AMD. Results do not depend on it. */
+/* Whether loops over vectors that are longer than the caches should prefetch later elements: in norms, and in rules
+ * with divisions, behind which loads would wait. It saves up to 15 % of a step of Adam on Intel and 3 % on AMD's Zen 5,
+ * but costs 15 to 25 % on earlier processors of AMD. Results do not depend on it. */
 SW_API bool sw_cpu_needs_prefetch(void);
 
 /* The number of elements in a tile, the unit of elementwise work. It does not depend on the number of threads. */

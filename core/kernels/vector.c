@@ -246,8 +246,8 @@ sw_status swi_vector_norm_of_sum(sw_dtype type, int64_t dim, const void *g, doub
         return SW_OK;
     }
     double sums[2];
-    /* In f64 with this scale, the squares of the largest and of the smallest numbers are in range. */
-    vector_args args = {.x = g, .a = type != SW_F64 ? 1 : isfinite(sum) ? 0x1p500 : 0x1p-600};
+    /* In f64 with this scale, the squares of the largest and of the smallest numbers are normal numbers. */
+    vector_args args = {.x = g, .a = type != SW_F64 ? 1 : isfinite(sum) ? 0x1p600 : 0x1p-600};
     sw_kernel_run_sums(&careful_kernels, type, &args, dim, 2, sums);
     *norm = sqrt(sums[0]) / args.a;
     return sums[1] > 0 ? SW_SKIPPED : SW_OK;

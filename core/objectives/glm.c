@@ -245,7 +245,8 @@ static sw_status glm_make_params(sw_glm *m, sw_dtype type) {
 
 static sw_status glm_fill(sw_glm *m, sw_dtype type, int64_t n, int64_t features, const sw_array *y,
                           const sw_glm_options *o) {
-    m->objective = (sw_objective){.size = sizeof m->objective, .n = n, .features = features, .bias = !o->no_bias};
+    m->objective =
+        (sw_objective){.size = sizeof m->objective, .n = n, .features = features, .bias = !o->no_bias, .fixed = true};
     m->data.size = sizeof m->data;
     m->data.head = o->head;
     m->data.delta = o->delta != 0 ? o->delta : 1.35;

@@ -87,6 +87,10 @@ typedef struct sw_objective {
      * least 0; or SW_SUMMED if value and g are sums. Means over batches, shards and evaluations are averaged by this
      * weight (loss_mean.h). NULL: the weight is `count`. With `loss`, the loss tensor has the weight. */
     double (*weight)(void *user, const int64_t *ids, int64_t count, uint64_t draw);
+    /* Values and gradients depend on x, the ids and random operations on the tape, and on nothing else: not on `draw`
+     * in another way, and not on data that the program changes. A line search over all samples then computes the
+     * gradient at the start of a step only once (line_search.h). */
+    bool fixed;
 } sw_objective;
 
 /* ---- Evaluation ---- */

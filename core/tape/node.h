@@ -109,11 +109,12 @@ struct sw_tape {
     uint64_t pass;        /* unique number of this pass */
     uint64_t draw, seed;
     uint32_t random_calls;
-    swi_weight weight;  /* the weight of the tensor from which backward runs */
-    bool weight_stated; /* a loss has stated this weight; else it is the number of samples */
-    uint64_t backward;  /* a unique number of the current backward */
-    double loss_scale;  /* by which the current backward, outside of vjps, multiplies all gradients */
-    double loss_weight; /* see sw_tape_loss_weight */
+    uint64_t random_keys; /* the number of calls of sw_tape_random_key since the tape was made */
+    swi_weight weight;    /* the weight of the tensor from which backward runs */
+    bool weight_stated;   /* a loss has stated this weight; else it is the number of samples */
+    uint64_t backward;    /* a unique number of the current backward */
+    double loss_scale;    /* by which the current backward, outside of vjps, multiplies all gradients */
+    double loss_weight;   /* see sw_tape_loss_weight */
     const int64_t *samples;
     int64_t sample_count;
     const char *layer;

@@ -101,6 +101,7 @@ uint64_t sw_tape_random_key(sw_tape *tape, uint64_t site) {
     uint64_t key = swi_mix(tape->seed);
     key = swi_mix(key ^ tape->draw);
     key = swi_mix(key ^ site);
+    tape->random_keys++;
     return swi_mix(key ^ tape->random_calls++);
 }
 

@@ -7,8 +7,9 @@
  *     q ← ⟨s, y⟩/⟨y, y⟩ q                             of the newest pair
  *     from the oldest pair to the newest:  β = ⟨yᵢ, q⟩/⟨sᵢ, yᵢ⟩,  q ← q + (αᵢ - β) sᵢ
  *     θ ← θ - η q                                     η = 1, or the length that a line search chooses
- * Without a pair, q = min(1, 1/‖g‖₁) g, as in the first step of torch.optim.LBFGS. PyTorch leaves out pairs with
- * ⟨s, y⟩ ≤ 1e-10, and therefore all pairs near a minimum; the test here does not depend on the scale of f and θ.
+ * Without a pair, q = min(1, 1/‖g‖₁) g, as in the first step of torch.optim.LBFGS, or with first=l2 q = g/‖g‖₂, as in
+ * scipy's L-BFGS-B. PyTorch leaves out pairs with ⟨s, y⟩ ≤ 1e-10, and therefore all pairs near a minimum; the test here
+ * does not depend on the scale of f and θ.
  *
  * The pairs are rows of a ring buffer with one spare row, in which the next pair is computed. Therefore a pair that is
  * not kept overwrites no other pair, and a step that is not taken does not change the valid rows. If the program has
@@ -40,9 +41,10 @@ static void SW_K(lbfgs_one_norm)(void *args, int64_t begin, int64_t end, double 
 static const sw_kernels lbfgs_one_norm_kernels = SW_KERNEL_TABLE(lbfgs_one_norm);
 
 enum { LBFGS_MOST = 100 };
+enum { FIRST_L1, FIRST_L2 };
 
 typedef struct lbfgs_options {
-    double lr, history, weight_decay, curvature;
+    double lr, history, weight_decay, curvature, first;
 } lbfgs_options;
 typedef struct lbfgs_slots {
     void *x_last, *g_last; /* θ and g of the last step */
@@ -130,6 +132,29 @@ static void lbfgs_two_loops(sw_step *step, void *q) {
     }
 }
 
+static double lbfgs_first_norm(const sw_step *step, void *q) {
+    double norm = 0;
+    if (SW_STEP_OPTIONS(step, lbfgs_options)->first == FIRST_L2)
+        return sw_vector_norm(step->type, step->count, q, &norm) == SW_OK ? norm : (double)NAN;
+    sw_kernel_run_sums(&lbfgs_one_norm_kernels, step->type, q, step->count, 1, &norm);
+    return norm;
+}
+
+/* q ← -q/‖q‖, or with the 1-norm -q min(1, 1/‖q‖₁). */
+static void lbfgs_first_direction(const sw_step *step, void *q) {
+    const bool at_most_g = SW_STEP_OPTIONS(step, lbfgs_options)->first == FIRST_L1;
+    double norm = lbfgs_first_norm(step, q);
+    if (norm == 0 || (at_most_g && norm <= 1)) {
+        sw_step_scale(step, -1, q, q);
+        return;
+    }
+    if (norm > 1e30 || norm < 1e-30) { /* the norm may overflow, and 1/norm may be subnormal or overflow in f32 */
+        sw_step_scale(step, norm > 1 ? 0x1p-100 : 0x1p100, q, q);
+        norm = lbfgs_first_norm(step, q);
+    }
+    sw_step_scale(step, -1 / norm, q, q);
+}
+
 static sw_status lbfgs_vector(sw_step *step) {
     void *q = step->out;
     sw_step_scale(step, 1, step->g, q);
@@ -138,13 +163,8 @@ static sw_status lbfgs_vector(sw_step *step) {
     if (SW_STEP_SCALARS(step, lbfgs_scalars)->pairs > 0) {
         lbfgs_two_loops(step, q);
         sw_step_scale(step, -1, q, q);
-    } else {
-        double norm = 0;
-        sw_kernel_run_sums(&lbfgs_one_norm_kernels, step->type, q, step->count, 1, &norm);
-        const double factor = norm > 1e30 ? 0x1p-100 : 1; /* -1/norm alone may be subnormal in f32 */
-        sw_step_scale(step, factor, q, q);
-        sw_step_scale(step, norm > 1 ? -1 / (factor * norm) : -1, q, q);
-    }
+    } else
+        lbfgs_first_direction(step, q);
     return SW_OK;
 }
 
@@ -159,6 +179,8 @@ static const sw_option lbfgs_option_table[] = {
     SW_OPTION_WEIGHT_DECAY_UP_TO(1e300), /* as large as the squares of the data */
     {.name = "curvature", .value = 1e-10, .low = 0, .high = 1, .open = SW_OPEN_HIGH,
      .help = "pairs with ⟨s, y⟩ up to this multiple of ‖s‖ ‖y‖ are left out"},
+    {.name = "first", .kind = SW_OPTION_CHOICE, .choices = "l1|l2",
+     .help = "the direction without a pair: -g min(1, 1/‖g‖₁), as in PyTorch, or -g/‖g‖₂, as in scipy"},
     {0}};
 /* clang-format on */
 static const sw_slot lbfgs_slot_table[] = {

@@ -271,7 +271,7 @@ def schedule_free_adamw(T, eps, beta1=0.9, beta2=0.999, inside=False, decay=0.0,
     return step
 
 
-def lbfgs(T, history=10, curvature=0.3, decay=0.0):
+def lbfgs(T, history=10, curvature=0.3, decay=0.0, first="l1"):
     """Nocedal, Wright, 2006, algorithm 7.4; pairs are kept if ⟨s, y⟩ > curvature ‖s‖ ‖y‖. The gradients do not depend on
     x: with pairs of less curvature, rounding errors would grow."""
     def step(t, lr, x, g, state):
@@ -286,7 +286,7 @@ def lbfgs(T, history=10, curvature=0.3, decay=0.0):
             alphas.append((s @ q) / (s @ y))
             q = q - alphas[-1] * y
         q = q * (pairs[-1][0] @ pairs[-1][1] / (pairs[-1][1] @ pairs[-1][1]) if pairs else
-                 T(min(1, 1 / float(np.sum(np.abs(g))))))
+                 T(min(1, 1 / float(np.sum(np.abs(g))))) if first == "l1" else T(1 / np.sqrt(float(g @ g))))
         for (s, y), alpha in zip(pairs, reversed(alphas)):
             q = q + (alpha - (y @ q) / (s @ y)) * s
         return x - T(lr) * q
@@ -482,8 +482,8 @@ CASES = [
     ("schedule_free_prodigy d0=0.01 d_coef=8 growth_rate=1.02 eps=1e-3 eps_in_root",
      by_numpy_at_once(schedule_free_prodigy, 1, d0=0.01, coef=8, growth=1.02, eps=1e-3, inside=True)),
     ("lbfgs lr=0.3 curvature=0.3", by_numpy_at_once(lbfgs, 0.3)),
-    ("lbfgs lr=0.6 history=1 curvature=0.4 weight_decay=0.5",
-     by_numpy_at_once(lbfgs, 0.6, history=1, curvature=0.4, decay=0.5)),
+    ("lbfgs lr=0.6 history=1 curvature=0.4 weight_decay=0.5 first=l2",
+     by_numpy_at_once(lbfgs, 0.6, history=1, curvature=0.4, decay=0.5, first="l2")),
 ]
 
 

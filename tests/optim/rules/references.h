@@ -734,7 +734,7 @@ static void lbfgs_reference(reference *r) {
     const int64_t n = r->n;
     double *theta = r->theta, *theta_before = state_of(r, "theta_before"), *g_before = state_of(r, "g_before"),
            *stored = state_of(r, "stored"), *q = state_of(r, "q"), *s_new = state_of(r, "s_new"),
-           *y_new = state_of(r, "y_new"), *s[LBFGS_REFERENCE_PAIRS], *y[LBFGS_REFERENCE_PAIRS], norm = 0;
+           *y_new = state_of(r, "y_new"), *s[LBFGS_REFERENCE_PAIRS], *y[LBFGS_REFERENCE_PAIRS], one_norm = 0;
     assert_true(history <= LBFGS_REFERENCE_PAIRS);
     for (int k = 0; k < history; k++) {
         s[k] = state_of(r, s_name[k]);
@@ -746,7 +746,7 @@ static void lbfgs_reference(reference *r) {
         y_new[i] = q[i] - g_before[i];
         theta_before[i] = theta[i];
         g_before[i] = q[i];
-        norm += fabs(q[i]);
+        one_norm += fabs(q[i]);
     }
     int pairs = (int)lround(*stored);
     if (r->t > 1 && lbfgs_dot(s_new, y_new, n) > option_of(r, "curvature") * sqrt(lbfgs_dot(s_new, s_new, n)) *
@@ -762,8 +762,9 @@ static void lbfgs_reference(reference *r) {
     *stored = pairs;
     if (pairs > 0)
         lbfgs_multiply((const double *const *)s, (const double *const *)y, 0, pairs, q, n);
+    const double first = option_of(r, "first") == 0 ? fmin(1, 1 / one_norm) : 1 / sqrt(lbfgs_dot(q, q, n));
     for (int64_t i = 0; i < n; i++)
-        theta[i] -= option_of(r, "lr") * q[i] * (pairs > 0 ? 1 : fmin(1, 1 / norm));
+        theta[i] -= option_of(r, "lr") * q[i] * (pairs > 0 ? 1 : first);
 }
 
 /* ---- All references, in the order of optim/builtin_methods.h ---- */
