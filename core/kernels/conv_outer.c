@@ -65,6 +65,8 @@ SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_
         const VECTOR c0 = LOAD(columns[0] + at),
                      c1 = vectors > 1 ? LOAD(adjacent ? columns[1] + at : columns[0] + LANES + at) : c0,
                      c2 = vectors > 2 ? LOAD(adjacent ? columns[2] + at : columns[0] + 2 * LANES + at) : c0;
+        if (!adjacent)
+            CONV_RELOAD(row, rows);
         CONV_UNROLL
         for (int r = 0; r < rows; r++) {
             const VECTOR element = BROADCAST(adjacent ? row[0][offset + r] : row[r][offset]);

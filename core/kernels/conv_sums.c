@@ -20,14 +20,30 @@
 #define TWO 6
 #endif
 
-SW_K_INLINE void SW_K(conv_write)(real *y, const VECTOR *sum, int vectors, int64_t outputs) {
-    if (outputs == vectors * LANES) {
-        for (int v = 0; v < vectors; v++)
-            STORE(y + v * LANES, sum[v]);
-    } else {
-        const VECTOR part[2] = {sum[0], vectors == 2 ? sum[1] : sum[0]};
-        memcpy(y, part, sizeof(real) * (size_t)outputs);
+/* The sums of fewer outputs than lanes. A separate function, because the call of memcpy would need the registers. */
+static __attribute__((noinline)) void SW_K(conv_write_part)(const swi_conv_sums *s, int64_t first, int pixels,
+                                                            const VECTOR *sum, int vectors) {
+    for (int p = 0; p < pixels; p++)
+        memcpy((real *)s->y + s->y_origin[first + p], sum + p * vectors, sizeof(real) * (size_t)s->outputs);
+}
+
+/* `pixels` and `vectors` are constants in each call. */
+SW_K_INLINE void SW_K(conv_write)(const swi_conv_sums *s, int64_t first, int pixels, VECTOR sum[][2], int vectors) {
+    if (s->outputs == vectors * LANES) {
+        CONV_UNROLL
+        for (int p = 0; p < pixels; p++) {
+            real *y = (real *)s->y + s->y_origin[first + p];
+            for (int v = 0; v < vectors; v++)
+                STORE(y + v * LANES, sum[p][v]);
+        }
+        return;
     }
+    VECTOR all[2 * ONE];
+    CONV_UNROLL
+    for (int p = 0; p < pixels; p++)
+        for (int v = 0; v < vectors; v++)
+            all[p * vectors + v] = sum[p][v];
+    SW_K(conv_write_part)(s, first, pixels, all, vectors);
 }
 
 /* `pixels` and `vectors` are constants in each call. */
@@ -45,6 +61,7 @@ SW_K_INLINE void SW_K(conv_tile)(const swi_conv_sums *s, int64_t first, int pixe
         const int64_t *offset = s->offset + segment * s->step;
         for (const int64_t *end = offset + s->length; offset < end; offset++, w += vectors * LANES) {
             const VECTOR w0 = LOAD(w), w1 = vectors == 2 ? LOAD(w + LANES) : w0;
+            CONV_RELOAD(x, pixels);
             CONV_UNROLL
             for (int p = 0; p < pixels; p++) {
                 const VECTOR element = BROADCAST(x[p][*offset]);
@@ -54,9 +71,7 @@ SW_K_INLINE void SW_K(conv_tile)(const swi_conv_sums *s, int64_t first, int pixe
             }
         }
     }
-    CONV_UNROLL
-    for (int p = 0; p < pixels; p++)
-        SW_K(conv_write)((real *)s->y + s->y_origin[first + p], sum[p], vectors, s->outputs);
+    SW_K(conv_write)(s, first, pixels, sum, vectors);
 }
 
 SW_K_INLINE void SW_K(conv_paired_tile)(const swi_conv_sums *s, int64_t first, int pixels) {
@@ -82,21 +97,18 @@ SW_K_INLINE void SW_K(conv_paired_tile)(const swi_conv_sums *s, int64_t first, i
     }
     const VECTOR start = LOAD(s->start);
     CONV_UNROLL
-    for (int p = 0; p < pixels; p++) {
-        const VECTOR total = start + (EVEN(sum[p][0], sum[p][1]) + ODD(sum[p][0], sum[p][1]));
-        SW_K(conv_write)((real *)s->y + s->y_origin[first + p], &total, 1, s->outputs);
-    }
+    for (int p = 0; p < pixels; p++)
+        sum[p][0] = start + (EVEN(sum[p][0], sum[p][1]) + ODD(sum[p][0], sum[p][1]));
+    SW_K(conv_write)(s, first, pixels, sum, 1);
 }
 
 /* Neighbors in a picture with one channel share most of their elements. `pixels` and `taps` are constants. */
 SW_K_INLINE void SW_K(conv_row_tile)(const swi_conv_sums *s, int64_t first, int pixels, int taps) {
-    VECTOR sum[ONE];
+    VECTOR sum[ONE][2];
     const real *x = (const real *)s->x + s->x_origin[first], *w = s->w;
-    real *y = (real *)s->y + s->y_origin[first];
-    const int64_t apart = s->y_origin[first + pixels - 1] - s->y_origin[first];
     CONV_UNROLL
     for (int p = 0; p < pixels; p++)
-        sum[p] = LOAD(s->start);
+        sum[p][0] = LOAD(s->start);
     for (int64_t t = 0; t < s->length; t += taps, w += taps * LANES) {
         const real *from = x + s->offset[t];
         CONV_UNROLL
@@ -104,13 +116,10 @@ SW_K_INLINE void SW_K(conv_row_tile)(const swi_conv_sums *s, int64_t first, int 
             const VECTOR weights = LOAD(w + v * LANES);
             CONV_UNROLL
             for (int p = 0; p < pixels; p++)
-                sum[p] = FMA(BROADCAST(from[p + v]), weights, sum[p]);
+                sum[p][0] = FMA(BROADCAST(from[p + v]), weights, sum[p][0]);
         }
     }
-    const int64_t step = pixels > 1 ? apart / (pixels > 1 ? pixels - 1 : 1) : 0;
-    CONV_UNROLL
-    for (int p = 0; p < pixels; p++)
-        SW_K(conv_write)(y + p * step, &sum[p], 1, s->outputs);
+    SW_K(conv_write)(s, first, pixels, sum, 1);
 }
 
 /* One function for each size of a tile: the compiler then assigns registers for each of them. */

@@ -50,6 +50,17 @@ typedef real SW_K(conv_vector) __attribute__((vector_size(16 << CONV_LEVEL), ali
 /* Keeps the compiler from joining a pointer with other terms of an address, for which it would need more registers. */
 #define CONV_KEEP(pointer) __asm__("" : "+r"(pointer))
 
+/* A tile has a pointer for each pixel or row, and the general registers do not suffice for more than CONV_POINTERS of
+ * them. CONV_RELOAD makes the compiler load the others from the stack in every iteration. Otherwise it keeps some of
+ * them in vector registers, and the instructions that move them back take the place of multiplications. */
+#define CONV_POINTERS 8
+#define CONV_RELOAD(pointer, count)                      \
+    do {                                                 \
+        CONV_UNROLL                                      \
+        for (int p_ = CONV_POINTERS; p_ < (count); p_++) \
+            __asm__("" : "+m"((pointer)[p_]));           \
+    } while (0)
+
 /* FMA(a, b, c) = a b + c, rounded once on avx2 and avx512. */
 #undef FMA
 #if CONV_LEVEL == 2 && SW_KERNEL_F32
