@@ -53,8 +53,9 @@ SW_K_INLINE void SW_K(conv_tile)(const swi_conv_sums *s, int64_t first, int pixe
     CONV_UNROLL
     for (int p = 0; p < pixels; p++) {
         x[p] = (const real *)s->x + s->x_origin[first + p];
+        const real *start = s->add ? (const real *)s->y + s->y_origin[first + p] : (const real *)s->start;
         for (int v = 0; v < vectors; v++)
-            sum[p][v] = LOAD((const real *)s->start + v * LANES);
+            sum[p][v] = LOAD(start + v * LANES);
     }
     for (int64_t segment = 0; segment < s->segments; segment++) {
         const real *w = (const real *)s->w + segment * s->step * vectors * LANES;

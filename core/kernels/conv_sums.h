@@ -25,12 +25,14 @@
 #define CONV_avx2 1
 #define CONV_avx512 2
 
-/* The memory that the next item reads. It is prefetched to the second-level cache, `step` bytes after each tile, while
- * the sums of this item are computed. Otherwise the copy of the next picture and the first pass over it would wait for
- * the memory. */
+/* The memory that the next item reads, or that this item writes later. It is prefetched to the second-level cache,
+ * `step` bytes after each tile, while the sums of this item are computed. Otherwise the copy of the next picture and
+ * the first pass over it would wait for the memory. The bytes are contiguous, or in runs of `run` bytes, each of which
+ * ends `gap` bytes before the next. */
 typedef struct swi_conv_ahead {
     const char *at;
     int64_t bytes, step;
+    int64_t run, gap, left; /* left: of the present run; run 0: the bytes are contiguous */
 } swi_conv_ahead;
 static inline void swi_conv_fetch(swi_conv_ahead *ahead) {
     enum { LINE = 64 };
@@ -38,6 +40,11 @@ static inline void swi_conv_fetch(swi_conv_ahead *ahead) {
         __builtin_prefetch(ahead->at, 0, 2);
         ahead->at += LINE;
         ahead->bytes -= LINE;
+        ahead->left -= LINE;
+        if (ahead->run && ahead->left <= 0) {
+            ahead->at += ahead->gap;
+            ahead->left = ahead->run;
+        }
     }
 }
 
@@ -58,6 +65,7 @@ typedef struct swi_conv_sums {
     const int64_t *x_origin, *y_origin, *offset;
     int64_t segments, length, step, outputs;
     bool paired;
+    bool add; /* the sums begin with y instead of start; not with paired, taps, or outputs that do not fill registers */
     /* taps 3 or 5: the terms are `taps` neighbors in each row of a window, at most `lanes` outputs, and the pixels are
      * rows of `row` neighbors. Other numbers: nothing is known. */
     int64_t taps, row;

@@ -11,6 +11,10 @@
 
 #define WINOGRAD_CHANNELS(c, n) \
     for (int64_t c##_ = 0, c = 0; c##_ < (n); c##_ += LANES, c = c##_ + LANES <= (n) ? c##_ : (n)-LANES)
+/* The panels of a plane; `at` is where a tile's channels `first`, first + 1, … begin in plane 0. */
+#define WINOGRAD_PANELS(first, at, tile, s)                             \
+    real *at = (real *)(s)->planes + ((tile) - (s)->first) * (s)->each; \
+    for (int64_t first = 0; first < (s)->channels; first += (s)->each, at += (s)->panel)
 
 /* The addresses of the pixels of a tile of size × size. */
 SW_K_INLINE void SW_K(winograd_pixels)(const swi_winograd_tiles *s, int64_t tile, int size, const real **pixel) {
@@ -21,7 +25,7 @@ SW_K_INLINE void SW_K(winograd_pixels)(const swi_winograd_tiles *s, int64_t tile
             const int64_t h = row + i, w = column + k;
             const bool inside = h >= 0 && h < s->height && w >= 0 && w < s->width;
             pixel[i * size + k] =
-                inside ? (const real *)s->picture + ((n * s->height + h) * s->width + w) * s->channels : s->zero;
+                inside ? (const real *)s->picture + ((n * s->height + h) * s->width + w) * s->pixel : s->zero;
         }
 }
 
@@ -40,12 +44,12 @@ static void SW_K(winograd_input)(void *args, int64_t begin, int64_t end, double 
     for (int64_t t = begin; t < end; t++) {
         const real *pixel[16];
         SW_K(winograd_pixels)(s, t, 4, pixel);
-        real *planes = (real *)s->planes + (t - s->first) * s->channels;
-        WINOGRAD_CHANNELS(c, s->channels) {
+        WINOGRAD_PANELS(first, to, t, s)
+        WINOGRAD_CHANNELS(c, s->each) {
             VECTOR d[16];
             CONV_UNROLL
             for (int i = 0; i < 16; i++)
-                d[i] = LOAD(pixel[i] + c);
+                d[i] = LOAD(pixel[i] + first + c);
             CONV_UNROLL
             for (int i = 0; i < 4; i++)
                 SW_K(winograd_input_4)(d + i, 4);
@@ -54,7 +58,7 @@ static void SW_K(winograd_input)(void *args, int64_t begin, int64_t end, double 
                 SW_K(winograd_input_4)(d + 4 * i, 1);
             CONV_UNROLL
             for (int i = 0; i < 16; i++)
-                STORE(planes + i * s->plane + c, d[i]);
+                STORE(to + i * s->plane + c, d[i]);
         }
     }
 }
@@ -65,14 +69,14 @@ static void SW_K(winograd_output)(void *args, int64_t begin, int64_t end, double
     for (int64_t t = begin; t < end; t++) {
         const real *pixel[4];
         SW_K(winograd_pixels)(s, t, 2, pixel);
-        const real *planes = (const real *)s->planes + (t - s->first) * s->channels;
-        WINOGRAD_CHANNELS(c, s->channels) {
+        WINOGRAD_PANELS(first, from, t, s)
+        WINOGRAD_CHANNELS(c, s->each) {
             VECTOR half[2][4];
-            const VECTOR bias = LOAD((const real *)s->bias + c);
+            const VECTOR bias = LOAD((const real *)s->bias + first + c);
             CONV_UNROLL
             for (int k = 0; k < 4; k++) {
-                const VECTOR m0 = LOAD(planes + k * s->plane + c), m1 = LOAD(planes + (4 + k) * s->plane + c),
-                             m2 = LOAD(planes + (8 + k) * s->plane + c), m3 = LOAD(planes + (12 + k) * s->plane + c);
+                const VECTOR m0 = LOAD(from + k * s->plane + c), m1 = LOAD(from + (4 + k) * s->plane + c),
+                             m2 = LOAD(from + (8 + k) * s->plane + c), m3 = LOAD(from + (12 + k) * s->plane + c);
                 half[0][k] = m0 + m1 + m2;
                 half[1][k] = m1 - m2 - m3;
             }
@@ -80,9 +84,9 @@ static void SW_K(winograd_output)(void *args, int64_t begin, int64_t end, double
             for (int i = 0; i < 2; i++) {
                 const VECTOR *m = half[i];
                 if (pixel[2 * i] != s->zero)
-                    STORE(pixel[2 * i] + c, bias + (m[0] + m[1] + m[2]));
+                    STORE(pixel[2 * i] + first + c, bias + (m[0] + m[1] + m[2]));
                 if (pixel[2 * i + 1] != s->zero)
-                    STORE(pixel[2 * i + 1] + c, bias + (m[1] - m[2] - m[3]));
+                    STORE(pixel[2 * i + 1] + first + c, bias + (m[1] - m[2] - m[3]));
             }
         }
     }
@@ -94,12 +98,12 @@ static void SW_K(winograd_gradient)(void *args, int64_t begin, int64_t end, doub
     for (int64_t t = begin; t < end; t++) {
         const real *pixel[4];
         SW_K(winograd_pixels)(s, t, 2, pixel);
-        real *planes = (real *)s->planes + (t - s->first) * s->channels;
-        WINOGRAD_CHANNELS(c, s->channels) {
+        WINOGRAD_PANELS(first, to, t, s)
+        WINOGRAD_CHANNELS(c, s->each) {
             VECTOR row[4][2];
             CONV_UNROLL
             for (int k = 0; k < 2; k++) {
-                const VECTOR d0 = LOAD(pixel[k] + c), d1 = LOAD(pixel[2 + k] + c);
+                const VECTOR d0 = LOAD(pixel[k] + first + c), d1 = LOAD(pixel[2 + k] + first + c);
                 row[0][k] = d0;
                 row[1][k] = d0 + d1;
                 row[2][k] = d0 - d1;
@@ -107,11 +111,11 @@ static void SW_K(winograd_gradient)(void *args, int64_t begin, int64_t end, doub
             }
             CONV_UNROLL
             for (int i = 0; i < 4; i++) {
-                real *to = planes + 4 * i * s->plane + c;
-                STORE(to, row[i][0]);
-                STORE(to + s->plane, row[i][0] + row[i][1]);
-                STORE(to + 2 * s->plane, row[i][0] - row[i][1]);
-                STORE(to + 3 * s->plane, -row[i][1]);
+                real *row_to = to + 4 * i * s->plane + c;
+                STORE(row_to, row[i][0]);
+                STORE(row_to + s->plane, row[i][0] + row[i][1]);
+                STORE(row_to + 2 * s->plane, row[i][0] - row[i][1]);
+                STORE(row_to + 3 * s->plane, -row[i][1]);
             }
         }
     }
@@ -122,9 +126,9 @@ static void SW_K(winograd_weights)(void *args, int64_t begin, int64_t end, doubl
     const real half = (real)0.5;
     (void)sums;
     for (int64_t o = begin; o < end; o++)
-        WINOGRAD_CHANNELS(c, s->inputs) {
+        WINOGRAD_CHANNELS(c, s->channels) {
             const real *w = (const real *)s->w + o * 9 * s->inputs + c;
-            real *planes = (real *)s->planes + o * s->inputs + c;
+            real *planes = (real *)s->planes + o * s->row + c;
             VECTOR g[4][3];
             for (int k = 0; k < 3; k++) {
                 const VECTOR g0 = LOAD(w + k * s->inputs), g1 = LOAD(w + (3 + k) * s->inputs),
@@ -135,23 +139,23 @@ static void SW_K(winograd_weights)(void *args, int64_t begin, int64_t end, doubl
                 g[3][k] = g2;
             }
             for (int i = 0; i < 4; i++) {
-                real *to = planes + 4 * i * s->outputs * s->inputs;
+                real *to = planes + 4 * i * s->plane;
                 STORE(to, g[i][0]);
-                STORE(to + s->outputs * s->inputs, half * (g[i][0] + g[i][2] + g[i][1]));
-                STORE(to + 2 * s->outputs * s->inputs, half * (g[i][0] + g[i][2] - g[i][1]));
-                STORE(to + 3 * s->outputs * s->inputs, g[i][2]);
+                STORE(to + s->plane, half * (g[i][0] + g[i][2] + g[i][1]));
+                STORE(to + 2 * s->plane, half * (g[i][0] + g[i][2] - g[i][1]));
+                STORE(to + 3 * s->plane, g[i][2]);
             }
         }
 }
 
 static void SW_K(winograd_weights_gradient)(void *args, int64_t begin, int64_t end, double *sums) {
     const swi_winograd_weights *s = args;
-    const int64_t plane = s->outputs * s->inputs;
+    const int64_t plane = s->plane;
     const real half = (real)0.5;
     (void)sums;
     for (int64_t o = begin; o < end; o++)
-        WINOGRAD_CHANNELS(c, s->inputs) {
-            const real *planes = (const real *)s->planes + o * s->inputs + c;
+        WINOGRAD_CHANNELS(c, s->channels) {
+            const real *planes = (const real *)s->planes + o * s->row + c;
             real *w = (real *)s->w + o * 9 * s->inputs + c;
             VECTOR u[3][4];
             for (int k = 0; k < 4; k++) {
@@ -176,5 +180,38 @@ const sw_kernels swi_winograd_output_kernels = SW_KERNEL_TABLE(winograd_output);
 const sw_kernels swi_winograd_gradient_kernels = SW_KERNEL_TABLE(winograd_gradient);
 const sw_kernels swi_winograd_weights_kernels = SW_KERNEL_TABLE(winograd_weights);
 const sw_kernels swi_winograd_weights_gradient_kernels = SW_KERNEL_TABLE(winograd_weights_gradient);
+
+/* ---- Shapes ---- */
+
+double swi_winograd_outside(int64_t height, int64_t width) {
+    const int64_t rows = (height + 1) / 2 * 2, columns = (width + 1) / 2 * 2;
+    return (double)(rows * columns) / (double)(height * width);
+}
+
+bool swi_winograd_has_kernel(const sw_conv *c) {
+    return c->type == SW_F32 && c->groups == 1 && c->kernel_height == 3 && c->kernel_width == 3 && c->stride[0] == 1 &&
+           c->stride[1] == 1 && c->dilation[0] == 1 && c->dilation[1] == 1 && c->height > 0 && c->width > 0 &&
+           c->out_height > 0 && c->out_width > 0;
+}
+
+void swi_winograd_sides(const sw_conv *c, swi_conv_purpose purpose, swi_winograd_tiles *from, swi_winograd_tiles *to) {
+    const bool gradient = purpose == SWI_CONV_INPUT;
+    const swi_winograd_tiles x = {.height = c->height, .width = c->width, .pixel = c->inputs, .channels = c->inputs},
+                             y = {.height = c->out_height,
+                                  .width = c->out_width,
+                                  .pixel = c->outputs,
+                                  .channels = c->outputs};
+    *from = gradient ? y : x;
+    *to = gradient ? x : y;
+    for (int axis = 0; axis < 2; axis++)
+        from->low[axis] = gradient ? c->before[axis] - 2 : -c->before[axis];
+    from->rows = to->rows = (to->height + 1) / 2;
+    from->columns = to->columns = (to->width + 1) / 2;
+}
+
+int64_t swi_winograd_turned(int64_t plane) {
+    static const int64_t turned[4] = {3, 1, 2, 0};
+    return turned[plane / 4] * 4 + turned[plane % 4];
+}
 
 #endif

@@ -39,23 +39,20 @@ static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-/* The pixels of the tiles of a picture, relative to those of the picture. */
-static double winograd_outside(int64_t height, int64_t width) {
-    const int64_t rows = ceil_div(height, 2) * 2, columns = ceil_div(width, 2) * 2;
-    return (double)(rows * columns) / (double)(height * width);
-}
-
-bool swi_winograd_fits(const sw_conv *c, swi_conv_purpose purpose) {
+/* With transformed weights that stay in the cache. */
+static bool winograd_is_narrow(const sw_conv *c, swi_conv_purpose purpose) {
     const int64_t height = purpose == SWI_CONV_INPUT ? c->height : c->out_height,
                   width = purpose == SWI_CONV_INPUT ? c->width : c->out_width,
                   bytes = PLANES * c->inputs * c->outputs * (int64_t)sizeof(float);
     const bool weights = purpose == SWI_CONV_WEIGHTS;
-    return c->type == SW_F32 && c->groups == 1 && c->kernel_height == 3 && c->kernel_width == 3 && c->stride[0] == 1 &&
-           c->stride[1] == 1 && c->dilation[0] == 1 && c->dilation[1] == 1 && c->inputs >= LEAST_CHANNELS &&
-           c->outputs >= LEAST_CHANNELS && height > 0 && width > 0 &&
+    return swi_winograd_has_kernel(c) && c->inputs >= LEAST_CHANNELS && c->outputs >= LEAST_CHANNELS &&
            c->batch * ceil_div(height, 2) * ceil_div(width, 2) >= LEAST_TILES &&
            bytes <= (weights ? MOST_SUM : MOST_WEIGHTS) &&
-           winograd_outside(height, width) <= (weights ? outside_limit_weights : outside_limit);
+           swi_winograd_outside(height, width) <= (weights ? outside_limit_weights : outside_limit);
+}
+
+bool swi_winograd_fits(const sw_conv *c, swi_conv_purpose purpose) {
+    return winograd_is_narrow(c, purpose) || swi_winograd_wide_fits(c, purpose);
 }
 
 /* ---- Memory ---- */
@@ -72,17 +69,9 @@ static void *winograd_take(winograd_job *j, char *memory, int64_t bytes) {
 }
 
 static winograd_job winograd_new(const sw_conv *c, swi_conv_purpose purpose, char *memory) {
-    const bool gradient = purpose == SWI_CONV_INPUT;
     const int level = swi_cpu_level();
     winograd_job j = {.conv = c, .purpose = purpose, .level = level, .lanes = (16 << level) / (int64_t)sizeof(float)};
-    const swi_winograd_tiles x = {.height = c->height, .width = c->width, .channels = c->inputs},
-                             y = {.height = c->out_height, .width = c->out_width, .channels = c->outputs};
-    j.from = gradient ? y : x;
-    j.to = gradient ? x : y;
-    for (int axis = 0; axis < 2; axis++)
-        j.from.low[axis] = gradient ? c->before[axis] - 2 : -c->before[axis];
-    j.from.rows = j.to.rows = ceil_div(j.to.height, 2);
-    j.from.columns = j.to.columns = ceil_div(j.to.width, 2);
+    swi_winograd_sides(c, purpose, &j.from, &j.to);
     j.tiles = c->batch * j.to.rows * j.to.columns;
     const int64_t bytes = PLANES * (c->inputs + c->outputs) * (int64_t)sizeof(float);
     int64_t most = MOST_PLANE_BYTES / bytes / TILES_MULTIPLE * TILES_MULTIPLE;
@@ -119,6 +108,8 @@ static size_t winograd_worker_bytes(const winograd_job *j) {
 }
 
 size_t swi_winograd_scratch(const sw_conv *conv, swi_conv_purpose purpose) {
+    if (!winograd_is_narrow(conv, purpose))
+        return swi_winograd_wide_scratch(conv, purpose);
     const winograd_job j = winograd_new(conv, purpose, NULL);
     const size_t workers =
         sw_parallel_scratch(purpose == SWI_CONV_WEIGHTS ? j.sums : j.items, winograd_worker_bytes(&j));
@@ -127,17 +118,21 @@ size_t swi_winograd_scratch(const sw_conv *conv, swi_conv_purpose purpose) {
 
 /* ---- Forward, and the gradient of the input ---- */
 
-/* Plane i of the weights of the forward pass is plane winograd_turned(i) of the kernels turned by 180 degrees. */
-static int64_t winograd_turned(int64_t plane) {
-    static const int64_t turned[4] = {3, 1, 2, 0};
-    return turned[plane / 4] * 4 + turned[plane % 4];
+/* All planes of the kernels, [outputs, inputs] each. */
+static swi_winograd_weights winograd_weights_of(const sw_conv *c, const void *w, void *planes) {
+    return (swi_winograd_weights){.w = w,
+                                  .planes = planes,
+                                  .inputs = c->inputs,
+                                  .channels = c->inputs,
+                                  .row = c->inputs,
+                                  .plane = c->outputs * c->inputs};
 }
 
 static void winograd_pack(void *args, int64_t plane) {
     const winograd_job *j = args;
     const bool gradient = j->purpose == SWI_CONV_INPUT;
     const int64_t outputs = j->to.channels, terms = j->from.channels, size = (int64_t)sizeof(float);
-    swi_conv_pack pack = {.w = j->planes + (gradient ? winograd_turned(plane) : plane) * outputs * terms * size,
+    swi_conv_pack pack = {.w = j->planes + (gradient ? swi_winograd_turned(plane) : plane) * outputs * terms * size,
                           .packed = j->packed + plane * j->registers * j->lanes * terms * size,
                           .source = j->source,
                           .terms = terms,
@@ -180,6 +175,8 @@ static int64_t winograd_set_tiles(const winograd_job *j, int64_t item, void *scr
     to->plane = j->item_tiles * to->channels;
     from->planes = scratch;
     to->planes = (char *)scratch + winograd_plane_bytes(j, from);
+    from->each = from->channels;
+    to->each = to->channels;
     return begin + j->item_tiles < j->tiles ? begin + j->item_tiles : j->tiles;
 }
 
@@ -198,6 +195,8 @@ static sw_status winograd_item(void *args, int64_t index, sw_worker *worker) {
 
 sw_status swi_winograd_windows(const sw_conv *conv, bool gradient, const void *picture, const void *w, const void *bias,
                                void *result, void *scratch, size_t bytes) {
+    if (!winograd_is_narrow(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD))
+        return swi_winograd_wide_windows(conv, gradient, picture, w, bias, result, scratch, bytes);
     winograd_job j = winograd_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD, scratch);
     if (!scratch || bytes < j.shared)
         return swi_conv_check_scratch(scratch, bytes, j.shared);
@@ -215,7 +214,7 @@ sw_status swi_winograd_windows(const sw_conv *conv, bool gradient, const void *p
         j.offset[c] = c;
         j.source[c] = gradient ? c * j.to.channels : c;
     }
-    swi_winograd_weights weights = {.w = w, .planes = j.planes, .outputs = conv->outputs, .inputs = conv->inputs};
+    swi_winograd_weights weights = winograd_weights_of(conv, w, j.planes);
     swi_winograd_weights_kernels[SW_F32][j.level](&weights, 0, conv->outputs, NULL);
     sw_parallel(winograd_pack, &j, PLANES);
     return sw_parallel_items_with_scratch(winograd_item, &j, j.items, winograd_worker_bytes(&j),
@@ -250,6 +249,8 @@ static sw_status winograd_weights_item(void *args, int64_t index, sw_worker *wor
 
 sw_status swi_winograd_weights_gradient(const sw_conv *conv, const void *x, const void *dy, void *dw, void *scratch,
                                         size_t bytes) {
+    if (!winograd_is_narrow(conv, SWI_CONV_WEIGHTS))
+        return swi_winograd_wide_weights_gradient(conv, x, dy, dw, scratch, bytes);
     winograd_job j = winograd_new(conv, SWI_CONV_WEIGHTS, scratch);
     if (!scratch || bytes < j.shared)
         return swi_conv_check_scratch(scratch, bytes, j.shared);
@@ -263,7 +264,7 @@ sw_status swi_winograd_weights_gradient(const sw_conv *conv, const void *x, cons
     SW_TRY(sw_parallel_items_with_scratch(winograd_weights_item, &j, j.sums, winograd_worker_bytes(&j),
                                           (char *)scratch + j.shared, bytes - j.shared));
     sw_add_vectors(SW_F32, j.sum, j.sums, PLANES * conv->inputs * conv->outputs);
-    swi_winograd_weights weights = {.w = dw, .planes = j.sum, .outputs = conv->outputs, .inputs = conv->inputs};
+    swi_winograd_weights weights = winograd_weights_of(conv, dw, j.sum);
     swi_winograd_weights_gradient_kernels[SW_F32][j.level](&weights, 0, conv->outputs, NULL);
     return SW_OK;
 }
