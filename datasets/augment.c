@@ -338,7 +338,8 @@ sw_source *sw_augment(sw_source *source, const sw_augment_options *options) {
     if (options && sw_options_copy("augment", "sw_augment_options", &o, sizeof o, options,
                                    offsetof(sw_augment_options, rotation)) != SW_OK)
         return NULL;
-    augmenter *s = swd_check_source("augment", source) == SW_OK ? sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s) : NULL;
+    const bool good = swd_check_source("augment", source) == SW_OK && swd_check_numbers("augment", source) == SW_OK;
+    augmenter *s = good ? sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s) : NULL;
     if (!s) {
         swd_free_owned_source(source, o.owns_source);
         return NULL;

@@ -22,6 +22,7 @@
 #include <swale/loader.h>
 #include <swale/mnist.h>
 #include <swale/pictures.h>
+#include <swale/sequences.h>
 #include <swale/tables.h>
 #include <swale/tokenizer.h>
 #include <swale/transforms.h>

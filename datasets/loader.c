@@ -224,11 +224,12 @@ static sw_status loader_put_prefetched(sw_loader *loader, sw_tape *tape, sw_batc
     SW_TRY(sw_tape_defer(tape, buffer_release, job->into));
     atomic_fetch_add_explicit(&job->into->owners, 1, memory_order_relaxed);
     SW_TRY(sw_tape_set_sample_ids(tape, job->ids, job->count));
-    batch->x = loader_view(tape, job->into->x, job->type, job->count, source->x_rank, source->x_shape);
+    batch->x = loader_view(tape, job->into->x, sw_source_x_type(source, job->type), job->count, source->x_rank,
+                           source->x_shape);
     if (sw_is_null(batch->x))
         return sw_last_failure();
     if (source->y_rank >= 0) {
-        batch->y = loader_view(tape, job->into->y, swd_target_type(source, job->type), job->count, source->y_rank,
+        batch->y = loader_view(tape, job->into->y, sw_source_y_type(source, job->type), job->count, source->y_rank,
                                source->y_shape);
         if (sw_is_null(batch->y))
             return sw_last_failure();

@@ -34,7 +34,8 @@ typedef struct sw_loader sw_loader;
 /* Options of a loader. */
 typedef struct sw_loader_options {
     size_t size;   /* sizeof(sw_loader_options) */
-    sw_dtype type; /* of x: SW_F32 or SW_F64; layers convert it to the type of their weights if that is f16 or bf16 */
+    sw_dtype type; /* of x: SW_F32 or SW_F64; layers convert it to the type of their weights if that is f16 or bf16. A
+                    * source of ids (x_type) gives i32 */
     sw_order order;
     uint64_t seed;
     /* ON: while the program uses a batch, a thread of the loader gathers the next one into one of two buffers, and the

@@ -88,6 +88,8 @@ sw_source *sw_map(sw_source *source, sw_map_function function, void *user, const
     if (options && sw_options_copy("map", "sw_map_options", &o, sizeof o, options, sizeof o) != SW_OK)
         return NULL;
     sw_status status = swd_check_source("map", source);
+    if (status == SW_OK)
+        status = swd_check_numbers("map", source);
     if (status == SW_OK && !function)
         status = sw_fail(SW_ERR_ARGUMENT, "map: the function is NULL");
     mapper *s = status == SW_OK ? sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s) : NULL;

@@ -61,6 +61,7 @@ static const sw_kernels moments_welford_kernels = SW_KERNEL_TABLE(moments_welfor
 
 static sw_status moments_check_axis(const char *who, const sw_source *source, sw_moments_axis which) {
     SW_TRY(swd_check_source(who, source));
+    SW_TRY(swd_check_numbers(who, source));
     if (which != SW_PER_FEATURE && which != SW_PER_CHANNEL)
         return sw_fail(SW_ERR_ARGUMENT, "%s: %d is neither SW_PER_FEATURE nor SW_PER_CHANNEL", who, (int)which);
     if (swd_sample_count(source) < 1)

@@ -11,9 +11,12 @@ sw_status swd_check_source(const char *who, const sw_source *source);
 const char *swd_channels_first_hint(int rank, const int64_t *shape);
 /* An error for samples of such a shape. */
 sw_status swd_check_channels_last(const char *who, const sw_source *source);
+/* An error if the samples are ids, which the caller would treat as numbers. */
+sw_status swd_check_numbers(const char *who, const sw_source *source);
+/* Copies the members of a source, with those of later versions if it has them. */
+void swd_copy_source(sw_source *to, const sw_source *from);
 int64_t swd_sample_count(const sw_source *source); /* the number of elements of x in one sample */
 int64_t swd_sample_bytes(const sw_source *source, sw_dtype type);
-sw_dtype swd_target_type(const sw_source *source, sw_dtype type);
 int64_t swd_target_bytes(const sw_source *source, sw_dtype type); /* 0: no targets */
 
 #endif

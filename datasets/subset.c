@@ -91,8 +91,7 @@ static subset *subset_new(const sw_source *inner, const int64_t *ids, int64_t n,
     subset *s = sw_alloc_for(SW_ACCOUNT_DATA, sizeof *s);
     if (!s)
         return NULL;
-    s->source = *inner;
-    s->source.size = sizeof s->source;
+    swd_copy_source(&s->source, inner);
     s->source.n = n;
     s->source.gather = subset_gather;
     s->source.prefetch = inner->prefetch ? subset_prefetch : NULL;

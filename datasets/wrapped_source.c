@@ -14,8 +14,7 @@ static void wrapped_source_prefetch(const sw_source *source, const int64_t *ids,
 }
 
 void swd_wrapped_source_init(swd_wrapped_source *wrap, sw_source *inner, bool owns_inner) {
-    wrap->source = *inner;
-    wrap->source.size = sizeof wrap->source;
+    swd_copy_source(&wrap->source, inner);
     wrap->source.prefetch = inner->prefetch ? wrapped_source_prefetch : NULL;
     /* a wrapper computes its samples, so that it has no memory to share */
     wrap->source.x_memory = wrap->source.y_memory = NULL;

@@ -37,17 +37,17 @@ sw_status swn_evaluation_batch(sw_model *model, const sw_source *source, int64_t
     return sw_source_batch_with_draw(source, model->tape, sw_params_type(model->params), 0, model->ids, count, batch);
 }
 
-/* Sums so far: the mean loss; correct rows; rows with the id of a class; samples whose targets are ids and whose
- * outputs are [batch, classes]. */
+/* Sums so far: the mean loss; correct targets; targets with the id of a class; samples whose targets are ids and whose
+ * outputs have a row of classes for each target. */
 typedef struct tally {
     sw_loss_mean loss;
     int64_t correct, with_class, samples;
 } tally;
 
-/* Counts the rows whose largest output is at the target's class. In contrast to sw_accuracy, an id that is not that of
+/* Counts the targets whose class has the largest output of a row. In contrast to sw_accuracy, an id that is not that of
  * a class is not counted and is not an error, because a loss may ignore it. A row with a NaN is not correct. */
 static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
-    const int64_t rows = z.shape[0], classes = z.shape[1];
+    const int64_t classes = z.shape[z.rank - 1], rows = sw_array_count(&y);
     const int32_t *at = best.data, *id = y.data;
     for (int64_t i = 0; i < rows; i++) {
         if (id[i] < 0 || id[i] >= classes)
@@ -57,7 +57,7 @@ static void tally_rows(tally *t, sw_array z, sw_array best, sw_array y) {
         t->correct += at[i] == id[i] && !nan;
         t->with_class++;
     }
-    t->samples += rows;
+    t->samples += y.shape[0];
 }
 
 static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_loss loss, int64_t first, int64_t count,
@@ -71,13 +71,21 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
         return sw_fail_unless_since(failures, SW_ERR_USER, "model_evaluate: the loss is a null tensor");
     SW_TRY(sw_loss_mean_add(&t->loss, mean));
     sw_array out = sw_value(z), y = sw_value(batch.y);
-    if (y.type != SW_I32 || out.rank != 2 || y.rank != 1)
+    if (y.type != SW_I32 || y.rank < 1 || !sw_shape_equal(out.rank - 1, out.shape, y.rank, y.shape))
         return SW_OK;
-    sw_array best = sw_value(sw_argmax(z, 1, false));
+    sw_array best = sw_value(sw_argmax(z, -1, false));
     if (!best.data)
         return sw_last_failure();
     tally_rows(t, out, best, y);
     return SW_OK;
+}
+
+/* The number of samples of a batch: few if each has many targets, because every target has a row of outputs. */
+static int64_t evaluate_samples(const sw_source *source) {
+    int64_t targets = 1;
+    for (int i = 0; source->y_type == SW_I32 && i < source->y_rank; i++)
+        targets *= source->y_shape[i];
+    return targets > 1 ? SWN_BATCH / targets + (targets > SWN_BATCH) : SWN_BATCH;
 }
 
 sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
@@ -95,8 +103,9 @@ sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *sou
     SW_TRY(swn_evaluation_begin("model_evaluate", model));
     tally t = {0};
     sw_status status = SW_OK;
-    for (int64_t first = 0; first < source->n && status == SW_OK; first += SWN_BATCH) {
-        int64_t count = source->n - first < SWN_BATCH ? source->n - first : SWN_BATCH;
+    const int64_t samples = evaluate_samples(source);
+    for (int64_t first = 0; first < source->n && status == SW_OK; first += samples) {
+        int64_t count = source->n - first < samples ? source->n - first : samples;
         sw_tape_reset(model->tape);
         status = sw_tape_bind(model->tape, model->params, x, NULL);
         if (status == SW_OK)

@@ -104,7 +104,9 @@ void swn_recognize_linear_model(swn_objective *o) {
     const sw_source *source = o->source;
     const sw_module *linear = linear_model_layer(o->model->root);
     const sw_dtype type = sw_params_type(o->model->params);
-    if (source->size < sizeof *source) /* from an older program, without the following members */
+    if (source->size < offsetof(sw_source, x_type)) /* from an older program, without the following members */
+        return;
+    if (sw_source_x_type(source, type) == SW_I32)
         return;
     if (!linear || !SWN_TYPE_MEMBER(linear->type, linear_sizes) || !source->fixed)
         return;

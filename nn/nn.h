@@ -354,12 +354,14 @@ SW_API const sw_objective *sw_model_objective(sw_model *model, const sw_source *
 /* The result of sw_model_evaluate. */
 typedef struct sw_evaluation {
     double loss; /* the mean over the source, by the weights of the batches' losses (loss_mean.h) */
-    /* The fraction of the samples whose largest output is that of their class id. Samples whose id is not that of a
-     * class are not counted. NaN if the targets are not class ids, or the outputs are not [batch, classes]. */
+    /* The fraction of the targets whose class id is that of the largest output. Targets whose id is not that of a
+     * class, such as those that a loss ignores, are not counted. NaN if the targets are not class ids [batch, ...],
+     * with outputs [batch, ..., classes]. */
     double accuracy;
 } sw_evaluation;
-/* Computes loss and accuracy over a source, without recording or dropout, in batches of 1000, at the parameter vector x
- * (NULL: the model's). Random samples of the source are those of draw 0. See sw_predict about threads. */
+/* Computes loss and accuracy over a source, without recording or dropout, at the parameter vector x (NULL: the
+ * model's), in batches of 1000 samples; of samples with several class ids each, such as texts, in batches of at most
+ * 1000 ids, or one sample. Random samples of the source are those of draw 0. See sw_predict about threads. */
 SW_API sw_status sw_model_evaluate(sw_model *model, const void *x, const sw_source *source, sw_loss loss,
                                    sw_evaluation *result);
 

@@ -55,10 +55,6 @@ static sw_status source_check_request(const sw_source *source, sw_dtype type, co
     return SW_OK;
 }
 
-static sw_dtype source_target_type(const sw_source *source, sw_dtype type) {
-    return source->y_type == SW_I32 ? SW_I32 : type;
-}
-
 static int64_t source_sample_bytes(int rank, const int64_t *shape, sw_dtype type) {
     int64_t bytes = (int64_t)swi_size(type);
     for (int i = 0; i < rank; i++)
@@ -76,9 +72,8 @@ static sw_status source_gather(const sw_source *source, sw_dtype type, uint64_t 
                       .type = type,
                       .x = x,
                       .y = y,
-                      .x_bytes = source_sample_bytes(source->x_rank, source->x_shape, type),
-                      .y_bytes =
-                          source_sample_bytes(source->y_rank, source->y_shape, source_target_type(source, type))};
+                      .x_bytes = source_sample_bytes(source->x_rank, source->x_shape, sw_source_x_type(source, type)),
+                      .y_bytes = source_sample_bytes(source->y_rank, source->y_shape, sw_source_y_type(source, type))};
     return sw_parallel_items(source_gather_rows, &job, (count + GATHER_ROWS - 1) / GATHER_ROWS, 0);
 }
 
@@ -105,11 +100,12 @@ sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_d
         return sw_fail(SW_ERR_ARGUMENT, "batch: the tape is NULL");
     SW_TRY(source_check_request(source, type, ids, count));
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): check_request refuses NULL */
-    sw_tensor x = source_empty_batch(tape, type, count, source->x_rank, source->x_shape), y = {0};
+    sw_tensor x = source_empty_batch(tape, sw_source_x_type(source, type), count, source->x_rank, source->x_shape),
+              y = {0};
     if (sw_is_null(x))
         return sw_last_failure();
     if (source->y_rank >= 0) {
-        y = source_empty_batch(tape, source_target_type(source, type), count, source->y_rank, source->y_shape);
+        y = source_empty_batch(tape, sw_source_y_type(source, type), count, source->y_rank, source->y_shape);
         if (sw_is_null(y))
             return sw_last_failure();
     }

@@ -13,6 +13,7 @@
 
 #include <swale/csr.h>
 #include <swale/tape.h>
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,11 +31,11 @@ struct sw_source {
     sw_dtype y_type;                /* SW_I32: class ids; SW_F64: numbers, which are gathered in the type of x */
     int classes;                    /* 0 for targets that are numbers */
     const char *const *class_names; /* NULL or `classes` names */
-    /* Writes the samples ids[0..count) to x (type f32 or f64, [count, x_shape]) and y ([count, y_shape], i32 or the
-     * type of x). Either may be NULL. It is called from several threads for different samples. Random changes of a
-     * sample (a crop, a flip) must be a function of the sample's id and `draw` only. In a loader, `draw` is the epoch.
-     * Otherwise it is the draw of the tape, which also determines dropout, so that a method that evaluates samples
-     * twice with one draw gets equal pictures. */
+    /* Writes the samples ids[0..count) to x ([count, x_shape] of `type`, f32 or f64; i32 if x_type says so) and y
+     * ([count, y_shape] of `type`, or i32 for class ids). Either may be NULL. It is called from several threads for
+     * different samples. Random changes of a sample (a crop, a flip) must be a function of the sample's id and `draw`
+     * only. In a loader, `draw` is the epoch. Otherwise it is the draw of the tape, which also determines dropout, so
+     * that a method that evaluates samples twice with one draw gets equal pictures. */
     sw_status (*gather)(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
                         void *x, void *y);
     /* Optional: announces samples that will be gathered soon. */
@@ -51,7 +52,17 @@ struct sw_source {
      * f32 or f64. gather returns these numbers, converted to its type. */
     const sw_array *x_memory, *y_memory;
     const sw_csr *x_sparse;
+    /* SW_I32: a sample is ids, such as the tokens of a text, and x is i32. Else x is numbers. */
+    SW_ADDED sw_dtype x_type;
 };
+/* The types of x and y in a batch whose numbers have this type, f32 or f64. */
+static inline sw_dtype sw_source_x_type(const sw_source *source, sw_dtype type) {
+    return source->size >= offsetof(sw_source, x_type) + sizeof source->x_type && source->x_type == SW_I32 ? SW_I32
+                                                                                                           : type;
+}
+static inline sw_dtype sw_source_y_type(const sw_source *source, sw_dtype type) {
+    return source->y_type == SW_I32 ? SW_I32 : type;
+}
 /* Frees a source by calling source->free. If objects that were made from the source still read it (a subset or another
  * wrapper, a loader, or the model to which an objective of sw_model_objective belongs), the call happens when the last
  * of them is freed. Therefore the order of freeing does not matter for sources with a `free` function. A program that
@@ -68,15 +79,15 @@ typedef struct sw_batch {
     int64_t count;
 } sw_batch;
 
-/* Gathers samples as inputs of type f32 or f64 on the tape, with the draw of the tape, and calls sw_tape_set_sample_ids
- * with their ids. An id out of range is an error. */
+/* Gathers samples as inputs on the tape, with numbers of type f32 or f64 and the draw of the tape, and calls
+ * sw_tape_set_sample_ids with their ids. An id out of range is an error. */
 SW_API sw_status sw_source_batch(const sw_source *source, sw_tape *tape, sw_dtype type, const int64_t *ids,
                                  int64_t count, sw_batch *batch);
 /* As sw_source_batch, with the given draw in place of the tape's: equal draws give equal pictures. */
 SW_API sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
                                            const int64_t *ids, int64_t count, sw_batch *batch);
-/* Gathers samples into memory of the caller: x [count, x_shape] of type f32 or f64, y [count, y_shape], i32 or of the
- * type of x. Either may be NULL. Threads share the samples. */
+/* Gathers samples into memory of the caller: x [count, x_shape] and y [count, y_shape], whose types are those of
+ * sw_source_x_type and sw_source_y_type; `type` is f32 or f64. Either may be NULL. Threads share the samples. */
 SW_API sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids,
                                   int64_t count, void *x, void *y);
 
