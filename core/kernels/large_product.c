@@ -17,6 +17,7 @@
 
 #include "core/kernels/dispatch.h"
 #include "core/kernels/half_product.h"
+#include "core/kernels/large_panels.h"
 #include "core/kernels/large_product.h"
 
 #include <stdatomic.h>
@@ -169,12 +170,9 @@ static void SW_K(large_mirror)(const large_area *s) {
 #if defined(__x86_64__)
 
 enum {
-    BLOCK = SWI_A_BYTES / (int)sizeof(float), /* floats of a block of SWI_MICRO_ROWS rows of A */
-    PANEL_BLOCKS = 8,                         /* blocks of rows of A that are copied at a time */
+    PANEL_BLOCKS = 8, /* blocks of rows of A that are copied at a time */
     GROUP_ROWS = PANEL_BLOCKS * SWI_MICRO_ROWS,
     PANEL_COLUMNS = 6 * GROUP_ROWS, /* of the panel of B; both panels have 720 KiB */
-    LINES_AHEAD = 8,                /* that are prefetched while others are copied */
-    SOME_LINES = 8,
     MOST_ROW_TILES = 64,
     LEAST_TERMS = 128,  /* fewer would spend too much time on reading and writing C */
     LONGEST = 16384,    /* gemm.c divides longer sums */
@@ -190,7 +188,6 @@ _Static_assert(GROUP_ROWS % SWI_STRIP == 0, "squares of GROUP_ROWS columns consi
 typedef struct large_job {
     const sw_product *p;
     const swi_large_sum *sum; /* NULL, or what is added to the result */
-    swi_half_pack *pack_b;
     int64_t row_tiles, column_tiles;
     atomic_int left[MOST_ROW_TILES]; /* tiles of a row of tiles that are not computed yet */
 } large_job;
@@ -206,48 +203,6 @@ typedef struct large_tile {
 
 static int64_t large_ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
-}
-
-/* Copies rows [first, end) of op(A), and the terms [k, k + terms), to blocks of SWI_MICRO_ROWS rows. */
-static void large_pack_a(const sw_product *p, int64_t first, int64_t end, int64_t k, int64_t terms, float *to) {
-    if (!p->a_transposed) {
-        for (int64_t r = first; r < end; r++)
-            memcpy(to + (r - first) / SWI_MICRO_ROWS * BLOCK + (r - first) % SWI_MICRO_ROWS * SWI_WIDE_STEP,
-                   (const float *)p->A + r * p->lda + k, (size_t)terms * sizeof(float));
-        return;
-    }
-    for (int64_t i = 0; i < terms; i++) { /* all blocks of a line at a time, because lines may be in different pages */
-        const float *from = (const float *)p->A + (k + i) * p->lda + first, *next = from + LINES_AHEAD * p->lda;
-        float *line = to + i * SWI_GROUP;
-        for (int64_t left = end - first; left > 0; left -= SWI_MICRO_ROWS, from += SWI_MICRO_ROWS, line += BLOCK) {
-            if (i + LINES_AHEAD < terms)
-                _mm_prefetch((const char *)(next + (end - first - left)), _MM_HINT_T0);
-            if (left >= SWI_MICRO_ROWS) /* a constant count needs no loop */
-                memcpy(line, from, SWI_MICRO_ROWS * sizeof(float));
-            else
-                memcpy(line, from, (size_t)left * sizeof(float));
-        }
-    }
-}
-
-/* Copies the terms [k, k + terms) of the columns [n0, n0 + n) of op(B) to strips. */
-static void large_pack_b(const large_job *j, int64_t n0, int64_t n, int64_t k, int64_t terms, float *panel) {
-    const sw_product *p = j->p;
-    const int64_t even = terms + terms % 2;
-    if (p->b_transposed) {
-        j->pack_b((const float *)p->B + n0 * p->ldb + k, p->ldb, terms, n, panel);
-        return;
-    }
-    for (int64_t i = 0; i < terms; i += SOME_LINES) /* a few lines at a time, because they may be in different pages */
-        for (int64_t c = 0; c < n; c += SWI_STRIP)
-            for (int64_t line = i; line < i + SOME_LINES && line < terms; line++) {
-                const float *from = (const float *)p->B + (k + line) * p->ldb + n0 + c;
-                float *to = panel + c * even + line * SWI_STRIP;
-                if (n - c >= SWI_STRIP) /* a constant count needs no loop */
-                    memcpy(to, from, SWI_STRIP * sizeof(float));
-                else
-                    memcpy(to, from, (size_t)(n - c) * sizeof(float));
-            }
 }
 
 /* A block whose strip has only n < SWI_STRIP columns, computed in copies of C and the bias. */
@@ -292,6 +247,7 @@ static void large_rows_of_part(const large_job *j, const large_tile *t, int64_t 
                                const float *a, const float *b) {
     const sw_product *p = j->p;
     const int64_t terms = p->K - k < SWI_PART ? p->K - k : SWI_PART, even = terms + terms % 2;
+    const bool rounded = p->rounded_to == SW_BF16; /* panels end with an even number of terms then */
     const int64_t below = m + rows - t->n0, columns = p->symmetric && below < t->n ? below : t->n;
     const bool last = k + terms == p->K;
     for (int64_t n = 0; n < columns; n += SWI_STRIP) {
@@ -299,7 +255,7 @@ static void large_rows_of_part(const large_job *j, const large_tile *t, int64_t 
                                    .b = b + n * even,
                                    .bias = last && p->bias ? (const float *)p->bias + t->n0 + n : NULL,
                                    .c = (float *)p->C + m * p->ldc + t->n0 + n,
-                                   .terms = terms,
+                                   .terms = rounded ? even : terms,
                                    .ldc = p->ldc,
                                    .rows = (int)rows,
                                    .lines = p->a_transposed,
@@ -311,20 +267,35 @@ static void large_rows_of_part(const large_job *j, const large_tile *t, int64_t 
     }
 }
 
+/* In products of bf16 subnormal numbers are 0, except in the last steps. */
+static unsigned large_set_mode(const sw_product *p) {
+    return p->rounded_to == SW_BF16 ? sw_subnormals_flush() : 0;
+}
+
+static void large_restore_mode(const sw_product *p, unsigned mode) {
+    if (p->rounded_to == SW_BF16)
+        sw_subnormals_restore(mode);
+}
+
 /* Adds the part that begins with term k to a tile. */
 static void large_part(const large_job *j, const large_tile *t, int64_t k, const large_panels *panels) {
     const sw_product *p = j->p;
     const int64_t terms = p->K - k < SWI_PART ? p->K - k : SWI_PART, end = t->m0 + t->m;
-    large_pack_b(j, t->n0, t->n, k, terms, panels->b);
+    swi_large_pack_b(p, t->n0, t->n, k, terms, panels->b);
+    unsigned mode = large_set_mode(p);
     for (int64_t first = t->m0; first < end; first += GROUP_ROWS) {
         const int64_t group_end = end - first < GROUP_ROWS ? end : first + GROUP_ROWS;
-        large_pack_a(p, first, group_end, k, terms, panels->a);
+        swi_large_pack_a(p, first, group_end, k, terms, panels->a);
         for (int64_t m = first; m < group_end; m += SWI_MICRO_ROWS)
             large_rows_of_part(j, t, k, m, group_end - m < SWI_MICRO_ROWS ? group_end - m : SWI_MICRO_ROWS,
-                               panels->a + (m - first) / SWI_MICRO_ROWS * BLOCK, panels->b);
-        if (k + terms == p->K)
-            large_finish(j, t, first, group_end);
+                               panels->a + (m - first) / SWI_MICRO_ROWS * SWI_LARGE_BLOCK, panels->b);
+        if (k + terms < p->K)
+            continue;
+        large_restore_mode(p, mode);
+        large_finish(j, t, first, group_end);
+        mode = large_set_mode(p);
     }
+    large_restore_mode(p, mode);
 }
 
 /* The index at which part `part` of `parts` begins, a multiple of `multiple`, or n at the end. */
@@ -356,7 +327,7 @@ static void large_tile_run(large_job *j, int64_t index, const large_panels *pane
 
 static sw_status large_item(void *args, int64_t index, sw_worker *worker) {
     float *const a = worker->scratch;
-    large_tile_run(args, index, &(large_panels){a, a + PANEL_BLOCKS * BLOCK});
+    large_tile_run(args, index, &(large_panels){a, a + PANEL_BLOCKS * SWI_LARGE_BLOCK});
     return SW_OK;
 }
 
@@ -384,7 +355,7 @@ static void large_choose_tiles(large_job *j) {
 static size_t large_panel_bytes(const sw_product *p) {
     const int64_t all = large_ceil_div(p->N, SWI_STRIP) * SWI_STRIP,
                   columns = all < PANEL_COLUMNS ? all : PANEL_COLUMNS;
-    return (size_t)(columns * SWI_PART + PANEL_BLOCKS * BLOCK) * sizeof(float);
+    return (size_t)(columns * SWI_PART + PANEL_BLOCKS * SWI_LARGE_BLOCK) * sizeof(float);
 }
 
 /* Whether the lengths, alpha and beta fit. */
@@ -411,10 +382,7 @@ size_t swi_large_product_workspace(const sw_product *p) {
 }
 
 sw_status swi_large_product(const sw_product *p, const swi_large_sum *sum) {
-    swi_half_kernels panels;
     large_job j = {.p = p, .sum = sum};
-    swi_half_wide_kernels(p, true, false, &panels);
-    j.pack_b = panels.b;
     large_choose_tiles(&j);
     for (int64_t i = 0; i < j.row_tiles; i++)
         atomic_init(&j.left[i], (int)j.column_tiles);

@@ -29,6 +29,8 @@ typedef struct swi_large_sum {
  * NULL, or what is added: the result is then round(round(alpha C[m,n]) + round(beta D[m,n])), plus `shift` on the
  * diagonal.
  *
+ * If the product is rounded to bf16, it has the bits of sw_product_run with the order SW_BF16_PAIRS.
+ *
  * An error (SW_ERR_ARGUMENT) if the scratch is too small for one thread. */
 sw_status swi_large_product(const sw_product *product, const swi_large_sum *sum);
 

@@ -22,6 +22,7 @@
 #include <swale/vector.h>
 
 #include "core/base/dry_run_state.h"
+#include "core/kernels/dispatch.h"
 #include "core/kernels/large_product.h"
 #include "core/matrix/square.h"
 #include "core/matrix/symmetric_result.h"
@@ -43,7 +44,7 @@ typedef struct iteration {
     int iterations;
     double a, b, c;
     char *square[4]; /* [n, n] each; the direct form has two */
-    void *scratch;   /* of products of large matrices in f32 */
+    void *scratch;   /* of swi_large_product */
     size_t scratch_bytes;
 } iteration;
 
@@ -115,9 +116,15 @@ static sw_product x_product(const iteration *s, const void *P, const void *X, vo
                    : product_of(s, s->n, s->columns, s->n, P, s->n, X, s->columns, result, s->columns);
 }
 
-/* Whether a product in f32 is computed without OpenBLAS. */
+/* Whether products of bf16 may be computed by the multiply-additions of f32, because other instructions are slower. */
+static bool bf16_by_f32(void) {
+    return !swi_cpu_has(SWI_CPU_BF16) && !swi_cpu_has(SWI_CPU_AMX);
+}
+
+/* Whether swi_large_product computes a product. */
 static bool is_large(const iteration *s, const sw_product *p) {
-    return s->type == SW_F32 && !s->bf16 && !swi_dry_run() && swi_large_product_fits(p);
+    const bool fits = s->type == SW_F32 && !swi_dry_run() && swi_large_product_fits(p);
+    return fits && (!s->bf16 || (bf16_by_f32() && sw_bf16_order_used() == SW_BF16_PAIRS));
 }
 
 /* C ← A B for symmetric A and B [n, n] that commute. Except in swi_large_product, products with Bᵀ = B are faster. */
@@ -144,7 +151,7 @@ static sw_status multiply_gram(const iteration *s, const void *X, void *A) {
 /* result ← P X or X P */
 static sw_status multiply_x(const iteration *s, const void *P, const void *X, void *result) {
     const sw_product p = x_product(s, P, X, result);
-    return sw_product_run(&p);
+    return is_large(s, &p) ? swi_large_product(&p, NULL) : sw_product_run(&p);
 }
 
 /* P ← aI + bA + cA² */
@@ -274,7 +281,7 @@ static size_t iteration_scratch(const iteration *s) {
     const sw_product p[] = {gram_product(s, NULL, NULL), square_product(s, NULL, NULL, NULL),
                             x_product(s, NULL, NULL, NULL)};
     size_t most = 0;
-    for (int i = 0; i < 3 && s->type == SW_F32 && !s->bf16; i++) {
+    for (int i = 0; i < 3 && s->type == SW_F32 && (!s->bf16 || bf16_by_f32()); i++) {
         const size_t bytes = swi_large_product_workspace(&p[i]);
         most = bytes > most ? bytes : most;
     }

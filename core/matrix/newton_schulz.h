@@ -33,8 +33,9 @@ typedef struct sw_newton_schulz_options {
  * bf16). The result is the same up to rounding.
  *
  * With products = SW_BF16, factors are rounded to bf16 in each product, and sums are added in f32 (`rounded_to` in
- * gemm.h); X itself is in f32 between iterations. On processors with instructions for bf16 this is faster. The result
- * then differs by 1 to 3 % in the Frobenius norm, which does not matter to Muon.
+ * gemm.h); X itself is in f32 between iterations. The result then differs by 1 to 3 % in the Frobenius norm, which does
+ * not matter to Muon. This is faster on processors with AMX-BF16 and on AMD's with AVX512-BF16. Elsewhere products of
+ * bf16 take as long as those of f32, and the rounding a few percent.
  *
  * `work` has sw_newton_schulz_work bytes, aligned to SW_ALIGNMENT; this number does not depend on the number of
  * threads. Nothing is allocated. Threads share the products of large matrices. The result has the same bits for every

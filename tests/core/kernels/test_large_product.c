@@ -273,6 +273,55 @@ static void test_symmetric_results_have_defined_bits(void **state) {
     sw_set_threads(before);
 }
 
+/* ---- Operands that are rounded to bf16 ---- */
+
+/* Some numbers whose rounding, or whose products, are special cases: ties, subnormal numbers, products that are
+ * subnormal, and numbers that round to Inf. */
+static void add_special_numbers(sw_array *a, int64_t period) {
+    static const float special[] = {0x1.01p0f, 0x1.03p0f,   -0x1.01p-3f, 0x1p-130f,  -0x1.fffffep-127f,
+                                    0x1p-70f,  0x1.81p-64f, -0.0f,       -0x1p-126f, 0x1.fep60f};
+    float *x = a->data;
+    for (int64_t i = 0; i * period < sw_array_count(a); i++)
+        if (!isnan(x[i * period])) /* between the rows */
+            x[i * period] = special[(size_t)i % (sizeof special / sizeof *special)];
+}
+
+static void check_rounded(sizes s, bool ta, bool tb, bool symmetric) {
+    large_case c = case_new(s, ta, tb, 0, false);
+    add_special_numbers(&c.a, 37);
+    add_special_numbers(&c.b, 41);
+    c.p.rounded_to = SW_BF16;
+    c.p.order = SW_BF16_PAIRS;
+    c.p.symmetric = symmetric;
+    for (int threads = 1; threads <= 2; threads++) {
+        sw_set_threads(threads);
+        sw_array result = symmetric_run(&c, NULL, swi_large_product_workspace(&c.p)),
+                 expected = test_filled(SW_F32, SW_SHAPE(s.M, c.p.ldc), gap, gap, 1);
+        sw_product p = c.p;
+        p.C = expected.data;
+        assert_int_equal(sw_product_run(&p), SW_OK);
+        for (int64_t i = 0; i < s.M * c.p.ldc; i++)
+            assert_true(i % c.p.ldc >= s.N || memcmp((float *)result.data + i, (float *)expected.data + i, 4) == 0);
+        test_array_free(&result);
+        test_array_free(&expected);
+    }
+    case_free(&c);
+}
+
+static void test_rounded_products_have_the_bits_of_products_in_bf16(void **state) {
+    const int before = sw_threads();
+    (void)state;
+    if (sw_cpu_level() < 2)
+        return;
+    check_rounded((sizes){300, 607, 301, 3}, false, true, false);
+    check_rounded((sizes){163, 1200, 513, 0}, true, false, false);
+    check_rounded((sizes){257, 640, 384, 1}, false, false, false);
+    check_rounded((sizes){608, 608, 257, 0}, false, true, true);
+    check_rounded((sizes){477, 477, 300, 2}, true, false, true);
+    check_rounded((sizes){1021, 1021, 129, 0}, false, false, true);
+    sw_set_threads(before);
+}
+
 /* The workspace depends on neither the threads nor the level, and suffices for one thread. */
 static void test_workspace_depends_on_the_product_alone(void **state) {
     const int before = sw_threads(), level = sw_cpu_level();
@@ -344,6 +393,7 @@ int main(void) {
         cmocka_unit_test(test_large_products_have_defined_bits),
         cmocka_unit_test(test_squares_are_reported),
         cmocka_unit_test(test_symmetric_results_have_defined_bits),
+        cmocka_unit_test(test_rounded_products_have_the_bits_of_products_in_bf16),
         cmocka_unit_test(test_workspace_depends_on_the_product_alone),
         cmocka_unit_test(test_other_products_do_not_fit),
     };

@@ -4,6 +4,7 @@
 
 #include <swale/extend.h>
 #include <swale/newton_schulz.h>
+#include "core/ops/levels.h"
 
 enum { MOST = 640 * 640 };
 static const double JORDAN[3] = {3.4445, -4.7750, 2.0315};
@@ -258,6 +259,24 @@ static void test_bits_are_equal_for_every_number_of_threads(void **state) {
     assert_ok(sw_set_threads(before));
 }
 
+/* Products in bf16 of large matrices are computed by several kernels, which have the same bits. */
+static void test_bits_in_bf16_are_equal_with_avx2_and_avx512(void **state) {
+    static double x[MOST], one[MOST], other[MOST];
+    const sw_newton_schulz_options o = {.size = sizeof o, .iterations = 2, .products = SW_BF16};
+    const int level = sw_cpu_level();
+    (void)state;
+    for (int s = SHAPES - 2; s < SHAPES && level == 2 && sw_bf16_order_used() == SW_BF16_PAIRS; s++) {
+        const int64_t rows = shapes[s][0], columns = shapes[s][1];
+        draw(rows * columns, 6, 1, x);
+        assert_ok(run(SW_F32, rows, columns, x, &o, false, one));
+        atomic_store(&swi_level, 1);
+        const sw_status status = run(SW_F32, rows, columns, x, &o, false, other);
+        atomic_store(&swi_level, level);
+        assert_ok(status);
+        assert_memory_equal(one, other, (size_t)(rows * columns) * sizeof *one);
+    }
+}
+
 /* The size of the workspace that a program has computed remains valid if it changes the number of threads. */
 static void test_workspace_does_not_depend_on_threads(void **state) {
     const int before = sw_threads();
@@ -303,6 +322,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_products_in_bf16, test_clear),
         cmocka_unit_test_teardown(test_extreme_matrices, test_clear),
         cmocka_unit_test_teardown(test_bits_are_equal_for_every_number_of_threads, test_clear),
+        cmocka_unit_test_teardown(test_bits_in_bf16_are_equal_with_avx2_and_avx512, test_clear),
         cmocka_unit_test_teardown(test_workspace_does_not_depend_on_threads, test_clear),
         cmocka_unit_test_teardown(test_invalid_arguments_are_refused, test_clear),
     };
