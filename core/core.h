@@ -32,6 +32,7 @@
 #include <swale/params.h>
 #include <swale/pool.h>
 #include <swale/random.h>
+#include <swale/recurrent.h>
 #include <swale/sampler.h>
 #include <swale/source.h>
 #include <swale/state.h>

@@ -15,6 +15,7 @@
 #include <swale/matrix.h>
 #include <swale/newton_schulz.h>
 #include <swale/op.h>
+#include <swale/packed_product.h>
 #include <swale/parallel.h>
 #include <swale/reduce_kernels.h>
 #include <swale/status.h>

@@ -150,6 +150,46 @@ def pool(function, *arguments, **options):
     return lambda x: function(last_to_first(x), *arguments, **options).movedim(1, -1)
 
 
+def recurrent(lstm, packed=None, result="outputs", reverse=False):
+    """LSTM and GRU, step by step with PyTorch's cells, sample by sample. `packed`: "state" or "lengths", which input 2
+    is; then input 1 has weight_ih, weight_hh, bias_ih and bias_hh in its columns."""
+    def expression(x, w, third):
+        b_ih = b_hh = state = lengths = None
+        w_ih, w_hh = w, third
+        if packed:
+            hidden = w.shape[0] // (4 if lstm else 3)
+            w_ih, w_hh, b_ih, b_hh = w.split([w.shape[1] - hidden - 2, hidden, 1, 1], 1)
+            b_ih, b_hh = b_ih.reshape(-1), b_hh.reshape(-1)
+            state, lengths = (third, None) if packed == "state" else (None, third)
+        cells = x.dim() == 2
+        sequences = x[:, None] if cells else x
+        hidden, width = w_hh.shape[1], w_hh.shape[1] * (2 if lstm else 1)
+        rows = []
+        for n, sequence in enumerate(sequences):
+            steps = sequence.shape[0] if lengths is None else int(lengths[n])
+            now = x.new_zeros(1, width) if state is None else state[n:n + 1]
+            every = [x.new_zeros(1, width)] * sequence.shape[0]
+            for t in reversed(range(steps)) if reverse else range(steps):
+                if lstm:
+                    now = torch.cat(torch.lstm_cell(sequence[t:t + 1], now.chunk(2, 1), w_ih, w_hh, b_ih, b_hh), 1)
+                else:
+                    now = torch.gru_cell(sequence[t:t + 1], now, w_ih, w_hh, b_ih, b_hh)
+                every[t] = now
+            rows.append(now if cells or result == "last" else torch.cat(every)[None])
+        y = torch.cat(rows) + 0 * (x.sum() + w.sum())  # without a step there is no graph
+        return y[..., :hidden] if result == "outputs" and not cells else y
+    return expression
+
+
+def whole_sequences(function):
+    """PyTorch's own loop over the steps, without biases."""
+    def expression(x, w_ih, w_hh):
+        state = x.new_zeros(1, x.shape[0], w_hh.shape[1])
+        states = (state, state) if function is torch.lstm else state
+        return function(x, states, (w_ih, w_hh), False, 1, 0.0, True, False, True)[0]
+    return expression
+
+
 EXPRESSIONS = {
     # elementwise
     "add": lambda a, b: a + b,
@@ -302,6 +342,23 @@ EXPRESSIONS = {
     "linear": F.linear,
     "linear with bias": F.linear,
     "linear tall": F.linear,
+    # recurrent networks
+    "lstm": whole_sequences(torch.lstm),
+    "lstm state": recurrent(True, "state"),
+    "lstm states": recurrent(True, "state", "states", reverse=True),
+    "lstm last": recurrent(True, "state", "last"),
+    "lstm lengths": recurrent(True, "lengths"),
+    "lstm lengths states": recurrent(True, "lengths", "states"),
+    "lstm lengths last": recurrent(True, "lengths", "last", reverse=True),
+    "lstm_cell": recurrent(True, "state"),
+    "lstm_cell plain": recurrent(True),
+    "gru": whole_sequences(torch.gru),
+    "gru state": recurrent(False, "state", reverse=True),
+    "gru last": recurrent(False, "state", "last"),
+    "gru lengths": recurrent(False, "lengths", reverse=True),
+    "gru lengths last": recurrent(False, "lengths", "last"),
+    "gru_cell": recurrent(False, "state"),
+    "gru_cell plain": recurrent(False),
     # pooling
     "max_pool2d": pool(F.max_pool2d, 2),
     "max_pool2d overlapping": pool(F.max_pool2d, 3, 2, 1),

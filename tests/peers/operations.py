@@ -14,7 +14,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Pool, Shape
+from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Pool, Recurrent, Shape
 
 F64 = torch.float64
 
@@ -231,6 +231,66 @@ def draw_convolution(axes, transposed=False):
 operation("sw_conv1d", convolution(F.conv1d), draw_convolution(1))
 operation("sw_conv2d", convolution(F.conv2d), draw_convolution(2))
 operation("sw_conv2d_transposed", convolution(F.conv_transpose2d), draw_convolution(2, True))
+
+# ---- Recurrent networks ----
+
+
+def recurrent(lstm, cell):
+    """The steps of all samples together, by PyTorch's cells. A sample that has ended keeps its state."""
+    def step(x, state, w_ih, w_hh, options):
+        biases = []
+        for name in ("bias_ih", "bias_hh"):  # PyTorch has both biases or none
+            given = options.get(name)
+            biases.append(w_hh.new_zeros(w_hh.shape[0]) if given is None else given)
+        if lstm:
+            return torch.cat(torch.lstm_cell(x, state.chunk(2, 1), w_ih, w_hh, *biases), 1)
+        return torch.gru_cell(x, state, w_ih, w_hh, *biases)
+
+    def run(x, w_ih, w_hh, options):
+        hidden, width = w_hh.shape[1], w_hh.shape[1] * (2 if lstm else 1)
+        state = options.get("state")
+        state = x.new_zeros(x.shape[0], width) if state is None else state
+        if cell:
+            return step(x, state, w_ih, w_hh, options)
+        batch, time = x.shape[:2]
+        lengths = options.get("lengths")
+        lengths = torch.full((batch,), time) if lengths is None else lengths
+        every = [None] * time
+        for t in reversed(range(time)) if options.get("reverse") else range(time):
+            inside = (t < lengths)[:, None]
+            state = torch.where(inside, step(x[:, t], state, w_ih, w_hh, options), state)
+            every[t] = torch.where(inside, state, 0.0)
+        none = 0 * (x.sum() + w_ih.sum() + w_hh.sum() + state.sum())  # without a step there is no graph
+        result = options.get("result", 0)
+        if result == 2:
+            return state + none
+        y = (torch.stack(every, 1) if time else x.new_zeros(batch, 0, width)) + none
+        return y[..., :hidden] if result == 0 else y
+    return run
+
+
+def draw_recurrent(lstm, cell):
+    def draw(b):
+        x = b.real(exactly=2 if cell else 3)
+        batch, hidden = x.shape[0], b.choice([1, 2, 3, 5, 17])
+        if not cell and x.shape[1] > 8:  # rounding errors can grow with every step
+            raise Retry
+        rows, width = hidden * (4 if lstm else 3), hidden * (2 if lstm else 1)
+        options = Recurrent()
+        for name, shape in (("bias_ih", [rows]), ("bias_hh", [rows]), ("state", [batch, width])):
+            if b.rng.random() < 0.5:
+                options[name] = b.leaf(shape)
+        if not cell:
+            if b.rng.random() < 0.5:
+                options["lengths"] = b.ids([batch], x.shape[1] + 1)
+            options |= {"reverse": b.rng.random() < 0.3, "result": b.rng.randrange(3)}
+        return [x, b.leaf([rows, x.shape[-1]]), b.leaf([rows, hidden]), options]
+    return draw
+
+
+for prefix, is_lstm in (("sw_lstm", True), ("sw_gru", False)):
+    operation(prefix, recurrent(is_lstm, False), draw_recurrent(is_lstm, False), mixes=True)
+    operation(prefix + "_cell", recurrent(is_lstm, True), draw_recurrent(is_lstm, True), mixes=True)
 
 # ---- Normalization ----
 

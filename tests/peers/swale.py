@@ -369,6 +369,15 @@ class Norm(Options):
     structure, c_name = NormOptions, "sw_norm_options"
 
 
+class RecurrentOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("bias_ih", Tensor), ("bias_hh", Tensor), ("state", Tensor),
+                ("lengths", Tensor), ("reverse", ctypes.c_bool), ("result", ctypes.c_int)]
+
+
+class Recurrent(Options):
+    structure, c_name = RecurrentOptions, "sw_recurrent_options"
+
+
 class Bce(Options):
     structure, c_name = BceOptions, "sw_bce_options"
 

@@ -78,6 +78,7 @@ typedef struct op_entry {
 #include "ops_norm.h"
 #include "ops_pool.h"
 #include "ops_product.h"
+#include "ops_recurrent.h"
 #include "ops_reduce.h"
 #include "ops_scan.h"
 #include "ops_shape.h"
@@ -89,9 +90,9 @@ typedef struct op_entry {
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_conv),   OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index), OP_FAMILY(ops_logic),
-                   OP_FAMILY(ops_loss),   OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),  OP_FAMILY(ops_product),
-                   OP_FAMILY(ops_reduce), OP_FAMILY(ops_scan),        OP_FAMILY(ops_shape)};
+} op_families[] = {OP_FAMILY(ops_conv),      OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index), OP_FAMILY(ops_logic),
+                   OP_FAMILY(ops_loss),      OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),  OP_FAMILY(ops_product),
+                   OP_FAMILY(ops_recurrent), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_scan),  OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry over all families; NULL after the last. */
