@@ -17,6 +17,7 @@
 
 #include <swale/archive.h>
 #include <swale/array.h>
+#include <swale/attention.h>
 #include <swale/conv.h>
 #include <swale/dry_run.h>
 #include <swale/error.h>

@@ -5,6 +5,7 @@
 #ifndef SWALE_EXTEND_H
 #define SWALE_EXTEND_H
 
+#include <swale/attention_kernels.h>
 #include <swale/blas.h>
 #include <swale/broadcast.h>
 #include <swale/conv_kernels.h>

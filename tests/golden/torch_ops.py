@@ -190,7 +190,52 @@ def whole_sequences(function):
     return expression
 
 
+def attention(heads=1, causal=False, first=0, scale=None, mask=None):
+    """F.scaled_dot_product_attention of [batch, length, features]. `mask`: what the third input is."""
+    def split(x):
+        return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+    def expression(q, k, v, given=None, padding=None):
+        queries, keys = q.shape[1], k.shape[1]
+        seen = torch.ones(queries, keys, dtype=torch.bool)
+        if causal:
+            seen = seen.tril(first)
+        if mask == "seen":
+            seen = seen & (given != 0)
+        if mask == "padding":
+            padding = given
+        if padding is not None:
+            seen = seen & (padding == 0)[:, None, None, :]
+        added = torch.zeros(queries, keys, dtype=q.dtype).masked_fill(~seen, -math.inf)
+        if mask == "added":
+            added = added + given
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            y = F.scaled_dot_product_attention(split(q), split(k), split(v), attn_mask=added, scale=scale)
+        return y.transpose(1, 2).flatten(2)
+    return expression
+
+
+def both(function):
+    """Keys and values are one tensor."""
+    return lambda q, k, mask: function(q, k, k, mask)
+
+
+def packed(function):
+    return lambda qkv, *masks: function(*qkv.chunk(3, -1), *masks)
+
+
 EXPRESSIONS = {
+    # attention
+    "attention": attention(),
+    "attention heads": attention(heads=2, scale=0.7),
+    "attention causal": attention(heads=2, causal=True),
+    "attention continued": attention(causal=True, first=2),
+    "attention mask": both(attention(heads=2, mask="seen")),
+    "attention added mask": both(attention(heads=2, mask="added", scale=-1)),
+    "attention padding": both(attention(causal=True, mask="padding")),
+    "attention_packed": packed(attention()),
+    "attention_packed causal": packed(attention(heads=2, causal=True)),
+    "attention_packed masks": packed(attention(heads=2, mask="added")),
     # elementwise
     "add": lambda a, b: a + b,
     "add rows": lambda a, b: a + b,

@@ -71,6 +71,7 @@ typedef struct op_entry {
 #define BIG2 "[120,500][120,500]"
 #define BIG_ROWS "[120,500][500]"
 
+#include "ops_attention.h"
 #include "ops_conv.h"
 #include "ops_elementwise.h"
 #include "ops_index.h"
@@ -90,9 +91,10 @@ typedef struct op_entry {
 static const struct {
     const op_entry *entry;
     int count;
-} op_families[] = {OP_FAMILY(ops_conv),      OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index), OP_FAMILY(ops_logic),
-                   OP_FAMILY(ops_loss),      OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),  OP_FAMILY(ops_product),
-                   OP_FAMILY(ops_recurrent), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_scan),  OP_FAMILY(ops_shape)};
+} op_families[] = {OP_FAMILY(ops_attention), OP_FAMILY(ops_conv),      OP_FAMILY(ops_elementwise), OP_FAMILY(ops_index),
+                   OP_FAMILY(ops_logic),     OP_FAMILY(ops_loss),      OP_FAMILY(ops_norm),        OP_FAMILY(ops_pool),
+                   OP_FAMILY(ops_product),   OP_FAMILY(ops_recurrent), OP_FAMILY(ops_reduce),      OP_FAMILY(ops_scan),
+                   OP_FAMILY(ops_shape)};
 enum { OP_FAMILIES = sizeof op_families / sizeof *op_families };
 
 /* The i-th entry over all families; NULL after the last. */
