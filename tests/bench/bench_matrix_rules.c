@@ -1,7 +1,11 @@
 /* The amortized time of a step of the matrix rules, divided by a floor: the computations that every implementation of
  * the method needs. These are the symmetric products for the factors, the products of the gradient with the roots, and
- * once in each period the roots. All are measured in the same run, with the library's own functions, and alternate with
- * the steps. The time of a step is that of a whole period (spread over its steps), divided by the period. */
+ * once in each period the roots. For SOAP they are the products that rotate the gradient and its direction, and once in
+ * each period the new bases: of each, the product with the factor, the orthonormal rows, and two products that rotate
+ * the momentum. All are measured in the same run, with the library's own functions, and alternate with the steps. The
+ * time of a step is that of a whole period (spread over its steps), divided by the period.
+ *
+ * `bench_matrix_rules NAME`: one rule alone. */
 #include "bench.h"
 
 #include <string.h>
@@ -21,18 +25,24 @@ static const network networks[] = {
     {"784-256-10", 4, {{256, 784}, {256, 0}, {10, 256}, {10, 0}}},
 };
 
+/* What the floor of a method consists of, beside the factors. */
+typedef enum floor_method { EIGEN_ROOTS, NEWTON_ROOTS, BASES } floor_method;
+
 typedef struct setting {
     const char *rule, *options;
     int period;
+    floor_method method;
 } setting;
 
 static const setting settings[] = {
-    {"shampoo", "", 10},
-    {"shampoo", "", 100},
-    {"distributed_shampoo", "start=1", 10},
-    {"distributed_shampoo", "start=1", 100},
-    {"caspr", "start=1", 10},
-    {"caspr", "start=1", 100},
+    {"shampoo", "", 10, EIGEN_ROOTS},
+    {"shampoo", "", 100, EIGEN_ROOTS},
+    {"distributed_shampoo", "start=1", 10, EIGEN_ROOTS},
+    {"distributed_shampoo", "start=1", 100, EIGEN_ROOTS},
+    {"caspr", "start=1", 10, NEWTON_ROOTS},
+    {"caspr", "start=1", 100, NEWTON_ROOTS},
+    {"soap", "", 10, BASES},
+    {"soap", "", 100, BASES},
 };
 
 static float *floats(int64_t n) {
@@ -47,21 +57,24 @@ static float *floats(int64_t n) {
 
 /* ---- The floor of one matrix [rows, columns] ---- */
 
-typedef struct floor_times {
-    double products, roots; /* of a step; of a period */
-} floor_times;
-
 static float *memory_g, *memory_a, *memory_b, *memory_c;
 static char *work;
 
-static double seconds_of_products(int64_t m, int64_t n, bool caspr) {
+/* P G Q, or with both transposed. */
+static void two_sided_product(int64_t m, int64_t n, bool transposed) {
+    sw_gemm(SW_F32, transposed, false, m, n, m, 1, memory_a, m, memory_g, n, 0, memory_c, n);
+    sw_gemm(SW_F32, false, transposed, m, n, n, 1, memory_g, n, memory_b, n, 0, memory_c, n);
+}
+
+static double seconds_of_products(int64_t m, int64_t n, floor_method method) {
     const double start = now();
     sw_symmetric_product(SW_F32, false, m, n, 1, memory_g, n, 1, memory_a, m);
     sw_symmetric_product(SW_F32, true, n, m, 1, memory_g, n, 1, memory_b, n);
-    if (caspr) /* P G */
+    if (method == NEWTON_ROOTS) /* P G */
         sw_gemm(SW_F32, false, false, m, n, m, 1, memory_a, m, memory_g, n, 0, memory_c, n);
-    sw_gemm(SW_F32, false, false, m, n, m, 1, memory_a, m, memory_g, n, 0, memory_c, n);
-    sw_gemm(SW_F32, false, false, m, n, n, 1, memory_g, n, memory_b, n, 0, memory_c, n);
+    if (method == BASES)
+        two_sided_product(m, n, true);
+    two_sided_product(m, n, false);
     return now() - start;
 }
 
@@ -78,6 +91,14 @@ static sw_status floor_root(void *args, int64_t i, sw_worker *worker) {
                            worker->scratch, &report);
 }
 
+/* memory_a and memory_b: G Gᵀ and Gᵀ G. */
+static void fill_factors(int64_t m, int64_t n) {
+    memset(memory_a, 0, (size_t)(m * m) * sizeof *memory_a);
+    memset(memory_b, 0, (size_t)(n * n) * sizeof *memory_b);
+    sw_symmetric_product(SW_F32, false, m, n, 1, memory_g, n, 0, memory_a, m);
+    sw_symmetric_product(SW_F32, true, n, m, 1, memory_g, n, 0, memory_b, n);
+}
+
 static double seconds_of_roots(int64_t m, int64_t n, bool newton) {
     const sw_root_options eigen = {.size = sizeof eigen, .order = 4, .ridge = 1e-6, .shift_negative = true},
                           coupled = {.size = sizeof coupled,
@@ -87,14 +108,40 @@ static double seconds_of_roots(int64_t m, int64_t n, bool newton) {
                                      .method = SW_ROOT_NEWTON};
     const sw_root_options *o = newton ? &coupled : &eigen;
     roots_work r = {{m, n}, o, sw_inverse_root_work(SW_F32, m > n ? m : n, o)};
-    memset(memory_a, 0, (size_t)(m * m) * sizeof *memory_a);
-    memset(memory_b, 0, (size_t)(n * n) * sizeof *memory_b);
-    sw_symmetric_product(SW_F32, false, m, n, 1, memory_g, n, 0, memory_a, m);
-    sw_symmetric_product(SW_F32, true, n, m, 1, memory_g, n, 0, memory_b, n);
+    fill_factors(m, n);
     const double start = now();
     if (sw_parallel_items_with_scratch(floor_root, &r, 2, r.bytes, work, sw_parallel_scratch(2, r.bytes)))
         fprintf(stderr, "%s\n", sw_error());
     return now() - start;
+}
+
+/* A new basis of side i: the product of the factor with the old one, here the factor itself, and its rows. */
+static sw_status floor_basis(void *args, int64_t i, sw_worker *worker) {
+    const roots_work *r = args;
+    const int64_t n = r->n[i];
+    const float *factor = i ? memory_b : memory_a;
+    float *to = i ? memory_c : memory_g + (1 << 20);
+    sw_gemm(SW_F32, false, false, n, n, n, 1, factor, n, factor, n, 0, to, n);
+    return sw_orthonormalize(SW_F32, n, n, to, n, worker->scratch, NULL);
+}
+
+static double seconds_of_bases(int64_t m, int64_t n) {
+    roots_work r = {{m, n}, NULL, sw_orthonormalize_work(SW_F32, m > n ? m : n)};
+    fill_factors(m, n);
+    const double start = now();
+    if (sw_parallel_items_with_scratch(floor_basis, &r, 2, r.bytes, work, sw_parallel_scratch(2, r.bytes)))
+        fprintf(stderr, "%s\n", sw_error());
+    two_sided_product(m, n, true);
+    two_sided_product(m, n, false);
+    return now() - start;
+}
+
+static double floor_of(const int64_t shape[2], const setting *set) {
+    const int64_t m = shape[0], n = shape[1];
+    const double products = seconds_of_products(m, n, set->method),
+                 refresh = set->method == BASES ? seconds_of_bases(m, n)
+                                                : seconds_of_roots(m, n, set->method == NEWTON_ROOTS);
+    return products + refresh / set->period;
 }
 
 /* ---- Steps ---- */
@@ -124,7 +171,6 @@ static void measure(const network *net, const setting *set) {
     sw_optim *o =
         sw_optim_new_with_options(p, &SW_OPTIONS(sw_optim_options, .rule = spec, .estimator = "minibatch batch=4"));
     double steps[ROUNDS], floors[ROUNDS];
-    const bool caspr = strcmp(set->rule, "caspr") == 0;
     for (int i = 0; i < 3; i++)
         sw_optim_minimize(o, &f, NULL);
     for (int round = 0; round < ROUNDS; round++) {
@@ -132,8 +178,7 @@ static void measure(const network *net, const setting *set) {
         settle();
         for (int i = 0; i < net->count; i++)
             if (net->shape[i][1])
-                floor += seconds_of_products(net->shape[i][0], net->shape[i][1], caspr) +
-                         seconds_of_roots(net->shape[i][0], net->shape[i][1], caspr) / set->period;
+                floor += floor_of(net->shape[i], set);
         floors[round] = floor;
         settle();
         const double start = now();
