@@ -3,11 +3,14 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half networks layers job inference small optimizer sweep (and those of glm.py)
+PEERS_SECTIONS   some of: load steps half networks layers job inference small optimizer rules muon sweep (and those of
+                 glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
 PEERS_SWEEP      settings of the sweep, like "512:16 1024,1024:256" (all twelve)
+PEERS_RULES      rules of the section rules, like "nadam rprop" (all that PyTorch has)
+PEERS_MUON       matrices of the section muon ("1024x1024 1024x4096")
 PEERS_COMPILE=0  without torch.compile
 """
 import os
@@ -323,6 +326,45 @@ def optimizer():
             figure(f"adamw_after_backward_{threads}_over_{way.side.framework}_{way.path}", 1 / ratio(way, final[0]), 1,
                    False)
     forget()
+
+
+RULES = ["sgd", "adagrad", "rmsprop", "adadelta", "adam", "adamax", "nadam", "radam", "asgd", "rprop", "adafactor"]
+RULE_PATHS = {"swale": {"optim": ["minimize"]}, "torch": {"optim": ["default", "foreach", "fused"]},
+              "jax": {"optim": []}, "kann": {"optim": []}}
+
+
+def rules():
+    """A step of each elementwise rule alone, and of Adafactor, beside PyTorch's fastest implementation."""
+    for rule in os.environ.get("PEERS_RULES", "").split() or RULES:
+        for shapes, name in [(IN_MODEL, "79510"), (LARGE, "10M")]:
+            if rule == "adafactor" and shapes == LARGE:
+                shapes = "10000x1000"  # its second moments of a vector are not factored
+            note(f"{rule} alone, {name} parameters in f32: a step")
+            final = compare(ways("optim", "swale", THREADS, RULE_PATHS), ways("optim", "torch", THREADS, RULE_PATHS),
+                            "optim", {"shapes": shapes, "rule": rule}, by_framework)
+            for way in final[1:]:
+                figure(f"{rule}_{name}_over_{way.side.framework}", 1 / ratio(way, final[0]), 1, False)
+            forget()
+
+
+MUON = {"swale": {"optim": ["f32", "bf16"]}, "torch": {"optim": ["default"]}, "jax": {"optim": []},
+        "kann": {"optim": []}}
+MUON_TARGETS = {("1024x1024", "bf16"): 0.80, ("1024x4096", "f32"): 0.90, ("1024x4096", "bf16"): 0.45}
+
+
+def muon():
+    """A step of Muon on one matrix, with products in f32 and bf16, beside torch.optim.Muon, which uses bf16."""
+    for shape in os.environ.get("PEERS_MUON", "1024x1024 1024x4096").split():
+        for threads in COUNTS:
+            note(f"muon alone, a matrix of {shape} in f32: a step")
+            final = alternate(ways("optim", "swale", threads, MUON) + ways("optim", "torch", threads, MUON), "optim",
+                              {"shapes": shape, "rule": "muon"}, ROUNDS)
+            table(final, f"{ROUNDS} rounds", 1, final[0])
+            theirs = [way for way in final if way.side.framework == "torch"]
+            for way in final[:2] if theirs else []:
+                target = MUON_TARGETS.get((shape, way.path)) if threads == 1 else None
+                figure(f"muon_{way.path}_{shape}_{threads}_over_torch", 1 / ratio(theirs[0], way), target, False)
+            forget()
 
 
 def sweep():

@@ -237,7 +237,7 @@ static void answer_infer(const request *r) {
 /* ---- The optimizer alone: the gradient is there already ---- */
 
 typedef struct optimizer {
-    char shapes[64];
+    char shapes[64], spec[128];
     sw_params *params;
     sw_optim *optim;
     sw_objective objective;
@@ -257,14 +257,15 @@ static sw_status gradient(void *user, const void *x, const int64_t *ids, int64_t
     return SW_OK;
 }
 
-static void make_optimizer(const char *shapes) {
+static void make_optimizer(const char *shapes, const char *spec) {
     int units[32], count, k = 0;
-    if (strcmp(o.shapes, shapes) == 0)
+    if (strcmp(o.shapes, shapes) == 0 && strcmp(o.spec, spec) == 0)
         return;
     sw_optim_free(o.optim);
     sw_params_free(o.params);
     o = (optimizer){.params = sw_params_new(SW_F32, 1)};
     snprintf(o.shapes, sizeof o.shapes, "%s", shapes);
+    snprintf(o.spec, sizeof o.spec, "%s", spec);
     for (const char *at = shapes; *at; k++) { /* 100x784,100,10x100,10 */
         char name[32], one[64];
         size_t length = strcspn(at, ",");
@@ -275,7 +276,7 @@ static void make_optimizer(const char *shapes) {
         at += length + (at[length] == ',');
     }
     sw_params_build(o.params);
-    o.optim = sw_optim_new(o.params, "adamw lr=1e-3");
+    o.optim = sw_optim_new(o.params, spec);
     o.objective = (sw_objective){.size = sizeof o.objective, .n = 1, .params = o.params, .gradient = gradient};
 }
 
@@ -285,9 +286,13 @@ static void step(void *args, int steps) {
         sw_optim_minimize(o.optim, &o.objective, NULL);
 }
 
+/* rule: the name of a rule (default: adamw); path=bf16: its products are rounded to bf16. */
 static void answer_optim(const request *r) {
-    make_optimizer(setting(r, "shapes"));
-    double seconds = timed(step, NULL, number(r, "steps"));
+    const char *rule = setting(r, "rule"), *products = strcmp(setting(r, "path"), "bf16") == 0 ? " products=bf16" : "";
+    char spec[128];
+    snprintf(spec, sizeof spec, "%s lr=1e-3%s", *rule ? rule : "adamw", products);
+    make_optimizer(setting(r, "shapes"), spec);
+    double seconds = o.optim ? timed(step, NULL, number(r, "steps")) : 0;
     reply(seconds, ((const float *)sw_params_x(o.params))[0]);
 }
 

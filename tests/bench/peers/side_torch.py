@@ -172,18 +172,24 @@ def infer(batch, path, steps):
     return seconds / batch, (scores.argmax(1) == y[:peer.CHECKED]).float().mean().item()
 
 
+RULES = {"adamw": torch.optim.AdamW, "muon": torch.optim.Muon, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop,
+         "adagrad": torch.optim.Adagrad, "adadelta": torch.optim.Adadelta, "adam": torch.optim.Adam,
+         "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam, "radam": torch.optim.RAdam,
+         "asgd": torch.optim.ASGD, "rprop": torch.optim.Rprop, "adafactor": torch.optim.Adafactor}
+
+
 @peer.once
-def updater(shapes, path):
+def updater(shapes, path, rule):
     parameters = []
     for shape in shapes.split(","):
         parameter = torch.nn.Parameter(torch.zeros([int(length) for length in shape.split("x")]))
         parameter.grad = (torch.arange(parameter.numel()) % 17 - 8).float().view_as(parameter) / 8
         parameters.append(parameter)
-    return parameters, optimizer(torch.optim.AdamW, parameters, path)[1]
+    return parameters, optimizer(RULES[rule], parameters, path)[1]
 
 
-def optim(shapes, path, steps):
-    parameters, step = updater(shapes, path)
+def optim(shapes, path, steps, rule="adamw"):
+    parameters, step = updater(shapes, path, rule)
 
     def run(steps):
         for _ in range(steps):
