@@ -3,6 +3,30 @@
 
 #include "core/kernels/conv_outer.h"
 
+#if SW_KERNEL_FIRST
+enum { LINE = 64 };
+
+/* The lines that a tile prefetches: one before every `every` terms. */
+typedef struct outer_fetch {
+    const char *at;
+    int64_t every;
+} outer_fetch;
+
+/* The next lines of `ahead` for a tile of `terms` terms. Runs are prefetched at once. */
+static inline outer_fetch outer_fetch_next(swi_conv_ahead *ahead, const swi_conv_outer *s) {
+    if (ahead && ahead->run)
+        swi_conv_fetch(ahead);
+    if (!ahead || ahead->run || ahead->bytes <= 0)
+        return (outer_fetch){(const char *)s->term, s->terms};
+    const int64_t bytes = ahead->step < ahead->bytes ? ahead->step : ahead->bytes, lines = (bytes + LINE - 1) / LINE,
+                  every = (s->terms + lines - 1) / lines, fetched = (s->terms + every - 1) / every * LINE;
+    const outer_fetch fetch = {ahead->at, every};
+    ahead->at += fetched;
+    ahead->bytes -= fetched;
+    return fetch;
+}
+#endif
+
 #if SW_KERNEL_PASS
 
 #include "core/kernels/conv_vector.h"
@@ -19,21 +43,43 @@
 #define OUTER_THREE 4
 #endif
 
-/* Writes a row of sums, or adds it to the row. */
-SW_K_INLINE void SW_K(outer_write)(real *out, const VECTOR *sum, int vectors, int64_t columns, bool add) {
-    if (columns == vectors * LANES) {
-        for (int v = 0; v < vectors; v++)
-            if (add)
-                STORE(out + v * LANES, LOAD(out + v * LANES) + sum[v]);
-            else
-                STORE(out + v * LANES, sum[v]);
-    } else {
-        VECTOR part[3] = {sum[0], vectors > 1 ? sum[1] : sum[0], vectors > 2 ? sum[2] : sum[0]}, old[3];
+/* Rows with fewer columns than the registers have. A separate function, because the calls of memcpy would need the
+ * registers. */
+static __attribute__((noinline)) void SW_K(outer_write_part)(const swi_conv_outer *s, real *out, int rows,
+                                                             const VECTOR sum[][3], int vectors, int64_t columns) {
+    for (int r = 0; r < rows; r++, out += s->out_step) {
+        VECTOR part[3], old[3];
+        memcpy(part, sum[r], sizeof(VECTOR) * (size_t)vectors);
         memcpy(old, out, sizeof(real) * (size_t)columns);
-        for (int v = 0; add && v < vectors; v++)
+        for (int v = 0; s->add && v < vectors; v++)
             part[v] += old[v];
         memcpy(out, part, sizeof(real) * (size_t)columns);
     }
+}
+
+/* Writes the rows of a tile, or adds them. */
+SW_K_INLINE void SW_K(outer_write)(const swi_conv_outer *s, real *out, int rows, VECTOR sum[][3], int vectors,
+                                   int64_t columns) {
+    const int64_t step = s->out_step;
+    if (columns != vectors * LANES) {
+        VECTOR all[OUTER_ONE][3];
+        CONV_UNROLL
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++)
+                all[r][v] = sum[r][v];
+        SW_K(outer_write_part)(s, out, rows, all, vectors, columns);
+        return;
+    }
+    if (s->add) {
+        CONV_UNROLL
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] = LOAD(out + r * step + v * LANES) + sum[r][v];
+    }
+    CONV_UNROLL
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            STORE(out + r * step + v * LANES, sum[r][v]);
 }
 
 /* The element of a term to which column c belongs. */
@@ -43,9 +89,9 @@ SW_K_INLINE int64_t SW_K(outer_column)(const swi_conv_outer *s, int64_t c) {
 
 /* `rows`, `vectors` and `adjacent` are constants in each call. adjacent: without row_origin. `column` is the first of
  * the tile, which has at most vectors LANES columns; beyond the last of them, the tile reads numbers that it does not
- * use. */
-SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_t column, int rows, int vectors,
-                                  bool adjacent) {
+ * use. A line is prefetched before every fetch.every terms. */
+SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, const real *from, int64_t first, int64_t column,
+                                  outer_fetch fetch, int rows, int vectors, bool adjacent) {
     VECTOR sum[OUTER_ONE][3];
     const real *row[OUTER_ONE], *columns[3];
     const int64_t left = s->columns - column, count = left < vectors * LANES ? left : vectors * LANES;
@@ -55,12 +101,18 @@ SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_
     }
     CONV_UNROLL
     for (int r = 0; r < rows; r++) {
-        row[r] = (const real *)s->rows + (adjacent ? first : s->row_origin[first + r]);
+        row[r] = from + (adjacent ? 0 : s->row_origin[first + r]);
         CONV_KEEP(row[r]);
         for (int v = 0; v < vectors; v++)
             sum[r][v] = (VECTOR){0};
     }
-    for (const swi_conv_term *t = s->term, *end = t + s->terms; t < end; t++) {
+    const swi_conv_term *t = s->term, *stop = t;
+    for (const swi_conv_term *end = t + s->terms; t < end; t++) {
+        if (t == stop) {
+            __builtin_prefetch(fetch.at, 0, 2);
+            fetch.at += LINE;
+            stop += fetch.every;
+        }
         const int64_t offset = t->row, at = t->vector;
         const VECTOR c0 = LOAD(columns[0] + at),
                      c1 = vectors > 1 ? LOAD(adjacent ? columns[1] + at : columns[0] + LANES + at) : c0,
@@ -77,19 +129,17 @@ SW_K_INLINE void SW_K(outer_tile)(const swi_conv_outer *s, int64_t first, int64_
                 sum[r][2] = FMA(element, c2, sum[r][2]);
         }
     }
-    CONV_UNROLL
-    for (int r = 0; r < rows; r++)
-        SW_K(outer_write)((real *)s->out + (first + r) * s->out_step + column, sum[r], vectors, count, s->add);
+    SW_K(outer_write)(s, (real *)s->out + first * s->out_step + column, rows, sum, vectors, count);
 }
 
-#define OUTER_TILE(rows, vectors)                                                                                     \
-    static __attribute__((noinline)) void SW_K(outer_tile_##rows##_##vectors)(const swi_conv_outer *s, int64_t first, \
-                                                                              int64_t column) {                       \
-        SW_K(outer_tile)(s, first, column, rows, vectors, false);                                                     \
-    }                                                                                                                 \
-    static __attribute__((noinline)) void SW_K(outer_adjacent_##rows##_##vectors)(const swi_conv_outer *s,            \
-                                                                                  int64_t first, int64_t column) {    \
-        SW_K(outer_tile)(s, first, column, rows, vectors, true);                                                      \
+#define OUTER_TILE(rows, vectors)                                                                      \
+    static __attribute__((noinline)) void SW_K(outer_tile_##rows##_##vectors)(                         \
+        const swi_conv_outer *s, const real *from, int64_t first, int64_t column, outer_fetch fetch) { \
+        SW_K(outer_tile)(s, from, first, column, fetch, rows, vectors, false);                         \
+    }                                                                                                  \
+    static __attribute__((noinline)) void SW_K(outer_adjacent_##rows##_##vectors)(                     \
+        const swi_conv_outer *s, const real *from, int64_t first, int64_t column, outer_fetch fetch) { \
+        SW_K(outer_tile)(s, from, first, column, fetch, rows, vectors, true);                          \
     }
 #define OUTER_NAME(name, rows, vectors) SW_K(outer_##name##_##rows##_##vectors)
 #define OUTER_NAMES_4(name, vectors)                                                          \
@@ -150,8 +200,8 @@ OUTER_TILE(8, 3)
 /* The tiles of some columns: their operands stay in the cache for all rows. An odd number of registers is divided into
  * one block of three and blocks of two, because a tile with one register needs a broadcast for each product. */
 static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sums) {
-    static void (*const tile[2][3][OUTER_ONE])(const swi_conv_outer *, int64_t, int64_t) = {{OUTER_NAMES(tile)},
-                                                                                            {OUTER_NAMES(adjacent)}};
+    static void (*const tile[2][3][OUTER_ONE])(const swi_conv_outer *, const real *, int64_t, int64_t,
+                                               outer_fetch) = {{OUTER_NAMES(tile)}, {OUTER_NAMES(adjacent)}};
     static const int64_t most[3] = {OUTER_ONE, OUTER_TWO, OUTER_THREE};
     const swi_conv_outer *s = args;
     (void)sums;
@@ -160,20 +210,54 @@ static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sum
                       block = registers == 1                    ? 1
                               : registers == 3 || registers % 2 ? 3
                                                                 : 2,
-                      tiles = (end - begin + most[block - 1] - 1) / most[block - 1];
+                      rows = s->panel ? s->panel : most[block - 1], tiles = (end - begin + rows - 1) / rows;
         for (int64_t i = 0; i < tiles; i++) {
             const int64_t first = sw_part_begin(end - begin, tiles, i),
-                          rows = sw_part_begin(end - begin, tiles, i + 1) - first;
-            tile[!s->row_origin][block - 1][rows - 1](s, begin + first, column);
-            if (s->ahead)
-                swi_conv_fetch(s->ahead);
+                          count = sw_part_begin(end - begin, tiles, i + 1) - first;
+            const real *from = (const real *)s->rows + (s->panel         ? i * s->panel_step
+                                                        : !s->row_origin ? begin + first
+                                                                         : 0);
+            tile[!s->row_origin][block - 1][count - 1](s, from, begin + first, column, outer_fetch_next(s->ahead, s));
         }
         column += block * LANES;
+    }
+}
+
+/* `width` is a constant in each call. The last terms are copied without reading elements after the rows. */
+SW_K_INLINE void SW_K(panel_fill)(const swi_conv_panels *s, const real *rows, real *to, int64_t count, int width) {
+    const int64_t exact = s->terms > width ? s->terms - width : 0;
+    for (int64_t t = 0; t < exact; t++)
+        memcpy(to + t * width, rows + s->origin[t], sizeof(real) * (size_t)width);
+    for (int64_t t = exact; t < s->terms; t++)
+        memcpy(to + t * width, rows + s->origin[t], sizeof(real) * (size_t)count);
+}
+
+static void SW_K(conv_panels)(void *args, int64_t begin, int64_t end, double *sums) {
+    const swi_conv_panels *s = args;
+    const int64_t tiles = (end - begin + s->width - 1) / s->width;
+    (void)sums;
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t first = sw_part_begin(end - begin, tiles, i),
+                      count = sw_part_begin(end - begin, tiles, i + 1) - first;
+        const real *rows = (const real *)s->rows + begin + first;
+        real *to = (real *)s->panels + i * s->terms * s->width;
+        if (s->width == OUTER_ONE)
+            SW_K(panel_fill)(s, rows, to, count, OUTER_ONE);
+        else if (s->width == OUTER_TWO)
+            SW_K(panel_fill)(s, rows, to, count, OUTER_TWO);
+        else
+            SW_K(panel_fill)(s, rows, to, count, OUTER_THREE);
     }
 }
 
 #else
 
 const sw_kernels swi_conv_outer_kernels = SW_KERNEL_TABLE(conv_outer);
+const sw_kernels swi_conv_panels_kernels = SW_KERNEL_TABLE(conv_panels);
+
+int64_t swi_conv_panel_width(int64_t columns, sw_dtype type, int level) {
+    const int64_t lanes = (16 << level) / (int64_t)sw_dtype_size(type), registers = (columns + lanes - 1) / lanes;
+    return registers == 1 ? 12 : level == 2 ? (registers % 2 ? 8 : 12) : registers % 2 ? 4 : 6;
+}
 
 #endif

@@ -25,8 +25,24 @@ typedef struct swi_conv_outer {
     int64_t run, run_step; /* run 0: one run of all columns */
     bool add;
     swi_conv_ahead *ahead; /* or NULL */
+    /* Not 0: `rows` are panels of swi_conv_panels with this width, `panel_step` elements from one to the next; the
+     * first begins with row `begin`. There is no row_origin, and the row of a term is its index times the width. */
+    int64_t panel, panel_step;
 } swi_conv_outer;
 enum { SWI_CONV_SLACK = 16 };
 extern const sw_kernels swi_conv_outer_kernels; /* args: swi_conv_outer; begin, end: rows */
+
+/* Copies the elements rows[origin[t] + r] to panels [tiles, terms, width], one for the rows of each tile. If terms are
+ * far from one another in memory, the elements of a tile are in as many sets of the first-level cache as a panel fills,
+ * but in fewer of them. The origins are in increasing order. */
+typedef struct swi_conv_panels {
+    const void *rows;
+    void *panels;
+    const int64_t *origin;
+    int64_t terms, width;
+} swi_conv_panels;
+extern const sw_kernels swi_conv_panels_kernels; /* begin, end: rows */
+/* The width of the panels for outer products with this number of columns: the most rows of a tile. */
+int64_t swi_conv_panel_width(int64_t columns, sw_dtype type, int level);
 
 #endif

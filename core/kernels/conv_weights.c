@@ -17,6 +17,8 @@
 #include <string.h>
 
 enum { MOST_SUMS = 16, MOST_SUM_BYTES = 1 << 23, LEAST_ROWS = 6, TILE_SUMS = 384 };
+/* The bytes of a pixel of dy from which on panels take less time than they save, by measurement. */
+enum { PANEL_PIXEL = 256 };
 
 typedef struct weights_job {
     swi_conv_plan plan;
@@ -25,10 +27,11 @@ typedef struct weights_job {
     int64_t rows, columns;  /* of the outer products of one term */
     int64_t window, length; /* elements of a window of one group, of dw */
     int64_t sums, parts;    /* groups of items; parts of the rows */
+    int64_t panel;          /* by_inputs: the width of the panels of dy; 0: none */
     const char *x, *dy;
     char *sum;           /* [sums, length] */
     swi_conv_term *term; /* the pixels of an item */
-    sw_kernel *outer;
+    sw_kernel *outer, *pack;
 } weights_job;
 
 /* ---- The choice of the vectors ---- */
@@ -64,6 +67,8 @@ static weights_job weights_new(const sw_conv *c) {
     j.sums = j.sums < fit ? j.sums : fit > 1 ? fit : 1;
     const int64_t parts = (MOST_SUMS + j.sums - 1) / j.sums, most = (j.rows + LEAST_ROWS - 1) / LEAST_ROWS;
     j.parts = parts < most ? parts : most;
+    if (j.by_inputs && c->outputs * j.plan.size >= PANEL_PIXEL)
+        j.panel = swi_conv_panel_width(j.columns, c->type, swi_cpu_level());
     return j;
 }
 
@@ -87,49 +92,80 @@ static int64_t weights_dy_bytes(const swi_conv_plan *p, int64_t pixels) {
     return pixels * p->outputs * p->size;
 }
 
-/* Of the copies of x and dy for the pixels of one item of the plan. */
-static size_t weights_worker_bytes(const weights_job *j) {
-    const swi_conv_plan *p = &j->plan;
-    const int64_t slack = SWI_CONV_SLACK * p->size;
-    return weights_copy_bytes(p) + (j->copies_dy ? weights_aligned(weights_dy_bytes(p, weights_pixels(p)) + slack) : 0);
+static int64_t weights_panel_bytes(const weights_job *j) {
+    const int64_t rows = (j->rows + j->parts - 1) / j->parts;
+    return j->panel ? (rows + j->panel - 1) / j->panel * j->panel * weights_pixels(&j->plan) * j->plan.size : 0;
 }
 
-/* Adds the outer products of some pixels, for the rows [begin, end) of one group of channels. */
-static void weights_group(const weights_job *j, int64_t group, const char *x, const char *dy, char *sum,
-                          swi_conv_ahead *ahead, int64_t pixels, bool add, int64_t begin, int64_t end) {
+static size_t weights_copy_dy_bytes(const weights_job *j) {
+    const int64_t bytes = weights_dy_bytes(&j->plan, weights_pixels(&j->plan)) + SWI_CONV_SLACK * j->plan.size;
+    return j->copies_dy ? weights_aligned(bytes) : 0;
+}
+
+/* Of the copies of x and dy, and of the panels, for the pixels of one item of the plan. */
+static size_t weights_worker_bytes(const weights_job *j) {
+    return weights_copy_bytes(&j->plan) + weights_copy_dy_bytes(j) + weights_aligned(weights_panel_bytes(j));
+}
+
+/* The part of an item that a call computes, with the rows [begin, end). */
+typedef struct weights_part {
+    int64_t begin, end, pixels;
+    bool add;
+    void *panels;          /* memory for them */
+    swi_conv_ahead *ahead; /* two */
+} weights_part;
+
+/* Vectors are parts of a row of the window. */
+static void weights_by_inputs(const weights_job *j, const weights_part *part, const char *x, const char *dy,
+                              char *sum) {
     const swi_conv_plan *p = &j->plan;
     const swi_conv_phase *f = p->phase;
-    x += group * p->group_channels * p->size;
-    dy += group * p->group_outputs * p->size;
-    sum += group * p->group_outputs * j->window * p->size;
-    if (!j->by_inputs) {
-        swi_conv_outer s = {.rows = x,
-                            .vectors = dy,
-                            .out = sum,
-                            .row_origin = f->offset,
-                            .term = j->term,
-                            .terms = pixels,
-                            .columns = j->columns,
-                            .out_step = j->columns,
-                            .add = add,
-                            .ahead = ahead};
-        j->outer(&s, begin, end, NULL);
-        return;
+    if (j->panel) {
+        swi_conv_panels s = {
+            .rows = dy, .panels = part->panels, .origin = f->y_origin, .terms = part->pixels, .width = j->panel};
+        j->pack(&s, part->begin, part->end, NULL);
+        dy = part->panels;
     }
     for (int64_t k = 0; k < j->window; k += j->columns) {
         swi_conv_outer s = {.rows = dy,
                             .vectors = x + f->offset[k] * p->size,
                             .out = sum + k * p->size,
                             .term = j->term,
-                            .terms = pixels,
+                            .terms = part->pixels,
                             .columns = j->columns,
                             .run = p->group_channels % (SW_ALIGNMENT / p->size) == 0 ? p->group_channels : 0,
                             .run_step = p->conv->dilation[1] * p->channels,
                             .out_step = j->window,
-                            .add = add,
-                            .ahead = &ahead[k >= j->window / 2]};
-        j->outer(&s, begin, end, NULL);
+                            .add = part->add,
+                            .ahead = &part->ahead[k >= j->window / 2],
+                            .panel = j->panel,
+                            .panel_step = j->panel * part->pixels};
+        j->outer(&s, part->begin, part->end, NULL);
     }
+}
+
+/* Adds the outer products of the pixels of an item, for one group of channels. */
+static void weights_group(const weights_job *j, int64_t group, const weights_part *part, const char *x, const char *dy,
+                          char *sum) {
+    const swi_conv_plan *p = &j->plan;
+    x += group * p->group_channels * p->size;
+    dy += group * p->group_outputs * p->size;
+    sum += group * p->group_outputs * j->window * p->size;
+    if (j->by_inputs) {
+        weights_by_inputs(j, part, x, dy, sum);
+        return;
+    }
+    swi_conv_outer s = {.rows = x,
+                        .vectors = dy,
+                        .out = sum,
+                        .row_origin = p->phase->offset,
+                        .term = j->term,
+                        .terms = part->pixels,
+                        .columns = j->columns,
+                        .out_step = j->columns,
+                        .add = part->add,
+                        .ahead = part->ahead};
+    j->outer(&s, part->begin, part->end, NULL);
 }
 
 static sw_status weights_item(void *args, int64_t index, sw_worker *worker) {
@@ -153,9 +189,14 @@ static sw_status weights_item(void *args, int64_t index, sw_worker *worker) {
         const int64_t tiles = (j->window * p->outputs / (j->parts * TILE_SUMS) + 2) / 2;
         for (int k = 0; k < 2; k++)
             ahead[k].step = ahead[k].bytes / tiles + 1;
+        const weights_part w = {.begin = sw_part_begin(j->rows, j->parts, part),
+                                .end = sw_part_begin(j->rows, j->parts, part + 1),
+                                .pixels = pixels,
+                                .add = i > first,
+                                .panels = copy + weights_copy_bytes(p) + weights_copy_dy_bytes(j),
+                                .ahead = ahead};
         for (int64_t g = 0; g < p->conv->groups; g++)
-            weights_group(j, g, x, dy, sum, ahead, pixels, i > first, sw_part_begin(j->rows, j->parts, part),
-                          sw_part_begin(j->rows, j->parts, part + 1));
+            weights_group(j, g, &w, x, dy, sum);
     }
     return SW_OK;
 }
@@ -213,13 +254,15 @@ sw_status swi_conv_weights(const sw_conv *conv, const void *x, const void *dy, v
     j.term = (swi_conv_term *)(void *)at;
     for (int64_t i = 0; i < weights_pixels(&j.plan); i++) {
         const int64_t from_x = j.plan.phase->x_origin[i], from_dy = j.plan.phase->y_origin[i];
-        j.term[i] = j.by_inputs ? (swi_conv_term){from_dy, from_x} : (swi_conv_term){from_x, from_dy};
+        j.term[i] =
+            j.by_inputs ? (swi_conv_term){j.panel ? i * j.panel : from_dy, from_x} : (swi_conv_term){from_x, from_dy};
     }
     at += weights_aligned(weights_pixels(&j.plan) * (int64_t)sizeof(swi_conv_term));
     j.x = x;
     j.dy = dy;
     j.sum = weights_sum_bytes(&j) ? at : dw;
     j.outer = swi_conv_outer_kernels[conv->type][swi_cpu_level()];
+    j.pack = swi_conv_panels_kernels[conv->type][swi_cpu_level()];
     SW_TRY(sw_parallel_items_with_scratch(weights_item, &j, j.sums * j.parts, weights_worker_bytes(&j),
                                           (char *)scratch + shared, bytes - shared));
     weights_finish(&j, dw);
