@@ -130,6 +130,9 @@ typedef struct sw_step {
  * rule may call it, because they receive the step of a whole group; elsewhere it fails with SW_ERR_STATE. The kernel
  * receives as `args` a step as in `update`: for contiguous elements of x, and with SW_UNIT_TENSOR for one parameter. */
 SW_API sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels);
+/* The same for rules of SW_UNIT_TENSOR, and also for frozen parameters, whose x and slots a kernel must not change: for
+ * sums over the state of a group, which freezing a parameter should not change. */
+SW_API sw_status sw_step_run_with_frozen(const sw_step *step, const sw_kernels *kernels);
 
 /* Bounds of the result of a step. Before the step, x, g and slot[i] are upper bounds of the 2-norms of these vectors
  * over the group, and therefore of the absolute value of each element. `reach` replaces those of x and of the slots by

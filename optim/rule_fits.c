@@ -10,6 +10,8 @@ typedef struct fits_answers {
     char names[400];                                      /* "name=a: adamw; " for each that is refused */
     bool more;                                            /* names has no room for others */
     sw_error_list reasons;
+    char reason[256]; /* the first reason */
+    bool differ;      /* there are several reasons */
     int count;
 } fits_answers;
 
@@ -29,7 +31,9 @@ static void fits_ask(const sw_optim *o, const swo_group *group, fits_answers *a)
             continue;
         }
         a->refused[p->rank]++;
-        a->count++;
+        a->differ |= a->count > 0 && strcmp(a->reason, reason) != 0;
+        if (a->count++ == 0)
+            memcpy(a->reason, reason, sizeof reason);
         fits_add_name(a, p->name);
         sw_error_list_add(&a->reasons, "%.100s %s: %s", p->name, sw_shape_text(p->rank, p->shape),
                           *reason ? reason : "the rule gives no reason");
@@ -84,6 +88,9 @@ sw_status swo_rule_fits(const sw_optim *o, const swo_group *group) {
     if (a.count == 0)
         return SW_OK;
     fits_print_remedy(group, &a, remedy, sizeof remedy);
+    if (a.count > 1 && a.count == group->params && !a.differ && *a.reason)
+        return sw_fail(SW_ERR_ARGUMENT, "rule %s fits none of its %d parameters: %s; otherwise, choose another rule",
+                       group->rule->name, group->params, a.reason);
     if (a.count == 1)
         return sw_fail(SW_ERR_ARGUMENT, "rule %s does not fit parameter %s; %s", group->rule->name,
                        sw_error_list_text(&a.reasons), remedy);

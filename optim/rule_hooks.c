@@ -19,10 +19,10 @@
 /* ---- Elements, for functions that are called for a whole group ---- */
 
 static void hooks_run_tensors(sw_optim *o, swo_group *group, const sw_step *step, const sw_kernels *kernels,
-                              const void *g) {
+                              const void *g, bool with_frozen) {
     for (int k = 0; k < group->params; k++) {
         sw_step s;
-        if (group->param[k]->frozen)
+        if (group->param[k]->frozen && !with_frozen)
             continue;
         swo_param_step(o, group, k, g, &s);
         s.step = step->step;
@@ -45,9 +45,18 @@ sw_status sw_step_run(const sw_step *step, const sw_kernels *kernels) {
         return sw_fail(SW_ERR_STATE,
                        "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
     if (group->rule->unit == SW_UNIT_TENSOR)
-        hooks_run_tensors(group->optim, group, step, kernels, group->optim->hook_gradient);
+        hooks_run_tensors(group->optim, group, step, kernels, group->optim->hook_gradient, false);
     else
         hooks_run(group->optim, group, step, kernels, group->optim->hook_gradient);
+    return SW_OK;
+}
+
+sw_status sw_step_run_with_frozen(const sw_step *step, const sw_kernels *kernels) {
+    swo_group *group = step ? step->group : NULL;
+    if (!group || !kernels || group->rule->unit != SW_UNIT_TENSOR)
+        return sw_fail(SW_ERR_STATE, "step_run_with_frozen: only `accepted` and `adopted` of a rule of unit TENSOR may "
+                                     "run a kernel over all parameters of the group");
+    hooks_run_tensors(group->optim, group, step, kernels, group->optim->hook_gradient, true);
     return SW_OK;
 }
 

@@ -141,6 +141,10 @@ sw_status swi_matrix_pointers(const char *what, const void *A, const void *resul
     if (!work)
         return sw_fail(SW_ERR_ARGUMENT, "%s: work is NULL (allocate it by sw_alloc, as many bytes as %s returns)", what,
                        bytes);
+    if ((uintptr_t)work % SW_ALIGNMENT != 0)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "%s: work is not aligned to %d bytes (allocate it by sw_alloc, as many bytes as %s returns)",
+                       what, SW_ALIGNMENT, bytes);
     return SW_OK;
 }
 

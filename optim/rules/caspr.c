@@ -342,7 +342,7 @@ static void caspr_count_failures(const sw_step *s) {
 
 static sw_status caspr_accept(sw_step *s) {
     SW_STEP_SCALARS(s, caspr_scalars)->failed_roots = 0;
-    return sw_step_run(s, &caspr_accepted_kernels);
+    return sw_step_run_with_frozen(s, &caspr_accepted_kernels);
 }
 
 /* ---- State and options ---- */

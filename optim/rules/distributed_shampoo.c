@@ -311,7 +311,7 @@ static void distributed_count_failures(const sw_step *s) {
 
 static sw_status distributed_accept(sw_step *s) {
     SW_STEP_SCALARS(s, distributed_scalars)->failed_roots = 0;
-    return sw_step_run(s, &distributed_accepted_kernels);
+    return sw_step_run_with_frozen(s, &distributed_accepted_kernels);
 }
 
 /* ---- Bounds ---- */

@@ -275,7 +275,7 @@ static bool muon_fits(const sw_param *p, const double *option, sw_dtype type, ch
     const bool fits = type == SW_F32 || SW_OPTIONS_AS(option, muon_options)->products != PRODUCTS_BF16;
     (void)p;
     if (!fits)
-        sw_format(reason, bytes, "products=bf16 is for parameters in f32, f16 or bf16, and it is in %s (omit products)",
+        sw_format(reason, bytes, "products=bf16 is for parameters in f32, f16 or bf16, and not in %s (omit products)",
                   sw_dtype_name(type));
     return fits;
 }
@@ -307,7 +307,8 @@ static const sw_option muon_option_table[] = {
     {.name = "scale", .kind = SW_OPTION_CHOICE, .choices = "keller|moonshot",
      .help = "factor of a matrix: √max(1, rows/columns), or 0.2 √max(rows, columns)"},
     {.name = "route", .kind = SW_OPTION_CHOICE, .choices = "hidden|matrices",
-     .help = "AdamW for vectors, embeddings and the last layer, or for vectors alone"},
+     .help = "AdamW for vectors, embeddings and the last layer, or for vectors alone; without other parameters the "
+             "rule is AdamW"},
     {.name = "ns_steps", .kind = SW_OPTION_INTEGER, .value = 5, .low = 1, .high = 100,
      .help = "Newton-Schulz iterations"},
     {.name = "ns_a", .value = 3.4445, .low = -1e3, .high = 1e3, .help = "coefficient of X"},

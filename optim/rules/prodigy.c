@@ -198,7 +198,8 @@ static void prodigy_reach(const sw_step *p, sw_bounds *b) {
 /* clang-format off */
 static const sw_option prodigy_option_table[] = {
     {.name = "lr", .value = 1, .low = 0, .high = 1e6, .open = SW_OPTION_SHARED_OR_ZERO,
-     .help = "η, factor of the step size d: not a learning rate; 0: the group does not move",
+     .help = "η, factor of the step size d, near 1: not a learning rate, and with 1e-3 d does not grow; 0: the group "
+             "does not move",
      .search_low = 0.1, .search_high = 10, .search_log = true},
     {.name = "beta1", .value = 0.9, .low = 0, .high = 1, .open = SW_OPEN_HIGH | SW_OPTION_SHARED,
      .help = "decay of the mean of g", .search_low = 0.8, .search_high = 0.98},

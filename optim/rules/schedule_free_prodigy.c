@@ -190,8 +190,8 @@ static void schedule_free_prodigy_reach(const sw_step *p, sw_bounds *b) {
 /* clang-format off */
 static const sw_option schedule_free_prodigy_option_table[] = {
     {.name = "lr", .value = 1, .low = 0, .high = 1e6, .open = SW_OPTION_SHARED_OR_ZERO,
-     .help = "γ after the warm-up, factor of the step size d; 0: the group does not move", .search_low = 0.1,
-     .search_high = 10, .search_log = true},
+     .help = "γ after the warm-up, factor of the step size d, near 1: with 1e-3 d does not grow; 0: the group does not "
+             "move", .search_low = 0.1, .search_high = 10, .search_log = true},
     SCHEDULE_FREE_BETA("beta1"),
     {.name = "beta2", .value = 0.9955, .low = 0, .high = 1, .open = SW_OPEN_HIGH | SW_OPTION_SHARED,
      .help = "decay of the mean of g²; its root is that of the estimate of d", .search_low = 0.95,

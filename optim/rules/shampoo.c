@@ -6,8 +6,13 @@
  *     L ← β L + (1 - β) G Gᵀ,   R ← β R + (1 - β) Gᵀ G             for β < 1
  *     D = (εI + L)^(-1/4) G (εI + R)^(-1/4),   d = (εI + L)^(-1/2) g for a vector
  *     W ← W - η D,   with momentum  M ← μ M + D,  W ← W - η M
- * The roots are computed in the first step and in every `period`-th step, and used in the steps between. A side longer
- * than max_dim has only the diagonal of its factor, as the paper proposes for large dimensions.
+ * The roots are computed in the first step and in every `period`-th step, and used in the steps between. The paper has
+ * period 1. Old roots are too large for a direction in which gradients were small before, above all in the first steps.
+ * Therefore, in the steps between,
+ *     D ← D min(1, s/σ)
+ * where σ is (a lower bound of) the largest singular value of D, and s the largest one that new roots allow: 1, or
+ * (1 - β)^(-1/2) for β < 1. A side longer than max_dim has only the diagonal of its factor, as the paper proposes for
+ * large dimensions.
  */
 #include <swale/kernel.h>
 #include <swale/rule.h>
@@ -28,6 +33,12 @@ typedef struct shampoo_vectors {
     void *x, *m, *sum;
     double lr, weight_decay, momentum;
 } shampoo_vectors;
+/* For the kernel of squares: D [rows, columns], and squares [rows]. */
+typedef struct shampoo_rows {
+    const void *D;
+    double *squares;
+    int64_t columns;
+} shampoo_rows;
 static void shampoo_count_failures(const sw_step *step);
 #endif
 
@@ -59,6 +70,26 @@ static void SW_K(shampoo_move)(void *args, int64_t begin, int64_t end, double *s
             x[i] -= lr * d[i];
 }
 
+/* squares[i] ← Σ_j D[i,j]² */
+static void SW_K(shampoo_row_squares)(void *args, int64_t begin, int64_t end, double *sums) {
+    const shampoo_rows *a = args;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real *row = (const real *)a->D + i * a->columns;
+        double lane[SW_LANES] = {0};
+        int64_t j = 0;
+        for (; j + SW_LANES <= a->columns; j += SW_LANES) {
+            SW_OVER_LANES
+            for (int k = 0; k < SW_LANES; k++)
+                lane[k] += (double)row[j + k] * (double)row[j + k];
+        }
+        for (int k = 0; j < a->columns; j++, k++)
+            lane[k] += (double)row[j] * (double)row[j];
+        a->squares[i] = 0;
+        SW_ADD_LANES(double, a->squares[i], lane);
+    }
+}
+
 /* For `accepted`, once for each parameter. */
 static void SW_K(shampoo_accepted)(void *args, int64_t begin, int64_t end, double *sums) {
     (void)end, (void)sums;
@@ -68,10 +99,13 @@ static void SW_K(shampoo_accepted)(void *args, int64_t begin, int64_t end, doubl
 
 #else
 
+#include <swale/dry_run.h>
+#include <swale/vector.h>
 #include "optim/rules/preconditioner.h"
 
 static const sw_kernels shampoo_decay_kernels = SW_KERNEL_TABLE(shampoo_decay),
                         shampoo_move_kernels = SW_KERNEL_TABLE(shampoo_move),
+                        shampoo_row_squares_kernels = SW_KERNEL_TABLE(shampoo_row_squares),
                         shampoo_accepted_kernels = SW_KERNEL_TABLE(shampoo_accepted);
 
 static swo_modes shampoo_modes(const sw_param *p, const double *option) {
@@ -86,20 +120,29 @@ static swo_root_rule shampoo_root(const shampoo_options *o, int order) {
 /* ---- Memory of a step: vectors of the parameter's size, and that of the roots ---- */
 
 typedef struct shampoo_work {
-    void *gradient, *one, *other, *roots;
+    void *gradient, *one, *other, *roots, *column, *row;
+    double *squares;
     size_t bytes;
 } shampoo_work;
+
+/* The rows of D; a vector is one row. */
+static int64_t shampoo_rows_of(const swo_block *b) {
+    return b->order == 1 ? 1 : b->length[0];
+}
 
 static shampoo_work shampoo_work_in(void *base, const swo_block *b, const double *option, sw_dtype type,
                                     bool parallel) {
     const shampoo_options *o = SW_OPTIONS_AS(option, shampoo_options);
     const swo_root_rule rule = shampoo_root(o, b->order);
-    const size_t vector = (size_t)b->count * sw_dtype_size(type);
+    const size_t vector = (size_t)b->count * sw_dtype_size(type), rows = (size_t)shampoo_rows_of(b);
     swo_memory memory = {base, 0};
     shampoo_work w = {.gradient = swo_memory_take(&memory, vector),
                       .one = swo_memory_take(&memory, vector),
                       .other = swo_memory_take(&memory, vector),
-                      .roots = swo_memory_take(&memory, swo_roots_work(type, b, &rule.root, parallel))};
+                      .roots = swo_memory_take(&memory, swo_roots_work(type, b, &rule.root, parallel)),
+                      .column = swo_memory_take(&memory, rows * sw_dtype_size(type)),
+                      .row = swo_memory_take(&memory, vector / rows),
+                      .squares = swo_memory_take(&memory, rows * sizeof(double))};
     w.bytes = memory.bytes;
     return w;
 }
@@ -120,7 +163,7 @@ static size_t shampoo_tensor_workspace(const sw_param *p, const double *option, 
     return shampoo_bytes(p, option, type, true);
 }
 
-/* ---- A step ---- */
+/* ---- Factors and roots ---- */
 
 /* L ← L + G Gᵀ and R ← R + Gᵀ G, or means. */
 static sw_status shampoo_update_factors(const sw_step *s, const swo_block *b, const void *G) {
@@ -133,15 +176,86 @@ static sw_status shampoo_update_factors(const sw_step *s, const swo_block *b, co
     return SW_OK;
 }
 
-static sw_status shampoo_update_roots(const sw_step *s, const swo_modes *modes, const swo_block *b, void *work,
-                                      bool large) {
+static sw_status shampoo_update_roots(const sw_step *s, const swo_block *b, void *work, bool large) {
     const shampoo_options *o = SW_STEP_OPTIONS(s, shampoo_options);
     const shampoo_slots *slots = SW_STEP_SLOTS(s, shampoo_slots);
     const swo_root_rule rule = shampoo_root(o, b->order);
-    if (swo_roots_exist(s->type, b, slots->roots) &&
-        !swo_refresh_is_due(s->step, s->param, b, swo_block_count(modes), 1, (int64_t)o->period, o->spread != 0))
-        return SW_OK;
     return swo_roots_refresh(s->type, b, slots->factors, &rule, slots->roots, slots->failures, NULL, work, large);
+}
+
+static bool shampoo_is_due(const sw_step *s, const swo_modes *modes, const swo_block *b) {
+    const shampoo_options *o = SW_STEP_OPTIONS(s, shampoo_options);
+    return !swo_roots_exist(s->type, b, SW_STEP_SLOTS(s, shampoo_slots)->roots) ||
+           swo_refresh_is_due(s->step, s->param, b, swo_block_count(modes), 1, (int64_t)o->period, o->spread != 0);
+}
+
+/* ---- Old roots ---- */
+
+/* The largest 2-norm of a row of D [rows, columns], and the row. squares [rows] is memory. */
+static double shampoo_longest_row(sw_dtype type, int64_t rows, int64_t columns, const void *D, double *squares,
+                                  const void **row) {
+    shampoo_rows args = {D, squares, columns};
+    int64_t at = 0;
+    sw_kernel_run_rows(shampoo_row_squares_kernels[type][sw_cpu_level()], &args, rows, columns, NULL);
+    for (int64_t i = 1; i < rows; i++)
+        at = squares[i] > squares[at] ? i : at;
+    *row = (const char *)D + (size_t)(at * columns) * sw_dtype_size(type);
+    return sqrt(squares[at]);
+}
+
+/* A lower bound of the largest singular value of D [rows, columns]: the largest norm of a row, improved by two steps of
+ * the power method that begin with this row. */
+static sw_status shampoo_singular_value(sw_dtype type, int64_t rows, int64_t columns, const void *D,
+                                        const shampoo_work *w, double *sigma) {
+    const void *row;
+    *sigma = shampoo_longest_row(type, rows, columns, D, w->squares, &row);
+    for (int k = 0; k < 2 && *sigma > 0 && isfinite(*sigma); k++) {
+        SW_TRY(sw_gemm(type, false, false, rows, 1, columns, 1 / *sigma, D, columns, row, 1, 0, w->column, 1));
+        *sigma = swo_norm(type, rows, w->column); /* row/σ has the length 1, and the norms do not decrease */
+        if (!(*sigma > 0))
+            break;
+        SW_TRY(sw_gemm(type, true, false, columns, 1, rows, 1 / *sigma, D, columns, w->column, 1, 0, w->row, 1));
+        *sigma = swo_norm(type, columns, w->row);
+        row = w->row;
+    }
+    return SW_OK;
+}
+
+/* s: from L ≥ (1 - β) GGᵀ and R ≥ (1 - β) GᵀG follows that no singular value is larger than for
+ * ((1 - β) GGᵀ)^(-1/4) G ((1 - β) GᵀG)^(-1/4) = (1 - β)^(-1/2) UVᵀ. The diagonal of A ≥ 0, [n,n], is ≥ A/n. */
+static double shampoo_most(const swo_block *b, double beta) {
+    double most = beta == 1 ? 1 : 1 / sqrt(1 - beta);
+    for (int k = 0; k < b->order; k++)
+        most *= b->full[k] ? 1 : pow((double)b->length[k], 0.5 / b->order);
+    return most;
+}
+
+/* D ← D min(1, s/σ) */
+static sw_status shampoo_limit(const sw_step *s, const swo_block *b, const shampoo_work *w, void *D) {
+    const double most = shampoo_most(b, SW_STEP_OPTIONS(s, shampoo_options)->beta);
+    const int64_t rows = shampoo_rows_of(b);
+    double sigma = 0;
+    if (sw_dry_run())
+        return SW_OK;
+    SW_TRY(shampoo_singular_value(s->type, rows, b->count / rows, D, w, &sigma));
+    if (sigma > most)
+        sw_vector_axpby(s->type, b->count, most / sigma, D, 0, NULL, D);
+    return SW_OK;
+}
+
+/* ---- A step ---- */
+
+/* d: D, in the memory of the step. */
+static sw_status shampoo_direction(const sw_step *s, const swo_modes *modes, const swo_block *b, const shampoo_work *w,
+                                   const void *G, bool large, void **d) {
+    const shampoo_slots *slots = SW_STEP_SLOTS(s, shampoo_slots);
+    const int32_t *failures = slots->failures, before = *failures;
+    const bool due = shampoo_is_due(s, modes, b);
+    SW_TRY(shampoo_update_factors(s, b, G));
+    if (due)
+        SW_TRY(shampoo_update_roots(s, b, w->roots, large));
+    SW_TRY(swo_precondition(s->type, b, slots->roots, G, w->one, w->other, d));
+    return due && *failures == before ? SW_OK : shampoo_limit(s, b, w, *d);
 }
 
 static sw_status shampoo_update(const sw_step *s, bool large) {
@@ -161,10 +275,8 @@ static sw_status shampoo_update(const sw_step *s, bool large) {
         sw_kernel_run(&shampoo_decay_kernels, s->type, &v, s->count);
         v.g = w.gradient;
     }
-    SW_TRY(shampoo_update_factors(s, &b, v.g));
-    SW_TRY(shampoo_update_roots(s, &modes, &b, w.roots, large));
     void *d = NULL;
-    SW_TRY(swo_precondition(s->type, &b, slots->roots, v.g, w.one, w.other, &d));
+    SW_TRY(shampoo_direction(s, &modes, &b, &w, v.g, large, &d));
     v.d = d;
     sw_kernel_run(&shampoo_move_kernels, s->type, &v, s->count);
     return SW_OK;
@@ -203,7 +315,7 @@ static void shampoo_count_failures(const sw_step *s) {
 
 static sw_status shampoo_accept(sw_step *s) {
     SW_STEP_SCALARS(s, shampoo_scalars)->failed_roots = 0;
-    return sw_step_run(s, &shampoo_accepted_kernels);
+    return sw_step_run_with_frozen(s, &shampoo_accepted_kernels);
 }
 
 /* A root of εI + L with L ≥ 0 has no eigenvalue above ε^(-1/4), or ε^(-1/2) for a vector. Therefore ‖D‖ ≤ ‖G‖/√ε. Roots

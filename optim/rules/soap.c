@@ -379,7 +379,7 @@ static void soap_count_failures(const sw_step *s) {
 
 static sw_status soap_accept(sw_step *s) {
     SW_STEP_SCALARS(s, soap_scalars)->failed_roots = 0;
-    return sw_step_run(s, &soap_accepted_kernels);
+    return sw_step_run_with_frozen(s, &soap_accepted_kernels);
 }
 
 /* Rotations keep norms, up to rounding, which the factor `grown` covers. |D| ≤ |m|/ε. ‖Gₖ Gₖᵀ‖ ≤ ‖G‖² for each mode,

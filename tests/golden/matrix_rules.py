@@ -102,6 +102,16 @@ def along(P, G, k):
     return np.moveaxis(np.tensordot(P, G, (1, k)), 0, k)
 
 
+def singular_value(D):
+    """A lower bound of the largest singular value: the longest row, and two steps of the power method."""
+    x = D[np.argmax((D * D).sum(1))]
+    for _ in range(2):
+        for A in (D, D.T):
+            x = A @ x / np.linalg.norm(x) if x.any() else np.zeros(len(A), D.dtype)
+    assert np.linalg.norm(x) <= np.linalg.norm(D, 2) * (1 + 1e-5)
+    return np.linalg.norm(x)
+
+
 def shampoo(T, lr, beta=1.0, eps=1e-6, decay=0.0, momentum=0.0, max_dim=2048, period=1, spread=True):
     def step(t, p, x, g, s):
         shape = x.shape
@@ -120,6 +130,9 @@ def shampoo(T, lr, beta=1.0, eps=1e-6, decay=0.0, momentum=0.0, max_dim=2048, pe
         d = g
         for k in range(g.ndim):
             d = along(roots[k], d, k)
+        if not due(t, p, 0, 1, 1, period, spread):
+            most = (1 if beta == 1 else (1 - beta) ** -0.5) * math.prod(n ** (0.5 / g.ndim) for n in matrix if n > max_dim)
+            d = d * T(min(1, most / (singular_value(d.reshape(matrix[0] if g.ndim == 2 else 1, -1)) or 1)))
         d = d.reshape(shape)
         if momentum:
             d = s["m"] = T(momentum) * s.get("m", np.zeros_like(x)) + d

@@ -195,9 +195,12 @@ static void test_many_refused_parameters_are_counted(void **state) {
     for (int i = 0; i < 200; i++) {
         char name[32];
         snprintf(name, sizeof name, "layer%d.bias", i);
-        assert_non_null(sw_params_add(p, name, 1, (const int64_t[]){i + 1}, NULL));
+        assert_non_null(sw_params_add(p, name, i < 199, (const int64_t[]){i + 1}, NULL));
     }
     assert_ok(sw_params_build(p));
+    assert_null(sw_optim_new(p, "name=layer?.bias: matrices; sgd")); /* one reason for all of them */
+    expect_error(SW_ERR_ARGUMENT, "rule matrices fits none of its 10 parameters: it has 1 axes, and 2 are needed; "
+                                  "otherwise, choose another rule");
     assert_null(sw_optim_new(p, "matrices"));
     const char *begin =
                    "rule matrices does not fit 200 of its 200 parameters: layer0.bias [1]: it has 1 axes, and 2 are "

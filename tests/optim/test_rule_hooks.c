@@ -629,6 +629,8 @@ static void test_failing_accepted_has_a_message(void **state) {
     assert_int_equal(step_with(o, p, some_gradient), SW_ERR_STATE);
     expect_error(SW_ERR_STATE, "step_run: only `accepted` and `adopted` of a rule may run a kernel over the group");
     assert_int_equal(sw_step_run(NULL, &seen_kernels), SW_ERR_STATE);
+    sw_clear_error();
+    assert_int_equal(sw_step_run_with_frozen(NULL, &seen_kernels), SW_ERR_STATE);
     sw_optim_free(o);
     sw_params_free(p);
 }

@@ -361,6 +361,10 @@ static void test_wrong_options_are_refused(void **state) {
     assert_int_equal(sw_inverse_root(SW_F64, 1, a, NULL, root, NULL, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "inverse root: work is NULL (allocate it by sw_alloc, as many bytes as "
                                   "sw_inverse_root_work returns)");
+    assert_int_equal(sw_inverse_root(SW_F64, 1, a, NULL, root, (char *)work + 8, NULL), SW_ERR_ARGUMENT);
+    expect_error(SW_ERR_ARGUMENT,
+                 "inverse root: work is not aligned to 64 bytes (allocate it by sw_alloc, as many bytes "
+                 "as sw_inverse_root_work returns)");
     free(work);
 }
 

@@ -190,6 +190,9 @@ static void test_a_failed_root_keeps_the_previous_one(void **state) {
             assert_true(sw_optim_scalar(o, 0, "failed_roots") == 1);
             for (int64_t i = 0; i < sw_params_dim(p); i++)
                 assert_true(isfinite(vec_get(type, sw_params_x(p), i)));
+            sw_param_freeze(wide, true); /* does not change the number of failures */
+            assert_ok(step_with(o, p, gradient[4]));
+            assert_true(sw_optim_scalar(o, 0, "failed_roots") == 1);
             sw_optim_free(o);
             sw_params_free(p);
         }
@@ -365,6 +368,75 @@ static void test_refreshes_are_spread(void **state) {
     sw_params_free(p);
 }
 
+/* ---- Long periods ---- */
+
+/* f_i = ½ h_i x_i² for each of 48 elements, with h from 0.1 to 10. The gradient of a batch has few elements. */
+enum { VALLEY_ROWS = 8, VALLEY_COLUMNS = 6, VALLEY_DIM = VALLEY_ROWS * VALLEY_COLUMNS };
+static sw_status valley_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw_number,
+                                 double *value, void *g) {
+    const double *at = x;
+    (void)user, (void)draw_number;
+    *value = 0;
+    if (g)
+        memset(g, 0, VALLEY_DIM * sizeof(double));
+    for (int64_t k = 0; k < count; k++) {
+        const int64_t i = ids[k];
+        const double h = 0.1 * pow(100, (double)i / (VALLEY_DIM - 1));
+        *value += h / 2 * at[i] * at[i] / (double)count;
+        if (g)
+            ((double *)g)[i] = h * at[i] / (double)count;
+    }
+    return SW_OK;
+}
+
+/* Trains w, a matrix or a vector, with the default lr. Returns the largest loss of all samples in 20 epochs, relative
+ * to that at the start; *end: the last one. */
+static double valley_descend(const char *rule, bool vector, double *end) {
+    sw_params *p = sw_params_new(SW_F64, 1);
+    assert_non_null(vector ? sw_params_add(p, "w", SW_SHAPE(VALLEY_DIM), NULL)
+                           : sw_params_add(p, "w", SW_SHAPE(VALLEY_ROWS, VALLEY_COLUMNS), NULL));
+    assert_ok(sw_params_build(p));
+    uint64_t seed = 5;
+    for (int i = 0; i < VALLEY_DIM; i++)
+        ((double *)sw_params_x(p))[i] = test_uniform(&seed, -1, 1);
+    const sw_objective f = {.size = sizeof f, .n = VALLEY_DIM, .params = p, .gradient = valley_gradient};
+    sw_optim *o = NEW_OPTIM(p, .rule = rule, .estimator = "minibatch batch=4", .seed = 1);
+    double first, most = 0;
+    assert_ok(sw_objective_value(&f, NULL, NULL, NULL, VALLEY_DIM, 0, &first));
+    for (int step = 0; step < 20 * VALLEY_DIM / 4; step++) {
+        assert_ok(sw_optim_minimize(o, &f, NULL));
+        assert_ok(sw_objective_value(&f, NULL, NULL, NULL, VALLEY_DIM, 0, end));
+        *end /= first;
+        most = fmax(most, *end);
+    }
+    sw_optim_free(o);
+    sw_params_free(p);
+    return most;
+}
+
+/* Old roots are about ε^(-1/4) = 30 in directions that no earlier gradient had. Without the limit of D, the loss grows
+ * by factors of 1e3 and more with these periods. New roots may increase it too, by a step of length lr in each of the
+ * matrix's six singular directions: (1 + 0.1 √6/‖x‖)² < 2, with ‖x‖ near 4 at the start. */
+static void test_long_periods_do_not_diverge(void **state) {
+    (void)state;
+    static const char *const specs[] = {"shampoo",
+                                        "shampoo period=10",
+                                        "shampoo period=20",
+                                        "shampoo period=50",
+                                        "shampoo period=100",
+                                        "shampoo period=100 spread=false",
+                                        "shampoo period=20 max_dim=7"};
+    for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
+        for (int vector = 0; vector < 2; vector++) {
+            double end;
+            const double most = valley_descend(specs[k], vector, &end);
+            print_message("%s, %s: at most %.3g of the first loss, %.3g at the end\n", specs[k],
+                          vector ? "a vector" : "a matrix", most, end);
+            if (!(most < 2 && end < 0.5))
+                fail_msg("%s: the loss is at most %g of the first one, and %g at the end", specs[k], most, end);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_rules_agree_with_numpy, test_clear),
@@ -376,6 +448,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_large_and_small_blocks_are_told_apart, test_clear),
         cmocka_unit_test_teardown(test_resumed_runs_have_equal_bits, test_clear),
         cmocka_unit_test_teardown(test_refreshes_are_spread, test_clear),
+        cmocka_unit_test_teardown(test_long_periods_do_not_diverge, test_clear),
     };
     return cmocka_run_group_tests_name("matrix_rules", tests, draw, NULL);
 }

@@ -268,6 +268,9 @@ static void test_a_failed_basis_keeps_the_previous_one(void **state) {
         assert_true(sw_optim_scalar(o, 0, "failed_roots") == 1);
         for (int64_t i = 0; i < sw_params_dim(p); i++)
             assert_true(isfinite(vec_get(type, sw_params_x(p), i)));
+        sw_param_freeze(square, true); /* does not change the number of failures */
+        assert_ok(step_with(o, p, gradient[4]));
+        assert_true(sw_optim_scalar(o, 0, "failed_roots") == 1);
         sw_optim_free(o);
         sw_params_free(p);
     }
