@@ -183,6 +183,34 @@ SW_API sw_module *sw_nn_adaptive_avg_pool2d(sw_model *model, int64_t out_height,
  * named global_max_pool1 and so on. */
 SW_API sw_module *sw_nn_global_max_pool2d(sw_model *model);
 SW_API sw_module *sw_nn_global_avg_pool2d(sw_model *model);
+/* Options of the recurrent layers below. */
+typedef struct sw_recurrent_layer_options {
+    size_t size;        /* sizeof(sw_recurrent_layer_options) */
+    int layers;         /* on top of each other, 1 to 256; 0: 1 */
+    bool bidirectional; /* each layer reads the sequence in both directions; its output has 2·hidden features */
+    bool no_bias;
+    double dropout; /* the probability, in [0, 1), of sw_dropout between layers; needs two layers or more */
+    /* The output is only h after the last step of each sample, [batch, hidden]. With `bidirectional`, h of the other
+     * direction after its last step, which is the first in time, follows it. */
+    bool last;
+} sw_recurrent_layer_options;
+/* A long short-term memory: x [batch, time, inputs] → h of every step, [batch, time, hidden]. recurrent.h has the
+ * equations, which are PyTorch's, as are the names of the parameters: NAME.weight_ih_l0 [4·hidden, inputs],
+ * NAME.weight_hh_l0 [4·hidden, hidden], NAME.bias_ih_l0 and NAME.bias_hh_l0 [4·hidden], with l1 and so on for further
+ * layers, and _reverse at the end for the other direction. All initial values are uniform in ±1/√hidden, as PyTorch's:
+ * fan_in is `hidden` for all of them, and the method sw_init_pytorch. Layers are named lstm1, lstm2 and so on.
+ * inputs ≥ 1, or 0: the length of the last axis.
+ *
+ * A second input (sw_forward_many), i32 [batch], gives the lengths of the samples: see sw_recurrent_options. While the
+ * tape has a state (state.h), the layer begins with h and c after the last pass; bidirectional layers and lengths are
+ * errors then. */
+SW_API sw_module *sw_nn_lstm(sw_model *model, int64_t inputs, int64_t hidden);
+SW_API sw_module *sw_nn_lstm_with_options(sw_model *model, int64_t inputs, int64_t hidden,
+                                          const sw_recurrent_layer_options *options);
+/* A gated recurrent unit, likewise, with 3·hidden rows in the parameters. Layers are named gru1 and so on. */
+SW_API sw_module *sw_nn_gru(sw_model *model, int64_t inputs, int64_t hidden);
+SW_API sw_module *sw_nn_gru_with_options(sw_model *model, int64_t inputs, int64_t hidden,
+                                         const sw_recurrent_layer_options *options);
 /* Normalizations of the features or channels, the last axis. The parameters NAME.weight, ones with the role
  * SW_ROLE_NORM, and NAME.bias, zeros, have an element for each feature. features ≥ 1, or 0: the length of the last
  * axis. The operations of normalization.h state the equations. */

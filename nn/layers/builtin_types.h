@@ -7,7 +7,7 @@
 extern const sw_module_type swn_linear_type, swn_embedding_type, swn_dropout_type, swn_flatten_type, swn_reshape_type,
     swn_sequential_type, swn_residual_type, swn_recompute_type, swn_conv_type, swn_conv_transposed_type,
     swn_max_pool_type, swn_avg_pool_type, swn_adaptive_max_pool_type, swn_adaptive_avg_pool_type,
-    swn_global_max_pool_type, swn_global_avg_pool_type,
+    swn_global_max_pool_type, swn_global_avg_pool_type, swn_lstm_type, swn_gru_type,
 
     swn_batch_norm_type, swn_layer_norm_type, swn_rms_norm_type, swn_group_norm_type, swn_basic_block_type;
 extern const sw_module_type swn_activation_types[];

@@ -54,6 +54,21 @@ class ChannelsLast(nn.Module):
         return y.movedim(1, -1)
 
 
+class Recurrent(nn.Module):
+    """The outputs of every step, or `last`: those of the last step, in both directions."""
+
+    def __init__(self, module, last=False):
+        super().__init__()
+        self.module, self.last = module, last
+
+    def forward(self, x):
+        y, final = self.module(x)
+        if not self.last:
+            return y
+        h = final[0] if isinstance(final, tuple) else final
+        return torch.cat(tuple(h[-2:] if self.module.bidirectional else h[-1:]), -1)
+
+
 LAYERS = [
     ("linear", (5, 4), nn.Linear(4, 3)),
     ("linear_no_bias", (5, 4), nn.Linear(4, 3, bias=False)),
@@ -101,6 +116,12 @@ LAYERS = [
     ("adaptive_avg_pool2d", (2, 4, 3, 3), ChannelsLast(nn.AdaptiveAvgPool2d((3, 2)))),
     ("global_max_pool2d", (2, 3, 4, 3), nn.Sequential(ChannelsLast(nn.AdaptiveMaxPool2d(1)), nn.Flatten())),
     ("global_avg_pool2d", (2, 3, 4, 3), nn.Sequential(ChannelsLast(nn.AdaptiveAvgPool2d(1)), nn.Flatten())),
+    ("lstm", (2, 5, 3), Recurrent(nn.LSTM(3, 4, batch_first=True))),
+    ("lstm_with_options", (3, 4, 3),
+     Recurrent(nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True, dropout=0.3).eval())),
+    ("lstm_with_options last", (3, 5, 2), Recurrent(nn.LSTM(2, 3, 3, bias=False, batch_first=True), True)),
+    ("gru", (2, 5, 3), Recurrent(nn.GRU(3, 4, batch_first=True))),
+    ("gru_with_options", (3, 4, 3), Recurrent(nn.GRU(3, 3, batch_first=True, bidirectional=True), True)),
     ("batch_norm", (3, 2, 2, 4), ChannelsLast(nn.BatchNorm2d(4).eval())),
     ("batch_norm_with_options batch", (4, 5, 3), ChannelsLast(nn.BatchNorm1d(3, 0.01, track_running_stats=False))),
     ("batch_norm_with_options plain", (5, 3), nn.BatchNorm1d(3, affine=False, track_running_stats=False)),

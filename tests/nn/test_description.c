@@ -170,10 +170,23 @@ static sw_module *make_group_norm(sw_model *m) {
     return sw_nn_group_norm_with_options(m, 3, 0, &SW_OPTIONS(sw_norm_options, .eps = 0.5, .no_weight = true));
 }
 
+static sw_module *make_lstm(sw_model *m) {
+    sw_model_set_input_shape(m, 2, (const int64_t[]){4, 6});
+    return sw_nn_lstm_with_options(
+        m, 0, 5,
+        &SW_OPTIONS(sw_recurrent_layer_options, .layers = 2, .bidirectional = true, .dropout = 0.1, .last = true));
+}
+static sw_module *make_gru(sw_model *m) {
+    sw_model_set_input_shape(m, 2, (const int64_t[]){4, 6});
+    return sw_nn_gru_with_options(m, 6, 5, &SW_OPTIONS(sw_recurrent_layer_options, .no_bias = true));
+}
+
 static const struct {
     const char *type;
     make_root make;
 } layers[] = {
+    {"lstm", make_lstm},
+    {"gru", make_gru},
     {"max_pool", make_max_pool},
     {"max_pool", make_max_pool_of_sequences},
     {"avg_pool", make_avg_pool},

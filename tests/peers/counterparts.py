@@ -1217,7 +1217,7 @@ NO_COUNTERPART = {
     "sw_hinge_with_options": "as sw_hinge",
     "sw_loss_with_weight": "the identity; PyTorch's losses do not know what they were divided by",
     "sw_one_hot": "nn.functional.one_hot is not in op_db; check-graphs has it",
-    "sw_lstm": "op_db has no recurrent networks; check-graphs has them, and module_db has the layer",
+    "sw_lstm": "op_db has no recurrent networks; check-graphs has them, and test_torch_layers the layers",
     "sw_lstm_cell": "as sw_lstm",
     "sw_gru": "as sw_lstm",
     "sw_gru_cell": "as sw_lstm",

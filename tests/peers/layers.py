@@ -243,6 +243,8 @@ NO_MODULE = {
     "sw_nn_recompute": "not a module there; check-graphs has it",
     "sw_nn_sequential_with_options": "the bits of sw_nn_sequential",
     "sw_nn_compose": "a function of the user's", "sw_nn_compose_with_options": "a function of the user's",
+    **{f"sw_nn_{name}": "module_db returns the last state too; check-graphs has the operation" for name in (
+        "lstm", "lstm_with_options", "gru", "gru_with_options")},
     "sw_nn_compose_many": "a function of the user's",
 }
 

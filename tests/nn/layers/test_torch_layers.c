@@ -83,6 +83,16 @@ LAYER(adaptive_max_pool2d, sw_nn_adaptive_max_pool2d(m, 2, 3))
 LAYER(adaptive_avg_pool2d, sw_nn_adaptive_avg_pool2d(m, 3, 2))
 LAYER(global_max_pool2d, sw_nn_global_max_pool2d(m))
 LAYER(global_avg_pool2d, sw_nn_global_avg_pool2d(m))
+LAYER(lstm, sw_nn_lstm(m, 0, 4))
+LAYER(lstm_with_options, sw_nn_lstm_with_options(m, 3, 4,
+                                                 &SW_OPTIONS(sw_recurrent_layer_options, .layers = 2,
+                                                             .bidirectional = true, .dropout = 0.3)))
+LAYER(lstm_last,
+      sw_nn_lstm_with_options(m, 0, 3,
+                              &SW_OPTIONS(sw_recurrent_layer_options, .layers = 3, .no_bias = true, .last = true)))
+LAYER(gru, sw_nn_gru(m, 0, 4))
+LAYER(gru_with_options,
+      sw_nn_gru_with_options(m, 3, 3, &SW_OPTIONS(sw_recurrent_layer_options, .bidirectional = true, .last = true)))
 LAYER(batch_norm, sw_nn_batch_norm(m, 0)) /* in evaluation; training: test_batch_norm_training.c */
 LAYER(batch_norm_batch,
       sw_nn_batch_norm_with_options(m, 3, &SW_OPTIONS(sw_batch_norm_options, .eps = 0.01, .no_statistics = true)))
@@ -146,6 +156,11 @@ static const struct {
     ROW(adaptive_avg_pool2d),
     ROW(global_max_pool2d),
     ROW(global_avg_pool2d),
+    ROW(lstm),
+    ROW(lstm_with_options),
+    {"lstm_with_options last", make_lstm_last},
+    ROW(gru),
+    ROW(gru_with_options),
     ROW(batch_norm),
     {"batch_norm_with_options batch", make_batch_norm_batch},
     {"batch_norm_with_options plain", make_batch_norm_plain},
