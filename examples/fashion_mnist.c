@@ -1,19 +1,15 @@
 /* Trains a multilayer perceptron, LeNet or a residual network on Fashion-MNIST with any estimator, rule, schedule and
  * average; saves it, resumes from a checkpoint, and classifies a picture. */
-#include "cli.h"
-
-#include <swale/swale.h>
+#include "training.h"
 
 typedef struct settings {
-    const char *data, *model, *hidden, *estimator, *rule, *schedule, *average, *dtype, *loss_scale, *save, *save_dtype,
-        *load, *checkpoint, *predict;
-    int64_t depth, width, epochs, batch;
-    double clip, dropout;
-    bool verify, check, norms, memory, list;
+    const char *data, *model, *hidden, *save, *save_dtype, *load, *predict;
+    int64_t depth, width, epochs;
+    double dropout;
+    bool verify, norms;
 } settings;
 
-static settings asked = {
-    .rule = "adam lr=1e-3", .schedule = "constant", .average = "none", .dtype = "f32", .epochs = -1};
+static settings asked = {.epochs = -1};
 
 static const cli_option options[] = {
     {"--data", "DIR", CLI_DATA, &asked.data, 0, 0, "folder of the four IDX files (default: searched for)"},
@@ -23,34 +19,21 @@ static const cli_option options[] = {
     {"--depth", "N", CLI_COUNT, &asked.depth, 8, 1202, "resnet: layers, 6n + 2 (8)"},
     {"--width", "N", CLI_COUNT, &asked.width, 1, 4096, "resnet: channels of the first layers (16)"},
     {"--epochs", "N", CLI_COUNT, &asked.epochs, 0, 1e6, "passes over the training set (10; with --load 0)"},
-    {"--batch", "N", CLI_COUNT, &asked.batch, 1, 60000, "samples in a step (64)"},
-    {"--estimator", "SPEC", CLI_TEXT, &asked.estimator, 0, 0, "estimator of the gradient (minibatch)"},
-    {"--rule", "SPEC", CLI_TEXT, &asked.rule, 0, 0, "rule that updates the parameters (adam lr=1e-3)"},
-    {"--schedule", "SPEC", CLI_TEXT, &asked.schedule, 0, 0,
-     "schedule of the learning rate or another option (constant)"},
-    {"--average", "SPEC", CLI_TEXT, &asked.average, 0, 0, "average of the iterates that is evaluated (none)"},
-    {"--clip", "X", CLI_REAL, &asked.clip, 0, 1e30, "largest norm of the gradient (0: no limit)"},
+    TRAINING_METHODS("64", 60000, "adam lr=1e-3", "constant", "0: no limit"),
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "mlp: probability of dropout after each hidden layer (0)"},
-    {"--dtype", "f32|f16|bf16|f64", CLI_TEXT, &asked.dtype, 0, 0,
-     "type of weights and activations (f32); f16 and bf16 with f32 masters"},
-    {"--loss-scale", "SPEC", CLI_TEXT, &asked.loss_scale, 0, 0,
-     "dynamic, a power of 2, or none: the loss scale (f16: dynamic; others: none)"},
+    TRAINING_TYPES,
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights to this file at the end (safetensors)"},
     {"--save-dtype", "f16|bf16", CLI_TEXT, &asked.save_dtype, 0, 0,
      "with --save: round the weights to this type (default: f32, the masters, or f64)"},
     {"--load", "FILE", CLI_INPUT, &asked.load, 0, 0,
      "start from these weights; the file gives the model and its sizes"},
-    {"--checkpoint", "FILE", CLI_OUTPUT, &asked.checkpoint, 0, 0,
-     "save the state of the run to this file; resume from it if it exists"},
+    TRAINING_CHECKPOINT,
     {"--predict", "PICTURE", CLI_INPUT, &asked.predict, 0, 0, "classify a PNG or JPEG of any size"},
     {"--norms", NULL, CLI_FLAG, &asked.norms, 0, 0,
      "with --out: write norms of weights, gradients and updates by layer"},
-    {"--memory", NULL, CLI_FLAG, &asked.memory, 0, 0,
-     "print the bytes of parameters, optimizer, activations by layer, data and so on"},
-    {"--check", NULL, CLI_FLAG, &asked.check, 0, 0,
-     "stop at the first NaN or Inf and name the operation that produced it"},
+    TRAINING_CHECKS,
     {"--verify", NULL, CLI_FLAG, &asked.verify, 0, 0, "check the data by SHA-256 first"},
-    {"--list", NULL, CLI_FLAG, &asked.list, 0, 0, "print every estimator, rule, schedule and average"},
+    TRAINING_LIST,
     CLI_COMMON("of initial values, order and dropout (1)", "DIR", CLI_FOLDER,
                "write metrics, run.json, curves and pictures to this folder")};
 
@@ -91,35 +74,12 @@ typedef struct run {
 
 /* The type of --save-dtype; 0: the type of the masters. */
 static sw_dtype save_type(void) {
-    return asked.save_dtype ? parse_type("--save-dtype", asked.save_dtype, 2, "f16 or bf16") : 0;
+    return asked.save_dtype ? training_type("--save-dtype", asked.save_dtype, 2, "f16 or bf16") : 0;
 }
 
 static bool make_model(run *r) {
     r->model = model_make();
     return r->model != NULL;
-}
-
-/* Inserts --batch into the spec of the estimator; for a wrapper (sam), into the spec of the innermost estimator. */
-static void estimator_spec(char *spec, size_t size) {
-    const char *outer = asked.estimator;
-    outer += strspn(outer, " ");
-    if (asked.batch && strstr(outer, "batch="))
-        cli_fail(2, "the batch is given by --batch and by --estimator");
-    char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(outer, " "), outer);
-    const sw_estimator *method = sw_estimator_find(name);
-    bool wraps = method && method->flags & SW_ESTIMATOR_WRAPPER && !strstr(outer, " of=");
-    /* The longest texts that are inserted below; the first is " batch=60000". */
-    if (snprintf(spec, size, "%s%s", outer, wraps && asked.batch ? " of=minibatch" : "") + 16 > (int)size)
-        cli_fail(2, "--estimator: a spec of %zu bytes is too long, about %zu are possible", strlen(outer), size - 32);
-    if (!asked.batch)
-        return;
-    char *inner = spec, rest[512];
-    for (char *of = strstr(spec, " of="); of; of = strstr(of + 1, " of="))
-        inner = of + 4;
-    inner += strcspn(inner, " ");
-    snprintf(rest, sizeof rest, "%s", inner);
-    snprintf(inner, size - (size_t)(inner - spec), " batch=%lld%s", (long long)asked.batch, rest);
 }
 
 static bool read_data(run *r) {
@@ -134,37 +94,11 @@ static bool read_data(run *r) {
 }
 
 static bool make_optimizer(run *r) {
-    char estimator[512];
-    if (!asked.estimator) {
-        asked.estimator = "minibatch";
-        asked.batch = asked.batch ? asked.batch : 64;
-    }
-    estimator_spec(estimator, sizeof estimator);
-    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = asked.rule,
-                                            .schedule = asked.schedule, .average = asked.average, .clip = asked.clip,
-                                            .seed = (uint64_t)cli.seed, .loss_scale = asked.loss_scale);
-    r->optim = sw_optim_new_with_options(sw_model_params(r->model), &how);
-    r->usage = !r->optim && sw_error_status() != SW_ERR_MEMORY;
-    if (r->optim && asked.check)
-        sw_tape_set_switch(sw_optim_tape(r->optim), SW_CHECK, true);
-    if (r->optim && asked.memory)
-        sw_tape_set_switch(sw_optim_tape(r->optim), SW_MEASURE, true);
+    r->optim = training_optimizer(sw_model_params(r->model), 64, &r->usage);
     return r->optim && (!asked.norms || sw_optim_record_norms(r->optim, true) == SW_OK);
 }
 
 /* ---- Training ---- */
-
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int64_t count) {
-    if (count == 0)
-        return 0;
-    qsort(values, (size_t)count, sizeof *values, compare);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
 
 static sw_status show(void *user, sw_train_state *state) {
     run *r = user;
@@ -178,7 +112,7 @@ static sw_status show(void *user, sw_train_state *state) {
 }
 
 static sw_status save_checkpoint(run *r) {
-    return cli_tolerate(history_save(&r->history, r->optim, asked.checkpoint), &r->lost.checkpoint);
+    return cli_tolerate(history_save(&r->history, r->optim, training.checkpoint), &r->lost.checkpoint);
 }
 
 static sw_status evaluate(void *user, sw_train_state *state) {
@@ -190,7 +124,7 @@ static sw_status evaluate(void *user, sw_train_state *state) {
              (long long)r->epochs, (long long)asked.epochs, state->period_seconds, state->mean_loss, r->result.loss,
              r->result.accuracy);
     SW_TRY(history_add(&r->history, state, &r->result, asked.norms));
-    if (asked.checkpoint)
+    if (training.checkpoint)
         SW_TRY(save_checkpoint(r));
     const sw_status status = report_epoch(&r->report, &r->history, r->history.epochs - 1);
     cli_progress_line(&r->progress, line); /* printed after the report and the checkpoint were written */
@@ -203,10 +137,6 @@ static sw_status note_seconds(void *user, sw_train_state *state) {
     return SW_OK;
 }
 
-static int64_t steps_of(const run *r) {
-    return sw_optim_steps_taken(r->optim) + sw_optim_steps_skipped(r->optim);
-}
-
 /* The number of steps per epoch; 1 for an estimator without batches. */
 static int64_t steps_of_epoch(const run *r) {
     const int64_t each = sw_optim_steps_per_epoch(r->optim, r->objective);
@@ -216,43 +146,34 @@ static int64_t steps_of_epoch(const run *r) {
 /* A run whose checkpoint exists resumes from it. */
 static bool resume(run *r) {
     history_start(&r->history, r->model);
-    if (!asked.checkpoint || access(asked.checkpoint, F_OK) != 0)
+    if (!training.checkpoint || access(training.checkpoint, F_OK) != 0)
         return true;
     const int64_t each = steps_of_epoch(r);
     /* The length of the run is that of the command line, not that of the file, with which a schedule would end too
      * early. */
     if (sw_error() || (asked.epochs > 0 && sw_optim_set_total_steps(r->optim, asked.epochs * each) != SW_OK) ||
-        history_load(&r->history, r->optim, asked.checkpoint) != SW_OK)
+        history_load(&r->history, r->optim, training.checkpoint) != SW_OK)
         return false;
-    r->epochs = steps_of(r) / each;
-    cli_note("resuming from %s after %lld epochs and %lld steps\n", asked.checkpoint, (long long)r->epochs,
-             (long long)(steps_of(r) % each));
+    r->epochs = training_steps(r->optim) / each;
+    cli_note("resuming from %s after %lld epochs and %lld steps\n", training.checkpoint, (long long)r->epochs,
+             (long long)(training_steps(r->optim) % each));
     return true;
 }
 
 static void say_how_to_resume(const run *r) {
-    fprintf(stderr, "%sinterrupted after %lld of %lld epochs and %lld steps; ", r->progress.live ? "\r\033[K" : "",
-            (long long)r->epochs, (long long)asked.epochs, (long long)(steps_of(r) % steps_of_epoch(r)));
-    if (asked.checkpoint)
-        fprintf(stderr, "run the same command again to resume from %s\n", asked.checkpoint);
-    else
-        fprintf(stderr, "use --checkpoint FILE to make a run resumable\n");
+    char progress[96];
+    snprintf(progress, sizeof progress, "%lld of %lld epochs and %lld steps", (long long)r->epochs,
+             (long long)asked.epochs, (long long)(training_steps(r->optim) % steps_of_epoch(r)));
+    training_say_how_to_resume(&r->progress, progress);
 }
 
 static bool train(run *r) {
     r->progress = cli_progress_start();
     const sw_train_options how = SW_OPTIONS(sw_train_options, .epochs = asked.epochs, .user = r, .evaluate = evaluate,
                                             .log = note_seconds, .progress = show, .stop = &cli_signal);
-    /* A run that was complete when its checkpoint was written has no steps left. */
-    const int64_t left = asked.epochs > 0 ? sw_train_remaining(r->objective, r->optim, &how) : 0;
-    if (left == 0 && r->epochs > 0)
-        cli_note("the run is complete; give a larger --epochs to continue it\n");
-    cli_catch_signals();
-    const bool good = left == 0 || (left > 0 && sw_train(r->objective, r->optim, &how, NULL) == SW_OK);
-    cli_release_signals();
-    if (!good)
+    if (!training_run(r->objective, r->optim, &how, asked.epochs, r->epochs, "--epochs", NULL))
         return false;
-    if (asked.checkpoint && (cli_signal || r->lost.checkpoint) && save_checkpoint(r) != SW_OK)
+    if (training.checkpoint && (cli_signal || r->lost.checkpoint) && save_checkpoint(r) != SW_OK)
         return false;
     if (cli_signal)
         say_how_to_resume(r);
@@ -264,16 +185,9 @@ static double epoch_seconds(const history *h) {
     double *seconds = calloc((size_t)h->epochs + 1, sizeof *seconds);
     for (int64_t i = 0; seconds && i < h->epochs; i++)
         seconds[i] = h->row[i][SECONDS];
-    const double middle = seconds ? median(seconds, h->epochs) : 0;
+    const double middle = seconds ? training_median(seconds, h->epochs) : 0;
     free(seconds);
     return middle;
-}
-
-/* Prints where the memory of the run is. */
-static void print_memory(run *r) {
-    printf("bytes_per_parameter %.2f\n", sw_memory_per_parameter(sw_params_dim(sw_model_params(r->model))));
-    sw_tape_memory_print(sw_optim_tape(r->optim), stdout);
-    sw_memory_print(stdout);
 }
 
 static sw_status save_weights(const run *r) {
@@ -287,9 +201,6 @@ static bool finish(run *r) {
     if (sw_model_evaluate(r->model, NULL, r->train, sw_cross_entropy, &on_train) != SW_OK ||
         sw_model_evaluate(r->model, NULL, r->test, sw_cross_entropy, &r->result) != SW_OK)
         return false;
-    const long long skipped = sw_optim_steps_skipped(r->optim);
-    if (skipped)
-        cli_note("%lld %s skipped: Inf or NaN in the gradient\n", skipped, skipped == 1 ? "step was" : "steps were");
     const result results[] = {{"parameters", (double)sw_params_dim(sw_model_params(r->model)), 0},
                               {"epochs", (double)r->epochs, 0},
                               {"epoch_seconds", epoch_seconds(&r->history), 4},
@@ -297,13 +208,7 @@ static bool finish(run *r) {
                               {"test_loss", r->result.loss, 6},
                               {"test_accuracy", r->result.accuracy, 4},
                               {0}};
-    for (const result *each = results; each->name; each++)
-        printf("%s %.*f\n", each->name, each->digits, each->value);
-    if (asked.loss_scale || strcmp(asked.dtype, "f16") == 0)
-        printf("skipped %lld\nloss_scale %.9g\n", (long long)sw_optim_steps_skipped(r->optim),
-               sw_optim_loss_scale(r->optim));
-    if (asked.memory)
-        print_memory(r);
+    training_print_results(results, sw_model_params(r->model), r->optim);
     cli_flush();
     if (asked.save && cli_tolerate(save_weights(r), &r->lost.weights) != SW_OK)
         return false;
@@ -369,13 +274,13 @@ static void check_options(void) {
     model_check_options();
     if (asked.norms && !cli.out)
         cli_fail(2, "--norms needs --out DIR: the norms are written there");
-    if (asked.load && asked.checkpoint && access(asked.checkpoint, F_OK) == 0)
-        cli_fail(2, "--checkpoint %s exists, so the run resumes from it; remove --load", asked.checkpoint);
+    if (asked.load && training.checkpoint && access(training.checkpoint, F_OK) == 0)
+        cli_fail(2, "--checkpoint %s exists, so the run resumes from it; remove --load", training.checkpoint);
 }
 
 int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
-    if (asked.list) {
+    if (training.list) {
         sw_optim_list(stdout);
         return cli_end(0);
     }
@@ -384,7 +289,7 @@ int main(int argc, char **argv) {
     cli_check_files();
     report_check_names();
     cli.threads = sw_threads();
-    const bool reports = asked.save || asked.checkpoint || asked.memory || cli.out;
+    const bool reports = asked.save || training.checkpoint || training.memory || cli.out;
     const bool only_predict = asked.predict && asked.load && asked.epochs < 0 && !reports;
     if (asked.epochs < 0)
         asked.epochs = asked.load ? 0 : 10;

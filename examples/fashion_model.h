@@ -4,17 +4,6 @@
 
 enum { MAX_LAYERS = 16 };
 
-/* The type with this name among the first `count` of the list; a mistake ends the program with 2. */
-static sw_dtype parse_type(const char *option, const char *name, int count, const char *expected) {
-    static const sw_dtype types[] = {SW_F16, SW_BF16, SW_F32, SW_F64};
-    int i = 0;
-    while (i < count && strcmp(name, sw_dtype_name(types[i])) != 0)
-        i++;
-    if (i == count)
-        cli_fail(2, "%s %s: %s is needed", option, name, expected);
-    return types[i];
-}
-
 /* ---- The multilayer perceptron ---- */
 
 /* Parses "100,50" as layer sizes; a mistake ends the program with 2. */
@@ -153,7 +142,7 @@ static bool model_takes_pictures(const sw_model *model) {
 /* Builds the network, with the weights of --load if it is given; NULL after an error. Replaces missing options by what
  * is used, which run.json then records. */
 static sw_model *model_make(void) {
-    const sw_dtype type = parse_type("--dtype", asked.dtype, 4, "f32, f16, bf16 or f64");
+    const sw_dtype type = training_type("--dtype", training.dtype, 4, "f32, f16, bf16 or f64");
     sw_archive *file = asked.load ? sw_archive_load(asked.load) : NULL;
     if (asked.load && !file)
         return NULL;

@@ -22,12 +22,6 @@ typedef struct report {
     bool lost[TABLES];    /* the last attempt to write it failed */
 } report;
 
-typedef struct result {
-    const char *name;
-    double value;
-    int digits;
-} result;
-
 /* ---- Files ---- */
 
 /* Names of the files; the first TABLES of them are the tables with a row for each epoch. */
@@ -117,7 +111,7 @@ static sw_status write_run_json(const result *results) {
     SW_TRY(sw_fashion_mnist_checksums(asked.data, sha256));
     json_t *root = json_object(), *given = json_object(), *sums = json_object();
     for (const cli_option *o = options; o->name; o++)
-        if (o->value != &cli.help && o->value != &asked.list && o->value != &cli.version)
+        if (o->value != &cli.help && o->value != &training.list && o->value != &cli.version)
             json_object_set_new(given, o->name + 2, option_value(o));
     for (int i = 0; i < 4; i++)
         json_object_set_new(sums, name[i], json_string(sha256[i]));
