@@ -110,7 +110,9 @@ SW_API const char *sw_archive_path(const sw_archive *archive);
  * PyTorch's convolutions have their channels first, so that its arrays have another order: see channels_first below.
  * PyTorch's batch norm counts its batches in NAME.num_batches_tracked, an I64 of rank 0. If the parameters
  * contain NAME.running_mean, but not NAME.num_batches_tracked, it is ignored. If they contain it (a buffer), the number
- * is converted to the type of x, which must represent it exactly. */
+ * is converted to the type of x, which must represent it exactly. The masks NAME.attn.bias [1, 1, n, n] and
+ * NAME.attn.masked_bias that GPT-2 of the package transformers has are ignored if the parameters contain
+ * NAME.attn.c_attn.weight. */
 SW_API sw_status sw_params_save(const sw_params *params, const char *path);
 SW_API sw_status sw_params_load(sw_params *params, const char *path);
 /* Options of a file with parameters to be saved. */
@@ -122,16 +124,20 @@ typedef struct sw_save_options {
      * bit; training continues from the rounded numbers. Other types are an error (SW_ERR_TYPE). */
     sw_dtype storage;
     /* Write the arrays in PyTorch's order and shapes, which the layers declare (sw_param_options.channels_first):
-     * weights of convolutions as [out,in,kh,kw], and the columns of a linear layer behind a flatten of [h,w,c] in the
-     * order of [c,h,w]. Other arrays do not change. The file records this in the text "order", "channels_first", so
-     * that loading functions need no option. It is an error (SW_ERR_STATE) if the order of a parameter is not known,
-     * because its layer was built without the shape of its input. Permuted copies exist until the archive is freed. */
+     * weights of convolutions as [out,in,kh,kw], those of GPT-2's linear layers as [in,out], and the columns of a
+     * linear layer behind a flatten of [h,w,c] in the order of [c,h,w]. Other arrays do not change. The file records
+     * this in the text "order", "channels_first", so that loading functions need no option. It is an error
+     * (SW_ERR_STATE) if the order of a parameter is not known, because its layer was built without the shape of its
+     * input. Permuted copies exist until the archive is freed. */
     SW_ADDED bool channels_first;
 } sw_save_options;
 /* Options of a file with parameters to be loaded. */
 typedef struct sw_load_options {
     size_t size;         /* sizeof(sw_load_options) */
     bool channels_first; /* the arrays have PyTorch's order: see sw_save_options */
+    /* The beginning of names of parameters that the names in the file lack: with "transformer.", transformer.h.0.ln_1
+     * is h.0.ln_1 in the file. NULL: none. */
+    SW_ADDED const char *omitted;
 } sw_load_options;
 /* As sw_params_save, with options; NULL: the defaults. SW_ERR_NONFINITE if a finite number would be infinite in the
  * type; the file at the path is not changed then. */

@@ -183,6 +183,7 @@ static sw_status params_read_order(swi_match *m, const sw_load_options *options)
     const char *order = sw_archive_text(m->archive, key);
     sw_free(key);
     m->channels_first = o.channels_first || order;
+    m->omitted = o.omitted ? o.omitted : "";
     return !order || strcmp(order, order_channels_first) == 0
                ? SW_OK
                : swi_file_fail(path, SW_ERR_FORMAT, "has parameters in the order \"%.100s\"; only %s is known", order,
@@ -194,7 +195,7 @@ sw_status sw_params_unpack_with_options(sw_params *p, const sw_archive *a, const
     SW_TRY(params_check_built(p, "params_unpack"));
     if (!a)
         return sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_unpack: the archive is NULL");
-    swi_match m = {.params = p, .archive = a, .prefix = prefix ? prefix : ""};
+    swi_match m = {.params = p, .archive = a, .prefix = prefix ? prefix : "", .omitted = ""};
     sw_status status = params_read_order(&m, options);
     if (status == SW_OK)
         status = params_unpack(&m, p);

@@ -23,10 +23,16 @@ char *swi_join_name(const char *prefix, const char *name) {
 
 enum { PREFIX_ROOM = 64, PREFIX_TRIES = 8 }; /* the search for a prefix: bytes with the 0 at the end; attempts */
 
+/* The name of a parameter as the file has it, without the prefix. */
+static const char *match_file_name(const swi_match *m, const char *name) {
+    const size_t omitted = strlen(m->omitted);
+    return strncmp(name, m->omitted, omitted) == 0 ? name + omitted : name;
+}
+
 /* The entry with this name or, if `aliases`, the entry that a text gives for this name (a tied parameter); -1 if there
  * is none. */
 static int match_entry(swi_match *m, const char *name, bool aliases) {
-    char *whole = swi_join_name(m->prefix, name);
+    char *whole = swi_join_name(m->prefix, match_file_name(m, name));
     const char *target = whole && aliases ? sw_archive_text(m->archive, whole) : whole;
     const int i = target ? swi_archive_find(m->archive, target) : -1;
     m->no_memory |= !whole;
@@ -115,26 +121,41 @@ static void match_check_numbers(swi_match *m, const sw_param *p) {
         match_is_within(m, p, &entry->array, params->storage);
 }
 
-/* Whether the array is the counter of a batch norm of PyTorch, whose running statistics are parameters here. `name` is
- * its name without the prefix. */
-static bool match_is_counter(const swi_match *m, const swi_entry *entry, const char *name) {
-    static const char counter[] = ".num_batches_tracked", mean[] = ".running_mean";
-    const size_t length = strlen(name), base = length >= sizeof counter ? length - (sizeof counter - 1) : 0;
-    if (entry->array.type != SW_I64 || entry->array.rank != 0 || base == 0 || strcmp(name + base, counter) != 0)
-        return false;
+/* Whether a parameter has the first `base` characters of the name, and then `end`. */
+static bool match_has_param(const swi_match *m, const char *name, size_t base, const char *end) {
     for (int i = 0; i < m->params->count; i++) {
-        const char *other = m->params->list[i]->name;
-        if (strncmp(other, name, base) == 0 && strcmp(other + base, mean) == 0)
+        const char *other = match_file_name(m, m->params->list[i]->name);
+        if (strncmp(other, name, base) == 0 && strcmp(other + base, end) == 0)
             return true;
     }
     return false;
+}
+
+/* The length of the name without `end`, with which it ends; 0 if it does not, or if nothing is left. */
+static size_t match_base(const char *name, const char *end) {
+    const size_t length = strlen(name), tail = strlen(end);
+    return length > tail && strcmp(name + length - tail, end) == 0 ? length - tail : 0;
+}
+
+/* Whether the array is a buffer of PyTorch that swale does not need. `name` is its name without the prefix. */
+static bool match_is_buffer(const swi_match *m, const swi_entry *entry, const char *name) {
+    const sw_array *a = &entry->array;
+    /* The counter of a batch norm, whose running statistics are parameters here. */
+    size_t base = match_base(name, ".num_batches_tracked");
+    if (base > 0 && a->type == SW_I64 && a->rank == 0)
+        return match_has_param(m, name, base, ".running_mean");
+    /* The masks of causal attention of GPT-2. */
+    base = match_base(name, ".attn.bias");
+    if (base == 0 || a->rank != 4 || a->shape[0] != 1 || a->shape[1] != 1 || a->shape[2] != a->shape[3])
+        base = a->rank == 0 ? match_base(name, ".attn.masked_bias") : 0;
+    return base > 0 && match_has_param(m, name, base, ".attn.c_attn.weight");
 }
 
 static void match_list_unexpected(swi_match *m) {
     const size_t length = strlen(m->prefix);
     for (int i = 0; i < m->archive->entries; i++)
         if (!m->used[i] && strncmp(m->archive->entry[i].name, m->prefix, length) == 0 &&
-            !match_is_counter(m, &m->archive->entry[i], m->archive->entry[i].name + length))
+            !match_is_buffer(m, &m->archive->entry[i], m->archive->entry[i].name + length))
             sw_error_list_add(&m->faults, "%.200s is not expected", m->archive->entry[i].name + length);
 }
 

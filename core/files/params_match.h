@@ -8,7 +8,8 @@
 typedef struct swi_match {
     const sw_params *params;
     const sw_archive *archive;
-    const char *prefix; /* the prefix of the names in the file */
+    const char *prefix;  /* the prefix of the names in the file */
+    const char *omitted; /* the beginning of names of parameters that the names in the file lack */
     bool channels_first;
     int *from;  /* [params]: the entry from which a parameter is read; -1: none, or it is tied */
     bool *used; /* [entries]: the entry belongs to a parameter */
