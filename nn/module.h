@@ -85,6 +85,10 @@ typedef struct sw_module_type {
      * type cannot be described. */
     sw_status (*save)(const sw_module *module, sw_description *to);
     sw_module *(*restore)(sw_model *model, const sw_description *from);
+    /* The layer acts on each position of a sequence [batch, time, ...] separately, or keeps what it needs of earlier
+     * ones by sw_module_state. If this is true for all layers of a network, it computes sequences in parts, and
+     * sw_generate does not compute earlier positions again. A layer that only calls others has `continues` too. */
+    bool continues;
 } sw_module_type;
 
 typedef struct sw_module_setting sw_module_setting;
@@ -181,6 +185,7 @@ typedef struct sw_compose_options {
     /* Writes the settings of the layer, for files that contain the network. A registered type with the name `kind`
      * restores it: see sw_module_type_register (description.h). NULL: the layer cannot be described. */
     sw_status (*save)(const sw_module *module, sw_description *to);
+    bool continues; /* the layer continues sequences: see sw_module_type */
 } sw_compose_options;
 /* As sw_nn_compose (nn.h), with an array of layers, and options, which are copied (NULL: none). */
 SW_API sw_module *sw_nn_compose_with_options(sw_model *model, const char *kind,

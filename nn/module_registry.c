@@ -31,7 +31,12 @@ static const sw_module_type *const built_in[] = {&swn_linear_type,
                                                  &swn_layer_norm_type,
                                                  &swn_rms_norm_type,
                                                  &swn_group_norm_type,
-                                                 &swn_basic_block_type};
+                                                 &swn_basic_block_type,
+                                                 &swn_position_type,
+                                                 &swn_sinusoidal_position_type,
+                                                 &swn_attention_type,
+                                                 &swn_cross_attention_type,
+                                                 &swn_transformer_block_type};
 
 enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 256 };
 static const sw_module_type *registered[MOST_REGISTERED];

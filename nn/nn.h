@@ -25,6 +25,7 @@
 #include <swale/objective.h>
 #include <swale/pool_options.h>
 #include <swale/source.h>
+#include <swale/transformer.h>
 
 #ifdef __cplusplus
 #include <initializer_list>
@@ -119,6 +120,17 @@ SW_API sw_tensor sw_forward_many(sw_module *module, int count, const sw_tensor *
 SW_API sw_module *sw_nn_linear(sw_model *model, int64_t inputs, int64_t outputs);
 /* x Wᵀ: as sw_nn_linear, without b. */
 SW_API sw_module *sw_nn_linear_no_bias(sw_model *model, int64_t inputs, int64_t outputs);
+/* Options of sw_nn_linear_with_options. */
+typedef struct sw_linear_options {
+    size_t size; /* sizeof(sw_linear_options) */
+    bool no_bias;
+    /* Files with channels first (archive.h) have the weight as [inputs, outputs]: the Conv1D of GPT-2 in the Python
+     * package transformers. */
+    bool file_transposed;
+} sw_linear_options;
+/* As sw_nn_linear, with options (NULL: the defaults). */
+SW_API sw_module *sw_nn_linear_with_options(sw_model *model, int64_t inputs, int64_t outputs,
+                                            const sw_linear_options *options);
 /* An embedding: ids [batch, ...] → the rows of NAME.weight [rows, dim] with these ids, [batch, ..., dim]. Ids are
  * integers from 0 to rows - 1, of type i32, u8, f32 (up to 2^24) or f64; another value is an error that names the value
  * and its position. The weight has initial values from sw_init_normal(0, 1), fan_in = dim, fan_out = rows, and the role

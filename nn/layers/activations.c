@@ -78,7 +78,8 @@ ACTIVATIONS(FORWARD)
 #define TYPE(id, call, setting, build_function, describe_function)                   \
     {.size = sizeof(sw_module_type), .name = #id, .build = (build_function),         \
      .forward = id##_forward, .describe = (describe_function),                       \
-     .save = activation_save, .restore = activation_restore},
+     .save = activation_save, .restore = activation_restore,                         \
+     .continues = (build_function) == NULL /* an axis may be that of the positions */},
 /* clang-format on */
 const sw_module_type swn_activation_types[] = {ACTIVATIONS(TYPE)};
 

@@ -9,7 +9,10 @@ extern const sw_module_type swn_linear_type, swn_embedding_type, swn_dropout_typ
     swn_max_pool_type, swn_avg_pool_type, swn_adaptive_max_pool_type, swn_adaptive_avg_pool_type,
     swn_global_max_pool_type, swn_global_avg_pool_type, swn_lstm_type, swn_gru_type,
 
-    swn_batch_norm_type, swn_layer_norm_type, swn_rms_norm_type, swn_group_norm_type, swn_basic_block_type;
+    swn_batch_norm_type, swn_layer_norm_type, swn_rms_norm_type, swn_group_norm_type, swn_basic_block_type,
+
+    swn_position_type, swn_sinusoidal_position_type, swn_attention_type, swn_cross_attention_type,
+    swn_transformer_block_type;
 extern const sw_module_type swn_activation_types[];
 extern const int swn_activation_count;
 
@@ -19,5 +22,10 @@ bool swn_is_relu(const sw_module *module);
  * layers one after the other. */
 bool swn_takes_relu(const sw_module *module);
 sw_tensor swn_pool_relu(sw_module *module, sw_tensor x);
+
+/* norms.c: false for a layer or RMS normalization over the axis of the positions; true for all other layers. */
+bool swn_norm_continues(const sw_module *module);
+/* position.c: the number of positions of sw_nn_position; 0 for other layers. */
+int64_t swn_position_length(const sw_module *module);
 
 #endif

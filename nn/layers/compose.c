@@ -68,6 +68,7 @@ static sw_module *compose_new(sw_model *model, sw_module_type type, const sw_com
     type.id_inputs = options.id_inputs;
     type.mask_inputs = options.mask_inputs;
     type.save = options.save;
+    type.continues = options.continues;
     type.least_inputs = type.most_inputs - options.optional_inputs;
     sw_module *m = sw_module_new(model, &type, sizeof(compose));
     if (!sw_module_is(m, &type))

@@ -40,7 +40,8 @@ const sw_module_type swn_dropout_type = {.size = sizeof(sw_module_type),
                                          .forward = dropout_forward,
                                          .describe = dropout_describe,
                                          .save = dropout_save,
-                                         .restore = dropout_restore};
+                                         .restore = dropout_restore,
+                                         .continues = true};
 
 sw_module *sw_nn_dropout(sw_model *model, double p) {
     if (!(p >= 0 && p < 1)) {

@@ -153,7 +153,8 @@ const sw_module_type swn_embedding_type = {.size = sizeof(sw_module_type),
                                            .describe = embedding_describe,
                                            .takes_ids = true,
                                            .save = embedding_save,
-                                           .restore = embedding_restore};
+                                           .restore = embedding_restore,
+                                           .continues = true};
 
 sw_module *sw_nn_embedding(sw_model *model, int64_t rows, int64_t dim) {
     return sw_nn_embedding_with_options(model, rows, dim, NULL);

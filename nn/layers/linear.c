@@ -9,7 +9,7 @@
 
 typedef struct linear {
     int64_t inputs, outputs;
-    bool has_bias;
+    bool has_bias, file_transposed;
     sw_param *weight, *bias;
 } linear;
 
@@ -43,6 +43,16 @@ static sw_status linear_set_inputs(sw_module *m, const sw_sample_shape *shape) {
     return known && shape->length[shape->rank - 1] != l->inputs ? linear_fail_inputs(m, shape) : SW_OK;
 }
 
+/* The order of the weight [outputs, inputs] in files with channels first. */
+static sw_file_order linear_file_order(const linear *l, const sw_sample_shape *in) {
+    const int64_t shape[2] = {l->outputs, l->inputs};
+    sw_file_order order = sw_sample_channels_first(in, 2, shape, 1);
+    if (l->file_transposed)
+        order = order.rank == 0 ? (sw_file_order){.rank = 2, .view = {l->outputs, l->inputs}, .axes = {1, 0}}
+                                : (sw_file_order){.rank = -1}; /* no module of PyTorch has both */
+    return order;
+}
+
 static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
     linear *l = m->data;
     SW_TRY(linear_set_inputs(m, shape));
@@ -52,7 +62,7 @@ static sw_status linear_build(sw_module *m, sw_sample_shape *shape) {
                                .fan_in = l->inputs,
                                .fan_out = l->outputs,
                                .init = sw_init_he_uniform(sqrt(2)),
-                               .channels_first = sw_sample_channels_first(shape, 2, weight_shape, 1)};
+                               .channels_first = linear_file_order(l, shape)};
     sw_param_options bias = {.size = sizeof bias, .role = SW_ROLE_BIAS, .fan_in = l->inputs, .fan_out = l->outputs};
     l->weight = sw_module_add_param(m, "weight", 2, weight_shape, &weight);
     if (l->has_bias)
@@ -94,16 +104,23 @@ static sw_status linear_save(const sw_module *m, sw_description *to) {
     const linear *l = m->data;
     SW_TRY(sw_description_set_integer(to, "inputs", l->inputs));
     SW_TRY(sw_description_set_integer(to, "outputs", l->outputs));
+    if (l->file_transposed)
+        SW_TRY(sw_description_set_integer(to, "file_transposed", 1));
     return sw_description_set_integer(to, "bias", l->has_bias);
 }
 
 static sw_module *linear_restore(sw_model *model, const sw_description *from) {
-    int64_t inputs, outputs, bias;
+    int64_t inputs, outputs, bias, transposed = 0;
     if (sw_description_integer(from, "inputs", 0, INT32_MAX, &inputs) != SW_OK ||
         sw_description_integer(from, "outputs", 1, INT32_MAX, &outputs) != SW_OK ||
         sw_description_integer(from, "bias", 0, 1, &bias) != SW_OK)
         return sw_module_fail(model);
-    return bias ? sw_nn_linear(model, inputs, outputs) : sw_nn_linear_no_bias(model, inputs, outputs);
+    if (sw_description_has(from, "file_transposed") &&
+        sw_description_integer(from, "file_transposed", 0, 1, &transposed) != SW_OK)
+        return sw_module_fail(model);
+    return sw_nn_linear_with_options(
+        model, inputs, outputs,
+        &SW_OPTIONS(sw_linear_options, .no_bias = bias == 0, .file_transposed = transposed != 0));
 }
 
 const sw_module_type swn_linear_type = {.size = sizeof(sw_module_type),
@@ -113,9 +130,14 @@ const sw_module_type swn_linear_type = {.size = sizeof(sw_module_type),
                                         .describe = linear_describe,
                                         .linear_sizes = linear_sizes,
                                         .save = linear_save,
-                                        .restore = linear_restore};
+                                        .restore = linear_restore,
+                                        .continues = true};
 
-static sw_module *linear_new(sw_model *model, int64_t inputs, int64_t outputs, bool has_bias) {
+sw_module *sw_nn_linear_with_options(sw_model *model, int64_t inputs, int64_t outputs,
+                                     const sw_linear_options *options) {
+    sw_linear_options o = {.size = sizeof o};
+    if (options && sw_options_copy("linear", "sw_linear_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return sw_module_fail(model);
     if (inputs < 0 || outputs < 1) {
         sw_fail(SW_ERR_ARGUMENT,
                 "linear: %lld inputs and %lld outputs; inputs 0 (open) or more, "
@@ -125,14 +147,15 @@ static sw_module *linear_new(sw_model *model, int64_t inputs, int64_t outputs, b
     }
     sw_module *m = sw_module_new(model, &swn_linear_type, sizeof(linear));
     if (sw_module_is(m, &swn_linear_type))
-        *(linear *)m->data = (linear){.inputs = inputs, .outputs = outputs, .has_bias = has_bias};
+        *(linear *)m->data = (linear){
+            .inputs = inputs, .outputs = outputs, .has_bias = !o.no_bias, .file_transposed = o.file_transposed};
     return m;
 }
 
 sw_module *sw_nn_linear(sw_model *model, int64_t inputs, int64_t outputs) {
-    return linear_new(model, inputs, outputs, true);
+    return sw_nn_linear_with_options(model, inputs, outputs, NULL);
 }
 
 sw_module *sw_nn_linear_no_bias(sw_model *model, int64_t inputs, int64_t outputs) {
-    return linear_new(model, inputs, outputs, false);
+    return sw_nn_linear_with_options(model, inputs, outputs, &SW_OPTIONS(sw_linear_options, .no_bias = true));
 }

@@ -115,17 +115,23 @@ static sw_module *norm_restore(sw_model *model, const sw_description *from) {
                  : sw_nn_layer_norm_with_options(model, features, &o);
 }
 
-#define NORM_TYPE(kind)                                                       \
+#define NORM_TYPE(kind, by_position)                                          \
     const sw_module_type swn_##kind##_type = {.size = sizeof(sw_module_type), \
                                               .name = #kind,                  \
                                               .build = norm_build,            \
                                               .forward = kind##_forward,      \
                                               .describe = norm_describe,      \
                                               .save = norm_save,              \
-                                              .restore = norm_restore};
-NORM_TYPE(layer_norm)
-NORM_TYPE(rms_norm)
-NORM_TYPE(group_norm)
+                                              .restore = norm_restore,        \
+                                              .continues = (by_position)};
+NORM_TYPE(layer_norm, true) /* see swn_norm_continues */
+NORM_TYPE(rms_norm, true)
+NORM_TYPE(group_norm, false)
+
+bool swn_norm_continues(const sw_module *m) {
+    const bool norm_layer = m->type == &swn_layer_norm_type || m->type == &swn_rms_norm_type;
+    return !norm_layer || norm_axes(m->data) == 1;
+}
 
 static sw_status norm_check(const sw_module_type *type, int64_t features, int64_t groups, const sw_norm_options *o) {
     const char *who = type->name;

@@ -52,7 +52,8 @@ const sw_module_type swn_recompute_type = {.size = sizeof(sw_module_type),
                                            .build_many = recompute_build,
                                            .forward_many = recompute_forward,
                                            .save = recompute_save,
-                                           .restore = recompute_restore};
+                                           .restore = recompute_restore,
+                                           .continues = true};
 
 sw_module *sw_nn_recompute(sw_model *model, sw_module *layer) {
     sw_module *m = sw_module_new(model, &swn_recompute_type, sizeof(recompute));

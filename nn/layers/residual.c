@@ -54,7 +54,8 @@ const sw_module_type swn_residual_type = {.size = sizeof(sw_module_type),
                                           .build = residual_build,
                                           .forward = residual_forward,
                                           .save = residual_save,
-                                          .restore = residual_restore};
+                                          .restore = residual_restore,
+                                          .continues = true};
 
 sw_module *sw_nn_residual(sw_model *model, sw_module *f) {
     sw_module *m = sw_module_new(model, &swn_residual_type, 0);

@@ -107,7 +107,8 @@ const sw_module_type swn_sequential_type = {.size = sizeof(sw_module_type),
                                             .free = sequential_free,
                                             .is_chain = true,
                                             .save = sequential_save,
-                                            .restore = sequential_restore};
+                                            .restore = sequential_restore,
+                                            .continues = true};
 
 sw_module *sw_nn_sequential_with_options(sw_model *model, int count, sw_module *const *modules,
                                          const sw_sequential_options *options) {

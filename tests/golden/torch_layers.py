@@ -69,6 +69,67 @@ class Recurrent(nn.Module):
         return torch.cat(tuple(h[-2:] if self.module.bidirectional else h[-1:]), -1)
 
 
+class Positions(nn.Module):
+    """x [batch, time, features] and learned positions."""
+
+    def __init__(self, length, features):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(length, features))
+
+    def forward(self, x):
+        return x + self.weight[:x.shape[1]]
+
+
+class Sinusoidal(nn.Module):
+    """Vaswani et al., section 3.5."""
+
+    def forward(self, x):
+        time, features = x.shape[1:]
+        table = torch.zeros(time, features)
+        for t in range(time):
+            for i in range(features):
+                angle = t / 10000**((i - i % 2) / features)
+                table[t, i] = math.cos(angle) if i % 2 else math.sin(angle)
+        return x + table
+
+
+class Attention(nn.Module):
+    def __init__(self, features, heads, causal=False, bias=True):
+        super().__init__()
+        self.mha, self.causal = nn.MultiheadAttention(features, heads, batch_first=True, bias=bias), causal
+
+    def forward(self, x):
+        mask = torch.ones(x.shape[1], x.shape[1]).triu(1).bool() if self.causal else None
+        return self.mha(x, x, x, need_weights=False, attn_mask=mask)[0]
+
+
+class Block(nn.TransformerEncoderLayer):
+    """With a causal mask."""
+
+    def forward(self, x):
+        return super().forward(x, nn.Transformer.generate_square_subsequent_mask(x.shape[1], dtype=x.dtype))
+
+
+class SwiGLU(nn.Module):
+    """The feed-forward network of a pre-norm block without bias; the rest as in PyTorch's."""
+
+    def __init__(self, features, heads, hidden):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(features, heads, batch_first=True, bias=False)
+        self.linear1, self.linear2 = nn.Linear(features, 2 * hidden, bias=False), nn.Linear(hidden, features, False)
+        self.norm1, self.norm2 = nn.LayerNorm(features, bias=False), nn.LayerNorm(features, bias=False)
+
+    def forward(self, x):
+        y = self.norm1(x)
+        x = x + self.attention(y, y, y, need_weights=False)[0]
+        gate, value = self.linear1(self.norm2(x)).chunk(2, -1)
+        return x + self.linear2(nn.functional.silu(gate) * value)
+
+
+def squared_relu(x):
+    return torch.relu(x)**2
+
+
 LAYERS = [
     ("linear", (5, 4), nn.Linear(4, 3)),
     ("linear_no_bias", (5, 4), nn.Linear(4, 3, bias=False)),
@@ -133,6 +194,19 @@ LAYERS = [
     ("rms_norm_with_options plain", (3, 4), nn.RMSNorm(4, elementwise_affine=False)),
     ("group_norm", (2, 3, 2, 6), ChannelsLast(nn.GroupNorm(2, 6))),
     ("group_norm_with_options", (2, 5, 6), ChannelsLast(nn.GroupNorm(3, 6, 0.02))),
+    ("linear_with_options", (5, 4), nn.Linear(4, 3, bias=False)),
+    ("position", (2, 5, 4), Positions(7, 4)),
+    ("position all", (2, 5, 4), Positions(5, 4)),
+    ("sinusoidal_position", (2, 5, 7), Sinusoidal()),
+    ("attention", (2, 5, 6), Attention(6, 2)),
+    ("attention_with_options", (2, 5, 6), Attention(6, 3, causal=True, bias=False)),
+    ("transformer_block", (2, 4, 4), nn.TransformerEncoderLayer(
+        4, 2, 16, dropout=0, activation="gelu", batch_first=True, norm_first=True)),
+    ("transformer_block_with_options", (2, 4, 6), Block(
+        6, 3, 7, dropout=0, activation="relu", batch_first=True)),
+    ("transformer_block_with_options relu2", (2, 4, 6), nn.TransformerEncoderLayer(
+        6, 1, 7, dropout=0, activation=squared_relu, batch_first=True)),
+    ("transformer_block_with_options swiglu", (2, 4, 6), SwiGLU(6, 2, 5)),
 ]
 IDS = {"embedding": 9, "embedding_with_options": 9}  # labels whose input is ids: below this number
 

@@ -180,6 +180,45 @@ static sw_module *make_gru(sw_model *m) {
     sw_model_set_input_shape(m, 2, (const int64_t[]){4, 6});
     return sw_nn_gru_with_options(m, 6, 5, &SW_OPTIONS(sw_recurrent_layer_options, .no_bias = true));
 }
+static sw_module *make_transposed_linear(sw_model *m) {
+    return sw_nn_linear_with_options(m, 6, 5, &SW_OPTIONS(sw_linear_options, .file_transposed = true));
+}
+static sw_module *make_position(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_position(m, 7, 0);
+}
+static sw_module *make_sinusoidal_position(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_sinusoidal_position(m);
+}
+static sw_module *make_attention(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_attention_with_options(m, 6, 3,
+                                        &SW_OPTIONS(sw_attention_layer_options, .causal = true, .dropout = 0.25,
+                                                    .no_bias = true, .naming = SW_NAMES_GPT2));
+}
+static sw_module *make_cross_attention(sw_model *m) {
+    const sw_sample_shape shapes[] = {{.rank = 2, .length = {5, 6}}, {.rank = 2, .length = {3, 4}}};
+    sw_model_set_input_shapes(m, 2, shapes);
+    return sw_nn_attention_with_options(m, 6, 2,
+                                        &SW_OPTIONS(sw_attention_layer_options, .cross = true, .context_features = 4));
+}
+static sw_module *make_plain_cross_attention(sw_model *m) {
+    const sw_sample_shape shapes[] = {{.rank = 2, .length = {5, 6}}, {.rank = 2, .length = {3, 6}}};
+    sw_model_set_input_shapes(m, 2, shapes);
+    return sw_nn_attention_with_options(m, 6, 2, &SW_OPTIONS(sw_attention_layer_options, .cross = true));
+}
+static sw_module *make_transformer_block(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_transformer_block(m, 6, 3);
+}
+static sw_module *make_other_transformer_block(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_transformer_block_with_options(m, 6, 2,
+                                                &SW_OPTIONS(sw_transformer_block_options, .hidden = 5,
+                                                            .post_norm = true, .activation = "swiglu", .dropout = 0.1,
+                                                            .causal = true, .no_bias = true, .naming = SW_NAMES_GPT2));
+}
 
 static const struct {
     const char *type;
@@ -187,6 +226,14 @@ static const struct {
 } layers[] = {
     {"lstm", make_lstm},
     {"gru", make_gru},
+    {"linear", make_transposed_linear},
+    {"position", make_position},
+    {"sinusoidal_position", make_sinusoidal_position},
+    {"attention", make_attention},
+    {"cross_attention", make_cross_attention},
+    {"cross_attention", make_plain_cross_attention},
+    {"transformer_block", make_transformer_block},
+    {"transformer_block", make_other_transformer_block},
     {"max_pool", make_max_pool},
     {"max_pool", make_max_pool_of_sequences},
     {"avg_pool", make_avg_pool},
@@ -240,7 +287,7 @@ static void test_every_layer_is_restored(void **state) {
         sw_model_set_input_shape(model, 1, (const int64_t[]){6});
         sw_module *layer = layers[i].make(model);
         assert_string_equal(layer->type->name, layers[i].type);
-        built(model, sw_nn_sequential(model, layer));
+        built(model, layer->type->least_inputs > 1 ? layer : sw_nn_sequential(model, layer));
         char *text = sw_model_description(model);
         expect_no_error();
         sw_model *restored = sw_model_new_from_description(text);
@@ -287,10 +334,9 @@ static void cut(char *name, const char *part) {
 
 /* Each function that makes a layer, but not those that combine layers by a function or choose one by name. Layers of
  * conv1d and conv2d have one type, and so have pools. */
-static void test_every_layer_function_has_a_type(void **state) {
-    (void)state;
+static int check_functions_of(const char *header) {
     static const char begin[] = "SW_API sw_module *sw_nn_";
-    FILE *file = fopen("nn/nn.h", "r"); /* tests run in the top folder */
+    FILE *file = fopen(header, "r"); /* tests run in the top folder */
     char line[512];
     int count = 0;
     assert_non_null(file);
@@ -314,7 +360,13 @@ static void test_every_layer_function_has_a_type(void **state) {
         count++;
     }
     fclose(file);
-    assert_true(count >= 19);
+    return count;
+}
+
+static void test_every_layer_function_has_a_type(void **state) {
+    (void)state;
+    assert_true(check_functions_of("nn/nn.h") >= 19);
+    assert_true(check_functions_of("nn/transformer.h") >= 6);
 }
 
 /* ---- A custom type, whose mistakes are set by a test ---- */

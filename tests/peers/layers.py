@@ -242,6 +242,13 @@ NO_MODULE = {
     "sw_nn_resnet_with_options": "a network: check-networks has it", "sw_nn_basic_block": "a part of check-networks",
     "sw_nn_recompute": "not a module there; check-graphs has it",
     "sw_nn_sequential_with_options": "the bits of sw_nn_sequential",
+    "sw_nn_linear_with_options": "as sw_nn_linear; the option concerns files",
+    "sw_nn_position": "not a module there; golden/torch_layers.py has it",
+    "sw_nn_sinusoidal_position": "not a module there; golden/torch_layers.py has it",
+    **{f"sw_nn_{name}": "the samples in module_db average over the heads, or have other masks; golden/torch_layers.py "
+                        "has the modules" for name in (
+        "attention", "attention_with_options", "transformer_block", "transformer_block_with_options")},
+    "sw_nn_gpt": "a network: golden/gpt2.py has it",
     "sw_nn_compose": "a function of the user's", "sw_nn_compose_with_options": "a function of the user's",
     **{f"sw_nn_{name}": "module_db returns the last state too; check-graphs has the operation" for name in (
         "lstm", "lstm_with_options", "gru", "gru_with_options")},

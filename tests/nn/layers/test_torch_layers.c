@@ -109,6 +109,28 @@ LAYER(rms_norm_plain, sw_nn_rms_norm_with_options(m, 0, &SW_OPTIONS(sw_norm_opti
 LAYER(group_norm, sw_nn_group_norm(m, 2, 0))
 LAYER(group_norm_with_options, sw_nn_group_norm_with_options(m, 3, 6, &SW_OPTIONS(sw_norm_options, .eps = 0.02)))
 
+LAYER(linear_with_options,
+      sw_nn_linear_with_options(m, 0, 3, &SW_OPTIONS(sw_linear_options, .no_bias = true, .file_transposed = true)))
+LAYER(position, sw_nn_position(m, 7, 0))
+LAYER(position_all, sw_nn_position(m, 5, 4))
+LAYER(sinusoidal_position, sw_nn_sinusoidal_position(m))
+LAYER(attention, sw_nn_attention(m, 6, 2))
+LAYER(attention_with_options,
+      sw_nn_attention_with_options(m, 6, 3, &SW_OPTIONS(sw_attention_layer_options, .causal = true, .no_bias = true)))
+LAYER(transformer_block, sw_nn_transformer_block(m, 4, 2))
+LAYER(transformer_block_with_options,
+      sw_nn_transformer_block_with_options(m, 6, 3,
+                                           &SW_OPTIONS(sw_transformer_block_options, .hidden = 7, .post_norm = true,
+                                                       .activation = "relu", .causal = true)))
+LAYER(transformer_block_relu2,
+      sw_nn_transformer_block_with_options(m, 6, 1,
+                                           &SW_OPTIONS(sw_transformer_block_options, .hidden = 7, .post_norm = true,
+                                                       .activation = "relu2", .dropout = 0.5)))
+LAYER(transformer_block_swiglu,
+      sw_nn_transformer_block_with_options(m, 6, 2,
+                                           &SW_OPTIONS(sw_transformer_block_options, .hidden = 5, .no_bias = true,
+                                                       .activation = "swiglu")))
+
 #define ROW(name) \
     { #name, make_##name }
 static const struct {
@@ -172,6 +194,16 @@ static const struct {
     {"rms_norm_with_options plain", make_rms_norm_plain},
     ROW(group_norm),
     ROW(group_norm_with_options),
+    ROW(linear_with_options),
+    ROW(position),
+    {"position all", make_position_all},
+    ROW(sinusoidal_position),
+    ROW(attention),
+    ROW(attention_with_options),
+    ROW(transformer_block),
+    ROW(transformer_block_with_options),
+    {"transformer_block_with_options relu2", make_transformer_block_relu2},
+    {"transformer_block_with_options swiglu", make_transformer_block_swiglu},
 };
 
 /* Another way to write one, or another way to compute it with the same bits (test_recompute.c). */
@@ -444,6 +476,7 @@ static bool init_known(const char *name) {
 static void test_every_layer_and_initializer_has_golden_numbers(void **state) {
     (void)state;
     assert_true(each_function("nn/nn.h", "SW_API sw_module *sw_nn_", layer_known) > 4);
+    assert_true(each_function("nn/transformer.h", "SW_API sw_module *sw_nn_", layer_known) > 4);
     assert_true(each_function("nn/init.h", "SW_API sw_init sw_init_", init_known) > 4);
 }
 

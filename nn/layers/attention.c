@@ -1,0 +1,302 @@
+/* The layer of multi-head attention. */
+#include <swale/extend.h>
+#include <swale/nn.h>
+
+#include "nn/layers/builtin_types.h"
+#include "nn/layers/key_value_cache.h"
+#include "nn/layers/sequence.h"
+
+#include <string.h>
+
+/* The weights to queries, keys and values: one, or, if the context has another number of features, three. */
+enum { PACKED = 0, QUERY = 0, KEY, VALUE, WEIGHTS };
+/* The names of the parameters, for each naming. */
+typedef struct attention_names {
+    const char *naming, *in_weight, *in_bias, *out_weight, *out_bias;
+} attention_names;
+static const attention_names names_of[] = {
+    [SW_NAMES_TORCH] = {"torch", "in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"},
+    [SW_NAMES_GPT2] = {"gpt2", "c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias"}};
+
+typedef struct attention {
+    int64_t features, heads;
+    sw_attention_layer_options options;
+    uint64_t site;
+    sw_param *weight[WEIGHTS], *bias, *out_weight, *out_bias;
+} attention;
+
+/* Whether there are three weights. */
+static bool attention_is_split(const attention *a) {
+    return a->options.cross && a->options.context_features != a->features;
+}
+
+/* ---- Build ---- */
+
+static sw_param *attention_add_weight(sw_module *m, const char *suffix, int64_t outputs, int64_t inputs, sw_init init) {
+    const attention *a = m->data;
+    sw_param_options options = {
+        .size = sizeof options, .role = SW_ROLE_WEIGHT, .fan_in = inputs, .fan_out = outputs, .init = init};
+    if (a->options.naming == SW_NAMES_GPT2)
+        options.channels_first = (sw_file_order){.rank = 2, .view = {outputs, inputs}, .axes = {1, 0}};
+    return sw_module_add_param(m, suffix, 2, (int64_t[]){outputs, inputs}, &options);
+}
+
+/* A bias of zeros; NULL, without an error, if the layer has none. */
+static sw_status attention_add_bias(sw_module *m, const char *suffix, int64_t outputs, sw_param **bias) {
+    const attention *a = m->data;
+    const sw_param_options options = {
+        .size = sizeof options, .role = SW_ROLE_BIAS, .fan_in = a->features, .fan_out = outputs};
+    *bias = a->options.no_bias ? NULL : sw_module_add_param(m, suffix, 1, &outputs, &options);
+    return *bias || a->options.no_bias ? SW_OK : sw_last_failure();
+}
+
+static sw_status attention_add_params(sw_module *m) {
+    static const char *const split[WEIGHTS] = {"q_proj_weight", "k_proj_weight", "v_proj_weight"};
+    attention *a = m->data;
+    const attention_names *names = &names_of[a->options.naming];
+    const int64_t n = a->features, context = a->options.context_features;
+    const bool three = attention_is_split(a);
+    for (int i = 0; i < (three ? WEIGHTS : 1); i++) {
+        a->weight[i] = attention_add_weight(m, three ? split[i] : names->in_weight, three ? n : 3 * n,
+                                            i == QUERY ? n : context, sw_init_xavier_uniform(1));
+        if (!a->weight[i])
+            return sw_last_failure();
+    }
+    SW_TRY(attention_add_bias(m, names->in_bias, 3 * n, &a->bias));
+    a->out_weight = attention_add_weight(m, names->out_weight, n, n, sw_init_pytorch());
+    if (!a->out_weight)
+        return sw_last_failure();
+    return attention_add_bias(m, names->out_bias, n, &a->out_bias);
+}
+
+static sw_status attention_build(sw_module *m, int count, const sw_sample_shape *in, sw_sample_shape *out) {
+    attention *a = m->data;
+    const int mask = a->options.cross ? 2 : 1; /* its position among the inputs */
+    SW_TRY(swn_sequence_features(m, &in[0], &a->features));
+    if (a->options.cross)
+        SW_TRY(swn_sequence_features(m, &in[1], &a->options.context_features));
+    if (count > mask && in[mask].rank >= 0 && in[mask].rank != 1)
+        return sw_fail(SW_ERR_SHAPE, "layer %s: samples %s of the key padding mask; [keys] is needed", m->name,
+                       sw_shape_text(in[mask].rank, in[mask].length));
+    a->site = sw_rng_key(sw_model_seed(m->model), m->name);
+    *out = in[0];
+    out->spatial = out->flattened_rank = 0;
+    return attention_add_params(m);
+}
+
+/* ---- Forward ---- */
+
+/* x Wᵀ + b; b may be null. */
+static sw_tensor attention_linear(sw_tensor x, sw_tensor weight, sw_tensor bias, bool has_bias) {
+    const sw_tensor in = sw_module_cast(x, weight);
+    const sw_tensor y = has_bias ? sw_linear(in, weight, bias) : sw_matmul_transposed(in, weight, false, true);
+    swn_release_unless(in, x);
+    return y;
+}
+
+/* Rows [from, to) of the bias; null if there is none. */
+static sw_tensor attention_bias(const attention *a, sw_tape *tape, int64_t from, int64_t to) {
+    const sw_tensor none = {0};
+    if (!a->bias)
+        return none;
+    const sw_tensor all = sw_param_use(tape, a->bias);
+    return from == 0 && to == 3 * a->features ? all : sw_slice(all, 0, from, to);
+}
+
+static sw_attention_options attention_options(const attention *a) {
+    return SW_OPTIONS(sw_attention_options, .heads = (int)a->heads, .causal = a->options.causal,
+                      .dropout = a->options.dropout, .site = a->site);
+}
+
+/* Self-attention of the positions of this pass and those before it. */
+static sw_tensor attention_cached(sw_module *m, sw_tensor qkv, sw_attention_options *o) {
+    const attention *a = m->data;
+    const sw_tensor none = {0};
+    if (!a->options.causal || !sw_is_null(o->key_padding)) {
+        sw_fail(SW_ERR_STATE, "layer %s: %s, and the tape has a state", m->name,
+                a->options.causal ? "has a key padding mask" : "is not causal");
+        return none;
+    }
+    const swn_cached cached = swn_cache_append(m, qkv);
+    if (sw_is_null(cached.keys))
+        return none;
+    o->first_position = cached.positions;
+    const sw_tensor q = sw_slice(qkv, -1, 0, a->features), y = sw_attention(q, cached.keys, cached.values, o);
+    swn_release_unless(q, none);
+    swn_release_unless(cached.keys, none);
+    swn_release_unless(cached.values, none);
+    return y;
+}
+
+static sw_tensor attention_self(sw_module *m, int count, const sw_tensor *x) {
+    const attention *a = m->data;
+    const sw_tensor none = {0};
+    const sw_tensor weight = sw_param_use(x[0].tape, a->weight[PACKED]),
+                    bias = attention_bias(a, x[0].tape, 0, 3 * a->features);
+    const sw_tensor qkv = attention_linear(x[0], weight, bias, a->bias != NULL);
+    if (sw_is_null(qkv))
+        return none;
+    sw_attention_options o = attention_options(a);
+    if (count > 1)
+        o.key_padding = x[1];
+    const sw_tensor y = sw_tape_state(x[0].tape) ? attention_cached(m, qkv, &o) : sw_attention_packed(qkv, &o);
+    swn_release_unless(qkv, none);
+    return y;
+}
+
+/* The queries of x, or the keys or values of the context. */
+static sw_tensor attention_project(const attention *a, sw_tensor x, int part) {
+    const sw_tensor none = {0};
+    const int64_t n = a->features;
+    const bool split = attention_is_split(a);
+    const sw_tensor all = sw_param_use(x.tape, a->weight[split ? part : PACKED]),
+                    weight = split ? all : sw_slice(all, 0, part * n, (part + 1) * n),
+                    bias = attention_bias(a, x.tape, part * n, (part + 1) * n);
+    const sw_tensor y = attention_linear(x, weight, bias, a->bias != NULL);
+    swn_release_unless(weight, all);
+    swn_release_unless(bias, none);
+    return y;
+}
+
+static sw_tensor attention_cross(sw_module *m, int count, const sw_tensor *x) {
+    const attention *a = m->data;
+    const sw_tensor none = {0}, q = attention_project(a, x[0], QUERY), k = attention_project(a, x[1], KEY),
+                    v = attention_project(a, x[1], VALUE);
+    sw_attention_options o = attention_options(a);
+    if (count > 2)
+        o.key_padding = x[2];
+    const sw_tensor y = sw_attention(q, k, v, &o);
+    swn_release_unless(q, none);
+    swn_release_unless(k, none);
+    swn_release_unless(v, none);
+    return y;
+}
+
+static sw_tensor attention_forward(sw_module *m, int count, const sw_tensor *x) {
+    const attention *a = m->data;
+    const sw_tensor mixed = a->options.cross ? attention_cross(m, count, x) : attention_self(m, count, x);
+    if (sw_is_null(mixed))
+        return mixed;
+    sw_tensor bias = {0};
+    const sw_tensor weight = sw_param_use(mixed.tape, a->out_weight);
+    if (a->out_bias)
+        bias = sw_param_use(mixed.tape, a->out_bias);
+    const sw_tensor y = attention_linear(mixed, weight, bias, a->out_bias != NULL);
+    if (!sw_is_null(y))
+        sw_release(mixed);
+    return y;
+}
+
+/* ---- Description ---- */
+
+static void attention_describe(const sw_module *m, char *text, size_t bytes) {
+    const attention *a = m->data;
+    sw_format(text, bytes, "%lld heads of %lld%s%s", (long long)a->heads, (long long)(a->features / a->heads),
+              a->options.causal ? ", causal" : "", a->options.cross ? ", of a context" : "");
+    const size_t at = strlen(text);
+    if (a->options.dropout > 0)
+        sw_format(text + at, bytes - at, ", dropout %g", a->options.dropout);
+}
+
+static sw_status attention_save(const sw_module *m, sw_description *to) {
+    const attention *a = m->data;
+    SW_TRY(sw_description_set_integer(to, "features", a->features));
+    SW_TRY(sw_description_set_integer(to, "heads", a->heads));
+    SW_TRY(sw_description_set_integer(to, "causal", a->options.causal));
+    SW_TRY(sw_description_set_number(to, "dropout", a->options.dropout));
+    SW_TRY(sw_description_set_integer(to, "bias", !a->options.no_bias));
+    if (a->options.cross)
+        SW_TRY(sw_description_set_integer(to, "context_features", a->options.context_features));
+    return sw_description_set_text(to, "naming", names_of[a->options.naming].naming);
+}
+
+sw_status swn_restore_naming(const sw_description *from, sw_naming *naming) {
+    const char *name = sw_description_text(from, "naming");
+    if (!name)
+        return sw_last_failure();
+    *naming = strcmp(name, names_of[SW_NAMES_GPT2].naming) == 0 ? SW_NAMES_GPT2 : SW_NAMES_TORCH;
+    return strcmp(name, names_of[*naming].naming) == 0 ? SW_OK
+                                                       : sw_fail(SW_ERR_FORMAT, "there is no naming %.50s", name);
+}
+
+const char *swn_naming_text(sw_naming naming) {
+    return names_of[naming].naming;
+}
+
+static sw_module *attention_restore(sw_model *model, const sw_description *from) {
+    sw_attention_layer_options o = {.size = sizeof o, .cross = sw_description_has(from, "context_features")};
+    int64_t features, heads, causal, bias;
+    if (sw_description_integer(from, "features", 1, INT32_MAX / 3, &features) != SW_OK ||
+        sw_description_integer(from, "heads", 1, INT32_MAX, &heads) != SW_OK ||
+        sw_description_integer(from, "causal", 0, 1, &causal) != SW_OK ||
+        sw_description_number(from, "dropout", 0, 1, &o.dropout) != SW_OK ||
+        sw_description_integer(from, "bias", 0, 1, &bias) != SW_OK || swn_restore_naming(from, &o.naming) != SW_OK)
+        return sw_module_fail(model);
+    if (o.cross && sw_description_integer(from, "context_features", 0, INT32_MAX, &o.context_features) != SW_OK)
+        return sw_module_fail(model);
+    o.causal = causal != 0;
+    o.no_bias = bias == 0;
+    return sw_nn_attention_with_options(model, features, heads, &o);
+}
+
+const sw_module_type swn_attention_type = {.size = sizeof(sw_module_type),
+                                           .name = "attention",
+                                           .build_many = attention_build,
+                                           .forward_many = attention_forward,
+                                           .describe = attention_describe,
+                                           .least_inputs = 1,
+                                           .most_inputs = 2,
+                                           .mask_inputs = 1u << 1,
+                                           .save = attention_save,
+                                           .restore = attention_restore,
+                                           .continues = true};
+const sw_module_type swn_cross_attention_type = {.size = sizeof(sw_module_type),
+                                                 .name = "cross_attention",
+                                                 .build_many = attention_build,
+                                                 .forward_many = attention_forward,
+                                                 .describe = attention_describe,
+                                                 .least_inputs = 2,
+                                                 .most_inputs = 3,
+                                                 .mask_inputs = 1u << 2,
+                                                 .save = attention_save,
+                                                 .restore = attention_restore,
+                                                 .continues = true};
+
+/* ---- Construction ---- */
+
+static sw_status attention_check(int64_t features, int64_t heads, const sw_attention_layer_options *o) {
+    if (features < 1 || features > INT32_MAX / 3 || heads < 1 || features % heads != 0)
+        return sw_fail(SW_ERR_ARGUMENT, "attention: %lld features and %lld heads; a multiple of the heads is needed",
+                       (long long)features, (long long)heads);
+    if (!(o->dropout >= 0 && o->dropout < 1))
+        return sw_fail(SW_ERR_ARGUMENT, "attention: dropout %g is outside [0, 1)", o->dropout);
+    if (o->context_features < 0 || o->context_features > INT32_MAX || (o->context_features > 0 && !o->cross))
+        return sw_fail(SW_ERR_ARGUMENT, "attention: %lld context features; %s", (long long)o->context_features,
+                       o->cross ? "0 (as many as those of x) or more are needed" : "only cross-attention has them");
+    if (o->naming != SW_NAMES_TORCH && o->naming != SW_NAMES_GPT2)
+        return sw_fail(SW_ERR_ARGUMENT, "attention: %d is not a naming", (int)o->naming);
+    if (o->cross && (o->causal || o->naming == SW_NAMES_GPT2))
+        return sw_fail(SW_ERR_ARGUMENT, "attention: cross-attention %s",
+                       o->causal ? "cannot be causal" : "has no names of GPT-2");
+    return SW_OK;
+}
+
+sw_module *sw_nn_attention_with_options(sw_model *model, int64_t features, int64_t heads,
+                                        const sw_attention_layer_options *options) {
+    sw_attention_layer_options o = {.size = sizeof o};
+    if (options && sw_options_copy("attention", "sw_attention_layer_options", &o, sizeof o, options, sizeof o) != SW_OK)
+        return sw_module_fail(model);
+    if (attention_check(features, heads, &o) != SW_OK)
+        return sw_module_fail(model);
+    if (o.context_features == 0)
+        o.context_features = features;
+    const sw_module_type *type = o.cross ? &swn_cross_attention_type : &swn_attention_type;
+    sw_module *m = sw_module_new(model, type, sizeof(attention));
+    if (sw_module_is(m, type))
+        *(attention *)m->data = (attention){.features = features, .heads = heads, .options = o};
+    return m;
+}
+
+sw_module *sw_nn_attention(sw_model *model, int64_t features, int64_t heads) {
+    return sw_nn_attention_with_options(model, features, heads, NULL);
+}
