@@ -36,6 +36,9 @@ void sw_model_free(sw_model *model) {
     swn_free_objectives(model);
     sw_tape_free(model->tape);
     sw_free(model->ids);
+    sw_state_free(model->state);
+    sw_free(model->generated);
+    sw_free(model->candidates);
     sw_params_free(model->params);
     sw_free(model);
 }

@@ -31,6 +31,12 @@ struct sw_model {
     atomic_flag evaluating; /* set while an evaluation uses tape and ids */
     sw_tape *tape;
     int64_t *ids;
+    /* generate.c */
+    sw_state *state;
+    int32_t *generated; /* [generated_capacity] */
+    int64_t generated_capacity;
+    struct swn_candidate *candidates; /* [candidate_count] */
+    int64_t candidate_count;
     /* forward.c: the tape on which sw_module_trace runs the forward function of the layer `tracing`; else NULL */
     sw_tape *trace;
     const sw_module *tracing;

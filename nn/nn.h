@@ -18,6 +18,7 @@
 #include <swale/archive.h>
 #include <swale/conv_options.h>
 #include <swale/description.h>
+#include <swale/generate.h>
 #include <swale/init.h>
 #include <swale/module.h>
 #include <swale/networks.h>

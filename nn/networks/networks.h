@@ -64,6 +64,41 @@ SW_API sw_module *sw_nn_resnet_with_options(sw_model *model, int depth, int64_t 
 SW_API sw_module *sw_nn_resnet18(sw_model *model, int64_t classes);
 SW_API sw_module *sw_nn_resnet34(sw_model *model, int64_t classes);
 
+/* Options of sw_nn_gpt. The first five are required. */
+typedef struct sw_gpt_options {
+    size_t size;        /* sizeof(sw_gpt_options) */
+    int64_t vocabulary; /* the number of different tokens */
+    int64_t length;     /* the largest number of positions */
+    int layers, heads;  /* blocks; heads of each attention */
+    int64_t width;      /* features of a position: a multiple of `heads` */
+    int64_t hidden;     /* features inside the feed-forward networks; 0: 4·width */
+    /* The probability of dropout, 0 ≤ dropout < 1: behind the sum of token and position, of the attention, and behind
+     * the attention and the feed-forward network of each block. */
+    double dropout;
+    bool no_bias;           /* linear layers and normalizations have no bias */
+    bool untied;            /* lm_head has a weight of its own; otherwise it is that of transformer.wte */
+    const char *activation; /* see sw_transformer_block_options; NULL: "gelu_tanh" */
+    /* k ≥ 1: every k blocks are a segment, which the backward computes again (sw_nn_recompute); 0: none. */
+    int recompute;
+} sw_gpt_options;
+/* GPT-2, a transformer that predicts the next token (A. Radford et al., Language models are unsupervised multitask
+ * learners, 2019): ids [batch, time] → logits [batch, time, vocabulary], time ≤ length. The embedding of the token and
+ * that of the position are added; then come pre-norm blocks with causal attention (sw_nn_transformer_block), layer
+ * normalization and a linear layer without bias. Weights have normal initial values with the standard deviation 0.02,
+ * those of the layers before a residual connection with 0.02/√(2·layers); biases are 0.
+ *
+ *     transformer.{wte,wpe}.weight, transformer.ln_f.{weight,bias}, lm_head.weight,
+ *     transformer.h.{0,…}.{ln_1,attn.c_attn,attn.c_proj,ln_2,mlp.c_fc,mlp.c_proj}.{weight,bias}
+ *
+ * These are the names of GPT2LMHeadModel in the Python package transformers, whose files are loaded with channels first
+ * (archive.h). The published weights lack the first part of the names:
+ *
+ *     sw_model_load_with_options(net, "model.safetensors",
+ *                                &SW_OPTIONS(sw_load_options, .channels_first = true, .omitted = "transformer."));
+ *
+ * sw_generate (generate.h) continues a text. */
+SW_API sw_module *sw_nn_gpt(sw_model *model, const sw_gpt_options *options);
+
 #ifdef __cplusplus
 }
 #endif
