@@ -3,8 +3,8 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half networks layers job inference small optimizer rules muon sweep (and those of
-                 glm.py)
+PEERS_SECTIONS   some of: load steps half networks layers gpt generate job inference small optimizer rules muon
+                 sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -33,11 +33,14 @@ AFTER = {"in": 4096, "out": 2441, "batch": 64}  # a layer with 10 million weight
 IN_MODEL, LARGE = "100x784,100,10x100,10", "10000000"  # shapes of parameters
 
 PATHS = {  # of each framework, for each verb
-    "swale": {"train": ["loop"], "infer": ["predict", "tape"], "small": ["loop"], "optim": ["minimize"], "after": ["loop"]},
+    "swale": {"train": ["loop"], "infer": ["predict", "tape"], "small": ["loop"], "optim": ["minimize"], "after": ["loop"],
+              "gpt": ["loop", "loop-bf16"], "generate": ["cache"]},
     "torch": {"train": ["default", "foreach", "fused", "compile-default", "compile-fused", "compile-step"],
               "infer": ["inference_mode", "no_grad", "trace", "compile"],
               "small": ["default", "fused", "compile-fused"],
-              "optim": ["default", "foreach", "fused", "compile-step"], "after": ["fused"]},
+              "optim": ["default", "foreach", "fused", "compile-step"], "after": ["fused"],
+              "gpt": ["default", "fused", "compile-fused", "fused-bf16", "compile-fused-bf16"],
+              "generate": ["eager"]},
     "jax": {"train": ["step", "scan"], "infer": ["jit"], "small": ["step", "scan"], "optim": ["jit"]},
     "kann": {"train": ["blas", "mt", "blas-adam", "mt-adam"], "infer": ["blas"], "optim": []},
 }
@@ -304,6 +307,31 @@ def small():
         final = compare(ways("small", "swale", 1), others("small", threads=1), "small", {"batch": batch}, by_framework)
         for way in final[1:]:
             figure(f"small_b{batch}_vs_{way.name}", ratio(way, final[0]), 1)
+        forget()
+
+
+def gpt():
+    """In f32, and the fastest type of PyTorch beside bf16."""
+    for threads in COUNTS:
+        note(f"GPT, 4 layers, 4 heads, width 128, 12 sequences of 64 characters, adamw, {threads} threads: a step")
+        ours = {way.path: way for way in alternate(ways("gpt", "swale", threads), "gpt", {}, 1)}
+        for path, target in (("loop", 1 / 0.85), ("loop-bf16", 1 / 0.58)):
+            theirs = [way for way in others("gpt", threads=threads)
+                      if path == "loop-bf16" or not way.path.endswith("bf16")]
+            if path in ours and theirs:
+                final = compare([ours[path]], theirs, "gpt", {}, by_framework)
+                for way in final[1:]:
+                    figure(f"gpt_{path.replace('-', '_')}_{threads}_vs_{way.name}", ratio(way, final[0]), target)
+        forget()
+
+
+def generate():
+    for threads in COUNTS:
+        note(f"GPT, 4 layers, width 128, generation with a cache, one sequence, {threads} threads: a token")
+        final = compare(ways("generate", "swale", threads), others("generate", threads=threads), "generate", {},
+                        by_framework)
+        for way in final[1:]:
+            figure(f"generate_{threads}_vs_{way.name}", ratio(way, final[0]), 3)
         forget()
 
 

@@ -1,6 +1,8 @@
 /* The side of swale: see peer.h. SW_THREADS sets the number of threads. */
 #include "peer.h"
 
+#include "gpt_swale.h"
+
 #include "../layers.h"
 #include "../networks.h"
 
@@ -405,6 +407,22 @@ static void answer_load(const request *r) {
         reply(seconds, samples);
 }
 
+/* ---- GPT: path loop or loop-bf16; generate ---- */
+
+static void answer_gpt(const request *r) {
+    gpt_bench g = gpt_training(strcmp(setting(r, "path"), "loop-bf16") == 0 ? SW_BF16 : SW_F32);
+    const double seconds = timed(gpt_train, &g, number(r, "steps"));
+    reply(seconds, g.check);
+    gpt_free(&g);
+}
+
+static void answer_generate(const request *r) {
+    gpt_bench g = {.model = gpt_new(SW_F32)};
+    const double seconds = timed(gpt_generate, &g, number(r, "steps"));
+    reply(seconds, g.check);
+    gpt_free(&g);
+}
+
 int main(void) {
     const char *folder = sw_fashion_mnist_directory(NULL);
     if (!folder) {
@@ -426,6 +444,10 @@ int main(void) {
             answer_after(&r);
         else if (is(&r, "single"))
             answer_single(&r);
+        else if (is(&r, "gpt"))
+            answer_gpt(&r);
+        else if (is(&r, "generate"))
+            answer_generate(&r);
         else if (is(&r, "load"))
             answer_load(&r);
         else if (is(&r, "forget"))

@@ -6,6 +6,7 @@ import time
 import torch
 from torch.nn import functional
 
+import gpt_torch
 import peer
 from networks_torch import LAYERS, NETWORKS
 
@@ -251,6 +252,17 @@ def single(name, path, steps, **settings):
     return seconds, y.flatten()[0].item()
 
 
+gpt_training, gpt_generation = peer.once(gpt_torch.Training), peer.once(gpt_torch.Generation)
+
+
+def gpt(path, steps):
+    return peer.timed(gpt_training(path).run, int(steps))
+
+
+def generate(path, steps):
+    return peer.timed(gpt_generation(path).run, int(steps))
+
+
 def load(path, steps):
     def run(steps):
         for _ in range(steps):
@@ -269,4 +281,4 @@ threads = int(os.environ.get("PEERS_THREADS", 1))
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 peer.serve(f"PyTorch {torch.__version__}; {threads} threads",
-           {f.__name__: f for f in (train, small, job, infer, optim, after, single, load, forget)})
+           {f.__name__: f for f in (train, small, job, infer, optim, after, single, gpt, generate, load, forget)})
