@@ -220,7 +220,7 @@ static void test_composed_layers_refuse_wrong_functions(void **state) {
     refused(unknown, SW_ERR_SHAPE, "layer block1: the shape of its input is not known (call sw_model_set_input_shape)");
     refused(no_forward, SW_ERR_ARGUMENT, "compose: the forward function is NULL");
     refused(no_kind, SW_ERR_ARGUMENT, "compose: a kind of 1 to 48 characters is needed");
-    refused(bad_options, SW_ERR_ARGUMENT, "compose: options.size is 3; sizeof(sw_compose_options) is 56");
+    refused(bad_options, SW_ERR_ARGUMENT, "compose: options.size is 3; sizeof(sw_compose_options) is 64");
     refused(same_names, SW_ERR_ARGUMENT, "layer pair1.a: another layer has this name");
     refused(long_names, SW_ERR_ARGUMENT,
             "layer a_name_of_seventy_characters_which_is_allowed_but_not_three_deep_______: its name, in those "
