@@ -76,8 +76,8 @@ typedef struct sw_transformer_block_options {
      * of which the SiLU of the first half is multiplied by the second half (N. Shazeer, GLU variants improve
      * transformer, 2020). */
     const char *activation;
-    /* The probability of dropout of the attention, of the results of the attention and of the feed-forward network, and,
-     * with SW_NAMES_TORCH, behind the activation; 0 ≤ dropout < 1. */
+    /* The probability of dropout of the attention, of the results of the attention and of the feed-forward network,
+     * and, with SW_NAMES_TORCH, behind the activation; 0 ≤ dropout < 1. */
     double dropout;
     bool causal, no_bias; /* see sw_attention_layer_options; no_bias: neither have the normalizations */
     sw_naming naming;

@@ -81,8 +81,8 @@ static sw_tensor columns(sw_tape *tape, const sw_array *ids, int64_t from, int64
 
 /* The two computations add in another order at most: about 50 operations with sums of up to 32 terms, of rounding
  * errors of 2^-53 and 2^-24 (f32: 50·√32·2^-24 = 1.7e-5 at most, and in the mean a tenth of it). The promise is 1e-6 of
- * the largest logit. In bf16, whose results are rounded to 2^-9, both round the same sums, in f32, of which few lie near
- * the middle of two numbers: 2 units of the largest logit. */
+ * the largest logit. In bf16, whose results are rounded to 2^-9, both round the same sums, in f32, of which few lie
+ * near the middle of two numbers: 2 units of the largest logit. */
 static const struct {
     sw_dtype type;
     double allowed;
