@@ -13,28 +13,32 @@ typedef struct swi_depthwise_taps {
     int64_t segments, length, step, channels;
 } swi_depthwise_taps;
 
-/* Some neighboring pixels of the result that have the same taps:
+/* The pixels (r, p) of a rectangle of the result that have the same taps:
  *
- *     y[p y_step + c] = start[c] + Σ_t x[p x_step + offset[t] + c] w[t channels + c]     p < pixels
+ *     y[r y_row + p y_step + c] = start[c] + Σ_t x[r x_row + p x_step + offset[t] + c] w[t channels + c]
  *
- * The sum of each element is one chain in the order of the terms, which begins with start[c], or 0 if start is NULL. */
+ * A tile has pixels of one row; rows and columns can change places. The sum of each element is one chain in the order
+ * of the terms, which begins with start[c], or 0 if start is NULL. */
 typedef struct swi_depthwise_sums {
     const void *x, *w, *start;
     void *y;
+    int64_t rows, x_row, y_row;
     int64_t pixels, x_step, y_step;
     swi_depthwise_taps taps;
 } swi_depthwise_sums;
 extern const sw_kernels swi_depthwise_sums_kernels; /* begin, end: vectors of channels */
 
-/* The gradient of the weights:
+/* The gradient of the weights, over the pixels (r, p) of a rectangle of the result:
  *
- *     sum[t sum_step + v LANES + l] += Σ_p x[p x_step + offset[t] + c] dy[p y_step + c]     c: channel l of vector v */
+ *     sum[t sum_step + v LANES + l] += Σ_r Σ_p x[r x_row + p x_step + offset[t] + c] dy[r y_row + p y_step + c]
+ *
+ * c is channel l of vector v. The sum of each element is one chain, row by row. */
 typedef struct swi_depthwise_weights {
     const void *x, *dy;
     void *sum;
+    int64_t rows, x_row, y_row;
     int64_t pixels, x_step, y_step, sum_step;
     swi_depthwise_taps taps;
-    swi_conv_ahead *ahead; /* two, or NULL */
 } swi_depthwise_weights;
 extern const sw_kernels swi_depthwise_weights_kernels; /* begin, end: vectors of channels */
 

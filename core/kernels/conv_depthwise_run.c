@@ -12,6 +12,8 @@
 enum { LEAST_BYTES = 32 };
 /* Parts of the work for the threads to share; bytes of the sums of the gradient of the weights. */
 enum { ENOUGH_PARTS = 16, MOST_SUM_BYTES = 1 << 22 };
+/* Runs of fewer columns are computed down the rows, because a tile of few pixels waits for the sums before. */
+enum { SHORT_RUN = 6 };
 
 /* Columns first + i apart of a column phase, i < count, with the same taps. */
 typedef struct depthwise_run {
@@ -123,48 +125,76 @@ static int64_t depthwise_origin(const swi_conv_plan *p, int64_t sample, int64_t 
     return (sample * h->picture + row * h->step + h->low) * w->picture + i * w->step + w->low;
 }
 
-static void depthwise_row(const depthwise_job *j, int64_t sample, int64_t row, int64_t begin, int64_t end) {
-    const swi_conv_plan *p = &j->plan;
-    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    for (int64_t phase = 0; phase < w->phases; phase++) {
-        const swi_conv_phase *f = &p->phase[row % h->apart * w->phases + phase];
-        for (int64_t r = j->first_run[phase]; r < j->first_run[phase + 1]; r++) {
-            const depthwise_run *run = &j->run[r];
-            int64_t term;
-            const swi_depthwise_taps taps = depthwise_taps(p, f, p->taps[0][row], run->taps, &term);
-            const int64_t x = depthwise_origin(p, sample, row / h->apart, run->first),
-                          y = (sample * h->result + row) * w->result + phase + run->first * w->apart;
-            swi_depthwise_sums s = {.x = j->picture + x * p->channels * p->size,
-                                    .w = j->packed + (f->first_term + term) * p->channels * p->size,
-                                    .start = j->bias,
-                                    .y = j->result + y * p->channels * p->size,
-                                    .pixels = run->count,
-                                    .x_step = w->step * p->channels,
-                                    .y_step = w->apart * p->channels,
-                                    .taps = taps};
-            j->kernel(&s, begin, end, NULL);
-        }
-    }
-}
-
-/* The sample and the rows [begin, end) of the result of an item. */
+/* The sample and the rows of the result of an item: begin, begin + step, … below end. */
 typedef struct depthwise_rows {
-    int64_t sample, begin, end;
+    int64_t sample, begin, end, step;
 } depthwise_rows;
 static depthwise_rows depthwise_item_rows(const swi_conv_plan *p, int64_t item) {
     const swi_conv_axis *h = &p->axis[0];
     const int64_t each = (h->result + h->part - 1) / h->part, begin = item % each * h->part;
-    return (depthwise_rows){
-        .sample = item / each, .begin = begin, .end = h->result - begin < h->part ? h->result : begin + h->part};
+    return (depthwise_rows){.sample = item / each,
+                            .begin = begin,
+                            .end = h->result - begin < h->part ? h->result : begin + h->part,
+                            .step = 1};
+}
+
+static int64_t depthwise_count(depthwise_rows rows) {
+    return (rows.end - rows.begin + rows.step - 1) / rows.step;
+}
+
+/* The first rows that have the same taps. */
+static depthwise_rows depthwise_same_taps(const swi_conv_plan *p, depthwise_rows rows) {
+    const swi_conv_taps *taps = &p->taps[0][rows.begin];
+    int64_t next = rows.begin + rows.step;
+    while (next < rows.end && p->taps[0][next].first == taps->first && p->taps[0][next].end == taps->end)
+        next += rows.step;
+    rows.end = next < rows.end ? next : rows.end;
+    return rows;
+}
+
+/* Some rows with the same taps, in one column run. A tile has pixels of the longer side. */
+static void depthwise_rectangle(const depthwise_job *j, depthwise_rows rows, int64_t column_phase,
+                                const depthwise_run *run, int64_t begin, int64_t end) {
+    const swi_conv_plan *p = &j->plan;
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const swi_conv_phase *f = &p->phase[rows.begin % h->apart * w->phases + column_phase];
+    int64_t term;
+    const swi_depthwise_taps taps = depthwise_taps(p, f, p->taps[0][rows.begin], run->taps, &term);
+    const int64_t x = depthwise_origin(p, rows.sample, rows.begin / h->apart, run->first),
+                  y = (rows.sample * h->result + rows.begin) * w->result + column_phase + run->first * w->apart,
+                  count = depthwise_count(rows), x_row = h->step * w->picture * p->channels,
+                  y_row = h->apart * w->result * p->channels, x_step = w->step * p->channels,
+                  y_step = w->apart * p->channels;
+    const bool turned = run->count < count && run->count < SHORT_RUN;
+    swi_depthwise_sums s = {.x = j->picture + x * p->channels * p->size,
+                            .w = j->packed + (f->first_term + term) * p->channels * p->size,
+                            .start = j->bias,
+                            .y = j->result + y * p->channels * p->size,
+                            .rows = turned ? run->count : count,
+                            .x_row = turned ? x_step : x_row,
+                            .y_row = turned ? y_step : y_row,
+                            .pixels = turned ? count : run->count,
+                            .x_step = turned ? x_row : x_step,
+                            .y_step = turned ? y_row : y_step,
+                            .taps = taps};
+    j->kernel(&s, begin, end, NULL);
 }
 
 static void depthwise_item(void *args, int64_t index) {
     const depthwise_job *j = args;
-    const depthwise_rows rows = depthwise_item_rows(&j->plan, index / j->parts);
-    const int64_t part = index % j->parts;
-    for (int64_t row = rows.begin; row < rows.end; row++)
-        depthwise_row(j, rows.sample, row, sw_part_begin(j->vectors, j->parts, part),
-                      sw_part_begin(j->vectors, j->parts, part + 1));
+    const swi_conv_plan *p = &j->plan;
+    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
+    const depthwise_rows all = depthwise_item_rows(p, index / j->parts);
+    const int64_t part = index % j->parts, begin = sw_part_begin(j->vectors, j->parts, part),
+                  end = sw_part_begin(j->vectors, j->parts, part + 1);
+    for (int64_t first = all.begin; first < all.end && first < all.begin + h->apart; first++)
+        for (depthwise_rows left = {all.sample, first, all.end, h->apart}, rows; left.begin < left.end;
+             left.begin += depthwise_count(rows) * rows.step) {
+            rows = depthwise_same_taps(p, left);
+            for (int64_t phase = 0; phase < w->phases; phase++)
+                for (int64_t r = j->first_run[phase]; r < j->first_run[phase + 1]; r++)
+                    depthwise_rectangle(j, rows, phase, &j->run[r], begin, end);
+        }
 }
 
 size_t swi_depthwise_scratch(const sw_conv *conv, swi_conv_purpose purpose) {
@@ -191,43 +221,37 @@ sw_status swi_depthwise_windows(const sw_conv *conv, bool gradient, const void *
 
 /* ---- The gradient of the weights ---- */
 
-/* The rows of x and dy that the next row of the result reads for the first time. */
-static void depthwise_rows_ahead(const depthwise_job *j, int64_t sample, int64_t row, int64_t calls,
-                                 swi_conv_ahead ahead[2]) {
+/* The gradients of the taps of some rows with the same taps, in one column run. */
+static swi_depthwise_weights depthwise_weights_rectangle(const depthwise_job *j, char *sum, depthwise_rows rows,
+                                                         const depthwise_run *run) {
     const swi_conv_plan *p = &j->plan;
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    const int64_t next = sample * h->picture + row * h->step + h->low + h->extent + 1,
-                  rows = p->conv->batch * h->picture, x_row = w->picture * p->channels * p->size,
-                  dy_row = w->result * p->channels * p->size;
-    ahead[0] = (swi_conv_ahead){.at = j->picture + next * x_row, .bytes = next + h->step <= rows ? h->step * x_row : 0};
-    ahead[1] = (swi_conv_ahead){.at = j->result + (sample * h->result + row + 1) * dy_row,
-                                .bytes = sample * h->result + row + 1 < p->conv->batch * h->result ? dy_row : 0};
-    for (int k = 0; k < 2; k++)
-        ahead[k].step = ahead[k].bytes / calls + 1;
-}
-
-static void depthwise_weights_row(const depthwise_job *j, char *sum, int64_t sample, int64_t row, int64_t begin,
-                                  int64_t end) {
-    const swi_conv_plan *p = &j->plan;
-    const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    swi_conv_ahead ahead[2];
-    depthwise_rows_ahead(j, sample, row, (end - begin) * ((p->terms + 11) / 12), ahead);
-    for (int64_t r = 0; r < j->first_run[1]; r++) {
-        const depthwise_run *run = &j->run[r];
-        int64_t term;
-        const swi_depthwise_taps taps = depthwise_taps(p, p->phase, p->taps[0][row], run->taps, &term);
-        const int64_t x = depthwise_origin(p, sample, row, run->first),
-                      dy = (sample * h->result + row) * w->result + run->first;
-        swi_depthwise_weights s = {.x = j->picture + x * p->channels * p->size,
+    int64_t term;
+    const swi_depthwise_taps taps = depthwise_taps(p, p->phase, p->taps[0][rows.begin], run->taps, &term);
+    const int64_t x = depthwise_origin(p, rows.sample, rows.begin, run->first),
+                  dy = (rows.sample * h->result + rows.begin) * w->result + run->first;
+    return (swi_depthwise_weights){.x = j->picture + x * p->channels * p->size,
                                    .dy = j->result + dy * p->channels * p->size,
                                    .sum = sum + term * j->sum_step * p->size,
+                                   .rows = depthwise_count(rows),
+                                   .x_row = h->step * w->picture * p->channels,
+                                   .y_row = w->result * p->channels,
                                    .pixels = run->count,
                                    .x_step = w->step * p->channels,
                                    .y_step = p->channels,
                                    .sum_step = j->sum_step,
-                                   .ahead = run->count > 1 ? ahead : NULL,
                                    .taps = taps};
-        j->kernel(&s, begin, end, NULL);
+}
+
+/* Adds the rows of an item, for the vectors [begin, end). */
+static void depthwise_weights_rows(const depthwise_job *j, char *sum, int64_t item, int64_t begin, int64_t end) {
+    for (depthwise_rows left = depthwise_item_rows(&j->plan, item), rows; left.begin < left.end;
+         left.begin = rows.end) {
+        rows = depthwise_same_taps(&j->plan, left);
+        for (int64_t r = 0; r < j->first_run[1]; r++) {
+            swi_depthwise_weights s = depthwise_weights_rectangle(j, sum, rows, &j->run[r]);
+            j->kernel(&s, begin, end, NULL);
+        }
     }
 }
 
@@ -239,11 +263,8 @@ static void depthwise_weights_item(void *args, int64_t index) {
     char *sum = j->sum + group * p->terms * j->sum_step * p->size;
     for (int64_t t = 0; t < p->terms; t++)
         memset(sum + (t * j->sum_step + begin * lanes) * p->size, 0, (size_t)((end - begin) * lanes * p->size));
-    for (int64_t i = sw_part_begin(p->items, j->sums, group); i < sw_part_begin(p->items, j->sums, group + 1); i++) {
-        const depthwise_rows rows = depthwise_item_rows(p, i);
-        for (int64_t row = rows.begin; row < rows.end; row++)
-            depthwise_weights_row(j, sum, rows.sample, row, begin, end);
-    }
+    for (int64_t i = sw_part_begin(p->items, j->sums, group); i < sw_part_begin(p->items, j->sums, group + 1); i++)
+        depthwise_weights_rows(j, sum, i, begin, end);
 }
 
 /* Adds up the sums [terms, vectors of channels] and copies them to dw [channels, terms]. */

@@ -343,7 +343,11 @@ swi_conv_plan swi_conv_plan_depthwise(const sw_conv *conv, swi_conv_purpose purp
     h->copy = h->picture;
     w->copy = w->picture;
     const double products = (double)w->result * (double)p.outputs * (double)p.terms / (double)p.phases;
-    const int64_t rows = products < ITEM_PRODUCTS ? ITEM_PRODUCTS / (int64_t)larger((int64_t)products, 1) : 1;
+    /* As many rows as the second-level cache holds, but enough items, unless they are small. */
+    const int64_t few = products < ITEM_PRODUCTS ? ITEM_PRODUCTS / (int64_t)larger((int64_t)products, 1) : 1,
+                  row = larger(w->picture * h->step, w->result * h->apart) * p.channels * p.size / h->apart,
+                  rows = larger(few, smaller(MOST_COPY / larger(row, 1),
+                                             ceil_div(h->result, ceil_div(ENOUGH_ITEMS, conv->batch))));
     h->part = ceil_div(h->result, ceil_div(h->result, smaller(larger(rows, 1), h->result)));
     w->part = w->result;
     p.items = conv->batch * ceil_div(h->result, h->part);
