@@ -11,7 +11,7 @@
 #include "core/ops/channel_norm.h"
 
 #if SW_KERNEL_FIRST
-enum { FLUSH = 64, CHUNK = 2 * SW_TILE, LEAST_ROWS = 16, PERIOD = 512 };
+enum { FLUSH = 64, CHUNK = 2 * SW_TILE, LEAST_ROWS = 16, PERIOD = 512, BLOCK_BYTES = 1 << 19 };
 
 typedef struct channel_args {
     const swi_channel_norm *n;
@@ -352,6 +352,11 @@ static void channel_run(const sw_kernels *kernels, channel_args *a) {
                        a->n->chunk_rows * a->n->width, NULL);
 }
 
+int64_t swi_channel_block(const swi_channel_norm *n) {
+    const int64_t fit = BLOCK_BYTES / (n->rows * n->channels * (int64_t)sw_dtype_size(n->type));
+    return fit < 1 ? 1 : fit < n->samples ? fit : n->samples;
+}
+
 double *swi_channel_partials(sw_call *call, const swi_channel_norm *n) {
     return sw_call_scratch(call, (size_t)(n->samples * n->chunks * PARTIALS * n->channels) * sizeof(double));
 }
@@ -467,17 +472,31 @@ static void channel_store_gradients(const channel_args *a, void *d_weight, void 
     }
 }
 
-/* Computes the sums of dy and dy (x - m), and from them the gradients of weight and bias. */
-static sw_status channel_sum_products(sw_call *call, channel_args *a, void *d_weight, void *d_bias) {
+/* The arguments for the samples of `block`, from `first` on. */
+static channel_args channel_block(const channel_args *a, const swi_channel_norm *block, int64_t first) {
+    const int64_t bytes = first * block->rows * block->channels * (int64_t)sw_dtype_size(block->type);
+    channel_args b = *a;
+    b.n = block;
+    b.x = (const char *)a->x + bytes;
+    b.dy = (const char *)a->dy + bytes;
+    b.out = a->out ? (char *)a->out + bytes : NULL;
+    b.mean += first * block->groups;
+    b.inverse += first * block->groups;
+    b.sums = a->sums ? a->sums + first * 2 * block->channels : NULL;
+    return b;
+}
+
+/* The sums of dy and dy (x - m), and the gradient of x, for some samples. */
+static void channel_block_gradient(channel_args *a) {
     const swi_channel_norm *n = a->n;
-    a->partial = swi_channel_partials(call, n);
-    a->sums = sw_call_scratch(call, 2 * (size_t)(n->samples * n->channels) * sizeof(double));
-    if (!a->partial || !a->sums)
-        return SW_ERR_MEMORY;
-    channel_run(&products_kernels, a);
-    sw_kernel_run_rows(channel_add_sums, a, n->samples * 2 * n->channels, n->chunks, NULL);
-    channel_store_gradients(a, d_weight, d_bias);
-    return SW_OK;
+    if (a->sums) {
+        channel_run(&products_kernels, a);
+        sw_kernel_run_rows(channel_add_sums, a, n->samples * 2 * n->channels, n->chunks, NULL);
+    }
+    if (a->out) {
+        sw_kernel_run_rows(gradient_coefficients_kernels[n->type][sw_cpu_level()], a, n->samples, 4 * n->period, NULL);
+        channel_run(&gradient_kernels, a);
+    }
 }
 
 sw_status swi_channel_vjp(sw_call *c, const swi_channel_norm *n, const swi_channel_moments *m,
@@ -500,15 +519,25 @@ sw_status swi_channel_vjp(sw_call *c, const swi_channel_norm *n, const swi_chann
             sw_vector_fill(n->type, n->channels, 0, d_bias);
         return SW_OK;
     }
-    if (d_weight || d_bias || !fixed)
-        SW_TRY(channel_sum_products(c, &a, d_weight, d_bias));
-    if (!a.out)
-        return SW_OK;
-    a.coefficients = sw_call_scratch(c, 4 * (size_t)(n->samples * n->period) * sw_dtype_size(n->type));
-    if (!a.coefficients)
+    swi_channel_norm block = *n;
+    block.samples = swi_channel_block(n);
+    if (d_weight || d_bias || !fixed) {
+        a.partial = swi_channel_partials(c, &block);
+        a.sums = sw_call_scratch(c, 2 * (size_t)(n->samples * n->channels) * sizeof(double));
+        if (!a.partial || !a.sums)
+            return SW_ERR_MEMORY;
+    }
+    a.coefficients =
+        a.out ? sw_call_scratch(c, 4 * (size_t)(block.samples * n->period) * sw_dtype_size(n->type)) : NULL;
+    if (a.out && !a.coefficients)
         return SW_ERR_MEMORY;
-    sw_kernel_run_rows(gradient_coefficients_kernels[n->type][sw_cpu_level()], &a, n->samples, 4 * n->period, NULL);
-    channel_run(&gradient_kernels, &a);
+    for (int64_t first = 0; first < n->samples; first += block.samples) {
+        block.samples = n->samples - first < block.samples ? n->samples - first : block.samples;
+        channel_args part = channel_block(&a, &block, first);
+        channel_block_gradient(&part);
+    }
+    if (a.sums)
+        channel_store_gradients(&a, d_weight, d_bias);
     return SW_OK;
 }
 

@@ -33,6 +33,9 @@ typedef struct swi_channel_moments {
 
 /* groups divides channels. */
 swi_channel_norm swi_channel_norm_of(sw_dtype type, int64_t samples, int64_t rows, int64_t channels, int64_t groups);
+/* The samples that are normalized together: their elements stay in the second-level cache between the statistics and
+ * the result. At least 1 if there are elements, which is needed. */
+int64_t swi_channel_block(const swi_channel_norm *n);
 /* Allocates the moments, which the vjp gets as call->saved; mean NULL and an error if there is not enough memory. */
 swi_channel_moments swi_channel_moments_save(sw_call *call, const swi_channel_norm *n);
 /* The moments that a vjp finds in `saved`. */

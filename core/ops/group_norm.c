@@ -7,10 +7,6 @@
 
 static const double group_eps = 1e-5;
 
-/* The samples of x that are normalized together: their elements stay in the second-level cache between the statistics
- * and the result. */
-enum { BLOCK_BYTES = 1 << 19 };
-
 typedef struct group_attributes {
     swi_norm_inputs inputs;
     int64_t groups;
@@ -49,10 +45,9 @@ static sw_status group_forward(sw_call *c) {
     const swi_channel_norm all = group_sizes(c);
     if (c->out->count == 0)
         return SW_OK;
-    const int64_t bytes = all.rows * all.channels * (int64_t)sw_dtype_size(all.type),
-                  fit = BLOCK_BYTES / bytes > 1 ? BLOCK_BYTES / bytes : 1;
+    const int64_t bytes = all.rows * all.channels * (int64_t)sw_dtype_size(all.type);
     swi_channel_norm block = all;
-    block.samples = fit < all.samples ? fit : all.samples;
+    block.samples = swi_channel_block(&all);
     const swi_channel_moments m = swi_channel_moments_save(c, &all);
     double *partial = swi_channel_partials(c, &block);
     void *coefficients = swi_channel_coefficients(c, &block);

@@ -24,7 +24,7 @@ static const norm_case cases[] = {
     {LAYER, 2, {130, 33}, 1},       {LAYER, 2, {3, 9001}, 1},        {LAYER, 3, {70, 5, 31}, 2},
     {LAYER, 2, {2000, 3}, 1},       {LAYER, 2, {65, 128}, 1},        {LAYER, 4, {3, 20, 20, 3}, 3},
     {RMS, 2, {130, 33}, 1},         {RMS, 2, {3, 9001}, 1},          {RMS, 3, {70, 5, 31}, 2},
-    {RMS, 2, {2000, 1}, 1},
+    {RMS, 2, {2000, 1}, 1},         {GROUP, 3, {23, 90, 70}, 7}, /* blocks of samples */
 };
 
 static sw_tensor apply(const norm_case *c, sw_tensor x, sw_tensor weight, sw_tensor bias) {
