@@ -25,6 +25,8 @@ sw_tensor swn_pool_relu(sw_module *module, sw_tensor x);
 
 /* norms.c: false for a layer or RMS normalization over the axis of the positions; true for all other layers. */
 bool swn_norm_continues(const sw_module *module);
+/* recurrent.c: false for a bidirectional layer; true for all other layers. */
+bool swn_recurrent_continues(const sw_module *module);
 /* position.c: the number of positions of sw_nn_position; 0 for other layers. */
 int64_t swn_position_length(const sw_module *module);
 

@@ -268,9 +268,15 @@ static sw_module *recurrent_restore(sw_model *model, const sw_description *from)
                                             .most_inputs = 2,                  \
                                             .id_inputs = 1u << 1,              \
                                             .save = recurrent_save,            \
-                                            .restore = recurrent_restore};
+                                            .restore = recurrent_restore,      \
+                                            .continues = true};
 RECURRENT(lstm)
 RECURRENT(gru)
+
+bool swn_recurrent_continues(const sw_module *m) {
+    const bool recurrent_layer = m->type == &swn_lstm_type || m->type == &swn_gru_type;
+    return !recurrent_layer || ((const recurrent *)m->data)->directions == 1;
+}
 
 /* ---- The functions ---- */
 

@@ -39,8 +39,21 @@ static sw_module *by_hand_root(sw_model *m) {
                             sw_nn_linear(m, 8, VOCABULARY));
 }
 
-static const make_root roots[] = {gpt_root, mixed_root, by_hand_root};
-enum { ROOTS = sizeof roots / sizeof *roots, CONTINUE = 2 };
+static sw_module *lstm_root(sw_model *m) {
+    return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 5),
+                            sw_nn_lstm_with_options(m, 5, 7, &SW_OPTIONS(sw_recurrent_layer_options, .layers = 2)),
+                            sw_nn_gru(m, 7, 6), sw_nn_linear(m, 6, VOCABULARY));
+}
+static sw_module *bidirectional_root(sw_model *m) {
+    return sw_nn_sequential(
+        m, sw_nn_embedding(m, VOCABULARY, 5),
+        sw_nn_lstm_with_options(m, 5, 3, &SW_OPTIONS(sw_recurrent_layer_options, .bidirectional = true)),
+        sw_nn_linear(m, 6, VOCABULARY));
+}
+
+/* Those that continue sequences, and those whose logits do not depend on later ids, are the first. */
+static const make_root roots[] = {gpt_root, mixed_root, lstm_root, by_hand_root, bidirectional_root};
+enum { ROOTS = sizeof roots / sizeof *roots, CONTINUE = 3, CAUSAL = 4 };
 
 /* Large weights, so that logits differ clearly. */
 static sw_model *model_of(sw_dtype type, make_root make) {
@@ -149,7 +162,7 @@ static void test_long_sequences_continue(void **unused) {
 static void test_later_ids_change_nothing_before_them(void **unused) {
     (void)unused;
     enum { TRAINING, EVALUATION, STATE, WAYS };
-    for (int k = 0; k < ROOTS; k++)
+    for (int k = 0; k < CAUSAL; k++)
         for (int way = 0; way < (k < CONTINUE ? WAYS : STATE); way++)
             for (int64_t at = 0; at < LENGTH; at++) {
                 sw_model *model = model_of(SW_F32, roots[k]);
