@@ -85,7 +85,7 @@ static sw_status generate_logits(generation *g, sw_array *logits, int64_t *first
 
 static sw_status generate_next(generation *g) {
     sw_array logits;
-    int64_t first, vocabulary;
+    int64_t first = 0, vocabulary = 0;
     SW_TRY(generate_logits(g, &logits, &first, &vocabulary));
     if (vocabulary > INT32_MAX)
         return sw_fail(SW_ERR_SHAPE, "generate: %lld logits; at most 2^31 - 1 are possible", (long long)vocabulary);
