@@ -6,7 +6,7 @@
 # Each other compiler and sanitizer builds into a separate folder below build/.
 
 PACKAGES = libopenblas-dev libstb-dev zlib1g-dev libjansson-dev dataset-fashion-mnist gnuplot-nox \
-           libcmocka-dev pkgconf groff-base fonts-dejavu-core
+           libcmocka-dev pkgconf groff-base fonts-dejavu-core fortunes
 
 # As many jobs as processors. An explicit -j takes precedence.
 ifeq ($(MAKELEVEL),0)

@@ -1,0 +1,111 @@
+/* The text of gpt: --text or the fortunes of Debian, its tokenizer, and the windows for training and validation.
+ *
+ * Included once, by gpt.c, whose settings `asked` it reads and completes. */
+#include <dirent.h>
+
+#define FORTUNES "/usr/share/games/fortunes"
+enum { TOKENS = 512, CHECKED = 256 /* windows for losses during the run, and for that of the training text */ };
+
+typedef struct corpus {
+    char *text;
+    size_t bytes;
+    sw_tokenizer *tokenizer;
+    sw_array ids; /* i32 [n] */
+    sw_source *train, *validation;
+    sw_source *trained, *checked; /* parts of these two */
+} corpus;
+
+static void corpus_free(corpus *c) {
+    sw_source_free(c->checked);
+    sw_source_free(c->trained);
+    sw_source_free(c->validation);
+    sw_source_free(c->train);
+    sw_array_free(&c->ids);
+    sw_tokenizer_free(c->tokenizer);
+    sw_free(c->text);
+}
+
+/* ---- The text ---- */
+
+static int corpus_is_text(const struct dirent *entry) {
+    return !strchr(entry->d_name, '.'); /* FILE.dat is an index, FILE.u8 a link */
+}
+
+/* Appends a file. */
+static sw_status corpus_append(corpus *c, const char *path) {
+    size_t bytes;
+    char *text = sw_text_load(path, &bytes);
+    sw_status status = text ? SW_OK : sw_error_status();
+    if (status == SW_OK)
+        status = sw_resize_array(&c->text, (int64_t)c->bytes, (int64_t)(c->bytes + bytes + 1), 1);
+    if (status == SW_OK) {
+        memcpy(c->text + c->bytes, text, bytes);
+        c->bytes += bytes;
+    }
+    sw_free(text);
+    return status;
+}
+
+/* All files of the package fortunes, in the order of their names. */
+static sw_status corpus_read_fortunes(corpus *c) {
+    struct dirent **entry = NULL;
+    const int count = scandir(FORTUNES, &entry, corpus_is_text, alphasort);
+    sw_status status = count > 0 ? SW_OK
+                                 : sw_fail(SW_ERR_IO, FORTUNES ": the texts are missing: install the Debian package "
+                                                               "fortunes (`make deps`), or give --text FILE");
+    for (int i = 0; i < count; i++) {
+        char path[512];
+        snprintf(path, sizeof path, FORTUNES "/%s", entry[i]->d_name);
+        if (status == SW_OK)
+            status = corpus_append(c, path);
+        free(entry[i]);
+    }
+    free(entry);
+    return status;
+}
+
+/* ---- The tokenizer and the sources ---- */
+
+static sw_tokenizer *corpus_tokenizer(const corpus *c) {
+    if (strcmp(asked.tokenizer, "characters") == 0)
+        return sw_tokenizer_new_characters(c->text, c->bytes);
+    return sw_tokenizer_new_byte_pairs(c->text, c->bytes, asked.tokens ? asked.tokens : TOKENS);
+}
+
+/* At most CHECKED windows, evenly spread over the text. */
+static sw_source *corpus_part(sw_source *source) {
+    int64_t id[CHECKED];
+    const int64_t n = source->n < CHECKED ? source->n : CHECKED;
+    for (int64_t i = 0; i < n; i++)
+        id[i] = i * source->n / n;
+    return sw_subset(source, id, n, NULL);
+}
+
+/* The first nine tenths of the ids are for training, in windows that begin at every id. The rest is for validation, in
+ * windows that do not overlap. */
+static bool corpus_make_sources(corpus *c) {
+    const int64_t n = c->ids.shape[0], first = n - n / 10, classes = sw_tokenizer_count(c->tokenizer);
+    const sw_array train = sw_array_view(c->ids.data, SW_I32, SW_SHAPE(first)),
+                   rest = sw_array_view((int32_t *)c->ids.data + first, SW_I32, SW_SHAPE(n - first));
+    c->train = sw_windows(&train, asked.block, &SW_OPTIONS(sw_windows_options, .classes = classes));
+    if (c->train)
+        c->validation =
+            sw_windows(&rest, asked.block, &SW_OPTIONS(sw_windows_options, .stride = asked.block, .classes = classes));
+    if (c->validation)
+        c->checked = corpus_part(c->validation);
+    if (c->checked)
+        c->trained = corpus_part(c->train);
+    return c->trained != NULL;
+}
+
+/* Reads the text and makes what depends on it. A tokenizer that the corpus has already, from --load, is used. */
+static bool corpus_read(corpus *c) {
+    const sw_status status = asked.text ? corpus_append(c, asked.text) : corpus_read_fortunes(c);
+    if (status != SW_OK)
+        return false;
+    if (!c->tokenizer)
+        c->tokenizer = corpus_tokenizer(c);
+    if (c->tokenizer)
+        c->ids = sw_tokenizer_encode(c->tokenizer, c->text, c->bytes);
+    return c->ids.data && corpus_make_sources(c);
+}

@@ -1,0 +1,183 @@
+/* examples/gpt.c: a text is learned and continued, a resumed run is the uninterrupted one, a saved network continues as
+ * before, and mistakes are explained. */
+#include "run.h"
+
+#include <math.h>
+
+#define GPT_PROGRAM TEST_BUILD "/examples/gpt"
+#define GPT(...) RUN(GPT_PROGRAM, __VA_ARGS__)
+#define TEXT ".github/CONTRIBUTING.md"
+/* A small network for a small text. */
+#define SMALL_TEXT "--layers", "1", "--width", "16", "--block", "12", "--text", TEXT, "--quiet"
+#define SMALL SMALL_TEXT, "--heads", "2"
+
+static void expect(const output *o, int code, const char *err) {
+    if (o->code != code || !strstr(o->err, err))
+        fail_msg("exit %d instead of %d, expected \"%s\"; stdout:\n%sstderr:\n%s", o->code, code, err, o->out, o->err);
+}
+
+/* A text of 70 characters or so has a loss of about 4.2 if all are equally likely, and one of about 3.1 by their
+ * frequencies alone. */
+static void test_losses_fall(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        const bool pairs = kind == 1;
+        const char *const tokenizer = pairs ? "bpe" : "characters", *const model = kind == 2 ? "lstm" : "gpt";
+        output before = GPT(SMALL_TEXT, "--model", model, "--tokenizer", tokenizer, "--steps", "0", "--sample", "0"),
+               after = GPT(SMALL_TEXT, "--model", model, "--tokenizer", tokenizer, "--steps", "150", "--sample", "0",
+                           "--rule", "adamw lr=1e-2");
+        expect(&before, 0, "");
+        expect(&after, 0, "");
+        const double tokens = result(&after, "tokens");
+        assert_true(pairs ? tokens > 256 : tokens > 40 && tokens < 128);
+        assert_true(result(&before, "val_loss") > 0.9 * log(tokens) && result(&before, "val_loss") < 1.1 * log(tokens));
+        assert_true(result(&after, "val_loss") < 0.8 * result(&before, "val_loss"));
+        assert_true(result(&after, "train_loss") < 0.8 * result(&before, "train_loss"));
+        assert_true(result(&after, "val_accuracy") > result(&before, "val_accuracy"));
+        assert_true(result(&after, "steps") == 150 && result(&after, "step_ms") > 0);
+    }
+}
+
+/* The results of two runs are equal except for times: all lines but that of step_ms. */
+static void expect_same_results(const output *a, const output *b) {
+    const char *x = a->out, *y = b->out;
+    while (*x && *y) {
+        const size_t m = strcspn(x, "\n"), n = strcspn(y, "\n");
+        const bool timed = strncmp(x, "step_ms ", 8) == 0 && strncmp(y, "step_ms ", 8) == 0;
+        if (!timed && (m != n || memcmp(x, y, m) != 0))
+            fail_msg("\"%.*s\" and \"%.*s\"", (int)m, x, (int)n, y);
+        x += m + (x[m] != 0);
+        y += n + (y[n] != 0);
+    }
+    assert_true(!*x && !*y);
+}
+
+static void test_results_do_not_depend_on_threads_or_recomputation(void **state) {
+    (void)state;
+    output one = GPT(SMALL, "--steps", "10", "--sample", "50", "--threads", "1"),
+           two = GPT(SMALL, "--steps", "10", "--sample", "50", "--threads", "2"),
+           less = GPT(SMALL, "--steps", "10", "--sample", "50", "--recompute");
+    expect(&one, 0, "");
+    expect(&two, 0, "");
+    expect(&less, 0, "");
+    expect_same_results(&one, &two);
+    expect_same_results(&one, &less);
+}
+
+/* The signal comes when the line of the first validation was printed. */
+static void test_resumed_runs_are_uninterrupted_ones(void **state) {
+    (void)state;
+    const char *file = lasting_path("run.safetensors");
+    output whole = GPT(SMALL, "--steps", "300", "--every", "6", "--dropout", "0.1", "--average", "ema decay=0.9");
+    const char *const word[] = {GPT_PROGRAM,
+                                "--layers",
+                                "1",
+                                "--heads",
+                                "2",
+                                "--width",
+                                "16",
+                                "--block",
+                                "12",
+                                "--text",
+                                TEXT,
+                                "--steps",
+                                "300",
+                                "--every",
+                                "6",
+                                "--dropout",
+                                "0.1",
+                                "--average",
+                                "ema decay=0.9",
+                                "--checkpoint",
+                                file,
+                                NULL};
+    output part = run_with(SIGTERM, "step 6/300", word);
+    assert_int_equal(part.code, 128 + SIGTERM);
+    assert_non_null(strstr(part.err, " of 300 steps; run the same command again to resume from "));
+    output rest = GPT(SMALL, "--steps", "300", "--every", "6", "--dropout", "0.1", "--average", "ema decay=0.9",
+                      "--checkpoint", file);
+    expect(&whole, 0, "");
+    expect(&rest, 0, "");
+    expect_same_results(&whole, &rest);
+    output other = GPT(SMALL, "--tokenizer", "bpe", "--steps", "300", "--checkpoint", file);
+    expect(&other, 1, "its tokens are not those of this text (another --text or --tokenizer?)\n");
+    remove(file);
+}
+
+static void test_saved_networks_continue_texts(void **state) {
+    (void)state;
+    const char *file = lasting_path("net.safetensors");
+    for (int kind = 0; kind < 3; kind++) {
+        output trained =
+            GPT(SMALL_TEXT, "--model", kind == 2 ? "lstm" : "gpt", "--tokenizer", kind == 1 ? "bpe" : "characters",
+                "--steps", "20", "--sample", "40", "--prompt", "The ", "--out", file);
+        output loaded = GPT("--load", file, "--sample", "40", "--prompt", "The ", "--quiet");
+        expect(&trained, 0, "");
+        expect(&loaded, 0, "");
+        const char *text = strstr(trained.out, "\nThe ");
+        assert_non_null(text);
+        assert_string_equal(text + 1, loaded.out);
+        output again = GPT("--load", file, "--text", TEXT, "--block", "12", "--sample", "0", "--quiet");
+        expect(&again, 0, "");
+        assert_true(result(&again, "val_loss") == result(&trained, "val_loss"));
+        output greedy = GPT("--load", file, "--sample", "40", "--temperature", "0", "--quiet", "--seed", "1"),
+               other = GPT("--load", file, "--sample", "40", "--temperature", "0", "--quiet", "--seed", "2"),
+               one = GPT("--load", file, "--sample", "40", "--top-k", "1", "--quiet", "--seed", "3");
+        expect(&greedy, 0, "");
+        assert_string_equal(greedy.out, other.out); /* no random numbers */
+        assert_string_equal(greedy.out, one.out);
+        remove(file);
+    }
+}
+
+static void test_types_train(void **state) {
+    (void)state;
+    static const char *const types[] = {"f64", "bf16", "f16"};
+    output f32 = GPT(SMALL, "--steps", "20", "--sample", "0");
+    for (int i = 0; i < 3; i++) {
+        output o = GPT(SMALL, "--steps", "20", "--sample", "5", "--dtype", types[i]);
+        expect(&o, 0, "");
+        /* 20 steps lower the loss by about 1; rounding to 8 bits changes it by far less than a tenth of that */
+        assert_true(fabs(result(&o, "val_loss") - result(&f32, "val_loss")) < 0.1);
+    }
+}
+
+static void test_mistakes_are_explained(void **state) {
+    (void)state;
+    output o = GPT("--text", "/nowhere");
+    expect(&o, 1, "gpt: /nowhere: ");
+    o = GPT("--tokenizer", "words");
+    expect(&o, 2, "gpt: --tokenizer words: characters or bpe is needed\n");
+    o = GPT("--tokens", "300");
+    expect(&o, 2, "gpt: --tokens needs --tokenizer bpe; characters are those of the text\n");
+    o = GPT("--width", "10", "--heads", "4");
+    expect(&o, 2, "gpt: --width 10 --heads 4: the width must be a multiple of the heads\n");
+    o = GPT("--model", "rnn");
+    expect(&o, 2, "gpt: --model rnn: gpt or lstm is needed\n");
+    o = GPT("--model", "lstm", "--heads", "2");
+    expect(&o, 2, "gpt: --heads is for --model gpt\n");
+    o = GPT("--load", "/nowhere", "--layers", "2");
+    expect(&o, 2, "gpt: --load gives network and tokenizer: remove --model, --layers, ");
+    o = GPT("--load", "/nowhere", "--dtype", "bf16");
+    expect(&o, 2, "gpt: --dtype bf16 is for a new network; the type of this one is in the file of --load\n");
+    o = GPT("--load", "/nowhere");
+    expect(&o, 1, "gpt: /nowhere: ");
+    o = GPT("--text", TEXT, "--block", "100000");
+    expect(&o, 1, "gpt: windows: ");
+    o = GPT("--text", TEXT, "--rule", "adamm");
+    expect(&o, 2, "did you mean adam");
+    o = GPT("--text", TEST_BUILD "/examples/gpt", "--steps", "1");
+    expect(&o, 1, "is not UTF-8 (byte pairs accept any bytes)\n");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_losses_fall),
+        cmocka_unit_test(test_results_do_not_depend_on_threads_or_recomputation),
+        cmocka_unit_test(test_resumed_runs_are_uninterrupted_ones),
+        cmocka_unit_test(test_saved_networks_continue_texts),
+        cmocka_unit_test(test_types_train),
+        cmocka_unit_test(test_mistakes_are_explained),
+    };
+    return cmocka_run_group_tests(tests, run_setup, run_teardown);
+}
