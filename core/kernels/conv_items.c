@@ -33,6 +33,15 @@ static void item_copy_row(const swi_conv_axis *w, int64_t left, int64_t pixel, c
     memset(to + (before + inside) * pixel, 0, (size_t)((w->copy - before - inside) * pixel));
 }
 
+/* by_pixel: the rows of a sample that `rows` rows of the grid read, of which the first begins at row `top`. */
+static void item_copy_rows(const swi_conv_plan *p, int64_t top, int64_t rows, const char *from, char *to) {
+    const swi_conv_axis *h = &p->axis[0];
+    const int64_t row = p->axis[1].picture * p->channels * p->size, last = top + (rows - 1) * h->step + h->extent + 1,
+                  begin = top < 0 ? 0 : top, end = last < h->picture ? last : h->picture;
+    if (begin < end)
+        memcpy(to + begin * row, from + begin * row, (size_t)((end - begin) * row));
+}
+
 const char *swi_conv_item_picture(const swi_conv_plan *p, const swi_conv_item *item, const char *picture, char *copy) {
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
     const int64_t pixel = p->channels * p->size, left = item->at[1].begin * w->step + w->low,
@@ -45,7 +54,7 @@ const char *swi_conv_item_picture(const swi_conv_plan *p, const swi_conv_item *i
         char *to = copy + n * p->sample_copy * p->size;
         const char *from = picture + (item->sample.begin + n) * h->picture * w->picture * pixel;
         if (p->by_pixel)
-            memcpy(to, from, (size_t)(h->picture * w->picture * pixel));
+            item_copy_rows(p, top, item->at[0].length, from, to);
         for (int64_t r = 0; !p->by_pixel && r < h->copy; r++, to += w->copy * pixel) {
             if (top + r < 0 || top + r >= h->picture)
                 memset(to, 0, (size_t)(w->copy * pixel));

@@ -199,9 +199,11 @@ static void windows_pixels(const windows_job *j, const swi_conv_phase *f, const 
 static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
     const windows_job *j = args;
     const swi_conv_plan *p = j->plan;
-    const swi_conv_item item = swi_conv_item_at(p, index / p->parts);
+    swi_conv_item item = swi_conv_item_at(p, index / p->parts);
     const int64_t part = index % p->parts, all = p->by_pixel ? p->axis[0].grid : windows_blocks(j) * p->conv->groups,
                   begin = sw_part_begin(all, p->parts, part), end = sw_part_begin(all, p->parts, part + 1);
+    if (p->by_pixel)
+        item.at[0] = (swi_conv_range){begin, end - begin};
     const char *from = swi_conv_item_picture(p, &item, j->picture, worker->scratch);
     void *packed = p->packs_blocks ? (char *)worker->scratch + swi_conv_plan_copy_bytes(p) : NULL;
     swi_conv_ahead ahead = swi_conv_item_ahead(p, index / p->parts + 1, false, j->picture, p->channels * p->size);
