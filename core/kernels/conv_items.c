@@ -77,6 +77,12 @@ swi_conv_ahead swi_conv_item_ahead(const swi_conv_plan *p, int64_t index, bool r
     int64_t top = item.at[0].begin * apart + low, end = top + (item.at[0].length - 1) * apart + extent + 1;
     top = top < 0 ? 0 : top < height ? top : height;
     end = end < top ? top : end < height ? end : height;
-    return (swi_conv_ahead){.at = array + (item.sample.begin * height + top) * width * pixel,
-                            .bytes = ((item.sample.length - 1) * height + end - top) * width * pixel};
+    const int64_t row = width * pixel, rows = (item.sample.length - 1) * height + end - top;
+    swi_conv_ahead ahead = {.at = array + (item.sample.begin * height + top) * row, .bytes = rows * row};
+    if (!result && extent + 1 < apart && height % apart == 0) { /* the other rows are not read */
+        ahead.run = ahead.left = (extent + 1) * row;
+        ahead.gap = (apart - extent - 1) * row;
+        ahead.bytes = (rows + apart - extent - 2) / apart * ahead.run;
+    }
+    return ahead;
 }

@@ -18,7 +18,7 @@ enum { LEAST_CHANNELS = 32, LEAST_TILES = 96, MOST_WEIGHTS = 1 << 20, MOST_SUM =
 /* Of the planes of an item; the tiles of an item. */
 enum { MOST_PLANE_BYTES = 1 << 17, FEW_TILES = 24, MANY_TILES = 192, TILES_MULTIPLE = 12 };
 /* The pixels of all tiles are at most this many times those of the result. */
-static const double outside_limit = 1.4, outside_limit_weights = 1.2;
+static const double outside_limit = 1.4, outside_limit_weights = 1.4;
 enum { MOST_SUMS = 16 };
 
 typedef struct winograd_job {
