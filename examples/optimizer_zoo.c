@@ -88,7 +88,7 @@ static void tune(entry *e, sw_source *const *part, output *csv, bool *lost) {
         double seconds;
         watcher none = {0};
         sw_evaluation now = {.loss = (double)NAN, .accuracy = (double)NAN};
-        search_spec(e->rule, "", t, (uint64_t)cli.seed, spec, sizeof spec);
+        search_spec(e->rule, search_fixed(e->rule), t, (uint64_t)cli.seed, spec, sizeof spec);
         bool good = run(spec, (uint64_t)cli.seed, part[0], part[1], &none, &now, &seconds);
         if (cli_signal || sw_error())
             return;

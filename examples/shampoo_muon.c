@@ -135,19 +135,17 @@ static void iterate(curve *c, void *work) {
 
 /* ---- 3. The race ---- */
 
-/* The periods of roots are fixed. With 20 instead of 5, Shampoo's first roots, of one gradient, are used for too long.
- */
 typedef struct racer {
-    const char *name, *rule, *fixed;
+    const char *name, *rule;
     unsigned color;
     char spec[SEARCH_SPEC];         /* the best setting so far */
     sw_train_result chosen;         /* its run */
     double steps, seconds, reached; /* means over the seeds that reached the target, and the number of these */
 } racer;
-static racer racers[] = {{.name = "AdamW", .rule = "adamw", .fixed = "", .color = PLOT_RED},
-                         {.name = "Shampoo", .rule = "shampoo", .fixed = "period=5", .color = PLOT_ORANGE},
-                         {.name = "SOAP", .rule = "soap", .fixed = "period=10", .color = PLOT_GREEN},
-                         {.name = "Muon", .rule = "muon", .fixed = "", .color = PLOT_BLUE}};
+static racer racers[] = {{.name = "AdamW", .rule = "adamw", .color = PLOT_RED},
+                         {.name = "Shampoo", .rule = "shampoo", .color = PLOT_ORANGE},
+                         {.name = "SOAP", .rule = "soap", .color = PLOT_GREEN},
+                         {.name = "Muon", .rule = "muon", .color = PLOT_BLUE}};
 enum { RACERS = sizeof racers / sizeof *racers };
 
 typedef struct judge {
@@ -200,11 +198,12 @@ static bool is_better(const sw_train_result *a, const sw_train_result *b) {
 
 /* A trial may not take more steps than the best one so far. */
 static void tune(racer *r, sw_source *const *part, int64_t most) {
+    const sw_rule *rule = sw_rule_find(r->rule);
     for (int64_t t = 0; t < trials && !sw_error() && !cli_signal; t++) {
         char spec[SEARCH_SPEC];
         sw_train_result now = {0};
         const int64_t limit = r->chosen.reason == SW_TRAIN_TARGET ? r->chosen.steps : most;
-        search_spec(sw_rule_find(r->rule), r->fixed, t, (uint64_t)cli.seed, spec, sizeof spec);
+        search_spec(rule, search_fixed(rule), t, (uint64_t)cli.seed, spec, sizeof spec);
         if (run(spec, (uint64_t)cli.seed, part, limit, NULL, &now) && (!*r->spec || is_better(&now, &r->chosen))) {
             snprintf(r->spec, sizeof r->spec, "%s", spec);
             r->chosen = now;

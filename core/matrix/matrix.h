@@ -115,7 +115,8 @@ typedef struct sw_root_report {
  *
  * The iteration also ends if only rounding errors are left, which in f32 may exceed the tolerance, or if the error
  * grows by more than a fifth; then the previous H is used. The error of the root is of the order of n ε κ ‖root‖, where
- * κ is the condition of P. */
+ * κ is the condition of P. All products are exactly symmetric, and half of them are computed. In f32, with a condition
+ * of 1e6, SW_ROOT_EIGEN is about six times as fast for n = 1024. */
 SW_API sw_status sw_inverse_root(sw_dtype type, int64_t n, const void *A, const sw_root_options *options, void *root,
                                  void *work, sw_root_report *report);
 SW_API size_t sw_inverse_root_work(sw_dtype type, int64_t n, const sw_root_options *options);

@@ -3,21 +3,21 @@
  *     T = ((1 + r) I - M) / r;   M = T^r M;   H = H T
  *
  * All matrices are polynomials of P, and therefore symmetric and commute. */
-#include <swale/gemm.h>
 #include <swale/status.h>
 #include <swale/vector.h>
 
 #include "core/matrix/newton_root.h"
 #include "core/matrix/square.h"
+#include "core/matrix/symmetric_result.h"
 
 #include <math.h>
 #include <string.h>
 
-/* C = A B of symmetric matrices that commute; A² is exactly symmetric. */
+/* C = A B of symmetric matrices that commute. C is exactly symmetric, and half of the products are computed. */
 static sw_status newton_multiply(sw_dtype type, int64_t n, const void *A, const void *B, void *C) {
     if (A == B)
         return sw_symmetric_product(type, false, n, n, 1, A, n, 0, C, n);
-    return sw_gemm(type, false, false, n, n, n, 1, A, n, B, n, 0, C, n);
+    return swi_symmetric_result(type, n, A, n, B, n, C, n);
 }
 
 static void newton_swap(char **a, char **b) {

@@ -3,7 +3,7 @@
 golden/matrix_rules.h.
 
 The references are NumPy code that follows the equations of the papers: whole arrays, explicit blocks, roots by
-eigendecompositions (np.linalg.eigh), or by the coupled Newton iteration for caspr. The script and the test draw the same
+eigendecompositions (np.linalg.eigh), or by the coupled Newton iteration for caspr with root=newton. The script and the test draw the same
 starting point and gradients. The parameters are a kernel of a convolution (stored [out,kh,kw,in], taken as
 [out,in,kh,kw] by distributed_shampoo), matrices, a vector, a scalar, tensors with axes of length 1, a matrix whose
 gradients have rank 1, and one whose gradient is 0 for 30 steps. rules_shared.py describes the numbers that are stored.
@@ -203,7 +203,7 @@ def distributed(T, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0, decoupled=Tr
     return step
 
 
-def caspr(T, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=1e-4, nesterov=True, ridge=1e-6, tolerance=0.1,
+def caspr(T, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=1e-4, nesterov=True, ridge=1e-6, root="eigen", tolerance=0.1,
           iterations=100, block=1024, max_dim=40000, period=20, start=102, spread=True):
     def one(t, p, index, blocks, g, m, s):
         rows, columns = g.shape
@@ -220,9 +220,11 @@ def caspr(T, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=1e-4, nesterov=True, ri
         scaled = s["P"] @ g
         s["R"] = T(beta2) * c * s["R"] + weight / T(rows) * (scaled.T @ scaled)
         if due(t, p, index, blocks, 0, period, spread):
-            for root, factor in (("P", "L"), ("Q", "R")):
-                new = newton_root(T, s[factor], ridge, iterations, tolerance)
-                s[root] = s[root] if new is None else new
+            for name, factor in (("P", "L"), ("Q", "R")):
+                most = np.linalg.eigvalsh(s[factor]).max()
+                new = (inverse_root(T, s[factor], 2, ridge * most) if root == "eigen" else
+                       newton_root(T, s[factor], ridge, iterations, tolerance))
+                s[name] = s[name] if new is None else new
         return s["P"] @ m @ s["Q"]
 
     def step(t, p, x, g, s):
@@ -273,11 +275,11 @@ CASES = [
     ("caspr lr=0.02 start=25", C, dict(lr=0.02, start=25)),
     ("caspr lr=0.02 beta1=0.8 beta2=0.9 eps=1e-3 weight_decay=0.1 nesterov=false ridge=1e-3 block=3 period=5 start=6",
      C, dict(lr=0.02, beta1=0.8, beta2=0.9, eps=1e-3, decay=0.1, nesterov=False, ridge=1e-3, block=3, period=5, start=6)),
-    ("caspr lr=0.02 beta2=1 ridge=1e-4 max_dim=6 period=4 start=8 spread=false",
-     C, dict(lr=0.02, beta2=1, ridge=1e-4, max_dim=6, period=4, start=8, spread=False)),
+    ("caspr lr=0.02 beta2=1 ridge=1e-4 root=newton max_dim=6 period=4 start=8 spread=false",
+     C, dict(lr=0.02, beta2=1, ridge=1e-4, root="newton", max_dim=6, period=4, start=8, spread=False)),
     # Roots that need more than 7 iterations are refused, and the old ones stay.
-    ("caspr lr=0.02 ridge=1e-3 iterations=7 tolerance=0.02 period=3 start=4",
-     C, dict(lr=0.02, ridge=1e-3, iterations=7, tolerance=0.02, period=3, start=4)),
+    ("caspr lr=0.02 ridge=1e-3 root=newton iterations=7 tolerance=0.02 period=3 start=4",
+     C, dict(lr=0.02, ridge=1e-3, root="newton", iterations=7, tolerance=0.02, period=3, start=4)),
 ]
 
 

@@ -11,7 +11,7 @@ static const char *const combined_rules[] = {
     "soap lr=0.01 period=2 weight_decay=0",
     "shampoo lr=0.01",
     "distributed_shampoo lr=0.01 start=2 period=2",
-    "caspr lr=0.01 start=2 period=2",
+    "caspr lr=0.01 beta1=0 start=2 period=2", /* with momentum, a step need not be one of descent */
     "prodigy d0=0.01",
     "schedule_free_sgd lr=0.01",
     "schedule_free_adamw lr=0.01",

@@ -140,6 +140,47 @@ static void test_wide_roots_are_rounded_once(void **state) {
     test_array_free(&P64);
 }
 
+/* A factor of CASPR in f32: P = A + ridge λmax I with A of rank n/2. If the products were not exactly symmetric, M and
+ * H^-2 P would drift apart while the smallest eigenvalues grow: 100 iterations, after which R P R differs from I by 5.
+ * The rounding of A changes an element of R P R by 2^-24 λmax ‖R‖² = 2^-24/ridge = 0.06; twice as much is allowed. */
+static void test_newton_is_accurate_for_singular_factors(void **state) {
+    (void)state;
+    enum { N = 300, RANK = N / 2 };
+    const double ridge = 1e-6;
+    uint64_t seed = 9;
+    sw_array G = test_array(SW_F32, SW_SHAPE(RANK, N)), A = test_array(SW_F32, SW_SHAPE(N, N)),
+             R = test_array(SW_F32, SW_SHAPE(N, N));
+    for (int64_t i = 0; i < RANK * N; i++)
+        test_set(&G, i, test_uniform(&seed, -1, 1) * exp(-6.0 * (double)(i % N) / N));
+    assert_ok(sw_symmetric_product(SW_F32, true, N, RANK, 1, G.data, N, 0, A.data, N));
+    const sw_root_options o = {
+        .size = sizeof o, .order = 2, .ridge = ridge, .ridge_relative = true, .method = SW_ROOT_NEWTON};
+    void *work = sw_alloc(sw_inverse_root_work(SW_F32, N, &o));
+    sw_root_report report = {.size = sizeof report};
+    assert_non_null(work);
+    assert_ok(sw_inverse_root(SW_F32, N, A.data, &o, R.data, work, &report));
+    assert_int_equal(report.outcome, SW_MATRIX_OK);
+    assert_true(report.iterations < 40);
+    double *P = calloc(N * N, sizeof *P), *root = calloc(N * N, sizeof *root), *PR = calloc(N * N, sizeof *PR),
+           worst = 0;
+    for (int64_t i = 0; i < N * N; i++) {
+        P[i] = test_get(&A, i) + (i % (N + 1) == 0 ? ridge * report.largest : 0);
+        root[i] = test_get(&R, i);
+    }
+    assert_ok(sw_gemm(SW_F64, false, false, N, N, N, 1, P, N, root, N, 0, PR, N));
+    assert_ok(sw_gemm(SW_F64, false, false, N, N, N, 1, root, N, PR, N, 0, P, N));
+    for (int64_t i = 0; i < N * N; i++)
+        worst = fmax(worst, fabs(P[i] - (i % (N + 1) == 0)));
+    assert_at_most(worst, 2 * 0x1p-24 / ridge);
+    free(P);
+    free(root);
+    free(PR);
+    sw_free(work);
+    test_array_free(&G);
+    test_array_free(&A);
+    test_array_free(&R);
+}
+
 /* In f32 the error of a large matrix stays above the tolerance: the iteration ends nevertheless. 22 iterations suffice
  * for a condition of 100: M grows from 1/100 to 1 by (3/2)² in an iteration, which takes 6, and squares its error in 5.
  */
@@ -401,6 +442,7 @@ int main(void) {
         cmocka_unit_test(test_roots_are_right),
         cmocka_unit_test(test_roots_of_ill_conditioned_matrices),
         cmocka_unit_test(test_wide_roots_are_rounded_once),
+        cmocka_unit_test(test_newton_is_accurate_for_singular_factors),
         cmocka_unit_test(test_newton_ends_at_the_rounding_errors),
         cmocka_unit_test(test_shift_and_relative_ridge),
         cmocka_unit_test(test_ridge_far_below_the_shift),

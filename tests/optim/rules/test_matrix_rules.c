@@ -205,7 +205,8 @@ static void test_roots_without_convergence_stay_the_identity(void **state) {
     sw_params *p = matrix_params(SW_F64);
     sw_param *tall = sw_params_find(p, "tall");
     params_set(p, start);
-    sw_optim *o = sw_optim_new(p, "caspr lr=0.5 beta1=0 weight_decay=0 period=1 start=1 iterations=1 tolerance=1e-9");
+    sw_optim *o =
+        sw_optim_new(p, "caspr lr=0.5 beta1=0 weight_decay=0 period=1 start=1 root=newton iterations=1 tolerance=1e-9");
     assert_non_null(o);
     for (int t = 0; t < 3; t++) {
         double x[12], square = 0, length = 0;
@@ -265,9 +266,10 @@ static sw_optim *large_run(sw_params *p, const char *rule, int steps) {
 
 static void test_bits_do_not_depend_on_threads(void **state) {
     (void)state;
-    static const char *const specs[] = {
-        "shampoo period=2 weight_decay=0.1", "distributed_shampoo start=2 period=2 block=400",
-        "distributed_shampoo start=2 period=2 block=64", "caspr start=2 period=2", "caspr start=2 period=2 block=64"};
+    static const char *const specs[] = {"shampoo period=2 weight_decay=0.1",
+                                        "distributed_shampoo start=2 period=2 block=400",
+                                        "distributed_shampoo start=2 period=2 block=64", "caspr start=2 period=2",
+                                        "caspr start=2 period=2 block=64 root=newton"};
     const int threads[] = {1, 2, 3, 8}, before = sw_threads();
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
         for (int t = 0; t < 2; t++) {
