@@ -5,7 +5,7 @@
  * the momentum. All are measured in the same run, with the library's own functions, and alternate with the steps. The
  * time of a step is that of a whole period (spread over its steps), divided by the period.
  *
- * `bench_matrix_rules NAME`: one rule alone. */
+ * `bench_matrix_rules RULE [PERIOD [NETWORK]]`: these alone. */
 #include "bench.h"
 
 #include <string.h>
@@ -194,6 +194,11 @@ static void measure(const network *net, const setting *set) {
     sw_params_free(p);
 }
 
+static int is_wanted(const network *net, const setting *set, int argc, char **argv) {
+    return (argc < 2 || strcmp(argv[1], set->rule) == 0) && (argc < 3 || atoi(argv[2]) == set->period) &&
+           (argc < 4 || strcmp(argv[3], net->name) == 0);
+}
+
 int main(int argc, char **argv) {
     const int64_t most = 2 << 20;
     note("%s", sw_build_info());
@@ -203,7 +208,7 @@ int main(int argc, char **argv) {
     work = sw_alloc((size_t)1 << 27);
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
         for (size_t k = 0; k < sizeof settings / sizeof *settings; k++)
-            if (argc < 2 || strcmp(argv[1], settings[k].rule) == 0)
+            if (is_wanted(&networks[i], &settings[k], argc, argv))
                 measure(&networks[i], &settings[k]);
     if (sw_error())
         fprintf(stderr, "%s\n", sw_error());
