@@ -12,7 +12,7 @@
 #include <swale/matrix.h>
 #include <swale/swale.h>
 
-enum { ROUNDS = 5, MOST_SHAPES = 4 };
+enum { ROUNDS = 5, MOST_SHAPES = 4, GRADIENTS = 97, FACTOR_GRADIENTS = 16 };
 
 typedef struct network {
     const char *name;
@@ -57,6 +57,7 @@ static float *floats(int64_t n) {
 
 /* ---- The floor of one matrix [rows, columns] ---- */
 
+static float *gradient; /* that of a step begins at one of the first GRADIENTS elements */
 static float *memory_g, *memory_a, *memory_b, *memory_c;
 static char *work;
 
@@ -91,12 +92,14 @@ static sw_status floor_root(void *args, int64_t i, sw_worker *worker) {
                            worker->scratch, &report);
 }
 
-/* memory_a and memory_b: G Gᵀ and Gᵀ G. */
+/* memory_a and memory_b: the sums of G Gᵀ and Gᵀ G for some of the gradients of the steps. With fewer gradients the
+ * factors would be nearly singular, and Newton's iteration would take longer than in a step. */
 static void fill_factors(int64_t m, int64_t n) {
-    memset(memory_a, 0, (size_t)(m * m) * sizeof *memory_a);
-    memset(memory_b, 0, (size_t)(n * n) * sizeof *memory_b);
-    sw_symmetric_product(SW_F32, false, m, n, 1, memory_g, n, 0, memory_a, m);
-    sw_symmetric_product(SW_F32, true, n, m, 1, memory_g, n, 0, memory_b, n);
+    for (int i = 0; i < FACTOR_GRADIENTS; i++) {
+        const float *g = gradient + i * (GRADIENTS / FACTOR_GRADIENTS);
+        sw_symmetric_product(SW_F32, false, m, n, 1, g, n, i > 0, memory_a, m);
+        sw_symmetric_product(SW_F32, true, n, m, 1, g, n, i > 0, memory_b, n);
+    }
 }
 
 static double seconds_of_roots(int64_t m, int64_t n, bool newton) {
@@ -146,15 +149,13 @@ static double floor_of(const int64_t shape[2], const setting *set) {
 
 /* ---- Steps ---- */
 
-static float *gradient;
-
 static sw_status constant_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw,
                                    double *value, void *g) {
     const sw_params *p = user;
     (void)x, (void)ids, (void)count, (void)draw;
     *value = 0;
     if (g)
-        memcpy(g, gradient + draw % 97, (size_t)sw_params_dim(p) * sizeof *gradient);
+        memcpy(g, gradient + draw % GRADIENTS, (size_t)sw_params_dim(p) * sizeof *gradient);
     return SW_OK;
 }
 
