@@ -9,6 +9,7 @@
  * to the parameters. To evaluate at θ, evaluate at the parameters themselves.
  */
 #include <swale/kernel.h>
+#include <swale/kernel_blocks.h>
 #include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
@@ -26,24 +27,31 @@ typedef struct asgd_coefficients {
 
 #if SW_KERNEL_PASS
 
-static void SW_K(asgd)(void *args, int64_t begin, int64_t end, double *sums) {
-    const sw_step *s = args;
+/* n ≤ SW_BLOCK_LENGTH elements */
+SW_K_INLINE void SW_K(asgd_block)(const sw_step *s, int64_t n, real *restrict x, const real *restrict gradient,
+                                  real *restrict average) {
     const asgd_coefficients *c = SW_STEP_COEFFICIENTS(s, asgd_coefficients);
-    real *restrict x = s->x, *restrict average = SW_STEP_SLOTS(s, asgd_slots)->average;
-    const real *restrict gradient = s->g;
     const real eta = (real)c->eta, shrink = (real)c->shrink, mu = (real)c->mu,
                weight_decay = (real)SW_STEP_OPTIONS(s, asgd_options)->weight_decay;
-    (void)sums;
     if (c->mu == 1)
-        for (int64_t i = begin; i < end; i++) {
+        for (int64_t i = 0; i < n; i++) {
             x[i] = shrink * x[i] - eta * (gradient[i] + weight_decay * x[i]);
             average[i] = x[i];
         }
     else
-        for (int64_t i = begin; i < end; i++) {
+        for (int64_t i = 0; i < n; i++) {
             x[i] = shrink * x[i] - eta * (gradient[i] + weight_decay * x[i]);
             average[i] += mu * (x[i] - average[i]);
         }
+}
+
+/* By blocks, because the processor fetches no lines ahead for an average that is only written. */
+static void SW_K(asgd)(void *args, int64_t begin, int64_t end, double *sums) {
+    const sw_step *s = args;
+    real *x = s->x, *average = SW_STEP_SLOTS(s, asgd_slots)->average;
+    const real *gradient = s->g;
+    (void)sums;
+    SW_BY_BLOCKS(s, begin, end, SW_K(asgd_block)(s, n, x + begin, gradient + begin, average + begin));
 }
 
 static void SW_K(asgd_point)(void *args, int64_t begin, int64_t end, double *sums) {
