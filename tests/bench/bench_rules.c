@@ -10,28 +10,29 @@
 #include <string.h>
 #include <swale/swale.h>
 
-enum { ROUNDS = 11, LARGE = 10000000, SMALL = 79510, LANES = 32 };
+enum { ROUNDS = 11, LARGE = 10000000, SMALL = 79510, LANES = 32, MOST_SLOTS = 24, AT_A_TIME = 3 };
 static const double FROM_MEMORY = 1.25, IN_CACHE = 1.4, AFTER_BACKWARD = 1.1;
 
 /* ---- One side: a plain pass over x, g and `slots` vectors ---- */
 
 typedef struct pass {
-    float *x, *g, *slot[4];
-    int slots, more; /* more: vectors that the step must read before, 1: g, 2: x and g, 3: x, g and a slot */
+    float *x, *g, *slot[MOST_SLOTS];
+    int slots, stored; /* vectors of state that the step updates; that exist */
+    int more;          /* vectors that the step must read before: g, x, and the state, again and again */
     int64_t n;
+    const float *read[AT_A_TIME]; /* those that are read in one pass */
+    int reads;
     _Atomic int seen; /* keeps those reads alive */
 } pass;
 
 static void read_only(void *args, int64_t tile) {
     pass *p = args;
     const int64_t begin = tile * SW_TILE, end = begin + SW_TILE < p->n ? begin + SW_TILE : p->n;
-    const float *restrict x = p->x, *restrict g = p->g;
+    const float *restrict a = p->read[0], *restrict b = p->read[1], *restrict c = p->read[2];
     float lane[LANES] = {0}, sum = 0;
     for (int64_t i = begin; i + LANES <= end; i += LANES)
         for (int j = 0; j < LANES; j++)
-            lane[j] += p->more > 2   ? g[i + j] + x[i + j] + p->slot[0][i + j]
-                       : p->more > 1 ? g[i + j] + x[i + j]
-                                     : g[i + j];
+            lane[j] += p->reads > 2 ? a[i + j] + b[i + j] + c[i + j] : p->reads > 1 ? a[i + j] + b[i + j] : a[i + j];
     for (int j = 0; j < LANES; j++)
         sum += lane[j];
     if (sum == 12345)
@@ -79,31 +80,69 @@ static float *floats(int64_t n) {
     return p;
 }
 
-static pass make_pass(int64_t n, int slots, int more) {
-    pass p = {.x = floats(n), .g = floats(n), .slots = slots, .more = more, .n = n};
-    for (int i = 0; i < slots; i++)
-        p.slot[i] = floats(n);
+/* stored: the vectors of state. A rule that only reads most of them (L-BFGS) updates none in the plain pass. */
+static pass make_pass(int64_t n, int stored, int more) {
+    pass p = {.x = floats(n), .g = floats(n), .slots = stored > AT_A_TIME + 1 ? 0 : stored, .more = more, .n = n};
+    for (; p.stored < stored && p.stored < MOST_SLOTS; p.stored++)
+        p.slot[p.stored] = floats(n);
     return p;
 }
 
 static void free_pass(pass *p) {
     sw_free(p->x);
     sw_free(p->g);
-    for (int i = 0; i < p->slots; i++)
+    for (int i = 0; i < p->stored; i++)
         sw_free(p->slot[i]);
+}
+
+/* As few passes as possible, each over different vectors. */
+static void read_more(pass *p) {
+    const int vectors = 2 + p->stored, most = vectors < AT_A_TIME ? vectors : AT_A_TIME;
+    for (int done = 0; done < p->more; done += p->reads) {
+        p->reads = p->more - done < most ? p->more - done : most;
+        for (int i = 0; i < p->reads; i++) {
+            const int k = (done + i) % vectors;
+            p->read[i] = k == 0 ? p->g : k == 1 ? p->x : p->slot[k - 2];
+        }
+        sw_parallel(read_only, p, (p->n + SW_TILE - 1) / SW_TILE);
+    }
 }
 
 static double plain_time(pass *p, int repeats) {
     double start = now();
     for (int i = 0; i < repeats; i++) {
-        if (p->more)
-            sw_parallel(read_only, p, (p->n + SW_TILE - 1) / SW_TILE);
+        read_more(p);
         sw_parallel(plain, p, (p->n + SW_TILE - 1) / SW_TILE);
     }
     return (now() - start) / repeats;
 }
 
 /* ---- The other: a step on an objective whose gradient is already there ---- */
+
+/* The gradient of a quadratic function: L-BFGS keeps no pairs if the gradient does not change. */
+typedef struct quadratic_args {
+    const float *x;
+    float *g;
+    int64_t n;
+} quadratic_args;
+
+static void quadratic_tile(void *args, int64_t tile) {
+    const quadratic_args *a = args;
+    const int64_t begin = tile * SW_TILE, end = begin + SW_TILE < a->n ? begin + SW_TILE : a->n;
+    const float *restrict x = a->x;
+    float *restrict g = a->g;
+    for (int64_t i = begin; i < end; i++)
+        g[i] = (float)(1 + i % 4) * x[i];
+}
+
+static sw_status quadratic(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
+                           void *g) {
+    const sw_params *p = user;
+    (void)ids, (void)count, (void)draw;
+    sw_parallel(quadratic_tile, &(quadratic_args){x, g, sw_params_dim(p)}, (sw_params_dim(p) + SW_TILE - 1) / SW_TILE);
+    *value = 0;
+    return SW_OK;
+}
 
 static sw_status ready(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw, double *value,
                        void *g) {
@@ -132,6 +171,11 @@ static void declare(sw_params *p, int64_t n) {
     sw_params_add(p, "b2", 1, (const int64_t[]){10}, &bias);
 }
 
+static bool is_rule(const char *spec, const char *name) {
+    const size_t length = strlen(name);
+    return strncmp(spec, name, length) == 0 && (spec[length] == 0 || spec[length] == ' ');
+}
+
 static void make_stepper(stepper *s, int64_t n, const char *rule) {
     *s = (stepper){.params = sw_params_new(SW_F32, 1)};
     declare(s->params, n);
@@ -139,7 +183,11 @@ static void make_stepper(stepper *s, int64_t n, const char *rule) {
     float *g = sw_gradient_data(sw_params_gradient(s->params)), *x = sw_params_x(s->params);
     for (int64_t i = 0; i < n; i++)
         g[i] = x[i] = (float)(i % 17) / 17 - 0.5f;
-    s->f = (sw_objective){.size = sizeof s->f, .n = 1, .params = s->params, .gradient = ready};
+    s->f = (sw_objective){.size = sizeof s->f,
+                          .n = 1,
+                          .params = s->params,
+                          .user = s->params,
+                          .gradient = is_rule(rule, "lbfgs") ? quadratic : ready};
     const sw_optim_options how = {.size = sizeof how, .rule = rule, .estimator = "full"};
     s->optim = sw_optim_new_with_options(s->params, &how);
 }
@@ -174,12 +222,23 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 
 /* What the rule reads beyond x, g and its state once (`cost` of sw_rule: Fromage wants norms of x and g; FISTA reads
  * all to see whether it begins anew). With less than two vectors of state the check's own reading of g would use up
- * what is allowed (16/12 for SGD): there the plain pass reads it once more too. */
+ * what is allowed (16/12 for SGD): there the plain pass reads it once more too. The gradient of L-BFGS's objective
+ * reads x and writes g. */
 static int more_reads(const char *spec, int slots, int otherwise) {
     char name[64];
     sscanf(spec, "%63s", name);
     const double cost = sw_rule_find(name)->cost;
+    if (is_rule(spec, "lbfgs"))
+        return (int)cost - 3 + 2;
     return cost > 0 ? (int)cost - (3 + 2 * slots) : otherwise;
+}
+
+/* 0: x stays what it is, so that no round sees Inf. With 0, Prodigy does nothing; with d constant, x moves little.
+ * L-BFGS moves slowly on a quadratic function, so that it has all pairs in every step. */
+static const char *rate_of(const char *spec) {
+    if (is_rule(spec, "prodigy") || is_rule(spec, "schedule_free_prodigy"))
+        return "growth_rate=1 lr=1e-6";
+    return is_rule(spec, "lbfgs") ? "lr=1e-3" : "lr=0";
 }
 
 /* Vectors of state; a number for each row is none. */
@@ -187,20 +246,20 @@ static int slots_of(const stepper *s, int64_t n) {
     return (int)(sw_optim_bytes(s->optim).rule / ((size_t)n * sizeof(float)));
 }
 
-/* lr=0: x stays what it is, so that no round sees Inf. */
 static void against_plain(const bench_rule *rule, int64_t n, int threads) {
     char name[80], spec[160];
     const int repeats = n == LARGE ? 2 : 100;
     double ratio[ROUNDS], ours[ROUNDS], bare[ROUNDS];
     stepper s;
     sw_set_threads(threads);
-    snprintf(spec, sizeof spec, "%s lr=0", rule->spec);
+    snprintf(spec, sizeof spec, "%s %s", rule->spec, rate_of(rule->spec));
     make_stepper(&s, n, spec);
     if (!s.optim || sw_error())
         return;
     const int slots = slots_of(&s, n);
     pass p = make_pass(n, slots, more_reads(rule->spec, slots, slots < 2));
-    step_time(&s, repeats + 6), plain_time(&p, repeats); /* RAdam's first steps are without denominator */
+    step_time(&s, repeats + 12), plain_time(&p, repeats); /* RAdam's first steps are without denominator, L-BFGS's
+                                                           * without all pairs */
     for (int r = 0; r < ROUNDS; r++) {
         ours[r] = step_time(&s, repeats);
         bare[r] = plain_time(&p, repeats);
@@ -297,9 +356,14 @@ static void measure(const bench_rule *rule) {
     }
 }
 
-/* Rules whose factors would take 40 GB for a vector of 10 million elements: bench_matrix_rules.c measures them. */
+/* Rules whose matrices would take 40 GB, or minutes, for 10 million elements: bench_matrix_rules.c and bench_muon.c
+ * measure them. */
 static bool is_matrix_rule(const char *name) {
-    return strcmp(name, "shampoo") == 0 || strcmp(name, "distributed_shampoo") == 0 || strcmp(name, "caspr") == 0;
+    static const char *const names[] = {"shampoo", "distributed_shampoo", "caspr", "soap", "muon"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
 }
 
 int main(int argc, char **argv) {
