@@ -76,6 +76,9 @@ SW_K_INLINE void SW_K(channel_strip_rows)(channel_sum_kind kind, const real *x, 
         real first[SW_LANES] = {0}, second[SW_LANES] = {0};
         for (; r + 4 <= last; r += 4) {
             const real *v = x + r * stride, *g = y + r * stride;
+            for (int k = 0; kind == DEVIATIONS && k < 4; k++) /* the next chunk, which the sums of v read first */
+                for (int j = 0; j < SW_LANES; j += SW_ALIGNMENT / (int)sizeof(real))
+                    __builtin_prefetch(v + rows * stride + k * stride + j, 0, 2);
             SW_OVER_LANES
             for (int j = 0; j < SW_LANES; j++) {
                 const int64_t b = j + stride, c = b + stride, d = c + stride;
