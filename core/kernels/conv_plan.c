@@ -14,6 +14,8 @@ enum { MOST_COPIES = 1 << 20 };
 enum { FEW_PIXELS = 64, MANY_PIXELS = 256, LARGE_WEIGHTS = 1 << 19, FEW_PRODUCTS = 1 << 17 };
 /* Items for the threads to share, if possible. */
 enum { ENOUGH_ITEMS = 16, SAMPLE_ITEMS = 32 };
+/* In the gradient of the weights, the pixels of an item, whose operands stay in the first-level cache; and items. */
+enum { WEIGHTS_PIXELS = 128, WEIGHTS_ITEMS = 64 };
 /* The zeros around a small picture can take more memory than there is. Therefore a copy with zeros has at most these
  * bytes, or this many times those of a sample, and copies of several samples without zeros have at most as many
  * bytes. */
@@ -181,14 +183,14 @@ static void conv_plan_items(swi_conv_plan *p) {
         return;
     p->samples = 1;
     if (h->part == h->grid && w->part == w->grid) {
-        const bool large = p->terms * p->outputs * p->size > LARGE_WEIGHTS, many = p->padded_outputs == 0 || large;
+        const bool large = p->terms * p->outputs * p->size > LARGE_WEIGHTS, weights = p->purpose > SWI_CONV_INPUT;
         const int64_t sample = row * conv_read_length(h, h->grid),
                       copies = large && batch * sample <= MOST_COPIES ? MOST_COPIES : MOST_COPY,
                       most = smaller(MOST_PIXELS / pixels, copies / sample),
                       products = larger(pixels * p->terms * p->group_outputs, 1);
-        int64_t least = ceil_div(many ? MANY_PIXELS : FEW_PIXELS, pixels);
+        int64_t least = ceil_div(weights ? WEIGHTS_PIXELS : large ? MANY_PIXELS : FEW_PIXELS, pixels);
         least = larger(least, ceil_div(FEW_PRODUCTS, products));
-        p->samples = larger(smaller(larger(least, batch / SAMPLE_ITEMS), most), 1);
+        p->samples = larger(smaller(larger(least, batch / (weights ? WEIGHTS_ITEMS : SAMPLE_ITEMS)), most), 1);
         p->samples = ceil_div(batch, ceil_div(batch, p->samples));
     }
     h->copy = p->direct ? h->picture : conv_read_length(h, h->part);
