@@ -5,16 +5,28 @@
 
 #if SW_KERNEL_PASS
 
-/* out = σ(a + b) and out = tanh(a + b) */
-static inline void SW_K(gates_sigmoid)(int64_t n, real *out, const real *b) {
-    SW_INDEPENDENT
-    for (int64_t j = 0; j < n; j++)
-        out[j] = SW_K(sw_k_sigmoid)(out[j] + b[j]);
+/* out = σ(a + b) and out = tanh(a + b); a NULL for 0 */
+static inline void SW_K(gates_sigmoid)(int64_t n, const real *a, const real *b, real *out) {
+    if (a) {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            out[j] = SW_K(sw_k_sigmoid)(a[j] + b[j]);
+    } else {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            out[j] = SW_K(sw_k_sigmoid)(b[j]);
+    }
 }
-static inline void SW_K(gates_tanh)(int64_t n, real *out, const real *b) {
-    SW_INDEPENDENT
-    for (int64_t j = 0; j < n; j++)
-        out[j] = SW_K(sw_k_tanh)(out[j] + b[j]);
+static inline void SW_K(gates_tanh)(int64_t n, const real *a, const real *b, real *out) {
+    if (a) {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            out[j] = SW_K(sw_k_tanh)(a[j] + b[j]);
+    } else {
+        SW_INDEPENDENT
+        for (int64_t j = 0; j < n; j++)
+            out[j] = SW_K(sw_k_tanh)(b[j]);
+    }
 }
 
 /* a += b, unless b is NULL */
@@ -27,17 +39,20 @@ static inline void SW_K(gates_add)(int64_t n, real *a, const real *b) {
 static void SW_K(lstm_forward)(void *args, int64_t begin, int64_t end, double *sums) {
     const swi_gates *s = args;
     const int64_t n = s->hidden;
-    real *const i = s->row, *const f = i + n, *const g = f + n, *const o = g + n, *const h = s->h, *const c = s->c;
-    const real *const b = s->input;
+    real *const i = s->row, *const f = i + n, *const g = f + n, *const o = g + n, *const h = s->h, *const c = s->c,
+                *const out = s->out ? s->out : h;
+    const real *const before = s->c_before;
+    const real *const b = s->input, *const a = s->added;
     (void)begin, (void)end, (void)sums;
-    SW_K(gates_sigmoid)(2 * n, i, b);
-    SW_K(gates_tanh)(n, g, b + 2 * n);
-    SW_K(gates_sigmoid)(n, o, b + 3 * n);
+    SW_K(gates_sigmoid)(2 * n, a, b, i);
+    SW_K(gates_tanh)(n, a ? a + 2 * n : NULL, b + 2 * n, g);
+    SW_K(gates_sigmoid)(n, a ? a + 3 * n : NULL, b + 3 * n, o);
     SW_INDEPENDENT
     for (int64_t j = 0; j < n; j++) {
-        const real next = f[j] * c[j] + i[j] * g[j];
+        const real next = f[j] * before[j] + i[j] * g[j], y = o[j] * SW_K(sw_k_tanh)(next);
         c[j] = next;
-        h[j] = o[j] * SW_K(sw_k_tanh)(next);
+        h[j] = y;
+        out[j] = y;
     }
 }
 
@@ -67,15 +82,19 @@ static void SW_K(lstm_backward)(void *args, int64_t begin, int64_t end, double *
 static void SW_K(gru_forward)(void *args, int64_t begin, int64_t end, double *sums) {
     const swi_gates *s = args;
     const int64_t n = s->hidden;
-    real *const r = s->row, *const z = r + n, *const new = z + n, *const q = new + n, *const h = s->h;
-    const real *const b = s->input, *const from_h = b + 2 * n;
+    real *const r = s->row, *const z = r + n, *const new = z + n, *const q = new + n, *const h = s->h,
+                *const out = s->out ? s->out : h;
+    const real *const before = s->h_before, *const b = s->input, *const from_h = b + 2 * n, *const a = s->added,
+                      *const from_x = a + 2 * n;
     (void)begin, (void)end, (void)sums;
-    SW_K(gates_sigmoid)(2 * n, r, b);
+    SW_K(gates_sigmoid)(2 * n, a, b, r);
     SW_INDEPENDENT
     for (int64_t j = 0; j < n; j++) {
         q[j] = from_h[j];
-        new[j] = SW_K(sw_k_tanh)(new[j] + r[j] * from_h[j]);
-        h[j] = (1 - z[j]) * new[j] + z[j] * h[j];
+        new[j] = SW_K(sw_k_tanh)(from_x[j] + r[j] * from_h[j]);
+        const real y = (1 - z[j]) * new[j] + z[j] * before[j];
+        h[j] = y;
+        out[j] = y;
     }
 }
 

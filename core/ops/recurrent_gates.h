@@ -11,14 +11,16 @@
  * GRU. */
 typedef struct swi_gates {
     int64_t hidden;
-    void *row;         /* [4 hidden]. Forward: it contains W_i x + b_i (of a GRU [3 hidden]), and becomes the row */
+    void *row;         /* [4 hidden] */
+    const void *added; /* forward: W_i x + b_i, [4 hidden] or [3 hidden], which may be in `row`; NULL for 0 */
     const void *input; /* forward: W_h h + b_h, [4 hidden] or [3 hidden] */
-    void *h, *c;       /* forward: the state, which becomes the next one */
-    /* Backward: */
     const void *h_before, *c_before; /* the state before the step */
-    const void *dh_product;          /* the part of dh that goes through W_h; NULL after the last step */
-    const void *dh_added;            /* the gradient of h from the result of this step; or NULL */
-    const void *dc_added;            /* that of c; or NULL */
+    void *h, *c;                     /* forward: the state after the step */
+    void *out;                       /* forward: another place for h, or NULL */
+    /* Backward: */
+    const void *dh_product; /* the part of dh that goes through W_h; NULL after the last step */
+    const void *dh_added;   /* the gradient of h from the result of this step; or NULL */
+    const void *dc_added;   /* that of c; or NULL */
     void *dh, *dc; /* the gradient of the state after the step without these parts, which becomes that of the state
                     * before it without the part through W_h */
     void *d_row;   /* [4 hidden]: the gradients before the nonlinearities, i, f, g, o or r, z, n, q */

@@ -1,4 +1,15 @@
-/* The computations of LSTM and GRU over sequences, and their gradients (recurrent_run.c). */
+/* LSTM and GRU over sequences. The samples of a batch are divided into blocks of rows, and each block runs all of its
+ * steps on one thread, so that threads need not wait for one another at every step: a product with weights that are
+ * packed once for all steps, and then the gates of each row. The gradients of the weights are products over all steps,
+ * after them. The blocks depend on the shapes alone. Forward saves, for each sample and step, the gates and the state
+ * before the step. There are three forms:
+ *
+ *   - joined, for an LSTM whose weights fit in the second-level cache: the product of a step is that of [x, h] with
+ *     [W_ih, W_hh], and its transpose gives [dx, dh]. The saved row before a step is [x, h]. Saved rows are in the
+ *     order in which they are used, [step, sample] in each block, so that the products of a step read them in place.
+ *   - otherwise the products with the inputs of all steps are one product before the steps, whose result is in the rows
+ *     of the gates until the steps replace it, and dx is one product after them.
+ *   - a step that is alone, as that of a cell, does not pack weights: W_hh h is one product of the whole batch. */
 #ifndef SWALE_OPS_RECURRENT_RUN_H
 #define SWALE_OPS_RECURRENT_RUN_H
 

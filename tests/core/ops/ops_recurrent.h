@@ -19,24 +19,24 @@ static inline sw_tensor recurrent_of_packed(recurrent_function *f, int gates, co
         o.state = in[2];
     return f(in[0], sw_slice(in[1], 1, 0, inputs), sw_slice(in[1], 1, inputs, inputs + hidden), &o);
 }
-#define PACKED(function, gates, lengths, ...) \
+#define RECURRENT_PACKED(function, gates, lengths, ...) \
     recurrent_of_packed(sw_##function, gates, in, lengths, SW_OPTIONS(sw_recurrent_options, __VA_ARGS__))
 
 BUILD(lstm, sw_lstm(in[0], in[1], in[2], NULL))
-BUILD(lstm_state, PACKED(lstm, 4, false, .reverse = false))
-BUILD(lstm_states, PACKED(lstm, 4, false, .result = SW_RECURRENT_STATES, .reverse = true))
-BUILD(lstm_last, PACKED(lstm, 4, false, .result = SW_RECURRENT_LAST))
-BUILD(lstm_lengths, PACKED(lstm, 4, true, .reverse = false))
-BUILD(lstm_lengths_states, PACKED(lstm, 4, true, .result = SW_RECURRENT_STATES))
-BUILD(lstm_lengths_last, PACKED(lstm, 4, true, .result = SW_RECURRENT_LAST, .reverse = true))
-BUILD(lstm_cell, PACKED(lstm_cell, 4, false, .reverse = false))
+BUILD(lstm_state, RECURRENT_PACKED(lstm, 4, false, .reverse = false))
+BUILD(lstm_states, RECURRENT_PACKED(lstm, 4, false, .result = SW_RECURRENT_STATES, .reverse = true))
+BUILD(lstm_last, RECURRENT_PACKED(lstm, 4, false, .result = SW_RECURRENT_LAST))
+BUILD(lstm_lengths, RECURRENT_PACKED(lstm, 4, true, .reverse = false))
+BUILD(lstm_lengths_states, RECURRENT_PACKED(lstm, 4, true, .result = SW_RECURRENT_STATES))
+BUILD(lstm_lengths_last, RECURRENT_PACKED(lstm, 4, true, .result = SW_RECURRENT_LAST, .reverse = true))
+BUILD(lstm_cell, RECURRENT_PACKED(lstm_cell, 4, false, .reverse = false))
 BUILD(lstm_cell_plain, sw_lstm_cell(in[0], in[1], in[2], NULL))
 BUILD(gru, sw_gru(in[0], in[1], in[2], NULL))
-BUILD(gru_state, PACKED(gru, 3, false, .reverse = true))
-BUILD(gru_last, PACKED(gru, 3, false, .result = SW_RECURRENT_LAST))
-BUILD(gru_lengths, PACKED(gru, 3, true, .reverse = true))
-BUILD(gru_lengths_last, PACKED(gru, 3, true, .result = SW_RECURRENT_LAST))
-BUILD(gru_cell, PACKED(gru_cell, 3, false, .reverse = false))
+BUILD(gru_state, RECURRENT_PACKED(gru, 3, false, .reverse = true))
+BUILD(gru_last, RECURRENT_PACKED(gru, 3, false, .result = SW_RECURRENT_LAST))
+BUILD(gru_lengths, RECURRENT_PACKED(gru, 3, true, .reverse = true))
+BUILD(gru_lengths_last, RECURRENT_PACKED(gru, 3, true, .result = SW_RECURRENT_LAST))
+BUILD(gru_cell, RECURRENT_PACKED(gru_cell, 3, false, .reverse = false))
 BUILD(gru_cell_plain, sw_gru_cell(in[0], in[1], in[2], NULL))
 
 /* clang-format off */
