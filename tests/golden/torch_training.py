@@ -26,6 +26,32 @@ from torch_shared import Stream, filled, flat, write
 
 STEPS, DELTA, ROUNDINGS, FLOOR, MOST = 100, 1e-9, 128, 1e-12, 1e-10
 
+
+class MuonAndAdamW:
+    """torch.optim.Muon for matrices and torch.optim.AdamW for the rest, as route=matrices. Muon rounds to bfloat16: the
+    name stands for float64 here, so that PyTorch's code computes in it throughout. Its ε is the least norm, and not
+    added to it: with 1e-30 both are equal."""
+
+    class Torch:
+        def __getattr__(self, name):
+            return torch.float64 if name == "bfloat16" else getattr(torch, name)
+
+    def __init__(self, w, lr, ratio, weight_decay, **options):
+        import torch.optim._muon as module  # PyTorch 2.9
+        module.torch = self.Torch()
+        matrices, rest = [p for p in w if p.dim() == 2], [p for p in w if p.dim() != 2]
+        self.both = (torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, eps=1e-30, **options),
+                     torch.optim.AdamW(rest, lr=ratio * lr, betas=(0.9, 0.95), eps=1e-10, weight_decay=weight_decay))
+
+    def zero_grad(self):
+        for optim in self.both:
+            optim.zero_grad()
+
+    def step(self):
+        for optim in self.both:
+            optim.step()
+
+
 RULES = [
     ("sgd lr=0.1", torch.optim.SGD, dict(lr=0.1)),
     ("sgd lr=0.05 momentum=0.9", torch.optim.SGD, dict(lr=0.05, momentum=0.9)),
@@ -55,6 +81,10 @@ RULES = [
     ("radam lr=0.02 beta2=0.95", torch.optim.RAdam, dict(lr=0.02, betas=(0.9, 0.95))),
     ("adamax lr=0.02", torch.optim.Adamax, dict(lr=0.02)),
     ("adafactor lr=0.02 weight_decay=0.01", torch.optim.Adafactor, dict(lr=0.02, weight_decay=0.01)),
+    ("muon lr=0.002 adamw_lr_ratio=1 eps=1e-30 weight_decay=0.01 route=matrices", MuonAndAdamW,
+     dict(lr=0.002, ratio=1, weight_decay=0.01)),
+    ("muon lr=0.002 adamw_lr_ratio=1 eps=1e-30 momentum=0.8 nesterov=false scale=moonshot route=matrices", MuonAndAdamW,
+     dict(lr=0.002, ratio=1, weight_decay=0, momentum=0.8, nesterov=False, adjust_lr_fn="match_rms_adamw")),
 ]
 
 

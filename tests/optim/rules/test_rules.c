@@ -57,11 +57,16 @@ static void test_option_tables_are_complete(void **state) {
         bool root = false, eps = false, searched = false;
         for (const sw_option *o = rule->options; o->name; o++) {
             assert_true(o->help && *o->help);
-            if (o->kind == SW_OPTION_REAL) {
+            const bool is_searched = o->search_low < o->search_high,
+                       is_number = o->kind == SW_OPTION_REAL || o->kind == SW_OPTION_INTEGER;
+            if (is_number)
                 assert_true(o->value >= o->low && o->value <= o->high);
-                assert_true(o->search_low <= o->search_high && (!o->search_log || o->search_low > 0));
-                if (o->search_low < o->search_high)
-                    assert_true(o->search_low >= o->low && o->search_high <= o->high);
+            assert_true(o->search_low <= o->search_high && (is_searched ? is_number : !o->search_log));
+            if (is_searched) {
+                assert_true(o->search_low >= o->low && o->search_high <= o->high);
+                assert_true(o->search_low > o->low || !(o->open & SW_OPEN_LOW));
+                assert_true(o->search_high < o->high || !(o->open & SW_OPEN_HIGH));
+                assert_true(!o->search_log || o->search_low > 0);
             }
             eps |= strcmp(o->name, "eps") == 0;
             root |= strcmp(o->name, "eps_in_root") == 0;
