@@ -212,6 +212,69 @@ static void test_gpt_trains_as_in_pytorch(void **state) {
     expect_no_error();
 }
 
+/* A hash of the parameters after three steps with dropout. */
+static uint64_t hash_of_training(sw_dtype type, int threads, int recompute) {
+    enum { ROWS = 3, TIME = 40, WORDS = 70 };
+    const int before = sw_threads();
+    assert_ok(sw_set_threads(threads));
+    sw_model *model = gpt_with(type, &SW_OPTIONS(sw_gpt_options, .vocabulary = WORDS, .length = TIME, .layers = 2,
+                                                 .heads = 4, .width = 64, .dropout = 0.1, .recompute = recompute));
+    sw_params *p = sw_model_params(model);
+    sw_optim *optim = sw_optim_new(p, "adamw lr=0.01");
+    sw_tape *tape = sw_tape_new();
+    sw_array x = test_array(SW_I32, SW_SHAPE(ROWS, TIME)), y = test_array(SW_I32, SW_SHAPE(ROWS * TIME));
+    for (int64_t i = 0; i < ROWS * TIME; i++) {
+        test_set(&x, i, (double)(i * i % WORDS));
+        test_set(&y, i, (double)((i + 1) * (i + 1) % WORDS));
+    }
+    for (int step = 0; step < 3; step++) {
+        const sw_tensor logits = sw_forward(sw_model_root(model), sw_input(tape, x));
+        assert_ok(sw_backward(sw_cross_entropy(sw_reshape(logits, SW_SHAPE(ROWS * TIME, WORDS)), sw_input(tape, y))));
+        assert_ok(sw_optim_step(optim));
+        sw_tape_reset(tape);
+    }
+    const uint64_t hash =
+        test_hash(TEST_HASH, sw_params_x(p), (size_t)sw_params_dim(p) * sw_dtype_size(sw_params_type(p)));
+    test_array_free(&x), test_array_free(&y);
+    sw_tape_free(tape), sw_optim_free(optim), sw_model_free(model);
+    assert_ok(sw_set_threads(before));
+    return hash;
+}
+
+/* Also if the backward computes blocks again. */
+static void test_training_has_the_same_bits_on_any_number_of_threads(void **state) {
+    (void)state;
+    const sw_dtype types[] = {SW_F64, SW_F32, SW_F16, SW_BF16};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const uint64_t one = hash_of_training(types[i], 1, 0);
+        for (int threads = 1; threads <= 8; threads *= 2)
+            for (int recompute = 0; recompute < 3; recompute++)
+                if (hash_of_training(types[i], threads, recompute) != one)
+                    fail_msg("%s: %d threads, recompute %d: other bits", sw_dtype_name(types[i]), threads, recompute);
+    }
+    expect_no_error();
+}
+
+/* ---- A dry run ---- */
+
+static size_t bytes_of_training(bool dry) {
+    if (dry)
+        assert_ok(sw_dry_run_begin());
+    sw_memory_reset_peaks();
+    hash_of_training(SW_F32, 1, 0);
+    const size_t peak = sw_memory_peak(SW_ACCOUNT_TAPE) + sw_memory_peak(SW_ACCOUNT_PARAMETERS);
+    if (dry)
+        assert_ok(sw_dry_run_end());
+    return peak;
+}
+
+static void test_dry_run_predicts_the_memory(void **state) {
+    (void)state;
+    const size_t real = bytes_of_training(false), dry = bytes_of_training(true);
+    assert_int_equal(real, dry);
+    expect_no_error();
+}
+
 /* ---- Initial values ---- */
 
 /* Of n normal numbers, the standard error of the deviation is σ/√(2n); 5 of them are allowed. */
@@ -334,6 +397,8 @@ int main(void) {
         TEST(test_files_with_other_names_are_refused),
         TEST(test_saved_files_are_those_of_transformers),
         TEST(test_gpt_trains_as_in_pytorch),
+        TEST(test_training_has_the_same_bits_on_any_number_of_threads),
+        TEST(test_dry_run_predicts_the_memory),
         TEST(test_initial_values_are_those_of_gpt2),
         TEST(test_wrong_options_are_refused),
         TEST(test_long_sequences_are_refused),
