@@ -11,6 +11,11 @@ typedef struct settings {
 
 static settings asked = {.block = 64, .steps = -1, .every = 250, .sample = 500, .temperature = 0.8, .top_p = 1};
 
+/* Whether an option has this value; false without a value. */
+static bool asked_is(const char *option, const char *value) {
+    return option && strcmp(option, value) == 0;
+}
+
 /* nanoGPT's: matrices decay, biases and normalizations do not. */
 #define RULE "rank=2: adamw lr=1e-3 beta2=0.99 weight_decay=0.1; adamw lr=1e-3 beta2=0.99 weight_decay=0"
 #define SCHEDULE "cosine warmup=5% final=0.1"
@@ -95,7 +100,7 @@ static sw_module *network_lstm(sw_model *model, int64_t tokens) {
 
 static bool make_model(run *r) {
     const int64_t tokens = sw_tokenizer_count(r->corpus.tokenizer);
-    const bool lstm = strcmp(asked.model, "lstm") == 0;
+    const bool lstm = asked_is(asked.model, "lstm");
     asked.layers = asked.layers ? asked.layers : lstm ? 2 : 4;
     asked.heads = asked.heads ? asked.heads : 4;
     asked.width = asked.width ? asked.width : 128;
@@ -238,10 +243,10 @@ static bool learn(run *r) {
         return false;
     if (!resume(r))
         return false;
+    const int64_t tokens = r->corpus.train->n + asked.block;
     if (!cli.quiet) {
         fprintf(stderr, "seed %lld, %d threads, %s kernels, BLAS %s, %zu bytes of text, %lld tokens for training\n",
-                (long long)cli.seed, sw_threads(), sw_cpu_name(), sw_blas_core(), r->corpus.bytes,
-                (long long)(r->corpus.train->n + asked.block));
+                (long long)cli.seed, sw_threads(), sw_cpu_name(), sw_blas_core(), r->corpus.bytes, (long long)tokens);
         sw_model_print(r->model, stderr);
     }
     return train(r) && finish(r);
@@ -295,14 +300,13 @@ static void check_options(void) {
     if (asked.load && strcmp(training.dtype, "f32") != 0)
         cli_fail(2, "--dtype %s is for a new network; the type of this one is in the file of --load", training.dtype);
     asked.tokenizer = asked.tokenizer ? asked.tokenizer : "characters";
-    const bool pairs = strcmp(asked.tokenizer, "bpe") == 0;
-    if (!pairs && strcmp(asked.tokenizer, "characters") != 0)
+    const bool pairs = asked_is(asked.tokenizer, "bpe"), lstm = asked_is(asked.model, "lstm");
+    if (!pairs && !asked_is(asked.tokenizer, "characters"))
         cli_fail(2, "--tokenizer %s: characters or bpe is needed", asked.tokenizer);
     if (asked.tokens && !pairs)
         cli_fail(2, "--tokens needs --tokenizer bpe; characters are those of the text");
     asked.model = asked.model ? asked.model : "gpt";
-    const bool lstm = strcmp(asked.model, "lstm") == 0;
-    if (!lstm && strcmp(asked.model, "gpt") != 0)
+    if (!lstm && !asked_is(asked.model, "gpt"))
         cli_fail(2, "--model %s: gpt or lstm is needed", asked.model);
     if (lstm && (asked.heads || asked.recompute))
         cli_fail(2, "%s is for --model gpt", asked.heads ? "--heads" : "--recompute");

@@ -35,9 +35,9 @@ static int corpus_is_text(const struct dirent *entry) {
 static sw_status corpus_append(corpus *c, const char *path) {
     size_t bytes;
     char *text = sw_text_load(path, &bytes);
-    sw_status status = text ? SW_OK : sw_error_status();
-    if (status == SW_OK)
-        status = sw_resize_array(&c->text, (int64_t)c->bytes, (int64_t)(c->bytes + bytes + 1), 1);
+    if (!text)
+        return sw_error_status();
+    const sw_status status = sw_resize_array(&c->text, (int64_t)c->bytes, (int64_t)(c->bytes + bytes + 1), 1);
     if (status == SW_OK) {
         memcpy(c->text + c->bytes, text, bytes);
         c->bytes += bytes;
@@ -67,14 +67,16 @@ static sw_status corpus_read_fortunes(corpus *c) {
 /* ---- The tokenizer and the sources ---- */
 
 static sw_tokenizer *corpus_tokenizer(const corpus *c) {
-    if (strcmp(asked.tokenizer, "characters") == 0)
-        return sw_tokenizer_new_characters(c->text, c->bytes);
-    return sw_tokenizer_new_byte_pairs(c->text, c->bytes, asked.tokens ? asked.tokens : TOKENS);
+    if (asked_is(asked.tokenizer, "bpe"))
+        return sw_tokenizer_new_byte_pairs(c->text, c->bytes, asked.tokens ? asked.tokens : TOKENS);
+    return sw_tokenizer_new_characters(c->text, c->bytes);
 }
 
 /* At most CHECKED windows, evenly spread over the text. */
 static sw_source *corpus_part(sw_source *source) {
     int64_t id[CHECKED];
+    if (!source)
+        return NULL;
     const int64_t n = source->n < CHECKED ? source->n : CHECKED;
     for (int64_t i = 0; i < n; i++)
         id[i] = i * source->n / n;
@@ -91,10 +93,8 @@ static bool corpus_make_sources(corpus *c) {
     if (c->train)
         c->validation =
             sw_windows(&rest, asked.block, &SW_OPTIONS(sw_windows_options, .stride = asked.block, .classes = classes));
-    if (c->validation)
-        c->checked = corpus_part(c->validation);
-    if (c->checked)
-        c->trained = corpus_part(c->train);
+    c->checked = corpus_part(c->validation);
+    c->trained = c->checked ? corpus_part(c->train) : NULL;
     return c->trained != NULL;
 }
 
