@@ -254,9 +254,8 @@ SW_MATCH_SLOTS(amos_slots, amos_slot_table);
 
 const sw_rule swo_amos = {.size = sizeof(sw_rule),
                           .name = "amos",
-                          .summary =
-                              "step size and weight decay decrease at rates that the scale of each tensor determines",
-                          .source = "Tian, Parikh 2022, arXiv 2210.11693",
+                          .summary = "step size and decay decrease at rates that the scale of each tensor determines",
+                          .source = "Tian, Parikh, arXiv 2210.11693",
                           .options = amos_option_table,
                           .slots = amos_slot_table,
                           .unit = SW_UNIT_TENSOR,

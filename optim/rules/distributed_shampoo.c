@@ -470,8 +470,8 @@ SW_MATCH_SCALARS(distributed_scalars, distributed_scalar_names);
 
 const sw_rule swo_distributed_shampoo = {.size = sizeof(sw_rule),
                                          .name = "distributed_shampoo",
-                                         .summary = "Shampoo in blocks, with grafting and rare inverse roots",
-                                         .source = "Anil et al. 2020; Shi et al. 2023, arXiv 2309.06497",
+                                         .summary = "Shampoo in blocks with grafting and rare roots",
+                                         .source = "Anil et al. 2020; Shi et al., arXiv 2309.06497",
                                          .options = distributed_option_table,
                                          .slots = distributed_slot_table,
                                          .check = distributed_check,

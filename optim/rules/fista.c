@@ -176,7 +176,7 @@ SW_MATCH_SLOTS(fista_slots, fista_slot_table);
 
 const sw_rule swo_fista = {.size = sizeof(sw_rule),
                            .name = "fista",
-                           .summary = "accelerated proximal gradient for l1 and boxes; Nesterov's without them",
+                           .summary = "accelerated proximal gradient for l1 and boxes; else Nesterov's",
                            .source = "Beck, Teboulle 2009; O'Donoghue, Candès 2015",
                            .options = fista_option_table,
                            .slots = fista_slot_table,

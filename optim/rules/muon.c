@@ -338,8 +338,8 @@ SW_MATCH_SLOTS(muon_slots, muon_slot_table);
 
 const sw_rule swo_muon = {.size = sizeof(sw_rule),
                           .name = "muon",
-                          .summary = "orthogonalized momentum for hidden matrices, and AdamW for other parameters",
-                          .source = "Jordan et al. 2024; Liu et al. 2025, arXiv 2502.16982",
+                          .summary = "orthogonalized momentum for hidden matrices, AdamW for the rest",
+                          .source = "Jordan 2024; Liu et al., arXiv 2502.16982",
                           .options = muon_option_table,
                           .slots = muon_slot_table,
                           .check = muon_check,

@@ -145,8 +145,7 @@ SW_MATCH_SCALARS(schedule_free_scalars, schedule_free_adamw_scalar_names);
 
 const sw_rule swo_schedule_free_adamw = {.size = sizeof(sw_rule),
                                          .name = "schedule_free_adamw",
-                                         .summary = "AdamW that is evaluated at a mean of its iterates, and needs no "
-                                                    "schedule",
+                                         .summary = "AdamW that is evaluated at a mean of its iterates; no schedule",
                                          .source = "Defazio et al., NeurIPS 2024",
                                          .options = schedule_free_adamw_option_table,
                                          .slots = schedule_free_adamw_slot_table,

@@ -127,8 +127,7 @@ SW_MATCH_SCALARS(schedule_free_scalars, schedule_free_sgd_scalar_names);
 
 const sw_rule swo_schedule_free_sgd = {.size = sizeof(sw_rule),
                                        .name = "schedule_free_sgd",
-                                       .summary = "SGD that is evaluated at a mean of its iterates, and needs no "
-                                                  "schedule",
+                                       .summary = "SGD that is evaluated at a mean of its iterates; no schedule",
                                        .source = "Defazio et al., NeurIPS 2024",
                                        .options = schedule_free_sgd_option_table,
                                        .slots = schedule_free_sgd_slot_table,

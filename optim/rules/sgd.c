@@ -213,7 +213,7 @@ SW_MATCH_SLOTS(sgd_slots, sgd_slot_table);
 const sw_rule swo_sgd = {.size = sizeof(sw_rule),
                          .name = "sgd",
                          .summary = "stochastic gradient descent, momentum, Nesterov; l1 and boxes",
-                         .source = "Robbins, Monro 1951; Polyak 1964; Sutskever et al. 2013",
+                         .source = "Robbins, Monro 1951; Polyak 1964; Sutskever 2013",
                          .options = sgd_option_table,
                          .slots = sgd_slot_table,
                          .check = sgd_check,

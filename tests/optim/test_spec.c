@@ -711,7 +711,7 @@ static void test_list_names_every_method(void **state) {
     /* State and traffic: 4 bytes for each of x read, g read, x written, and two for each slot. */
     static const char *const states[] = {
         "[Loshchilov, Hutter, ICLR 2019]\n      state 8 to 12 bytes a parameter: m, v, v_f64; a step moves 28\n",
-        "Sutskever et al. 2013]\n      state 0 to 4 bytes a parameter: momentum; a step moves 12\n",
+        "Sutskever 2013]\n      state 0 to 4 bytes a parameter: momentum; a step moves 12\n",
         "(centered)]\n      state 4 to 20 bytes a parameter: v, mean, momentum, v_f64, mean_f64; a step moves 20\n",
         "Bernstein et al., NeurIPS 2020]\n      state 0 bytes a parameter; a step moves 20\n",
         /* a number for each of 1000 rows, in f64 */
