@@ -10,6 +10,8 @@
 
 enum { LEAST = 256 };      /* smaller products are computed as a whole */
 enum { BLOCK_ROWS = 128 }; /* fewer rows waste less above the diagonal, but slow down sgemm */
+/* For shorter sums of f32, sgemm with B takes 0.69 to 0.77 of the time of sgemm with Bᵀ, which is the same matrix. */
+enum { TRANSPOSED = 512 };
 
 typedef struct symmetric_result {
     sw_dtype type;
@@ -31,8 +33,9 @@ static sw_status symmetric_result_rows(void *args, int64_t item, sw_worker *work
     const int64_t size = (int64_t)sw_dtype_size(p->type), blocks = (p->n + BLOCK_ROWS - 1) / BLOCK_ROWS,
                   begin = (blocks - 1 - item) * BLOCK_ROWS, end = begin + BLOCK_ROWS < p->n ? begin + BLOCK_ROWS : p->n;
     (void)worker;
-    SW_TRY(sw_gemm(p->type, false, true, end - begin, end, p->n, 1, p->A + begin * p->lda * size, p->lda, p->B, p->ldb,
-                   0, p->C + begin * p->ldc * size, p->ldc));
+    const bool transposed = p->type != SW_F32 || p->n >= TRANSPOSED;
+    SW_TRY(sw_gemm(p->type, false, transposed, end - begin, end, p->n, 1, p->A + begin * p->lda * size, p->lda, p->B,
+                   p->ldb, 0, p->C + begin * p->ldc * size, p->ldc));
     symmetric_result_mirror(p, begin, end);
     return SW_OK;
 }
