@@ -91,8 +91,8 @@ static void measure(matrix_bench *b) {
     print("eigen", b->n, t[EIGEN] / t[PRODUCT], 0);
     print("rows", b->n, t[ROWS] / t[PRODUCT], 0);
     print("root", b->n, t[ROOT] / (t[EIGEN] + t[SYMMETRIC]), 1.1);
-    /* Each iteration has the products H T, T², which is symmetric, and T² M. */
-    print("newton", b->n, t[NEWTON] / (b->iterations * (2 * t[PRODUCT] + t[SYMMETRIC])), 1.5);
+    /* Each iteration has the products H T, T² and T² M, which are symmetric. */
+    print("newton", b->n, t[NEWTON] / (b->iterations * 3 * t[SYMMETRIC]), 1.5);
 }
 
 static float *floats(int64_t count) {

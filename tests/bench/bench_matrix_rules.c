@@ -26,7 +26,7 @@ static const network networks[] = {
 };
 
 /* What the floor of a method consists of, beside the factors. */
-typedef enum floor_method { EIGEN_ROOTS, NEWTON_ROOTS, BASES } floor_method;
+typedef enum floor_method { ROOTS, ROOTS_AND_PRODUCT, BASES } floor_method;
 
 typedef struct setting {
     const char *rule, *options;
@@ -35,12 +35,12 @@ typedef struct setting {
 } setting;
 
 static const setting settings[] = {
-    {"shampoo", "", 10, EIGEN_ROOTS},
-    {"shampoo", "", 100, EIGEN_ROOTS},
-    {"distributed_shampoo", "start=1", 10, EIGEN_ROOTS},
-    {"distributed_shampoo", "start=1", 100, EIGEN_ROOTS},
-    {"caspr", "start=1", 10, NEWTON_ROOTS},
-    {"caspr", "start=1", 100, NEWTON_ROOTS},
+    {"shampoo", "", 10, ROOTS},
+    {"shampoo", "", 100, ROOTS},
+    {"distributed_shampoo", "start=1", 10, ROOTS},
+    {"distributed_shampoo", "start=1", 100, ROOTS},
+    {"caspr", "start=1", 10, ROOTS_AND_PRODUCT},
+    {"caspr", "start=1", 100, ROOTS_AND_PRODUCT},
     {"soap", "", 10, BASES},
     {"soap", "", 100, BASES},
 };
@@ -71,7 +71,7 @@ static double seconds_of_products(int64_t m, int64_t n, floor_method method) {
     const double start = now();
     sw_symmetric_product(SW_F32, false, m, n, 1, memory_g, n, 1, memory_a, m);
     sw_symmetric_product(SW_F32, true, n, m, 1, memory_g, n, 1, memory_b, n);
-    if (method == NEWTON_ROOTS) /* P G */
+    if (method == ROOTS_AND_PRODUCT) /* CASPR: P G */
         sw_gemm(SW_F32, false, false, m, n, m, 1, memory_a, m, memory_g, n, 0, memory_c, n);
     if (method == BASES)
         two_sided_product(m, n, true);
@@ -92,8 +92,7 @@ static sw_status floor_root(void *args, int64_t i, sw_worker *worker) {
                            worker->scratch, &report);
 }
 
-/* memory_a and memory_b: the sums of G Gᵀ and Gᵀ G for some of the gradients of the steps. With fewer gradients the
- * factors would be nearly singular, and Newton's iteration would take longer than in a step. */
+/* memory_a and memory_b: the sums of G Gᵀ and Gᵀ G for some of the gradients of the steps. */
 static void fill_factors(int64_t m, int64_t n) {
     for (int i = 0; i < FACTOR_GRADIENTS; i++) {
         const float *g = gradient + i * (GRADIENTS / FACTOR_GRADIENTS);
@@ -102,15 +101,9 @@ static void fill_factors(int64_t m, int64_t n) {
     }
 }
 
-static double seconds_of_roots(int64_t m, int64_t n, bool newton) {
-    const sw_root_options eigen = {.size = sizeof eigen, .order = 4, .ridge = 1e-6, .shift_negative = true},
-                          coupled = {.size = sizeof coupled,
-                                     .order = 2,
-                                     .ridge = 1e-6,
-                                     .ridge_relative = true,
-                                     .method = SW_ROOT_NEWTON};
-    const sw_root_options *o = newton ? &coupled : &eigen;
-    roots_work r = {{m, n}, o, sw_inverse_root_work(SW_F32, m > n ? m : n, o)};
+static double seconds_of_roots(int64_t m, int64_t n) {
+    const sw_root_options eigen = {.size = sizeof eigen, .order = 4, .ridge = 1e-6, .shift_negative = true};
+    roots_work r = {{m, n}, &eigen, sw_inverse_root_work(SW_F32, m > n ? m : n, &eigen)};
     fill_factors(m, n);
     const double start = now();
     if (sw_parallel_items_with_scratch(floor_root, &r, 2, r.bytes, work, sw_parallel_scratch(2, r.bytes)))
@@ -142,8 +135,7 @@ static double seconds_of_bases(int64_t m, int64_t n) {
 static double floor_of(const int64_t shape[2], const setting *set) {
     const int64_t m = shape[0], n = shape[1];
     const double products = seconds_of_products(m, n, set->method),
-                 refresh = set->method == BASES ? seconds_of_bases(m, n)
-                                                : seconds_of_roots(m, n, set->method == NEWTON_ROOTS);
+                 refresh = set->method == BASES ? seconds_of_bases(m, n) : seconds_of_roots(m, n);
     return products + refresh / set->period;
 }
 
