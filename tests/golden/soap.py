@@ -179,4 +179,5 @@ static const struct soap_golden {{
         f.write(head + "".join(text) + "};\n\n#endif\n")
 
 
-write()
+if __name__ == "__main__":
+    write()
