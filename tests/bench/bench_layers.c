@@ -1,7 +1,8 @@
-/* Pools, normalizations and grouped convolutions: the time of forward alone, and of forward and backward, divided by
- * that of a pass over the same bytes, with one and with two threads. Forward reads x and writes y; backward reads x and
- * dy and writes dx. Convolutions have more arithmetic than that (bench_conv). Both sides alternate in one run; figures
- * are medians of ratios. `make bench-peers`, section layers, compares the same layers with PyTorch.
+/* Pools, normalizations, grouped convolutions and recurrent networks: the time of forward alone, and of forward and
+ * backward, divided by that of a pass over the same bytes, with one and with two threads. Forward reads x and writes y;
+ * backward reads x and dy and writes dx. Convolutions and recurrent networks have more arithmetic than that
+ * (bench_conv, bench_recurrent). Both sides alternate in one run; figures are medians of ratios. `make bench-peers`,
+ * sections layers and recurrent, compares the same layers with PyTorch.
  *
  *     bench_layers [THREADS [NAME]] */
 #include "bench.h"

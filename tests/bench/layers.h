@@ -1,4 +1,5 @@
-/* Single layers for the benchmarks: pools, normalizations and grouped convolutions, forward and backward. */
+/* Single layers for the benchmarks: pools, normalizations, grouped convolutions and recurrent networks, forward and
+ * backward. */
 #ifndef SWALE_BENCH_LAYERS_H
 #define SWALE_BENCH_LAYERS_H
 
@@ -40,6 +41,13 @@ static inline sw_tensor bench_depthwise(sw_tensor x, sw_tensor w, sw_tensor b) {
 static inline sw_tensor bench_groups_4(sw_tensor x, sw_tensor w, sw_tensor b) {
     return sw_conv2d(x, w, b, &SW_OPTIONS(sw_conv_options, .groups = 4, .padding = {1, 1}));
 }
+/* The weight is that of the inputs and that of the states, which have equal shapes, and so is the bias. */
+static inline sw_tensor bench_lstm(sw_tensor x, sw_tensor w, sw_tensor b) {
+    return sw_lstm(x, w, w, &SW_OPTIONS(sw_recurrent_options, .bias_ih = b, .bias_hh = b));
+}
+static inline sw_tensor bench_gru(sw_tensor x, sw_tensor w, sw_tensor b) {
+    return sw_gru(x, w, w, &SW_OPTIONS(sw_recurrent_options, .bias_ih = b, .bias_hh = b));
+}
 
 static const bench_layer bench_layers[] = {
     {"max_pool_2", 4, {64, 28, 28, 16}, 0, {0}, 0, bench_max_pool_2},
@@ -51,6 +59,8 @@ static const bench_layer bench_layers[] = {
     {"group_norm", 4, {64, 14, 14, 64}, 1, {64}, 64, bench_group_norm},
     {"depthwise_3x3", 4, {64, 28, 28, 64}, 4, {64, 3, 3, 1}, 64, bench_depthwise},
     {"groups_4_3x3", 4, {64, 28, 28, 64}, 4, {64, 3, 3, 16}, 64, bench_groups_4},
+    {"lstm_128", 3, {32, 64, 128}, 2, {512, 128}, 512, bench_lstm},
+    {"gru_128", 3, {32, 64, 128}, 2, {384, 128}, 384, bench_gru},
 };
 enum { BENCH_LAYERS = sizeof bench_layers / sizeof *bench_layers };
 

@@ -39,6 +39,17 @@ def resnet8():
 
 NETWORKS = {"lenet": lenet, "average": average, "resnet8": resnet8}
 
+class Outputs(nn.Module):
+    """A recurrent layer without the last state that it returns."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
 LAYERS = {  # the shape of x, and the layer
     "max_pool_2": ((64, 16, 28, 28), lambda: nn.MaxPool2d(2)),
     "max_pool_3_stride_2": ((8, 64, 112, 112), lambda: nn.MaxPool2d(3, 2, 1)),
@@ -49,4 +60,6 @@ LAYERS = {  # the shape of x, and the layer
     "group_norm": ((64, 64, 14, 14), lambda: nn.GroupNorm(8, 64)),
     "depthwise_3x3": ((64, 64, 28, 28), lambda: nn.Conv2d(64, 64, 3, padding=1, groups=64)),
     "groups_4_3x3": ((64, 64, 28, 28), lambda: nn.Conv2d(64, 64, 3, padding=1, groups=4)),
+    "lstm_128": ((32, 64, 128), lambda: Outputs(nn.LSTM(128, 128, batch_first=True))),
+    "gru_128": ((32, 64, 128), lambda: Outputs(nn.GRU(128, 128, batch_first=True))),
 }

@@ -3,7 +3,7 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half networks layers gpt generate job inference small optimizer rules muon
+PEERS_SECTIONS   some of: load steps half networks layers recurrent gpt generate job inference small optimizer rules muon
                  sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
@@ -221,9 +221,9 @@ LAYER_NAMES = ["max_pool_2", "max_pool_3_stride_2", "avg_pool_2", "batch_norm", 
                "layer_norm_2048x32", "group_norm", "depthwise_3x3", "groups_4_3x3"]
 
 
-def layers():
+def compare_layers(names, target):
     """Single layers (layers.h), forward alone and with backward, beside PyTorch's faster memory format."""
-    for name in LAYER_NAMES:
+    for name in names:
         for kind in ("forward", "both"):
             note(f"{name} (layers.h), {kind}")
             final = alternate(ways("single", paths=LAYERS), "single", {"name": name, "pass": kind}, ROUNDS)
@@ -232,8 +232,17 @@ def layers():
                 mine = [way for way in final if way.side.threads == threads]
                 ours = [way for way in mine if way.side.framework == "swale"]
                 for way in fastest([way for way in mine if way.side.framework == "torch"], by_framework):
-                    figure(f"{name}_{kind}_{threads}_over_torch", 1 / ratio(way, ours[0]), 1, False)
+                    figure(f"{name}_{kind}_{threads}_over_torch", 1 / ratio(way, ours[0]), target, False)
         forget()
+
+
+def layers():
+    compare_layers(LAYER_NAMES, 1)
+
+
+def recurrent():
+    """Sequences of 64 steps, 128 units and a batch of 32."""
+    compare_layers(["lstm_128", "gru_128"], 0.8)
 
 
 def run_job(framework, threads):
