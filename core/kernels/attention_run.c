@@ -1,5 +1,6 @@
 /* Attention of arrays: the work items. */
 #include <swale/attention_kernels.h>
+#include <swale/dry_run.h>
 #include <swale/memory.h>
 #include <swale/status.h>
 
@@ -44,6 +45,13 @@ static int64_t attention_parts(const sw_attention_problem *p) {
     return parts < strips ? parts : strips > 1 ? strips : 1;
 }
 
+/* Counts the products of a call in a dry run: [queries, keys, features] and [queries, keys, values] for each head. */
+static void attention_count(const sw_attention_problem *p, int64_t scores, int64_t values) {
+    const int64_t rows = p->batch * p->heads * p->queries;
+    sw_dry_run_count_product(scores * rows, p->keys, p->features);
+    sw_dry_run_count_product(values * rows, p->keys, p->values);
+}
+
 static sw_status attention_check(const sw_attention_problem *p) {
     if (p->size != sizeof *p)
         return sw_fail(SW_ERR_ARGUMENT, "attention: sw_attention_problem of %zu bytes; its size must be %zu", p->size,
@@ -74,6 +82,7 @@ sw_status sw_attention_forward(const sw_attention_problem *p, const void *q, con
                          .parts = attention_parts(p)};
     if (p->queries == 0)
         return SW_OK;
+    attention_count(p, 1, 1);
     return sw_parallel_items_with_scratch(attention_run_item, &job, p->batch * p->heads * job.parts,
                                           attention_worker_bytes(p, false), scratch, bytes);
 }

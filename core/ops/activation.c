@@ -3,6 +3,14 @@
 #include <swale/unary.h>
 #include <swale/extend.h>
 
+#if SW_KERNEL_FIRST
+typedef struct swiglu_args {
+    const void *x, *dy; /* [rows, 2n] and, of the gradient, [rows, n] */
+    void *out;          /* [rows, n], or the gradient [rows, 2n] */
+    int64_t n;
+} swiglu_args;
+#endif
+
 #if SW_KERNEL_PASS
 
 SW_UNARY(relu, v < 0 ? 0 : v)
@@ -26,6 +34,34 @@ static inline real SW_K(silu_slope)(real v) {
     return s + b * s * (1 - s);
 }
 SW_UNARY(silu_vjp, g *SW_K(silu_slope)(v))
+SW_UNARY(squared_relu, v < 0 ? 0 : v * v)
+SW_UNARY(squared_relu_vjp, v > 0 ? 2 * v * g : v < 0 ? 0 : v) /* NaN for NaN */
+
+/* Rows [begin, end) of SwiGLU, and of its gradient. */
+static void SW_K(swiglu)(void *args, int64_t begin, int64_t end, double *sums) {
+    const swiglu_args *s = args;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real *restrict gate = (const real *)s->x + i * 2 * s->n, *restrict value = gate + s->n;
+        real *restrict out = (real *)s->out + i * s->n;
+        for (int64_t j = 0; j < s->n; j++)
+            out[j] = (gate[j] < -1000 ? 0 : gate[j] * SW_K(sw_k_sigmoid)(gate[j])) * value[j];
+    }
+}
+
+static void SW_K(swiglu_vjp)(void *args, int64_t begin, int64_t end, double *sums) {
+    const swiglu_args *s = args;
+    (void)sums;
+    for (int64_t i = begin; i < end; i++) {
+        const real *restrict gate = (const real *)s->x + i * 2 * s->n, *restrict value = gate + s->n,
+                             *restrict dy = (const real *)s->dy + i * s->n;
+        real *restrict d_gate = (real *)s->out + i * 2 * s->n, *restrict d_value = d_gate + s->n;
+        for (int64_t j = 0; j < s->n; j++) {
+            d_gate[j] = dy[j] * value[j] * SW_K(silu_slope)(gate[j]);
+            d_value[j] = dy[j] * (gate[j] < -1000 ? 0 : gate[j] * SW_K(sw_k_sigmoid)(gate[j]));
+        }
+    }
+}
 
 /* v Φ(v), with derivative Φ(v) + v φ(v). Below -40 both are 0; v is limited, because -∞·0 would be NaN. */
 static inline real SW_K(gelu_slope)(real v) {
@@ -70,6 +106,52 @@ SW_UNARY_OP(silu, SW_READS(0))
 SW_UNARY_OP(softplus, SW_READS(0))
 SW_UNARY_OP(gelu, SW_READS(0))
 SW_UNARY_OP(gelu_tanh, SW_READS(0))
+SW_UNARY_OP(squared_relu, SW_READS(0))
+
+/* ---- SwiGLU ---- */
+
+static const sw_kernels swiglu_kernels = SW_KERNEL_TABLE(swiglu), swiglu_vjp_kernels = SW_KERNEL_TABLE(swiglu_vjp);
+
+static sw_status swiglu_shape(sw_call *c) {
+    const sw_view *x = c->in[0];
+    int64_t shape[SW_MAX_RANK];
+    SW_TRY(sw_call_check_real(c));
+    if (x->rank < 1 || x->shape[x->rank - 1] % 2 != 0)
+        return sw_fail(SW_ERR_SHAPE, "swiglu: input %s; a last axis of even length is needed",
+                       sw_shape_text(x->rank, x->shape));
+    memcpy(shape, x->shape, sizeof(int64_t) * (size_t)x->rank);
+    shape[x->rank - 1] /= 2;
+    return sw_call_set_shape(c, x->type, x->rank, shape);
+}
+
+static void swiglu_run(const sw_call *c, const sw_kernels *kernels, const void *dy, void *out) {
+    const int64_t n = c->out->shape[c->out->rank - 1];
+    swiglu_args args = {.x = c->in[0]->data, .dy = dy, .out = out, .n = n};
+    if (c->out->count > 0)
+        sw_kernel_run_rows((*kernels)[c->out->type][sw_cpu_level()], &args, c->out->count / n, n, NULL);
+}
+
+static sw_status swiglu_forward(sw_call *c) {
+    swiglu_run(c, &swiglu_kernels, NULL, c->out->data);
+    return SW_OK;
+}
+
+static sw_status swiglu_vjp(sw_call *c) {
+    void *dx = sw_call_grad(c, 0);
+    if (!dx)
+        return SW_ERR_MEMORY;
+    swiglu_run(c, &swiglu_vjp_kernels, c->cotangent, dx);
+    return SW_OK;
+}
+
+static const sw_op swiglu_op = {.size = sizeof(sw_op),
+                                .name = "swiglu",
+                                .shape = swiglu_shape,
+                                .forward = swiglu_forward,
+                                .vjp = swiglu_vjp,
+                                .vjp_reads = SW_READS(0)};
+
+/* ---- The functions ---- */
 
 sw_tensor sw_relu(sw_tensor x) {
     return sw_apply_unary(&relu_op, x, 0, 0);
@@ -105,6 +187,14 @@ sw_tensor sw_gelu(sw_tensor x) {
 
 sw_tensor sw_gelu_tanh(sw_tensor x) {
     return sw_apply_unary(&gelu_tanh_op, x, 0, 0);
+}
+
+sw_tensor sw_squared_relu(sw_tensor x) {
+    return sw_apply_unary(&squared_relu_op, x, 0, 0);
+}
+
+sw_tensor sw_swiglu(sw_tensor x) {
+    return sw_apply(&swiglu_op, NULL, 0, 1, &x);
 }
 
 #endif

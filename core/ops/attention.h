@@ -57,6 +57,52 @@ SW_API sw_tensor sw_attention(sw_tensor q, sw_tensor k, sw_tensor v, const sw_at
  * length, heads·d]. The gradient is written to one array. */
 SW_API sw_tensor sw_attention_packed(sw_tensor qkv, const sw_attention_options *options);
 
+/* ---- Linear attention ---- */
+
+/* What is applied to the queries and the keys. */
+typedef enum sw_feature_map {
+    SW_MAP_IDENTITY, /* nothing */
+    SW_MAP_ELU       /* elu(x) + 1, which is positive */
+} sw_feature_map;
+
+typedef struct sw_linear_attention_options {
+    size_t size;     /* sizeof(sw_linear_attention_options) */
+    int heads;       /* must divide the features; 0: 1 */
+    double scale;    /* a finite factor of the result, for example 1 / keys; 0: 1 */
+    bool causal;     /* query i sees the keys 0 to i alone */
+    bool normalized; /* divides each result by the sum of its weights; needs SW_MAP_ELU, and no scale */
+    sw_feature_map map;
+    sw_tensor key_padding; /* as in sw_attention_options */
+} sw_linear_attention_options;
+
+/* Attention without softmax, with a feature map φ: for each sample and head, and the shapes of sw_attention,
+ *
+ *     y[i] = scale Σ_j (φ(q[i])·φ(k[j])) v[j],      divided by Σ_j φ(q[i])·φ(k[j]) if normalized
+ *
+ * over the keys that query i sees. With the identity it is the linear attention of the studies of in-context regression
+ * (K. Ahn et al., Linear attention is (maybe) all you need, ICLR 2024), with elu + 1 and `normalized` that of A.
+ * Katharopoulos et al., Transformers are RNNs, ICML 2020. A query that sees no key has the result 0. Without `causal`
+ * the function computes Σ_j φ(k[j]) v[j]ᵀ first, so that time and memory grow with the number of positions, and not with
+ * its square. With `causal` the weights of all pairs are stored. options NULL: the defaults. */
+SW_API sw_tensor sw_linear_attention(sw_tensor q, sw_tensor k, sw_tensor v, const sw_linear_attention_options *options);
+
+/* ---- Rotary positions ---- */
+
+typedef struct sw_rotary_options {
+    size_t size;            /* sizeof(sw_rotary_options) */
+    int heads;              /* must divide the features, into an even number of features each; 0: 1 */
+    double base;            /* ≥ 1; 0: 10000 */
+    int64_t first_position; /* the position of element 0 of axis 1; the last position must be at most 1000000 */
+    /* The pairs are the features (2c, 2c + 1) of a head, as in the paper; otherwise (c, c + d/2), as in most programs. */
+    bool interleaved;
+} sw_rotary_options;
+
+/* Rotary position embedding (J. Su et al., RoFormer, 2021): x [batch, length, heads·d] → the same shape. Pair c of the
+ * features of each head at position p is rotated by the angle a = p base^(-2c/d): (x, y) → (x cos a - y sin a, x sin a +
+ * y cos a). The products of rotated queries and keys depend on the distances of their positions alone. The angles are
+ * computed in f64. options NULL: the defaults. */
+SW_API sw_tensor sw_rotary(sw_tensor x, const sw_rotary_options *options);
+
 #ifdef __cplusplus
 }
 #endif

@@ -113,6 +113,10 @@ SW_API sw_tensor sw_silu(sw_tensor x);                     /* x / (1 + e^-x) */
 SW_API sw_tensor sw_softplus(sw_tensor x);                 /* log(1 + e^x) */
 SW_API sw_tensor sw_gelu(sw_tensor x);      /* x Φ(x), Φ the normal distribution function (Hendrycks, Gimpel 2016) */
 SW_API sw_tensor sw_gelu_tanh(sw_tensor x); /* ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), from the same paper */
+SW_API sw_tensor sw_squared_relu(sw_tensor x); /* max(x, 0)² (D. So et al., Primer, 2021); NaN for NaN */
+/* SwiGLU: x [..., 2n] → [..., n], silu of the first n elements of each row times the last n (N. Shazeer, GLU variants
+ * improve transformer, 2020). */
+SW_API sw_tensor sw_swiglu(sw_tensor x);
 
 /* ---- Reductions. The axes to reduce are `count` different axes; negative axes count from the end. Write SW_AXES(-1),
  * SW_AXES(0, 2), or SW_ALL_AXES. With keepdim the reduced axes remain, with length 1; else they are removed. ---- */

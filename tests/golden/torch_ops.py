@@ -215,6 +215,40 @@ def attention(heads=1, causal=False, first=0, scale=None, mask=None):
     return expression
 
 
+def linear_attention(heads=1, causal=False, scale=1, elu=False):
+    """With elu, the weights are divided by their sum; a query without keys has the result 0."""
+    def split(x):
+        return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+    def expression(q, k, v, padding=None):
+        if elu:
+            q, k = F.elu(q) + 1, F.elu(k) + 1
+        weights = scale * split(q) @ split(k).mT
+        if causal:
+            weights = weights.tril()
+        if padding is not None:
+            weights = weights * (padding == 0)[:, None, None, :]
+        if elu:
+            total = weights.sum(-1, keepdim=True)
+            weights = weights / torch.where(total == 0, 1, total)
+        return (weights @ split(v)).transpose(1, 2).flatten(2)
+    return expression
+
+
+def rotary(heads=1, base=10000, first=0, interleaved=False):
+    """As a product of complex numbers."""
+    def expression(x):
+        parts = x.unflatten(-1, (heads, -1))
+        half = parts.shape[-1] // 2
+        a, b = (parts[..., ::2], parts[..., 1::2]) if interleaved else parts.split(half, -1)
+        angle = (first + torch.arange(x.shape[1]))[:, None, None] * base**(-torch.arange(half) / half)
+        turned = torch.complex(a, b) * torch.polar(torch.ones_like(angle), angle)
+        pairs_of = [turned.real, turned.imag]
+        y = torch.stack(pairs_of, -1).flatten(-2) if interleaved else torch.cat(pairs_of, -1)
+        return y.flatten(2)
+    return expression
+
+
 def both(function):
     """Keys and values are one tensor."""
     return lambda q, k, mask: function(q, k, k, mask)
@@ -236,6 +270,13 @@ EXPRESSIONS = {
     "attention_packed": packed(attention()),
     "attention_packed causal": packed(attention(heads=2, causal=True)),
     "attention_packed masks": packed(attention(heads=2, mask="added")),
+    "linear_attention": linear_attention(),
+    "linear_attention causal": linear_attention(heads=2, scale=0.25, causal=True),
+    "linear_attention elu": linear_attention(heads=2, elu=True),
+    "linear_attention elu causal": linear_attention(elu=True, causal=True),
+    "linear_attention padding": both(linear_attention(elu=True)),
+    "rotary": rotary(),
+    "rotary interleaved": rotary(heads=2, base=50, first=3, interleaved=True),
     # elementwise
     "add": lambda a, b: a + b,
     "add rows": lambda a, b: a + b,
@@ -279,6 +320,8 @@ EXPRESSIONS = {
     "softplus": F.softplus,
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "squared_relu": lambda x: F.relu(x)**2,
+    "swiglu": lambda x: F.silu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1],
     # losses
     "cross_entropy": cross_entropy(),
     "cross_entropy long rows": cross_entropy(),

@@ -37,6 +37,8 @@ BUILD(silu, sw_silu(in[0]))
 BUILD(softplus, sw_softplus(in[0]))
 BUILD(gelu, sw_gelu(in[0]))
 BUILD(gelu_tanh, sw_gelu_tanh(in[0]))
+BUILD(squared_relu, sw_squared_relu(in[0]))
+BUILD(swiglu, sw_swiglu(in[0]))
 BUILD(dropout, sw_dropout(in[0], 0.4, 7))
 /* detach(b) is read and gets no gradient */
 BUILD(detach, sw_mul(in[0], sw_detach(sw_tanh(in[1]))))
@@ -110,6 +112,10 @@ static const op_entry ops_elementwise[] = {
     {"softplus", "softplus", build_softplus, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
     {"gelu", "gelu", build_gelu, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
     {"gelu_tanh", "gelu_tanh", build_gelu_tanh, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
+    {"squared_relu", "squared_relu", build_squared_relu, 1, {REAL}, SHAPES, BIG1, 0, {{0}}},
+    {"swiglu", "swiglu", build_swiglu, 1, {REAL}, "[2] [4,6] [2,3,34] [0] [0,4] [3,0] [5,66]", BIG1, 0,
+     {{"[]", SW_ERR_SHAPE, "swiglu: input []; a last axis of even length is needed"},
+      {"[4,3]", SW_ERR_SHAPE, "swiglu: input [4,3]; a last axis of even length is needed"}}},
     {"dropout", "dropout", build_dropout, 1, {REAL}, SHAPES " [3,130] [130,3]", BIG1, COMPOSED, {{0}}},
     {"dropout", "dropout long rows", build_dropout, 1, {REAL}, "[2,5]", "[5,40000]", COMPOSED, {{0}}},
     {"detach", "detach", build_detach, 2, {REAL, FIXED}, "[4,3][4,3] [][] [4,3][3] [0][1]", BIG2, COMPOSED, {{0}}},

@@ -61,6 +61,7 @@ OF(silu, sw_silu(x))
 OF(softplus, sw_softplus(x))
 OF(gelu, sw_gelu(x))
 OF(gelu_tanh, sw_gelu_tanh(x))
+OF(squared_relu, sw_squared_relu(x))
 OF(plus, sw_add(x, same_of(x, a)))
 OF(minus, sw_sub(same_of(x, a), x))
 OF(times, sw_mul(x, same_of(x, a)))
@@ -175,6 +176,7 @@ static const limit limits[] = {
     {"softplus", softplus, 0, {0, INF, NO}, {0, 1, NO}},
     {"gelu", gelu, 0, {0, INF, NO}, {0, 1, NO}},
     {"gelu_tanh", gelu_tanh, 0, {0, INF, NO}, {0, 1, NO}},
+    {"squared_relu", squared_relu, 0, {0, INF, NO}, {0, INF, NO}},
     {"x + 1", plus, 1, {-INF, INF, NO}, {1, 1, 1}},
     {"1 - x", minus, 1, {INF, -INF, NO}, {-1, -1, -1}},
     {"2 x", times, 2, {-INF, INF, NO}, {2, 2, 2}},
