@@ -82,7 +82,7 @@ typedef struct sw_linear_attention_options {
  * over the keys that query i sees. With the identity it is the linear attention of the studies of in-context regression
  * (K. Ahn et al., Linear attention is (maybe) all you need, ICLR 2024), with elu + 1 and `normalized` that of A.
  * Katharopoulos et al., Transformers are RNNs, ICML 2020. A query that sees no key has the result 0. Without `causal`
- * the function computes Σ_j φ(k[j]) v[j]ᵀ first, so that time and memory grow with the number of positions, and not with
+ * the function computes Σ_j φ(k[j]) v[j]ᵀ first, so that time and memory grow with the number of positions, not with
  * its square. With `causal` the weights of all pairs are stored. options NULL: the defaults. */
 SW_API sw_tensor sw_linear_attention(sw_tensor q, sw_tensor k, sw_tensor v, const sw_linear_attention_options *options);
 
@@ -93,13 +93,13 @@ typedef struct sw_rotary_options {
     int heads;              /* must divide the features, into an even number of features each; 0: 1 */
     double base;            /* ≥ 1; 0: 10000 */
     int64_t first_position; /* the position of element 0 of axis 1; the last position must be at most 1000000 */
-    /* The pairs are the features (2c, 2c + 1) of a head, as in the paper; otherwise (c, c + d/2), as in most programs. */
+    /* The pairs are the features 2c and 2c + 1 of a head, as in the paper; else c and c + d/2, as in most programs. */
     bool interleaved;
 } sw_rotary_options;
 
 /* Rotary position embedding (J. Su et al., RoFormer, 2021): x [batch, length, heads·d] → the same shape. Pair c of the
- * features of each head at position p is rotated by the angle a = p base^(-2c/d): (x, y) → (x cos a - y sin a, x sin a +
- * y cos a). The products of rotated queries and keys depend on the distances of their positions alone. The angles are
+ * features of each head at position p is rotated by the angle a = p base^(-2c/d): (x, y) → (x cos a - y sin a, x sin a
+ * + y cos a). The products of rotated queries and keys depend on the distances of their positions alone. The angles are
  * computed in f64. options NULL: the defaults. */
 SW_API sw_tensor sw_rotary(sw_tensor x, const sw_rotary_options *options);
 

@@ -1221,5 +1221,11 @@ NO_COUNTERPART = {
     "sw_lstm_cell": "as sw_lstm",
     "sw_gru": "as sw_lstm",
     "sw_gru_cell": "as sw_lstm",
+    "sw_attention": "the heads are parts of the last axis; check-graphs compares it with scaled_dot_product_attention",
+    "sw_attention_packed": "as sw_attention",
+    "sw_linear_attention": "PyTorch has none; check-graphs compares it with its formula",
+    "sw_rotary": "as sw_linear_attention",
+    "sw_squared_relu": "as sw_linear_attention",
+    "sw_swiglu": "as sw_linear_attention",
     "sw_matmul_transposed": "matmul with .mT is two operations there; check-graphs has it",
 }

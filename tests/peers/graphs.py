@@ -231,9 +231,9 @@ class Builder:
         t = t or self.leaf(p.shape, domain)
         return [p, t]
 
-    def mask(self, shape):
+    def mask(self, shape, kind=None):
         value = torch.randint(0, 2, [int(n) for n in shape], generator=self.torch)
-        kind = self.choice(["mask", "ids"])
+        kind = kind or self.choice(["mask", "ids"])
         node = Node("leaf", [], value.to(KINDS[kind]), kind, True)
         node.how = "input"
         return self.graph.add(node)

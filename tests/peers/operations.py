@@ -14,7 +14,8 @@ import math
 import torch
 import torch.nn.functional as F
 
-from swale import Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, Loss, Parts, Place, Pool, Recurrent, Shape
+from swale import (Attention, Axes, BatchNorm, Bce, Conv, CrossEntropy, Huber, Lengths, LinearAttention, Loss, Parts,
+                   Place, Pool, Recurrent, Rotary, Shape)
 
 F64 = torch.float64
 
@@ -114,6 +115,7 @@ unary("sw_sigmoid", torch.sigmoid, slope=lambda y: y * (1 - y))
 operation("sw_leaky_relu", F.leaky_relu, lambda b: [b.real(), b.number(1)], kink=lambda x, slope: x)
 operation("sw_elu", F.elu, lambda b: [b.real(), b.number(2)], kink=lambda x, alpha: x)
 unary("sw_silu", F.silu)
+unary("sw_squared_relu", lambda x: F.relu(x)**2)
 # PyTorch's softplus is linear above a threshold of 20; this one is not.
 unary("sw_softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype)))
 # F.gelu is 0 below -8.3; torch.special.ndtr loses digits from -3 on.
@@ -291,6 +293,131 @@ def draw_recurrent(lstm, cell):
 for prefix, is_lstm in (("sw_lstm", True), ("sw_gru", False)):
     operation(prefix, recurrent(is_lstm, False), draw_recurrent(is_lstm, False), mixes=True)
     operation(prefix + "_cell", recurrent(is_lstm, True), draw_recurrent(is_lstm, True), mixes=True)
+
+# ---- Attention ----
+
+
+def split_heads(x, heads):
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def seen_keys(queries, keys, options):
+    """[queries, keys] or [batch, 1, queries, keys]: the keys that a query sees, apart from the option mask."""
+    seen = torch.ones(queries, keys, dtype=torch.bool)
+    if options.get("causal"):
+        seen = seen.tril(options.get("first_position", 0))
+    if options.get("key_padding") is not None:
+        seen = seen & (options["key_padding"] == 0)[:, None, None, :]
+    return seen
+
+
+def attention(q, k, v, options):
+    heads = options["heads"]
+    seen, mask = seen_keys(q.shape[1], k.shape[1], options), options.get("mask")
+    if mask is not None and not mask.is_floating_point():
+        seen, mask = seen & (mask != 0), None
+    added = torch.zeros(seen.shape, dtype=q.dtype).masked_fill(~seen, -math.inf)
+    added = added if mask is None else added + mask
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        y = F.scaled_dot_product_attention(*(split_heads(x, heads) for x in (q, k, v)), attn_mask=added,
+                                           scale=options.get("scale"))
+    return y.transpose(1, 2).flatten(2)
+
+
+def linear_attention(q, k, v, options):
+    heads = options["heads"]
+    if options.get("map"):
+        q, k = F.elu(q) + 1, F.elu(k) + 1
+    weights = split_heads(q, heads) @ split_heads(k, heads).mT * options.get("scale", 1)
+    weights = weights * seen_keys(q.shape[1], k.shape[1], options)
+    if options.get("normalized"):
+        total = weights.sum(-1, keepdim=True)
+        weights = weights / torch.where(total == 0, 1, total)
+    return (weights @ split_heads(v, heads)).transpose(1, 2).flatten(2)
+
+
+def moderate(b):
+    """A node [batch, length, features] whose numbers are small, because rounding errors of scores are those of their
+    exponentials, relative to the result."""
+    x = b.real(exactly=3, filled=True)
+    if x.value.abs().max() > 3:
+        raise Retry
+    return x
+
+
+def heads_of(b, *features):
+    return b.choice([n for n in range(1, 5) if all(f % n == 0 for f in features)])
+
+
+def draw_attention(b, linear=False):
+    q = moderate(b)
+    batch, queries, features = q.shape
+    heads = heads_of(b, features)
+    keys, values = b.choice([1, 2, 3, 7, 33]), heads * b.choice([1, 2, 5, 16])
+    options = (LinearAttention if linear else Attention)({"heads": heads})
+    if b.rng.random() < 0.4:
+        options["causal"] = True
+    if b.rng.random() < 0.3:
+        options["key_padding"] = b.mask([batch, keys], "mask")
+    if linear:
+        options |= b.choice([{}, {"scale": 0.25}, {"map": 1}, {"map": 1, "normalized": True}])
+    else:
+        if options.get("causal") and b.rng.random() < 0.5:
+            options["first_position"] = b.choice([1, 2, 5])
+        if b.rng.random() < 0.3:
+            options["scale"] = b.choice([0.25, 0.5, -0.5])
+        if b.rng.random() < 0.4:
+            shape = [b.choice([1, n]) for n in (batch, heads, queries, keys)][b.rng.randrange(5):]
+            options["mask"] = b.mask(shape, "mask") if b.rng.random() < 0.5 else b.leaf(shape)
+    return [q, b.leaf([batch, keys, features]), b.leaf([batch, keys, values]), options]
+
+
+def draw_packed_attention(b):
+    x = moderate(b)
+    if x.shape[-1] % 3:
+        x = b.leaf([*x.shape[:2], 3 * b.choice([1, 2, 4, 17])])
+    batch, length, features = x.shape
+    options = Attention({"heads": heads_of(b, features // 3)})
+    if b.rng.random() < 0.5:
+        options["causal"] = True
+    if b.rng.random() < 0.3:
+        options["key_padding"] = b.mask([batch, length], "mask")
+    return [x, options]
+
+
+def rotary(x, options):
+    parts = x.unflatten(-1, (options["heads"], -1))
+    half = parts.shape[-1] // 2
+    a, b = (parts[..., ::2], parts[..., 1::2]) if options.get("interleaved") else parts.split(half, -1)
+    rates = options.get("base", 10000)**(-torch.arange(half, dtype=F64) / half)
+    angle = ((options.get("first_position", 0) + torch.arange(x.shape[1]))[:, None, None] * rates)
+    cosine, sine = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    turned = [a * cosine - b * sine, a * sine + b * cosine]
+    return (torch.stack(turned, -1).flatten(-2) if options.get("interleaved") else torch.cat(turned, -1)).flatten(2)
+
+
+def draw_rotary(b):
+    x = b.real(exactly=3, filled=True)
+    if x.shape[-1] % 2:
+        x = b.leaf([*x.shape[:2], 2 * b.choice([1, 2, 3, 17])])
+    options = Rotary({"heads": heads_of(b, x.shape[-1] // 2)})
+    options |= b.choice([{}, {"base": 7.5}, {"first_position": 1000}, {"interleaved": True}])
+    return [x, options]
+
+
+operation("sw_attention", attention, draw_attention, mixes=True)
+operation("sw_attention_packed", lambda x, options: attention(*x.chunk(3, -1), options), draw_packed_attention,
+          mixes=True)
+operation("sw_linear_attention", linear_attention, lambda b: draw_attention(b, True), mixes=True)
+operation("sw_rotary", rotary, draw_rotary, mixes=True)
+
+
+def draw_swiglu(b):
+    x = b.real(least=1)
+    return [x if x.shape[-1] % 2 == 0 else b.leaf([*x.shape[:-1], 2 * b.length()])]
+
+
+operation("sw_swiglu", lambda x: F.silu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1] if x.shape[-1] else x * 1, draw_swiglu)
 
 # ---- Normalization ----
 

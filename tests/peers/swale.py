@@ -378,6 +378,35 @@ class Recurrent(Options):
     structure, c_name = RecurrentOptions, "sw_recurrent_options"
 
 
+class AttentionOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("heads", ctypes.c_int), ("scale", ctypes.c_double),
+                ("causal", ctypes.c_bool), ("first_position", ctypes.c_int64), ("dropout", ctypes.c_double),
+                ("site", ctypes.c_uint64), ("mask", Tensor), ("key_padding", Tensor)]
+
+
+class Attention(Options):
+    structure, c_name = AttentionOptions, "sw_attention_options"
+
+
+class LinearAttentionOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("heads", ctypes.c_int), ("scale", ctypes.c_double),
+                ("causal", ctypes.c_bool), ("normalized", ctypes.c_bool), ("map", ctypes.c_int),
+                ("key_padding", Tensor)]
+
+
+class LinearAttention(Options):
+    structure, c_name = LinearAttentionOptions, "sw_linear_attention_options"
+
+
+class RotaryOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("heads", ctypes.c_int), ("base", ctypes.c_double),
+                ("first_position", ctypes.c_int64), ("interleaved", ctypes.c_bool)]
+
+
+class Rotary(Options):
+    structure, c_name = RotaryOptions, "sw_rotary_options"
+
+
 class Bce(Options):
     structure, c_name = BceOptions, "sw_bce_options"
 

@@ -30,6 +30,8 @@ BUILD(rotary, sw_rotary(in[0], NULL))
 BUILD(rotary_interleaved, sw_rotary(in[0], &SW_OPTIONS(sw_rotary_options, .heads = 2, .base = 50, .first_position = 3,
                                                        .interleaved = true)))
 
+/* Masks that are added have more than one element along the keys. Otherwise their gradient would be 0 but for rounding
+ * errors, because the gradients by the scores of a query add up to 0. */
 /* clang-format off */
 static const op_entry ops_attention[] = {
     {"attention", "attention", build_attention, 3, {REAL, REAL, REAL},
@@ -67,7 +69,7 @@ static const op_entry ops_attention[] = {
       {"[1,3,2][1,4,2][1,1,1,1,1]", SW_ERR_SHAPE,
        "attention: the mask [1,1,1,1,1] does not broadcast to [batch, heads, queries, keys] = [1,2,3,4]"}}},
     {"attention", "attention added mask", build_attention_added_mask, 3, {REAL, FIXED, REAL},
-     "[1,3,2][1,4,2][3,4] [2,2,4][2,3,4][2,1,2,3] [1,3,2][1,3,2][] [2,2,2][2,3,2][2,1,1]",
+     "[1,3,2][1,4,2][3,4] [2,2,4][2,3,4][2,1,2,3] [1,3,2][1,3,2][3] [2,2,2][2,3,2][2,1,3]",
      "[4,40,32][4,50,32][4,1,40,50]", FUSED, {{0}}},
     {"attention", "attention padding", build_attention_padding, 3, {REAL, FIXED, MASK},
      "[1,3,2][1,4,2][1,4] [2,2,4][2,3,4][2,3] [1,3,2][1,1,2][1,1]",
@@ -87,7 +89,7 @@ static const op_entry ops_attention[] = {
     {"attention_packed", "attention_packed causal", build_attention_packed_causal, 1, {REAL},
      "[1,3,6] [2,2,12] [1,34,6]", "[4,64,192]", FUSED, {{0}}},
     {"attention_packed", "attention_packed masks", build_attention_packed_masks, 3, {REAL, REAL, MASK},
-     "[1,3,6][3,3][1,3] [2,2,6][2,2,1,1][2,2] [1,2,12][][1,2]", "[4,64,192][2,64,64][4,64]",
+     "[1,3,6][3,3][1,3] [2,2,6][2,2,1,2][2,2] [1,2,12][2][1,2]", "[4,64,192][2,64,64][4,64]",
      OPTIONAL | FUSED,
      {{"[1,3,6][2,3][1,3]", SW_ERR_SHAPE,
        "attention_packed: the mask [2,3] does not broadcast to [batch, heads, queries, keys] = [1,2,3,3]"}}},
