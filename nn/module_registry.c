@@ -36,6 +36,7 @@ static const sw_module_type *const built_in[] = {&swn_linear_type,
                                                  &swn_sinusoidal_position_type,
                                                  &swn_attention_type,
                                                  &swn_cross_attention_type,
+                                                 &swn_linear_attention_type,
                                                  &swn_transformer_block_type};
 
 enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 256 };

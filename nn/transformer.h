@@ -42,6 +42,10 @@ typedef struct sw_attention_layer_options {
     bool cross;
     int64_t context_features; /* of the context; 0: as many as `features` */
     sw_naming naming;         /* SW_NAMES_GPT2 is not for cross-attention */
+    /* Queries and keys are rotated by their positions (sw_rotary, with c and c + d/2 as pairs), with the base
+     * rotary_base ≥ 1 (0: 10000); not for cross-attention. The features of a head must be even. */
+    bool rotary;
+    double rotary_base;
 } sw_attention_layer_options;
 /* Multi-head attention (A. Vaswani et al., Attention is all you need, NeurIPS 2017): a linear layer to queries, keys
  * and values, attention with `heads` heads (sw_attention), and a linear layer of the result. x [batch, time, features]
@@ -63,6 +67,21 @@ SW_API sw_module *sw_nn_attention(sw_model *model, int64_t features, int64_t hea
 SW_API sw_module *sw_nn_attention_with_options(sw_model *model, int64_t features, int64_t heads,
                                                const sw_attention_layer_options *options);
 
+/* Options of sw_nn_linear_attention_with_options; see sw_linear_attention (attention.h) for the first four. */
+typedef struct sw_linear_attention_layer_options {
+    size_t size; /* sizeof(sw_linear_attention_layer_options) */
+    bool causal;
+    bool normalized; /* needs SW_MAP_ELU, and no scale */
+    sw_feature_map map;
+    double scale; /* 0: 1 */
+    bool no_bias;
+} sw_linear_attention_layer_options;
+/* Attention without softmax: as sw_nn_attention with SW_NAMES_TORCH, with the operation sw_linear_attention. Layers are
+ * named linear_attention1 and so on. It does not continue sequences: with a state it is an error. */
+SW_API sw_module *sw_nn_linear_attention(sw_model *model, int64_t features, int64_t heads);
+SW_API sw_module *sw_nn_linear_attention_with_options(sw_model *model, int64_t features, int64_t heads,
+                                                      const sw_linear_attention_layer_options *options);
+
 /* ---- Blocks ---- */
 
 /* Options of sw_nn_transformer_block_with_options. */
@@ -81,6 +100,7 @@ typedef struct sw_transformer_block_options {
     double dropout;
     bool causal, no_bias; /* see sw_attention_layer_options; no_bias: neither have the normalizations */
     sw_naming naming;
+    bool rotary; /* see sw_attention_layer_options */
 } sw_transformer_block_options;
 /* A block of a transformer: attention, and a feed-forward network of two linear layers with an activation, each with a
  * residual connection and layer normalization. x [batch, time, features] → [batch, time, features]; a second input is

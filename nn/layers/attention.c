@@ -6,6 +6,7 @@
 #include "nn/layers/key_value_cache.h"
 #include "nn/layers/sequence.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The weights to queries, keys and values: one, or, if the context has another number of features, three. */
@@ -21,6 +22,8 @@ static const attention_names names_of[] = {
 typedef struct attention {
     int64_t features, heads;
     sw_attention_layer_options options;
+    bool is_linear;
+    sw_linear_attention_options linear; /* if is_linear, in place of options.causal and options.dropout */
     uint64_t site;
     sw_param *weight[WEIGHTS], *bias, *out_weight, *out_bias;
 } attention;
@@ -108,29 +111,70 @@ static sw_attention_options attention_options(const attention *a) {
                       .dropout = a->options.dropout, .site = a->site);
 }
 
-/* Self-attention of the positions of this pass and those before it. */
-static sw_tensor attention_cached(sw_module *m, sw_tensor qkv, sw_attention_options *o) {
+static sw_tensor attention_linear_form(const attention *a, sw_tensor q, sw_tensor k, sw_tensor v,
+                                       const sw_attention_options *o) {
+    sw_linear_attention_options linear = a->linear;
+    linear.heads = o->heads;
+    linear.key_padding = o->key_padding;
+    return sw_linear_attention(q, k, v, &linear);
+}
+
+/* One third of qkv, rotated unless it is the values. */
+static sw_tensor attention_part(const attention *a, sw_tensor qkv, int part, int64_t first) {
+    const sw_tensor plain = sw_slice(qkv, -1, part * a->features, (part + 1) * a->features);
+    if (!a->options.rotary || part == VALUE)
+        return plain;
+    const sw_tensor rotated = sw_rotary(plain, &SW_OPTIONS(sw_rotary_options, .heads = (int)a->heads,
+                                                           .base = a->options.rotary_base, .first_position = first));
+    swn_release_unless(plain, rotated);
+    return rotated;
+}
+
+/* Self-attention of separate queries, keys and values. With a state, of the positions of this pass and those before
+ * it. */
+static sw_tensor attention_parts(sw_module *m, sw_tensor qkv, sw_attention_options *o) {
     const attention *a = m->data;
+    const bool cached = sw_tape_state(qkv.tape) != NULL;
     const sw_tensor none = {0};
-    if (!a->options.causal || !sw_is_null(o->key_padding)) {
-        sw_fail(SW_ERR_STATE, "layer %s: %s, and the tape has a state", m->name,
-                a->options.causal ? "has a key padding mask" : "is not causal");
+    const int64_t first = cached ? swn_cache_positions(m, qkv.tape, sw_value(qkv).shape[0]) : 0;
+    if (first < 0)
         return none;
+    const sw_tensor q = attention_part(a, qkv, QUERY, first), k = attention_part(a, qkv, KEY, first),
+                    v = attention_part(a, qkv, VALUE, first);
+    swn_cached all = {.keys = k, .values = v};
+    if (cached) {
+        all = swn_cache_append(m, k, v);
+        o->first_position = first;
     }
-    const swn_cached cached = swn_cache_append(m, qkv);
-    if (sw_is_null(cached.keys))
-        return none;
-    o->first_position = cached.positions;
-    const sw_tensor q = sw_slice(qkv, -1, 0, a->features), y = sw_attention(q, cached.keys, cached.values, o);
+    const sw_tensor y = sw_is_null(all.keys) ? none
+                        : a->is_linear       ? attention_linear_form(a, q, k, v, o)
+                                             : sw_attention(q, all.keys, all.values, o);
     swn_release_unless(q, none);
-    swn_release_unless(cached.keys, none);
-    swn_release_unless(cached.values, none);
+    swn_release_unless(k, none);
+    swn_release_unless(v, none);
+    if (cached) {
+        swn_release_unless(all.keys, none);
+        swn_release_unless(all.values, none);
+    }
     return y;
+}
+
+static sw_status attention_check_state(const sw_module *m, bool padding) {
+    const attention *a = m->data;
+    if (a->options.causal && !a->is_linear && !padding)
+        return SW_OK;
+    return sw_fail(SW_ERR_STATE, "layer %s: %s, and the tape has a state", m->name,
+                   a->is_linear        ? "has linear attention"
+                   : a->options.causal ? "has a key padding mask"
+                                       : "is not causal");
 }
 
 static sw_tensor attention_self(sw_module *m, int count, const sw_tensor *x) {
     const attention *a = m->data;
     const sw_tensor none = {0};
+    const bool cached = sw_tape_state(x[0].tape) != NULL;
+    if (cached && attention_check_state(m, count > 1) != SW_OK)
+        return none;
     const sw_tensor weight = sw_param_use(x[0].tape, a->weight[PACKED]),
                     bias = attention_bias(a, x[0].tape, 0, 3 * a->features);
     const sw_tensor qkv = attention_linear(x[0], weight, bias, a->bias != NULL);
@@ -139,7 +183,8 @@ static sw_tensor attention_self(sw_module *m, int count, const sw_tensor *x) {
     sw_attention_options o = attention_options(a);
     if (count > 1)
         o.key_padding = x[1];
-    const sw_tensor y = sw_tape_state(x[0].tape) ? attention_cached(m, qkv, &o) : sw_attention_packed(qkv, &o);
+    const bool parts = cached || a->options.rotary || a->is_linear;
+    const sw_tensor y = parts ? attention_parts(m, qkv, &o) : sw_attention_packed(qkv, &o);
     swn_release_unless(qkv, none);
     return y;
 }
@@ -196,6 +241,9 @@ static void attention_describe(const sw_module *m, char *text, size_t bytes) {
     const size_t at = strlen(text);
     if (a->options.dropout > 0)
         sw_format(text + at, bytes - at, ", dropout %g", a->options.dropout);
+    else if (a->is_linear)
+        sw_format(text + at, bytes - at, "%s%s%s", a->linear.causal ? ", causal" : "",
+                  a->linear.map == SW_MAP_ELU ? ", elu" : "", a->linear.normalized ? ", normalized" : "");
 }
 
 static sw_status attention_save(const sw_module *m, sw_description *to) {
@@ -205,6 +253,8 @@ static sw_status attention_save(const sw_module *m, sw_description *to) {
     SW_TRY(sw_description_set_integer(to, "causal", a->options.causal));
     SW_TRY(sw_description_set_number(to, "dropout", a->options.dropout));
     SW_TRY(sw_description_set_integer(to, "bias", !a->options.no_bias));
+    if (a->options.rotary)
+        SW_TRY(sw_description_set_number(to, "rotary_base", a->options.rotary_base));
     if (a->options.cross)
         SW_TRY(sw_description_set_integer(to, "context_features", a->options.context_features));
     return sw_description_set_text(to, "naming", names_of[a->options.naming].naming);
@@ -233,6 +283,9 @@ static sw_module *attention_restore(sw_model *model, const sw_description *from)
         sw_description_integer(from, "bias", 0, 1, &bias) != SW_OK || swn_restore_naming(from, &o.naming) != SW_OK)
         return sw_module_fail(model);
     if (o.cross && sw_description_integer(from, "context_features", 0, INT32_MAX, &o.context_features) != SW_OK)
+        return sw_module_fail(model);
+    o.rotary = sw_description_has(from, "rotary_base");
+    if (o.rotary && sw_description_number(from, "rotary_base", 1, 1e300, &o.rotary_base) != SW_OK)
         return sw_module_fail(model);
     o.causal = causal != 0;
     o.no_bias = bias == 0;
@@ -275,9 +328,18 @@ static sw_status attention_check(int64_t features, int64_t heads, const sw_atten
                        o->cross ? "0 (as many as those of x) or more are needed" : "only cross-attention has them");
     if (o->naming != SW_NAMES_TORCH && o->naming != SW_NAMES_GPT2)
         return sw_fail(SW_ERR_ARGUMENT, "attention: %d is not a naming", (int)o->naming);
-    if (o->cross && (o->causal || o->naming == SW_NAMES_GPT2))
+    if (o->cross && (o->causal || o->rotary || o->naming == SW_NAMES_GPT2))
         return sw_fail(SW_ERR_ARGUMENT, "attention: cross-attention %s",
-                       o->causal ? "cannot be causal" : "has no names of GPT-2");
+                       o->causal   ? "cannot be causal"
+                       : o->rotary ? "has no rotary positions"
+                                   : "has no names of GPT-2");
+    if (o->rotary && features / heads % 2 != 0)
+        return sw_fail(SW_ERR_ARGUMENT,
+                       "attention: rotary positions of heads with %lld features; an even number is needed",
+                       (long long)(features / heads));
+    if (!(o->rotary_base == 0 || (o->rotary_base >= 1 && o->rotary_base <= 1e300)))
+        return sw_fail(SW_ERR_ARGUMENT, "attention: rotary base %g; 1 or more, or 0 (10000), is needed",
+                       o->rotary_base);
     return SW_OK;
 }
 
@@ -290,6 +352,8 @@ sw_module *sw_nn_attention_with_options(sw_model *model, int64_t features, int64
         return sw_module_fail(model);
     if (o.context_features == 0)
         o.context_features = features;
+    if (o.rotary_base == 0)
+        o.rotary_base = 10000;
     const sw_module_type *type = o.cross ? &swn_cross_attention_type : &swn_attention_type;
     sw_module *m = sw_module_new(model, type, sizeof(attention));
     if (sw_module_is(m, type))
@@ -299,4 +363,79 @@ sw_module *sw_nn_attention_with_options(sw_model *model, int64_t features, int64
 
 sw_module *sw_nn_attention(sw_model *model, int64_t features, int64_t heads) {
     return sw_nn_attention_with_options(model, features, heads, NULL);
+}
+
+/* ---- Linear attention ---- */
+
+static sw_status linear_attention_save(const sw_module *m, sw_description *to) {
+    const attention *a = m->data;
+    SW_TRY(sw_description_set_integer(to, "features", a->features));
+    SW_TRY(sw_description_set_integer(to, "heads", a->heads));
+    SW_TRY(sw_description_set_integer(to, "causal", a->linear.causal));
+    SW_TRY(sw_description_set_integer(to, "normalized", a->linear.normalized));
+    SW_TRY(sw_description_set_integer(to, "elu", a->linear.map == SW_MAP_ELU));
+    SW_TRY(sw_description_set_number(to, "scale", a->linear.scale));
+    return sw_description_set_integer(to, "bias", !a->options.no_bias);
+}
+
+static sw_module *linear_attention_restore(sw_model *model, const sw_description *from) {
+    sw_linear_attention_layer_options o = {.size = sizeof o};
+    int64_t features, heads, causal, normalized, elu, bias;
+    if (sw_description_integer(from, "features", 1, INT32_MAX / 3, &features) != SW_OK ||
+        sw_description_integer(from, "heads", 1, INT32_MAX, &heads) != SW_OK ||
+        sw_description_integer(from, "causal", 0, 1, &causal) != SW_OK ||
+        sw_description_integer(from, "normalized", 0, 1, &normalized) != SW_OK ||
+        sw_description_integer(from, "elu", 0, 1, &elu) != SW_OK ||
+        sw_description_number(from, "scale", -1e300, 1e300, &o.scale) != SW_OK ||
+        sw_description_integer(from, "bias", 0, 1, &bias) != SW_OK)
+        return sw_module_fail(model);
+    o.causal = causal != 0;
+    o.normalized = normalized != 0;
+    o.map = elu ? SW_MAP_ELU : SW_MAP_IDENTITY;
+    o.no_bias = bias == 0;
+    return sw_nn_linear_attention_with_options(model, features, heads, &o);
+}
+
+const sw_module_type swn_linear_attention_type = {.size = sizeof(sw_module_type),
+                                                  .name = "linear_attention",
+                                                  .build_many = attention_build,
+                                                  .forward_many = attention_forward,
+                                                  .describe = attention_describe,
+                                                  .least_inputs = 1,
+                                                  .most_inputs = 2,
+                                                  .mask_inputs = 1u << 1,
+                                                  .save = linear_attention_save,
+                                                  .restore = linear_attention_restore};
+
+sw_module *sw_nn_linear_attention_with_options(sw_model *model, int64_t features, int64_t heads,
+                                               const sw_linear_attention_layer_options *options) {
+    sw_linear_attention_layer_options o = {.size = sizeof o};
+    const sw_attention_layer_options plain = {.size = sizeof plain};
+    if (options && sw_options_copy("linear_attention", "sw_linear_attention_layer_options", &o, sizeof o, options,
+                                   sizeof o) != SW_OK)
+        return sw_module_fail(model);
+    if (attention_check(features, heads, &plain) != SW_OK)
+        return sw_module_fail(model);
+    if (!isfinite(o.scale) || (o.map != SW_MAP_IDENTITY && o.map != SW_MAP_ELU) ||
+        (o.normalized && (o.map != SW_MAP_ELU || o.scale != 0))) {
+        sw_fail(SW_ERR_ARGUMENT,
+                "linear_attention: scale %g, map %d%s; a finite scale and a map are needed, and for normalized "
+                "results SW_MAP_ELU and no scale",
+                o.scale, (int)o.map, o.normalized ? ", normalized" : "");
+        return sw_module_fail(model);
+    }
+    sw_module *m = sw_module_new(model, &swn_linear_attention_type, sizeof(attention));
+    if (sw_module_is(m, &swn_linear_attention_type))
+        *(attention *)m->data =
+            (attention){.features = features,
+                        .heads = heads,
+                        .options = {.size = sizeof o, .no_bias = o.no_bias, .context_features = features},
+                        .is_linear = true,
+                        .linear = SW_OPTIONS(sw_linear_attention_options, .scale = o.scale, .causal = o.causal,
+                                             .normalized = o.normalized, .map = o.map)};
+    return m;
+}
+
+sw_module *sw_nn_linear_attention(sw_model *model, int64_t features, int64_t heads) {
+    return sw_nn_linear_attention_with_options(model, features, heads, NULL);
 }

@@ -12,7 +12,7 @@ extern const sw_module_type swn_linear_type, swn_embedding_type, swn_dropout_typ
     swn_batch_norm_type, swn_layer_norm_type, swn_rms_norm_type, swn_group_norm_type, swn_basic_block_type,
 
     swn_position_type, swn_sinusoidal_position_type, swn_attention_type, swn_cross_attention_type,
-    swn_transformer_block_type;
+    swn_linear_attention_type, swn_transformer_block_type;
 extern const sw_module_type swn_activation_types[];
 extern const int swn_activation_count;
 

@@ -43,32 +43,36 @@ static cache *cache_reserve(const sw_module *m, sw_tape *tape, int64_t batch, in
     return c;
 }
 
-/* Copies part 1 (keys) or 2 (values) of qkv behind the earlier positions. */
-static void cache_copy(cache *c, const sw_array *qkv, int part, size_t row) {
-    const int64_t batch = qkv->shape[0], time = qkv->shape[1];
-    const char *from = (const char *)qkv->data + (size_t)part * row;
-    char *to = cache_rows(c) + ((size_t)((part - 1) * batch * c->capacity) + (size_t)c->positions) * row;
+/* Copies keys (part 0) or values (part 1) of this pass behind the earlier positions. */
+static void cache_copy(cache *c, const sw_array *a, int part, size_t row) {
+    const int64_t batch = a->shape[0], time = a->shape[1];
+    char *to = cache_rows(c) + ((size_t)(part * batch * c->capacity) + (size_t)c->positions) * row;
     for (int64_t b = 0; b < batch && !sw_dry_run(); b++)
-        for (int64_t t = 0; t < time; t++)
-            memcpy(to + (size_t)(b * c->capacity + t) * row, from + (size_t)(b * time + t) * 3 * row, row);
+        memcpy(to + (size_t)(b * c->capacity) * row, (const char *)a->data + (size_t)(b * time) * row,
+               (size_t)time * row);
 }
 
-swn_cached swn_cache_append(const sw_module *m, sw_tensor qkv) {
+int64_t swn_cache_positions(const sw_module *m, sw_tape *tape, int64_t batch) {
+    const cache *c = sw_module_state(m, tape, batch, sizeof *c);
+    return c ? c->positions : -1;
+}
+
+swn_cached swn_cache_append(const sw_module *m, sw_tensor keys, sw_tensor values) {
     const swn_cached none = {0};
-    const sw_array a = sw_value(qkv);
-    if (!sw_is_live(qkv))
+    const sw_array k = sw_value(keys), v = sw_value(values);
+    if (!sw_is_live(keys) || !sw_is_live(values))
         return none;
-    const int64_t batch = a.shape[0], time = a.shape[1], features = a.shape[2] / 3;
-    const size_t row = (size_t)features * sw_dtype_size(a.type);
-    cache *c = cache_reserve(m, qkv.tape, batch, time, row);
+    const int64_t batch = k.shape[0], time = k.shape[1], features = k.shape[2];
+    const size_t row = (size_t)features * sw_dtype_size(k.type);
+    cache *c = cache_reserve(m, keys.tape, batch, time, row);
     if (!c)
         return none;
-    cache_copy(c, &a, 1, row);
-    cache_copy(c, &a, 2, row);
-    const sw_array keys = sw_array_view(cache_rows(c), a.type, SW_SHAPE(batch, c->capacity, features)),
-                   values = sw_array_view(cache_rows(c) + (size_t)(batch * c->capacity) * row, a.type,
-                                          SW_SHAPE(batch, c->capacity, features));
-    const swn_cached cached = {c->positions, sw_input(qkv.tape, keys), sw_input(qkv.tape, values)};
+    cache_copy(c, &k, 0, row);
+    cache_copy(c, &v, 1, row);
+    const sw_array all_keys = sw_array_view(cache_rows(c), k.type, SW_SHAPE(batch, c->capacity, features)),
+                   all_values = sw_array_view(cache_rows(c) + (size_t)(batch * c->capacity) * row, k.type,
+                                              SW_SHAPE(batch, c->capacity, features));
+    const swn_cached cached = {c->positions, sw_input(keys.tape, all_keys), sw_input(keys.tape, all_values)};
     c->positions += time;
     return sw_is_null(cached.keys) || sw_is_null(cached.values) ? none : cached;
 }

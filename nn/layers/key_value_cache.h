@@ -11,8 +11,9 @@ typedef struct swn_cached {
     sw_tensor keys, values;
 } swn_cached;
 
-/* Appends the keys and values of this pass, [batch, time, features], that are the last two thirds of the features of
- * qkv [batch, time, 3·features]. */
-swn_cached swn_cache_append(const sw_module *m, sw_tensor qkv);
+/* The number of positions of the earlier passes of a sequence; -1 after an error. */
+int64_t swn_cache_positions(const sw_module *m, sw_tape *tape, int64_t batch);
+/* Appends the keys and values of this pass, [batch, time, features] each. */
+swn_cached swn_cache_append(const sw_module *m, sw_tensor keys, sw_tensor values);
 
 #endif

@@ -97,30 +97,15 @@ static sw_tensor block_dropout(const block *b, sw_tensor x, int place) {
 
 /* The operation of an activation; releases x. */
 static sw_tensor block_activate(block_activation activation, sw_tensor x) {
-    sw_tensor y = {0}, inner = {0};
-    if (sw_is_null(x))
-        return x;
+    sw_tensor y = {0};
     switch (activation) {
     case GELU: y = sw_gelu(x); break;
     case GELU_TANH: y = sw_gelu_tanh(x); break;
     case RELU: y = sw_relu(x); break;
-    case RELU2:
-        inner = sw_relu(x);
-        y = sw_mul(inner, inner);
-        break;
-    case SWIGLU: {
-        const sw_array a = sw_value(x);
-        const int64_t half = a.rank > 0 ? a.shape[a.rank - 1] / 2 : 0;
-        const sw_tensor gate = sw_slice(x, -1, 0, half), value = sw_slice(x, -1, half, SW_END);
-        inner = sw_silu(gate);
-        y = sw_mul(inner, value);
-        swn_release_unless(gate, y);
-        swn_release_unless(value, y);
-        break;
-    }
+    case RELU2: y = sw_squared_relu(x); break;
+    case SWIGLU: y = sw_swiglu(x); break;
     case ACTIVATIONS: break;
     }
-    swn_release_unless(inner, y);
     swn_release_unless(x, y);
     return y;
 }
@@ -280,8 +265,9 @@ sw_module *sw_nn_transformer_block_with_options(sw_model *model, int64_t feature
         (o.activation && block_find_activation(o.activation, &b.activation) != SW_OK))
         return sw_module_fail(model);
     const int64_t hidden = o.hidden > 0 ? o.hidden : 4 * features, up = b.activation == SWIGLU ? 2 * hidden : hidden;
-    const sw_attention_layer_options attention = SW_OPTIONS(
-        sw_attention_layer_options, .causal = o.causal, .dropout = o.dropout, .no_bias = o.no_bias, .naming = o.naming);
+    const sw_attention_layer_options attention =
+        SW_OPTIONS(sw_attention_layer_options, .causal = o.causal, .dropout = o.dropout, .no_bias = o.no_bias,
+                   .naming = o.naming, .rotary = o.rotary);
     sw_module *layers[LAYERS] = {[ATTENTION] = sw_nn_attention_with_options(model, features, heads, &attention),
                                  [NORM1] = block_norm(model, features, &o),
                                  [UP] = block_linear(model, features, up, &o),

@@ -103,6 +103,36 @@ class Attention(nn.Module):
         return self.mha(x, x, x, need_weights=False, attn_mask=mask)[0]
 
 
+def rotated(x):
+    """Rotary positions of x [batch, heads, time, d]: pairs c and c + d/2."""
+    half = x.shape[-1] // 2
+    angles = torch.arange(x.shape[-2])[:, None] * 10000.0**(-torch.arange(half) / half)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1)
+
+
+class ByHand(nn.Module):
+    """The parameters of nn.MultiheadAttention, and a function of queries, keys and values [batch, heads, time, d]."""
+
+    def __init__(self, features, heads, attend):
+        super().__init__()
+        self.mha, self.heads, self.attend = nn.MultiheadAttention(features, heads), heads, attend
+
+    def forward(self, x):
+        parts = nn.functional.linear(x, self.mha.in_proj_weight, self.mha.in_proj_bias).chunk(3, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        return self.mha.out_proj(self.attend(q, k, v).transpose(1, 2).flatten(2))
+
+
+def rotary_attention(q, k, v):
+    return nn.functional.scaled_dot_product_attention(rotated(q), rotated(k), v, is_causal=True)
+
+
+def causal_elu_attention(q, k, v):
+    weights = ((nn.functional.elu(q) + 1) @ (nn.functional.elu(k) + 1).transpose(-1, -2)).tril()
+    return weights @ v / weights.sum(-1, keepdim=True)
+
+
 class Block(nn.TransformerEncoderLayer):
     """With a causal mask."""
 
@@ -200,6 +230,9 @@ LAYERS = [
     ("sinusoidal_position", (2, 5, 7), Sinusoidal()),
     ("attention", (2, 5, 6), Attention(6, 2)),
     ("attention_with_options", (2, 5, 6), Attention(6, 3, causal=True, bias=False)),
+    ("attention_with_options rotary", (2, 5, 8), ByHand(8, 2, rotary_attention)),
+    ("linear_attention", (2, 5, 6), ByHand(6, 2, lambda q, k, v: q @ k.transpose(-1, -2) @ v)),
+    ("linear_attention_with_options", (2, 5, 6), ByHand(6, 3, causal_elu_attention)),
     ("transformer_block", (2, 4, 4), nn.TransformerEncoderLayer(
         4, 2, 16, dropout=0, activation="gelu", batch_first=True, norm_first=True)),
     ("transformer_block_with_options", (2, 4, 6), Block(

@@ -197,6 +197,21 @@ static sw_module *make_attention(sw_model *m) {
                                         &SW_OPTIONS(sw_attention_layer_options, .causal = true, .dropout = 0.25,
                                                     .no_bias = true, .naming = SW_NAMES_GPT2));
 }
+static sw_module *make_rotary_attention(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_attention_with_options(m, 6, 3,
+                                        &SW_OPTIONS(sw_attention_layer_options, .rotary = true, .rotary_base = 500));
+}
+static sw_module *make_linear_attention(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_linear_attention_with_options(
+        m, 6, 3, &SW_OPTIONS(sw_linear_attention_layer_options, .causal = true, .scale = 1.0 / 3, .no_bias = true));
+}
+static sw_module *make_other_linear_attention(sw_model *m) {
+    sw_model_set_input_shape(m, SW_SHAPE(5, 6));
+    return sw_nn_linear_attention_with_options(
+        m, 6, 2, &SW_OPTIONS(sw_linear_attention_layer_options, .normalized = true, .map = SW_MAP_ELU));
+}
 static sw_module *make_cross_attention(sw_model *m) {
     const sw_sample_shape shapes[] = {{.rank = 2, .length = {5, 6}}, {.rank = 2, .length = {3, 4}}};
     sw_model_set_input_shapes(m, 2, shapes);
@@ -230,6 +245,9 @@ static const struct {
     {"position", make_position},
     {"sinusoidal_position", make_sinusoidal_position},
     {"attention", make_attention},
+    {"attention", make_rotary_attention},
+    {"linear_attention", make_linear_attention},
+    {"linear_attention", make_other_linear_attention},
     {"cross_attention", make_cross_attention},
     {"cross_attention", make_plain_cross_attention},
     {"transformer_block", make_transformer_block},
@@ -366,7 +384,7 @@ static int check_functions_of(const char *header) {
 static void test_every_layer_function_has_a_type(void **state) {
     (void)state;
     assert_true(check_functions_of("nn/nn.h") >= 19);
-    assert_true(check_functions_of("nn/transformer.h") >= 6);
+    assert_true(check_functions_of("nn/transformer.h") >= 8);
 }
 
 /* ---- A custom type, whose mistakes are set by a test ---- */

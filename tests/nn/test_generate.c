@@ -39,6 +39,19 @@ static sw_module *by_hand_root(sw_model *m) {
                             sw_nn_linear(m, 8, VOCABULARY));
 }
 
+/* Rotary positions, of an even number of features in each head. */
+static sw_module *rotary_root(sw_model *m) {
+    const sw_transformer_block_options options =
+        SW_OPTIONS(sw_transformer_block_options, .causal = true, .rotary = true);
+    return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 8),
+                            sw_nn_transformer_block_with_options(m, 8, 2, &options), sw_nn_linear(m, 8, VOCABULARY));
+}
+static sw_module *linear_attention_root(sw_model *m) {
+    return sw_nn_sequential(
+        m, sw_nn_embedding(m, VOCABULARY, 8),
+        sw_nn_linear_attention_with_options(m, 8, 2, &SW_OPTIONS(sw_linear_attention_layer_options, .causal = true)),
+        sw_nn_linear(m, 8, VOCABULARY));
+}
 static sw_module *lstm_root(sw_model *m) {
     return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 5),
                             sw_nn_lstm_with_options(m, 5, 7, &SW_OPTIONS(sw_recurrent_layer_options, .layers = 2)),
@@ -52,8 +65,9 @@ static sw_module *bidirectional_root(sw_model *m) {
 }
 
 /* Those that continue sequences, and those whose logits do not depend on later ids, are the first. */
-static const make_root roots[] = {gpt_root, mixed_root, lstm_root, by_hand_root, bidirectional_root};
-enum { ROOTS = sizeof roots / sizeof *roots, CONTINUE = 3, CAUSAL = 4 };
+static const make_root roots[] = {
+    gpt_root, mixed_root, rotary_root, lstm_root, by_hand_root, linear_attention_root, bidirectional_root};
+enum { ROOTS = sizeof roots / sizeof *roots, CONTINUE = 4, CAUSAL = 6 };
 
 /* Large weights, so that logits differ clearly. */
 static sw_model *model_of(sw_dtype type, make_root make) {

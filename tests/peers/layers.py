@@ -248,6 +248,8 @@ NO_MODULE = {
     **{f"sw_nn_{name}": "the samples in module_db average over the heads, or have other masks; golden/torch_layers.py "
                         "has the modules" for name in (
         "attention", "attention_with_options", "transformer_block", "transformer_block_with_options")},
+    **{f"sw_nn_{name}": "not in torch.nn; golden/torch_layers.py has it" for name in (
+        "linear_attention", "linear_attention_with_options")},
     "sw_nn_gpt": "a network: golden/gpt2.py has it",
     "sw_nn_compose": "a function of the user's", "sw_nn_compose_with_options": "a function of the user's",
     **{f"sw_nn_{name}": "module_db returns the last state too; check-graphs has the operation" for name in (

@@ -117,6 +117,13 @@ LAYER(sinusoidal_position, sw_nn_sinusoidal_position(m))
 LAYER(attention, sw_nn_attention(m, 6, 2))
 LAYER(attention_with_options,
       sw_nn_attention_with_options(m, 6, 3, &SW_OPTIONS(sw_attention_layer_options, .causal = true, .no_bias = true)))
+LAYER(attention_rotary,
+      sw_nn_attention_with_options(m, 8, 2, &SW_OPTIONS(sw_attention_layer_options, .causal = true, .rotary = true)))
+LAYER(linear_attention, sw_nn_linear_attention(m, 6, 2))
+LAYER(linear_attention_with_options,
+      sw_nn_linear_attention_with_options(m, 6, 3,
+                                          &SW_OPTIONS(sw_linear_attention_layer_options, .causal = true,
+                                                      .normalized = true, .map = SW_MAP_ELU)))
 LAYER(transformer_block, sw_nn_transformer_block(m, 4, 2))
 LAYER(transformer_block_with_options,
       sw_nn_transformer_block_with_options(m, 6, 3,
@@ -200,6 +207,9 @@ static const struct {
     ROW(sinusoidal_position),
     ROW(attention),
     ROW(attention_with_options),
+    {"attention_with_options rotary", make_attention_rotary},
+    ROW(linear_attention),
+    ROW(linear_attention_with_options),
     ROW(transformer_block),
     ROW(transformer_block_with_options),
     {"transformer_block_with_options relu2", make_transformer_block_relu2},

@@ -328,8 +328,42 @@ static sw_module *block_naming(sw_model *m) {
                                                 &SW_OPTIONS(sw_transformer_block_options, .naming = (sw_naming)2));
 }
 
+static sw_module *rotary_cross(sw_model *m) {
+    return sw_nn_attention_with_options(m, 6, 3,
+                                        &SW_OPTIONS(sw_attention_layer_options, .cross = true, .rotary = true));
+}
+static sw_module *odd_rotary(sw_model *m) {
+    return sw_nn_attention_with_options(m, 6, 2, &SW_OPTIONS(sw_attention_layer_options, .rotary = true));
+}
+static sw_module *small_base(sw_model *m) {
+    return sw_nn_attention_with_options(m, 6, 3,
+                                        &SW_OPTIONS(sw_attention_layer_options, .rotary = true, .rotary_base = 0.5));
+}
+static sw_module *linear_heads(sw_model *m) {
+    return sw_nn_linear_attention(m, 6, 4);
+}
+static sw_module *linear_scale(sw_model *m) {
+    return sw_nn_linear_attention_with_options(m, 6, 2,
+                                               &SW_OPTIONS(sw_linear_attention_layer_options, .scale = INFINITY));
+}
+static sw_module *linear_normalized(sw_model *m) {
+    return sw_nn_linear_attention_with_options(m, 6, 2,
+                                               &SW_OPTIONS(sw_linear_attention_layer_options, .normalized = true));
+}
+
 static void test_wrong_arguments_are_refused(void **state) {
     (void)state;
+    refused(rotary_cross, SW_ERR_ARGUMENT, "attention: cross-attention has no rotary positions");
+    refused(odd_rotary, SW_ERR_ARGUMENT,
+            "attention: rotary positions of heads with 3 features; an even number is needed");
+    refused(small_base, SW_ERR_ARGUMENT, "attention: rotary base 0.5; 1 or more, or 0 (10000), is needed");
+    refused(linear_heads, SW_ERR_ARGUMENT, "attention: 6 features and 4 heads; a multiple of the heads is needed");
+    refused(linear_scale, SW_ERR_ARGUMENT,
+            "linear_attention: scale inf, map 0; a finite scale and a map are needed, and for normalized results "
+            "SW_MAP_ELU and no scale");
+    refused(linear_normalized, SW_ERR_ARGUMENT,
+            "linear_attention: scale 0, map 0, normalized; a finite scale and a map are needed, and for normalized "
+            "results SW_MAP_ELU and no scale");
     const char *const multiple = "attention: 6 features and 4 heads; a multiple of the heads is needed";
     refused(uneven_heads, SW_ERR_ARGUMENT, multiple);
     refused(certain_dropout, SW_ERR_ARGUMENT, "attention: dropout 1 is outside [0, 1)");
@@ -355,6 +389,9 @@ static void test_wrong_arguments_are_refused(void **state) {
     expect_error(SW_ERR_ARGUMENT, "sinusoidal_position: the model is NULL");
 }
 
+static sw_module *linear_root(sw_model *m) {
+    return sw_nn_linear_attention(m, FEATURES, HEADS);
+}
 static sw_module *causal_root(sw_model *m) {
     return sw_nn_attention_with_options(m, FEATURES, HEADS, &SW_OPTIONS(sw_attention_layer_options, .causal = true));
 }
@@ -367,7 +404,7 @@ static void test_states_that_do_not_fit_are_refused(void **state) {
     (void)state;
     sw_array x = numbers(SW_F32, 1, TIME, FEATURES, 3), padding = test_array(SW_U8, SW_SHAPE(1, TIME));
     sw_model *all = model_of(SW_F32, self_root), *causal = model_of(SW_F32, causal_root),
-             *position = model_of(SW_F32, position_root);
+             *position = model_of(SW_F32, position_root), *linear = model_of(SW_F32, linear_root);
     sw_state *memory = sw_state_new();
     sw_tape *tape = evaluation_tape();
     sw_tape_set_switch(tape, SW_RECORD, false);
@@ -379,6 +416,9 @@ static void test_states_that_do_not_fit_are_refused(void **state) {
     assert_true(sw_is_null(sw_forward_many(sw_model_root(causal), 2, in)));
     expect_error(SW_ERR_STATE, "layer attention1: has a key padding mask, and the tape has a state");
     sw_state_reset(memory);
+    assert_true(sw_is_null(sw_forward(sw_model_root(linear), in[0])));
+    expect_error(SW_ERR_STATE, "layer linear_attention1: has linear attention, and the tape has a state");
+    sw_state_reset(memory);
     assert_false(sw_is_null(sw_forward(sw_model_root(position), in[0])));
     assert_true(sw_is_null(sw_forward(sw_model_root(position), in[0])));
     expect_error(SW_ERR_SHAPE, "layer position1: the positions 5 to 9 are needed; it has 0 to 5 (crop the sequence)");
@@ -388,7 +428,7 @@ static void test_states_that_do_not_fit_are_refused(void **state) {
     assert_true(sw_is_null(sw_forward(sw_model_root(position), sw_empty(tape, SW_I32, SW_SHAPE(2, 3, FEATURES)))));
     expect_error(SW_ERR_TYPE, "layer position1: the input is i32; a floating-point type is needed");
     sw_tape_free(tape), sw_state_free(memory);
-    sw_model_free(all), sw_model_free(causal), sw_model_free(position);
+    sw_model_free(all), sw_model_free(causal), sw_model_free(position), sw_model_free(linear);
     test_array_free(&x), test_array_free(&padding);
 }
 
