@@ -75,24 +75,18 @@ static sw_status linear_check_padding(sw_tensor padding, const sw_view *k) {
     return SW_OK;
 }
 
-/* ---- The computation ---- */
-
-/* Returns y, which was computed from x, and releases x. */
-static sw_tensor linear_from(sw_tensor y, sw_tensor x) {
-    sw_release(x);
-    return y;
-}
+/* ---- The computation. Nothing is released, because the program may run backward several times. ---- */
 
 /* [batch, length, heads·d] → [batch, heads, length, d], in `type`, after the feature map. */
 static sw_tensor linear_split(sw_tensor x, const sw_view *view, sw_dtype type, int64_t heads, sw_feature_map map) {
     const int64_t shape[4] = {view->shape[0], view->shape[1], heads, view->shape[2] / heads};
     sw_tensor y = sw_cast(x, type);
     if (map == SW_MAP_ELU) {
-        y = linear_from(sw_elu(y, 1), y);
-        y = linear_from(sw_add(y, sw_constant(x.tape, type, 1)), y);
+        y = sw_elu(y, 1);
+        y = sw_add(y, sw_constant(x.tape, type, 1));
     }
-    y = linear_from(sw_reshape(y, 4, shape), y);
-    return linear_from(sw_permute(y, SW_AXES(0, 2, 1, 3)), y);
+    y = sw_reshape(y, 4, shape);
+    return sw_permute(y, SW_AXES(0, 2, 1, 3));
 }
 
 /* u8 [queries, keys]: 1 for the keys 0 to i of query i. */
@@ -112,23 +106,22 @@ static sw_tensor linear_sum(sw_tensor q, sw_tensor k, sw_tensor v, sw_dtype type
         const sw_tensor state = sw_matmul_transposed(k, v, true, false),
                         all = weights_sum ? sw_sum_over(k, SW_AXES(2), true) : (sw_tensor){0};
         if (weights_sum)
-            *weights_sum = linear_from(sw_matmul_transposed(q, all, false, true), all);
-        return linear_from(sw_matmul(q, state), state);
+            *weights_sum = sw_matmul_transposed(q, all, false, true);
+        return sw_matmul(q, state);
     }
     sw_tensor weights = sw_matmul_transposed(q, k, false, true);
     const sw_tensor triangle = linear_triangle(q.tape, queries, keys);
-    weights = linear_from(sw_where(triangle, weights, sw_constant(q.tape, type, 0)), weights);
+    weights = sw_where(triangle, weights, sw_constant(q.tape, type, 0));
     if (weights_sum)
         *weights_sum = sw_sum_over(weights, SW_AXES(3), true);
-    return linear_from(sw_matmul(weights, v), weights);
+    return sw_matmul(weights, v);
 }
 
 /* y / sum, and 0 where the sum is 0, because then y is 0 too. */
 static sw_tensor linear_normalize(sw_tensor y, sw_tensor sum, sw_dtype type) {
     const sw_tensor is_zero = sw_equal(sum, sw_constant(y.tape, type, 0)),
                     divisor = sw_where(is_zero, sw_constant(y.tape, type, 1), sum);
-    sw_release(sum);
-    return linear_from(sw_div(y, divisor), y);
+    return sw_div(y, divisor);
 }
 
 static sw_tensor linear_apply(const sw_linear_attention_options *o, const sw_tensor in[3], const sw_view *const view[3],
@@ -141,17 +134,16 @@ static sw_tensor linear_apply(const sw_linear_attention_options *o, const sw_ten
               v = linear_split(in[2], view[2], type, heads, SW_MAP_IDENTITY), sum = {0};
     if (!sw_is_null(o->key_padding)) {
         const sw_tensor padding = sw_reshape(o->key_padding, 4, (const int64_t[]){batch, 1, keys, 1});
-        k = linear_from(sw_where(padding, sw_constant(q.tape, type, 0), k), k);
+        k = sw_where(padding, sw_constant(q.tape, type, 0), k);
     }
     sw_tensor y = linear_sum(q, k, v, type, o->causal, queries, keys, o->normalized ? &sum : NULL);
-    sw_release(q), sw_release(k), sw_release(v);
     if (o->normalized)
         y = linear_normalize(y, sum, type);
     if (o->scale != 0)
-        y = linear_from(sw_scale(y, o->scale), y);
-    y = linear_from(sw_permute(y, SW_AXES(0, 2, 1, 3)), y);
-    y = linear_from(sw_reshape(y, 3, (const int64_t[]){batch, queries, values}), y);
-    return linear_from(sw_cast(y, result), y);
+        y = sw_scale(y, o->scale);
+    y = sw_permute(y, SW_AXES(0, 2, 1, 3));
+    y = sw_reshape(y, 3, (const int64_t[]){batch, queries, values});
+    return sw_cast(y, result);
 }
 
 sw_tensor sw_linear_attention(sw_tensor q, sw_tensor k, sw_tensor v, const sw_linear_attention_options *options) {

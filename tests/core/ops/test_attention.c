@@ -291,6 +291,36 @@ static void test_dropout_depends_on_the_sample_alone(void **state) {
         sw_tape_free(tapes[i]);
 }
 
+/* ---- Two backward passes ---- */
+
+static void test_gradients_of_two_passes_are_added(void **state) {
+    (void)state;
+    const double tolerance = 6 * 16 * 0x1p-53; /* six terms, three of each pass, whose sums are below 16 */
+    sw_array x = test_filled(SW_F64, SW_SHAPE(2, 5, 4), -1, 1, 1),
+             dout = test_filled(SW_F64, SW_SHAPE(2, 5, 4), -1, 1, 2);
+    for (int kind = 0; kind < 3; kind++) {
+        double once[40];
+        sw_tape *tape = sw_tape_new();
+        const sw_tensor q = sw_variable(tape, x);
+        const sw_tensor y = kind == 0
+                                ? sw_attention(q, q, q, NULL)
+                                : sw_linear_attention(q, q, q,
+                                                      &SW_OPTIONS(sw_linear_attention_options, .causal = kind == 2,
+                                                                  .map = SW_MAP_ELU, .normalized = true));
+        for (int pass = 1; pass <= 2; pass++) {
+            assert_ok(sw_backward_from(y, dout));
+            const sw_array gradient = sw_grad(q);
+            for (int i = 0; i < 40; i++) {
+                if (pass == 1)
+                    once[i] = test_get(&gradient, i);
+                assert_true(fabs(test_get(&gradient, i) - pass * once[i]) <= tolerance);
+            }
+        }
+        sw_tape_free(tape);
+    }
+    test_array_free(&x), test_array_free(&dout);
+}
+
 /* ---- Queries that see no key ---- */
 
 static void test_query_without_keys_has_the_result_0(void **state) {
@@ -394,6 +424,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_packed_call_has_the_bits_of_the_separate_one, test_no_error_left),
         cmocka_unit_test_teardown(test_continued_queries_have_the_bits_of_all_queries, test_no_error_left),
         cmocka_unit_test_teardown(test_dropout_depends_on_the_sample_alone, test_no_error_left),
+        cmocka_unit_test_teardown(test_gradients_of_two_passes_are_added, test_no_error_left),
         cmocka_unit_test_teardown(test_query_without_keys_has_the_result_0, test_no_error_left),
         cmocka_unit_test_teardown(test_options_out_of_range_are_refused, test_no_error_left),
         cmocka_unit_test_teardown(test_rotated_products_depend_on_the_distance, test_no_error_left),
