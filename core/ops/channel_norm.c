@@ -11,7 +11,8 @@
 #include "core/ops/channel_norm.h"
 
 #if SW_KERNEL_FIRST
-enum { FLUSH = 64, CHUNK = 2 * SW_TILE, LEAST_ROWS = 16, PERIOD = 512, BLOCK_BYTES = 1 << 19 };
+enum { FLUSH = 64 };
+_Static_assert((int)SWI_CHANNEL_STRIP == (int)SW_LANES, "a strip has a partial sum for each lane");
 
 typedef struct channel_args {
     const swi_channel_norm *n;
@@ -315,49 +316,10 @@ static const sw_kernels moments_kernels = SW_KERNEL_TABLE(channel_moments),
                         apply_kernels = SW_KERNEL_TABLE(channel_apply),
                         gradient_kernels = SW_KERNEL_TABLE(channel_gradient);
 
-/* ---- Sizes ---- */
-
-static int64_t channel_common_divisor(int64_t a, int64_t b) {
-    while (b != 0) {
-        const int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-swi_channel_norm swi_channel_norm_of(sw_dtype type, int64_t samples, int64_t rows, int64_t channels, int64_t groups) {
-    swi_channel_norm n = {
-        .type = type, .samples = samples, .rows = rows, .channels = channels, .groups = groups, .width = channels};
-    if (samples == 0 || rows == 0 || channels == 0)
-        return n;
-    if (channels < 2 * SW_LANES) /* whole strips; wider rows have one at least */
-        n.width *= SW_LANES / channel_common_divisor(SW_LANES, channels);
-    n.chunk_rows = CHUNK / n.width > LEAST_ROWS ? CHUNK / n.width : LEAST_ROWS;
-    const int64_t size = n.chunk_rows * n.width, repeated = channels < PERIOD ? PERIOD / channels : 1;
-    n.chunks = (rows * channels + size - 1) / size;
-    n.period = (repeated < rows ? repeated : rows) * channels;
-    return n;
-}
-
-swi_channel_moments swi_channel_moments_of(void *saved, const swi_channel_norm *n) {
-    return (swi_channel_moments){saved, (double *)saved + n->samples * n->groups};
-}
-
-swi_channel_moments swi_channel_moments_save(sw_call *call, const swi_channel_norm *n) {
-    void *saved = sw_call_save(call, 2 * (size_t)(n->samples * n->groups) * sizeof(double));
-    return saved ? swi_channel_moments_of(saved, n) : (swi_channel_moments){0};
-}
-
 /* Runs a kernel over the chunks of all samples. */
 static void channel_run(const sw_kernels *kernels, channel_args *a) {
     sw_kernel_run_rows((*kernels)[a->n->type][sw_cpu_level()], a, a->n->samples * a->n->chunks,
                        a->n->chunk_rows * a->n->width, NULL);
-}
-
-int64_t swi_channel_block(const swi_channel_norm *n) {
-    const int64_t fit = BLOCK_BYTES / (n->rows * n->channels * (int64_t)sw_dtype_size(n->type));
-    return fit < 1 ? 1 : fit < n->samples ? fit : n->samples;
 }
 
 double *swi_channel_partials(sw_call *call, const swi_channel_norm *n) {
@@ -414,16 +376,7 @@ void swi_channel_statistics(const swi_channel_norm *n, const void *x, double *pa
     sw_kernel_run_rows(channel_pool_groups, &p, n->samples * n->groups, n->chunks * n->channels / n->groups, NULL);
 }
 
-void swi_channel_inverse(const swi_channel_norm *n, const double *variance, double eps, double *inverse) {
-    for (int64_t i = 0; i < n->samples * n->groups; i++)
-        inverse[i] = 1 / sqrt(variance[i] + eps);
-}
-
 /* ---- Forward ---- */
-
-void *swi_channel_coefficients(sw_call *call, const swi_channel_norm *n) {
-    return sw_call_scratch(call, 3 * (size_t)(n->samples * n->period) * sw_dtype_size(n->type));
-}
 
 void swi_channel_apply(const swi_channel_norm *n, const swi_channel_moments *m, const void *weight, const void *bias,
                        const void *x, void *coefficients, void *y) {

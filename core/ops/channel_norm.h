@@ -17,6 +17,9 @@
 
 #include "core/ops/norm_inputs.h"
 
+/* The elements of a strip, which has a partial sum for each: SW_LANES of kernel.h. */
+enum { SWI_CHANNEL_STRIP = 32 };
+
 typedef struct swi_channel_norm {
     sw_dtype type; /* of x: f32 or f64 */
     int64_t samples, rows, channels, groups;
