@@ -187,12 +187,11 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@echo "  CC $@"
 	$(Q)$(CC) $(FLAGS) -MF $@.d $(INCLUDE) -Iexamples $< -o $@ $(LINK) $(LDFLAGS) $(BUILD)/libswale.a $(LIBRARIES)
 
-# Tests are compiled at -O2, which takes half the time. Tests that define kernels are compiled with the options of the
-# library.
-TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O2)
-$(addprefix $(BUILD)/tests/,core/kernels/% optim/rules/test_roots optim/test_prototypes_% optim/test_custom_copies bench/%): TEST_OPTIMIZE :=
-# With -O2, tests that compile files of the library for every storage type would take a minute each to compile.
-$(addprefix $(BUILD)/tests/,core/ops/test_stored_kernels optim/test_stored_gradients): TEST_OPTIMIZE = -O1
+# Tests are compiled without optimization, and those with long loops of their own at -O1: most of the time of a build would
+# be that of the tests otherwise. Long programs are compiled as the library is.
+TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O0)
+$(addprefix $(BUILD)/tests/,core/kernels/% core/matrix/% core/ops/% optim/rules/% optim/test_prototypes_% optim/test_custom_copies optim/test_stored_gradients): TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O1)
+$(BUILD)/tests/bench/% $(BUILD)/tests/convergence/%: TEST_OPTIMIZE :=
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"

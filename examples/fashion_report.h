@@ -274,7 +274,7 @@ static sw_status read_test_set(sw_model *model, const sw_source *test, readings 
                                     : sw_fail(SW_ERR_MEMORY, "out of memory");
     if (status == SW_OK)
         status = sw_predict_source(model, test, &y);
-    for (int64_t i = 0; status == SW_OK && i < test->n; i++) {
+    for (int64_t i = 0; truth && status == SW_OK && i < test->n; i++) {
         double p[10];
         softmax(&y, i, p);
         const misreading m = {i, truth[i], largest(p), p[largest(p)]};

@@ -9,11 +9,13 @@
 enum { METHODS = 4, CURVES = 4 };
 
 static const char *data;
-static int64_t epochs = 10;
+static int64_t epochs = 10, samples = 60000, test_samples = 10000;
 
 static const cli_option options[] = {
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "passes over the training set (10)"},
+    {"--samples", "N", CLI_COUNT, &samples, 1024, 60000, "training pictures (60000)"},
+    {"--test", "N", CLI_COUNT, &test_samples, 1, 10000, "test pictures (10000)"},
     CLI_COMMON("of initial values and order (1)", "FILE.png", CLI_PICTURE,
                "the picture; its numbers go to FILE.csv (lecture_mlp.png)")};
 static const cli_program program = {.name = "lecture_mlp",
@@ -42,10 +44,11 @@ static sw_status to_bytes(void *user, int64_t id, uint64_t draw, const double *i
     return SW_OK;
 }
 
-static sw_source *bytes_of(sw_data_split split) {
-    sw_source *own = sw_fashion_mnist(data, split);
+static sw_source *bytes_of(sw_data_split split, int64_t count) {
+    const sw_wrap_options owns = SW_OPTIONS(sw_wrap_options, .owns_source = true);
+    sw_source *all = sw_fashion_mnist(data, split), *first = all ? sw_take(all, count, &owns) : NULL;
     const sw_map_options how = SW_OPTIONS(sw_map_options, .owns_source = true);
-    return own ? sw_map(own, to_bytes, NULL, &how) : NULL;
+    return first ? sw_map(first, to_bytes, NULL, &how) : NULL;
 }
 
 static sw_model *make_model(void) {
@@ -123,7 +126,7 @@ static void write_figure(void) {
 int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     cli_check_files();
-    sw_source *set = bytes_of(SW_TRAINING), *test = set ? bytes_of(SW_TEST) : NULL;
+    sw_source *set = bytes_of(SW_TRAINING, samples), *test = set ? bytes_of(SW_TEST, test_samples) : NULL;
     static char name[CURVES][METHODS][48];
     static const char *const what[CURVES] = {"train loss", "test loss", "train accuracy", "test accuracy"};
     for (int m = 0; m < METHODS; m++)

@@ -242,6 +242,7 @@ static void SW_K(conv_panels)(void *args, int64_t begin, int64_t end, double *su
         const real *rows = (const real *)s->rows + begin + first;
         real *to = (real *)s->panels + i * s->terms * s->width;
         if (s->width == OUTER_ONE)
+            /* NOLINTNEXTLINE(bugprone-branch-clone): OUTER_TWO may be equal */
             SW_K(panel_fill)(s, rows, to, count, OUTER_ONE);
         else if (s->width == OUTER_TWO)
             SW_K(panel_fill)(s, rows, to, count, OUTER_TWO);

@@ -158,7 +158,8 @@ static void SW_K(packed_fill)(void *args, int64_t begin, int64_t end, double *su
 /* The columns of a panel, in sums[0]. */
 static void SW_K(packed_width)(void *args, int64_t begin, int64_t end, double *sums) {
     (void)args, (void)begin, (void)end;
-    sums[0] = 2 * LANES;
+    const int width = 2 * LANES;
+    sums[0] = width;
 }
 
 #else

@@ -36,9 +36,11 @@ static sw_status source_gather_rows(void *args, int64_t item, sw_worker *worker)
                    (int)status);
 }
 
+static sw_status source_missing(void) {
+    return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
+}
+
 static sw_status source_check_request(const sw_source *source, sw_dtype type, const int64_t *ids, int64_t count) {
-    if (!source)
-        return sw_fail(SW_ERR_ARGUMENT, "batch: the source is NULL");
     swi_forget_freed(source); /* a source of the user may have the address of a freed source */
     if (!source->gather)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no gather function");
@@ -79,6 +81,8 @@ static sw_status source_gather(const sw_source *source, sw_dtype type, uint64_t 
 
 sw_status sw_source_gather(const sw_source *source, sw_dtype type, uint64_t draw, const int64_t *ids, int64_t count,
                            void *x, void *y) {
+    if (!source)
+        return source_missing();
     SW_TRY(source_check_request(source, type, ids, count));
     if (y && source->y_rank < 0)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the source has no targets");
@@ -96,10 +100,11 @@ static sw_tensor source_empty_batch(sw_tape *tape, sw_dtype type, int64_t count,
 sw_status sw_source_batch_with_draw(const sw_source *source, sw_tape *tape, sw_dtype type, uint64_t draw,
                                     const int64_t *ids, int64_t count, sw_batch *batch) {
     *batch = (sw_batch){0};
-    if (source && !tape)
+    if (!source)
+        return source_missing();
+    if (!tape)
         return sw_fail(SW_ERR_ARGUMENT, "batch: the tape is NULL");
     SW_TRY(source_check_request(source, type, ids, count));
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): check_request refuses NULL */
     sw_tensor x = source_empty_batch(tape, sw_source_x_type(source, type), count, source->x_rank, source->x_shape),
               y = {0};
     if (sw_is_null(x))

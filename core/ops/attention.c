@@ -59,7 +59,7 @@ static sw_status attention_check_heads(const sw_call *c, const attention_attribu
         return SW_OK;
     return sw_fail(SW_ERR_SHAPE, "%s: %s %s with %d heads; the last axis (%lld) must be a multiple of %lld",
                    c->op->name, what, sw_shape_text(x->rank, x->shape), a->heads, (long long)features,
-                   (long long)(parts * a->heads));
+                   (long long)parts * a->heads);
 }
 
 static sw_status attention_check_separate(const sw_call *c, const attention_attributes *a) {

@@ -27,7 +27,7 @@ static const char *at(const char *name) {
 static void test_lecture_mlp_writes_its_results(void **state) {
     (void)state;
     const char *picture = at("lecture.png"), *table = at("lecture.csv");
-    output o = RUN(LECTURE, "--data", data, "--epochs", "1", "--threads", "1", "--out", picture);
+    output o = RUN(LECTURE, "--data", data, "--epochs", "1", "--samples", "6000", "--threads", "1", "--out", picture);
     says(&o, 0, "adam_test_accuracy", "nesterov, epoch 0: ");
     static char first[sizeof o.out];
     memcpy(first, o.out, sizeof first);
@@ -45,7 +45,7 @@ static void test_lecture_mlp_writes_its_results(void **state) {
         assert_true(loss[i] == loss[0]);
     }
     assert_int_equal(lines_of(table, "\"adam test loss\","), 2);
-    o = RUN(LECTURE, "--data", data, "--epochs", "1", "--threads", "3", "--out", picture);
+    o = RUN(LECTURE, "--data", data, "--epochs", "1", "--samples", "6000", "--threads", "3", "--out", picture);
     assert_string_equal(o.out, first);
     unlink(picture);
     unlink(table);
