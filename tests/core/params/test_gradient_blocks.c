@@ -128,7 +128,7 @@ static void test_tape_tells_a_new_set_from_a_freed_one(void **state) {
         int count = 1 + i % 3;
         sw_param *w = NULL;
         for (int k = 0; k < count; k++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "w%d", k);
             w = declare(p, name, SW_SHAPE(2));
         }
