@@ -145,11 +145,13 @@ static void SW_K(attention_exponentials)(SW_K(attention_strip) * s) {
 
 /* ---- Forward ---- */
 
-/* Adds the product of a block of probabilities and the values to the lines of `result`. */
-static void SW_K(attention_average)(const SW_K(attention_strip) * s, const real *values, int64_t line, real *result) {
+/* Adds the products of a block of weights of the keys, [keys, STRIP], and the lines of the keys, to the lines of the
+ * queries in `result`: the forward pass has probabilities and values, the gradient by the queries slopes and keys. */
+static void SW_K(attention_add_to_queries)(const SW_K(attention_strip) * s, const real *weights, const real *keys,
+                                           int64_t line, real *result) {
     const sw_attention_problem *p = s->problem;
-    const swi_attention_product product = {.a = s->scores + s->begin * STRIP,
-                                           .b = values + s->begin * line,
+    const swi_attention_product product = {.a = weights + s->begin * STRIP,
+                                           .b = keys + s->begin * line,
                                            .b_row = line,
                                            .c = result,
                                            .c_row = line,
@@ -180,7 +182,7 @@ static void SW_K(attention_forward_strip)(SW_K(attention_strip) * s, const swi_a
         SW_K(attention_exponentials)(s);
         if (s->problem->dropout > 0)
             SW_K(attention_drop)(s);
-        SW_K(attention_average)(s, scratch + layout->values, line, result);
+        SW_K(attention_add_to_queries)(s, s->scores, scratch + layout->values, line, result);
     }
     for (int64_t l = 0; l < s->columns; l += LANES)
         STORE(s->sum + l, SELECT(LOAD(s->sum + l) == 0, (VECTOR){0}, 1 / LOAD(s->sum + l)));
@@ -328,26 +330,6 @@ static void SW_K(attention_add_keys)(const SW_K(attention_strip) * s, const real
     SW_K(attention_multiply)(&product);
 }
 
-/* Adds a block of the gradient by the queries of a strip. */
-static void SW_K(attention_add_queries)(const SW_K(attention_strip) * s, const real *slopes, const real *keys,
-                                        int64_t line, real *result) {
-    const sw_attention_problem *p = s->problem;
-    const swi_attention_product product = {.a = slopes + s->begin * STRIP,
-                                           .b = keys + s->begin * line,
-                                           .b_row = line,
-                                           .c = result,
-                                           .c_row = line,
-                                           .rows = s->count,
-                                           .columns = line,
-                                           .terms = s->end - s->begin,
-                                           .first_term = -ATTENTION_EVERY,
-                                           .last_term = p->causal ? s->first + p->first_position + 1 - s->begin
-                                                                  : ATTENTION_EVERY,
-                                           .turned = true,
-                                           .add = s->begin > 0};
-    SW_K(attention_multiply)(&product);
-}
-
 /* The probabilities of a strip, and the gradient by them in `slopes`; the sum of their products. */
 static void SW_K(attention_backward_scores)(SW_K(attention_strip) * s, const swi_attention_layout *layout,
                                             real *scratch) {
@@ -397,7 +379,7 @@ static void SW_K(attention_backward_block)(const SW_K(attention_strip) * s, cons
         SW_K(attention_add_keys)
     (s, slopes, scratch + layout->query, layout->k_line, scratch + layout->key_gradient);
     if (g->dq)
-        SW_K(attention_add_queries)
+        SW_K(attention_add_to_queries)
     (s, slopes, scratch + layout->keys, layout->k_line, scratch + layout->result);
 }
 

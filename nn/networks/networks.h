@@ -76,7 +76,7 @@ typedef struct sw_gpt_options {
      * the attention and the feed-forward network of each block. */
     double dropout;
     bool no_bias;           /* linear layers and normalizations have no bias */
-    bool untied;            /* lm_head has a weight of its own; otherwise it is that of transformer.wte */
+    bool untied;            /* the weight of lm_head is separate; by default it is that of transformer.wte */
     const char *activation; /* see sw_transformer_block_options; NULL: "gelu_tanh" */
     /* k ≥ 1: every k blocks are a segment, which the backward computes again (sw_nn_recompute); 0: none. */
     int recompute;
