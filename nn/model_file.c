@@ -70,11 +70,8 @@ static sw_model *file_restore(const sw_archive *a, const char *path) {
         return NULL;
     }
     sw_model *model = swn_restore(text, file_numbers(a));
-    if (!model && !had_error) {
-        char prefix[720];
-        sw_format(prefix, sizeof prefix, "%.700s: ", path);
-        swi_error_prefix(prefix);
-    }
+    if (!model && !had_error)
+        swi_error_prefix_path(path);
     if (model && sw_params_unpack(model->params, a, NULL) != SW_OK) {
         sw_model_free(model);
         model = NULL;

@@ -110,3 +110,9 @@ void swi_error_prefix(const char *prefix) {
     memmove(text + add, text, have + 1);
     memcpy(text, prefix, add); // NOLINT(bugprone-not-null-terminated-result): the rest follows
 }
+
+void swi_error_prefix_path(const char *path) {
+    char prefix[720];
+    sw_format(prefix, sizeof prefix, "%.700s: ", path);
+    swi_error_prefix(prefix);
+}

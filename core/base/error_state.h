@@ -10,6 +10,8 @@ enum { SWI_ERROR_TEXT = 4096 }; /* bytes of a message: long enough for a path an
 extern _Thread_local sw_status swi_pending_status;
 /* Puts a prefix before the message of the pending error. Does nothing if the result would be too long. */
 void swi_error_prefix(const char *prefix);
+/* The same with the prefix "path: ". A very long path is shortened. */
+void swi_error_prefix_path(const char *path);
 
 /* The error state of a thread. swi_error_suspend saves it in `state` and leaves the thread without an error;
  * swi_error_resume restores it, as if nothing had failed in between. */

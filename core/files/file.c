@@ -32,10 +32,8 @@ sw_status swi_file_fail(const char *path, sw_status status, const char *format, 
 }
 
 sw_status swi_file_no_memory(const char *path, bool had_error) {
-    char prefix[720];
-    snprintf(prefix, sizeof prefix, "%.700s: ", path);
     if (!had_error)
-        swi_error_prefix(prefix);
+        swi_error_prefix_path(path);
     return SW_ERR_MEMORY;
 }
 

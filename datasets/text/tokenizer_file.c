@@ -170,11 +170,8 @@ static sw_tokenizer *file_unpack(const sw_archive *archive, const char *path) {
         return NULL;
     }
     sw_tokenizer *t = sw_tokenizer_new_from_description(text);
-    if (!t && !had_error) {
-        char prefix[720];
-        sw_format(prefix, sizeof prefix, "%.700s: ", path);
-        swi_error_prefix(prefix);
-    }
+    if (!t && !had_error)
+        swi_error_prefix_path(path);
     return t;
 }
 
