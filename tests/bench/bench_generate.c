@@ -39,6 +39,7 @@ int main(void) {
     static float x[4 * WIDTH], y[4 * WIDTH];
     static int32_t out[TOKENS];
     sw_set_threads(1);
+    openblas_set_num_threads(1); /* of the bare products, which do not go through swale */
     sw_model *model = sw_model_new(SW_F32, 1);
     sw_params *params =
         sw_model_build(model, sw_nn_gpt(model, &SW_OPTIONS(sw_gpt_options, .vocabulary = VOCABULARY, .length = LENGTH,

@@ -183,6 +183,7 @@ static void small_network(const char *name, int64_t batch, double target) {
 int main(void) {
     note("%s", sw_build_info());
     sw_set_threads(1);
+    openblas_set_num_threads(1); /* of the bare products, which do not go through swale */
     one_picture();
     small_network("small_network_batch_8", 8, 0);
     small_network("small_network_batch_200", 200, 1.5);
