@@ -244,5 +244,7 @@ SW_API void sw_optim_list(FILE *to);
 }
 #endif
 
+#include <swale/curve.h>
+#include <swale/landscape.h>
 #include <swale/train.h>
 #endif
