@@ -101,6 +101,7 @@ sw_status sw_attention_backward(const sw_attention_problem *p, const void *q, co
                          .kernel = swi_attention_backward_kernels[sw_dtype_compute(p->type)][swi_cpu_level()],
                          .strips = attention_strips(p),
                          .parts = 1};
+    attention_count(p, 3, 2); /* the scores again, and those of the gradients of q and k; dout vᵀ and that of v */
     return sw_parallel_items_with_scratch(attention_run_item, &job, p->batch * p->heads,
                                           attention_worker_bytes(p, true), scratch, bytes);
 }

@@ -2,6 +2,7 @@
  * derivative, causality, queries that continue cached keys, dropout, queries that see no key, options out of range. */
 #include "support.h"
 
+#include <swale/dry_run.h>
 #include <swale/extend.h>
 
 /* ---- The formula, in f64 ---- */
@@ -395,6 +396,34 @@ static void test_options_out_of_range_are_refused(void **state) {
     test_array_free(&x), test_array_free(&wrong), test_array_free(&narrow);
 }
 
+/* ---- Dry runs ---- */
+
+/* Forward has two products for each head: the scores, and the sum of the values. Backward computes the scores again, and
+ * has two products for each of the forward ones. Masked scores count. */
+static void test_dry_run_counts_the_products(void **state) {
+    (void)state;
+    enum { BATCH = 2, HEADS = 3, QUERIES = 5, KEYS = 7, D = 4, E = 6 };
+    sw_array q = test_array(SW_F32, SW_SHAPE(BATCH, QUERIES, HEADS * D)),
+             k = test_array(SW_F32, SW_SHAPE(BATCH, KEYS, HEADS * D)),
+             v = test_array(SW_F32, SW_SHAPE(BATCH, KEYS, HEADS * E));
+    const double scores = 2. * BATCH * HEADS * QUERIES * KEYS * D, sums = 2. * BATCH * HEADS * QUERIES * KEYS * E;
+    for (int causal = 0; causal < 2; causal++) {
+        assert_ok(sw_dry_run_begin());
+        sw_tape *tape = sw_tape_new();
+        const sw_tensor y = sw_attention(
+            sw_variable(tape, q), sw_variable(tape, k), sw_variable(tape, v),
+            &SW_OPTIONS(sw_attention_options, .heads = HEADS, .causal = causal == 1, .first_position = 2 * causal));
+        const double forward = sw_dry_run_flops();
+        assert_ok(sw_backward_from(y, sw_value(y)));
+        const double both = sw_dry_run_flops();
+        sw_tape_free(tape);
+        assert_ok(sw_dry_run_end());
+        assert_true(forward == scores + sums);
+        assert_true(both == forward + 3 * scores + 2 * sums);
+    }
+    test_array_free(&q), test_array_free(&k), test_array_free(&v);
+}
+
 /* ---- Rotary positions ---- */
 
 /* Products of rotated queries and keys depend on the distance of their positions alone. Angles are below 10^6, with an
@@ -427,6 +456,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_gradients_of_two_passes_are_added, test_no_error_left),
         cmocka_unit_test_teardown(test_query_without_keys_has_the_result_0, test_no_error_left),
         cmocka_unit_test_teardown(test_options_out_of_range_are_refused, test_no_error_left),
+        cmocka_unit_test_teardown(test_dry_run_counts_the_products, test_no_error_left),
         cmocka_unit_test_teardown(test_rotated_products_depend_on_the_distance, test_no_error_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
