@@ -61,36 +61,33 @@ static int64_t file_numbers(const sw_archive *a) {
     return total;
 }
 
-static sw_model *file_restore(const sw_archive *a, const char *path) {
+sw_model *sw_model_new_from_archive(const sw_archive *archive) {
     const bool had_error = sw_error() != NULL;
-    const char *text = sw_archive_text(a, network_key), *reason = sw_archive_text(a, no_network_key);
+    if (!archive) {
+        sw_fail(SW_ERR_ARGUMENT, "model_new_from_archive: the archive is NULL");
+        return NULL;
+    }
+    const char *path = sw_archive_path(archive), *text = sw_archive_text(archive, network_key),
+               *reason = sw_archive_text(archive, no_network_key);
+    path = path ? path : "archive";
     if (!text) {
         sw_fail(SW_ERR_FORMAT, "%.700s: contains no network, only parameters%s%.700s", path, reason ? ": " : "",
                 reason ? reason : "");
         return NULL;
     }
-    sw_model *model = swn_restore(text, file_numbers(a));
+    sw_model *model = swn_restore(text, file_numbers(archive));
     if (!model && !had_error)
         swi_error_prefix_path(path);
-    if (model && sw_params_unpack(model->params, a, NULL) != SW_OK) {
+    if (model && sw_params_unpack(model->params, archive, NULL) != SW_OK) {
         sw_model_free(model);
         model = NULL;
     }
     return model;
 }
 
-sw_model *sw_model_new_from_archive(const sw_archive *archive) {
-    if (!archive) {
-        sw_fail(SW_ERR_ARGUMENT, "model_new_from_archive: the archive is NULL");
-        return NULL;
-    }
-    const char *path = sw_archive_path(archive);
-    return file_restore(archive, path ? path : "archive");
-}
-
 sw_model *sw_model_new_from_file(const char *path) {
     sw_archive *a = sw_archive_load(path);
-    sw_model *model = a ? file_restore(a, path) : NULL;
+    sw_model *model = a ? sw_model_new_from_archive(a) : NULL;
     sw_archive_free(a);
     return model;
 }

@@ -161,10 +161,14 @@ sw_status sw_tokenizer_pack(const sw_tokenizer *t, sw_archive *archive) {
     return status;
 }
 
-/* `path`: for messages. */
-static sw_tokenizer *file_unpack(const sw_archive *archive, const char *path) {
+sw_tokenizer *sw_tokenizer_new_from_archive(const sw_archive *archive) {
     const bool had_error = sw_error() != NULL;
-    const char *text = sw_archive_text(archive, file_key);
+    if (!archive) {
+        sw_fail(SW_ERR_ARGUMENT, "tokenizer_new_from_archive: the archive is NULL");
+        return NULL;
+    }
+    const char *path = sw_archive_path(archive), *text = sw_archive_text(archive, file_key);
+    path = path ? path : "archive";
     if (!text) {
         swd_path_fail(path, SW_ERR_FORMAT, "contains no tokenizer");
         return NULL;
@@ -175,18 +179,9 @@ static sw_tokenizer *file_unpack(const sw_archive *archive, const char *path) {
     return t;
 }
 
-sw_tokenizer *sw_tokenizer_new_from_archive(const sw_archive *archive) {
-    if (!archive) {
-        sw_fail(SW_ERR_ARGUMENT, "tokenizer_new_from_archive: the archive is NULL");
-        return NULL;
-    }
-    const char *path = sw_archive_path(archive);
-    return file_unpack(archive, path ? path : "archive");
-}
-
 sw_tokenizer *sw_tokenizer_new_from_file(const char *path) {
     sw_archive *a = sw_archive_load(path);
-    sw_tokenizer *t = a ? file_unpack(a, path) : NULL;
+    sw_tokenizer *t = a ? sw_tokenizer_new_from_archive(a) : NULL;
     sw_archive_free(a);
     return t;
 }
