@@ -9,7 +9,7 @@ typedef struct settings {
     bool recompute;
 } settings;
 
-static settings asked = {.block = 64, .steps = -1, .every = 250, .sample = 500, .temperature = 0.8, .top_p = 1};
+static settings asked = {.steps = -1, .every = 250, .sample = 500, .temperature = 0.8, .top_p = 1};
 
 /* Whether an option has this value; false without a value. */
 static bool asked_is(const char *option, const char *value) {
@@ -30,7 +30,7 @@ static const cli_option options[] = {
     {"--layers", "N", CLI_COUNT, &asked.layers, 1, 256, "blocks of gpt (4), or layers of lstm (2)"},
     {"--heads", "N", CLI_COUNT, &asked.heads, 1, 1000, "gpt: heads of each attention (4)"},
     {"--width", "N", CLI_COUNT, &asked.width, 1, 65536, "features of a token, and units of a layer (128)"},
-    {"--block", "N", CLI_COUNT, &asked.block, 1, 1 << 20, "tokens of a sample (64)"},
+    {"--block", "N", CLI_COUNT, &asked.block, 1, 1 << 20, "tokens of a sample (64; with --load those of the network)"},
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "probability of dropout (0)"},
     {"--steps", "N", CLI_COUNT, &asked.steps, 0, 1e9, "training steps (2000; with --load 0)"},
     {"--every", "N", CLI_COUNT, &asked.every, 1, 1e9, "steps between two validations on a part of the text (250)"},
@@ -70,12 +70,14 @@ static const cli_program program = {
 
 typedef struct run {
     corpus corpus;
+    sw_array prompt; /* ids */
     sw_model *model;
     const sw_objective *objective;
     sw_optim *optim;
     cli_progress progress;
     sw_train_result trained;
-    bool usage; /* the command line is wrong */
+    bool usage;      /* the command line is wrong */
+    int64_t resumed; /* the steps of earlier runs */
     struct {
         bool checkpoint, weights;
     } lost; /* true: the file could not be written, and this was reported */
@@ -108,11 +110,15 @@ static bool make_model(run *r) {
     return sw_model_build(r->model, (lstm ? network_lstm : network_gpt)(r->model, tokens)) != NULL;
 }
 
+/* The samples are as long as the learned positions of the network, if it has any. */
 static bool load(run *r) {
     sw_archive *file = sw_archive_load(asked.load);
     r->model = file ? sw_model_new_from_archive(file) : NULL;
     r->corpus.tokenizer = r->model ? sw_tokenizer_new_from_archive(file) : NULL;
     sw_archive_free(file);
+    const sw_param *positions = r->model ? sw_params_find(sw_model_params(r->model), "transformer.wpe.weight") : NULL;
+    if (positions && asked.block == 0)
+        asked.block = positions->shape[0];
     return r->corpus.tokenizer != NULL;
 }
 
@@ -178,8 +184,8 @@ static bool resume(run *r) {
 
 static sw_status show(void *user, sw_train_state *state) {
     run *r = user;
-    cli_progress_draw(&r->progress, "steps", state->step, state->total_steps, state->step, state->total_steps,
-                      state->mean_loss);
+    cli_progress_draw(&r->progress, "steps", state->step, state->total_steps, state->step - r->resumed,
+                      state->total_steps - r->resumed, state->mean_loss);
     return SW_OK;
 }
 
@@ -200,8 +206,8 @@ static bool train(run *r) {
     r->progress = cli_progress_start();
     const sw_train_options how = SW_OPTIONS(sw_train_options, .steps = asked.steps, .user = r, .evaluate = validate,
                                             .evaluate_every = asked.every, .progress = show, .stop = &cli_signal);
-    const int64_t done = training_steps(r->optim);
-    if (!training_run(r->objective, r->optim, &how, asked.steps, done, "--steps", &r->trained))
+    r->resumed = training_steps(r->optim);
+    if (!training_run(r->objective, r->optim, &how, asked.steps, r->resumed, "--steps", &r->trained))
         return false;
     if (training.checkpoint && (cli_signal || r->lost.checkpoint) && write_checkpoint(r) != SW_OK)
         return false;
@@ -235,7 +241,7 @@ static bool finish(run *r) {
 }
 
 static bool learn(run *r) {
-    if (!corpus_read(&r->corpus) || (!r->model && !make_model(r)))
+    if (!r->model && !make_model(r))
         return false;
     r->objective = sw_model_objective(r->model, r->corpus.train, sw_cross_entropy);
     r->optim = training_optimizer(sw_model_params(r->model), 12, &r->usage);
@@ -254,43 +260,62 @@ static bool learn(run *r) {
 
 /* ---- The generated text ---- */
 
+/* The ids of --prompt; without it the token of a line break, or the first one if there is none. */
+static sw_array prompt_ids(const sw_tokenizer *t) {
+    sw_array ids = {0};
+    if (asked.prompt && *asked.prompt) {
+        ids = sw_tokenizer_encode(t, asked.prompt, strlen(asked.prompt));
+        if (!ids.data)
+            corpus_name_error("--prompt");
+        return ids;
+    }
+    ids = sw_array_new(SW_I32, SW_SHAPE(1));
+    for (int32_t i = 0; ids.data && i < sw_tokenizer_count(t); i++)
+        if (strcmp(sw_tokenizer_at(t, i, NULL), "\n") == 0)
+            *(int32_t *)ids.data = i;
+    return ids;
+}
+
 static bool print_token(void *tokenizer, int32_t id) {
     size_t bytes;
     const char *token = sw_tokenizer_at(tokenizer, id, &bytes);
     return token && fwrite(token, 1, bytes, stdout) == bytes && fflush(stdout) == 0;
 }
 
-/* The ids of --prompt; without it the token of a line break, or the first one if there is none. */
-static sw_array prompt_ids(const sw_tokenizer *t) {
-    if (asked.prompt && *asked.prompt)
-        return sw_tokenizer_encode(t, asked.prompt, strlen(asked.prompt));
-    sw_array one = sw_array_new(SW_I32, SW_SHAPE(1));
-    for (int32_t i = 0; one.data && i < sw_tokenizer_count(t); i++)
-        if (strcmp(sw_tokenizer_at(t, i, NULL), "\n") == 0)
-            *(int32_t *)one.data = i;
-    return one;
+/* Before the training, so that a mistake in --prompt is found early. */
+static bool read_prompt(run *r) {
+    if (asked.sample > 0)
+        r->prompt = prompt_ids(r->corpus.tokenizer);
+    return asked.sample == 0 || r->prompt.data;
 }
 
 static bool generate(run *r) {
     const sw_generate_options how =
         SW_OPTIONS(sw_generate_options, .temperature = asked.temperature, .top_k = asked.top_k, .top_p = asked.top_p,
                    .seed = (uint64_t)cli.seed, .token = print_token, .user = r->corpus.tokenizer);
-    sw_array prompt = prompt_ids(r->corpus.tokenizer), text = sw_array_new(SW_I32, SW_SHAPE(asked.sample));
-    bool good = prompt.data && text.data;
+    sw_array text = sw_array_new(SW_I32, SW_SHAPE(asked.sample));
+    const sw_array prompt = r->prompt;
+    bool good = text.data != NULL;
     if (good)
         printf("%s%s", r->optim ? "\n" : "", asked.prompt ? asked.prompt : "");
     good = good && sw_generate(r->model, prompt.shape[0], prompt.data, asked.sample, text.data, NULL, &how) == SW_OK;
     if (good)
         printf("\n");
-    sw_array_free(&prompt);
     sw_array_free(&text);
     return good;
 }
 
 /* ---- The program ---- */
 
+/* With --load alone, nothing is trained. */
+static bool generates_only(void) {
+    return asked.load && !asked.text && asked.steps <= 0 && !training.checkpoint;
+}
+
 /* Mistakes in combinations of options. */
 static void check_options(void) {
+    if (generates_only() && cli.out)
+        cli_fail(2, "--out %s is for a trained network; give --steps or --text with --load, or remove it", cli.out);
     if (asked.load && (asked.model || asked.layers || asked.heads || asked.width || asked.dropout > 0 ||
                        asked.recompute || asked.tokenizer || asked.tokens))
         cli_fail(2, "--load gives network and tokenizer: remove --model, --layers, --heads, --width, --dropout, "
@@ -319,6 +344,7 @@ static void check_options(void) {
 static void run_free(run *r) {
     sw_optim_free(r->optim);
     sw_model_free(r->model);
+    sw_array_free(&r->prompt);
     corpus_free(&r->corpus);
 }
 
@@ -334,10 +360,12 @@ int main(int argc, char **argv) {
     run r = {0};
     check_options();
     cli_check_files();
-    const bool only_generate = asked.load && !asked.text && asked.steps <= 0 && !training.checkpoint;
+    const bool only_generate = generates_only();
     if (asked.steps < 0)
         asked.steps = asked.load ? 0 : 2000;
-    bool good = (!asked.load || load(&r)) && (only_generate || learn(&r));
+    bool good = !asked.load || load(&r);
+    asked.block = asked.block ? asked.block : 64;
+    good = good && (only_generate || corpus_read(&r.corpus)) && read_prompt(&r) && (only_generate || learn(&r));
     if (good && asked.sample > 0 && !cli_signal)
         good = generate(&r);
     run_free(&r);

@@ -25,6 +25,19 @@ static void corpus_free(corpus *c) {
     sw_free(c->text);
 }
 
+static const char *corpus_name(void) {
+    return asked.text ? asked.text : FORTUNES;
+}
+
+/* Puts the name of the source of an error, a file or an option, before its message. */
+static void corpus_name_error(const char *name) {
+    char message[512];
+    const sw_status status = sw_error_status();
+    snprintf(message, sizeof message, "%s", sw_error());
+    sw_clear_error();
+    sw_fail(status, "%s: %s", name, message);
+}
+
 /* ---- The text ---- */
 
 static int corpus_is_text(const struct dirent *entry) {
@@ -72,6 +85,28 @@ static sw_tokenizer *corpus_tokenizer(const corpus *c) {
     return sw_tokenizer_new_characters(c->text, c->bytes);
 }
 
+/* Converts the text to ids. */
+static bool corpus_encode(corpus *c) {
+    if (!c->tokenizer)
+        c->tokenizer = corpus_tokenizer(c);
+    if (c->tokenizer)
+        c->ids = sw_tokenizer_encode(c->tokenizer, c->text, c->bytes);
+    if (!c->ids.data)
+        corpus_name_error(corpus_name());
+    return c->ids.data != NULL;
+}
+
+/* The last tenth must have a window and the token that follows it. */
+static bool corpus_is_long_enough(const corpus *c) {
+    const int64_t n = c->ids.shape[0], least = 10 * (asked.block + 1);
+    if (n < least)
+        sw_fail(SW_ERR_ARGUMENT,
+                "%s: %lld tokens; with --block %lld at least %lld are needed, because the last tenth is for "
+                "validation (a longer text, or a smaller --block?)",
+                corpus_name(), (long long)n, (long long)asked.block, (long long)least);
+    return n >= least;
+}
+
 /* At most CHECKED windows, evenly spread over the text. */
 static sw_source *corpus_part(sw_source *source) {
     int64_t id[CHECKED];
@@ -103,9 +138,5 @@ static bool corpus_read(corpus *c) {
     const sw_status status = asked.text ? corpus_append(c, asked.text) : corpus_read_fortunes(c);
     if (status != SW_OK)
         return false;
-    if (!c->tokenizer)
-        c->tokenizer = corpus_tokenizer(c);
-    if (c->tokenizer)
-        c->ids = sw_tokenizer_encode(c->tokenizer, c->text, c->bytes);
-    return c->ids.data && corpus_make_sources(c);
+    return corpus_encode(c) && corpus_is_long_enough(c) && corpus_make_sources(c);
 }
