@@ -1,6 +1,6 @@
 /* What is the memory of a training step for? Trains a residual network of 48 blocks in f32, f16 and bf16, with
  * recomputation and without, and accounts for every byte; predicts the memory of GPT-2 with 1.5 billion parameters from
- * its shapes alone; and shows how fragmentation makes allocators refuse a request while almost half of the memory is
+ * its shapes alone, and what fused attention saves; and shows how fragmentation makes allocators refuse a request while almost half of the memory is
  * free.
  *
  * Measured and predicted numbers come from the same memory report: a prediction is a dry run, in which the same code
@@ -8,10 +8,10 @@
 #include "fragmentation.h"
 #include "memory_report.h"
 #include "memory_run.h"
-#include "transformer.h"
 
 static run_sizes sizes = {.blocks = 48, .width = 128, .hidden = 256, .batch = 256, .segment = 7};
 static int64_t steps = 60, rounds = 5, layers = 48;
+enum { GPT_LAYERS = 96 }; /* at most */
 
 static const cli_option options[] = {
     {"--blocks", "N", CLI_COUNT, &sizes.blocks, 1, RUN_BLOCKS, "residual blocks (48)"},
@@ -21,7 +21,7 @@ static const cli_option options[] = {
     {"--segment", "N", CLI_COUNT, &sizes.segment, 1, RUN_BLOCKS, "layers of a recomputed segment (7)"},
     {"--steps", "N", CLI_COUNT, &steps, 2, CURVE_MOST, "steps of each training (60)"},
     {"--rounds", "N", CLI_COUNT, &rounds, 1, 1000, "steps of which the time is the median (5)"},
-    {"--layers", "N", CLI_COUNT, &layers, 1, TRANSFORMER_LAYERS, "blocks of the predicted transformer (48)"},
+    {"--layers", "N", CLI_COUNT, &layers, 1, GPT_LAYERS, "blocks of the predicted transformer (48)"},
     CLI_COMMON("of the points and of the initial weights (1)", "FILE.png", CLI_PICTURE, "the picture (memory.png)")};
 static const cli_program program = {.name = "memory",
                                     .example = "memory --width 256 --batch 128 --out memory.png",
@@ -99,32 +99,80 @@ static void print_seconds(void) {
 /* ---- GPT-2 ---- */
 
 /* The largest model of the paper: 1,557,611,200 parameters. */
-static run_ledger predict_transformer(sw_dtype type, bool recompute) {
-    transformer t = {.layers = layers, .width = 1600, .heads = 25, .vocabulary = 50257, .length = 1024, .batch = 32};
+enum { GPT_WIDTH = 1600, GPT_HEADS = 25, GPT_VOCABULARY = 50257, GPT_LENGTH = 1024, GPT_BATCH = 32 };
+
+static sw_module *gpt_new(sw_model *model, bool recompute) {
+    return sw_nn_gpt(model, &SW_OPTIONS(sw_gpt_options, .vocabulary = GPT_VOCABULARY, .length = GPT_LENGTH,
+                                        .layers = (int)layers, .heads = GPT_HEADS, .width = GPT_WIDTH,
+                                        .recompute = recompute));
+}
+
+static void gpt_step(sw_module *net, sw_tape *tape, sw_optim *optim) {
+    static int32_t zeros[GPT_BATCH * GPT_LENGTH];
+    const sw_tensor ids = sw_input(tape, sw_array_view(zeros, SW_I32, SW_SHAPE(GPT_BATCH, GPT_LENGTH)));
+    sw_backward(sw_cross_entropy(sw_forward(net, ids), ids));
+    sw_optim_step(optim);
+    sw_tape_reset(tape);
+}
+
+static run_ledger predict_gpt(sw_dtype type, bool recompute) {
     run_ledger l = {0};
     if (sw_dry_run_begin() != SW_OK)
         return l;
     sw_model *model = sw_model_new(type, 1);
-    sw_module *net = transformer_new(model, &t, recompute);
+    sw_module *net = gpt_new(model, recompute);
     sw_params *params = sw_model_build(model, net);
     sw_optim *optim = sw_optim_new(params, "adam");
     sw_tape *tape = sw_tape_new();
     sw_tape_set_switch(tape, SW_MEASURE, true);
-    for (int i = 0; i < 2 && !sw_error(); i++) {
-        sw_backward(transformer_loss(&t, net, tape));
-        sw_optim_step(optim);
-        sw_tape_reset(tape);
-    }
+    for (int i = 0; i < 2 && !sw_error(); i++)
+        gpt_step(net, tape, optim);
     l = run_report(params, tape, 2);
     sw_tape_free(tape), sw_optim_free(optim), sw_model_free(model);
     sw_dry_run_end();
     return l;
 }
 
+/* softmax(q kᵀ/√d + mask) v from single operations, which keep the scores. q, k, v: [batch, heads, length, d]. */
+static sw_tensor attention_of_operations(sw_tensor q, sw_tensor k, sw_tensor v) {
+    const sw_tensor mask = sw_empty(q.tape, sw_value(q).type, SW_SHAPE(GPT_LENGTH, GPT_LENGTH)),
+                    product = sw_matmul_transposed(q, k, false, true),
+                    scaled = sw_scale(product, 1 / sqrt((double)GPT_WIDTH / GPT_HEADS));
+    sw_release(product);
+    const sw_tensor masked = sw_add(scaled, mask);
+    sw_release(scaled), sw_release(mask);
+    const sw_tensor scores = sw_softmax(masked, -1);
+    sw_release(masked);
+    const sw_tensor y = sw_matmul(scores, v);
+    sw_release(scores);
+    return y;
+}
+
+/* Bytes that all blocks keep of what their attention computes from queries, keys and values. */
+static double predict_attention(sw_dtype type, bool fused) {
+    sw_tape_layer kept[1] = {0};
+    if (sw_dry_run_begin() != SW_OK)
+        return 0;
+    sw_tape *tape = sw_tape_new();
+    sw_tape_set_switch(tape, SW_MEASURE, true);
+    sw_array rows = sw_array_new(type, SW_SHAPE(GPT_BATCH, GPT_LENGTH, GPT_WIDTH)),
+             heads = sw_array_view(rows.data, type, SW_SHAPE(GPT_BATCH, GPT_HEADS, GPT_LENGTH, GPT_WIDTH / GPT_HEADS));
+    sw_tensor in[3];
+    for (int i = 0; i < 3; i++)
+        in[i] = sw_variable(tape, fused ? rows : heads);
+    const sw_attention_options how = SW_OPTIONS(sw_attention_options, .heads = GPT_HEADS, .causal = true);
+    const sw_tensor y = fused ? sw_attention(in[0], in[1], in[2], &how) : attention_of_operations(in[0], in[1], in[2]);
+    sw_backward(sw_mean(sw_mul(y, y))); /* as the layer after it, the loss keeps y */
+    sw_tape_activations(tape, kept, 1);
+    sw_tape_free(tape), sw_array_free(&rows);
+    sw_dry_run_end();
+    return (double)layers * (double)kept[0].bytes;
+}
+
 /* The formula of Rajbhandari, Rasley, Ruwase, He (ZeRO, SC 2020), for parameters and activations in 16 bits: adam needs
  * 16 bytes a parameter, and a layer keeps 12 values for each feature of each token. */
-static run_ledger formula_of_transformer(int64_t parameters) {
-    const double p = (double)parameters, kept = 12.0 * 1600 * 1024 * 32 * (double)layers;
+static run_ledger formula_of_gpt(int64_t parameters) {
+    const double p = (double)parameters, kept = 12.0 * GPT_WIDTH * GPT_LENGTH * GPT_BATCH * (double)layers;
     run_ledger l = {.dim = parameters, .per_parameter = 16};
     l.part[RUN_PARAMETERS] = l.part[RUN_GRADIENTS] = 2 * p;
     l.part[RUN_MASTERS] = 4 * p;
@@ -133,23 +181,28 @@ static run_ledger formula_of_transformer(int64_t parameters) {
     return l;
 }
 
-enum { LARGE = 4 };
+enum { FORMULA, F32, F16, F16_RECOMPUTED, F16_SCORES, LARGE };
 
 static void predict_large(report_bar bar[LARGE]) {
-    bar[1] = (report_bar){"gpt2_f32", {"f32", ""}, predict_transformer(SW_F32, false)};
-    bar[2] = (report_bar){"gpt2_f16", {"f16", ""}, predict_transformer(SW_F16, false)};
-    bar[3] = (report_bar){"gpt2_f16_recompute", {"f16", "recomputed"}, predict_transformer(SW_F16, true)};
-    bar[0] = (report_bar){"formula", {"formula", "16 bits"}, formula_of_transformer(bar[1].ledger.dim)};
+    bar[F32] = (report_bar){"gpt2_f32", {"f32", ""}, predict_gpt(SW_F32, false)};
+    bar[F16] = (report_bar){"gpt2_f16", {"f16", ""}, predict_gpt(SW_F16, false)};
+    bar[F16_RECOMPUTED] = (report_bar){"gpt2_f16_recompute", {"f16", "recomputed"}, predict_gpt(SW_F16, true)};
+    bar[FORMULA] = (report_bar){"formula", {"formula", "16 bits"}, formula_of_gpt(bar[F32].ledger.dim)};
+    const double fused = predict_attention(SW_F16, true), scores = predict_attention(SW_F16, false);
+    bar[F16_SCORES] = (report_bar){"gpt2_f16_scores", {"f16, attention", "not fused"}, bar[F16].ledger};
+    bar[F16_SCORES].ledger.part[RUN_ATTENTION] += scores - fused;
     if (sw_error())
         return;
-    printf("gpt2.parameters %lld\nformula.state %.4g\nformula.activations %.4g\n", (long long)bar[0].ledger.dim,
-           16.0 * (double)bar[0].ledger.dim, bar[0].ledger.part[RUN_ACTIVATIONS]);
+    printf("gpt2.parameters %lld\nformula.state %.4g\nformula.activations %.4g\n", (long long)bar[FORMULA].ledger.dim,
+           16.0 * (double)bar[FORMULA].ledger.dim, bar[FORMULA].ledger.part[RUN_ACTIVATIONS]);
     /* A gradient in f32 in one block, as collective communication needs it. */
-    printf("formula.fused_gradient %.4g\n", 4.0 * (double)bar[0].ledger.dim);
-    for (int i = 1; i < LARGE; i++) {
+    printf("formula.fused_gradient %.4g\n", 4.0 * (double)bar[FORMULA].ledger.dim);
+    for (int i = F32; i < F16_SCORES; i++) {
         report_print_ledger(bar[i].name, &bar[i].ledger);
         printf("%s.flops %.6g\n", bar[i].name, bar[i].ledger.flops);
     }
+    printf("gpt2_f16_scores.attention %.0f\ngpt2_f16.attention_saved %.0f\n",
+           bar[F16_SCORES].ledger.part[RUN_ATTENTION], scores - fused);
 }
 
 int main(int argc, char **argv) {

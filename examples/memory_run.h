@@ -110,7 +110,7 @@ typedef enum run_part {
     RUN_GRADIENTS,
     RUN_MOMENTS,     /* the slots of the optimizer */
     RUN_ACTIVATIONS, /* what layers keep for backward */
-    RUN_ATTENTION,   /* what attention layers keep: mainly the scores, with the square of the length */
+    RUN_ATTENTION,   /* what attention layers keep */
     RUN_WORKSPACE,   /* the rest of what was live in the arena at one time, or lost there to fragmentation */
     RUN_UNUSED,      /* nodes, and parts of chunks that the arena has not needed */
     RUN_OTHER,       /* data, layers, names, temporaries */
@@ -142,7 +142,7 @@ static inline void run_add_activations(run_ledger *l, const sw_tape *tape) {
     static sw_tape_layer layer[16 * RUN_BLOCKS];
     const int most = (int)(sizeof layer / sizeof *layer), count = sw_tape_activations(tape, layer, most);
     for (int i = 0; i < count && i < most; i++) {
-        const bool attention = layer[i].layer && strstr(layer[i].layer, "attention");
+        const bool attention = layer[i].layer && strstr(layer[i].layer, ".attn");
         l->part[attention ? RUN_ATTENTION : RUN_ACTIVATIONS] += (double)layer[i].bytes;
     }
     l->high_water = sw_tape_high_water_bytes(tape);
