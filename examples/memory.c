@@ -1,7 +1,7 @@
 /* What is the memory of a training step for? Trains a residual network of 48 blocks in f32, f16 and bf16, with
  * recomputation and without, and accounts for every byte; predicts the memory of GPT-2 with 1.5 billion parameters from
- * its shapes alone, and what fused attention saves; and shows how fragmentation makes allocators refuse a request while almost half of the memory is
- * free.
+ * its shapes alone, and what fused attention saves; and shows how fragmentation makes allocators refuse a request while
+ * almost half of the memory is free.
  *
  * Measured and predicted numbers come from the same memory report: a prediction is a dry run, in which the same code
  * runs with addresses in place of memory (dry_run.h). For the network of 48 blocks the two are equal. */

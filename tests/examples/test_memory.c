@@ -153,9 +153,9 @@ static void test_large_model_is_predicted(void **state) {
     assert_true(sums >= 0 && sums <= 4 * dim + 256);
     assert_true(fabs(line_of("gpt2_f32", "gradients") - 4 * dim) <= 128);
     assert_true(result(&run, "formula.activations") > 60e9 && result(&run, "formula.activations") < 61e9);
-    /* A block keeps 12 values of 2 bytes for each feature and token beside attention: both normalized inputs, both sums,
-     * and 4 before and 4 after gelu. The loss and the normalizations keep less than a fifth of them. Attention keeps
-     * queries, keys, values and its result, and two numbers in f32 for each head and token. */
+    /* A block keeps 12 values of 2 bytes for each feature and token beside attention: both normalized inputs, both
+     * sums, and 4 before and 4 after gelu. The loss and the normalizations keep less than a fifth of them. Attention
+     * keeps queries, keys, values and its result, and two numbers in f32 for each head and token. */
     const double values = 48.0 * 32 * 1024 * 1600 * 2, rows = 48.0 * 32 * 25 * 1024, scores = rows * 1024 * 2;
     const double kept = line_of("gpt2_f16", "activations") / values;
     assert_true(kept >= 12 && kept <= 1.2 * 12);

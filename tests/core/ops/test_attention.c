@@ -398,8 +398,8 @@ static void test_options_out_of_range_are_refused(void **state) {
 
 /* ---- Dry runs ---- */
 
-/* Forward has two products for each head: the scores, and the sum of the values. Backward computes the scores again, and
- * has two products for each of the forward ones. Masked scores count. */
+/* Forward has two products for each head: the scores, and the sum of the values. Backward computes the scores again,
+ * and has two products for each of the forward ones. Masked scores count. */
 static void test_dry_run_counts_the_products(void **state) {
     (void)state;
     enum { BATCH = 2, HEADS = 3, QUERIES = 5, KEYS = 7, D = 4, E = 6 };
