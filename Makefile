@@ -347,7 +347,7 @@ NETWORKS ?= 500
 SEED ?= 1
 check-graphs: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_graphs.py --count $(COUNT) --half $(HALF) \
-	    --networks $(NETWORKS) --pictures $(NETWORKS) --seed $(SEED)
+	    --networks $(NETWORKS) --pictures $(NETWORKS) --sequences $(NETWORKS) --seed $(SEED)
 check-peer-samples: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
 check-networks: $(BUILD)/libswale.so

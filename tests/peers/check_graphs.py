@@ -13,6 +13,7 @@ import half_graphs
 import half_networks
 import networks
 import picture_networks
+import sequence_networks
 import swale
 
 
@@ -24,10 +25,14 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the graph of this seed alone, printed")
     parser.add_argument("--only-half", type=int, help="the graph in 16 bits of this seed alone, printed")
-    parser.add_argument("--pictures", type=int, default=500, help="networks of pictures and sequences")
+    parser.add_argument("--pictures", type=int, default=500, help="networks of pictures")
     parser.add_argument("--half-pictures", type=int, default=200, help="those in f16 and bf16")
     parser.add_argument("--only-picture", type=int, help="the network of pictures of this seed alone, printed")
     parser.add_argument("--only-half-picture", type=int)
+    parser.add_argument("--sequences", type=int, default=500, help="networks of recurrent layers and transformers")
+    parser.add_argument("--half-sequences", type=int, default=200, help="those in f16 and bf16")
+    parser.add_argument("--only-sequence", type=int, help="the network of sequences of this seed alone, printed")
+    parser.add_argument("--only-half-sequence", type=int)
     parser.add_argument("--half-networks", type=int, default=300, help="networks in f16 and bf16")
     parser.add_argument("--only-half-network", type=int)
     parser.add_argument("--only-network", type=int, help="the network of this seed alone, printed")
@@ -47,7 +52,10 @@ def main():
                  options.only_half_network),
                 ("networks of pictures", check_networks, picture_networks, options.pictures, options.only_picture),
                 ("networks of pictures in 16 bits", check_networks, picture_networks.Half, options.half_pictures,
-                 options.only_half_picture)]
+                 options.only_half_picture),
+                ("networks of sequences", check_networks, sequence_networks, options.sequences, options.only_sequence),
+                ("networks of sequences in 16 bits", check_networks, sequence_networks.Half, options.half_sequences,
+                 options.only_half_sequence)]
     alone = any(only is not None for *_, only in sections)
     for name, check, kind, count, only in sections:
         if only is not None if alone else count:

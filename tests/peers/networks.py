@@ -158,20 +158,21 @@ class Network:
         self.seed = seed
         self.dtype = swale.F32 if rng.random() < 0.2 else swale.F64
         self.linears, self.layers = [], []
-        self.embedding = None
+        self.embedding, self.rows = None, 0
+        self.positions = []  # the axes of the output between the batch and the features
         width = self.first_layers(rng)
         for _ in range(rng.randrange(0, 3)):
             width = self.block(rng, self.layers, width, rng.choice([2, 3, 6, 9]), 2)
         self.loss = rng.choice(sorted(LOSSES))
         self.outputs = rng.choice([2, 3, 5]) if self.loss in ("sw_cross_entropy", "sw_kl_div") else \
             rng.choice([1, 1, 3])
-        if self.embedding and self.sample == [1] and width == self.embedding["dim"] and rng.random() < 0.5:
+        if self.embedding and self.keeps_rows() and width == self.embedding["dim"] and rng.random() < 0.5:
             self.outputs = self.embedding["rows"]
             self.linear(rng, self.layers, width, self.outputs)["tie"] = self.embedding
         else:
             self.linear(rng, self.layers, width, self.outputs)
         if self.loss == "sw_kl_div":
-            self.layers.append({"kind": "log_softmax", "axis": rng.choice([-1, 1])})
+            self.layers.append({"kind": "log_softmax", "axis": rng.choice([-1, 1 + len(self.positions)])})
         for layer in self.linears:
             layer["freeze"] = len(self.linears) > 1 and rng.random() < 0.12
         if all(layer["freeze"] for layer in self.linears):
@@ -217,6 +218,10 @@ class Network:
             return width
         self.sample = [width]
         return width
+
+    def keeps_rows(self):
+        """Whether the last linear layer may have the weight of the embedding."""
+        return self.sample == [1]
 
     def every_layer(self, layers):
         for layer in layers:
@@ -264,26 +269,28 @@ class Network:
 
         def draw(*shape):
             return torch.randn(shape, generator=generator, dtype=torch.float64).to(torch.float32).double()
-        if self.embedding:
+        if self.rows:
             self.x = torch.randint(0, self.rows, [self.n] + self.sample, generator=generator).double()
         else:
             self.x = draw(self.n, *self.sample)
+        shape = [self.n] + self.positions + [self.outputs]
         if self.loss == "sw_cross_entropy":
-            self.y = torch.randint(0, self.outputs, [self.n], generator=generator).to(torch.int32)
+            self.y = torch.randint(0, self.outputs, [self.n] + self.positions, generator=generator).to(torch.int32)
         elif self.loss == "sw_kl_div":
-            y = torch.rand((self.n, self.outputs), generator=generator, dtype=torch.float64) + 0.1
+            y = torch.rand(shape, generator=generator, dtype=torch.float64) + 0.1
             self.y = (y / y.sum(-1, keepdim=True)).float().double()
         elif self.loss == "sw_bce_with_logits":
-            self.y = torch.rand((self.n, self.outputs), generator=generator).double()
+            self.y = torch.rand(shape, generator=generator).double()
         elif self.loss == "sw_hinge":
-            self.y = torch.where(draw(self.n, self.outputs) < 0, -1.0, 1.0).double()
+            self.y = torch.where(draw(*shape) < 0, -1.0, 1.0).double()
         else:
-            self.y = draw(self.n, self.outputs)
+            self.y = draw(*shape)
         self.initial = {}
         for i, layer in enumerate(self.parametric()):
             layer["name"] = f"p{i}"
+            keys = dict(self.keys(layer))
             for suffix, value in self.initial_values(layer, draw):
-                self.initial[f"{layer['name']}.{suffix}"] = value.float().double()
+                self.initial[keys[suffix]] = value.float().double()
 
     def initial_values(self, layer, draw):
         """[(suffix, array)] of a layer; draw gives normally distributed numbers of a shape."""
@@ -308,6 +315,10 @@ class Network:
         owner = layer.get("tie") or layer
         return [("weight", owner["name"] + ".weight")] + \
             ([("bias", layer["name"] + ".bias")] if layer.get("bias") else [])
+
+    def is_bias(self, key):
+        """Whether the parameter has the role of a bias."""
+        return key.endswith(".bias")
 
     def frozen(self):
         """A tied parameter is one: the layer that comes last in the order of calls decides."""
@@ -342,7 +353,7 @@ class Network:
                 return "residual(" + ", ".join(map(one, layer["layers"])) + ")" + \
                     (" [recomputed]" if layer.get("recompute") else "")
             more = [str(layer[k]) for k in ("in", "out", "rows", "dim", "number", "axis", "shape", "axes", "window",
-                                            "options", "groups", "features") if k in layer]
+                                            "options", "groups", "features", "heads", "hidden", "length") if k in layer]
             flags = [f"tied to {layer['tie']['name']}" if layer.get("tie") else "",
                      "frozen" if layer.get("freeze") else "", "" if layer.get("bias", True) else "no bias",
                      "recomputed" if layer.get("recompute") else ""]
@@ -390,9 +401,10 @@ def forward(network, layers, p, x, training=None, shaken=lambda x: x):
 
 
 def loss_of(network, p, ids, training=None, shaken=lambda x: x):
-    y = network.y[ids]
-    return LOSSES[network.loss](shaken(forward(network, network.layers, p, network.x[ids], training, shaken)),
-                                y.long() if network.loss == "sw_cross_entropy" else y)
+    output, y = shaken(forward(network, network.layers, p, network.x[ids], training, shaken)), network.y[ids]
+    axes = len(network.positions)  # F.cross_entropy takes them as rows
+    output, y = output.flatten(0, axes), y.flatten(0, axes)
+    return LOSSES[network.loss](output, y.long() if network.loss == "sw_cross_entropy" else y)
 
 
 def run_torch(network, noise=None, given=None):
@@ -406,7 +418,7 @@ def run_torch(network, noise=None, given=None):
     free = [key for key in p if key not in network.frozen()]
     for key in free:
         p[key].requires_grad_()
-    biases = [key for key in free if key.endswith(".bias")] if len(network.rules) == 2 else []
+    biases = [key for key in free if network.is_bias(key)] if len(network.rules) == 2 else []
     groups = [(network.rules[0], [key for key in free if key not in biases])]
     if biases:
         groups.append((network.rules[1], biases))
@@ -491,7 +503,8 @@ class Model:
         self.param = {}
         for layer in network.parametric():
             for suffix, key in network.keys(layer):
-                param = lib.sw_module_find_param(self.module[layer["name"]], suffix.encode())
+                param = lib.sw_module_find_param(self.module[layer["name"]], suffix.encode()) or \
+                    lib.sw_params_find(self.params, key.encode())  # of a layer inside, whose name is set
                 if not param:
                     raise swale.Refused(f"no parameter {suffix} of {layer['name']}: {lib.error()}")
                 self.param.setdefault(key, param)
@@ -569,9 +582,12 @@ def run_swale(network, watch=None):
     source = optim = tape = None
     model = Model(network)
     try:
-        arrays = swale.array_of(xs), swale.array_of(ys)
+        targets = ys  # of the source, whose ids are one for each sample; others are given as distributions
+        if ys.dtype == np.int32 and ys.ndim > 1:
+            targets = np.ascontiguousarray(np.eye(network.outputs, dtype=kind)[ys])
+        arrays = swale.array_of(xs), swale.array_of(targets)
         options = swale.ArraysOptions(size=ctypes.sizeof(swale.ArraysOptions),
-                                      classes=network.outputs if ys.dtype == np.int32 else 0)
+                                      classes=network.outputs if targets.dtype == np.int32 else 0)
         source = lib.sw_arrays(ctypes.addressof(arrays[0]), ctypes.addressof(arrays[1]),
                                ctypes.addressof(options))
         objective = source and lib.sw_model_objective(model.model, source, loss_address)

@@ -398,6 +398,62 @@ class LinearAttention(Options):
     structure, c_name = LinearAttentionOptions, "sw_linear_attention_options"
 
 
+class RecurrentLayerOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("layers", ctypes.c_int), ("bidirectional", ctypes.c_bool),
+                ("no_bias", ctypes.c_bool), ("dropout", ctypes.c_double), ("last", ctypes.c_bool)]
+
+
+class LayerOptions(Options):
+    """Options of layers. Texts are char pointers."""
+
+    def put(self, options, key, value):
+        super().put(options, key, value.encode() if isinstance(value, str) else value)
+
+
+class RecurrentLayer(LayerOptions):
+    structure, c_name = RecurrentLayerOptions, "sw_recurrent_layer_options"
+
+
+class AttentionLayerOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("causal", ctypes.c_bool), ("dropout", ctypes.c_double),
+                ("no_bias", ctypes.c_bool), ("cross", ctypes.c_bool), ("context_features", ctypes.c_int64),
+                ("naming", ctypes.c_int), ("rotary", ctypes.c_bool), ("rotary_base", ctypes.c_double)]
+
+
+class AttentionLayer(LayerOptions):
+    structure, c_name = AttentionLayerOptions, "sw_attention_layer_options"
+
+
+class LinearAttentionLayerOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("causal", ctypes.c_bool), ("normalized", ctypes.c_bool),
+                ("map", ctypes.c_int), ("scale", ctypes.c_double), ("no_bias", ctypes.c_bool)]
+
+
+class LinearAttentionLayer(LayerOptions):
+    structure, c_name = LinearAttentionLayerOptions, "sw_linear_attention_layer_options"
+
+
+class TransformerBlockOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("hidden", ctypes.c_int64), ("post_norm", ctypes.c_bool),
+                ("activation", ctypes.c_char_p), ("dropout", ctypes.c_double), ("causal", ctypes.c_bool),
+                ("no_bias", ctypes.c_bool), ("naming", ctypes.c_int), ("rotary", ctypes.c_bool)]
+
+
+class TransformerBlock(LayerOptions):
+    structure, c_name = TransformerBlockOptions, "sw_transformer_block_options"
+
+
+class GptOptions(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("vocabulary", ctypes.c_int64), ("length", ctypes.c_int64),
+                ("layers", ctypes.c_int), ("heads", ctypes.c_int), ("width", ctypes.c_int64), ("hidden", ctypes.c_int64),
+                ("dropout", ctypes.c_double), ("no_bias", ctypes.c_bool), ("untied", ctypes.c_bool),
+                ("activation", ctypes.c_char_p), ("recompute", ctypes.c_int)]
+
+
+class Gpt(LayerOptions):
+    structure, c_name = GptOptions, "sw_gpt_options"
+
+
 class RotaryOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("heads", ctypes.c_int), ("base", ctypes.c_double),
                 ("first_position", ctypes.c_int64), ("interleaved", ctypes.c_bool)]
