@@ -79,6 +79,12 @@ def above_threshold(inputs, arguments, index, got, wanted):
     return x.detach() * named.get("beta", 1) > named.get("threshold", 20)
 
 
+def hidden_in_16_bits(inputs, arguments, index, got, wanted):
+    """The rows of the first linear layer of a block with 8 hidden features, in f16 and bf16."""
+    stored = inputs[0].dtype in (torch.float16, torch.bfloat16)
+    return torch.full(wanted.shape, stored and wanted.shape[0] == 8)
+
+
 KNOWN = [
     Known("abs", "gradient", "a NaN stays one; PyTorch's sign of NaN is 0", at_nan),
     Known("nn.functional.hardtanh", "gradient", "sw_clamp's derivative at its bounds is 1, PyTorch's here 0",
@@ -107,10 +113,17 @@ KNOWN = [
           "to be greater than 0" in message),
     Known("__rdiv__", "16 bits", "PyTorch's a/b², whose factors it rounds to f16, is subnormal", None),
     Known("linalg.vector_norm", "16 bits", "the power 5 of a norm is ∞ in PyTorch's f16, and the gradient 0", None),
+    Known("TransformerEncoderLayer", "gradient", "the slope of ReLU at a number that is rounded from one side of 0 to the "
+          "other", hidden_in_16_bits),
+    Known("TransformerEncoderLayer", "16 bits", "as in swale, at ReLU", None),
     Known("sign", "value", "NaN at NaN; PyTorch gives 0", at_nan),
     Known("log1p", "gradient", "NaN where the value is; PyTorch's is g/(1 + x)", below(-1)),
     Known("expm1", "gradient", "e^x; PyTorch's y + 1 has lost digits", below(0)),
     Known("expm1", "16 bits", "PyTorch computes e^x as y + 1", None),
+] + [
+    Known(name, "accepted", "a layer converts its input to the type of its weights", lambda message:
+          "does not match weight dtype" in message)
+    for name in ("LSTM", "GRU")
 ] + [
     Known(name, *more)
     for name, exponent in (("pow", 1), ("__rpow__", 0))

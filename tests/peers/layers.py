@@ -9,6 +9,7 @@ import torch
 
 import counterparts
 import networks
+import sequence_samples
 import swale
 from counterparts import COUNTERPARTS, NotOffered, T, offered
 from swale import lib
@@ -220,6 +221,7 @@ MODULES = {
     "KLDivLoss": functional("nn.functional.kl_div", "reduction", "log_target"),
     "BCEWithLogitsLoss": bce, "CrossEntropyLoss": cross_entropy,
     **{f"{kind}Pad{n}d": padding for kind in ("Constant", "Zero") for n in (1, 2, 3)},
+    **sequence_samples.MODULES,
 }
 
 # Functions sw_nn_ without a module in module_db.
@@ -243,17 +245,15 @@ NO_MODULE = {
     "sw_nn_recompute": "not a module there; check-graphs has it",
     "sw_nn_sequential_with_options": "the bits of sw_nn_sequential",
     "sw_nn_linear_with_options": "as sw_nn_linear; the option concerns files",
-    "sw_nn_position": "not a module there; golden/torch_layers.py has it",
-    "sw_nn_sinusoidal_position": "not a module there; golden/torch_layers.py has it",
-    **{f"sw_nn_{name}": "the samples in module_db average over the heads, or have other masks; golden/torch_layers.py "
-                        "has the modules" for name in (
-        "attention", "attention_with_options", "transformer_block", "transformer_block_with_options")},
-    **{f"sw_nn_{name}": "not in torch.nn; golden/torch_layers.py has it" for name in (
+    "sw_nn_position": "not a module there; check-graphs has it",
+    "sw_nn_sinusoidal_position": "not a module there; check-graphs has it",
+    **{f"sw_nn_{name}": "the samples in module_db have three different inputs, which the operations compute; check-graphs "
+                        "has the layer" for name in ("attention", "attention_with_options")},
+    "sw_nn_transformer_block": "module_db has no sample with the defaults; check-graphs has it",
+    **{f"sw_nn_{name}": "not in torch.nn; check-graphs has it" for name in (
         "linear_attention", "linear_attention_with_options")},
-    "sw_nn_gpt": "a network: golden/gpt2.py has it",
+    "sw_nn_gpt": "a network: golden/gpt2.py and check-graphs have it",
     "sw_nn_compose": "a function of the user's", "sw_nn_compose_with_options": "a function of the user's",
-    **{f"sw_nn_{name}": "module_db returns the last state too; check-graphs has the operation" for name in (
-        "lstm", "lstm_with_options", "gru", "gru_with_options")},
     "sw_nn_compose_many": "a function of the user's",
 }
 
@@ -261,8 +261,9 @@ NO_MODULE = {
 def missing_layers():
     """Errors of completeness: functions sw_nn_ that are neither tested nor listed, or both."""
     for name in swale.DECLARED:
-        if name.startswith("sw_nn_") and (name in built) == (name in NO_MODULE):
-            yield f"{name} has {'a module and' if name in built else 'neither a module nor'} a reason in NO_MODULE"
+        has = name in built | sequence_samples.built
+        if name.startswith("sw_nn_") and has == (name in NO_MODULE):
+            yield f"{name} has {'a module and' if has else 'neither a module nor'} a reason in NO_MODULE"
 
 
 def arguments_of(module, inputs):
@@ -276,7 +277,9 @@ def arguments_of(module, inputs):
 
     def call(*arguments):
         state = dict(zip(names, arguments[count:]))
-        return torch.func.functional_call(module, state, arguments[:count])
+        result = sequence_samples.RESULTS.get(type(module).__name__)
+        return result(module, state, *arguments[:count]) if result else \
+            torch.func.functional_call(module, state, arguments[:count])
 
     def own(*arguments):
         return MODULES[type(module).__name__](module, *arguments)

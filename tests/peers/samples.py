@@ -104,7 +104,8 @@ SLOPES = {"tanh": lambda y: 1 - y * y, "sigmoid": lambda y: y * (1 - y)}
 SLOPES |= {"Tanh": SLOPES["tanh"], "Sigmoid": SLOPES["sigmoid"]}
 # Gradients that are differences of terms as large as the cotangent: u times that is allowed besides.
 MIXING = {"softmax", "log_softmax", "nn.functional.cross_entropy", "Softmax", "LogSoftmax", "CrossEntropyLoss",
-          "nn.functional.layer_norm", "nn.functional.rms_norm", "nn.functional.group_norm", "nn.functional.batch_norm"}
+          "nn.functional.layer_norm", "nn.functional.rms_norm", "nn.functional.group_norm", "nn.functional.batch_norm",
+          "nn.functional.scaled_dot_product_attention", "MultiheadAttention", "TransformerEncoderLayer"}
 
 
 def reference(call, arguments, cotangents, generator=None, slope=None, drawn=torch.float32):
