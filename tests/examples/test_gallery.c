@@ -175,9 +175,10 @@ static void results_and_bits(void **state) {
 /* A page that shows all of them is loaded in no time. */
 static void committed_pictures_are_small(void **state) {
     (void)state;
-    static const char *const trained[] = {"sharpness", "lecture_mlp", "memory"}; /* not drawn anew here */
+    static const char *const trained[] = {"sharpness", "lecture_mlp", "memory",
+                                          "mode_connectivity"}; /* not drawn anew here */
     static unsigned char bytes[MOST_BYTES + 1];
-    for (int i = 0; i < PROGRAMS + 3; i++) {
+    for (int i = 0; i < PROGRAMS + TRAINED; i++) {
         char kept[512];
         sw_array a;
         snprintf(kept, sizeof kept, "examples/gallery/%s.png", i < PROGRAMS ? programs[i].name : trained[i - PROGRAMS]);
