@@ -35,6 +35,8 @@ static inline outer_fetch outer_fetch_next(swi_conv_ahead *ahead, const swi_conv
 #undef OUTER_TWO
 #undef OUTER_THREE
 #define OUTER_ONE 12
+/* The most rows and columns of a window whose taps all have a register. */
+#define OUTER_TAPS 5
 #if CONV_LEVEL == 2
 #define OUTER_TWO 12
 #define OUTER_THREE 8
@@ -197,6 +199,49 @@ OUTER_TILE(8, 3)
     }
 #endif
 
+#if CONV_LEVEL == 2
+/* All rows of a window of taps × taps, with one register of columns. A load for each product suffices, because the rows
+ * of the window need one pointer each, and no list of terms is read. `taps` is a constant in each call. */
+SW_K_INLINE void SW_K(outer_window)(const swi_conv_outer *s, outer_fetch fetch, int taps) {
+    VECTOR sum[OUTER_TAPS][OUTER_TAPS][3];
+    CONV_UNROLL
+    for (int u = 0; u < taps; u++)
+        CONV_UNROLL
+    for (int v = 0; v < taps; v++)
+        sum[u][v][0] = (VECTOR){0};
+    int64_t stop = 0;
+    for (int64_t t = 0; t < s->terms; t += s->term_run) {
+        const real *row[OUTER_TAPS], *vector = (const real *)s->vectors + s->term[t].vector;
+        for (; stop <= t; stop += fetch.every, fetch.at += LINE)
+            __builtin_prefetch(fetch.at, 0, 2);
+        for (int u = 0; u < taps; u++)
+            row[u] = (const real *)s->rows + s->row_origin[u * taps] + s->term[t].row;
+        for (int64_t i = 0; i < s->term_run; i++) {
+            const VECTOR c = LOAD(vector);
+            vector += s->columns;
+            CONV_UNROLL
+            for (int u = 0; u < taps; u++) {
+                CONV_KEEP(row[u]); /* or elements are kept in registers for the next pixel */
+                CONV_UNROLL
+                for (int v = 0; v < taps; v++)
+                    sum[u][v][0] = FMA(BROADCAST(row[u][v]), c, sum[u][v][0]);
+                row[u]++;
+            }
+        }
+    }
+    CONV_UNROLL
+    for (int u = 0; u < taps; u++)
+        SW_K(outer_write)(s, (real *)s->out + u * taps * s->out_step, taps, sum[u], 1, s->columns);
+}
+
+static __attribute__((noinline)) void SW_K(outer_window_3)(const swi_conv_outer *s, outer_fetch fetch) {
+    SW_K(outer_window)(s, fetch, 3);
+}
+static __attribute__((noinline)) void SW_K(outer_window_5)(const swi_conv_outer *s, outer_fetch fetch) {
+    SW_K(outer_window)(s, fetch, 5);
+}
+#endif
+
 /* The tiles of some columns: their operands stay in the cache for all rows. An odd number of registers is divided into
  * one block of three and blocks of two, because a tile with one register needs a broadcast for each product. */
 static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sums) {
@@ -205,6 +250,12 @@ static void SW_K(conv_outer)(void *args, int64_t begin, int64_t end, double *sum
     static const int64_t most[3] = {OUTER_ONE, OUTER_TWO, OUTER_THREE};
     const swi_conv_outer *s = args;
     (void)sums;
+#if CONV_LEVEL == 2
+    if (s->columns <= LANES && (s->taps == 3 || s->taps == 5) && begin == 0 && end == s->taps * s->taps) {
+        (s->taps == 3 ? SW_K(outer_window_3) : SW_K(outer_window_5))(s, outer_fetch_next(s->ahead, s));
+        return;
+    }
+#endif
     for (int64_t column = 0; column < s->columns;) {
         const int64_t registers = (s->columns - column + LANES - 1) / LANES,
                       block = registers == 1                    ? 1

@@ -28,6 +28,10 @@ typedef struct swi_conv_outer {
     /* Not 0: `rows` are panels of swi_conv_panels with this width, `panel_step` elements from one to the next; the
      * first begins with row `begin`. There is no row_origin, and the row of a term is its index times the width. */
     int64_t panel, panel_step;
+    /* Not 0: the rows are those of a window with one channel, `taps` in each row of the window, which are neighbors:
+     * row_origin[r + 1] = row_origin[r] + 1. So are the terms of a row of pixels, `term_run` of them: the next term has
+     * row + 1 and vector + columns. */
+    int64_t taps, term_run;
 } swi_conv_outer;
 enum { SWI_CONV_SLACK = 16 };
 extern const sw_kernels swi_conv_outer_kernels; /* args: swi_conv_outer; begin, end: rows */

@@ -28,6 +28,7 @@ typedef struct weights_job {
     int64_t window, length; /* elements of a window of one group, of dw */
     int64_t sums, parts;    /* groups of items; parts of the rows */
     int64_t panel;          /* by_inputs: the width of the panels of dy; 0: none */
+    int64_t taps;           /* of a row of a window with one channel, if terms and rows are neighbors; otherwise 0 */
     const char *x, *dy;
     char *sum;           /* [sums, length] */
     swi_conv_term *term; /* the pixels of an item */
@@ -50,6 +51,14 @@ static int64_t weights_run(const sw_conv *c) {
     return (c->groups == 1 && c->dilation[1] == 1) || each % lanes == 0 ? c->kernel_width * each : each;
 }
 
+/* See swi_conv_outer: of a square window with one channel, whose items have whole rows. */
+static int64_t weights_taps(const sw_conv *c, const weights_job *j) {
+    const swi_conv_axis *w = &j->plan.axis[1];
+    const bool neighbors = c->inputs == 1 && c->groups == 1 && c->stride[1] == 1 && c->dilation[1] == 1;
+    return neighbors && !j->by_inputs && c->kernel_height == c->kernel_width && w->part == w->grid ? c->kernel_width
+                                                                                                   : 0;
+}
+
 static weights_job weights_new(const sw_conv *c) {
     const int64_t outputs = c->outputs / c->groups, lanes = SW_ALIGNMENT / (int64_t)sw_dtype_size(c->type),
                   run = weights_run(c);
@@ -69,6 +78,7 @@ static weights_job weights_new(const sw_conv *c) {
     j.parts = parts < most ? parts : most;
     if (j.by_inputs && c->outputs * j.plan.size >= PANEL_PIXEL)
         j.panel = swi_conv_panel_width(j.columns, c->type, swi_cpu_level());
+    j.taps = weights_taps(c, &j);
     return j;
 }
 
@@ -164,7 +174,9 @@ static void weights_group(const weights_job *j, int64_t group, const weights_par
                         .columns = j->columns,
                         .out_step = j->columns,
                         .add = part->add,
-                        .ahead = part->ahead};
+                        .ahead = part->ahead,
+                        .taps = j->taps,
+                        .term_run = p->axis[1].part};
     j->outer(&s, part->begin, part->end, NULL);
 }
 

@@ -240,47 +240,51 @@ static void test_random_shapes(void **test_state) {
         compare_shape(random_conv(&state), (uint64_t)i);
 }
 
+/* Without groups: a square kernel, the same stride and number of zeros on both axes. */
+static sw_conv plain_conv(int64_t batch, int64_t height, int64_t width, int64_t inputs, int64_t outputs, int64_t kernel,
+                          int64_t stride, int64_t zeros) {
+    return (sw_conv){.size = sizeof(sw_conv),
+                     .batch = batch,
+                     .height = height,
+                     .width = width,
+                     .inputs = inputs,
+                     .out_height = (height + 2 * zeros - kernel) / stride + 1,
+                     .out_width = (width + 2 * zeros - kernel) / stride + 1,
+                     .outputs = outputs,
+                     .kernel_height = kernel,
+                     .kernel_width = kernel,
+                     .stride = {stride, stride},
+                     .dilation = {1, 1},
+                     .before = {zeros, zeros},
+                     .groups = 1};
+}
+
 /* Every number of channels up to more than two blocks, and the shapes of common networks, in a batch of more samples
  * than parts of a sum. */
 static void test_channels_and_networks(void **test_state) {
     (void)test_state;
     for (int64_t channels = 1; channels <= 70; channels++)
-        compare_shape((sw_conv){.size = sizeof(sw_conv),
-                                .batch = 2,
-                                .height = 5,
-                                .width = 6,
-                                .inputs = channels,
-                                .out_height = 5,
-                                .out_width = 6,
-                                .outputs = 71 - channels,
-                                .kernel_height = 3,
-                                .kernel_width = 3,
-                                .stride = {1, 1},
-                                .dilation = {1, 1},
-                                .before = {1, 1},
-                                .groups = 1},
-                      (uint64_t)channels);
+        compare_shape(plain_conv(2, 5, 6, channels, 71 - channels, 3, 1, 1), (uint64_t)channels);
     static const int64_t networks[][7] = {
         /* batch, size, inputs, outputs, kernel, stride, zeros */
         {19, 28, 1, 16, 5, 1, 0}, {19, 12, 16, 32, 5, 1, 0}, {19, 14, 16, 32, 3, 1, 1}, {19, 14, 16, 32, 3, 2, 1},
         {2, 14, 32, 64, 1, 2, 0}, {1, 7, 64, 64, 3, 1, 1},   {1, 40, 3, 64, 7, 2, 3}};
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
-        const int64_t *n = networks[i], out = (n[1] + 2 * n[6] - n[4]) / n[5] + 1;
-        compare_shape((sw_conv){.size = sizeof(sw_conv),
-                                .batch = n[0],
-                                .height = n[1],
-                                .width = n[1],
-                                .inputs = n[2],
-                                .out_height = out,
-                                .out_width = out,
-                                .outputs = n[3],
-                                .kernel_height = n[4],
-                                .kernel_width = n[4],
-                                .stride = {n[5], n[5]},
-                                .dilation = {1, 1},
-                                .before = {n[6], n[6]},
-                                .groups = 1},
-                      (uint64_t)i);
+        const int64_t *n = networks[i];
+        compare_shape(plain_conv(n[0], n[1], n[1], n[2], n[3], n[4], n[5], n[6]), (uint64_t)i);
+    }
+}
+
+/* One channel: the gradient of the weights has tiles with all taps of a window. Items with several samples, with some of
+ * the rows of a sample, and with parts of its rows; a last item that is smaller; outputs that do not fill a register. */
+static void test_windows_with_one_channel(void **test_state) {
+    (void)test_state;
+    static const int64_t shapes[][6] = {/* batch, height, width, outputs, kernel, zeros */
+                                        {40, 11, 13, 16, 3, 1}, {17, 9, 8, 7, 5, 2},  {16, 45, 40, 3, 5, 2},
+                                        {33, 3, 1301, 1, 3, 0}, {18, 6, 7, 17, 5, 0}, {20, 8, 8, 8, 3, 0}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int64_t *s = shapes[i];
+        compare_shape(plain_conv(s[0], s[1], s[2], 1, s[3], s[4], 1, s[5]), 4 * i);
     }
 }
 
@@ -329,20 +333,7 @@ static const int64_t winograd_shapes[][6] = {/* batch, height, width, inputs, ou
                                              {6, 5, 6, 128, 192, 1}};
 
 static sw_conv winograd_conv(const int64_t s[6]) {
-    return (sw_conv){.size = sizeof(sw_conv),
-                     .batch = s[0],
-                     .height = s[1],
-                     .width = s[2],
-                     .inputs = s[3],
-                     .out_height = s[1] + 2 * s[5] - 2,
-                     .out_width = s[2] + 2 * s[5] - 2,
-                     .outputs = s[4],
-                     .kernel_height = 3,
-                     .kernel_width = 3,
-                     .stride = {1, 1},
-                     .dilation = {1, 1},
-                     .before = {s[5], s[5]},
-                     .groups = 1};
+    return plain_conv(s[0], s[1], s[2], s[3], s[4], 3, 1, s[5]);
 }
 
 static void test_winograd_shapes(void **test_state) {
@@ -507,6 +498,7 @@ static void test_zeros_larger_than_any_memory(void **test_state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_shapes),
                                        cmocka_unit_test(test_channels_and_networks),
+                                       cmocka_unit_test(test_windows_with_one_channel),
                                        cmocka_unit_test(test_depthwise_shapes),
                                        cmocka_unit_test(test_winograd_shapes),
                                        cmocka_unit_test(test_winograd_blocks_of_tiles),
