@@ -51,14 +51,16 @@ pictures := glm spirals regression embedding rosenbrock least_squares logistic_r
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
 tests := $(test_src:%.c=$(BUILD)/%)
-# Tests that take 3 seconds of processor time or more, as tests/run.sh prints it.
-slow_tests := $(addprefix core/,kernels/test_kernels kernels/test_threads test_process) \
+# Tests that take 3 seconds of processor time or more, as tests/run.sh prints it. `make test` begins with them, the
+# longest first, so that at the end no processor waits for a long one.
+slow_tests := $(addprefix examples/test_,every_program accuracy fashion_mnist_files) core/kernels/test_threads \
+              $(addprefix optim/,test_networks rules/test_rules) core/kernels/test_conv_kernels \
+              $(addprefix examples/test_,rules_programs fashion_mnist_cli gallery) core/kernels/test_kernels \
+              optim/estimators/test_glm_table core/test_process $(addprefix examples/test_,glm fashion_mnist_16_bit sharpness) \
               $(addprefix core/ops/test_,half_elements ops_16_bit ops_reduce power stored_rows) \
               $(addprefix datasets/readers/test_,fashion_mnist svmlight svmlight_mistakes) \
-              $(addprefix optim/test_,16_bit_methods dry_run long_sums networks) $(addprefix optim/rules/test_,roots rules) \
-              $(addprefix optim/estimators/test_,estimators_convex glm_golden glm_lazy glm_table newton) \
-              $(addprefix examples/test_,accuracy every_program fashion_mnist_16_bit fashion_mnist_cli fashion_mnist_files \
-                gallery glm rules_programs sharpness)
+              $(addprefix optim/test_,16_bit_methods dry_run long_sums) optim/rules/test_roots \
+              $(addprefix optim/estimators/test_,estimators_convex glm_golden glm_lazy newton)
 fast_tests = $(filter-out $(slow_tests:%=$(BUILD)/tests/%),$(tests))
 bench_src := $(wildcard tests/bench/bench_*.c)
 benches := $(bench_src:%.c=$(BUILD)/%)
@@ -191,7 +193,7 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 # be that of the tests otherwise. Long programs are compiled as the library is.
 TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O0)
 $(addprefix $(BUILD)/tests/,core/kernels/% core/matrix/% core/ops/% optim/rules/% optim/test_prototypes_% optim/test_custom_copies optim/test_stored_gradients): TEST_OPTIMIZE = $(if $(filter -O3,$(OPTIMIZE)$(filter -O%,$(CFLAGS))),-O1)
-$(BUILD)/tests/bench/% $(BUILD)/tests/convergence/%: TEST_OPTIMIZE :=
+$(BUILD)/tests/core/kernels/test_kernels $(BUILD)/tests/bench/% $(BUILD)/tests/convergence/%: TEST_OPTIMIZE :=
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libswale.a $(headers_made) | $(DEPS)
 	@mkdir -p $(@D)
 	@echo "  CC $@"
@@ -303,7 +305,7 @@ uninstall:
 
 test check-fast: export TEST_BUILD := $(BUILD)
 test: $(tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
-	@tests/run.sh $(tests) $(install_tests)
+	@tests/run.sh $(slow_tests:%=$(BUILD)/tests/%) $(install_tests) $(fast_tests)
 
 check-fast: $(fast_tests) $(examples) $(BUILD)/libswale.so $(BUILD)/examples/fashion_mnist.1
 	@tests/run.sh $(fast_tests) $(filter-out %/test_install.sh,$(install_tests))

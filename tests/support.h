@@ -141,14 +141,24 @@ static inline size_t test_bytes(const sw_array *a) {
 }
 
 /* A hash of bytes, continued from `hash`; start with TEST_HASH. Each step is a bijection of the state, so that a
- * difference in a single word always changes the hash. */
+ * difference in a single word or in the length always changes the hash. Blocks of four words have four independent
+ * states, whose multiplications overlap. */
 #define TEST_HASH 0xCBF29CE484222325u
 static inline uint64_t test_hash(uint64_t hash, const void *data, size_t bytes) {
-    const unsigned char *p = data;
-    for (size_t i = 0; i < bytes; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, p + i, bytes - i < 8 ? bytes - i : 8);
-        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+    const uint64_t factor = 0x9E3779B97F4A7C15u;
+    const unsigned char *p = data, *end = p + bytes;
+    uint64_t state[4] = {bytes, 2, 3, 4}, word[4];
+    for (; end - p >= (ptrdiff_t)sizeof word; p += sizeof word) {
+        memcpy(word, p, sizeof word);
+        for (int k = 0; k < 4; k++) {
+            state[k] = (state[k] ^ word[k]) * factor;
+            state[k] ^= state[k] >> 29;
+        }
+    }
+    memset(word, 0, sizeof word);
+    memcpy(word, p, (size_t)(end - p));
+    for (int k = 0; k < 8; k++) {
+        hash = (hash ^ (k < 4 ? state[k] : word[k - 4])) * factor;
         hash ^= hash >> 29;
     }
     return hash;

@@ -275,8 +275,8 @@ static void test_channels_and_networks(void **test_state) {
     }
 }
 
-/* One channel: the gradient of the weights has tiles with all taps of a window. Items with several samples, with some of
- * the rows of a sample, and with parts of its rows; a last item that is smaller; outputs that do not fill a register. */
+/* One channel: the gradient of the weights has tiles with all taps of a window. Items have several samples, some of the
+ * rows of a sample, or parts of a row; a last item is smaller; outputs do not fill a register. */
 static void test_windows_with_one_channel(void **test_state) {
     (void)test_state;
     static const int64_t shapes[][6] = {/* batch, height, width, outputs, kernel, zeros */
