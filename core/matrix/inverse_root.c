@@ -115,6 +115,15 @@ static sw_status root_by_eigen(sw_dtype type, int64_t n, const sw_root_options *
     return sw_symmetric_product(type, true, n, n, 1, m->matrix, n, 0, m->rest, n);
 }
 
+/* Whether the norm of a root is at most twice that of the matrix least^(-1/r) I, where `least` is the least eigenvalue
+ * of A + ridge I. If `least` is below the rounding errors of the largest one, the iteration may converge to the root of
+ * a matrix with a far smaller eigenvalue. */
+static bool root_is_possible(sw_dtype type, int64_t n, const sw_root_options *o, double least, const void *root) {
+    double norm;
+    return least > 0 && sw_vector_norm(type, n * n, root, &norm) == SW_OK &&
+           norm <= 2 * sqrt((double)n) * pow(least, -1.0 / o->order);
+}
+
 /* The Newton iteration on A + ridge I. The largest eigenvalue is LAPACK's: it takes a tenth of the time. */
 static sw_status root_by_newton(sw_dtype type, int64_t n, const sw_root_options *o, const root_memory *m,
                                 sw_root_report *report) {
@@ -131,7 +140,11 @@ static sw_status root_by_newton(sw_dtype type, int64_t n, const sw_root_options 
     }
     if (added != 0)
         swi_square_shift(type, n, 1, added, m->matrix);
-    return swi_newton_root(type, n, o, m->matrix, m->rest, m->newton, report);
+    SW_TRY(swi_newton_root(type, n, o, m->matrix, m->rest, m->newton, report));
+    if (needs_values && report->outcome == SW_MATRIX_OK &&
+        !root_is_possible(type, n, o, report->least + added, m->rest))
+        report->outcome = SW_MATRIX_NOT_CONVERGED;
+    return SW_OK;
 }
 
 sw_status sw_inverse_root(sw_dtype type, int64_t n, const void *A, const sw_root_options *options, void *root,

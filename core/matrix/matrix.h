@@ -85,7 +85,8 @@ typedef struct sw_root_options {
     bool wide;         /* for f32: compute in f64, and round the root. About 1.5 times the time, twice the work */
     int iterations;    /* SW_ROOT_NEWTON: the largest number of iterations; 0: 100 */
     double tolerance;  /* SW_ROOT_NEWTON: ends when the error is at most this; 0: 1e-6 */
-    double acceptable; /* SW_ROOT_NEWTON: a final error above this is SW_MATRIX_NOT_CONVERGED; 0: 0.1 */
+    double acceptable; /* SW_ROOT_NEWTON: a final error above this is SW_MATRIX_NOT_CONVERGED; 0: 0.1. So is, with
+                        * ridge_relative or shift_negative, a root of twice the norm that the least eigenvalue allows */
 } sw_root_options;
 
 /* The report of sw_inverse_root. */

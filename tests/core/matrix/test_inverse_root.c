@@ -363,6 +363,17 @@ static void test_failures_leave_the_root(void **state) {
     newton.tolerance = 1e-21;
     expect_outcome((const double[]){1, 0.3, 0.3, 1e-4 + 0.09}, &newton, SW_MATRIX_NOT_CONVERGED, SW_ERR_ARGUMENT,
                    "inverse root: no convergence (for an inverse root, use a larger ridge, or SW_ROOT_EIGEN)");
+    /* In f64 the ridge vanishes in 1 + 2e-20. The eigenvalue of the root that belongs to 0 grows in each iteration, and
+     * the error remains 0.5. */
+    const sw_root_options singular = {.size = sizeof singular,
+                                      .order = 2,
+                                      .ridge = 1e-20,
+                                      .ridge_relative = true,
+                                      .shift_negative = true,
+                                      .method = SW_ROOT_NEWTON,
+                                      .acceptable = 1};
+    expect_outcome((const double[]){1, 1, 1, 1}, &singular, SW_MATRIX_NOT_CONVERGED, SW_ERR_ARGUMENT,
+                   "inverse root: no convergence (for an inverse root, use a larger ridge, or SW_ROOT_EIGEN)");
     /* The root of 1e-300 exceeds f64: (1e-300)^-2. */
     const sw_root_options tiny = {.size = sizeof tiny, .order = 1};
     expect_outcome((const double[]){1e-320, 0, 0, 1e-320}, &tiny, SW_MATRIX_NOT_FINITE, SW_ERR_NONFINITE,
