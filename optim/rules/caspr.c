@@ -17,8 +17,10 @@
  * iteration of the submission (root=newton). If the error of that iteration is above `tolerance`, the previous root
  * stays.
  *
- * There is no `reach`: a root is as large as (ridge λmax)^(-1/2), which no option bounds. Every step therefore copies x
- * and the state.
+ * Roots have no useful bound: they may be as large as (ridge λmax)^(-1/2) for any λmax > 0, after many steps with small
+ * gradients. `reach` therefore needs the norms of the present roots, which the pipeline reads again in each step in
+ * which new ones are possible. If P M̂ Q overflows, it is computed again from a smaller multiple of M̂: its length does
+ * not matter.
  */
 #include <swale/kernel.h>
 #include <swale/kernel_roots.h>
@@ -97,6 +99,7 @@ static void SW_K(caspr_accepted)(void *args, int64_t begin, int64_t end, double 
 #else
 
 #include <swale/dry_run.h>
+#include <swale/vector.h>
 #include "optim/rules/preconditioner.h"
 
 static const sw_kernels caspr_moments_kernels = SW_KERNEL_TABLE(caspr_moments),
@@ -124,7 +127,7 @@ static swo_root_rule caspr_root(const caspr_options *o) {
                                   .order = 2,
                                   .ridge = o->ridge,
                                   .ridge_relative = true,
-                                  .shift_negative = o->root == ROOT_EIGEN, /* by rounding errors */
+                                  .shift_negative = true, /* by rounding errors */
                                   .method = o->root == ROOT_EIGEN ? SW_ROOT_EIGEN : SW_ROOT_NEWTON,
                                   .iterations = (int)o->iterations,
                                   .acceptable = o->tolerance};
@@ -188,8 +191,8 @@ static size_t caspr_tensor_workspace(const sw_param *p, const double *option, sw
 typedef struct caspr_block {
     swo_block at;
     int64_t rows, columns;
-    void *L, *R, *P, *roots, *previous; /* previous: L°; roots: P and Q */
-    double *largest;                    /* λmax(L) at the last roots, and λmax(L°) */
+    void *L, *R, *P, *previous; /* P: P and Q; previous: L° */
+    double *largest;            /* λmax(L) at the last roots, and λmax(L°) */
     int32_t *failures;
 } caspr_block;
 
@@ -205,37 +208,20 @@ static caspr_block caspr_block_at(const sw_step *s, const swo_modes *modes, int6
                   left = above * modes->block * modes->block + (index - above) * b.rows * b.rows;
     b.L = (char *)slots->factors + (size_t)b.at.factor_at * size;
     b.R = (char *)b.L + (size_t)(b.rows * b.rows) * size;
-    b.P = b.roots = (char *)slots->roots + (size_t)b.at.factor_at * size;
+    b.P = (char *)slots->roots + (size_t)b.at.factor_at * size;
     b.previous = (char *)slots->previous + (size_t)left * size;
     return b;
 }
 
-/* A ← value I, [n,n] */
-static void caspr_set_diagonal(sw_dtype type, int64_t n, double value, void *A) {
-    for (int64_t i = 0; i < n; i++)
-        if (type == SW_F32)
-            ((float *)A)[i * (n + 1)] = (float)value;
-        else
-            ((double *)A)[i * (n + 1)] = value;
-}
-
+/* P = Q = R = I, L = L° = ridge I; initially all are 0. */
 static void caspr_start(const sw_step *s, const caspr_block *b) {
-    const double ridge = SW_STEP_OPTIONS(s, caspr_options)->ridge;
-    if (swo_roots_exist(s->type, &b->at, b->roots))
+    if (swo_roots_exist(s->type, &b->at, b->P))
         return;
-    swo_roots_set_identity(s->type, &b->at, b->roots);
-    caspr_set_diagonal(s->type, b->rows, ridge, b->L);
-    caspr_set_diagonal(s->type, b->rows, ridge, b->previous);
-    caspr_set_diagonal(s->type, b->columns, 1, b->R);
-    b->largest[0] = b->largest[1] = ridge;
-}
-
-static double caspr_dot(sw_dtype type, int64_t n, const void *a, const void *b) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += type == SW_F32 ? (double)((const float *)a)[i] * (double)((const float *)b)[i]
-                              : ((const double *)a)[i] * ((const double *)b)[i];
-    return sum;
+    b->largest[0] = b->largest[1] = SW_STEP_OPTIONS(s, caspr_options)->ridge;
+    swo_roots_set_identity(s->type, &b->at, b->P);
+    swo_roots_set_identity(s->type, &b->at, b->L);
+    sw_vector_axpby(s->type, b->rows * b->rows, b->largest[0], b->L, 0, NULL, b->L);
+    memcpy(b->previous, b->L, (size_t)(b->rows * b->rows) * sw_dtype_size(s->type));
 }
 
 /* c = tr(P (L° + ridge λmax(L°) I) P)/rows; then L° ← L. tr(P A P) is the inner product of P and A P. */
@@ -245,8 +231,8 @@ static sw_status caspr_change_of_scale(const sw_step *s, const caspr_block *b, c
     SW_TRY(sw_gemm(s->type, false, false, n, n, n, 1, b->previous, n, b->P, n, 0, w->product, n));
     if (sw_dry_run())
         return SW_OK;
-    const double trace =
-        caspr_dot(s->type, n * n, b->P, w->product) + ridge * b->largest[1] * caspr_dot(s->type, n * n, b->P, b->P);
+    const double trace = sw_vector_dot(s->type, n * n, b->P, w->product) +
+                         ridge * b->largest[1] * sw_vector_dot(s->type, n * n, b->P, b->P);
     *c = fmax(trace, 0) / (double)n;
     memcpy(b->previous, b->L, (size_t)(n * n) * sw_dtype_size(s->type));
     b->largest[1] = b->largest[0];
@@ -273,37 +259,78 @@ static sw_status caspr_update_roots(const sw_step *s, const caspr_block *b, int6
     if (!caspr_is_due(s, b, blocks, s->step))
         return SW_OK;
     const swo_root_rule rule = caspr_root(o);
-    SW_TRY(swo_roots_refresh(s->type, &b->at, b->L, &rule, b->roots, b->failures, largest, w->roots, large));
+    SW_TRY(swo_roots_refresh(s->type, &b->at, b->L, &rule, b->P, b->failures, largest, w->roots, large));
     b->largest[0] = largest[0];
     return SW_OK;
 }
 
 /* ---- A parameter ---- */
 
+static sw_status caspr_precondition(const sw_step *s, const swo_modes *modes, int64_t blocks, const caspr_work *w) {
+    for (int64_t i = 0; i < blocks; i++) {
+        const caspr_block b = caspr_block_at(s, modes, i);
+        void *u = NULL;
+        swo_block_gather(s->type, modes, &b.at, w->m_hat, w->one, w->table);
+        SW_TRY(swo_precondition(s->type, &b.at, b.P, w->one, w->one, w->other, &u));
+        swo_block_scatter(s->type, modes, &b.at, u, w->u, w->table);
+    }
+    return SW_OK;
+}
+
+/* v ← 2^exponent v */
+static void caspr_multiply(const sw_step *s, double exponent, void *v) {
+    while (exponent != 0) {
+        const double part = fmax(-100, fmin(exponent, 100));
+        sw_vector_axpby(s->type, s->count, exp2(part), v, 0, NULL, v);
+        exponent -= part;
+    }
+}
+
+/* An exponent by which P M̂ Q of all blocks is multiplied to be below the largest number of the type. */
+static double caspr_exponent(const sw_step *s, const swo_modes *modes, int64_t blocks, const caspr_work *w) {
+    double most = 0;
+    for (int64_t i = 0; i < blocks; i++) {
+        const caspr_block b = caspr_block_at(s, modes, i);
+        const int64_t left = b.rows * b.rows;
+        const void *Q = (char *)b.P + (size_t)left * sw_dtype_size(s->type);
+        most = fmax(most, logb(swo_norm(s->type, left, b.P)) + logb(swo_norm(s->type, b.columns * b.columns, Q)) + 2);
+    }
+    return (s->type == SW_F32 ? 124 : 1020) - most - logb(swo_norm(s->type, s->count, w->m_hat));
+}
+
+/* w->u ← P M̂ Q, times any number; *scale ← ‖A‖/‖U‖, where w->u is A before. */
+static sw_status caspr_direction(const sw_step *s, const swo_modes *modes, int64_t blocks, const caspr_work *w,
+                                 double *scale) {
+    const double length = swo_norm(s->type, s->count, w->u);
+    SW_TRY(caspr_precondition(s, modes, blocks, w));
+    double norm = swo_norm(s->type, s->count, w->u);
+    const double exponent = isinf(norm) ? caspr_exponent(s, modes, blocks, w) : 0;
+    if (isinf(norm) && isfinite(exponent)) {
+        caspr_multiply(s, exponent, w->m_hat);
+        SW_TRY(caspr_precondition(s, modes, blocks, w));
+        norm = swo_norm(s->type, s->count, w->u);
+    }
+    if (norm > 0 && length / norm > 0x1p100) { /* it may be no number of the type */
+        caspr_multiply(s, 100, w->u);
+        norm *= 0x1p100;
+    }
+    *scale = norm > 0 ? length / norm : 0;
+    return SW_OK;
+}
+
 static sw_status caspr_update(const sw_step *s, bool large) {
-    const caspr_options *o = SW_STEP_OPTIONS(s, caspr_options);
     const caspr_work w = caspr_work_in(s->workspace, s->param, s->option, s->type, large);
     caspr_vectors v = {.step = s, .m_hat = w.m_hat, .u = w.u, .scale = 1};
     int64_t blocks;
     const swo_modes modes = caspr_modes(s->param, s->option, &blocks);
-    const bool starts = blocks > 0 && s->step >= (int64_t)o->start;
     sw_kernel_run(&caspr_moments_kernels, s->type, &v, s->count);
-    const double length = starts ? swo_norm(s->type, s->count, w.u) : 0;
     for (int64_t i = 0; i < blocks; i++) {
         const caspr_block b = caspr_block_at(s, &modes, i);
-        void *u = NULL;
         swo_block_gather(s->type, &modes, &b.at, s->g, w.g, w.table);
         SW_TRY(caspr_update_roots(s, &b, blocks, &w, large));
-        if (!starts)
-            continue;
-        swo_block_gather(s->type, &modes, &b.at, w.m_hat, w.one, w.table);
-        SW_TRY(swo_precondition(s->type, &b.at, b.roots, w.one, w.one, w.other, &u));
-        swo_block_scatter(s->type, &modes, &b.at, u, w.u, w.table);
     }
-    if (starts) {
-        const double norm = swo_norm(s->type, s->count, w.u);
-        v.scale = norm > 0 ? length / norm : 0;
-    }
+    if (blocks > 0 && s->step >= (int64_t)SW_STEP_OPTIONS(s, caspr_options)->start)
+        SW_TRY(caspr_direction(s, &modes, blocks, &w, &v.scale));
     sw_kernel_run(&caspr_move_kernels, s->type, &v, s->count);
     return SW_OK;
 }
@@ -349,6 +376,38 @@ static sw_status caspr_accept(sw_step *s) {
     return sw_step_run_with_frozen(s, &caspr_accepted_kernels);
 }
 
+/* ---- Bounds ---- */
+
+/* The largest eigenvalue of a root. λmax is at least the smallest positive number of the type: without a positive one
+ * there is no new root. The factor 2 is that of sw_inverse_root for Newton's iteration. */
+static double caspr_largest_root(const caspr_options *o, sw_dtype type) {
+    return 2 / sqrt(o->ridge) * ldexp(1, type == SW_F32 ? 75 : 537);
+}
+
+/* The roots in `bounds` are those that R and c read. With A = L° + ridge λmax(L°) I, c ≤ tr(P A P) ≤ ‖P‖² ‖A‖. Blocks
+ * whose first step it is begin with roots and factors of at most 1: their norm is at most n. U has the length of A. */
+static void caspr_reach(const sw_step *s, sw_bounds *b) {
+    const caspr_options *o = SW_STEP_OPTIONS(s, caspr_options);
+    const caspr_coefficients *c = SW_STEP_COEFFICIENTS(s, caspr_coefficients);
+    const double n = sqrt(2 * (double)b->count), weight = o->beta2 == 1 ? 1 : 1 - o->beta2, g = b->g;
+    double *m = &SW_SLOT_BOUND(b, caspr_slots, m), *v = &SW_SLOT_BOUND(b, caspr_slots, v),
+           *factors = &SW_SLOT_BOUND(b, caspr_slots, factors), *roots = &SW_SLOT_BOUND(b, caspr_slots, roots),
+           *previous = &SW_SLOT_BOUND(b, caspr_slots, previous), *largest = &SW_SLOT_BOUND(b, caspr_slots, largest);
+    const double P = hypot(*roots, n), L = hypot(*factors, n), A = hypot(*previous, n) + o->ridge * (*largest + 1),
+                 change = 1.01 * P * P * A;
+    *m = o->beta1 * *m + (1 - o->beta1) * g;
+    *v = c->v_keep * *v + c->v_add * g * g;
+    const double m_hat = c->m_scale * (*m + g),
+                 d = swo_normalized_bound(b, s->type, o->beta1, c->v_keep, c->v_add, o->eps, c->m_scale, m_hat);
+    *factors = o->beta2 * fmax(1, change) * L + weight * g * g * (1 + P * P);
+    *roots = hypot(P, n * caspr_largest_root(o, s->type));
+    *previous = hypot(*previous, L);
+    *largest = 2 * *largest + 2 * *factors + o->ridge * n;
+    b->largest +=
+        P * A + P * g + change + *factors + m_hat + d + o->weight_decay * b->x + *v * c->v_scale + c->m_scale + o->lr;
+    b->x = fmax(1, fabs(1 - o->lr * o->weight_decay)) * b->x + o->lr * d;
+}
+
 /* ---- State and options ---- */
 
 static int64_t caspr_block_count(const sw_slot_sizes *sizes) {
@@ -378,75 +437,41 @@ static int64_t caspr_left_count(const sw_slot_sizes *sizes) {
     return count;
 }
 
+/* clang-format off */
 static const sw_option caspr_option_table[] = {
     SWO_OPTION_LR(1e-3),
     SWO_OPTION_BETA1,
     SWO_OPTION_BETA2("L, R and the mean of G²"),
-    {.name = "eps",
-     .value = 1e-8,
-     .low = 1e-12,
-     .high = 1,
-     .help = "ε of NadamW's denominator",
-     .search_low = 1e-10,
-     .search_high = 1e-4,
-     .search_log = true},
-    {.name = "weight_decay",
-     .value = 1e-4,
-     .low = 0,
-     .high = 1e6,
-     .help = "λ, decoupled: θ ← (1 - ηλ) θ",
-     .search_low = 1e-5,
-     .search_high = 0.5,
-     .search_log = true},
+    {.name = "eps", .value = 1e-8, .low = 1e-12, .high = 1, .help = "ε of NadamW's denominator",
+     .search_low = 1e-10, .search_high = 1e-4, .search_log = true},
+    {.name = "weight_decay", .value = 1e-4, .low = 0, .high = 1e6, .help = "λ, decoupled: θ ← (1 - ηλ) θ",
+     .search_low = 1e-5, .search_high = 0.5, .search_log = true},
     {.name = "nesterov", .kind = SW_OPTION_BOOL, .value = 1, .help = "Nesterov's form of the mean of G"},
-    {.name = "ridge",
-     .value = 1e-6,
-     .low = 1e-12,
-     .high = 1,
+    {.name = "ridge", .value = 1e-6, .low = 1e-12, .high = 1,
      .help = "multiple of the largest eigenvalue that is added to the diagonals of L and R",
-     .search_low = 1e-8,
-     .search_high = 1e-3,
-     .search_log = true},
-    {.name = "root",
-     .kind = SW_OPTION_CHOICE,
-     .choices = "eigen|newton",
+     .search_low = 1e-8, .search_high = 1e-3, .search_log = true},
+    {.name = "root", .kind = SW_OPTION_CHOICE, .choices = "eigen|newton",
      .help = "roots by eigendecompositions, or by the coupled Newton iteration"},
-    {.name = "tolerance",
-     .value = 0.1,
-     .low = 0,
-     .high = 1,
-     .open = SW_OPEN_LOW,
+    {.name = "tolerance", .value = 0.1, .low = 0, .high = 1, .open = SW_OPEN_LOW,
      .help = "root=newton: largest error of a new root"},
-    {.name = "iterations",
-     .kind = SW_OPTION_INTEGER,
-     .value = 100,
-     .low = 1,
-     .high = 1e4,
+    {.name = "iterations", .kind = SW_OPTION_INTEGER, .value = 100, .low = 1, .high = 1e4,
      .help = "root=newton: most iterations for a root"},
-    {.name = "block",
-     .kind = SW_OPTION_INTEGER,
-     .value = 1024,
-     .low = 1,
-     .high = 8192,
+    {.name = "block", .kind = SW_OPTION_INTEGER, .value = 1024, .low = 1, .high = 8192,
      .help = "largest number of rows and columns of a block"},
-    {.name = "max_dim",
-     .kind = SW_OPTION_INTEGER,
-     .value = 40000,
-     .low = 0,
-     .high = 1e9,
+    {.name = "max_dim", .kind = SW_OPTION_INTEGER, .value = 40000, .low = 0, .high = 1e9,
      .help = "matrices with more rows or columns have the step of NadamW"},
     SWO_OPTION_PERIOD(20),
     SWO_OPTION_START(102),
     SWO_OPTION_SPREAD,
     {0}};
-static const sw_slot caspr_slot_table[] = {{.name = "m"},
-                                           {.name = "v"},
-                                           {.name = "factors", .count = caspr_factor_count},
-                                           {.name = "roots", .count = caspr_factor_count},
-                                           {.name = "previous", .count = caspr_left_count},
-                                           {.name = "largest", .type = SW_SLOT_F64, .count = caspr_largest_count},
-                                           {.name = "failures", .type = SW_SLOT_I32, .count = caspr_block_count},
-                                           {0}};
+static const sw_slot caspr_slot_table[] = {
+    {.name = "m"}, {.name = "v"},
+    {.name = "factors", .count = caspr_factor_count}, {.name = "roots", .count = caspr_factor_count},
+    {.name = "previous", .count = caspr_left_count},
+    {.name = "largest", .type = SW_SLOT_F64, .count = caspr_largest_count},
+    {.name = "failures", .type = SW_SLOT_I32, .count = caspr_block_count},
+    {0}};
+/* clang-format on */
 static const char *const caspr_scalar_names[] = {"failed_roots", NULL};
 SW_MATCH_OPTIONS(caspr_options, caspr_option_table);
 SW_MATCH_SLOTS(caspr_slots, caspr_slot_table);
@@ -463,6 +488,7 @@ const sw_rule swo_caspr = {.size = sizeof(sw_rule),
                            .flags = SW_RULE_LINEAR,
                            .begin = caspr_begin,
                            .tensor = caspr_tensor,
+                           .reach = caspr_reach,
                            .parts = caspr_parts,
                            .part = caspr_part,
                            .part_workspace = caspr_part_workspace,

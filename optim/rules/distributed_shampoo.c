@@ -316,20 +316,6 @@ static sw_status distributed_accept(sw_step *s) {
 
 /* ---- Bounds ---- */
 
-/* A bound of ‖A‖ with a denominator of at least √V·v_scale + ε; v_scale ≥ 1. bounds->own is a bound of |M|/√V, as in
- * adam.c: with M' = β1 M + (1 - β1) G and V' = γ V + fresh G², R'² = β1² R²/γ + (1 - β1)²/fresh. */
-static double distributed_graft_bound(const sw_step *s, sw_bounds *b, double m_hat) {
-    const distributed_options *o = SW_STEP_OPTIONS(s, distributed_options);
-    const distributed_coefficients *c = SW_STEP_COEFFICIENTS(s, distributed_coefficients);
-    const double beta1 = o->beta1, phi = 1 - beta1, fresh = c->v_add, eps = o->grafting_eps;
-    const double square = beta1 * beta1 * b->own * b->own / c->v_keep + phi * phi / fresh;
-    b->own = c->v_keep > 0 ? sqrt(square) * (1 + 1e-6) : INFINITY;
-    const double of_g = sw_bound_normalized(b, s->type, fresh, eps),
-                 rest = (b->own + 1) * (of_g - sqrt((double)b->count / fresh)),
-                 of_m = sqrt((double)b->count) * b->own + rest;
-    return sw_bound_tighter(m_hat / eps, c->m_scale * (of_m + phi * of_g));
-}
-
 /* Roots of L/c + εI with L ≥ 0 have eigenvalues of at most ε^(-1/2n), so that ‖D‖ ≤ ‖M̂‖/√ε. Roots that could not be
  * computed may be the identity. */
 static void distributed_reach(const sw_step *s, sw_bounds *bounds) {
@@ -346,7 +332,7 @@ static void distributed_reach(const sw_step *s, sw_bounds *bounds) {
     double d = o->grafting == GRAFTING_NONE ? preconditioned : m_hat;
     if (SW_STEP_SLOTS(s, distributed_slots)->v) {
         *v = c->v_keep * *v + c->v_add * g * g;
-        d = distributed_graft_bound(s, bounds, m_hat);
+        d = swo_normalized_bound(bounds, s->type, o->beta1, c->v_keep, c->v_add, o->grafting_eps, c->m_scale, m_hat);
     }
     *factors = o->beta2 * *factors + SW_MAX_RANK * weight * g * g;
     *roots = hypot(*roots, 2 * root * sqrt(SW_MAX_RANK * (double)bounds->count));

@@ -8,6 +8,7 @@
 #include "optim/rules/preconditioner.h"
 
 #include <swale/dry_run.h>
+#include <swale/reach.h>
 
 #include <math.h>
 #include <string.h>
@@ -261,6 +262,19 @@ bool swo_refresh_is_due(int64_t step, const sw_param *param, const swo_block *bl
     const int64_t of_block = block->index * period / blocks,
                   of_param = ((int64_t)param->index * 40503 & 0xffff) * period >> 16;
     return (step - start + of_block + of_param) % period == 0;
+}
+
+/* ---- Bounds ---- */
+
+/* As in adam.c: R² = β1² R²/keep + (1 - β1)²/fresh for R ≥ |M|/√V. */
+double swo_normalized_bound(sw_bounds *b, sw_dtype type, double beta1, double keep, double fresh, double eps,
+                            double m_scale, double m_hat) {
+    const double phi = 1 - beta1, square = beta1 * beta1 * b->own * b->own / keep + phi * phi / fresh;
+    b->own = keep > 0 ? sqrt(square) * (1 + 1e-6) : INFINITY;
+    const double of_g = sw_bound_normalized(b, type, fresh, eps),
+                 rest = (b->own + 1) * (of_g - sqrt((double)b->count / fresh)),
+                 of_m = sqrt((double)b->count) * b->own + rest;
+    return sw_bound_tighter(m_hat / eps, m_scale * (of_m + phi * of_g));
 }
 
 /* ---- Cost ---- */

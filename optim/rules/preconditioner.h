@@ -82,6 +82,13 @@ double swo_norm(sw_dtype type, int64_t n, const void *v);
 bool swo_refresh_is_due(int64_t step, const sw_param *param, const swo_block *block, int64_t blocks, int64_t start,
                         int64_t period, bool spread);
 
+/* ---- Bounds, for `reach` ---- */
+
+/* A bound of ‖A‖, A = M̂/(√V scale + ε), scale ≥ 1. In this step M ← β1 M + (1 - β1) G, V ← keep V + fresh G², and
+ * M̂ = m_scale M or m_scale (β1 M + (1 - β1) G); m_hat is a bound of ‖M̂‖. bounds->own is a bound of |M|/√V. */
+double swo_normalized_bound(sw_bounds *bounds, sw_dtype type, double beta1, double keep, double fresh, double eps,
+                            double m_scale, double m_hat);
+
 /* ---- Cost ---- */
 
 /* Multiplications of a step of a block: products for the factors and along all modes, and roots every `period`. */

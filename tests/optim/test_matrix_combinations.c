@@ -11,7 +11,7 @@ static const char *const combined_rules[] = {
     "soap lr=0.01 period=2 weight_decay=0",
     "shampoo lr=0.01",
     "distributed_shampoo lr=0.01 start=2 period=2",
-    "caspr lr=0.01 beta1=0 start=2 period=2", /* with momentum, a step need not be one of descent */
+    "caspr lr=0.01 start=2 period=2",
     "prodigy d0=0.01",
     "schedule_free_sgd lr=0.01",
     "schedule_free_adamw lr=0.01",
@@ -48,10 +48,16 @@ static const combination combinations[] = {
     {.estimator = "sam rho=0.1 of=minibatch batch=2", .loss_scale = "dynamic initial=16 interval=2"},
 };
 
+/* A line search needs a direction of descent, which the mean of several gradients need not be, after CASPR's
+ * preconditioners in particular. */
+static const char *rule_for(const char *rule, const combination *c) {
+    return c->search && strncmp(rule, "caspr", 5) == 0 ? "caspr lr=0.01 start=2 period=2 beta1=0" : rule;
+}
+
 static sw_optim *combined(sw_params *p, const char *rule, const combination *c, scaled_problem *f) {
     scaled_problem_init(f, p);
     sw_optim *o = sw_optim_new_with_options(p, &(sw_optim_options){.size = sizeof(sw_optim_options),
-                                                                   .rule = rule,
+                                                                   .rule = rule_for(rule, c),
                                                                    .estimator = c->estimator,
                                                                    .schedule = c->search ? c->search : c->schedule,
                                                                    .average = c->average,

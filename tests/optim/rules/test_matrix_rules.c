@@ -232,6 +232,49 @@ static void test_roots_without_convergence_stay_the_identity(void **state) {
     sw_params_free(p);
 }
 
+/* ---- Products that overflow ---- */
+
+/* With roots that are multiples of the identity, U has the direction of M̂ and the length of A, also if P M̂ Q is above
+ * or far below the numbers of the type. The roots do not change, because period is longer than the run. Points agree to
+ * the roundings of two norms of f32, each 2^-24 for a sum of 12 squares, and of the step; x is at most 8. */
+static void test_lengths_of_products_do_not_matter(void **state) {
+    (void)state;
+    static const struct {
+        int P, Q; /* exponents, and the largest for f32; f64: 8 times as large */
+    } scales[] = {{10, 124}, {0, 126}, {-60, -50}, {0, -120}};
+    for (size_t k = 0; k < sizeof scales / sizeof *scales; k++)
+        for (int t = 0; t < 2; t++) {
+            const sw_dtype type = both_types[t];
+            const int more = type == SW_F64 ? 8 : 1;
+            sw_params *p[2] = {matrix_params(type), matrix_params(type)};
+            sw_optim *o[2];
+            for (int i = 0; i < 2; i++) {
+                o[i] = sw_optim_new(p[i], "caspr lr=0.5 start=1 period=1000 spread=false");
+                assert_ok(step_with(o[i], p[i], gradient[0]));
+            }
+            const sw_array roots = sw_optim_param_slot(o[1], sw_params_find(p[1], "tall"), "roots");
+            for (int i = 0, rows = 6, left = rows * rows; i < (int)sw_array_count(&roots); i++)
+                vec_set(type, roots.data, i,
+                        ldexp(vec_get(type, roots.data, i), more * (i < left ? scales[k].P : scales[k].Q)));
+            const double room = 8 * 16 * (type == SW_F32 ? 0x1p-24 : 0x1p-53);
+            for (int s = 1; s < 4; s++) {
+                for (int i = 0; i < 2; i++)
+                    if (step_with(o[i], p[i], gradient[s]) != SW_OK)
+                        fail_msg("%s, 2^%d, 2^%d: %s", sw_dtype_name(type), scales[k].P, scales[k].Q, sw_error());
+                for (int64_t i = 0; i < sw_params_dim(p[0]); i++) {
+                    const double x = vec_get(type, sw_params_x(p[0]), i), y = vec_get(type, sw_params_x(p[1]), i);
+                    if (!(fabs(x - y) <= room))
+                        fail_msg("%s, 2^%d, 2^%d, step %d: x[%d] is %g, and with other roots %g", sw_dtype_name(type),
+                                 scales[k].P, scales[k].Q, s, (int)i, x, y);
+                }
+            }
+            for (int i = 0; i < 2; i++) {
+                sw_optim_free(o[i]);
+                sw_params_free(p[i]);
+            }
+        }
+}
+
 /* ---- Bits: threads, parts or whole parameters, skipped steps, resuming ---- */
 
 static sw_status large_gradient(void *user, const void *x, const int64_t *ids, int64_t count, uint64_t draw_number,
@@ -446,6 +489,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_every_golden_path_differs, test_clear),
         cmocka_unit_test_teardown(test_a_failed_root_keeps_the_previous_one, test_clear),
         cmocka_unit_test_teardown(test_roots_without_convergence_stay_the_identity, test_clear),
+        cmocka_unit_test_teardown(test_lengths_of_products_do_not_matter, test_clear),
         cmocka_unit_test_teardown(test_bits_do_not_depend_on_threads, test_clear),
         cmocka_unit_test_teardown(test_large_and_small_blocks_are_told_apart, test_clear),
         cmocka_unit_test_teardown(test_resumed_runs_have_equal_bits, test_clear),
