@@ -307,8 +307,8 @@ static const sw_option muon_option_table[] = {
     {.name = "scale", .kind = SW_OPTION_CHOICE, .choices = "keller|moonshot",
      .help = "factor of a matrix: √max(1, rows/columns), or 0.2 √max(rows, columns)"},
     {.name = "route", .kind = SW_OPTION_CHOICE, .choices = "hidden|matrices",
-     .help = "AdamW for vectors, embeddings and the last layer, or for vectors alone; without other parameters the "
-             "rule is AdamW"},
+     .help = "hidden: AdamW updates vectors, embeddings and the last layer; matrices: only vectors. A group without a "
+             "matrix for Muon is updated by AdamW alone"},
     {.name = "ns_steps", .kind = SW_OPTION_INTEGER, .value = 5, .low = 1, .high = 100,
      .help = "Newton-Schulz iterations"},
     {.name = "ns_a", .value = 3.4445, .low = -1e3, .high = 1e3, .help = "coefficient of X"},
