@@ -22,6 +22,8 @@ static const program programs[] = {
     {"rosenbrock", {"--steps", "2"}, {"--steps", "10000000"}, "a.png"},
     {"least_squares", {"--steps", "100"}, {"--steps", "1000000"}, "a.png"},
     {"logistic_regression", {"--passes", "4"}, {"--passes", "500"}, "a.png"},
+    {"minima", {"--steps", "10", "--walks", "2"}, {"--steps", "1000000"}, "a.png"},
+    {"algoperf_score", {"--fastest"}, {"--times", "/nowhere.csv"}, "a.png"},
     {"muon_logreg", {"--epochs", "1"}, {"--epochs", "200"}, "a.png"},
     {"shampoo_muon",
      {"--target", "0.01", "--trials", "1", "--epochs", "1", "--seeds", "1", "--data", "DATA"},
