@@ -48,6 +48,16 @@ static void *curve_bend(const sw_curve *c, const void *bends, int k) {
     return (char *)(uintptr_t)bends + (size_t)((k - 1) * (c->dim - c->buffers)) * sw_dtype_size(c->type);
 }
 
+/* Copies elements of frozen parameters that are equal at both ends: an attention mask holds -Inf, and 0·Inf is NaN. */
+static void curve_copy_constants(const sw_curve *c, void *out) {
+    for (int i = 0; i < sw_params_count(c->f->params); i++) {
+        const sw_param *p = sw_params_at(c->f->params, i);
+        for (int64_t k = p->offset; p->frozen && k < p->offset + p->count; k++)
+            if (sw_load_element(c->type, c->start, k) == sw_load_element(c->type, c->end, k))
+                sw_store_element(c->type, out, k, sw_load_element(c->type, c->start, k));
+    }
+}
+
 static void curve_compute_point(const sw_curve *c, const void *bends, double t, void *out) {
     double weight[CURVE_MOST_BENDS + 2];
     const int64_t trained = c->dim - c->buffers;
@@ -59,6 +69,7 @@ static void curve_compute_point(const sw_curve *c, const void *bends, double t, 
             sw_vector_axpby(c->type, trained, 1, out, weight[k], curve_bend(c, bends, k), out);
     sw_vector_axpby(c->type, c->buffers, 1 - t, (char *)c->start + offset, t, (char *)c->end + offset,
                     (char *)out + offset);
+    curve_copy_constants(c, out);
 }
 
 sw_status sw_curve_point(const sw_curve *c, const void *bends, double t, void *out) {

@@ -217,17 +217,26 @@ void sw_landscape_free(sw_landscape *l) {
     sw_free(l);
 }
 
+/* max(1, max |x_i|) over the elements that are not frozen: an attention mask holds -Inf. */
+static double landscape_largest(const sw_landscape *l) {
+    double largest = 1;
+    for (int i = 0; i < sw_params_count(l->f->params); i++) {
+        const sw_param *p = sw_params_at(l->f->params, i);
+        for (int64_t k = 0; !p->frozen && k < p->count; k++)
+            largest = fmax(largest, fabs(sw_load_element(l->type, l->x, p->offset + k)));
+    }
+    return largest;
+}
+
 sw_status sw_landscape_set_point(sw_landscape *l, const void *x) {
     if (!l)
         return sw_fail(SW_ERR_ARGUMENT, "landscape_set_point: the landscape is NULL");
-    double most = 1;
     memcpy(l->trial, x ? x : sw_params_x(l->f->params), landscape_bytes(l));
     if (l->statistics)
         SW_TRY(landscape_estimate_statistics(l));
     memcpy(l->x, l->trial, landscape_bytes(l));
-    for (int64_t i = 0; i < l->dim - sw_params_buffer_dim(l->f->params); i++)
-        most = fmax(most, fabs(sw_load_element(l->type, l->x, i)));
-    l->step = l->options.step > 0 ? l->options.step : cbrt(l->type == SW_F64 ? DBL_EPSILON : FLT_EPSILON) * most;
+    l->step = l->options.step > 0 ? l->options.step
+                                  : cbrt(l->type == SW_F64 ? DBL_EPSILON : FLT_EPSILON) * landscape_largest(l);
     return SW_OK;
 }
 

@@ -71,8 +71,9 @@ typedef struct sw_landscape_options {
      * sw_model_recalibrate. Derivatives (Hessian products, eigenvalues, trace) use the statistics at x. No effect if
      * the parameters have no buffers. */
     int64_t statistics;
-    /* The length h of the step in differences of gradients; 0: ε^(1/3) max(1, max |x_i|), where ε is 2^-23 for f32
-     * and 2^-52 for f64: 0.005 and 6e-6 for parameters up to 1. See sw_landscape_hessian. */
+    /* The length h of the step in differences of gradients; 0: ε^(1/3) max(1, max |x_i|) over parameters that
+     * are not frozen, where ε is 2^-23 for f32 and 2^-52 for f64: 0.005 and 6e-6 for parameters up to 1. See
+     * sw_landscape_hessian. */
     double step;
 } sw_landscape_options;
 

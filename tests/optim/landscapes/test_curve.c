@@ -188,6 +188,23 @@ static void test_parameters_and_draws(void **state) {
     sw_model_free(e.model);
 }
 
+/* A frozen parameter that is infinite at both ends, such as an attention mask, stays so. */
+static void test_frozen_infinity(void **state) {
+    (void)state;
+    ends e = ends_new(SW_F64);
+    sw_param *bias = sw_params_find(e.f->params, "linear2.bias");
+    double out[64];
+    sw_param_freeze(bias, true);
+    e.start[bias->offset] = e.end[bias->offset] = -INFINITY;
+    sw_curve *c = sw_curve_new(e.f, e.start, e.end, &SW_OPTIONS(sw_curve_options, .bends = 2));
+    for (double t = 0; t <= 1; t += 0.25) {
+        assert_ok(sw_curve_point(c, NULL, t, out));
+        assert_true(out[bias->offset] == -INFINITY && isfinite(out[bias->offset + 1]));
+    }
+    sw_curve_free(c);
+    sw_model_free(e.model);
+}
+
 static uint64_t trained_bends(sw_dtype type, const char *estimator, const char *rule, double *loss) {
     ends e = ends_new(type);
     sw_curve *c = sw_curve_new(e.f, e.start, e.end, NULL);
@@ -347,6 +364,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_points_of_both_forms, test_no_error_left),
         cmocka_unit_test_teardown(test_gradient_agrees_with_differences, test_no_error_left),
         cmocka_unit_test_teardown(test_parameters_and_draws, test_no_error_left),
+        cmocka_unit_test_teardown(test_frozen_infinity, test_no_error_left),
         cmocka_unit_test_teardown(test_any_optimizer_trains_it, test_no_error_left),
         cmocka_unit_test_teardown(test_bend_around_a_barrier, test_no_error_left),
         cmocka_unit_test_teardown(test_refusals, test_no_error_left),

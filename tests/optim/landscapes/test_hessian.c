@@ -259,6 +259,26 @@ static void test_eigenvalues_and_trace_of_a_network(void **state) {
     sw_model_free(model);
 }
 
+/* A frozen -Inf, as in an attention mask, does not change the step of the differences. The class has no probability,
+ * and the Hessian of the others is finite. */
+static void test_frozen_infinity(void **state) {
+    (void)state;
+    const sw_objective *f;
+    double trace, value, top;
+    sw_model *model = tanh_net(SW_F64, &f);
+    sw_param *bias = sw_params_find(f->params, "linear2.bias");
+    sw_param_freeze(bias, true);
+    ((double *)sw_params_x(f->params))[bias->offset] = -INFINITY;
+    const int64_t ids[4] = {1, 2, 4, 5}; /* of the other classes */
+    sw_landscape *l = sw_landscape_new(f, NULL, &SW_OPTIONS(sw_landscape_options, .ids = ids, .count = 4));
+    assert_ok(sw_landscape_value(l, NULL, &value));
+    assert_ok(sw_landscape_eigenvalues(l, 1, NULL, &top, NULL, NULL));
+    assert_ok(sw_landscape_trace(l, 2, 0, &trace, NULL));
+    assert_true(isfinite(value) && isfinite(top) && isfinite(trace) && top > 0);
+    sw_landscape_free(l);
+    sw_model_free(model);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     const sw_objective *f;
@@ -333,6 +353,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_sharpness_of_a_quadratic, test_no_error_left),
         cmocka_unit_test_teardown(test_sharpness_starts_along_a_direction, test_no_error_left),
         cmocka_unit_test_teardown(test_eigenvalues_and_trace_of_a_network, test_no_error_left),
+        cmocka_unit_test_teardown(test_frozen_infinity, test_no_error_left),
         cmocka_unit_test_teardown(test_refusals, test_no_error_left),
         cmocka_unit_test_teardown(test_every_allocation_fails, test_no_error_left),
     };
