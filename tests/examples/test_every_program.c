@@ -23,6 +23,7 @@ static const program programs[] = {
     {"least_squares", {"--steps", "100"}, {"--steps", "1000000"}, "a.png"},
     {"logistic_regression", {"--passes", "4"}, {"--passes", "500"}, "a.png"},
     {"minima", {"--steps", "10", "--walks", "2"}, {"--steps", "1000000"}, "a.png"},
+    {"exponential_lr", {"--steps", "2"}, {"--samples", "100000", "--width", "4096"}, "a.png"},
     {"algoperf_score", {"--fastest"}, {"--times", "/nowhere.csv"}, "a.png"},
     {"muon_logreg", {"--epochs", "1"}, {"--epochs", "200"}, "a.png"},
     {"shampoo_muon",
