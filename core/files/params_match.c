@@ -196,6 +196,27 @@ static bool match_find_prefix(const swi_match *m, char prefix[PREFIX_ROOM]) {
     return false;
 }
 
+/* Whether the file has every parameter that is not tied, under its name without this beginning. */
+static bool match_all_without(const swi_match *m, const char *begin, size_t length) {
+    for (int i = 0; i < m->params->count; i++) {
+        const sw_param *p = m->params->list[i];
+        const char *name = strncmp(p->name, begin, length) == 0 ? p->name + length : p->name;
+        if (!p->tied && swi_archive_find(m->archive, name) < 0)
+            return false;
+    }
+    return true;
+}
+
+/* The length of the beginning of the first name without which the file has all parameters: "transformer." of the
+ * published GPT-2; 0 if there is none. */
+static size_t match_find_omitted(const swi_match *m) {
+    const char *first = m->params->count > 0 ? m->params->list[0]->name : "";
+    for (const char *dot = strchr(first, '.'); dot; dot = strchr(dot + 1, '.'))
+        if (match_all_without(m, first, (size_t)(dot + 1 - first)))
+            return (size_t)(dot + 1 - first);
+    return 0;
+}
+
 sw_status swi_match_names(swi_match *m) {
     const char *path = m->archive->path ? m->archive->path : "archive";
     const sw_params *p = m->params;
@@ -227,6 +248,12 @@ sw_status swi_match_names(swi_match *m) {
                              "has the parameters under names that begin with \"%s\": sw_params_unpack takes such "
                              "a prefix, and sw_optim_load an optimizer's state",
                              prefix);
+    const size_t omitted = *m->prefix || *m->omitted ? 0 : match_find_omitted(m);
+    if (omitted > 0)
+        return swi_file_fail(path, SW_ERR_FORMAT,
+                             "has the parameters under names without \"%.*s\": set omitted to it in sw_load_options, "
+                             "and channels_first for a file of PyTorch",
+                             (int)omitted, p->list[0]->name);
     return swi_file_fail(
         path, SW_ERR_FORMAT, "does not fit the parameters: %s%s", sw_error_list_text(&m->faults),
         m->other_order && !m->channels_first ? " (a file of PyTorch? set channels_first in sw_load_options)" : "");

@@ -179,6 +179,9 @@ static sw_status safetensors_read_header(swi_reader *r, sw_archive *a, header *h
     SW_TRY(swi_reader_take(r, bytes, 8));
     for (int i = 7; i >= 0; i--)
         length = length << 8 | bytes[i];
+    if (length > LONGEST_HEADER && bytes[0] == '{')
+        return FAIL(h, "JSON, not a safetensors file (the index of a model in several files? load the files that it "
+                       "lists)");
     if (length > LONGEST_HEADER)
         return FAIL(h, "not a safetensors file: a header of %llu bytes; at most %d are allowed",
                     (unsigned long long)length, LONGEST_HEADER);

@@ -153,6 +153,8 @@ static void test_file_that_breaks_a_rule_is_refused(void **state) {
     } cases[] = {
         {"", 100000001, 0, "not a safetensors file: a header of 100000001 bytes; at most 100000000 are allowed"},
         {"", -2, 0, "not a safetensors file: a header of 18446744073709551614 bytes; at most 100000000 are allowed"},
+        {"", 0x617461646D227B, 0, /* {"mdata */
+         "JSON, not a safetensors file (the index of a model in several files? load the files that it lists)"},
         {"{}", 3, 0, "truncated: a header of 3 bytes, of which the file has 2"},
         {"", 0, 0, "not a safetensors file: its header does not begin with {"},
         {" {}", -1, 0, "not a safetensors file: its header does not begin with {"},

@@ -125,8 +125,19 @@ static void test_files_with_other_names_are_refused(void **state) {
     assert_int_equal(
         sw_model_load_with_options(model, PUBLISHED_FILE, &SW_OPTIONS(sw_load_options, .channels_first = true)),
         SW_ERR_FORMAT);
-    assert_non_null(strstr(sw_error(), "transformer.wte.weight is missing"));
+    expect_error(SW_ERR_FORMAT,
+                 PUBLISHED_FILE ": has the parameters under names without \"transformer.\": set omitted to "
+                                "it in sw_load_options, and channels_first for a file of PyTorch");
+    /* One more block: its parameters are missing in any case. */
+    sw_gpt_options deeper = tiny;
+    deeper.layers++;
+    sw_model *other = gpt_with(SW_F32, &deeper);
+    assert_int_equal(
+        sw_model_load_with_options(other, PUBLISHED_FILE, &SW_OPTIONS(sw_load_options, .omitted = "transformer.")),
+        SW_ERR_FORMAT);
+    assert_non_null(strstr(sw_error(), "transformer.h.2.ln_1.weight is missing"));
     sw_clear_error();
+    sw_model_free(other);
     static const struct {
         const char *name;
         int rank;
