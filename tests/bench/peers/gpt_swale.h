@@ -1,4 +1,4 @@
-/* GPT-2 in swale: the step of its training, and generation. gpt_torch.py has the same in PyTorch. */
+/* GPT-2's network in swale: the step of its training, and generation. gpt_torch.py has the same in PyTorch. */
 #ifndef SWALE_PEER_GPT_H
 #define SWALE_PEER_GPT_H
 
@@ -6,33 +6,48 @@
 
 enum { GPT_VOCABULARY = 65, GPT_BLOCK = 64, GPT_BATCH = 12, GPT_LENGTH = 256, GPT_TOKENS = GPT_LENGTH - 6 };
 
+/* A task: a network of width 128 with 4 heads, and its batch of sequences of `block` ids. */
+typedef struct gpt_task {
+    int64_t vocabulary, length;
+    int layers;
+    int64_t batch, block;
+    bool last; /* only the last id of a sequence has a target */
+} gpt_task;
+static const gpt_task gpt_characters = {GPT_VOCABULARY, GPT_LENGTH, 4, GPT_BATCH, GPT_BLOCK, false};
+/* a ∘ b = c modulo 97 (A. Power et al., Grokking, 2022): sequences of a, the operation, b and the equals sign. */
+static const gpt_task gpt_grokking = {99, 4, 2, 512, 4, true};
+
 typedef struct gpt_bench {
+    const gpt_task *task;
     sw_model *model;
     sw_optim *optim;
     sw_tape *tape;
-    sw_array x, y; /* ids [batch, block], targets [batch·block] */
+    sw_array x, y; /* ids [batch, block], targets [rows] */
     double check;  /* the loss of the last step; the number of tokens */
 } gpt_bench;
 
-static inline sw_model *gpt_new(sw_dtype type) {
+static inline sw_model *gpt_new(const gpt_task *task, sw_dtype type) {
     sw_model *model = sw_model_new(type, 1);
-    sw_model_build(model, sw_nn_gpt(model, &SW_OPTIONS(sw_gpt_options, .vocabulary = GPT_VOCABULARY,
-                                                       .length = GPT_LENGTH, .layers = 4, .heads = 4, .width = 128)));
+    sw_model_build(model,
+                   sw_nn_gpt(model, &SW_OPTIONS(sw_gpt_options, .vocabulary = task->vocabulary, .length = task->length,
+                                                .layers = task->layers, .heads = 4, .width = 128)));
     return model;
 }
 
-static inline sw_array gpt_ids(int64_t factor, int rank, const int64_t *shape) {
+static inline sw_array gpt_ids(const gpt_task *task, int64_t factor, int rank, const int64_t *shape) {
     sw_array a = sw_array_new(SW_I32, rank, shape);
     for (int64_t i = 0; i < sw_array_count(&a); i++)
-        ((int32_t *)a.data)[i] = (int32_t)((i * factor + i / 7) % GPT_VOCABULARY);
+        ((int32_t *)a.data)[i] = (int32_t)((i * factor + i / 7) % task->vocabulary);
     return a;
 }
 
-static inline gpt_bench gpt_training(sw_dtype type) {
-    gpt_bench g = {.model = gpt_new(type),
+static inline gpt_bench gpt_training(const gpt_task *task, sw_dtype type) {
+    const int64_t targets = task->last ? 1 : task->block;
+    gpt_bench g = {.task = task,
+                   .model = gpt_new(task, type),
                    .tape = sw_tape_new(),
-                   .x = gpt_ids(7, SW_SHAPE(GPT_BATCH, GPT_BLOCK)),
-                   .y = gpt_ids(11, SW_SHAPE(GPT_BATCH * GPT_BLOCK))};
+                   .x = gpt_ids(task, 7, SW_SHAPE(task->batch, task->block)),
+                   .y = gpt_ids(task, 11, SW_SHAPE(task->batch * targets))};
     g.optim = sw_optim_new(sw_model_params(g.model), "adamw lr=1e-3 weight_decay=0.01");
     return g;
 }
@@ -46,8 +61,10 @@ static inline void gpt_free(gpt_bench *g) {
 static inline void gpt_train(void *args, int steps) {
     gpt_bench *g = args;
     for (int i = 0; i < steps; i++) {
+        const gpt_task *task = g->task;
         const sw_tensor logits = sw_forward(sw_model_root(g->model), sw_input(g->tape, g->x)),
-                        rows = sw_reshape(logits, SW_SHAPE(GPT_BATCH * GPT_BLOCK, GPT_VOCABULARY)),
+                        last = task->last ? sw_slice(logits, 1, -1, task->block) : logits,
+                        rows = sw_reshape(last, SW_SHAPE(sw_array_count(&g->y), task->vocabulary)),
                         loss = sw_cross_entropy(rows, sw_input(g->tape, g->y));
         sw_backward(loss);
         sw_optim_step(g->optim);

@@ -1,9 +1,15 @@
-"""GPT-2 in PyTorch, as sw_nn_gpt: the step of its training, and generation with a key-value cache."""
+"""GPT-2's network in PyTorch, as sw_nn_gpt: the step of its training, and generation with a key-value cache."""
+import collections
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-VOCABULARY, LAYERS, HEADS, WIDTH, BLOCK, BATCH, LENGTH = 65, 4, 4, 128, 64, 12, 256
+HEADS, WIDTH = 4, 128
+# The tasks of gpt_swale.h; last: only the last id of a sequence has a target.
+Task = collections.namedtuple("Task", "vocabulary length layers batch block last")
+TASKS = {"characters": Task(65, 256, 4, 12, 64, False), "grokking": Task(99, 4, 2, 512, 4, True)}
+LENGTH = TASKS["characters"].length
 
 
 class Block(nn.Module):
@@ -27,11 +33,11 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
-    def __init__(self):
+    def __init__(self, task):
         super().__init__()
-        self.wte, self.wpe = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
-        self.h = nn.ModuleList(Block() for _ in range(LAYERS))
-        self.ln_f, self.lm_head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
+        self.wte, self.wpe = nn.Embedding(task.vocabulary, WIDTH), nn.Embedding(task.length, WIDTH)
+        self.h = nn.ModuleList(Block() for _ in range(task.layers))
+        self.ln_f, self.lm_head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, task.vocabulary, bias=False)
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 nn.init.normal_(module.weight, 0, 0.02)
@@ -44,27 +50,29 @@ class Gpt(nn.Module):
         return self.lm_head(self.ln_f(x))
 
 
-def batch():
-    """Ids and targets, as gpt_swale.h makes them."""
-    i = torch.arange(BATCH * BLOCK)
-    return [((i * factor + i // 7) % VOCABULARY).view(BATCH, BLOCK) for factor in (7, 11)]
+def numbers(task, factor, rows):
+    """Ids [batch, rows], as gpt_swale.h makes them."""
+    i = torch.arange(task.batch * rows)
+    return ((i * factor + i // 7) % task.vocabulary).view(task.batch, rows)
 
 
 class Training:
     """path: default, fused or compile-fused, with -bf16 at its end: autocast."""
 
-    def __init__(self, path):
-        self.x, self.y = batch()
+    def __init__(self, name, path):
+        self.task = task = TASKS[name]
+        self.x, self.y = numbers(task, 7, task.block), numbers(task, 11, 1 if task.last else task.block)
         self.cast = path.endswith("-bf16")
         path = path.removesuffix("-bf16")
-        self.net = Gpt()
+        self.net = Gpt(task)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-3, fused=path.endswith("fused") or None)
         self.loss = torch.compile(self.loss_of) if path.startswith("compile") else self.loss_of
 
     def loss_of(self):
         with torch.autocast("cpu", torch.bfloat16, enabled=self.cast):
             logits = self.net(self.x)
-        return functional.cross_entropy(logits.float().view(-1, VOCABULARY), self.y.view(-1))
+        logits = logits[:, -1] if self.task.last else logits.view(-1, self.task.vocabulary)
+        return functional.cross_entropy(logits.float(), self.y.view(-1))
 
     def run(self, steps):
         for _ in range(steps):
@@ -79,9 +87,11 @@ class Generation:
     """path: eager or compile. Greedy, one sequence; a step is a token."""
 
     def __init__(self, path):
-        self.net = Gpt().eval()
+        self.task = TASKS["characters"]
+        self.net = Gpt(self.task).eval()
         self.call = torch.compile(self.net) if path == "compile" else self.net
-        self.caches = [[torch.zeros(1, HEADS, LENGTH, WIDTH // HEADS) for _ in range(2)] for _ in range(LAYERS)]
+        self.caches = [[torch.zeros(1, HEADS, LENGTH, WIDTH // HEADS) for _ in range(2)]
+                       for _ in range(self.task.layers)]
 
     @torch.inference_mode()
     def run(self, tokens):

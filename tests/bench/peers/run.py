@@ -3,8 +3,8 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half networks layers recurrent gpt generate job inference small optimizer rules muon
-                 sweep (and those of glm.py)
+PEERS_SECTIONS   some of: load steps half networks layers recurrent attention gpt grokking generate job inference small
+                 optimizer rules muon sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -319,18 +319,56 @@ def small():
         forget()
 
 
+ATTENTION = {"swale": {"attention": ["f32", "bf16"]},
+             "torch": {"attention": ["heads", "packed", "heads-bf16", "packed-bf16"]},
+             "jax": {"attention": []}, "kann": {"attention": []}}
+ATTENTIONS = [  # name, batch, heads, length, features of a head, causal
+    ("64_causal", 12, 4, 64, 32, 1), ("1024_causal", 1, 12, 1024, 64, 1), ("1024_full", 1, 12, 1024, 64, 0)]
+
+
+def attention():
+    """Forward and backward of one attention, beside PyTorch's scaled_dot_product_attention of the same type."""
+    for name, *sizes in ATTENTIONS:
+        settings = dict(zip(("batch", "heads", "length", "features", "causal"), sizes))
+        for threads in COUNTS:
+            note(f"attention {name}, {settings}, {threads} threads: forward and backward")
+            for kind in ("f32", "bf16"):
+                ours, theirs = ([way for way in ways("attention", framework, threads, ATTENTION)
+                                 if way.path.endswith("bf16") == (kind == "bf16")] for framework in ("swale", "torch"))
+                final = compare(ours, theirs, "attention", settings, by_framework)
+                for way in final[1:]:
+                    figure(f"attention_{name}_{kind}_{threads}_vs_{way.name}", ratio(way, final[0]), 1 / 0.75)
+            forget()
+
+
 def gpt():
     """In f32, and the fastest type of PyTorch beside bf16."""
+    settings = {"task": "characters"}
     for threads in COUNTS:
         note(f"GPT, 4 layers, 4 heads, width 128, 12 sequences of 64 characters, adamw, {threads} threads: a step")
-        ours = {way.path: way for way in alternate(ways("gpt", "swale", threads), "gpt", {}, 1)}
+        ours = {way.path: way for way in alternate(ways("gpt", "swale", threads), "gpt", settings, 1)}
         for path, target in (("loop", 1 / 0.85), ("loop-bf16", 1 / 0.58)):
             theirs = [way for way in others("gpt", threads=threads)
                       if path == "loop-bf16" or not way.path.endswith("bf16")]
             if path in ours and theirs:
-                final = compare([ours[path]], theirs, "gpt", {}, by_framework)
+                final = compare([ours[path]], theirs, "gpt", settings, by_framework)
                 for way in final[1:]:
                     figure(f"gpt_{path.replace('-', '_')}_{threads}_vs_{way.name}", ratio(way, final[0]), target)
+        forget()
+
+
+GROKKING = {"swale": {"gpt": ["loop"]}, "torch": {"gpt": ["default", "fused"]}, "jax": {"gpt": []},
+            "kann": {"gpt": []}}
+
+
+def grokking():
+    """In f32, beside PyTorch without torch.compile."""
+    for threads in COUNTS:
+        note(f"transformer, 2 layers, 4 heads, width 128, 512 sequences of 4 ids, adamw, {threads} threads: a step")
+        final = compare(ways("gpt", "swale", threads, GROKKING), ways("gpt", "torch", threads, GROKKING), "gpt",
+                        {"task": "grokking"}, by_framework)
+        for way in final[1:]:
+            figure(f"grokking_{threads}_vs_{way.name}", ratio(way, final[0]), 1 / 0.7)
         forget()
 
 

@@ -1,6 +1,7 @@
 /* The side of swale: see peer.h. SW_THREADS sets the number of threads. */
 #include "peer.h"
 
+#include "attention_swale.h"
 #include "gpt_swale.h"
 
 #include "../layers.h"
@@ -407,17 +408,29 @@ static void answer_load(const request *r) {
         reply(seconds, samples);
 }
 
-/* ---- GPT: path loop or loop-bf16; generate ---- */
+/* ---- Attention: path f32 or bf16 ---- */
+
+static void answer_attention(const request *r) {
+    attention_bench a =
+        attention_new(strcmp(setting(r, "path"), "bf16") == 0 ? SW_BF16 : SW_F32, number(r, "batch"),
+                      number(r, "heads"), number(r, "length"), number(r, "features"), number(r, "causal") == 1);
+    const double seconds = timed(attention_run, &a, number(r, "steps"));
+    reply(seconds, a.check);
+    attention_free(&a);
+}
+
+/* ---- GPT: path loop or loop-bf16, task characters or grokking; generate ---- */
 
 static void answer_gpt(const request *r) {
-    gpt_bench g = gpt_training(strcmp(setting(r, "path"), "loop-bf16") == 0 ? SW_BF16 : SW_F32);
+    const gpt_task *task = strcmp(setting(r, "task"), "grokking") == 0 ? &gpt_grokking : &gpt_characters;
+    gpt_bench g = gpt_training(task, strcmp(setting(r, "path"), "loop-bf16") == 0 ? SW_BF16 : SW_F32);
     const double seconds = timed(gpt_train, &g, number(r, "steps"));
     reply(seconds, g.check);
     gpt_free(&g);
 }
 
 static void answer_generate(const request *r) {
-    gpt_bench g = {.model = gpt_new(SW_F32)};
+    gpt_bench g = {.task = &gpt_characters, .model = gpt_new(&gpt_characters, SW_F32)};
     const double seconds = timed(gpt_generate, &g, number(r, "steps"));
     reply(seconds, g.check);
     gpt_free(&g);
@@ -444,6 +457,8 @@ int main(void) {
             answer_after(&r);
         else if (is(&r, "single"))
             answer_single(&r);
+        else if (is(&r, "attention"))
+            answer_attention(&r);
         else if (is(&r, "gpt"))
             answer_gpt(&r);
         else if (is(&r, "generate"))

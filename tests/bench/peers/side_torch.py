@@ -6,6 +6,7 @@ import time
 import torch
 from torch.nn import functional
 
+import attention_torch
 import gpt_torch
 import peer
 from networks_torch import LAYERS, NETWORKS
@@ -255,12 +256,20 @@ def single(name, path, steps, **settings):
 gpt_training, gpt_generation = peer.once(gpt_torch.Training), peer.once(gpt_torch.Generation)
 
 
-def gpt(path, steps):
-    return peer.timed(gpt_training(path).run, int(steps))
+def gpt(task, path, steps):
+    return peer.timed(gpt_training(task, path).run, int(steps))
 
 
 def generate(path, steps):
     return peer.timed(gpt_generation(path).run, int(steps))
+
+
+made_attention = peer.once(attention_torch.Attention)
+
+
+def attention(path, steps, causal, **sizes):
+    sizes = [int(sizes[name]) for name in ("batch", "heads", "length", "features")]
+    return peer.timed(made_attention(*sizes, causal == "1", path).run, int(steps))
 
 
 def load(path, steps):
@@ -281,4 +290,5 @@ threads = int(os.environ.get("PEERS_THREADS", 1))
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 peer.serve(f"PyTorch {torch.__version__}; {threads} threads",
-           {f.__name__: f for f in (train, small, job, infer, optim, after, single, gpt, generate, load, forget)})
+           {f.__name__: f for f in (train, small, job, infer, optim, after, single, attention, gpt, generate, load,
+                                    forget)})
