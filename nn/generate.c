@@ -36,7 +36,8 @@ static int64_t generate_length(const sw_model *model) {
 }
 
 static bool generate_continues(const sw_module *m) {
-    if (!SWN_TYPE_MEMBER(m->type, continues) || !swn_norm_continues(m) || !swn_recurrent_continues(m))
+    if (!SWN_TYPE_MEMBER(m->type, continues) || !swn_norm_continues(m) || !swn_recurrent_continues(m) ||
+        !swn_attention_continues(m))
         return false;
     for (int i = 0; i < m->children; i++)
         if (!generate_continues(m->child[i]))

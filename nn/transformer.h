@@ -77,7 +77,8 @@ typedef struct sw_linear_attention_layer_options {
     bool no_bias;
 } sw_linear_attention_layer_options;
 /* Attention without softmax: as sw_nn_attention with SW_NAMES_TORCH, with the operation sw_linear_attention. Layers are
- * named linear_attention1 and so on. It does not continue sequences: with a state it is an error. */
+ * named linear_attention1 and so on. With a state, it must be causal and without a mask: it keeps the state
+ * of the linear attention, whose size does not depend on the number of positions. */
 SW_API sw_module *sw_nn_linear_attention(sw_model *model, int64_t features, int64_t heads);
 SW_API sw_module *sw_nn_linear_attention_with_options(sw_model *model, int64_t features, int64_t heads,
                                                       const sw_linear_attention_layer_options *options);

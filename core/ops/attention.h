@@ -65,6 +65,14 @@ typedef enum sw_feature_map {
     SW_MAP_ELU       /* elu(x) + 1, which is positive */
 } sw_feature_map;
 
+/* What the result of a linear attention holds. */
+typedef enum sw_linear_result {
+    SW_LINEAR_OUTPUTS, /* y, in the shape of sw_attention */
+    /* The state after the keys: Σ_j φ(k[j]) v[j]ᵀ of each head, and if normalized, in a further column, Σ_j φ(k[j]);
+     * plus the state of the options. It does not depend on the queries, causal and scale. */
+    SW_LINEAR_STATE
+} sw_linear_result;
+
 typedef struct sw_linear_attention_options {
     size_t size;     /* sizeof(sw_linear_attention_options) */
     int heads;       /* must divide the features; 0: 1 */
@@ -73,6 +81,11 @@ typedef struct sw_linear_attention_options {
     bool normalized; /* divides each result by the sum of its weights; needs SW_MAP_ELU, and no scale */
     sw_feature_map map;
     sw_tensor key_padding; /* as in sw_attention_options */
+    /* The null tensor, or the state after earlier keys, which every query sees besides those of this call, so that a
+     * sequence is computed in parts: [batch, heads, d, e], or [batch, heads, d, e + 1] if normalized; f64 if the inputs
+     * are, else f32. */
+    sw_tensor state;
+    sw_linear_result result;
 } sw_linear_attention_options;
 
 /* Attention without softmax, with a feature map φ: for each sample and head, and the shapes of sw_attention,
@@ -83,7 +96,8 @@ typedef struct sw_linear_attention_options {
  * (K. Ahn et al., Linear attention is (maybe) all you need, ICLR 2024), with elu + 1 and `normalized` that of A.
  * Katharopoulos et al., Transformers are RNNs, ICML 2020. A query that sees no key has the result 0. Without `causal`
  * the function computes Σ_j φ(k[j]) v[j]ᵀ first, so that time and memory grow with the number of positions, not with
- * its square. With `causal` the weights of all pairs are stored. options NULL: the defaults. */
+ * its square. With `causal` it does the same for every 64 positions, and needs the weights of pairs of these positions
+ * alone. options NULL: the defaults. */
 SW_API sw_tensor sw_linear_attention(sw_tensor q, sw_tensor k, sw_tensor v, const sw_linear_attention_options *options);
 
 /* ---- Rotary positions ---- */

@@ -119,6 +119,36 @@ static sw_tensor attention_linear_form(const attention *a, sw_tensor q, sw_tenso
     return sw_linear_attention(q, k, v, &linear);
 }
 
+/* The same with a state, in which the layer keeps that of the linear attention. */
+static sw_tensor attention_linear_continued(sw_module *m, sw_tensor q, sw_tensor k, sw_tensor v) {
+    const attention *a = m->data;
+    const sw_tensor none = {0};
+    const sw_array keys = sw_value(k);
+    if (!sw_is_live(q) || !sw_is_live(k) || !sw_is_live(v))
+        return none;
+    const int64_t features = a->features / a->heads,
+                  shape[4] = {keys.shape[0], a->heads, features, features + a->linear.normalized};
+    const sw_dtype type = sw_dtype_compute(keys.type);
+    const size_t bytes = (size_t)(shape[0] * shape[1] * shape[2] * shape[3]) * sw_dtype_size(type);
+    void *memory = sw_module_state(m, q.tape, shape[0], bytes);
+    if (!memory)
+        return none;
+    sw_linear_attention_options linear = a->linear;
+    linear.heads = (int)a->heads;
+    linear.state = sw_input(q.tape, sw_array_view(memory, type, 4, shape));
+    const sw_tensor y = sw_linear_attention(q, k, v, &linear);
+    linear.result = SW_LINEAR_STATE;
+    const sw_tensor after = sw_linear_attention(q, k, v, &linear);
+    const sw_array sums = sw_value(after);
+    if (sw_is_null(y) || sw_is_null(after))
+        return none;
+    if (!sw_dry_run())
+        memcpy(memory, sums.data, bytes);
+    sw_release(after);
+    sw_release(linear.state);
+    return y;
+}
+
 /* One third of qkv, rotated unless it is the values. */
 static sw_tensor attention_part(const attention *a, sw_tensor qkv, int part, int64_t first) {
     const sw_tensor plain = sw_slice(qkv, -1, part * a->features, (part + 1) * a->features);
@@ -130,43 +160,48 @@ static sw_tensor attention_part(const attention *a, sw_tensor qkv, int part, int
     return rotated;
 }
 
-/* Self-attention of separate queries, keys and values. With a state, of the positions of this pass and those before
- * it. */
+/* Attention with separate queries, keys and values. With a state, the keys and values are also those of the positions
+ * before this pass, of which there are `first`. */
+static sw_tensor attention_mix(sw_module *m, sw_tensor q, sw_tensor k, sw_tensor v, int64_t first,
+                               sw_attention_options *o) {
+    const attention *a = m->data;
+    const sw_tensor none = {0};
+    const bool continues = sw_tape_state(q.tape) != NULL;
+    if (a->is_linear)
+        return continues ? attention_linear_continued(m, q, k, v) : attention_linear_form(a, q, k, v, o);
+    if (!continues)
+        return sw_attention(q, k, v, o);
+    const swn_cached all = swn_cache_append(m, k, v);
+    o->first_position = first;
+    const sw_tensor y = sw_is_null(all.keys) ? none : sw_attention(q, all.keys, all.values, o);
+    swn_release_unless(all.keys, none);
+    swn_release_unless(all.values, none);
+    return y;
+}
+
 static sw_tensor attention_parts(sw_module *m, sw_tensor qkv, sw_attention_options *o) {
     const attention *a = m->data;
-    const bool cached = sw_tape_state(qkv.tape) != NULL;
     const sw_tensor none = {0};
+    const bool cached = sw_tape_state(qkv.tape) != NULL && !a->is_linear;
     const int64_t first = cached ? swn_cache_positions(m, qkv.tape, sw_value(qkv).shape[0]) : 0;
     if (first < 0)
         return none;
     const sw_tensor q = attention_part(a, qkv, QUERY, first), k = attention_part(a, qkv, KEY, first),
                     v = attention_part(a, qkv, VALUE, first);
-    swn_cached all = {.keys = k, .values = v};
-    if (cached) {
-        all = swn_cache_append(m, k, v);
-        o->first_position = first;
-    }
-    const sw_tensor y = sw_is_null(all.keys) ? none
-                        : a->is_linear       ? attention_linear_form(a, q, k, v, o)
-                                             : sw_attention(q, all.keys, all.values, o);
+    const sw_tensor y = attention_mix(m, q, k, v, first, o);
     swn_release_unless(q, none);
     swn_release_unless(k, none);
     swn_release_unless(v, none);
-    if (cached) {
-        swn_release_unless(all.keys, none);
-        swn_release_unless(all.values, none);
-    }
     return y;
 }
 
 static sw_status attention_check_state(const sw_module *m, bool padding) {
     const attention *a = m->data;
-    if (a->options.causal && !a->is_linear && !padding)
+    const bool causal = a->is_linear ? a->linear.causal : a->options.causal;
+    if (causal && !padding)
         return SW_OK;
     return sw_fail(SW_ERR_STATE, "layer %s: %s, and the tape has a state", m->name,
-                   a->is_linear        ? "has linear attention"
-                   : a->options.causal ? "has a key padding mask"
-                                       : "is not causal");
+                   causal ? "has a key padding mask" : "is not causal");
 }
 
 static sw_tensor attention_self(sw_module *m, int count, const sw_tensor *x) {
@@ -405,7 +440,12 @@ const sw_module_type swn_linear_attention_type = {.size = sizeof(sw_module_type)
                                                   .most_inputs = 2,
                                                   .mask_inputs = 1u << 1,
                                                   .save = linear_attention_save,
-                                                  .restore = linear_attention_restore};
+                                                  .restore = linear_attention_restore,
+                                                  .continues = true}; /* see swn_attention_continues */
+
+bool swn_attention_continues(const sw_module *m) {
+    return !sw_module_is(m, &swn_linear_attention_type) || ((const attention *)m->data)->linear.causal;
+}
 
 sw_module *sw_nn_linear_attention_with_options(sw_model *model, int64_t features, int64_t heads,
                                                const sw_linear_attention_layer_options *options) {

@@ -27,6 +27,8 @@ sw_tensor swn_pool_relu(sw_module *module, sw_tensor x);
 bool swn_norm_continues(const sw_module *module);
 /* recurrent.c: false for a bidirectional layer; true for all other layers. */
 bool swn_recurrent_continues(const sw_module *module);
+/* attention.c: false for linear attention that is not causal; true for all other layers. */
+bool swn_attention_continues(const sw_module *module);
 /* position.c: the number of positions of sw_nn_position; 0 for other layers. */
 int64_t swn_position_length(const sw_module *module);
 

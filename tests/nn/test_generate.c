@@ -52,6 +52,17 @@ static sw_module *linear_attention_root(sw_model *m) {
         sw_nn_linear_attention_with_options(m, 8, 2, &SW_OPTIONS(sw_linear_attention_layer_options, .causal = true)),
         sw_nn_linear(m, 8, VOCABULARY));
 }
+static sw_module *normalized_root(sw_model *m) {
+    const sw_linear_attention_layer_options options =
+        SW_OPTIONS(sw_linear_attention_layer_options, .causal = true, .normalized = true, .map = SW_MAP_ELU);
+    return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 8),
+                            sw_nn_linear_attention_with_options(m, 8, 2, &options), sw_nn_linear(m, 8, VOCABULARY));
+}
+/* It sees later positions. */
+static sw_module *all_linear_root(sw_model *m) {
+    return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 8), sw_nn_linear_attention(m, 8, 2),
+                            sw_nn_linear(m, 8, VOCABULARY));
+}
 static sw_module *lstm_root(sw_model *m) {
     return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 5),
                             sw_nn_lstm_with_options(m, 5, 7, &SW_OPTIONS(sw_recurrent_layer_options, .layers = 2)),
@@ -66,8 +77,9 @@ static sw_module *bidirectional_root(sw_model *m) {
 
 /* Those that continue sequences, and those whose logits do not depend on later ids, are the first. */
 static const make_root roots[] = {
-    gpt_root, mixed_root, rotary_root, lstm_root, by_hand_root, linear_attention_root, bidirectional_root};
-enum { ROOTS = sizeof roots / sizeof *roots, CONTINUE = 4, CAUSAL = 6 };
+    gpt_root,        mixed_root,   rotary_root,        lstm_root,      linear_attention_root,
+    normalized_root, by_hand_root, bidirectional_root, all_linear_root};
+enum { ROOTS = sizeof roots / sizeof *roots, CONTINUE = 6, CAUSAL = 7 };
 
 /* Large weights, so that logits differ clearly. */
 static sw_model *model_of(sw_dtype type, make_root make) {
@@ -154,19 +166,23 @@ static void test_parts_give_the_logits_of_the_whole(void **unused) {
         }
 }
 
-/* The memory for keys and values grows while the sequence does. */
+/* The memory for keys and values grows while the sequence does. As a whole, linear attention is computed in parts of 64
+ * positions. */
 static void test_long_sequences_continue(void **unused) {
     (void)unused;
     enum { TIME = 300 };
-    sw_model *model = model_of(SW_F64, mixed_root);
-    sw_array ids = ids_of(BATCH, TIME, 4);
-    int64_t ends[TIME];
-    for (int64_t i = 0; i < TIME; i++)
-        ends[i] = i + 1;
-    expect_parts(sw_model_root(model), &ids, ends, 1e-13); /* sums of up to 300 terms */
-    expect_parts(sw_model_root(model), &ids, (const int64_t[]){150, 151, TIME}, 1e-13);
-    test_array_free(&ids);
-    sw_model_free(model);
+    static const make_root long_roots[] = {mixed_root, linear_attention_root, normalized_root};
+    for (size_t k = 0; k < sizeof long_roots / sizeof *long_roots; k++) {
+        sw_model *model = model_of(SW_F64, long_roots[k]);
+        sw_array ids = ids_of(BATCH, TIME, 4);
+        int64_t ends[TIME];
+        for (int64_t i = 0; i < TIME; i++)
+            ends[i] = i + 1;
+        expect_parts(sw_model_root(model), &ids, ends, 1e-13); /* sums of up to 300 terms */
+        expect_parts(sw_model_root(model), &ids, (const int64_t[]){150, 151, TIME}, 1e-13);
+        test_array_free(&ids);
+        sw_model_free(model);
+    }
 }
 
 /* ---- Causality ---- */

@@ -391,7 +391,7 @@ class Attention(Options):
 class LinearAttentionOptions(ctypes.Structure):
     _fields_ = [("size", ctypes.c_size_t), ("heads", ctypes.c_int), ("scale", ctypes.c_double),
                 ("causal", ctypes.c_bool), ("normalized", ctypes.c_bool), ("map", ctypes.c_int),
-                ("key_padding", Tensor)]
+                ("key_padding", Tensor), ("state", Tensor), ("result", ctypes.c_int)]
 
 
 class LinearAttention(Options):

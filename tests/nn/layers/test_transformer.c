@@ -417,7 +417,7 @@ static void test_states_that_do_not_fit_are_refused(void **state) {
     expect_error(SW_ERR_STATE, "layer attention1: has a key padding mask, and the tape has a state");
     sw_state_reset(memory);
     assert_true(sw_is_null(sw_forward(sw_model_root(linear), in[0])));
-    expect_error(SW_ERR_STATE, "layer linear_attention1: has linear attention, and the tape has a state");
+    expect_error(SW_ERR_STATE, "layer linear_attention1: is not causal, and the tape has a state");
     sw_state_reset(memory);
     assert_false(sw_is_null(sw_forward(sw_model_root(position), in[0])));
     assert_true(sw_is_null(sw_forward(sw_model_root(position), in[0])));
