@@ -23,13 +23,25 @@ typedef UINT SW_K(attention_bits) __attribute__((vector_size(16 << CONV_LEVEL)))
 #undef SELECT
 #undef ABSOLUTE
 #define BITS SW_K(attention_bits)
-/* a where the comparison is true, else b. */
+#undef LARGER
+/* a where the comparison is true, else b. LARGER(a, b): a where a > b, else b. */
 #define SELECT(comparison, a, b) SW_K(attention_select)((BITS)(comparison), a, b)
 #define ABSOLUTE(x) ((VECTOR)((BITS)(x) & ~((BITS){0} + ((UINT)1 << (8 * sizeof(real) - 1)))))
 
 SW_K_INLINE VECTOR SW_K(attention_select)(BITS mask, VECTOR a, VECTOR b) {
     return (VECTOR)((mask & (BITS)a) | (~mask & (BITS)b));
 }
+#if CONV_LEVEL == 2 && SW_KERNEL_F32
+#define LARGER(a, b) ((VECTOR)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#elif CONV_LEVEL == 2
+#define LARGER(a, b) ((VECTOR)_mm512_max_pd((__m512d)(a), (__m512d)(b)))
+#elif CONV_LEVEL == 1 && SW_KERNEL_F32
+#define LARGER(a, b) ((VECTOR)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#elif CONV_LEVEL == 1
+#define LARGER(a, b) ((VECTOR)_mm256_max_pd((__m256d)(a), (__m256d)(b)))
+#else
+#define LARGER(a, b) SELECT((a) > (b), a, b)
+#endif
 
 /* e^x for x ≤ 0, where results below the smallest normal number are 0; NaN for NaN. The method and the polynomials are
  * those of sw_k_exp (kernel_math.h), with fused multiply-adds. */

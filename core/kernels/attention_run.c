@@ -7,8 +7,9 @@
 #include "core/kernels/attention_tiles.h"
 #include "core/kernels/dispatch.h"
 
-/* A forward pass with fewer heads in all than this is divided into strips of queries. */
-enum { FEW_ITEMS = 16 };
+/* If a pass has fewer heads in all, the queries of each head are divided into several items. Backward, each of them
+ * needs memory for its sums of the gradients of the keys and values. */
+enum { FEW_FORWARD = 16, FEW_BACKWARD = 8 };
 
 static size_t attention_worker_bytes(const sw_attention_problem *p, bool backward) {
     return (size_t)swi_attention_layout_of(p, backward).elements * sw_dtype_size(sw_dtype_compute(p->type));
@@ -20,7 +21,19 @@ typedef struct attention_job {
     swi_attention_item item; /* without what differs between items */
     sw_kernel *kernel;
     int64_t strips, parts; /* strips of queries; items into which those of one head are divided */
+    char *sums[2];         /* backward with several parts: [parts, batch·heads, keys, line] for keys and values */
 } attention_job;
+
+/* The bytes of one head in sums[i]. */
+static size_t attention_sums_of_head(const sw_attention_problem *p, int i) {
+    return (size_t)(p->keys * swi_attention_padded(i == 0 ? p->features : p->values)) *
+           sw_dtype_size(sw_dtype_compute(p->type));
+}
+
+/* The bytes of sums[i]. */
+static size_t attention_sums_bytes(const sw_attention_problem *p, int64_t parts, int i) {
+    return parts > 1 ? (size_t)(parts * p->batch * p->heads) * attention_sums_of_head(p, i) : 0;
+}
 
 static sw_status attention_run_item(void *args, int64_t index, sw_worker *worker) {
     const attention_job *j = args;
@@ -31,6 +44,11 @@ static sw_status attention_run_item(void *args, int64_t index, sw_worker *worker
     item.begin = sw_part_begin(j->strips, j->parts, part);
     item.end = sw_part_begin(j->strips, j->parts, part + 1);
     item.scratch = worker->scratch;
+    if (j->sums[0]) {
+        const int64_t heads = item.problem->batch * item.problem->heads;
+        item.key_sums = j->sums[0] + (size_t)(part * heads + head) * attention_sums_of_head(item.problem, 0);
+        item.value_sums = j->sums[1] + (size_t)(part * heads + head) * attention_sums_of_head(item.problem, 1);
+    }
     j->kernel(&item, 0, 1, NULL);
     return SW_OK;
 }
@@ -39,10 +57,41 @@ static int64_t attention_strips(const sw_attention_problem *p) {
     return (p->queries + SWI_ATTENTION_STRIP - 1) / SWI_ATTENTION_STRIP;
 }
 
-static int64_t attention_parts(const sw_attention_problem *p) {
+static int64_t attention_parts(const sw_attention_problem *p, int64_t few) {
     const int64_t heads = p->batch * p->heads, strips = attention_strips(p);
-    const int64_t parts = heads > 0 ? (FEW_ITEMS + heads - 1) / heads : 1;
+    const int64_t parts = heads > 0 ? (few + heads - 1) / heads : 1;
     return parts < strips ? parts : strips > 1 ? strips : 1;
+}
+
+/* Stores the sums of a head as gradients of its keys and values. */
+static void attention_store_sums(void *args, int64_t head) {
+    const attention_job *j = args;
+    const sw_attention_problem *p = j->item.problem;
+    const int64_t size = (int64_t)sw_dtype_size(p->type), position = head / p->heads * p->keys,
+                  number = head % p->heads;
+    const char *const keys = j->sums[0] + (size_t)head * attention_sums_of_head(p, 0), *const values =
+                                                                                           j->sums[1] +
+                                                                                           (size_t)head *
+                                                                                               attention_sums_of_head(
+                                                                                                   p, 1);
+    char *const dk = j->item.gradient.dk, *const dv = j->item.gradient.dv;
+    if (dk)
+        swi_attention_store(p->type, p->keys, p->features, keys, swi_attention_padded(p->features),
+                            dk + (position * p->k_row + number * p->features) * size, p->k_row);
+    if (dv)
+        swi_attention_store(p->type, p->keys, p->values, values, swi_attention_padded(p->values),
+                            dv + (position * p->v_row + number * p->values) * size, p->v_row);
+}
+
+/* Adds the sums of all parts in a fixed order. */
+static void attention_add_parts(attention_job *j) {
+    const sw_attention_problem *p = j->item.problem;
+    const sw_dtype type = sw_dtype_compute(p->type);
+    const int64_t heads = p->batch * p->heads;
+    for (int i = 0; i < 2; i++)
+        sw_add_vectors(type, j->sums[i], j->parts,
+                       heads * (int64_t)(attention_sums_of_head(p, i) / sw_dtype_size(type)));
+    sw_parallel(attention_store_sums, j, heads);
 }
 
 /* Counts the products of a call in a dry run: [queries, keys, features] and [queries, keys, values] for each head. */
@@ -66,11 +115,14 @@ size_t sw_attention_saved_bytes(const sw_attention_problem *p) {
 }
 
 size_t sw_attention_forward_scratch(const sw_attention_problem *p) {
-    return sw_parallel_scratch(p->batch * p->heads * attention_parts(p), attention_worker_bytes(p, false));
+    return sw_parallel_scratch(p->batch * p->heads * attention_parts(p, FEW_FORWARD), attention_worker_bytes(p, false));
 }
 
 size_t sw_attention_backward_scratch(const sw_attention_problem *p) {
-    return sw_parallel_scratch(p->batch * p->heads, attention_worker_bytes(p, true));
+    const int64_t parts = attention_parts(p, FEW_BACKWARD);
+    const size_t workers = sw_parallel_scratch(p->batch * p->heads * parts, attention_worker_bytes(p, true)),
+                 sums = attention_sums_bytes(p, parts, 0) + attention_sums_bytes(p, parts, 1);
+    return workers > SIZE_MAX - sums ? SIZE_MAX : workers + sums;
 }
 
 sw_status sw_attention_forward(const sw_attention_problem *p, const void *q, const void *k, const void *v, void *out,
@@ -79,7 +131,7 @@ sw_status sw_attention_forward(const sw_attention_problem *p, const void *q, con
     attention_job job = {.item = {.problem = p, .q = q, .k = k, .v = v, .out = out, .saved = saved},
                          .kernel = swi_attention_forward_kernels[sw_dtype_compute(p->type)][swi_cpu_level()],
                          .strips = attention_strips(p),
-                         .parts = attention_parts(p)};
+                         .parts = attention_parts(p, FEW_FORWARD)};
     if (p->queries == 0)
         return SW_OK;
     attention_count(p, 1, 1);
@@ -100,8 +152,17 @@ sw_status sw_attention_backward(const sw_attention_problem *p, const void *q, co
                                   .gradient = *gradients},
                          .kernel = swi_attention_backward_kernels[sw_dtype_compute(p->type)][swi_cpu_level()],
                          .strips = attention_strips(p),
-                         .parts = 1};
+                         .parts = attention_parts(p, FEW_BACKWARD)};
+    const size_t keys = attention_sums_bytes(p, job.parts, 0), sums = keys + attention_sums_bytes(p, job.parts, 1);
+    if (job.parts > 1) {
+        job.sums[0] = scratch;
+        job.sums[1] = (char *)scratch + keys;
+    }
     attention_count(p, 3, 2); /* the scores again, and those of the gradients of q and k; dout vᵀ and that of v */
-    return sw_parallel_items_with_scratch(attention_run_item, &job, p->batch * p->heads,
-                                          attention_worker_bytes(p, true), scratch, bytes);
+    SW_TRY(sw_parallel_items_with_scratch(attention_run_item, &job, p->batch * p->heads * job.parts,
+                                          attention_worker_bytes(p, true), scratch ? (char *)scratch + sums : NULL,
+                                          bytes > sums ? bytes - sums : 0));
+    if (job.parts > 1 && !sw_dry_run())
+        attention_add_parts(&job);
+    return SW_OK;
 }

@@ -93,18 +93,37 @@ static void SW_K(attention_mask)(const SW_K(attention_strip) * s) {
     }
 }
 
+/* The end of the keys of the block that one of the queries l to l + LANES - 1 sees, because of the causal mask. */
+static int64_t SW_K(attention_seen)(const SW_K(attention_strip) * s, int64_t l) {
+    const int64_t end = s->first + s->problem->first_position + l + LANES;
+    return !s->problem->causal || end > s->end ? s->end : end > s->begin ? end : s->begin;
+}
+
+/* Zeros in the lines [j, s->end) of a strip, for the queries l to l + LANES - 1. */
+static void SW_K(attention_zero)(const SW_K(attention_strip) * s, real *strip, int64_t l, int64_t j) {
+    for (; j < s->end; j++)
+        STORE(strip + j * STRIP + l, (VECTOR){0});
+}
+
 /* The largest score of each query, with those of a further block. */
 static void SW_K(attention_find_max)(SW_K(attention_strip) * s) {
     for (int64_t l = 0; l < s->columns; l += LANES) {
         VECTOR max = BROADCAST(-(real)INFINITY);
         if (s->begin > 0)
             max = LOAD(s->max + l);
-        for (int64_t j = s->begin; j < s->end; j++) {
+        const int64_t end = SW_K(attention_seen)(s, l);
+        for (int64_t j = s->begin; j < end; j++) {
             const VECTOR score = LOAD(s->scores + j * STRIP + l);
-            max = SELECT(score > max, score, max);
+            max = LARGER(score, max);
         }
         STORE(s->max + l, max);
     }
+}
+
+/* The first query of the strip that sees the first key of the block; key n of the block is seen by those from n later
+ * on. */
+static int64_t SW_K(attention_first_query)(const SW_K(attention_strip) * s) {
+    return s->problem->causal ? s->begin - s->first - s->problem->first_position : -ATTENTION_EVERY;
 }
 
 /* A block of scores, from the queries [features, STRIP] times scale; masked. */
@@ -119,7 +138,8 @@ static void SW_K(attention_scores)(SW_K(attention_strip) * s, const real *keys, 
                                            .columns = s->columns,
                                            .terms = s->problem->features,
                                            .first_term = -ATTENTION_EVERY,
-                                           .last_term = ATTENTION_EVERY};
+                                           .last_term = ATTENTION_EVERY,
+                                           .first_column = SW_K(attention_first_query)(s)};
     SW_K(attention_multiply)(&product);
     SW_K(attention_mask)(s);
 }
@@ -131,12 +151,14 @@ static void SW_K(attention_exponentials)(SW_K(attention_strip) * s) {
         VECTOR sum = {0};
         if (s->begin > 0)
             sum = LOAD(s->sum + l);
-        for (int64_t j = s->begin; j < s->end; j++) {
+        const int64_t end = SW_K(attention_seen)(s, l);
+        for (int64_t j = s->begin; j < end; j++) {
             real *score = s->scores + j * STRIP + l;
             const VECTOR e = SW_K(attention_exp)(LOAD(score) - max);
             STORE(score, e);
             sum += e;
         }
+        SW_K(attention_zero)(s, s->scores, l, end);
         STORE(s->sum + l, sum);
     }
 }
@@ -161,6 +183,7 @@ static void SW_K(attention_add_to_queries)(const SW_K(attention_strip) * s, cons
                                            .first_term = -ATTENTION_EVERY,
                                            .last_term = p->causal ? s->first + p->first_position + 1 - s->begin
                                                                   : ATTENTION_EVERY,
+                                           .first_column = -ATTENTION_EVERY,
                                            .turned = true,
                                            .add = s->begin > 0};
     SW_K(attention_multiply)(&product);
@@ -271,10 +294,12 @@ static void SW_K(attention_restore)(SW_K(attention_strip) * s) {
 static void SW_K(attention_probabilities)(const SW_K(attention_strip) * s) {
     for (int64_t l = 0; l < s->columns; l += LANES) {
         const VECTOR max = LOAD(s->max + l), factor = LOAD(s->sum + l);
-        for (int64_t j = s->begin; j < s->end; j++) {
+        const int64_t end = SW_K(attention_seen)(s, l);
+        for (int64_t j = s->begin; j < end; j++) {
             real *score = s->scores + j * STRIP + l;
             STORE(score, SW_K(attention_exp)(LOAD(score) - max) * factor);
         }
+        SW_K(attention_zero)(s, s->scores, l, end);
     }
 }
 
@@ -282,7 +307,7 @@ static void SW_K(attention_probabilities)(const SW_K(attention_strip) * s) {
 static void SW_K(attention_add_total)(SW_K(attention_strip) * s, const real *slopes) {
     for (int64_t l = 0; l < s->columns; l += LANES) {
         VECTOR total = LOAD(s->total + l);
-        for (int64_t at = s->begin * STRIP + l; at < s->end * STRIP; at += STRIP)
+        for (int64_t at = s->begin * STRIP + l; at < SW_K(attention_seen)(s, l) * STRIP; at += STRIP)
             total = FMA(ABSOLUTE(LOAD(s->scores + at)), LOAD(slopes + at), total);
         STORE(s->total + l, total);
     }
@@ -292,8 +317,10 @@ static void SW_K(attention_add_total)(SW_K(attention_strip) * s, const real *slo
 static void SW_K(attention_slopes)(const SW_K(attention_strip) * s, real factor, real *slopes) {
     for (int64_t l = 0; l < s->columns; l += LANES) {
         const VECTOR total = LOAD(s->total + l);
-        for (int64_t at = s->begin * STRIP + l; at < s->end * STRIP; at += STRIP)
+        const int64_t end = SW_K(attention_seen)(s, l);
+        for (int64_t at = s->begin * STRIP + l; at < end * STRIP; at += STRIP)
             STORE(slopes + at, ABSOLUTE(LOAD(s->scores + at)) * (LOAD(slopes + at) - total) * factor);
+        SW_K(attention_zero)(s, slopes, l, end);
     }
 }
 
@@ -313,7 +340,6 @@ static void SW_K(attention_store_slopes)(const SW_K(attention_strip) * s, const 
 /* [keys, line] += (scores or slopes) · rows of queries, for a block: the gradients of the values and of the keys. */
 static void SW_K(attention_add_keys)(const SW_K(attention_strip) * s, const real *strip, const real *rows, int64_t line,
                                      real *to) {
-    const sw_attention_problem *p = s->problem;
     const swi_attention_product product = {.a = strip + s->begin * STRIP,
                                            .a_row = STRIP,
                                            .b = rows,
@@ -323,9 +349,9 @@ static void SW_K(attention_add_keys)(const SW_K(attention_strip) * s, const real
                                            .rows = s->end - s->begin,
                                            .columns = line,
                                            .terms = s->count,
-                                           .first_term =
-                                               p->causal ? s->begin - s->first - p->first_position : -ATTENTION_EVERY,
+                                           .first_term = SW_K(attention_first_query)(s),
                                            .last_term = ATTENTION_EVERY,
+                                           .first_column = -ATTENTION_EVERY,
                                            .add = true};
     SW_K(attention_multiply)(&product);
 }
@@ -348,7 +374,8 @@ static void SW_K(attention_backward_scores)(SW_K(attention_strip) * s, const swi
                                                .columns = s->columns,
                                                .terms = p->values,
                                                .first_term = -ATTENTION_EVERY,
-                                               .last_term = ATTENTION_EVERY};
+                                               .last_term = ATTENTION_EVERY,
+                                               .first_column = SW_K(attention_first_query)(s)};
         SW_K(attention_scores)(s, scratch + layout->keys, layout->k_line, scratch + layout->query_columns);
         SW_K(attention_probabilities)(s);
         SW_K(attention_multiply)(&product);
@@ -358,9 +385,9 @@ static void SW_K(attention_backward_scores)(SW_K(attention_strip) * s, const swi
     }
 }
 
-/* The gradients that follow from a block of the gradient by the scores. */
+/* The gradients that follow from a block of the gradient by the scores. dk and dv are as keys and values. */
 static void SW_K(attention_backward_block)(const SW_K(attention_strip) * s, const swi_attention_layout *layout,
-                                           real *scratch) {
+                                           real *scratch, real *dk, real *dv) {
     const sw_attention_problem *p = s->problem;
     const sw_attention_gradients *g = &s->item->gradient;
     real *slopes = scratch + layout->slopes;
@@ -369,7 +396,7 @@ static void SW_K(attention_backward_block)(const SW_K(attention_strip) * s, cons
         SW_K(attention_drop_again)(s);
     if (g->dv)
         SW_K(attention_add_keys)
-    (s, s->scores, scratch + layout->cotangent, layout->v_line, scratch + layout->value_gradient);
+    (s, s->scores, scratch + layout->cotangent, layout->v_line, dv);
     if (g->dmask) {
         SW_K(attention_store_slopes)(s, slopes);
         for (int64_t i = s->begin * STRIP; i < s->end * STRIP; i += LANES)
@@ -377,14 +404,14 @@ static void SW_K(attention_backward_block)(const SW_K(attention_strip) * s, cons
     }
     if (g->dk)
         SW_K(attention_add_keys)
-    (s, slopes, scratch + layout->query, layout->k_line, scratch + layout->key_gradient);
+    (s, slopes, scratch + layout->query, layout->k_line, dk);
     if (g->dq)
         SW_K(attention_add_to_queries)
     (s, slopes, scratch + layout->keys, layout->k_line, scratch + layout->result);
 }
 
-static void SW_K(attention_backward_strip)(SW_K(attention_strip) * s, const swi_attention_layout *layout,
-                                           real *scratch) {
+static void SW_K(attention_backward_strip)(SW_K(attention_strip) * s, const swi_attention_layout *layout, real *scratch,
+                                           real *dk, real *dv) {
     const sw_attention_problem *p = s->problem;
     const int64_t row = s->item->sample * p->queries + s->first, at = row * p->heads * p->values,
                   to = row * p->q_row + s->item->head * p->features;
@@ -399,7 +426,7 @@ static void SW_K(attention_backward_strip)(SW_K(attention_strip) * s, const swi_
     SW_K(attention_backward_scores)(s, layout, scratch);
     s->end = 0;
     while (SW_K(attention_next)(s))
-        SW_K(attention_backward_block)(s, layout, scratch);
+        SW_K(attention_backward_block)(s, layout, scratch, dk, dv);
     if (s->item->gradient.dq)
         SW_K(attention_store)
     (p->type, s->count, p->features, result, layout->k_line,
@@ -410,15 +437,18 @@ static void SW_K(attention_backward_item)(const swi_attention_item *item) {
     const sw_attention_problem *p = item->problem;
     const swi_attention_layout layout = swi_attention_layout_of(p, true);
     const int64_t size = (int64_t)sw_dtype_size(p->type);
-    real *scratch = item->scratch, *dk = scratch + layout.key_gradient, *dv = scratch + layout.value_gradient;
+    real *scratch = item->scratch, *dk = item->key_sums ? item->key_sums : scratch + layout.key_gradient,
+         *dv = item->value_sums ? item->value_sums : scratch + layout.value_gradient;
     if (p->queries > 0)
         SW_K(attention_load_keys)(item, &layout, scratch);
     memset(dk, 0, (size_t)(p->keys * layout.k_line) * sizeof(real));
     memset(dv, 0, (size_t)(p->keys * layout.v_line) * sizeof(real));
     for (int64_t i = item->begin; i < item->end; i++) {
         SW_K(attention_strip) s = SW_K(attention_strip_at)(item, i, scratch + layout.scores);
-        SW_K(attention_backward_strip)(&s, &layout, scratch);
+        SW_K(attention_backward_strip)(&s, &layout, scratch, dk, dv);
     }
+    if (item->key_sums)
+        return;
     if (item->gradient.dk)
         SW_K(attention_store)
     (p->type, p->keys, p->features, dk, layout.k_line,

@@ -30,6 +30,9 @@ typedef struct swi_attention_item {
     sw_attention_gradients gradient;
     int64_t sample, head;
     int64_t begin, end; /* strips of queries */
+    /* Backward: NULL, or where the sums of these strips for the gradients of the keys [keys, k_line] and of the values
+     * [keys, v_line] are stored, because other items have other strips of this head. */
+    void *key_sums, *value_sums;
     void *scratch;
 } swi_attention_item;
 
@@ -63,15 +66,17 @@ static inline const void *swi_attention_at(const void *array, sw_dtype type, int
  *     C[r][n] (+)= Σ_t A(r,t) B[t][n],   A(r,t) = a[r·a_row + t], or a[t·SWI_ATTENTION_STRIP + r] if `turned`
  *
  * Row r has the terms first_term + r ≤ t < last_term + r, as far as they exist: with a causal mask, the others are 0.
+ * The results in the columns n < first_column + r of row r are not needed, and may be 0.
  * The sum of each element is one chain of multiply-additions in the order of the terms. */
 typedef struct swi_attention_product {
     const void *a, *b;
     void *c;
     int64_t a_row, b_row, c_row, rows, columns, terms;
-    int64_t first_term, last_term;
+    int64_t first_term, last_term, first_column;
     bool turned, add;
 } swi_attention_product;
-#define ATTENTION_EVERY (INT64_MAX / 4) /* first_term = -every and last_term = every: all terms */
+/* first_term = first_column = -every and last_term = every: all terms and all columns */
+#define ATTENTION_EVERY (INT64_MAX / 4)
 
 /* args: items; a kernel runs the items [begin, end). The kernels are those of the compute type. */
 extern const sw_kernels swi_attention_forward_kernels, swi_attention_backward_kernels;
