@@ -56,8 +56,8 @@ SW_K_INLINE void SW_K(attention_tile_term)(const real *const *from, int64_t a_ro
     }
 }
 
-/* `rows`, `vectors`, and `turned` are constants in each call. UNROLLED_TERMS terms are added in each iteration, because the
- * additions to pointers take the place of multiplications. */
+/* `rows`, `vectors`, and `turned` are constants in each call. UNROLLED_TERMS terms are added in each iteration, because
+ * the additions to pointers take the place of multiplications. */
 SW_K_INLINE void SW_K(attention_tile)(const real *a, int64_t a_row, const real *b, int64_t b_row, real *c,
                                       int64_t c_row, int64_t terms, bool add, int rows, int vectors, bool turned) {
     VECTOR sum[MOST][2];

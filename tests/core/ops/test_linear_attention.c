@@ -1,5 +1,5 @@
-/* Linear attention beyond the table in op_table.h: many positions, which a causal call computes in chunks, and sequences
- * in parts. */
+/* Linear attention beyond the table in op_table.h: many positions, which a causal call computes in chunks, and
+ * sequences in parts. */
 #include "support.h"
 
 #include <swale/extend.h>
