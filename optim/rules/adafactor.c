@@ -11,10 +11,12 @@
  * order: for the weight of a convolution, [out,kh,kw,in] here and [out,in,kh,kw] there, they are the kernels [kh,kw].
  * ε₁ = 0 stands for the distance from 1 to the next number of the type: 2⁻²³ in f32.
  *
- * State and factors are computed in f64, in which squares of f32 do not overflow. An element of U is g times the
- * smaller of 1/ε₁ and √(max(mean R, ε₁)/R)·√(1/C): the loop over elements has neither roots nor divisions.
+ * State is computed in f64, in which squares of f32 do not overflow. An element of U is g times the smaller of 1/ε₁ and
+ * √(max(mean R, ε₁)/R)·√(1/C): the loops over elements have neither roots nor divisions, and compute in the type of θ.
+ * There a factor that overflows is replaced by 1/ε₁, or by 2^127 in f32 if ε₁ is smaller still.
  */
 #include <swale/kernel.h>
+#include <swale/kernel_rows.h>
 #include <swale/kernel_squares.h>
 #include <swale/rule.h>
 
@@ -27,116 +29,184 @@ typedef struct adafactor_args {
     adafactor_layout layout;
     void *x;
     const void *g;
-    double *row, *column;               /* R [outer, rows, inner], C [outer, columns, inner]; of a vector V and NULL */
-    double *row_factor, *column_factor; /* √(max(mean R, ε₁)/R), √(1/C) */
-    double fresh, most;                 /* w, 1/ε₁ */
-    double shrink, step;                /* θ ← shrink θ - step U */
+    double *row, *column;             /* R [outer, rows, inner], C [outer, columns, inner]; of a vector V and NULL */
+    double *partial;                  /* Σ g² over the rows of a chunk: [outer, chunks, columns, inner] */
+    void *row_factor, *column_factor; /* √(max(mean R, ε₁)/R), √(1/C), in the type of x */
+    double fresh, most;               /* w, 1/ε₁ */
+    double shrink, step;              /* θ ← shrink θ - step U */
 } adafactor_args;
-enum { ADAFACTOR_COLUMNS = 128 }; /* columns of a tile */
+/* Rows of a chunk; columns of a tile. */
+enum { ADAFACTOR_ROWS = 32, ADAFACTOR_COLUMNS = 1024 };
 #endif
 
 #if SW_KERNEL_PASS
 
-/* R of the lines [begin, end): a line is the elements of a row, [columns, inner]. */
-static void SW_K(adafactor_row_means)(void *args, int64_t begin, int64_t end, double *sums) {
+/* Σ g² of rows and columns over a tile of n columns of a chunk. Four rows at a time load and store the sums of the
+ * columns less often. */
+SW_K_INLINE void SW_K(adafactor_tile)(const real *restrict g, int64_t width, int64_t rows, int64_t n, double share,
+                                      double *restrict row, double *restrict partial) {
+    int64_t r = 0;
+    for (int64_t i = 0; i < n; i++)
+        partial[i] = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const real *restrict a = g + r * width, *restrict b = a + width, *restrict c = b + width,
+                             *restrict d = c + width;
+        for (int64_t i = 0; i < n; i++)
+            partial[i] += ((double)a[i] * (double)a[i] + (double)b[i] * (double)b[i]) +
+                          ((double)c[i] * (double)c[i] + (double)d[i] * (double)d[i]);
+    }
+    for (; r < rows; r++)
+        for (int64_t i = 0; i < n; i++)
+            partial[i] += (double)g[r * width + i] * (double)g[r * width + i];
+    for (r = 0; r < rows; r++)
+        row[r] += share * SW_K(sw_k_sum_squares)(g + r * width, n);
+}
+
+/* R of a chunk of rows, and its sums for C. Each tile is read from memory once. */
+static void SW_K(adafactor_means)(void *args, int64_t begin, int64_t end, double *sums) {
     const adafactor_args *a = args;
-    const int64_t columns = a->layout.columns, inner = a->layout.inner;
+    const int64_t columns = a->layout.columns, inner = a->layout.inner, width = columns * inner, rows = a->layout.rows,
+                  chunks = (rows + ADAFACTOR_ROWS - 1) / ADAFACTOR_ROWS;
     const double share = a->fresh / (double)columns, keep = 1 - a->fresh;
     (void)sums;
-    for (int64_t line = begin; line < end; line++) {
-        const real *g = (const real *)a->g + line * columns * inner;
-        double *row = a->row + line * inner;
-        if (inner == 1) {
-            *row = keep * *row + share * SW_K(sw_k_sum_squares)(g, columns);
-            continue;
-        }
-        for (int64_t i = 0; i < inner; i++)
+    for (int64_t chunk = begin; chunk < end; chunk++) {
+        const int64_t first = chunk % chunks * ADAFACTOR_ROWS, line = chunk / chunks * rows + first,
+                      n = rows - first < ADAFACTOR_ROWS ? rows - first : ADAFACTOR_ROWS;
+        const real *g = (const real *)a->g + line * width;
+        double *row = a->row + line * inner, *partial = a->partial + chunk * width;
+        for (int64_t i = 0; i < n * inner; i++)
             row[i] *= keep;
-        for (int64_t b = 0; b < columns; b++)
-            for (int64_t i = 0; i < inner; i++)
-                row[i] += share * ((double)g[b * inner + i] * (double)g[b * inner + i]);
+        for (int64_t at = 0; inner == 1 && at < width; at += ADAFACTOR_COLUMNS) {
+            const int64_t some = width - at < ADAFACTOR_COLUMNS ? width - at : ADAFACTOR_COLUMNS;
+            SW_K(adafactor_tile)(g + at, width, n, some, share, row, partial + at);
+        }
+        for (int64_t i = 0; inner > 1 && i < width; i++)
+            partial[i] = 0;
+        for (int64_t at = 0; inner > 1 && at < n * width; at += inner)
+            for (int64_t i = 0; i < inner; i++) {
+                const double square = (double)g[at + i] * (double)g[at + i];
+                row[at / width * inner + i] += share * square;
+                partial[at % width + i] += square;
+            }
     }
 }
 
-/* C of a tile of at most ADAFACTOR_COLUMNS of the columns·inner columns of an outer index. */
-static void SW_K(adafactor_column_means)(void *args, int64_t begin, int64_t end, double *sums) {
+/* C and its factors of a tile of at most ADAFACTOR_COLUMNS of the columns·inner columns of an outer index. */
+static void SW_K(adafactor_columns)(void *args, int64_t begin, int64_t end, double *sums) {
     const adafactor_args *a = args;
     const int64_t width = a->layout.columns * a->layout.inner, rows = a->layout.rows,
-                  tiles = (width + ADAFACTOR_COLUMNS - 1) / ADAFACTOR_COLUMNS;
+                  tiles = (width + ADAFACTOR_COLUMNS - 1) / ADAFACTOR_COLUMNS,
+                  chunks = (rows + ADAFACTOR_ROWS - 1) / ADAFACTOR_ROWS;
     const double share = a->fresh / (double)rows, keep = 1 - a->fresh;
     (void)sums;
     for (int64_t tile = begin; tile < end; tile++) {
         const int64_t outer = tile / tiles, first = tile % tiles * ADAFACTOR_COLUMNS,
                       n = width - first < ADAFACTOR_COLUMNS ? width - first : ADAFACTOR_COLUMNS;
-        const real *g = (const real *)a->g + outer * rows * width + first;
-        double *column = a->column + outer * width + first, sum[ADAFACTOR_COLUMNS] = {0};
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t i = 0; i < n; i++)
-                sum[i] += (double)g[r * width + i] * (double)g[r * width + i];
+        double *restrict column = a->column + outer * width + first;
+        real *restrict factor = (real *)a->column_factor + outer * width + first;
         for (int64_t i = 0; i < n; i++)
-            column[i] = keep * column[i] + share * sum[i];
+            column[i] *= keep;
+        for (int64_t chunk = 0; chunk < chunks; chunk++) {
+            const double *restrict partial = a->partial + (outer * chunks + chunk) * width + first;
+            for (int64_t i = 0; i < n; i++)
+                column[i] += share * partial[i];
+        }
+        for (int64_t i = 0; i < n; i++)
+            factor[i] = (real)sqrt(1 / column[i]);
     }
 }
 
-/* The factor of an element of g in U, from those of its row and its column. */
-SW_K_INLINE double SW_K(adafactor_factor)(double row, double column, double most) {
-    const double factor = row * column;
-    return factor < most ? factor : most;
-}
-
-/* Σ U² over lines. */
-static void SW_K(adafactor_norm)(void *args, int64_t begin, int64_t end, double *sums) {
+/* The factors of the rows of outer indices. */
+static void SW_K(adafactor_rows)(void *args, int64_t begin, int64_t end, double *sums) {
     const adafactor_args *a = args;
-    const int64_t columns = a->layout.columns, inner = a->layout.inner, rows = a->layout.rows;
-    const double most = a->most;
-    double lane[SW_LANES] = {0}, sum = 0;
-    for (int64_t line = begin; line < end; line++) {
-        const real *g = (const real *)a->g + line * columns * inner;
-        const double *row = a->row_factor + line * inner, *column = a->column_factor + line / rows * columns * inner;
-        for (int64_t b = 0; b < columns; b += inner == 1 ? columns : 1) {
-            const int64_t n = inner == 1 ? columns : inner, at = b * inner;
-            int64_t i = 0;
-            for (; i + SW_LANES <= n; i += SW_LANES) {
-                SW_OVER_LANES
-                for (int j = 0; j < SW_LANES; j++) {
-                    const double u = (double)g[at + i + j] *
-                                     SW_K(adafactor_factor)(inner == 1 ? *row : row[i + j], column[at + i + j], most);
-                    lane[j] += u * u;
-                }
-            }
-            for (int j = 0; i < n; i++, j++) {
-                const double u =
-                    (double)g[at + i] * SW_K(adafactor_factor)(inner == 1 ? *row : row[i], column[at + i], most);
-                lane[j] += u * u;
-            }
+    const int64_t rows = a->layout.rows, inner = a->layout.inner;
+    (void)sums;
+    for (int64_t outer = begin; outer < end; outer++) {
+        const double *restrict row = a->row + outer * rows * inner;
+        real *restrict factor = (real *)a->row_factor + outer * rows * inner;
+        for (int64_t i = 0; i < inner; i++) {
+            double sum = 0;
+            for (int64_t r = 0; r < rows; r++)
+                sum += row[r * inner + i];
+            const double mean = fmax(sum / (double)rows, 1 / a->most);
+            for (int64_t r = 0; r < rows; r++)
+                factor[r * inner + i] = (real)sqrt(mean / row[r * inner + i]);
         }
     }
-    SW_ADD_LANES(double, sum, lane);
+}
+
+/* 1/ε₁ */
+SW_K_INLINE real SW_K(adafactor_most)(const adafactor_args *a) {
+    return (real)(SW_KERNEL_F32 ? fmin(a->most, 0x1p127) : a->most);
+}
+
+/* An element of U, from the factors of its row and its column. */
+SW_K_INLINE real SW_K(adafactor_u)(real g, real row, real column, real most) {
+    const real factor = row * column;
+    return g * (factor < most ? factor : most);
+}
+
+SW_K_INLINE real SW_K(adafactor_square)(real g, real row, real column, real most) {
+    const real u = SW_K(adafactor_u)(g, row, column, most);
+    return u * u;
+}
+
+/* Σ U² of n ≤ SW_TILE elements of a row, as in sw_k_sum_squares. */
+SW_K_INLINE double SW_K(adafactor_row_norm)(const real *g, int64_t n, real row, const real *column, real most) {
+    double sum = 0;
+    real square;
+    SW_ROW_SUM(square, n, SW_K(adafactor_square)(g[j], row, column[j], most));
+    if (!SW_KERNEL_F32 || (square > SW_R(1e-28) && square < SW_R(1e38)))
+        return (double)square;
+    for (int64_t i = 0; i < n; i++) {
+        const double u = (double)SW_K(adafactor_u)(g[i], row, column[i], most);
+        sum += u * u;
+    }
+    return sum;
+}
+
+/* Σ U² over lines: a line is the elements of a row, [columns, inner]. */
+static void SW_K(adafactor_norm)(void *args, int64_t begin, int64_t end, double *sums) {
+    const adafactor_args *a = args;
+    const int64_t columns = a->layout.columns, inner = a->layout.inner, rows = a->layout.rows, width = columns * inner;
+    const real most = SW_K(adafactor_most)(a);
+    double sum = 0;
+    for (int64_t line = begin; line < end; line++) {
+        const real *g = (const real *)a->g + line * width, *row = (const real *)a->row_factor + line * inner,
+                   *column = (const real *)a->column_factor + line / rows * width;
+        for (int64_t at = 0; inner == 1 && at < width; at += SW_TILE)
+            sum +=
+                SW_K(adafactor_row_norm)(g + at, width - at < SW_TILE ? width - at : SW_TILE, *row, column + at, most);
+        for (int64_t at = 0; inner > 1 && at < width; at += inner)
+            for (int64_t i = 0; i < inner; i++) {
+                const double u = (double)SW_K(adafactor_u)(g[at + i], row[i], column[at + i], most);
+                sum += u * u;
+            }
+    }
     sums[0] += sum;
 }
 
 static void SW_K(adafactor_update)(void *args, int64_t begin, int64_t end, double *sums) {
     const adafactor_args *a = args;
-    const int64_t columns = a->layout.columns, inner = a->layout.inner, rows = a->layout.rows;
-    const double most = a->most, step = a->step;
-    const real shrink = (real)a->shrink;
+    const int64_t columns = a->layout.columns, inner = a->layout.inner, rows = a->layout.rows, width = columns * inner;
+    const real most = SW_K(adafactor_most)(a), step = (real)a->step, shrink = (real)a->shrink;
     (void)sums;
     for (int64_t line = begin; line < end; line++) {
-        const real *restrict g = (const real *)a->g + line * columns * inner;
-        real *restrict x = (real *)a->x + line * columns * inner;
-        const double *row = a->row_factor + line * inner, *column = a->column_factor + line / rows * columns * inner;
-        if (inner == 1) {
-            for (int64_t b = 0; b < columns; b++)
-                x[b] = shrink * x[b] - (real)(step * ((double)g[b] * SW_K(adafactor_factor)(*row, column[b], most)));
-            continue;
-        }
-        for (int64_t b = 0; b < columns; b++)
-            for (int64_t i = 0; i < inner; i++) {
-                const int64_t at = b * inner + i;
-                x[at] =
-                    shrink * x[at] - (real)(step * ((double)g[at] * SW_K(adafactor_factor)(row[i], column[at], most)));
-            }
+        const real *restrict g = (const real *)a->g + line * width, *row = (const real *)a->row_factor + line * inner,
+                             *column = (const real *)a->column_factor + line / rows * width;
+        real *restrict x = (real *)a->x + line * width;
+        for (int64_t b = 0; inner == 1 && b < width; b++)
+            x[b] = shrink * x[b] - step * SW_K(adafactor_u)(g[b], *row, column[b], most);
+        for (int64_t at = 0; inner > 1 && at < width; at += inner)
+            for (int64_t i = 0; i < inner; i++)
+                x[at + i] = shrink * x[at + i] - step * SW_K(adafactor_u)(g[at + i], row[i], column[at + i], most);
     }
+}
+
+/* The factor of an element of a vector. */
+SW_K_INLINE double SW_K(adafactor_factor)(double v, double most) {
+    const double factor = 1 / sqrt(v);
+    return factor < most ? factor : most;
 }
 
 /* Of a vector: V of its elements, and Σ U². */
@@ -147,7 +217,7 @@ static void SW_K(adafactor_vector_norm)(void *args, int64_t begin, int64_t end, 
     const double fresh = a->fresh, keep = 1 - a->fresh;
     for (int64_t i = begin; i < end; i++) {
         v[i] = keep * v[i] + fresh * ((double)g[i] * (double)g[i]);
-        const double u = (double)g[i] * SW_K(adafactor_factor)(1 / sqrt(v[i]), 1, a->most);
+        const double u = (double)g[i] * SW_K(adafactor_factor)(v[i], a->most);
         sum += u * u;
     }
     sums[0] += sum;
@@ -160,8 +230,7 @@ static void SW_K(adafactor_vector_update)(void *args, int64_t begin, int64_t end
     const double *v = a->row;
     (void)sums;
     for (int64_t i = begin; i < end; i++)
-        x[i] = (real)a->shrink * x[i] -
-               (real)(a->step * ((double)g[i] * SW_K(adafactor_factor)(1 / sqrt(v[i]), 1, a->most)));
+        x[i] = (real)a->shrink * x[i] - (real)(a->step * ((double)g[i] * SW_K(adafactor_factor)(v[i], a->most)));
 }
 
 #else
@@ -173,8 +242,9 @@ typedef struct adafactor_slots {
     void *row, *column;
 } adafactor_slots;
 
-static const sw_kernels adafactor_row_kernels = SW_KERNEL_TABLE(adafactor_row_means),
-                        adafactor_column_kernels = SW_KERNEL_TABLE(adafactor_column_means),
+static const sw_kernels adafactor_means_kernels = SW_KERNEL_TABLE(adafactor_means),
+                        adafactor_columns_kernels = SW_KERNEL_TABLE(adafactor_columns),
+                        adafactor_rows_kernels = SW_KERNEL_TABLE(adafactor_rows),
                         adafactor_norm_kernels = SW_KERNEL_TABLE(adafactor_norm),
                         adafactor_update_kernels = SW_KERNEL_TABLE(adafactor_update),
                         adafactor_vector_norm_kernels = SW_KERNEL_TABLE(adafactor_vector_norm),
@@ -216,10 +286,16 @@ static int64_t adafactor_column_count(const sw_slot_sizes *sizes) {
     return adafactor_is_vector(sizes->param) ? 0 : l.outer * l.columns * l.inner;
 }
 
+static int64_t adafactor_chunks(const adafactor_layout *l) {
+    return (l->rows + ADAFACTOR_ROWS - 1) / ADAFACTOR_ROWS;
+}
+
+/* The sums of the chunks, and the factors. */
 static size_t adafactor_workspace(const sw_param *p, sw_dtype type) {
     const adafactor_layout l = adafactor_layout_of(p);
-    (void)type;
-    return adafactor_is_vector(p) ? 0 : (size_t)(l.outer * (l.rows + l.columns) * l.inner) * sizeof(double);
+    const int64_t sums = l.outer * adafactor_chunks(&l) * l.columns * l.inner,
+                  factors = l.outer * (l.rows + l.columns) * l.inner;
+    return adafactor_is_vector(p) ? 0 : (size_t)sums * sizeof(double) + (size_t)factors * sw_dtype_size(type);
 }
 
 static double adafactor_eps1(const adafactor_options *o, sw_dtype type) {
@@ -238,33 +314,23 @@ static double adafactor_relative_step(const adafactor_options *o, int64_t step) 
 
 /* ---- A matrix ---- */
 
-/* The factors of an outer index. */
-static void adafactor_factors(void *args, int64_t outer) {
-    const adafactor_args *a = args;
-    const int64_t rows = a->layout.rows, columns = a->layout.columns, inner = a->layout.inner;
-    const double *row = a->row + outer * rows * inner, *column = a->column + outer * columns * inner;
-    double *row_factor = a->row_factor + outer * rows * inner,
-           *column_factor = a->column_factor + outer * columns * inner;
-    for (int64_t i = 0; i < inner; i++) {
-        double sum = 0;
-        for (int64_t r = 0; r < rows; r++)
-            sum += row[r * inner + i];
-        const double mean = fmax(sum / (double)rows, 1 / a->most);
-        for (int64_t r = 0; r < rows; r++)
-            row_factor[r * inner + i] = sqrt(mean / row[r * inner + i]);
-    }
-    for (int64_t k = 0; k < columns * inner; k++)
-        column_factor[k] = sqrt(1 / column[k]);
-}
-
-typedef struct adafactor_column_job {
+typedef struct adafactor_job {
     adafactor_args *args;
     sw_kernel *kernel;
-} adafactor_column_job;
+} adafactor_job;
 
-static void adafactor_column_tile(void *args, int64_t tile) {
-    const adafactor_column_job *job = args;
-    job->kernel(job->args, tile, tile + 1, NULL);
+static void adafactor_item(void *args, int64_t item) {
+    const adafactor_job *job = args;
+    job->kernel(job->args, item, item + 1, NULL);
+}
+
+/* Calls a kernel for each item; with one thread if that is faster. */
+static void adafactor_run(adafactor_args *a, sw_kernel *kernel, int64_t items, bool serial) {
+    adafactor_job job = {a, kernel};
+    if (serial)
+        kernel(a, 0, items, NULL);
+    else
+        sw_parallel(adafactor_item, &job, items);
 }
 
 /* R, C and the factors; returns Σ U². */
@@ -273,17 +339,11 @@ static double adafactor_matrix_norm(adafactor_args *a, sw_dtype type) {
     const int64_t lines = l->outer * l->rows, length = l->columns * l->inner,
                   tiles = l->outer * ((length + ADAFACTOR_COLUMNS - 1) / ADAFACTOR_COLUMNS);
     const int level = sw_cpu_level();
-    adafactor_column_job job = {a, adafactor_column_kernels[type][level]};
+    const bool serial = lines * length < SW_SERIAL;
     double sum;
-    sw_kernel_run_rows(adafactor_row_kernels[type][level], a, lines, length, NULL);
-    if (lines * length < SW_SERIAL) { /* one thread is faster */
-        job.kernel(a, 0, tiles, NULL);
-        for (int64_t outer = 0; outer < l->outer; outer++)
-            adafactor_factors(a, outer);
-    } else {
-        sw_parallel(adafactor_column_tile, &job, tiles);
-        sw_parallel(adafactor_factors, a, l->outer);
-    }
+    adafactor_run(a, adafactor_means_kernels[type][level], l->outer * adafactor_chunks(l), serial);
+    adafactor_run(a, adafactor_columns_kernels[type][level], tiles, serial || tiles == 1);
+    adafactor_run(a, adafactor_rows_kernels[type][level], l->outer, serial || l->outer == 1);
     sw_kernel_run_rows(adafactor_norm_kernels[type][level], a, lines, length, &sum);
     return sum;
 }
@@ -304,7 +364,7 @@ static sw_status adafactor_tensor(sw_step *s) {
                         .g = s->g,
                         .row = slots->row,
                         .column = slots->column,
-                        .row_factor = s->workspace,
+                        .partial = s->workspace,
                         .fresh = adafactor_fresh(o, s->step),
                         .most = 1 / adafactor_eps1(o, s->type),
                         .shrink = 1 - o->lr * o->weight_decay};
@@ -313,7 +373,8 @@ static sw_status adafactor_tensor(sw_step *s) {
     if (vector) {
         sw_kernel_run_rows(adafactor_vector_norm_kernels[s->type][level], &a, s->count, 1, &sum);
     } else {
-        a.column_factor = a.row_factor + l.outer * l.rows * l.inner;
+        a.row_factor = a.partial + l.outer * adafactor_chunks(&l) * l.columns * l.inner;
+        a.column_factor = (char *)a.row_factor + (size_t)(l.outer * l.rows * l.inner) * sw_dtype_size(s->type);
         sum = adafactor_matrix_norm(&a, s->type);
     }
     const double alpha = fmax(o->eps2, norm / sqrt(n)) * adafactor_relative_step(o, s->step);
@@ -326,7 +387,7 @@ static sw_status adafactor_tensor(sw_step *s) {
 }
 
 /* RMS(U) is at most d after the division, so that the step of a tensor of n elements is at most ρ d max(ε₂ √n, ‖θ‖).
- * The mean squares are at most Σ g². In f32 the squares of U are computed in f64, where they are finite. */
+ * The mean squares are at most Σ g². In f32 large squares of U are computed in f64, where they are finite. */
 static void adafactor_reach(const sw_step *s, sw_bounds *b) {
     const adafactor_options *o = SW_STEP_OPTIONS(s, adafactor_options);
     const double fresh = adafactor_fresh(o, s->step), n = sqrt((double)b->count), square = fresh * b->g * b->g,
@@ -373,6 +434,6 @@ const sw_rule swo_adafactor = {.size = sizeof(sw_rule),
                                .tensor = adafactor_tensor,
                                .workspace = adafactor_workspace,
                                .reach = adafactor_reach,
-                               .cost = 7}; /* x is read twice, g four times, and x is written */
+                               .cost = 6}; /* x is read twice, g three times, and x is written */
 
 #endif
