@@ -18,7 +18,87 @@
 #include <swale/kernel.h>
 #include <swale/rule.h>
 
+#if SW_KERNEL_FIRST
+typedef struct lbfgs_pair {
+    const void *x, *g;
+    void *x_last, *g_last, *s, *y;
+} lbfgs_pair;
+typedef struct lbfgs_products {
+    double sy, yy, ss;
+} lbfgs_products;
+typedef struct lbfgs_sum {
+    const void *add, *with; /* with NULL: no inner product */
+    void *q;
+    double weight, scale;
+    bool fetch;
+} lbfgs_sum;
+#endif
+
 #if SW_KERNEL_PASS
+
+/* n ≤ SW_LANES elements */
+SW_K_INLINE void SW_K(lbfgs_pair_block)(int64_t n, const real *restrict x, const real *restrict g,
+                                        real *restrict x_last, real *restrict g_last, real *restrict s,
+                                        real *restrict y, double *restrict sy, double *restrict yy,
+                                        double *restrict ss) {
+    for (int64_t j = 0; j < n; j++) {
+        s[j] = x[j] - x_last[j];
+        y[j] = g[j] - g_last[j];
+        x_last[j] = x[j];
+        g_last[j] = g[j];
+        sy[j] += (double)s[j] * (double)y[j];
+        yy[j] += (double)y[j] * (double)y[j];
+        ss[j] += (double)s[j] * (double)s[j];
+    }
+}
+
+/* s ← x - x_last, y ← g - g_last, x_last ← x, g_last ← g; the products of s and y. One pass instead of nine: a history
+ * does not stay in the cache. */
+static void SW_K(lbfgs_new_pair)(void *args, int64_t begin, int64_t end, double *sums) {
+    const lbfgs_pair *a = args;
+    const real *x = a->x, *g = a->g;
+    real *x_last = a->x_last, *g_last = a->g_last, *s = a->s, *y = a->y;
+    lbfgs_products *total = (void *)sums;
+    double sy[SW_LANES] = {0}, yy[SW_LANES] = {0}, ss[SW_LANES] = {0};
+    int64_t i = begin;
+    for (; i + SW_LANES <= end; i += SW_LANES)
+        SW_K(lbfgs_pair_block)(SW_LANES, x + i, g + i, x_last + i, g_last + i, s + i, y + i, sy, yy, ss);
+    SW_K(lbfgs_pair_block)(end - i, x + i, g + i, x_last + i, g_last + i, s + i, y + i, sy, yy, ss);
+    SW_ADD_LANES(double, total->sy, sy);
+    SW_ADD_LANES(double, total->yy, yy);
+    SW_ADD_LANES(double, total->ss, ss);
+}
+
+/* q ← scale (q + weight v), and ⟨w, q⟩ */
+static void SW_K(lbfgs_add)(void *args, int64_t begin, int64_t end, double *sums) {
+    const lbfgs_sum *a = args;
+    const real *restrict v = a->add, *restrict w = a->with, weight = (real)a->weight, scale = (real)a->scale;
+    real *restrict q = a->q;
+    double lane[SW_LANES] = {0};
+    const bool fetch = a->fetch;
+    int64_t i = begin;
+    enum { FETCHED_AHEAD = 2048 };
+    for (; w && i + SW_LANES <= end; i += SW_LANES) {
+        real sum[SW_LANES];
+        for (int at = 0; fetch && at < SW_LANES * (int)sizeof(real); at += SW_ALIGNMENT) {
+            __builtin_prefetch((const char *)(v + i) + FETCHED_AHEAD + at);
+            __builtin_prefetch((const char *)(w + i) + FETCHED_AHEAD + at);
+        }
+        SW_OVER_LANES
+        for (int j = 0; j < SW_LANES; j++)
+            q[i + j] = sum[j] = scale * (q[i + j] + weight * v[i + j]);
+        SW_OVER_LANES
+        for (int j = 0; j < SW_LANES; j++)
+            lane[j] += (double)sum[j] * (double)w[i + j];
+    }
+    for (int64_t j = i; j < end; j++)
+        q[j] = scale * (q[j] + weight * v[j]);
+    if (!w)
+        return;
+    for (int j = 0; i < end; i++, j++)
+        lane[j] += (double)q[i] * (double)w[i];
+    SW_ADD_LANES(double, sums[0], lane);
+}
 
 static void SW_K(lbfgs_one_norm)(void *args, int64_t begin, int64_t end, double *sums) {
     const real *v = args;
@@ -38,7 +118,9 @@ static void SW_K(lbfgs_one_norm)(void *args, int64_t begin, int64_t end, double 
 
 #include <math.h>
 
-static const sw_kernels lbfgs_one_norm_kernels = SW_KERNEL_TABLE(lbfgs_one_norm);
+static const sw_kernels lbfgs_one_norm_kernels = SW_KERNEL_TABLE(lbfgs_one_norm),
+                        lbfgs_new_pair_kernels = SW_KERNEL_TABLE(lbfgs_new_pair),
+                        lbfgs_add_kernels = SW_KERNEL_TABLE(lbfgs_add);
 
 enum { LBFGS_MOST = 100 };
 enum { FIRST_L1, FIRST_L2 };
@@ -74,24 +156,27 @@ static int64_t lbfgs_row(const sw_step *step, int k) {
     return ((int64_t)SW_STEP_SCALARS(step, lbfgs_scalars)->next + rows - 1 - k) % rows;
 }
 
-/* Computes the pair of this step from g and from x_last and g_last. */
+/* Computes the pair of this step from g and from x_last and g_last, which it replaces. */
 static void lbfgs_add_pair(sw_step *step, const void *g) {
     const lbfgs_options *o = SW_STEP_OPTIONS(step, lbfgs_options);
     lbfgs_scalars *scalars = SW_STEP_SCALARS(step, lbfgs_scalars);
     const lbfgs_slots *slots = SW_STEP_SLOTS(step, lbfgs_slots);
     const int64_t next = (int64_t)scalars->next;
-    void *s = sw_step_row(step, slots->s, next), *y = sw_step_row(step, slots->y, next);
-    sw_step_scale(step, 1, step->x, s);
-    sw_step_axpy(step, -1, slots->x_last, s);
-    sw_step_scale(step, 1, g, y);
-    sw_step_axpy(step, -1, slots->g_last, y);
-    const double sy = sw_step_dot(step, s, y), yy = sw_step_dot(step, y, y), ss = sw_step_dot(step, s, s);
-    if (!(sy > o->curvature * sqrt(ss) * sqrt(yy))) {
+    lbfgs_pair pair = {.x = step->x,
+                       .g = g,
+                       .x_last = slots->x_last,
+                       .g_last = slots->g_last,
+                       .s = sw_step_row(step, slots->s, next),
+                       .y = sw_step_row(step, slots->y, next)};
+    lbfgs_products p;
+    sw_kernel_run_sums(&lbfgs_new_pair_kernels, step->type, &pair, step->count, SW_FIELDS(lbfgs_products),
+                       (double *)&p);
+    if (!(p.sy > o->curvature * sqrt(p.ss) * sqrt(p.yy))) {
         scalars->left_out++;
         return;
     }
-    ((double *)slots->sy)[next] = sy;
-    scalars->gamma = sy / yy;
+    ((double *)slots->sy)[next] = p.sy;
+    scalars->gamma = p.sy / p.yy;
     scalars->next = (double)((next + 1) % ((int64_t)o->history + 1));
     scalars->pairs += scalars->pairs < o->history;
 }
@@ -104,31 +189,48 @@ static void lbfgs_update_pairs(sw_step *step, const void *g) {
         scalars->known = scalars->pairs = 0;
     if (scalars->known != 0)
         lbfgs_add_pair(step, g);
-    sw_step_scale(step, 1, step->x, slots->x_last);
-    sw_step_scale(step, 1, g, slots->g_last);
+    else {
+        sw_step_scale(step, 1, step->x, slots->x_last);
+        sw_step_scale(step, 1, g, slots->g_last);
+    }
     scalars->known = 1;
     scalars->frozen = (double)step->frozen_set;
 }
 
 /* ---- The direction ---- */
 
-/* Multiplies q by the inverse of the approximate Hessian: the two loops. */
+/* Row k of s or y, counted from the newest pair. */
+static void *lbfgs_at(const sw_step *step, void *rows, int k) {
+    return sw_step_row(step, rows, lbfgs_row(step, k));
+}
+
+/* q ← scale (q + weight v); returns ⟨w, q⟩, or 0 if w is NULL. */
+static double lbfgs_add_and_multiply(const sw_step *step, void *q, double weight, const void *v, double scale,
+                                     const void *w) {
+    lbfgs_sum sum = {.add = v, .with = w, .q = q, .weight = weight, .scale = scale, .fetch = sw_cpu_needs_prefetch()};
+    double product = 0;
+    sw_kernel_run_sums(&lbfgs_add_kernels, step->type, &sum, step->count, 1, &product);
+    return product;
+}
+
+/* Multiplies q by the negative inverse of the approximate Hessian: the two loops. The pass that changes q also computes
+ * the next inner product. */
 static void lbfgs_two_loops(sw_step *step, void *q) {
     const lbfgs_scalars *scalars = SW_STEP_SCALARS(step, lbfgs_scalars);
     const lbfgs_slots *slots = SW_STEP_SLOTS(step, lbfgs_slots);
     const double *sy = slots->sy;
-    const int pairs = (int)scalars->pairs;
-    double alpha[LBFGS_MOST] = {0};
+    const int pairs = (int)scalars->pairs, oldest = pairs - 1;
+    double alpha[LBFGS_MOST] = {0}, product = sw_step_dot(step, lbfgs_at(step, slots->s, 0), q);
     for (int k = 0; k < pairs; k++) {
-        const int64_t i = lbfgs_row(step, k);
-        alpha[k] = sw_step_dot(step, sw_step_row(step, slots->s, i), q) / sy[i];
-        sw_step_axpy(step, -alpha[k], sw_step_row(step, slots->y, i), q);
+        alpha[k] = product / sy[lbfgs_row(step, k)];
+        product =
+            lbfgs_add_and_multiply(step, q, -alpha[k], lbfgs_at(step, slots->y, k), k == oldest ? scalars->gamma : 1,
+                                   k == oldest ? lbfgs_at(step, slots->y, oldest) : lbfgs_at(step, slots->s, k + 1));
     }
-    sw_step_scale(step, scalars->gamma, q, q);
-    for (int k = pairs; k-- > 0;) {
-        const int64_t i = lbfgs_row(step, k);
-        const double beta = sw_step_dot(step, sw_step_row(step, slots->y, i), q) / sy[i];
-        sw_step_axpy(step, alpha[k] - beta, sw_step_row(step, slots->s, i), q);
+    for (int k = oldest; k >= 0; k--) {
+        const double beta = product / sy[lbfgs_row(step, k)];
+        product = lbfgs_add_and_multiply(step, q, alpha[k] - beta, lbfgs_at(step, slots->s, k), k == 0 ? -1 : 1,
+                                         k == 0 ? NULL : lbfgs_at(step, slots->y, k - 1));
     }
 }
 
@@ -157,13 +259,14 @@ static void lbfgs_first_direction(const sw_step *step, void *q) {
 
 static sw_status lbfgs_vector(sw_step *step) {
     void *q = step->out;
+    const double lambda = SW_STEP_OPTIONS(step, lbfgs_options)->weight_decay;
     sw_step_scale(step, 1, step->g, q);
-    sw_step_axpy(step, SW_STEP_OPTIONS(step, lbfgs_options)->weight_decay, step->x, q);
+    if (lambda != 0)
+        sw_step_axpy(step, lambda, step->x, q);
     lbfgs_update_pairs(step, q);
-    if (SW_STEP_SCALARS(step, lbfgs_scalars)->pairs > 0) {
+    if (SW_STEP_SCALARS(step, lbfgs_scalars)->pairs > 0)
         lbfgs_two_loops(step, q);
-        sw_step_scale(step, -1, q, q);
-    } else
+    else
         lbfgs_first_direction(step, q);
     return SW_OK;
 }
