@@ -65,6 +65,7 @@
 #define swo_roots_set_identity copy_roots_set_identity
 #define swo_failures_sum copy_failures_sum
 #define swo_norm copy_norm
+#define swo_normalized_bound copy_normalized_bound
 #define swo_refresh_is_due copy_refresh_is_due
 #define swo_block_cost copy_block_cost
 #define swo_blocks_are_large copy_blocks_are_large
