@@ -274,6 +274,90 @@ static void test_dry_run_counts_the_products(void **state) {
     }
 }
 
+/* ---- Gates ---- */
+
+enum { GATE_UNITS = 64 };
+
+/* The argument of gate q of unit j: special numbers and random ones, in another order for each gate. */
+static double gate_argument(int q, int j) {
+    static const double special[] = {0,   -0.0, 0x1p-100, -0x1p-100, 0.5,     -0.5,   1,        -1,        5,
+                                     -5,  20,   -20,      42.875,    -42.875, 43.125, -43.125,  87,        -87,
+                                     299, -299, 301,      -301,      1000,    -1000,  INFINITY, -INFINITY, NAN};
+    const int count = (int)(sizeof special / sizeof *special), i = j * (2 * q + 3) % GATE_UNITS;
+    if (i < count)
+        return special[i];
+    sw_rng rng = {.key = sw_rng_key((uint64_t)i, "gate")};
+    return (double)(float)(100 * sw_rng_uniform(&rng) - 50);
+}
+
+static long double exact_sigmoid(double x) {
+    return 1 / (1 + expl(-(long double)x));
+}
+
+/* Checks a state [h, c] or [h] after a step without products from h = 0.25, c = 1.5; u: the unit roundoff. Gates have a
+ * relative error of 8 u, and `far` besides, because arguments are bounded; the step adds at most 3 roundings. tanh has
+ * 5 u, and its slope is at most 1. */
+static void check_gates(int kind, const sw_array *state, int j, long double u, long double far) {
+    const long double a = exact_sigmoid(gate_argument(0, j)), b = exact_sigmoid(gate_argument(1, j));
+    long double wanted, allowed;
+    if (kind == 0) {
+        const long double ig = a * tanhl(gate_argument(2, j)), fc = b * 1.5L, c = fc + ig,
+                          o = exact_sigmoid(gate_argument(3, j)),
+                          got_c = sw_load_element(state->type, state->data, GATE_UNITS + j),
+                          c_allowed = 20 * u * (fabsl(fc) + fabsl(ig)) + 4 * far;
+        if (isnan((double)c) ? !isnan((double)got_c) : !(fabsl(got_c - c) <= c_allowed))
+            fail_msg("lstm, unit %d: c is %.17Lg, expected %.17Lg", j, got_c, c);
+        wanted = o * tanhl(c);
+        allowed = 16 * u * fabsl(wanted) + c_allowed + 2 * far;
+    } else {
+        const long double n = tanhl(gate_argument(2, j) + a * 0.5L);
+        wanted = (1 - b) * n + b * 0.25L;
+        allowed = 24 * u * (fabsl(n) + 0.25L) + 4 * far;
+    }
+    const long double got = sw_load_element(state->type, state->data, j);
+    if (isnan((double)wanted) ? !isnan((double)got) : !(fabsl(got - wanted) <= allowed))
+        fail_msg("%s, unit %d: %.17Lg, expected %.17Lg", kind ? "gru" : "lstm", j, got, wanted);
+}
+
+static void check_gates_of(int kind, sw_dtype type) {
+    const int rows = gates[kind] * GATE_UNITS, width = kind ? GATE_UNITS : 2 * GATE_UNITS;
+    sw_array bias_ih = sw_array_new(type, SW_SHAPE(rows)), bias_hh = sw_array_new(type, SW_SHAPE(rows)),
+             w_ih = sw_array_new(type, SW_SHAPE(rows, 1)), w_hh = sw_array_new(type, SW_SHAPE(rows, GATE_UNITS)),
+             first = sw_array_new(type, SW_SHAPE(1, width)), x = sw_array_new(type, SW_SHAPE(1, 1));
+    for (int i = 0; i < rows; i++) {
+        sw_store_element(type, bias_ih.data, i, gate_argument(i / GATE_UNITS, i % GATE_UNITS));
+        sw_store_element(type, bias_hh.data, i, kind && i >= 2 * GATE_UNITS ? 0.5 : 0);
+    }
+    for (int i = 0; i < width; i++)
+        sw_store_element(type, first.data, i, i < GATE_UNITS ? 0.25 : 1.5);
+    sw_tape *tape = sw_tape_new();
+    const sw_tensor y = cells[kind](sw_input(tape, x), sw_input(tape, w_ih), sw_input(tape, w_hh),
+                                    &SW_OPTIONS(sw_recurrent_options, .bias_ih = sw_input(tape, bias_ih),
+                                                .bias_hh = sw_input(tape, bias_hh), .state = sw_input(tape, first)));
+    const sw_array value = sw_value(y);
+    assert_non_null(value.data);
+    for (int j = 0; j < GATE_UNITS; j++)
+        check_gates(kind, &value, j, type == SW_F64 ? 0x1p-53L : 0x1p-24L, type == SW_F64 ? 1e-130L : 1e-18L);
+    sw_tape_free(tape);
+    sw_array *const all[] = {&bias_ih, &bias_hh, &w_ih, &w_hh, &first, &x};
+    for (int i = 0; i < 6; i++)
+        sw_array_free(all[i]);
+}
+
+static void check_all_gates(void) {
+    for (int kind = 0; kind < 2; kind++) {
+        check_gates_of(kind, SW_F32);
+        check_gates_of(kind, SW_F64);
+    }
+}
+
+/* The gates have their own exponential, with bounded arguments and common divisions: their errors, at extreme, infinite
+ * and undefined arguments too. */
+static void test_gates_have_small_errors(void **state) {
+    (void)state;
+    each_level(check_all_gates);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_wrong_options_are_refused, test_no_error_left),
@@ -282,6 +366,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_padding_has_no_effect, test_no_error_left),
         cmocka_unit_test_teardown(test_released_tensors_keep_what_backward_reads, test_no_error_left),
         cmocka_unit_test_teardown(test_bits_do_not_depend_on_threads, test_no_error_left),
+        cmocka_unit_test_teardown(test_gates_have_small_errors, test_no_error_left),
         cmocka_unit_test_teardown(test_dry_run_counts_the_products, test_no_error_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
