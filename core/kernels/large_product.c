@@ -178,10 +178,13 @@ enum {
     LONGEST = 16384,    /* gemm.c divides longer sums */
     LEAST_LENGTH = 128, /* of M and N: for fewer, copying would take too much of the time */
     TILE_LENGTH = 64,   /* of the smallest tile */
-    UNUSED = 16,        /* at most 1/16 of the columns that are computed are unused */
-    MOST_WORKERS = 8    /* with a workspace of swi_large_product_workspace */
+    SHORT_SUM = 512,
+    UNUSED = 16,     /* at most 1/16 of the columns that are computed are unused */
+    MOST_WORKERS = 8 /* with a workspace of swi_large_product_workspace */
 };
-static const double large_work = 5e7;    /* the smallest M·N·K */
+static const double large_work = 5e7; /* the smallest M·N·K */
+/* If B alone is transposed, OpenBLAS has half of its speed for small products, those with short sums at least. */
+static const double least_work = 8e6;
 static const double work_of_one = 2.5e7; /* M·N·K for each worker of a workspace */
 _Static_assert(GROUP_ROWS % SWI_STRIP == 0, "squares of GROUP_ROWS columns consist of strips");
 
@@ -358,12 +361,17 @@ static size_t large_panel_bytes(const sw_product *p) {
     return (size_t)(columns * SWI_PART + PANEL_BLOCKS * SWI_LARGE_BLOCK) * sizeof(float);
 }
 
+/* The smallest M·N·K for which the function is as fast as OpenBLAS. */
+static double large_least_work(const sw_product *p) {
+    return p->b_transposed && !p->a_transposed && !p->symmetric && p->K < SHORT_SUM ? least_work : large_work;
+}
+
 /* Whether the lengths, alpha and beta fit. */
 static bool large_shape_fits(const sw_product *p) {
     const int64_t columns = large_ceil_div(p->N, SWI_STRIP) * SWI_STRIP;
     return p->c_type == SW_F32 && p->alpha == 1 && (p->beta == 0 || p->beta == 1) && p->K >= LEAST_TERMS &&
            p->K <= LONGEST && p->M >= LEAST_LENGTH && p->N >= LEAST_LENGTH && (columns - p->N) * UNUSED <= columns &&
-           (double)p->M * (double)p->N * (double)p->K >= large_work;
+           (double)p->M * (double)p->N * (double)p->K >= large_least_work(p);
 }
 
 bool swi_large_product_fits(const sw_product *p) {

@@ -360,6 +360,24 @@ static void test_other_products_do_not_fit(void **state) {
         assert_false(swi_large_product_fits(&p));
         assert_int_equal(sw_product_scratch(&p), 0);
     }
+    /* If B alone is transposed, smaller products fit, too. */
+    sw_product transposed = {.size = sizeof transposed,
+                             .a_type = SW_F32,
+                             .b_type = SW_F32,
+                             .c_type = SW_F32,
+                             .b_transposed = true,
+                             .M = 768,
+                             .N = 128,
+                             .K = 128,
+                             .alpha = 1};
+    assert_true(swi_large_product_fits(&transposed) == (sw_cpu_level() == 2));
+    transposed.K = 512;
+    assert_true(swi_large_product_fits(&transposed) == (sw_cpu_level() == 2)); /* 5.03e7 */
+    transposed.M = 384;
+    assert_false(swi_large_product_fits(&transposed));
+    transposed.K = 128;
+    transposed.M = 480;
+    assert_false(swi_large_product_fits(&transposed));
     sw_product p = {.size = sizeof p,
                     .a_type = SW_F32,
                     .b_type = SW_F32,
