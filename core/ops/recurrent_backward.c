@@ -14,7 +14,7 @@ static void recurrent_backward_step(const swi_recurrent_job *j, const swi_recurr
                        .h_before = recurrent_h_before(j, place),
                        .c_before = r->lstm ? recurrent_at(j, j->c_before, place, hidden) : NULL,
                        .dh_product = j->panels && step + 1 < recurrent_length(j, b->first + i)
-                                         ? recurrent_at(j, recurrent_at(j, b->product, i, b->columns), 1, j->d_front)
+                                         ? recurrent_at(j, b->product, i, b->columns)
                                          : NULL,
                        .dh_added = added,
                        .dc_added = added && state > hidden ? recurrent_at(j, added, 1, hidden) : NULL,
@@ -56,9 +56,23 @@ static void recurrent_end_gradient(const swi_recurrent_job *j, const swi_recurre
     const int64_t hidden = j->r.hidden;
     char *const dh = recurrent_at(j, b->h, i, hidden);
     if (j->panels && recurrent_length(j, b->first + i) > 0)
-        sw_vector_axpby(j->r.type, hidden, 1, dh, 1,
-                        recurrent_at(j, recurrent_at(j, b->product, i, b->columns), 1, j->d_front), dh);
+        sw_vector_axpby(j->r.type, hidden, 1, dh, 1, recurrent_at(j, b->product, i, b->columns), dh);
     swi_recurrent_end_sample(j, b, i, j->d_state);
+}
+
+/* dx of a step, before b->product has dh. It is written in place if the product writes no other elements. */
+static void recurrent_input_gradient(const swi_recurrent_job *j, const swi_recurrent_block *b, int64_t step,
+                                     const char *factor) {
+    const swi_recurrent *r = &j->r;
+    const int64_t width = r->gates * r->hidden, inputs = r->inputs;
+    const bool in_place = !j->lengths && sw_packed_columns(r->type, inputs) == inputs;
+    char *const to = in_place ? recurrent_at(j, j->dx, recurrent_row(j, b->first, step), inputs) : b->product;
+    sw_packed_product(r->type, b->count, inputs, width, factor, width, j->x_panels, NULL, to,
+                      in_place ? r->time * inputs : b->columns);
+    for (int64_t i = 0; i < b->count && !in_place; i++)
+        if (step < recurrent_length(j, b->first + i))
+            memcpy(recurrent_at(j, j->dx, recurrent_row(j, b->first + i, step), inputs),
+                   recurrent_at(j, b->product, i, b->columns), (size_t)inputs * j->size);
 }
 
 static sw_status recurrent_backward_block(void *args, int64_t item, sw_worker *worker) {
@@ -74,13 +88,10 @@ static sw_status recurrent_backward_block(void *args, int64_t item, sw_worker *w
                 recurrent_backward_step(j, &b, i, step);
         const char *const factor =
             j->joined ? recurrent_at(j, j->d_rows, recurrent_place(j, &b, 0, step), ROW * r->hidden) : b.factor;
-        if (j->panels && (step > 0 || j->d_state || j->dx))
-            sw_packed_product(r->type, b.count, j->d_front + r->hidden, width, factor, width, j->panels, NULL,
-                              b.product, b.columns);
-        for (int64_t i = 0; i < b.count && j->dx; i++)
-            if (step < recurrent_length(j, b.first + i))
-                memcpy(recurrent_at(j, j->dx, recurrent_row(j, b.first + i, step), r->inputs),
-                       recurrent_at(j, b.product, i, b.columns), (size_t)r->inputs * j->size);
+        if (j->dx)
+            recurrent_input_gradient(j, &b, step, factor);
+        if (j->panels && (step > 0 || j->d_state))
+            sw_packed_product(r->type, b.count, r->hidden, width, factor, width, j->panels, NULL, b.product, b.columns);
     }
     for (int64_t i = 0; i < b.count && j->d_state; i++)
         recurrent_end_gradient(j, &b, i);
@@ -182,7 +193,6 @@ sw_status swi_recurrent_vjp(sw_call *c, const swi_recurrent *r) {
     swi_recurrent_set_saved(&j, c->saved);
     j.d_state = gradient[5];
     j.dx = j.joined ? gradient[0] : NULL;
-    j.d_front = j.dx ? r->inputs : 0;
     char *sums = NULL, *both = NULL;
     size_t used[2] = {0};
     for (int pass = 0; pass < 2; pass++) {

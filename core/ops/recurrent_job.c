@@ -43,7 +43,8 @@ static size_t recurrent_set_block(const swi_recurrent_job *j, bool backward, cha
     const swi_recurrent *r = &j->r;
     const int64_t width = r->gates * r->hidden;
     size_t used = 0;
-    b->columns = sw_packed_columns(r->type, backward ? j->d_front + r->hidden : width);
+    b->columns =
+        sw_packed_columns(r->type, backward ? (j->dx && r->inputs > r->hidden ? r->inputs : r->hidden) : width);
     b->h = swi_recurrent_take(scratch, &used, b->count * r->hidden, j->size);
     b->c = swi_recurrent_take(scratch, &used, b->count * r->hidden, j->size);
     b->product = swi_recurrent_take(scratch, &used, b->count * b->columns, j->size);
@@ -146,36 +147,58 @@ static void recurrent_join_weights(const sw_call *c, const swi_recurrent_job *j,
 }
 
 /* Packs the weights for the products of the steps, and adds the biases if they are joined. */
-sw_status swi_recurrent_pack(sw_call *c, swi_recurrent_job *j, bool backward) {
+static sw_status recurrent_pack_forward(sw_call *c, swi_recurrent_job *j) {
     const swi_recurrent *r = &j->r;
-    const int64_t width = r->gates * r->hidden, columns = backward ? j->d_front + r->hidden : width,
-                  terms = backward ? width : j->terms;
-    const bool join = backward ? j->d_front > 0 : j->joined;
+    const int64_t width = r->gates * r->hidden;
     size_t used[2] = {0};
-    if (r->time == 1)
-        return SW_OK;
     char *panels = NULL, *weights = NULL, *bias = NULL;
     for (int pass = 0; pass < 2; pass++) { /* counts the bytes, and then sets the places */
         char *const base = pass ? sw_call_scratch(c, used[0]) : NULL;
         if (pass && !base)
             return SW_ERR_MEMORY;
-        panels = swi_recurrent_take(base, &used[pass], (int64_t)sw_packed_bytes(r->type, terms, columns), 1);
-        weights = swi_recurrent_take(base, &used[pass], join ? width * j->terms : 0, j->size);
-        bias = swi_recurrent_take(base, &used[pass], join && !backward ? width : 0, j->size);
+        panels = swi_recurrent_take(base, &used[pass], (int64_t)sw_packed_bytes(r->type, j->terms, width), 1);
+        weights = swi_recurrent_take(base, &used[pass], j->joined ? width * j->terms : 0, j->size);
+        bias = swi_recurrent_take(base, &used[pass], j->joined ? width : 0, j->size);
     }
-    if (join)
+    if (j->joined)
         recurrent_join_weights(c, j, weights);
-    sw_packed_fill(r->type, !backward, terms, columns, join ? weights : c->in[2]->data, join ? j->terms : r->hidden,
-                   panels);
-    sw_dry_run_count_product(r->batch * r->time, columns, terms);
+    sw_packed_fill(r->type, true, j->terms, width, j->joined ? weights : c->in[2]->data, j->terms, panels);
+    sw_dry_run_count_product(r->batch * r->time, width, j->terms);
     j->panels = panels;
     const void *const ih = swi_recurrent_input(c, r->bias_ih);
-    if (!join || backward || !ih)
+    if (!j->joined || !ih)
         return SW_OK;
     if (j->bias)
         sw_vector_axpby(r->type, width, 1, ih, 1, j->bias, bias);
     j->bias = j->bias ? bias : ih;
     return SW_OK;
+}
+
+static sw_status recurrent_pack_backward(sw_call *c, swi_recurrent_job *j) {
+    const swi_recurrent *r = &j->r;
+    const int64_t width = r->gates * r->hidden, inputs = j->dx ? r->inputs : 0;
+    size_t used[2] = {0};
+    char *h_panels = NULL, *x_panels = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        char *const base = pass ? sw_call_scratch(c, used[0]) : NULL;
+        if (pass && !base)
+            return SW_ERR_MEMORY;
+        h_panels = swi_recurrent_take(base, &used[pass], (int64_t)sw_packed_bytes(r->type, width, r->hidden), 1);
+        x_panels = swi_recurrent_take(base, &used[pass], (int64_t)sw_packed_bytes(r->type, width, inputs), 1);
+    }
+    sw_packed_fill(r->type, false, width, r->hidden, c->in[2]->data, r->hidden, h_panels);
+    if (j->dx)
+        sw_packed_fill(r->type, false, width, inputs, c->in[1]->data, inputs, x_panels);
+    sw_dry_run_count_product(r->batch * r->time, inputs + r->hidden, width);
+    j->panels = h_panels;
+    j->x_panels = x_panels;
+    return SW_OK;
+}
+
+sw_status swi_recurrent_pack(sw_call *c, swi_recurrent_job *j, bool backward) {
+    if (j->r.time == 1)
+        return SW_OK;
+    return backward ? recurrent_pack_backward(c, j) : recurrent_pack_forward(c, j);
 }
 
 void swi_recurrent_end_sample(const swi_recurrent_job *j, const swi_recurrent_block *b, int64_t i, char *states) {

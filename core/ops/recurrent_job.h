@@ -22,14 +22,14 @@ typedef struct swi_recurrent_job {
     sw_kernel *step;
     const int32_t *lengths;         /* or NULL */
     char *rows, *before, *c_before; /* [batch, time, 4 hidden], [batch, time, terms], [batch, time, hidden] */
-    const void *panels;             /* the weights, packed; NULL for a step that is alone */
-    const char *products;           /* without panels, forward: W_h h + b_h [batch, gates hidden] */
-    const char *x, *bias, *state;   /* b_h, joined b_i + b_h, or NULL; the first state, or NULL */
-    char *out;                      /* forward */
-    const char *cotangent;          /* backward */
-    char *d_rows, *d_state;         /* backward: [batch, time, 4 hidden]; [batch, state] or NULL */
-    char *dx;                       /* backward, joined: or NULL */
-    int64_t d_front;                /* backward: columns in front of dh in a product: of dx, or 0 */
+    /* The weights, packed; NULL for a step that is alone. Backward: W_hh, and W_ih if there is dx. */
+    const void *panels, *x_panels;
+    const char *products;         /* without panels, forward: W_h h + b_h [batch, gates hidden] */
+    const char *x, *bias, *state; /* b_h, joined b_i + b_h, or NULL; the first state, or NULL */
+    char *out;                    /* forward */
+    const char *cotangent;        /* backward */
+    char *d_rows, *d_state;       /* backward: [batch, time, 4 hidden]; [batch, state] or NULL */
+    char *dx;                     /* backward, joined: or NULL */
 } swi_recurrent_job;
 
 /* The samples of a block, and its scratch. */
