@@ -1,6 +1,7 @@
 /* Loops over square matrices, in blocks, so that a matrix and its mirror image are both read by whole cache lines. */
 #include <swale/kernel.h>
 
+#include <swale/dry_run.h>
 #include <swale/memory.h>
 
 #include "core/matrix/square.h"
@@ -250,6 +251,10 @@ void swi_square_shift(sw_dtype type, int64_t n, double a, double b, void *M) {
             ((float *)M)[i * n + i] += (float)b;
         else
             ((double *)M)[i * n + i] += b;
+}
+
+void swi_symmetric_count(int64_t n, int64_t k) {
+    sw_dry_run_count_product(n % 2 == 0 ? n / 2 : n, n % 2 == 0 ? n + 1 : (n + 1) / 2, k);
 }
 
 #endif

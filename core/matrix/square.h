@@ -29,6 +29,8 @@ sw_status swi_matrix_end(const char *what, sw_matrix_outcome result, sw_dtype ty
 sw_matrix_outcome swi_square_copy(sw_dtype type, int64_t n, const void *A, sw_dtype to_type, void *to);
 /* Copies the lower triangle of C [n,n] to the upper triangle. */
 void swi_square_mirror(sw_dtype type, int64_t n, void *C, int64_t ldc);
+/* In a dry run: counts the multiplications of a symmetric result [n,n] of sums of k terms, half of 2 n (n + 1) k. */
+void swi_symmetric_count(int64_t n, int64_t k);
 /* Copies a block [rows, columns] of one triangle to its mirror image: to[j,i] = from[i,j]. */
 void swi_transpose(sw_dtype type, int64_t rows, int64_t columns, const void *from, void *to, int64_t ld);
 /* M = (M + Mᵀ)/2. */

@@ -104,8 +104,8 @@ sw_status sw_symmetric_product(sw_dtype type, bool transposed, int64_t n, int64_
             swi_square_mirror(type, n, C, ldc);
         return status;
     }
-    if (dry) { /* half of 2 n (n + 1) k */
-        sw_dry_run_count_product(n % 2 == 0 ? n / 2 : n, n % 2 == 0 ? n + 1 : (n + 1) / 2, k);
+    if (dry) {
+        swi_symmetric_count(n, k);
         return SW_OK;
     }
     symmetric_product p = {.type = type,

@@ -6,6 +6,7 @@
 #include <swale/parallel.h>
 #include <swale/status.h>
 
+#include "core/base/dry_run_state.h"
 #include "core/matrix/square.h"
 
 enum { LEAST = 256 };      /* smaller products are computed as a whole */
@@ -43,6 +44,10 @@ static sw_status symmetric_result_rows(void *args, int64_t item, sw_worker *work
 sw_status swi_symmetric_result(sw_dtype type, int64_t n, const void *A, int64_t lda, const void *B, int64_t ldb,
                                void *C, int64_t ldc) {
     symmetric_result p = {.type = type, .n = n, .lda = lda, .ldb = ldb, .ldc = ldc, .A = A, .B = B, .C = C};
+    if (swi_dry_run()) {
+        swi_symmetric_count(n, n);
+        return SW_OK;
+    }
     if (n < LEAST) {
         SW_TRY(sw_gemm(type, false, true, n, n, n, 1, A, lda, B, ldb, 0, C, ldc));
         swi_square_mirror(type, n, C, ldc);

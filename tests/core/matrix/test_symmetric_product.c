@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "core/matrix/matrices.h"
+#include "core/matrix/symmetric_result.h"
 
 typedef struct form {
     sw_dtype type;
@@ -136,12 +137,31 @@ static void test_bits_do_not_depend_on_threads(void **state) {
         }
 }
 
+/* A dry run counts n (n + 1) k flops for both functions, whether blocks or the whole product would be computed. */
+static void test_dry_runs_count_half_of_a_product(void **state) {
+    (void)state;
+    static const int64_t sizes[] = {1, 64, 255, 256, 513};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t n = sizes[i];
+        const double flops = (double)(n * (n + 1) * n);
+        assert_ok(sw_dry_run_begin());
+        double *A = sw_alloc_array(n * n, sizeof *A), *C = sw_alloc_array(n * n, sizeof *C);
+        assert_ok(sw_symmetric_product(SW_F64, false, n, n, 1, A, n, 0, C, n));
+        assert_true(sw_dry_run_flops() == flops);
+        assert_ok(swi_symmetric_result(SW_F64, n, A, n, A, n, C, n));
+        assert_true(sw_dry_run_flops() == 2 * flops);
+        sw_free(A), sw_free(C);
+        sw_dry_run_end();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products_are_right),
         cmocka_unit_test(test_empty_sums_scale_c),
         cmocka_unit_test(test_wrong_arguments_are_refused),
         cmocka_unit_test(test_bits_do_not_depend_on_threads),
+        cmocka_unit_test(test_dry_runs_count_half_of_a_product),
     };
     return cmocka_run_group_tests_name("symmetric_product", tests, test_clear, test_no_error_left);
 }
