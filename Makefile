@@ -403,17 +403,15 @@ lint: check-format check-rooms headers doc | $(DEPS)
 	    --suppressions-list=.cppcheck --error-exitcode=1 -D__x86_64__ '-D__BASE_FILE__="{}"' $(INCLUDE) -Iexamples '{}'
 	@echo "lint: nothing found"
 
-# Compiles every public header separately, as C and C++, from build/include and as installed. Headers with kernels are
-# excluded, because they include the source file again.
+# Compiles every public header separately, as C and C++, as installed: copies of what build/include links to. Headers with
+# kernels are excluded, because they include the source file again.
 headers: $(headers_made) | $(DEPS)
 	@rm -rf $(BUILD)/headers
 	@$(MAKE) --no-print-directory install-headers DESTDIR= INCLUDEDIR=$(CURDIR)/$(BUILD)/headers
-	@for flags in $(BUILD)/include $(BUILD)/headers; do \
-	    for header in $(filter-out kernel% unary.h,$(notdir $(public_headers))); do \
-	        for language in c:c11 c++:c++17; do \
-	            echo "#include <swale/$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} \
-	                -Wall -Wextra -pedantic -Werror -fsyntax-only -I$$flags - || exit 1; \
-	        done; \
+	@for header in $(filter-out kernel% unary.h,$(notdir $(public_headers))); do \
+	    for language in c:c11 c++:c++17; do \
+	        echo "#include <swale/$$header>" | $(CC) -x $${language%:*} -std=$${language#*:} \
+	            -Wall -Wextra -pedantic -Werror -fsyntax-only -I$(BUILD)/headers - || exit 1; \
 	    done; \
 	done
 

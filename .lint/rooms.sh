@@ -10,9 +10,10 @@ private=$(sed '/^#/d; /^$/d' .lint/public_only.txt | while read -r folder; do
     grep -Hn '^#include "' "$folder"/*.[ch] 2>/dev/null | grep -v "#include \"$folder/" | sed 's/$/: public headers only, as <swale\/NAME.h>/'
 done)
 [ -z "$private" ] || echo "$private"
-for object in "$@"; do
-    nm "$object" | awk -v file="${object#$build/}" 'NF == 3 { print file, "D", $3 } NF == 2 && $1 == "U" { print file, "U", $2 }'
-done >"$symbols"
+nm "$@" | awk -v folder="$build/" '
+    NF == 1 { file = substr($1, length(folder) + 1, length($1) - length(folder) - 1) }
+    NF == 3 { print file, "D", $3 }
+    NF == 2 && $1 == "U" { print file, "U", $2 }' >"$symbols"
 bad=0
 awk '
     FILENAME ~ /rooms.txt/ { if (!/^#/ && NF) { level++; for (i = 1; i <= NF; i++) rank[$i] = level; } next }

@@ -54,6 +54,8 @@ static char data[600]; /* the folder that contains these files */
 static inline int setup(void **state) {
     if (run_setup(state) != 0)
         return -1;
+    /* Programs without --threads: another test program runs on the other processors. */
+    setenv("SW_THREADS", "1", 0);
     snprintf(data, sizeof data, "%s", in_folder("data"));
     if (mkdir(data, 0700) != 0)
         return -1;

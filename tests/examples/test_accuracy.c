@@ -9,7 +9,7 @@ static double mean_accuracy(const char *type) {
     double sum = 0;
     for (int i = 0; i < 3; i++) {
         output o = FASHION("--hidden", "100", "--epochs", "10", "--rule", "adam lr=1e-3", "--batch", "64", "--dtype",
-                           type, "--seed", seeds[i], "--quiet");
+                           type, "--seed", seeds[i], "--threads", "1", "--quiet");
         if (o.code != 0)
             fail_msg("exit %d: %s", o.code, o.err);
         double accuracy = result(&o, "test_accuracy");
