@@ -5,8 +5,9 @@
  * before the step. There are three forms:
  *
  *   - joined, for an LSTM whose weights fit in the second-level cache: the product of a step is that of [x, h] with
- *     [W_ih, W_hh], and its transpose gives [dx, dh]. The saved row before a step is [x, h]. Saved rows are in the
- *     order in which they are used, [step, sample] in each block, so that the products of a step read them in place.
+ *     [W_ih, W_hh], and backward has one for dx and one for dh. The saved row before a step is [x, h]. Saved rows are
+ *     in the order in which they are used, [step, sample] in each block, so that the products of a step read them in
+ *     place.
  *   - otherwise the products with the inputs of all steps are one product before the steps, whose result is in the rows
  *     of the gates until the steps replace it, and dx is one product after them.
  *   - a step that is alone, as that of a cell, does not pack weights: W_hh h is one product of the whole batch. */

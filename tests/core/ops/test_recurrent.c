@@ -237,7 +237,7 @@ static void test_bits_do_not_depend_on_threads(void **state) {
     for (int kind = 0; kind < 2; kind++) {
         recurrent_case c = case_new(kind, SW_F32, 37, 9, 70, 130);
         uint64_t one = 0;
-        for (int threads = 1; threads <= 5; threads++) {
+        for (int threads = 1; threads <= 8; threads += threads < 4 ? 1 : 4) {
             sw_set_threads(threads);
             sw_tape *tape = sw_tape_new();
             const sw_tensor x = sw_variable(tape, c.x), w = sw_variable(tape, c.w_ih), u = sw_variable(tape, c.w_hh),
@@ -254,6 +254,37 @@ static void test_bits_do_not_depend_on_threads(void **state) {
         case_free(&c);
     }
     sw_set_threads(1);
+}
+
+/* The gradient of x is written in place if there are no lengths and its rows are whole registers, and copied otherwise:
+ * lengths of all steps give the same bits. */
+static void test_lengths_of_all_steps_change_nothing(void **state) {
+    (void)state;
+    enum { MOST = 11, STEPS = 4 };
+    int32_t lengths[MOST];
+    for (int i = 0; i < MOST; i++)
+        lengths[i] = STEPS;
+    for (int run = 0; run < 8; run++) {
+        const int kind = run & 1;
+        const bool reverse = run & 4;
+        recurrent_case c = case_new(kind, run & 2 ? SW_F64 : SW_F32, MOST, STEPS, 32, 5);
+        uint64_t hash[2] = {TEST_HASH, TEST_HASH};
+        for (int given = 0; given < 2; given++) {
+            sw_tape *tape = sw_tape_new();
+            const sw_tensor x = sw_variable(tape, c.x), w = sw_variable(tape, c.w_ih), u = sw_variable(tape, c.w_hh),
+                            length = sw_input(tape, sw_array_view(lengths, SW_I32, SW_SHAPE(MOST))), none = {0},
+                            y = sequences[kind](x, w, u,
+                                                &SW_OPTIONS(sw_recurrent_options, .lengths = given ? length : none,
+                                                            .reverse = reverse));
+            assert_ok(sw_backward(sw_sum(sw_mul(y, y))));
+            const sw_array all[] = {sw_value(y), sw_grad(x), sw_grad(w), sw_grad(u)};
+            for (int i = 0; i < 4; i++)
+                hash[given] = test_hash(hash[given], all[i].data, test_bytes(&all[i]));
+            sw_tape_free(tape);
+        }
+        assert_true(hash[0] == hash[1]);
+        case_free(&c);
+    }
 }
 
 /* The products of a dry run: those of the inputs and of the steps, and twice as many in the backward. */
@@ -366,6 +397,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_padding_has_no_effect, test_no_error_left),
         cmocka_unit_test_teardown(test_released_tensors_keep_what_backward_reads, test_no_error_left),
         cmocka_unit_test_teardown(test_bits_do_not_depend_on_threads, test_no_error_left),
+        cmocka_unit_test_teardown(test_lengths_of_all_steps_change_nothing, test_no_error_left),
         cmocka_unit_test_teardown(test_gates_have_small_errors, test_no_error_left),
         cmocka_unit_test_teardown(test_dry_run_counts_the_products, test_no_error_left),
     };
