@@ -2,21 +2,10 @@
 #include <swale/extend.h>
 #include <swale/pool.h>
 
-#include "core/ops/pool_window.h"
+#include "core/ops/pool_call.h"
 #include "core/ops/shared.h"
 
 #include <string.h>
-
-enum { POOL_AXES = 2 };
-
-typedef struct pool_attributes {
-    bool average;
-    bool adaptive; /* `window` is the size of the result */
-    bool global;   /* adaptive, with one window and the result [N,C] */
-    int axes;      /* 2: pictures [N,H,W,C]; 1: sequences [N,L,C] */
-    int64_t window[POOL_AXES];
-    sw_pool_options options;
-} pool_attributes;
 
 /* Adaptive windows of equal length that follow one another are ordinary ones. */
 static pool_axis pool_adaptive_axis(int64_t length, int64_t out) {
@@ -36,16 +25,28 @@ static bool pool_is_uniform(const pool_axis *a) {
     return !a->adaptive && pool_divisor(a, 0) == a->window && pool_divisor(a, a->out - 1) == a->window;
 }
 
-/* The arguments for a call whose shapes are correct. Sequences are pictures of height 1. */
-static sw_status pool_args_of(const sw_call *c, pool_args *args) {
-    const pool_attributes *a = c->attributes;
-    const int64_t *shape = c->in[0]->shape;
+/* An unsigned byte has two bits for each element. */
+bool swi_pool_has_signs(const swi_pool_attributes *a) {
+    enum { MOST = 4 };
+    const sw_pool_options *o = &a->options;
+    const bool whole = o->stride[0] == 0 && o->stride[1] == 0; /* the strides are the window */
+    int64_t elements = 1;
+    for (int i = 0; i < a->axes; i++) {
+        if (a->window[i] < 1 || a->window[i] > MOST || (!whole && o->stride[i] < a->window[i]))
+            return false;
+        elements *= a->window[i];
+    }
+    return a->average && !a->adaptive && o->relu && elements <= MOST;
+}
+
+sw_status swi_pool_args_of(const char *who, const swi_pool_attributes *a, const int64_t *shape,
+                           const int64_t *out_shape, pool_args *args) {
     pool_axis axis[POOL_AXES] = {{.length = 1, .out = 1, .window = 1, .stride = 1, .dilation = 1}};
     sw_pool_options o = {0};
     if (!a->adaptive)
-        SW_TRY(sw_pool_options_check(c->op->name, a->average, a->axes, a->window, &a->options, &o));
+        SW_TRY(sw_pool_options_check(who, a->average, a->axes, a->window, &a->options, &o));
     for (int i = 0; i < a->axes; i++) {
-        const int64_t length = shape[1 + i], out = a->global ? 1 : c->out->shape[1 + i];
+        const int64_t length = shape[1 + i], out = a->global ? 1 : out_shape[1 + i];
         axis[POOL_AXES - a->axes + i] = a->adaptive ? pool_adaptive_axis(length, out)
                                                     : (pool_axis){.length = length,
                                                                   .out = out,
@@ -55,15 +56,35 @@ static sw_status pool_args_of(const sw_call *c, pool_args *args) {
                                                                   .dilation = o.dilation[i],
                                                                   .exclude_padding = o.exclude_padding};
     }
-    *args = (pool_args){.relu = o.relu, .height = axis[0], .width = axis[1], .channels = shape[a->axes + 1]};
+    *args = (pool_args){.relu = o.relu,
+                        .signs = swi_pool_has_signs(a),
+                        .rows_per_item = 1,
+                        .height = axis[0],
+                        .width = axis[1],
+                        .channels = shape[a->axes + 1]};
     args->wide_places = axis[0].window * axis[1].window > UINT8_MAX + 1;
     if (pool_is_uniform(&axis[0]) && pool_is_uniform(&axis[1]))
         args->divisor = axis[0].window * axis[1].window;
     return SW_OK;
 }
 
+const sw_kernels *swi_pool_kernels(const swi_pool_attributes *a, const pool_args *args, bool backward, int64_t *rows) {
+    const bool disjoint = pool_is_disjoint(&args->height) && pool_is_disjoint(&args->width);
+    *rows = backward && !disjoint ? args->height.length : args->height.out;
+    if (!backward)
+        return a->average ? &swi_pool_avg : &swi_pool_max;
+    if (disjoint)
+        return a->average ? &swi_pool_avg_disjoint : &swi_pool_max_disjoint;
+    return a->average ? &swi_pool_avg_overlapping : &swi_pool_max_overlapping;
+}
+
+/* The arguments for a call whose shapes are correct. Sequences are pictures of height 1. */
+static sw_status pool_args_of(const sw_call *c, pool_args *args) {
+    return swi_pool_args_of(c->op->name, c->attributes, c->in[0]->shape, c->out->shape, args);
+}
+
 static sw_status pool_shape(sw_call *c) {
-    const pool_attributes *a = c->attributes;
+    const swi_pool_attributes *a = c->attributes;
     const sw_view *x = c->in[0];
     const char *who = c->op->name;
     SW_TRY(sw_call_check_float(c));
@@ -97,7 +118,6 @@ static sw_status pool_run(sw_call *c, const sw_kernels *kernels, pool_args *args
         out_count = args->height.out * args->width.out * args->channels;
     const int64_t longer = count > out_count ? count : out_count, pictures = c->in[0]->count / count;
     if (!sw_dtype_is_16_bit(type)) {
-        args->rows_per_item = 1;
         sw_kernel_run_rows((*kernels)[type][sw_cpu_level()], args, pictures * rows, longer / rows, NULL);
         return SW_OK;
     }
@@ -122,40 +142,37 @@ static sw_status pool_run(sw_call *c, const sw_kernels *kernels, pool_args *args
 }
 
 static sw_status pool_forward(sw_call *c) {
-    const pool_attributes *a = c->attributes;
+    const swi_pool_attributes *a = c->attributes;
     pool_args args;
+    int64_t rows;
     SW_TRY(pool_args_of(c, &args));
     args.in = c->in[0]->data;
     args.out = c->out->data;
-    if (!a->average) {
-        args.place = sw_call_save(c, (size_t)c->out->count * (args.wide_places ? sizeof(uint32_t) : 1));
+    if (!a->average || args.signs) {
+        args.place = sw_call_save(c, (size_t)(c->out->count * pool_place_bytes(&args)));
         if (!args.place)
             return SW_ERR_MEMORY;
     }
-    if (c->out->count == 0)
-        return SW_OK;
-    return pool_run(c, a->average ? &swi_pool_avg : &swi_pool_max, &args, args.height.out, false);
+    const sw_kernels *kernels = swi_pool_kernels(a, &args, false, &rows);
+    return c->out->count == 0 ? SW_OK : pool_run(c, kernels, &args, rows, false);
 }
 
 static sw_status pool_vjp(sw_call *c) {
-    const bool average = ((const pool_attributes *)c->attributes)->average;
+    const swi_pool_attributes *a = c->attributes;
     pool_args args;
+    int64_t rows;
     SW_TRY(pool_args_of(c, &args));
     args.in = c->cotangent;
     args.out = sw_call_grad(c, 0);
     args.place = c->saved;
-    if (args.relu && average)
-        args.x = c->in[0]->data;
-    else if (args.relu)
+    if (args.relu && !a->average)
         args.y = c->out->data;
+    else if (args.relu && !args.signs)
+        args.x = c->in[0]->data;
     if (!args.out)
         return SW_ERR_MEMORY;
-    if (c->out->count == 0)
-        return SW_OK;
-    if (pool_is_disjoint(&args.height) && pool_is_disjoint(&args.width))
-        return pool_run(c, average ? &swi_pool_avg_disjoint : &swi_pool_max_disjoint, &args, args.height.out, true);
-    return pool_run(c, average ? &swi_pool_avg_overlapping : &swi_pool_max_overlapping, &args, args.height.length,
-                    true);
+    const sw_kernels *kernels = swi_pool_kernels(a, &args, true, &rows);
+    return c->out->count == 0 ? SW_OK : pool_run(c, kernels, &args, rows, true);
 }
 
 #define POOL_OP(name_, reads)                                                                                \
@@ -166,7 +183,8 @@ static sw_status pool_vjp(sw_call *c) {
 static const sw_op max_pool2d_relu_op = POOL_OP("max_pool2d", SW_READS_OUT),
                    avg_pool2d_relu_op = POOL_OP("avg_pool2d", SW_READS(0)),
                    max_pool1d_relu_op = POOL_OP("max_pool1d", SW_READS_OUT),
-                   avg_pool1d_relu_op = POOL_OP("avg_pool1d", SW_READS(0));
+                   avg_pool1d_relu_op = POOL_OP("avg_pool1d", SW_READS(0)),
+                   avg_pool2d_signs_op = POOL_OP("avg_pool2d", 0), avg_pool1d_signs_op = POOL_OP("avg_pool1d", 0);
 static const sw_op max_pool2d_op = POOL_OP("max_pool2d", 0), avg_pool2d_op = POOL_OP("avg_pool2d", 0),
                    max_pool1d_op = POOL_OP("max_pool1d", 0), avg_pool1d_op = POOL_OP("avg_pool1d", 0),
                    adaptive_max_pool2d_op = POOL_OP("adaptive_max_pool2d", 0),
@@ -174,43 +192,50 @@ static const sw_op max_pool2d_op = POOL_OP("max_pool2d", 0), avg_pool2d_op = POO
                    global_max_pool2d_op = POOL_OP("global_max_pool2d", 0),
                    global_avg_pool2d_op = POOL_OP("global_avg_pool2d", 0);
 
-/* with_relu: the operation for the option relu. */
-static sw_tensor pool_apply(const sw_op *op, const sw_op *with_relu, sw_tensor x, pool_attributes a,
-                            const sw_pool_options *options) {
-    a.options.size = sizeof a.options;
-    if (options &&
-        sw_options_copy(op->name, "sw_pool_options", &a.options, sizeof a.options, options, sizeof a.options) != SW_OK)
+bool swi_pool_attributes_of(const char *who, bool average, int axes, const int64_t *window,
+                            const sw_pool_options *options, swi_pool_attributes *a) {
+    *a = (swi_pool_attributes){.average = average, .axes = axes, .options.size = sizeof a->options};
+    memcpy(a->window, window, (size_t)axes * sizeof *window);
+    return !options ||
+           sw_options_copy(who, "sw_pool_options", &a->options, sizeof a->options, options, sizeof a->options) == SW_OK;
+}
+
+/* with_relu: the operation for the option relu; with_signs: the same if signs are saved, NULL for max pools. */
+static sw_tensor pool_apply(const sw_op *op, const sw_op *with_relu, const sw_op *with_signs, sw_tensor x, int axes,
+                            const int64_t *window, const sw_pool_options *options) {
+    swi_pool_attributes a;
+    if (!swi_pool_attributes_of(op->name, with_signs != NULL, axes, window, options, &a))
         return (sw_tensor){0};
-    return sw_apply(a.options.relu ? with_relu : op, &a, sizeof a, 1, &x);
+    const sw_op *chosen = !a.options.relu ? op : swi_pool_has_signs(&a) ? with_signs : with_relu;
+    return sw_apply(chosen, &a, sizeof a, 1, &x);
 }
 
 sw_tensor sw_max_pool2d(sw_tensor x, int64_t window_height, int64_t window_width, const sw_pool_options *options) {
-    return pool_apply(&max_pool2d_op, &max_pool2d_relu_op, x,
-                      (pool_attributes){.axes = 2, .window = {window_height, window_width}}, options);
-}
-
-sw_tensor sw_avg_pool2d(sw_tensor x, int64_t window_height, int64_t window_width, const sw_pool_options *options) {
-    const pool_attributes a = {.average = true, .axes = 2, .window = {window_height, window_width}};
-    return pool_apply(&avg_pool2d_op, &avg_pool2d_relu_op, x, a, options);
-}
-
-sw_tensor sw_max_pool1d(sw_tensor x, int64_t window, const sw_pool_options *options) {
-    return pool_apply(&max_pool1d_op, &max_pool1d_relu_op, x, (pool_attributes){.axes = 1, .window = {window}},
+    return pool_apply(&max_pool2d_op, &max_pool2d_relu_op, NULL, x, 2, (int64_t[]){window_height, window_width},
                       options);
 }
 
+sw_tensor sw_avg_pool2d(sw_tensor x, int64_t window_height, int64_t window_width, const sw_pool_options *options) {
+    return pool_apply(&avg_pool2d_op, &avg_pool2d_relu_op, &avg_pool2d_signs_op, x, 2,
+                      (int64_t[]){window_height, window_width}, options);
+}
+
+sw_tensor sw_max_pool1d(sw_tensor x, int64_t window, const sw_pool_options *options) {
+    return pool_apply(&max_pool1d_op, &max_pool1d_relu_op, NULL, x, 1, &window, options);
+}
+
 sw_tensor sw_avg_pool1d(sw_tensor x, int64_t window, const sw_pool_options *options) {
-    return pool_apply(&avg_pool1d_op, &avg_pool1d_relu_op, x,
-                      (pool_attributes){.average = true, .axes = 1, .window = {window}}, options);
+    return pool_apply(&avg_pool1d_op, &avg_pool1d_relu_op, &avg_pool1d_signs_op, x, 1, &window, options);
 }
 
 static sw_tensor pool_adaptive(const sw_op *op, sw_tensor x, bool average, int64_t out_height, int64_t out_width) {
-    const pool_attributes a = {.average = average,
-                               .adaptive = true,
-                               .global = op == &global_max_pool2d_op || op == &global_avg_pool2d_op,
-                               .axes = 2,
-                               .window = {out_height, out_width}};
-    return pool_apply(op, NULL, x, a, NULL);
+    const swi_pool_attributes a = {.average = average,
+                                   .adaptive = true,
+                                   .global = op == &global_max_pool2d_op || op == &global_avg_pool2d_op,
+                                   .axes = 2,
+                                   .window = {out_height, out_width},
+                                   .options.size = sizeof a.options};
+    return sw_apply(op, &a, sizeof a, 1, &x);
 }
 
 sw_tensor sw_adaptive_max_pool2d(sw_tensor x, int64_t out_height, int64_t out_width) {

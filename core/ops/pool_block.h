@@ -108,6 +108,24 @@ static __attribute__((noinline, unused)) void POOL_FUNCTION(pool_long_sum)(const
     *sum = total;
 }
 
+/* The bits of element `element` of a window in pool_args.place. */
+SW_K_INLINE INTS POOL_FUNCTION(pool_signs)(VECTOR v, int64_t element) {
+    /* NOLINTNEXTLINE(misc-redundant-expression): v is NaN */
+    const INTS above = v > (VECTOR){0}, nan = v != v, bit = ((POOL_INT)1 << element) + (INTS){0}, none = {0};
+    return SELECT_INTS(above, bit, none) | SELECT_INTS(nan, bit << 4, none);
+}
+
+/* Saves the signs of the elements of a window. */
+SW_K_INLINE void POOL_FUNCTION(pool_save_signs)(const pool_args *s, const real *x, int64_t rows, int64_t columns,
+                                                int64_t first, int64_t at) {
+    const int64_t right = s->channels, down = s->width.length * s->channels;
+    INTS signs = {0};
+    for (int64_t h = 0; h < rows; h++)
+        for (int64_t w = 0; w < columns; w++)
+            signs |= POOL_FUNCTION(pool_signs)(LOAD(x + h * down + w * right), first + h * s->width.window + w);
+    POOL_FUNCTION(pool_store_bytes)((uint8_t *)s->place + at, &signs);
+}
+
 /* The means of a window. */
 SW_K_INLINE void POOL_FUNCTION(pool_avg_block)(const pool_args *s, const real *x, int64_t rows, int64_t columns,
                                                int64_t divisor, int64_t at) {
@@ -147,6 +165,13 @@ SW_K_INLINE void POOL_FUNCTION(pool_mask_block)(const pool_args *s, real *dx) {
     STORE(dx, POOL_FUNCTION(pool_relu_gradient)(x, LOAD(dx)));
 }
 
+/* The gradient g of an element of a window by the signs of the window. */
+SW_K_INLINE VECTOR POOL_FUNCTION(pool_by_sign)(const INTS *signs, int64_t element, VECTOR g) {
+    const INTS bit = ((POOL_INT)1 << element) + (INTS){0}, above = (*signs & bit) != 0, nan = (*signs & bit << 4) != 0;
+    const VECTOR other = SELECT(nan, (real)NAN + (VECTOR){0}, (VECTOR){0});
+    return SELECT(above, g, other);
+}
+
 /* The gradient of 2 x 2 positions from the window that contains them: dx is the first one. */
 SW_K_INLINE void POOL_FUNCTION(pool_four_block)(const pool_args *s, real *dx, POOL_INT first, real factor, int64_t at,
                                                 const bool average) {
@@ -155,13 +180,16 @@ SW_K_INLINE void POOL_FUNCTION(pool_four_block)(const pool_args *s, real *dx, PO
     INTS place = {0};
     if (average)
         dy *= factor;
-    else
+    if (!average || s->signs)
         POOL_FUNCTION(pool_load_places)(s, at, &place);
     for (int i = 0; i < 4; i++) {
-        const INTS element = first + (POOL_INT)(i / 2 * s->width.window + i % 2) + (INTS){0}, chosen = place == element;
+        const POOL_INT number = first + (POOL_INT)(i / 2 * s->width.window + i % 2);
+        const INTS element = number + (INTS){0}, chosen = place == element;
         VECTOR value = dy;
         if (!average)
             value = SELECT(chosen, dy, (VECTOR){0});
+        else if (s->signs)
+            value = POOL_FUNCTION(pool_by_sign)(&place, number, dy);
         STORE(dx + i / 2 * down + i % 2 * right, value);
         if (s->x)
             POOL_FUNCTION(pool_mask_block)(s, dx + i / 2 * down + i % 2 * right);
@@ -172,11 +200,14 @@ SW_K_INLINE void POOL_FUNCTION(pool_four_block)(const pool_args *s, real *dx, PO
 SW_K_INLINE void POOL_FUNCTION(pool_term)(const pool_args *s, int64_t at, int64_t element, real factor, VECTOR *term,
                                           const bool average) {
     const VECTOR dy = POOL_FUNCTION(pool_window_gradient)(s, at);
-    if (average) {
+    INTS place;
+    if (!average || s->signs)
+        POOL_FUNCTION(pool_load_places)(s, at, &place);
+    if (average && s->signs) {
+        *term = POOL_FUNCTION(pool_by_sign)(&place, element, dy * factor);
+    } else if (average) {
         *term = dy * factor;
     } else {
-        INTS place;
-        POOL_FUNCTION(pool_load_places)(s, at, &place);
         const INTS chosen = place == (POOL_INT)element + (INTS){0};
         *term = SELECT(chosen, dy, (VECTOR){0});
     }

@@ -29,6 +29,16 @@ SW_K_INLINE void SW_K(pool_avg_block)(const pool_args *s, const real *x, int64_t
         SW_K(pool_avg_block_single)(s, x, rows, columns, divisor, at);
 }
 
+SW_K_INLINE void SW_K(pool_save_signs)(const pool_args *s, const real *x, int64_t rows, int64_t columns, int64_t first,
+                                       int64_t at, const int lanes) {
+    if (lanes == POOL_WHOLE)
+        SW_K(pool_save_signs_whole)(s, x, rows, columns, first, at);
+    else if (lanes == POOL_SHORT)
+        SW_K(pool_save_signs_short)(s, x, rows, columns, first, at);
+    else
+        SW_K(pool_save_signs_single)(s, x, rows, columns, first, at);
+}
+
 /* A pixel whose window has no element of x. */
 static void SW_K(pool_max_nothing)(const pool_args *s, int64_t at) {
     for (int64_t c = 0; c < s->channels; c++) {
@@ -58,6 +68,10 @@ SW_K_INLINE void SW_K(pool_rows)(const pool_args *s, int64_t begin, int64_t end,
             for (int64_t c = 0; c < channels; c += lanes) {
                 const int64_t k = c + lanes <= channels ? c : channels - lanes;
                 const real *x = line + columns.begin * channels + k;
+                if (average && usual && s->place)
+                    SW_K(pool_save_signs)(s, x, 2, 2, first, at + k, lanes);
+                else if (average && s->place)
+                    SW_K(pool_save_signs)(s, x, rows.count, columns.count, first, at + k, lanes);
                 if (average && usual)
                     SW_K(pool_avg_block)(s, x, 2, 2, divisor, at + k, lanes);
                 else if (average)

@@ -27,8 +27,9 @@ typedef struct sw_pool_options {
      * padding, which ceil_mode can reach, never count). */
     bool exclude_padding;
     /* Pools max(x, 0): as sw_relu followed by the pool without this option, with the same bits, but less memory is read
-     * and written. One gradient differs: in a window with several NaN, only the NaN that the max pool chose has the
-     * gradient NaN. Adaptive and global pools do not have this option. */
+     * and written. One gradient differs, that of a NaN: in a window with several NaN, only the NaN that the max pool
+     * chose has the gradient NaN, and a NaN that is in no window can have the gradient 0. Adaptive and global pools do
+     * not have this option. */
     bool relu;
 } sw_pool_options;
 

@@ -76,14 +76,22 @@ typedef struct pool_args {
     const void *x;  /* vjp of means with relu, else NULL */
     const void *y;  /* vjp of largest elements with relu, else NULL */
     void *out;      /* forward: y; vjp: the gradient of x */
-    void *place;    /* shaped like y: row · width.window + column of the largest element in its window, u8 or u32 */
+    void *place;    /* shaped like y: row · width.window + column of the largest element in its window, u8 or u32; or
+                     * signs */
     pool_axis height,
         width; /* x is [N, height.length, width.length, channels], y [N, height.out, width.out, channels] */
     int64_t channels, rows_per_item;
     int64_t divisor;  /* of the sum of each window, for means; 0 if the divisors differ */
     bool wide_places; /* u32 */
     bool relu;        /* x stands for max(x, 0) */
+    /* Means with relu: `place` is u8, or NULL in a forward pass that saves nothing. For element e < 4 of a window, bit
+     * e is set if it is positive, and bit e + 4 if it is NaN. */
+    bool signs;
 } pool_args;
+
+static inline int64_t pool_place_bytes(const pool_args *s) {
+    return s->wide_places ? (int64_t)sizeof(uint32_t) : 1;
+}
 
 static inline int64_t pool_divisor_of(const pool_args *s, int64_t i, int64_t j) {
     return s->divisor ? s->divisor : pool_divisor(&s->height, i) * pool_divisor(&s->width, j);
