@@ -15,6 +15,9 @@
 extern "C" {
 #endif
 
+/* Takes or gives y [samples, out_height, out_width, outputs] of the samples first, first + 1, …: see sw_conv. */
+typedef void sw_conv_samples(void *args, int64_t first, int64_t samples, void *y);
+
 /* The shape of a convolution. All lengths may be 0, except for those of the kernel and the groups, which are >= 1. */
 typedef struct sw_conv {
     size_t size;                            /* sizeof(sw_conv) */
@@ -26,6 +29,13 @@ typedef struct sw_conv {
     int64_t before[2];                      /* zeros before H and W, >= 0. There are as many zeros after them as the
                                              * output needs; where it needs fewer, the last rows of x are not used. */
     int64_t groups;                         /* divides inputs and outputs */
+    /* Not NULL: y, or dy, is not an array (the argument is ignored), but exists for a few samples at a time, so that it
+     * stays in the cache. sw_conv_forward calls the function with the results of some samples, which it reads; the
+     * gradients call it to make it write dy of some samples. Each sample is in one call. Calls run in parallel. If the
+     * convolution does not process whole samples one after the other, which depends on its shape, there is one array of
+     * all samples in the scratch. */
+    sw_conv_samples *samples;
+    void *samples_args;
 } sw_conv;
 
 /* Each function computes one of the three products of a convolution and overwrites its result, the last array:

@@ -23,7 +23,7 @@ enum { PANEL_PIXEL = 256 };
 typedef struct weights_job {
     swi_conv_plan plan;
     bool by_inputs;
-    bool copies_dy;         /* because vectors at its end would be read beyond it */
+    bool copies_dy;         /* because vectors at its end would be read beyond it, or because it is not stored */
     int64_t rows, columns;  /* of the outer products of one term */
     int64_t window, length; /* elements of a window of one group, of dw */
     int64_t sums, parts;    /* groups of items; parts of the rows */
@@ -67,7 +67,7 @@ static weights_job weights_new(const sw_conv *c) {
     j.by_inputs = run > 0 && weights_efficiency(outputs, run, lanes) >= weights_efficiency(j.window, outputs, lanes);
     j.rows = j.by_inputs ? outputs : j.window;
     j.columns = j.by_inputs ? run : outputs;
-    j.copies_dy = !j.by_inputs && outputs % lanes != 0;
+    j.copies_dy = (!j.by_inputs && outputs % lanes != 0) || c->samples;
     j.plan = swi_conv_plan_new(c, j.by_inputs && run % lanes != 0 ? SWI_CONV_WEIGHTS_COPY : SWI_CONV_WEIGHTS);
     if (j.plan.items == 0 || j.length == 0)
         return j;
@@ -180,6 +180,21 @@ static void weights_group(const weights_job *j, int64_t group, const weights_par
     j->outer(&s, part->begin, part->end, NULL);
 }
 
+/* dy of an item, or its copy in the scratch of a worker. */
+static const char *weights_item_dy(const weights_job *j, const swi_conv_item *item, char *copy) {
+    const swi_conv_plan *p = &j->plan;
+    const sw_conv *c = p->conv;
+    if (c->samples) {
+        c->samples(c->samples_args, item->sample.begin, item->sample.length, copy);
+        return copy;
+    }
+    const char *dy =
+        j->dy + ((item->sample.begin * p->axis[0].result + item->at[0].begin) * p->axis[1].result + item->at[1].begin) *
+                    p->outputs * p->size;
+    const int64_t pixels = item->sample.length * item->at[0].length * item->at[1].length;
+    return j->copies_dy ? memcpy(copy, dy, (size_t)weights_dy_bytes(p, pixels)) : dy;
+}
+
 static sw_status weights_item(void *args, int64_t index, sw_worker *worker) {
     const weights_job *j = args;
     const swi_conv_plan *p = &j->plan;
@@ -189,15 +204,12 @@ static sw_status weights_item(void *args, int64_t index, sw_worker *worker) {
     for (int64_t i = first; i < end; i++) {
         const swi_conv_item item = swi_conv_item_at(p, i);
         const char *x = swi_conv_item_picture(p, &item, j->x, copy);
-        const char *dy = j->dy + ((item.sample.begin * p->axis[0].result + item.at[0].begin) * p->axis[1].result +
-                                  item.at[1].begin) *
-                                     p->outputs * p->size;
-        const int64_t pixels = item.sample.length * item.at[0].length * item.at[1].length;
-        if (j->copies_dy)
-            dy = memcpy(copy + weights_copy_bytes(p), dy, (size_t)weights_dy_bytes(p, pixels));
+        const char *dy = weights_item_dy(j, &item, copy + weights_copy_bytes(p));
+        const int64_t pixels = item.sample.length * item.at[0].length * item.at[1].length,
+                      next = i + 1 < end ? i + 1 : p->items;
         swi_conv_ahead ahead[2] = {
-            swi_conv_item_ahead(p, i + 1 < end ? i + 1 : p->items, false, j->x, p->channels * p->size),
-            swi_conv_item_ahead(p, i + 1 < end ? i + 1 : p->items, true, j->dy, p->outputs * p->size)};
+            swi_conv_item_ahead(p, next, false, j->x, p->channels * p->size),
+            swi_conv_item_ahead(p, p->conv->samples ? p->items : next, true, j->dy, p->outputs * p->size)};
         const int64_t tiles = (j->window * p->outputs / (j->parts * TILE_SUMS) + 2) / 2;
         for (int k = 0; k < 2; k++)
             ahead[k].step = ahead[k].bytes / tiles + 1;
@@ -234,6 +246,12 @@ size_t swi_conv_weights_scratch(const sw_conv *conv) {
     const size_t shared = weights_shared_bytes(&j),
                  workers = sw_parallel_scratch(j.sums * j.parts, weights_worker_bytes(&j));
     return workers > SIZE_MAX - shared ? SIZE_MAX : shared + workers;
+}
+
+bool swi_conv_weights_by_samples(const sw_conv *conv) {
+    const weights_job j = weights_new(conv);
+    const swi_conv_axis *h = &j.plan.axis[0], *w = &j.plan.axis[1];
+    return j.sums > 0 && !j.plan.too_large && j.parts == 1 && h->part == h->grid && w->part == w->grid;
 }
 
 /* Adds the sums of the groups of items, and brings them to dw. */

@@ -141,15 +141,15 @@ static void windows_rectangles(const windows_job *j, const swi_conv_phase *f, sw
 /* All pixels of an item, for the blocks [begin, end). packed: memory for a block of weights, or NULL if they are packed
  * already. */
 static void windows_phase(const windows_job *j, const swi_conv_phase *f, const swi_conv_item *item, const char *from,
-                          swi_conv_ahead *ahead, int64_t begin, int64_t end, void *packed) {
+                          char *result, swi_conv_ahead *ahead, int64_t begin, int64_t end, void *packed) {
     const swi_conv_plan *p = j->plan;
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
     const swi_conv_range rows = swi_conv_item_phase(p, item, f, 0), columns = swi_conv_item_phase(p, item, f, 1);
     if (rows.length <= 0 || columns.length <= 0)
         return;
-    char *to = j->result + ((item->sample.begin * h->result + rows.begin * h->apart + f->first[0]) * w->result +
-                            columns.begin * w->apart + f->first[1]) *
-                               p->outputs * p->size;
+    char *to = result + ((item->sample.begin * h->result + rows.begin * h->apart + f->first[0]) * w->result +
+                         columns.begin * w->apart + f->first[1]) *
+                            p->outputs * p->size;
     const int64_t pixels = item->sample.length * rows.length * columns.length,
                   tiles = (end - begin) * p->phases * pixels / TILE_PIXELS + 1;
     ahead->step = ahead->step ? ahead->step : ahead->bytes / tiles + 1;
@@ -183,10 +183,10 @@ static void windows_pixel(const windows_job *j, const swi_conv_phase *f, swi_con
 
 /* The rows [begin, end) of the grid of an item, pixel by pixel. */
 static void windows_pixels(const windows_job *j, const swi_conv_phase *f, const swi_conv_item *item, const char *from,
-                           int64_t begin, int64_t end) {
+                           char *result, int64_t begin, int64_t end) {
     const swi_conv_plan *p = j->plan;
     const swi_conv_axis *h = &p->axis[0], *w = &p->axis[1];
-    char *to = j->result + item->sample.begin * h->result * w->result * p->outputs * p->size;
+    char *to = result + item->sample.begin * h->result * w->result * p->outputs * p->size;
     const int64_t blocks = windows_blocks(j) * p->conv->groups;
     for (int64_t b = 0; b < blocks; b++) {
         const swi_conv_sums s = windows_block(j, f, from, to, b);
@@ -194,6 +194,47 @@ static void windows_pixels(const windows_job *j, const swi_conv_phase *f, const 
             for (int64_t k = 0; k < f->grid[1]; k++)
                 windows_pixel(j, f, s, i * h->apart + f->first[0], k * w->apart + f->first[1], item->sample.length);
     }
+}
+
+/* The bytes of y, or dy, of an item that has whole samples. */
+static size_t windows_sample_bytes(const swi_conv_plan *p) {
+    const sw_conv *c = p->conv;
+    const int64_t bytes = p->samples * c->out_height * c->out_width * c->outputs * p->size;
+    return c->samples ? ((size_t)bytes + SW_ALIGNMENT - 1) / SW_ALIGNMENT * SW_ALIGNMENT : 0;
+}
+
+static size_t windows_worker_bytes(const swi_conv_plan *p) {
+    return swi_conv_plan_worker_bytes(p) + windows_sample_bytes(p);
+}
+
+/* An item whose y, or dy, is only in the worker's scratch. */
+static sw_status windows_samples_item(void *args, int64_t index, sw_worker *worker) {
+    const windows_job *j = args;
+    const swi_conv_plan *p = j->plan;
+    const sw_conv *c = p->conv;
+    const bool gradient = p->purpose == SWI_CONV_INPUT;
+    const swi_conv_item item = swi_conv_item_at(p, index);
+    const int64_t end = p->by_pixel ? p->axis[0].grid : windows_blocks(j) * c->groups;
+    char *y = (char *)worker->scratch + swi_conv_plan_worker_bytes(p);
+    swi_conv_item read = item, written = item;
+    if (gradient) {
+        c->samples(c->samples_args, item.sample.begin, item.sample.length, y);
+        read.sample.begin = 0;
+    } else {
+        written.sample.begin = 0;
+    }
+    const char *from = swi_conv_item_picture(p, &read, gradient ? y : j->picture, worker->scratch);
+    char *to = gradient ? j->result : y;
+    swi_conv_ahead ahead =
+        swi_conv_item_ahead(p, gradient ? p->items : index + 1, false, j->picture, p->channels * p->size);
+    for (int64_t q = 0; q < p->phases; q++)
+        if (p->by_pixel)
+            windows_pixels(j, &p->phase[q], &written, from, to, 0, end);
+        else
+            windows_phase(j, &p->phase[q], &written, from, to, &ahead, 0, end, NULL);
+    if (!gradient)
+        c->samples(c->samples_args, item.sample.begin, item.sample.length, y);
+    return SW_OK;
 }
 
 static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
@@ -209,9 +250,9 @@ static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
     swi_conv_ahead ahead = swi_conv_item_ahead(p, index / p->parts + 1, false, j->picture, p->channels * p->size);
     for (int64_t q = 0; q < p->phases; q++)
         if (p->by_pixel)
-            windows_pixels(j, &p->phase[q], &item, from, begin, end);
+            windows_pixels(j, &p->phase[q], &item, from, j->result, begin, end);
         else
-            windows_phase(j, &p->phase[q], &item, from, &ahead, begin, end, packed);
+            windows_phase(j, &p->phase[q], &item, from, j->result, &ahead, begin, end, packed);
     return SW_OK;
 }
 
@@ -220,8 +261,14 @@ static sw_status windows_item(void *args, int64_t index, sw_worker *worker) {
 size_t swi_conv_windows_scratch(const sw_conv *conv, bool gradient) {
     const swi_conv_plan p = swi_conv_plan_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD);
     const size_t shared = swi_conv_plan_bytes(&p),
-                 workers = sw_parallel_scratch(p.items * p.parts, swi_conv_plan_worker_bytes(&p));
+                 workers = sw_parallel_scratch(p.items * p.parts, windows_worker_bytes(&p));
     return workers > SIZE_MAX - shared ? SIZE_MAX : shared + workers;
+}
+
+bool swi_conv_windows_by_samples(const sw_conv *conv, bool gradient) {
+    const swi_conv_plan p = swi_conv_plan_new(conv, gradient ? SWI_CONV_INPUT : SWI_CONV_FORWARD);
+    const swi_conv_axis *h = &p.axis[0], *w = &p.axis[1];
+    return p.items > 0 && p.parts == 1 && h->part == h->grid && w->part == w->grid;
 }
 
 sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *picture, const void *w, const void *bias,
@@ -245,6 +292,6 @@ sw_status swi_conv_windows(const sw_conv *conv, bool gradient, const void *pictu
     j.pack_parts = p.terms * p.outputs < SW_SERIAL ? 1 : registers < PACK_PARTS ? registers : PACK_PARTS;
     if (!p.packs_blocks)
         sw_parallel(windows_pack, &j, j.pack_parts);
-    return sw_parallel_items_with_scratch(windows_item, &j, p.items * p.parts, swi_conv_plan_worker_bytes(&p),
-                                          (char *)scratch + shared, bytes - shared);
+    return sw_parallel_items_with_scratch(conv->samples ? windows_samples_item : windows_item, &j, p.items * p.parts,
+                                          windows_worker_bytes(&p), (char *)scratch + shared, bytes - shared);
 }

@@ -5,15 +5,11 @@
 #include <swale/extend.h>
 #include <swale/unary.h>
 
+#include "core/ops/conv_call.h"
 #include "core/ops/shared.h"
 
-typedef struct conv_attributes {
-    sw_conv_kind kind;
-    sw_conv_options options; /* of sw_conv_options_check */
-} conv_attributes;
-
 static sw_conv_kind conv_kind(const sw_call *c) {
-    return ((const conv_attributes *)c->attributes)->kind;
+    return ((const swi_conv_attributes *)c->attributes)->kind;
 }
 
 /* ---- Shapes ---- */
@@ -44,7 +40,7 @@ static const char *conv_hint(const sw_view *x, int64_t groups, int64_t part) {
                : "";
 }
 
-static sw_status conv_check_channels(const sw_call *c, const conv_attributes *a) {
+static sw_status conv_check_channels(const sw_call *c, const swi_conv_attributes *a) {
     const sw_view *x = c->in[0], *w = c->in[1];
     const int last = x->rank - 1;
     const int64_t groups = a->options.groups, have = x->shape[last];
@@ -81,11 +77,9 @@ static sw_status conv_check_channels(const sw_call *c, const conv_attributes *a)
         hint);
 }
 
-static sw_status conv_shape(sw_call *c) {
-    const conv_attributes *a = c->attributes;
+sw_status swi_conv_out_shape(sw_call *c, const swi_conv_attributes *a, int64_t shape[4]) {
     const sw_view *x = c->in[0], *w = c->in[1];
     const int axes = conv_axes(a->kind);
-    int64_t shape[4] = {0};
     SW_TRY(sw_call_check_real(c));
     SW_TRY(conv_check_ranks(c, a->kind));
     SW_TRY(conv_check_channels(c, a));
@@ -98,22 +92,25 @@ static sw_status conv_shape(sw_call *c) {
         return sw_fail(SW_ERR_SHAPE, "%s: weight %s and bias %s; the bias must be [%lld]", c->op->name,
                        sw_shape_text(w->rank, w->shape), sw_shape_text(c->in[2]->rank, c->in[2]->shape),
                        (long long)shape[axes + 1]);
-    return sw_call_set_shape(c, x->type, axes + 2, shape);
+    return SW_OK;
+}
+
+static sw_status conv_shape(sw_call *c) {
+    int64_t shape[4] = {0};
+    SW_TRY(swi_conv_out_shape(c, c->attributes, shape));
+    return sw_call_set_shape(c, c->in[0]->type, c->in[0]->rank, shape);
 }
 
 /* ---- The convolution of a call ---- */
 
-/* The convolution whose input is [N,H,W,inputs] and whose output is [N,H',W',outputs]: of a transposed convolution, the
- * one that maps its result to its input. */
-static sw_status conv_of(const sw_call *c, sw_conv *conv) {
-    const conv_attributes *a = c->attributes;
+sw_status swi_conv_of(const sw_call *c, const swi_conv_attributes *a, const int64_t *shape, sw_conv *conv) {
     const sw_conv_options *o = &a->options;
     const bool transposed = a->kind == SW_CONV2D_TRANSPOSED;
-    const int64_t *x = c->in[0]->shape, *w = c->in[1]->shape, *in = transposed ? c->out->shape : x,
-                  *out = transposed ? x : c->out->shape;
+    const int64_t *x = c->in[0]->shape, *w = c->in[1]->shape, *in = transposed ? shape : x,
+                  *out = transposed ? x : shape;
     const int axes = conv_axes(a->kind);
     *conv = (sw_conv){.size = sizeof *conv,
-                      .type = c->out->type,
+                      .type = c->in[0]->type,
                       .batch = x[0],
                       .height = axes == 2 ? in[1] : 1,
                       .width = in[axes],
@@ -135,8 +132,11 @@ static sw_status conv_of(const sw_call *c, sw_conv *conv) {
     return SW_OK;
 }
 
-/* Scratch for a product; *scratch is NULL if it needs none. */
-static sw_status conv_scratch(sw_call *c, size_t bytes, void **scratch) {
+static sw_status conv_of(const sw_call *c, sw_conv *conv) {
+    return swi_conv_of(c, c->attributes, c->out->shape, conv);
+}
+
+sw_status swi_conv_scratch(sw_call *c, size_t bytes, void **scratch) {
     *scratch = bytes ? sw_call_scratch(c, bytes) : NULL;
     return bytes && !*scratch ? SW_ERR_MEMORY : SW_OK;
 }
@@ -148,7 +148,7 @@ static sw_status conv_forward(sw_call *c) {
     void *scratch;
     SW_TRY(conv_of(c, &conv));
     const size_t bytes = sw_conv_forward_scratch(&conv);
-    SW_TRY(conv_scratch(c, bytes, &scratch));
+    SW_TRY(swi_conv_scratch(c, bytes, &scratch));
     return sw_conv_forward(&conv, c->in[0]->data, c->in[1]->data, c->inputs == 3 ? c->in[2]->data : NULL, c->out->data,
                            scratch, bytes);
 }
@@ -158,7 +158,7 @@ static sw_status conv_transposed_forward(sw_call *c) {
     void *scratch;
     SW_TRY(conv_of(c, &conv));
     const size_t bytes = sw_conv_input_gradient_scratch(&conv);
-    SW_TRY(conv_scratch(c, bytes, &scratch));
+    SW_TRY(swi_conv_scratch(c, bytes, &scratch));
     SW_TRY(sw_conv_input_gradient(&conv, c->in[1]->data, c->in[0]->data, c->out->data, scratch, bytes));
     if (c->inputs == 3)
         sw_binary_run(&swi_add_kernels, c->out, c->in[2], c->out);
@@ -173,7 +173,11 @@ static sw_status conv_bias_gradient(sw_call *c) {
     void *db = sw_call_grad(c, 2);
     if (!db)
         return SW_ERR_MEMORY;
-    sw_sum_to_shape(c->out->type, c->out->rank, c->out->shape, c->cotangent, 1, c->in[2]->shape, db, 1, true);
+    swi_conv_bias bias = swi_conv_bias_new(c->out->type, c->out->rank, c->out->shape);
+    if (!(bias.sums = sw_call_scratch(c, swi_conv_bias_bytes(&bias))))
+        return SW_ERR_MEMORY;
+    swi_conv_bias_add_all(&bias, c->cotangent);
+    swi_conv_bias_finish(&bias, db);
     return SW_OK;
 }
 
@@ -193,7 +197,7 @@ static sw_status conv_vjp(sw_call *c) {
                                          : sw_conv_input_gradient_scratch(&conv),
                  dw_bytes = dw_wanted ? sw_conv_weight_gradient_scratch(&conv) : 0,
                  bytes = dx_bytes > dw_bytes ? dx_bytes : dw_bytes;
-    SW_TRY(conv_scratch(c, bytes, &scratch));
+    SW_TRY(swi_conv_scratch(c, bytes, &scratch));
     if (dx_wanted)
         SW_TRY(transposed ? sw_conv_forward(&conv, dy, w, NULL, dx, scratch, bytes)
                           : sw_conv_input_gradient(&conv, w, dy, dx, scratch, bytes));
@@ -217,19 +221,23 @@ CONVOLUTION(conv1d, conv_forward)
 CONVOLUTION(conv2d, conv_forward)
 CONVOLUTION(conv2d_transposed, conv_transposed_forward)
 
+bool swi_conv_attributes_of(const char *who, sw_conv_kind kind, sw_tensor bias, const sw_conv_options *options,
+                            swi_conv_attributes *a) {
+    const bool fails = sw_error() != NULL, no_bias = sw_is_null(bias);
+    *a = (swi_conv_attributes){.kind = kind};
+    if (sw_conv_options_check(who, kind, options, &a->options) != SW_OK)
+        return false;
+    if (!no_bias && a->options.no_bias)
+        sw_fail(SW_ERR_ARGUMENT, "%s: a bias and no_bias; give one of them", who);
+    return no_bias ? !fails || a->options.no_bias : !a->options.no_bias;
+}
+
 static sw_tensor conv_apply(const sw_op *op, sw_conv_kind kind, sw_tensor x, sw_tensor weight, sw_tensor bias,
                             const sw_conv_options *options) {
-    conv_attributes a = {.kind = kind};
-    const bool fails = sw_error() != NULL, no_bias = sw_is_null(bias);
-    if (sw_conv_options_check(op->name, kind, options, &a.options) != SW_OK)
+    swi_conv_attributes a;
+    if (!swi_conv_attributes_of(op->name, kind, bias, options, &a))
         return (sw_tensor){0};
-    if (no_bias && fails && !a.options.no_bias)
-        return bias; /* the bias may be null because it has failed */
-    if (!no_bias && a.options.no_bias) {
-        sw_fail(SW_ERR_ARGUMENT, "%s: a bias and no_bias; give one of them", op->name);
-        return (sw_tensor){0};
-    }
-    return sw_apply(op, &a, sizeof a, no_bias ? 2 : 3, (sw_tensor[]){x, weight, bias});
+    return sw_apply(op, &a, sizeof a, sw_is_null(bias) ? 2 : 3, (sw_tensor[]){x, weight, bias});
 }
 
 sw_tensor sw_conv1d(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options) {

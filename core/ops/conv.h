@@ -15,6 +15,7 @@
 #define SWALE_CONV_H
 
 #include <swale/conv_options.h>
+#include <swale/pool_options.h>
 #include <swale/tape.h>
 
 #ifdef __cplusplus
@@ -40,6 +41,20 @@ SW_API sw_tensor sw_conv1d(sw_tensor x, sw_tensor weight, sw_tensor bias, const 
  * weight and options, for the cotangent x, plus the bias: each element of x adds the kernel, multiplied by this
  * element, to the result, and the kernels of neighboring elements are `stride` apart. */
 SW_API sw_tensor sw_conv2d_transposed(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options);
+
+/* sw_conv2d and the pool of its result, x [N,H,W,C] → [N,out_height,out_width,out], with the bits in f32 and
+ * f64 of
+ *
+ *     sw_max_pool2d(sw_conv2d(x, weight, bias, options), window_height, window_width, pool)
+ *
+ * and the same with sw_avg_pool2d (pool.h); the option `relu` of the pool is an activation between the two. The result
+ * of the convolution is not stored, but processed by samples in the cache, which saves memory and time. (It is stored
+ * if an average pool has the option relu and windows that overlap or have more than 4 elements.) f16 and bf16 are
+ * rounded once, after the pool. */
+SW_API sw_tensor sw_conv2d_max_pool2d(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options,
+                                      int64_t window_height, int64_t window_width, const sw_pool_options *pool);
+SW_API sw_tensor sw_conv2d_avg_pool2d(sw_tensor x, sw_tensor weight, sw_tensor bias, const sw_conv_options *options,
+                                      int64_t window_height, int64_t window_width, const sw_pool_options *pool);
 
 #ifdef __cplusplus
 }

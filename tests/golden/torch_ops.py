@@ -150,6 +150,13 @@ def pool(function, *arguments, **options):
     return lambda x: function(last_to_first(x), *arguments, **options).movedim(1, -1)
 
 
+def conv2d_pool(pooled, relu=False, **options):
+    def expression(x, w, b):
+        y = conv2d(**options)(x, w, b)
+        return pooled(F.relu(y) if relu else y)
+    return expression
+
+
 def recurrent(lstm, packed=None, result="outputs", reverse=False):
     """LSTM and GRU, step by step with PyTorch's cells, sample by sample. `packed`: "state" or "lengths", which input 2
     is; then input 1 has weight_ih, weight_hh, bias_ih and bias_hh in its columns."""
@@ -397,6 +404,10 @@ EXPRESSIONS = {
     "conv1d": conv1d(),
     "conv1d all": conv1d(stride=2, padding=3, dilation=2, groups=2),
     "conv1d same": conv1d(padding="same", dilation=3),
+    "conv2d_max_pool2d": conv2d_pool(pool(F.max_pool2d, 2)),
+    "conv2d_max_pool2d relu": conv2d_pool(pool(F.max_pool2d, (3, 2), (1, 2), 1), relu=True, padding="same"),
+    "conv2d_avg_pool2d": conv2d_pool(pool(F.avg_pool2d, 3, (2, 1), 1), padding="same"),
+    "conv2d_avg_pool2d relu": conv2d_pool(pool(F.avg_pool2d, 2), relu=True, padding="same"),
     "conv2d_transposed": conv2d_transposed(),
     "conv2d_transposed stride": conv2d_transposed(stride=(2, 3), padding=(1, 0), output_padding=(1, 2)),
     "conv2d_transposed all": conv2d_transposed(stride=(1, 2), padding=(1, 2), dilation=(2, 3), groups=2,

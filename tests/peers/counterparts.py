@@ -1210,6 +1210,8 @@ def same(x, memory_format=None):
 NO_COUNTERPART = {
     "sw_accuracy": "a measure, not an operation there; check-graphs compares it with argmax",
     "sw_cast": "Tensor.to is not in op_db; check-graphs has it",
+    "sw_conv2d_max_pool2d": "a composition of two operations; check-graphs has it",
+    "sw_conv2d_avg_pool2d": "a composition of two operations; check-graphs has it",
     "sw_global_avg_pool2d": "the mean over two axes, which op_db has as mean; check-graphs has it",
     "sw_detach": "Tensor.detach is not in op_db; check-graphs has it",
     "sw_gather_rows_with_padding": "op_db has no padding_idx; check-graphs has it",

@@ -523,6 +523,35 @@ for axes_ in (1, 2):
     operation(f"sw_max_pool{axes_}d", pool(getattr(F, f"max_pool{axes_}d"), axes_), draw_pool(axes_, False), exact=True,
               kink=neighbors_of_channels)
     operation(f"sw_avg_pool{axes_}d", pool(getattr(F, f"avg_pool{axes_}d"), axes_), draw_pool(axes_, True))
+
+
+def conv_pool(function):
+    def run(x, weight, bias, options, *arguments):
+        return pool(function, 2)(convolution(F.conv2d)(x, weight, bias, options), *arguments)
+    return run
+
+
+def conv_pool_kink(x, weight, bias, options, *rest):
+    """Distances between the results of the convolution, and from 0."""
+    y = convolution(F.conv2d)(x, weight, bias, options)
+    return torch.cat([neighbors_of_channels(y).flatten(), y.flatten()])
+
+
+def draw_conv_pool(average):
+    def draw(b):
+        x, weight, bias, options = draw_convolution(2)(b)
+        options = Conv({k: v for k, v in options.items() if k != "padding"} | {"same": True})
+        shape = [-(-n // s) for n, s in zip(x.shape[1:3], options.get("stride", (1, 1)))]
+        window = [b.choice([w for w in (1, 2, 3) if w <= n]) for n in shape]
+        more = Pool({"relu": b.choice([True, False])})
+        if b.rng.random() < 0.4:
+            more["stride"] = tuple(b.choice([1, 2, 3]) for _ in range(2))
+        return [x, weight, bias, options, *window, more]
+    return draw
+
+
+operation("sw_conv2d_max_pool2d", conv_pool(F.max_pool2d), draw_conv_pool(False), kink=conv_pool_kink)
+operation("sw_conv2d_avg_pool2d", conv_pool(F.avg_pool2d), draw_conv_pool(True), kink=conv_pool_kink)
 operation("sw_adaptive_max_pool2d", adaptive(F.adaptive_max_pool2d), draw_adaptive, exact=True,
           kink=neighbors_of_channels)
 operation("sw_adaptive_avg_pool2d", adaptive(F.adaptive_avg_pool2d), draw_adaptive)

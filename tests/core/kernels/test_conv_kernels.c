@@ -135,6 +135,27 @@ static void case_run(conv_case *c, int which) {
     free(scratch);
 }
 
+/* Copies y or dy of some samples, in work items that may be on several threads. */
+static void take_samples(void *args, int64_t first, int64_t samples, void *y) {
+    const conv_case *c = args;
+    const size_t sample = test_bytes(&c->y) / (size_t)c->conv.batch;
+    memcpy((char *)c->y.data + (size_t)first * sample, y, (size_t)samples * sample);
+}
+
+static void give_samples(void *args, int64_t first, int64_t samples, void *dy) {
+    const conv_case *c = args;
+    const size_t sample = test_bytes(&c->dy) / (size_t)c->conv.batch;
+    memcpy(dy, (const char *)c->dy.data + (size_t)first * sample, (size_t)samples * sample);
+}
+
+/* case_run, with y by samples instead of an array. */
+static void case_run_by_samples(conv_case *c, int which) {
+    conv_case by_samples = *c;
+    by_samples.conv.samples = which == Y ? take_samples : give_samples;
+    by_samples.conv.samples_args = c;
+    case_run(&by_samples, which);
+}
+
 /* A sum of n terms in any order, of products that may be rounded, has an error of at most n u Σ|a||b| to first order in
  * u, for both sides in f64; + 2 for the terms of second order and for the elements of one term. */
 static void case_check(conv_case *c, int which) {
@@ -177,6 +198,8 @@ static void case_compare(conv_case *c, bool with_threads) {
             case_run(c, which);
             assert_memory_equal(out->data, bits, test_bytes(out));
         }
+        case_run_by_samples(c, which);
+        assert_memory_equal(out->data, bits, test_bytes(out));
         sw_set_threads(1);
         free(bits);
     }

@@ -22,6 +22,15 @@ BUILD(conv2d_transposed, sw_conv2d_transposed(in[0], in[1], in[2], NULL))
 BUILD(conv2d_transposed_stride, CONV(conv2d_transposed, .stride = {2, 3}, .padding = {1, 0}, .output_padding = {1, 2}))
 BUILD(conv2d_transposed_all, CONV_NO_BIAS(conv2d_transposed, .stride = {1, 2}, .padding = {1, 2}, .dilation = {2, 3},
                                           .groups = 2, .output_padding = {1, 2}))
+#define CONV_SAME &SW_OPTIONS(sw_conv_options, .same = true)
+BUILD(conv2d_max_pool2d, sw_conv2d_max_pool2d(in[0], in[1], in[2], NULL, 2, 2, NULL))
+BUILD(conv2d_max_pool2d_relu,
+      sw_conv2d_max_pool2d(in[0], in[1], in[2], CONV_SAME, 3, 2,
+                           &SW_OPTIONS(sw_pool_options, .stride = {1, 2}, .padding = {1, 1}, .relu = true)))
+BUILD(conv2d_avg_pool2d, sw_conv2d_avg_pool2d(in[0], in[1], in[2], CONV_SAME, 3, 3,
+                                              &SW_OPTIONS(sw_pool_options, .stride = {2, 1}, .padding = {1, 1})))
+BUILD(conv2d_avg_pool2d_relu,
+      sw_conv2d_avg_pool2d(in[0], in[1], in[2], CONV_SAME, 2, 2, &SW_OPTIONS(sw_pool_options, .relu = true)))
 
 /* clang-format off */
 static const op_entry ops_conv[] = {
@@ -102,6 +111,22 @@ static const op_entry ops_conv[] = {
      "[8,400,16][32,3,8][32]", FUSED, {{0}}},
     {"conv1d", "conv1d same", build_conv1d_same, 2, {REAL, REAL}, "[1,5,2][2,4,2] [2,1,1][3,3,1]",
      "[4,500,16][16,3,16]", FUSED, {{0}}},
+    {"conv2d_max_pool2d", "conv2d_max_pool2d", build_conv2d_max_pool2d, 3, {REAL, REAL, REAL},
+     "[2,5,6,2][3,2,2,2][3] [1,4,4,1][2,3,3,1][2] [0,4,4,2][2,3,3,2][2] [1,4,4,2][0,3,3,2][0] [1,4,4,0][2,3,3,0][2]",
+     "[20,20,20,5][17,3,3,5][17]", FUSED,
+     {{"[2,4,4,3][5,3,3,2][5]", SW_ERR_SHAPE,
+       "conv2d_max_pool2d: input [2,4,4,3] and weight [5,3,3,2]; axis 3 of the input (3) must equal axis 3 of the "
+       "weight (2)"},
+      {"[2,3,6,2][5,3,3,2][5]", SW_ERR_SHAPE,
+       "conv2d_max_pool2d: a window that spans 2×2 is larger than the padded picture 1×4; choose a smaller one"}}},
+    {"conv2d_max_pool2d", "conv2d_max_pool2d relu", build_conv2d_max_pool2d_relu, 3, {REAL, REAL, REAL},
+     "[2,4,5,3][2,3,3,3][2] [1,1,3,1][17,2,2,1][17]", "[20,14,14,16][32,3,3,16][32]", FUSED, {{0}}},
+    {"conv2d_avg_pool2d", "conv2d_avg_pool2d", build_conv2d_avg_pool2d, 3, {REAL, REAL, REAL},
+     "[2,4,5,3][2,3,3,3][2] [1,5,3,1][5,3,3,1][5] [0,4,4,2][2,3,3,2][2]", "[6,14,14,32][32,3,3,32][32]", FUSED,
+     {{"[2,4,4,3][5,3,3,3][4]", SW_ERR_SHAPE,
+       "conv2d_avg_pool2d: weight [5,3,3,3] and bias [4]; the bias must be [5]"}}},
+    {"conv2d_avg_pool2d", "conv2d_avg_pool2d relu", build_conv2d_avg_pool2d_relu, 3, {REAL, REAL, REAL},
+     "[2,4,5,3][2,3,3,3][2] [1,5,3,1][17,3,3,1][17]", "[20,28,28,1][16,3,3,1][16]", FUSED, {{0}}},
     {"conv2d_transposed", "conv2d_transposed", build_conv2d_transposed, 3, {REAL, REAL, REAL},
      "[1,3,3,2][2,2,2,3][3] [2,2,1,1][1,3,2,2][2] [1,1,1,1][1,1,1,1][1] [0,2,2,3][3,2,2,1][1] [1,2,2,0][0,2,2,2][2] "
      "[1,2,2,2][2,2,2,0][0]",

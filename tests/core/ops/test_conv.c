@@ -3,6 +3,9 @@
 #include "support.h"
 
 #include <swale/extend.h>
+#include <swale/pool.h>
+
+#include "core/ops/levels.h"
 
 /* ---- Random convolutions ---- */
 
@@ -329,6 +332,106 @@ static void test_nan_and_infinity_reach_the_pixels_around_them(void **state) {
     }
 }
 
+/* ---- With a pool ---- */
+
+typedef struct pooled {
+    bool average, relu;
+    int64_t window[2], stride[2];
+    unsigned wanted; /* bit i: the gradient of input i */
+} pooled;
+
+typedef struct pooled_result {
+    sw_tape *tape;
+    sw_array y, grad[3];
+} pooled_result;
+
+/* The result and the gradients, by one operation or by two. */
+static pooled_result pooled_run(const trial *t, const pooled *p, bool joined) {
+    pooled_result r = {.tape = sw_tape_new()};
+    const sw_array *arrays[3] = {&t->x, &t->w, &t->bias};
+    sw_pool_options o = {.size = sizeof o, .stride = {p->stride[0], p->stride[1]}, .relu = p->relu};
+    sw_tensor in[3], y;
+    for (int i = 0; i < 3; i++)
+        in[i] = p->wanted & 1u << i ? sw_variable(r.tape, *arrays[i]) : sw_input(r.tape, *arrays[i]);
+    if (joined)
+        y = (p->average ? sw_conv2d_avg_pool2d : sw_conv2d_max_pool2d)(in[0], in[1], in[2], &t->options, p->window[0],
+                                                                       p->window[1], &o);
+    else
+        y = (p->average ? sw_avg_pool2d : sw_max_pool2d)(sw_conv2d(in[0], in[1], in[2], &t->options), p->window[0],
+                                                         p->window[1], &o);
+    expect_no_error();
+    r.y = sw_value(y);
+    sw_array dy = test_filled(r.y.type, r.y.rank, r.y.shape, -1, 1, 5);
+    if (p->wanted)
+        assert_ok(sw_backward_from(y, dy));
+    for (int i = 0; i < 3 && p->wanted; i++)
+        if (p->wanted & 1u << i)
+            r.grad[i] = sw_grad(in[i]);
+    test_array_free(&dy);
+    return r;
+}
+
+static void pooled_compare(const pooled_result *a, const pooled_result *b) {
+    assert_memory_equal(a->y.data, b->y.data, test_bytes(&a->y));
+    for (int i = 0; i < 3; i++)
+        if (a->grad[i].data)
+            assert_memory_equal(a->grad[i].data, b->grad[i].data, test_bytes(&a->grad[i]));
+}
+
+/* One operation has the bits of two, for every number of threads. */
+static void pooled_check(const trial *t, const pooled *p, int most_threads) {
+    pooled_result apart = pooled_run(t, p, false);
+    for (int threads = 1; threads <= most_threads; threads += threads == 3 ? 5 : 1) {
+        sw_set_threads(threads);
+        pooled_result joined = pooled_run(t, p, true);
+        pooled_compare(&apart, &joined);
+        sw_tape_free(joined.tape);
+    }
+    sw_set_threads(1);
+    sw_tape_free(apart.tape);
+}
+
+static void pooled_random(void) {
+    uint64_t seed = 31;
+    for (int round = 0; round < 60; round++) {
+        trial t = trial_new(round % 2 ? SW_F64 : SW_F32, &seed);
+        const int64_t h = length_of(&t, 0), w = length_of(&t, 1);
+        pooled p = {
+            .average = test_random(&seed) % 2, .relu = test_random(&seed) % 2, .wanted = test_random(&seed) % 8};
+        for (int i = 0; i < 2; i++) {
+            p.window[i] = between(&seed, 1, (i ? w : h) < 3 ? (i ? w : h) : 3);
+            p.stride[i] = between(&seed, 1, 3);
+        }
+        pooled_check(&t, &p, 8);
+        trial_free(&t);
+    }
+}
+
+/* [batch, size, inputs, outputs, kernel], with `same` or without zeros: convolutions that are computed by samples, by
+ * pixel, in parts of samples and by Winograd's algorithm. */
+static void pooled_networks(void) {
+    static const int64_t shapes[][6] = {{33, 12, 1, 16, 3, 1},  {20, 14, 16, 32, 3, 1}, {34, 12, 16, 32, 5, 0},
+                                        {17, 12, 1, 16, 5, 0},  {3, 8, 16, 32, 3, 1},   {2, 40, 2, 3, 3, 1},
+                                        {20, 12, 32, 32, 3, 1}, {20, 9, 8, 8, 3, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int average = 0; average < 2; average++) {
+            const int64_t *s = shapes[i];
+            trial t = {.options = {.size = sizeof t.options, .same = s[5] == 1}};
+            t.x = test_filled(SW_F32, SW_SHAPE(s[0], s[1], s[1], s[2]), -1, 1, 7);
+            t.w = test_filled(SW_F32, SW_SHAPE(s[3], s[4], s[4], s[2]), -1, 1, 8);
+            t.bias = test_filled(SW_F32, SW_SHAPE(s[3]), -1, 1, 9);
+            const pooled p = {.average = average, .relu = true, .window = {2, 2}, .stride = {2, 2}, .wanted = 7};
+            pooled_check(&t, &p, 2);
+            trial_free(&t);
+        }
+}
+
+static void test_convolution_with_a_pool_has_the_bits_of_both(void **state) {
+    (void)state;
+    each_level(pooled_random);
+    each_level(pooled_networks);
+}
+
 /* ---- Dry runs ---- */
 
 /* A picture of 4 GB and its gradients only reserve addresses. Each of the three products of [64,512,512,64] with 64
@@ -359,6 +462,7 @@ int main(void) {
         cmocka_unit_test_setup(test_lengths_beyond_the_limit_are_refused, test_clear),
         cmocka_unit_test_setup(test_null_bias_with_a_pending_error_gives_a_null_tensor, test_clear),
         cmocka_unit_test_setup(test_nan_and_infinity_reach_the_pixels_around_them, test_clear),
+        cmocka_unit_test_setup(test_convolution_with_a_pool_has_the_bits_of_both, test_clear),
         cmocka_unit_test_setup(test_dry_run_counts_the_flops_and_touches_no_memory, test_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
