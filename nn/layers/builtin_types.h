@@ -3,6 +3,7 @@
 #define SWALE_NN_BUILTIN_TYPES_H
 
 #include <swale/module.h>
+#include <swale/pool_options.h>
 
 extern const sw_module_type swn_linear_type, swn_embedding_type, swn_dropout_type, swn_flatten_type, swn_reshape_type,
     swn_sequential_type, swn_residual_type, swn_recompute_type, swn_conv_type, swn_conv_transposed_type,
@@ -22,6 +23,17 @@ bool swn_is_relu(const sw_module *module);
  * layers one after the other. */
 bool swn_takes_relu(const sw_module *module);
 sw_tensor swn_pool_relu(sw_module *module, sw_tensor x);
+/* pool.c: the windows of a pool that sw_nn_conv2d can compute too. False for all other layers. */
+typedef struct swn_pool_windows {
+    bool average;
+    int64_t window[2];
+    sw_pool_options options;
+} swn_pool_windows;
+bool swn_pool_joins_conv(const sw_module *module, swn_pool_windows *windows);
+/* conv.c: whether a layer is a sw_nn_conv2d that can compute such a pool; and its output for x with the pool after it,
+ * with the bits of the layers one after the other. */
+bool swn_conv_takes_pool(const sw_module *module);
+sw_tensor swn_conv_pool(sw_module *module, const swn_pool_windows *pool, sw_tensor x);
 
 /* norms.c: false for a layer or RMS normalization over the axis of the positions; true for all other layers. */
 bool swn_norm_continues(const sw_module *module);

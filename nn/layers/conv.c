@@ -134,16 +134,36 @@ static sw_status conv_build(sw_module *m, sw_sample_shape *shape) {
 
 /* ---- Forward ---- */
 
-static sw_tensor conv_forward(sw_module *m, sw_tensor x) {
+/* The operation of a layer on x, the weight and the bias; with a pool, if it is not NULL. */
+static sw_tensor conv_operation(const conv *l, const swn_pool_windows *pool, sw_tensor x, sw_tensor w, sw_tensor bias) {
     static sw_tensor (*const functions[])(sw_tensor, sw_tensor, sw_tensor, const sw_conv_options *) = {
         [SW_CONV1D] = sw_conv1d, [SW_CONV2D] = sw_conv2d, [SW_CONV2D_TRANSPOSED] = sw_conv2d_transposed};
+    if (!pool)
+        return functions[l->kind](x, w, bias, &l->options);
+    return (pool->average ? sw_conv2d_avg_pool2d : sw_conv2d_max_pool2d)(x, w, bias, &l->options, pool->window[0],
+                                                                         pool->window[1], &pool->options);
+}
+
+sw_tensor swn_conv_pool(sw_module *m, const swn_pool_windows *pool, sw_tensor x) {
     const conv *l = m->data;
     const sw_tensor none = {0}, weight = sw_param_use(x.tape, l->weight), in = sw_module_cast(x, weight),
                     bias = l->bias && !sw_is_null(weight) ? sw_param_use(x.tape, l->bias) : none,
-                    y = functions[l->kind](in, weight, bias, &l->options);
+                    y = conv_operation(l, pool, in, weight, bias);
     if (in.slot != x.slot && !sw_is_null(y))
         sw_release(in); /* no other handle exists */
     return y;
+}
+
+static sw_tensor conv_forward(sw_module *m, sw_tensor x) {
+    return swn_conv_pool(m, NULL, x);
+}
+
+/* With 16-bit weights the layers round the result of the convolution, which one operation would not. */
+bool swn_conv_takes_pool(const sw_module *module) {
+    if (module->type != &swn_conv_type || !module->built)
+        return false;
+    const conv *l = module->data;
+    return l->kind == SW_CONV2D && !sw_dtype_is_16_bit(sw_param_stored_value(l->weight).type);
 }
 
 /* ---- The functions ---- */

@@ -87,6 +87,15 @@ sw_tensor swn_pool_relu(sw_module *module, sw_tensor x) {
     return pool_windows(p, x, &options);
 }
 
+bool swn_pool_joins_conv(const sw_module *module, swn_pool_windows *windows) {
+    const pool *p = module->data;
+    if (!swn_takes_relu(module) || p->axes != 2)
+        return false;
+    *windows =
+        (swn_pool_windows){.average = p->kind->average, .window = {p->window[0], p->window[1]}, .options = p->options};
+    return true;
+}
+
 /* ---- The functions ---- */
 
 static sw_status pool_check(pool *p, const sw_pool_options *options) {

@@ -39,12 +39,37 @@ static sw_tensor sequential_run_pool(sw_module *pool, sw_tensor x) {
     return y;
 }
 
-/* A ReLU and the pool after it are one operation, which reads and writes less memory. */
+/* Runs a convolution with the pool after it. */
+static sw_tensor sequential_run_conv(sw_module *conv, const swn_pool_windows *pool, sw_tensor x) {
+    const char *outer = sw_tape_set_layer(x.tape, conv->name);
+    const sw_tensor y = swn_conv_pool(conv, pool, x);
+    sw_tape_set_layer(x.tape, outer);
+    return y;
+}
+
+/* Runs the layer *i, and those after it that are computed at once with it; *i becomes the last of them. A convolution,
+ * a ReLU after it or none, and a pool are one operation, or a ReLU and a pool, which reads and writes less memory. */
+static sw_tensor sequential_run_layers(const sw_module *m, int *i, int end, sw_tensor x) {
+    sw_module *const *layer = &m->child[*i];
+    const int left = end - *i;
+    swn_pool_windows pool;
+    const int relu = left > 1 && swn_is_relu(layer[1]);
+    if (left > 1 + relu && swn_conv_takes_pool(layer[0]) && swn_pool_joins_conv(layer[1 + relu], &pool)) {
+        pool.options.relu |= relu;
+        *i += 1 + relu;
+        return sequential_run_conv(layer[0], &pool, x);
+    }
+    if (left > 1 && swn_is_relu(layer[0]) && swn_takes_relu(layer[1])) {
+        *i += 1;
+        return sequential_run_pool(layer[1], x);
+    }
+    return sw_forward(layer[0], x);
+}
+
 static sw_tensor sequential_run(sw_module *m, int first, int end, sw_tensor x) {
     sw_tensor y = x;
     for (int i = first; i < end && !sw_is_null(y); i++) {
-        const bool pair = i + 1 < end && swn_is_relu(m->child[i]) && swn_takes_relu(m->child[i + 1]);
-        sw_tensor next = pair ? sequential_run_pool(m->child[++i], y) : sw_forward(m->child[i], y);
+        const sw_tensor next = sequential_run_layers(m, &i, end, y);
         /* Releases the tensors between the layers, to which no other handle exists. The input belongs to the caller. */
         if (!swn_same_tensor(y, x) && !swn_same_tensor(y, next))
             sw_release(y);

@@ -2,6 +2,8 @@
  * in test_torch_layers.c. */
 #include "helpers.h"
 
+#include <swale/optim.h>
+
 static sw_model *model_of(int rank, const int64_t *shape) {
     sw_model *model = sw_model_new(SW_F32, 1);
     if (rank > 0)
@@ -134,6 +136,73 @@ static void test_relu_before_a_pool_is_part_of_it(void **state) {
     sw_model_free(m);
 }
 
+/* The parameters after some steps of a network with convolutions, ReLUs and pools, layer by layer or as one sequential
+ * layer, which computes a convolution, a ReLU and a pool at once; and the most memory of the tape. */
+static sw_array train_pools(sw_dtype type, bool in_sequence, bool recomputed, int threads, int64_t *peak) {
+    enum { LAYERS = 10, STEPS = 3 };
+    sw_model *m = sw_model_new(type, 3);
+    assert_ok(sw_model_set_input_shape(m, SW_SHAPE(12, 12, 2)));
+    const sw_conv_options same = {.size = sizeof same, .same = true};
+    sw_module *layers[LAYERS] = {sw_nn_conv2d_with_options(m, 0, 16, 3, 3, &same),
+                                 sw_nn_relu(m),
+                                 sw_nn_avg_pool2d(m, 2),
+                                 sw_nn_conv2d_with_options(m, 0, 5, 3, 3, &same),
+                                 sw_nn_relu(m),
+                                 sw_nn_max_pool2d(m, 2),
+                                 sw_nn_conv2d(m, 0, 3, 2),
+                                 sw_nn_max_pool2d(m, 2),
+                                 sw_nn_flatten(m),
+                                 sw_nn_linear(m, 0, 4)};
+    /* Segments of two layers end between a convolution and its pool. */
+    sw_module *chain = sw_nn_sequential_with_options(
+        m, LAYERS, layers, &SW_OPTIONS(sw_sequential_options, .recompute = recomputed ? 2 : 0));
+    sw_params *params = built(m, chain);
+    sw_optim *optim = sw_optim_new(params, "adamw lr=1e-2");
+    sw_tape *tape = sw_tape_new();
+    sw_array x = test_filled(type, SW_SHAPE(20, 12, 12, 2), -1, 1, 4),
+             target = test_filled(type, SW_SHAPE(20, 4), 0, 1, 5);
+    sw_set_threads(threads);
+    for (int step = 0; step < STEPS; step++) {
+        sw_tensor y = sw_input(tape, x);
+        if (in_sequence)
+            y = sw_forward(chain, y);
+        else
+            for (int i = 0; i < LAYERS; i++)
+                y = sw_forward(layers[i], y);
+        assert_ok(sw_backward(sw_mse(y, sw_input(tape, target))));
+        assert_ok(sw_optim_step(optim));
+        *peak = (int64_t)sw_tape_peak_bytes(tape);
+        sw_tape_reset(tape);
+    }
+    sw_set_threads(1);
+    expect_no_error();
+    const int64_t dim = sw_params_dim(params);
+    sw_array copy = test_array(sw_params_type(params), 1, &dim);
+    memcpy(copy.data, sw_params_x(params), test_bytes(&copy));
+    test_array_free(&x);
+    test_array_free(&target);
+    sw_tape_free(tape);
+    sw_optim_free(optim);
+    sw_model_free(m);
+    return copy;
+}
+
+static void test_convolution_before_a_pool_has_the_same_bits(void **state) {
+    (void)state;
+    static const sw_dtype types[] = {SW_F32, SW_F64, SW_BF16};
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        int64_t apart_peak, peak;
+        sw_array apart = train_pools(types[k], false, false, 1, &apart_peak);
+        for (int i = 0; i < 4; i++) {
+            sw_array joined = train_pools(types[k], true, i == 3, i + 1, &peak);
+            assert_memory_equal(apart.data, joined.data, test_bytes(&apart));
+            assert_true(peak < apart_peak);
+            test_array_free(&joined);
+        }
+        test_array_free(&apart);
+    }
+}
+
 /* ---- A pass ---- */
 
 /* A network with pools: whether its build, forward and backward succeed. */
@@ -257,9 +326,13 @@ static void test_mistakes_in_options_are_explained(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_names_descriptions_and_shapes_of_pictures), TEST(test_names_descriptions_and_shapes_of_sequences),
-        TEST(test_shape_of_the_input_need_not_be_known),      TEST(test_relu_before_a_pool_is_part_of_it),
-        TEST(test_every_failed_allocation_is_an_error),       TEST(test_mistakes_are_explained),
+        TEST(test_names_descriptions_and_shapes_of_pictures),
+        TEST(test_names_descriptions_and_shapes_of_sequences),
+        TEST(test_shape_of_the_input_need_not_be_known),
+        TEST(test_relu_before_a_pool_is_part_of_it),
+        TEST(test_convolution_before_a_pool_has_the_same_bits),
+        TEST(test_every_failed_allocation_is_an_error),
+        TEST(test_mistakes_are_explained),
         TEST(test_mistakes_in_options_are_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
