@@ -16,6 +16,12 @@ enum {
     SW_FETCHED_AHEAD = 2048   /* the distance of prefetching, in bytes */
 };
 
+/* Prefetches `elements` of a vector, SW_FETCHED_AHEAD bytes after element i. It must be a macro: gcc removes calls of
+ * functions that only prefetch. */
+#define SW_FETCH_AHEAD(vector, i, elements)                                          \
+    for (int64_t at_ = 0; at_ < (int64_t)((elements) * sizeof *(vector)); at_ += 64) \
+    __builtin_prefetch((const char *)((vector) + (i)) + SW_FETCHED_AHEAD + at_)
+
 /* Executes `call` for each block of [begin, end). `call` uses `begin` as the index of the first element of the block
  * and n as its length, which is the constant SW_BLOCK_LENGTH, and less for the last block. Short vectors have a
  * separate loop without sw_k_fetch_ahead, which takes registers. */
@@ -45,7 +51,7 @@ enum {
 /* Prefetches the elements of a later block, whose loads would otherwise wait for the divisions of earlier blocks. It
  * must be inlined: gcc treats a function that only prefetches as one without effect, and removes the call. */
 SW_K_INLINE void SW_K(sw_k_fetch_ahead)(const sw_step *s, int64_t begin) {
-    const void *const vector[] = {s->x, s->g, s->slot[0], s->slot[1], s->slot[2]};
+    const void *const vector[] = {s->x, s->g, s->slot[0], s->slot[1], s->slot[2], s->slot[3]};
     enum { BYTES = SW_BLOCK_LENGTH * (int)sizeof(real) };
     if ((s->count - begin) * (int64_t)sizeof(real) < SW_FETCHED_AHEAD + BYTES)
         return; /* there is no later block */

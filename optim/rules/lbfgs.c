@@ -16,6 +16,7 @@
  * written to θ, or if other parameters are frozen than in the last step, all pairs are dropped.
  */
 #include <swale/kernel.h>
+#include <swale/kernel_blocks.h>
 #include <swale/rule.h>
 
 #if SW_KERNEL_FIRST
@@ -77,12 +78,11 @@ static void SW_K(lbfgs_add)(void *args, int64_t begin, int64_t end, double *sums
     double lane[SW_LANES] = {0};
     const bool fetch = a->fetch;
     int64_t i = begin;
-    enum { FETCHED_AHEAD = 2048 };
     for (; w && i + SW_LANES <= end; i += SW_LANES) {
         real sum[SW_LANES];
-        for (int at = 0; fetch && at < SW_LANES * (int)sizeof(real); at += SW_ALIGNMENT) {
-            __builtin_prefetch((const char *)(v + i) + FETCHED_AHEAD + at);
-            __builtin_prefetch((const char *)(w + i) + FETCHED_AHEAD + at);
+        if (fetch) {
+            SW_FETCH_AHEAD(v, i, SW_LANES);
+            SW_FETCH_AHEAD(w, i, SW_LANES);
         }
         SW_OVER_LANES
         for (int j = 0; j < SW_LANES; j++)

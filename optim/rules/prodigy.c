@@ -42,7 +42,17 @@ SW_K_INLINE void SW_K(prodigy_add)(real g, real s, real away, real keep, real fr
     *norm += (double)(next < 0 ? -next : next);
 }
 
-/* ⟨g, θ⁰ - θ⟩, and ‖s‖₁ of the s that the update will store. */
+/* SW_LANES elements */
+SW_K_INLINE void SW_K(prodigy_add_lanes)(const real *restrict x, const real *restrict g, const real *restrict s,
+                                         const real *restrict start, real l2, real keep, real fresh,
+                                         double *restrict inner, double *restrict norm) {
+    SW_OVER_LANES
+    for (int j = 0; j < SW_LANES; j++)
+        SW_K(prodigy_add)(g[j] + l2 * x[j], s[j], start[j] - x[j], keep, fresh, &inner[j], &norm[j]);
+}
+
+/* ⟨g, θ⁰ - θ⟩, and ‖s‖₁ of the s that the update will store. Short vectors have a separate loop without prefetching,
+ * which takes registers. */
 static void SW_K(prodigy_measure)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *p = args;
     const prodigy_step_coefficients *c = SW_STEP_COEFFICIENTS(p, prodigy_step_coefficients);
@@ -54,13 +64,16 @@ static void SW_K(prodigy_measure)(void *args, int64_t begin, int64_t end, double
     int64_t i = begin;
     if (c->prodigy.waits != 0)
         return;
-    for (; i + SW_LANES <= end; i += SW_LANES) {
-        SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++) {
-            const int64_t k = i + j;
-            SW_K(prodigy_add)(g[k] + l2 * x[k], s[k], start[k] - x[k], keep, fresh, &inner[j], &norm[j]);
+    if (p->count >= SW_LONG_VECTOR && sw_cpu_needs_prefetch())
+        for (; i + SW_LANES <= end; i += SW_LANES) {
+            SW_FETCH_AHEAD(x, i, SW_LANES);
+            SW_FETCH_AHEAD(g, i, SW_LANES);
+            SW_FETCH_AHEAD(s, i, SW_LANES);
+            SW_FETCH_AHEAD(start, i, SW_LANES);
+            SW_K(prodigy_add_lanes)(x + i, g + i, s + i, start + i, l2, keep, fresh, inner, norm);
         }
-    }
+    for (; i + SW_LANES <= end; i += SW_LANES)
+        SW_K(prodigy_add_lanes)(x + i, g + i, s + i, start + i, l2, keep, fresh, inner, norm);
     for (int j = 0; i < end; i++, j++)
         SW_K(prodigy_add)(g[i] + l2 * x[i], s[i], start[i] - x[i], keep, fresh, &inner[j], &norm[j]);
     SW_ADD_LANES(double, all_inner, inner);

@@ -41,7 +41,17 @@ SW_K_INLINE void SW_K(free_prodigy_add)(real g, real s, real away, real keep, re
     *norm += (double)(next < 0 ? -next : next);
 }
 
-/* ⟨g, θ⁰ - z⟩, and ‖s‖₁ of the s that the update will store. */
+/* SW_LANES elements */
+SW_K_INLINE void SW_K(free_prodigy_add_lanes)(const real *restrict g, const real *restrict z, const real *restrict s,
+                                              const real *restrict start, real keep, real fresh, double *restrict inner,
+                                              double *restrict norm) {
+    SW_OVER_LANES
+    for (int j = 0; j < SW_LANES; j++)
+        SW_K(free_prodigy_add)(g[j], s[j], start[j] - z[j], keep, fresh, &inner[j], &norm[j]);
+}
+
+/* ⟨g, θ⁰ - z⟩, and ‖s‖₁ of the s that the update will store. Short vectors have a separate loop without prefetching,
+ * which takes registers. */
 static void SW_K(schedule_free_prodigy_measure)(void *args, int64_t begin, int64_t end, double *sums) {
     const sw_step *p = args;
     const prodigy_coefficients *c = &SW_STEP_COEFFICIENTS(p, schedule_free_prodigy_coefficients)->prodigy;
@@ -53,13 +63,16 @@ static void SW_K(schedule_free_prodigy_measure)(void *args, int64_t begin, int64
     int64_t i = begin;
     if (c->waits != 0)
         return;
-    for (; i + SW_LANES <= end; i += SW_LANES) {
-        SW_OVER_LANES
-        for (int j = 0; j < SW_LANES; j++) {
-            const int64_t k = i + j;
-            SW_K(free_prodigy_add)(g[k], s[k], start[k] - z[k], keep, fresh, &inner[j], &norm[j]);
+    if (p->count >= SW_LONG_VECTOR && sw_cpu_needs_prefetch())
+        for (; i + SW_LANES <= end; i += SW_LANES) {
+            SW_FETCH_AHEAD(g, i, SW_LANES);
+            SW_FETCH_AHEAD(z, i, SW_LANES);
+            SW_FETCH_AHEAD(s, i, SW_LANES);
+            SW_FETCH_AHEAD(start, i, SW_LANES);
+            SW_K(free_prodigy_add_lanes)(g + i, z + i, s + i, start + i, keep, fresh, inner, norm);
         }
-    }
+    for (; i + SW_LANES <= end; i += SW_LANES)
+        SW_K(free_prodigy_add_lanes)(g + i, z + i, s + i, start + i, keep, fresh, inner, norm);
     for (int j = 0; i < end; i++, j++)
         SW_K(free_prodigy_add)(g[i], s[i], start[i] - z[i], keep, fresh, &inner[j], &norm[j]);
     SW_ADD_LANES(double, all_inner, inner);
