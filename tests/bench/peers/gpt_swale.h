@@ -2,6 +2,8 @@
 #ifndef SWALE_PEER_GPT_H
 #define SWALE_PEER_GPT_H
 
+#include "peer.h"
+
 #include <swale/swale.h>
 
 enum { GPT_VOCABULARY = 65, GPT_BLOCK = 64, GPT_BATCH = 12, GPT_LENGTH = 256, GPT_TOKENS = GPT_LENGTH - 6 };
@@ -71,6 +73,20 @@ static inline void gpt_train(void *args, int steps) {
         g->check = i + 1 == steps ? sw_item(loss) : 0;
         sw_tape_reset(g->tape);
     }
+}
+
+/* The largest number of bytes that the library had allocated at one time in a training of a few steps, and by how many
+ * the resident memory of the process rose; both from before the network was made. */
+static inline void gpt_memory(sw_dtype type, double *allocated, double *resident) {
+    enum { STEPS = 3 };
+    resident_reset();
+    sw_memory_reset_peaks();
+    const double live = (double)sw_memory_live_total(), before = resident_bytes("VmRSS:");
+    gpt_bench g = gpt_training(&gpt_characters, type);
+    gpt_train(&g, STEPS);
+    *allocated = (double)sw_memory_peak_total() - live;
+    *resident = resident_bytes("VmHWM:") - before;
+    gpt_free(&g);
 }
 
 /* A step is a token. */

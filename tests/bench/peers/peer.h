@@ -72,6 +72,30 @@ static inline double timed(void (*run)(void *, int), void *args, int steps) {
     return (now() - start) / steps;
 }
 
+/* ---- Memory of the process ---- */
+
+/* The peak of the resident memory begins again. */
+static inline void resident_reset(void) {
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (f) {
+        fputs("5\n", f);
+        fclose(f);
+    }
+}
+
+/* The bytes in a line of /proc/self/status: "VmRSS:" now, "VmHWM:" at most. 0 if there is none. */
+static inline double resident_bytes(const char *name) {
+    char line[256];
+    double bytes = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0)
+            bytes = 1024 * strtod(line + strlen(name), NULL);
+    if (f)
+        fclose(f);
+    return bytes;
+}
+
 /* ---- Files ---- */
 
 enum { IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, FILES };

@@ -3,8 +3,8 @@
 follow in lines that begin with #.
 
 PEERS_PYTHON     the Python that has torch or jax (default: python3, then /usr/bin/python3)
-PEERS_SECTIONS   some of: load steps half networks layers recurrent attention gpt grokking generate job inference small
-                 optimizer rules muon sweep (and those of glm.py)
+PEERS_SECTIONS   some of: load steps half networks layers recurrent attention gpt grokking memory generate job inference
+                 small optimizer rules muon sweep (and those of glm.py)
 PEERS_THREADS    threads of every side, and one besides (2)
 PEERS_ROUNDS, PEERS_SECONDS   rounds of a comparison (11), length of a run (0.2)
 PEERS_EPOCHS     of the whole job (10)
@@ -370,6 +370,27 @@ def grokking():
         for way in final[1:]:
             figure(f"grokking_{threads}_vs_{way.name}", ratio(way, final[0]), 1 / 0.7)
         forget()
+
+
+def memory():
+    """The bytes of the training of the GPT: those of the allocators, and the growth of the process from before the
+    network is made to its peak, with the code that is loaded for it. Each measurement has a process to itself."""
+    for name, path, other in (("f32", "loop", "fused"), ("bf16", "loop-bf16", "fused-bf16")):
+        note(f"GPT, 4 layers, width 128, 12 sequences of 64 characters, adamw, {name}, one thread: MB")
+        found = {}
+        for framework, way in (("swale", path), ("torch", other)):
+            try:
+                side = start(framework, 1)
+                found[framework] = side.ask("memory", path=way, steps=3)
+                side.end()
+            except (KeyError, Refused) as reason:
+                note(f"{framework}: not compared: {reason}")
+                continue
+            allocated, resident = (bytes / 1e6 for bytes in found[framework])
+            note(f"  {framework + ', ' + way:<34} {allocated:8.1f} allocated at most, process grew by {resident:.1f}")
+        if len(found) == 2:
+            for i, kind in enumerate(("allocated", "resident")):
+                figure(f"gpt_memory_{name}_{kind}_over_torch", found["swale"][i] / found["torch"][i])
 
 
 def generate():

@@ -429,6 +429,13 @@ static void answer_gpt(const request *r) {
     gpt_free(&g);
 }
 
+/* The bytes allocated at most, and the growth of the resident memory. */
+static void answer_memory(const request *r) {
+    double allocated, resident;
+    gpt_memory(strcmp(setting(r, "path"), "loop-bf16") == 0 ? SW_BF16 : SW_F32, &allocated, &resident);
+    reply(allocated, resident);
+}
+
 static void answer_generate(const request *r) {
     gpt_bench g = {.task = &gpt_characters, .model = gpt_new(&gpt_characters, SW_F32)};
     const double seconds = timed(gpt_generate, &g, number(r, "steps"));
@@ -461,6 +468,8 @@ int main(void) {
             answer_attention(&r);
         else if (is(&r, "gpt"))
             answer_gpt(&r);
+        else if (is(&r, "memory"))
+            answer_memory(&r);
         else if (is(&r, "generate"))
             answer_generate(&r);
         else if (is(&r, "load"))

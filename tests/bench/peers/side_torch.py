@@ -1,6 +1,9 @@
 """The side of PyTorch: see peer.h. It uses PEERS_THREADS threads."""
 import functools
+import gc
+import json
 import os
+import tempfile
 import time
 
 import torch
@@ -260,6 +263,26 @@ def gpt(task, path, steps):
     return peer.timed(gpt_training(task, path).run, int(steps))
 
 
+def memory(path, steps):
+    """The bytes that PyTorch's allocator had given at most in a training of a few steps, and by how many the resident
+    memory of the process rose; both from before the network was made."""
+    def run():
+        gpt_torch.Training("characters", path).run(3)
+
+    peer.resident_reset()
+    before = peer.resident_bytes("VmRSS")
+    run()
+    resident = peer.resident_bytes("VmHWM") - before
+    gc.collect()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        profile.export_chrome_trace(file.name)
+        with open(file.name) as trace:
+            events = json.load(trace)["traceEvents"]
+    return max(event["args"]["Total Allocated"] for event in events if event["name"] == "[memory]"), resident
+
+
 def generate(path, steps):
     return peer.timed(gpt_generation(path).run, int(steps))
 
@@ -290,5 +313,5 @@ threads = int(os.environ.get("PEERS_THREADS", 1))
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 peer.serve(f"PyTorch {torch.__version__}; {threads} threads",
-           {f.__name__: f for f in (train, small, job, infer, optim, after, single, attention, gpt, generate, load,
-                                    forget)})
+           {f.__name__: f for f in (train, small, job, infer, optim, after, single, attention, gpt, memory, generate,
+                                    load, forget)})

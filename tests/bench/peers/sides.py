@@ -13,8 +13,8 @@ ROUNDS = int(os.environ.get("PEERS_ROUNDS", 11))
 SECONDS = float(os.environ.get("PEERS_SECONDS", 0.2))  # of one run, about
 SETTLE = 0.2  # until threads that spin after their work are asleep (OpenBLAS's do for up to 90 ms)
 PATIENCE = 600  # seconds for one answer: compilers take their time
-SECTIONS = ["load", "steps", "half", "networks", "layers", "recurrent", "attention", "gpt", "grokking", "generate", "job",
-            "inference", "small", "optimizer", "rules", "muon", "sweep"]  # of run.py
+SECTIONS = ["load", "steps", "half", "networks", "layers", "recurrent", "attention", "gpt", "grokking", "memory", "generate",
+            "job", "inference", "small", "optimizer", "rules", "muon", "sweep"]  # of run.py
 GLM_SECTIONS = ["glm_small", "glm_large", "glm_svrg", "glm_sample", "glm_memory"]  # of glm.py
 
 
