@@ -102,7 +102,8 @@ missing_libraries = || { \
     exit 1; }
 
 .PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
-        check-fast check-flavors check-graphs check-peer-samples check-networks check-variance-reduction bench bench-peers fuzz \
+        check-fast check-flavors check-graphs check-peer-samples check-networks check-text check-variance-reduction \
+        bench bench-peers fuzz \
         run-fuzz lint format check-format check-rooms headers doc check-reproducible clean
 .DELETE_ON_ERROR:
 
@@ -121,6 +122,7 @@ help:
 	@echo "make check-graphs  random graphs and networks against PyTorch: PEERS_PYTHON=, COUNT=, HALF=, NETWORKS=, SEED="
 	@echo "make check-peer-samples  PyTorch's test samples of operations, layers and rules: PEERS_PYTHON="
 	@echo "make check-networks  resnet18 and resnet34 in full size, beside PyTorch and torchvision: PEERS_PYTHON="
+	@echo "make check-text      trains GPT and LSTM on a text, beside PyTorch: TEXT=FILE, PEERS_PYTHON="
 	@echo "make check-variance-reduction  SAG, SAGA, SVRG on generalized linear models: CELLS='sag/1/f64/logistic/*', JOBS="
 	@echo "make fuzz       fuzz every file reader with libFuzzer (clang), FUZZ_SECONDS=60 each"
 	@echo "make format     format the source with clang-format"
@@ -354,6 +356,12 @@ check-peer-samples: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_samples.py
 check-networks: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_networks.py
+
+# Training on a text of your own, beside PyTorch: see tests/README.md.
+TEXT ?=
+check-text: $(BUILD)/examples/gpt
+	@[ -n "$(TEXT)" ] || { echo "check-text: give a text: make check-text TEXT=novel.txt" >&2; exit 1; }
+	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_text.py --text $(TEXT)
 
 # Comparison of SAG, SAGA and SVRG with Newton's method: see tests/README.md.
 CELLS ?= *
