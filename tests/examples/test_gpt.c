@@ -24,7 +24,7 @@ static void test_losses_fall(void **state) {
         const bool pairs = kind == 1;
         const char *const tokenizer = pairs ? "bpe" : "characters", *const model = kind == 2 ? "lstm" : "gpt";
         output before = GPT(SMALL_TEXT, "--model", model, "--tokenizer", tokenizer, "--steps", "0", "--sample", "0"),
-               after = GPT(SMALL_TEXT, "--model", model, "--tokenizer", tokenizer, "--steps", "150", "--sample", "0",
+               after = GPT(SMALL_TEXT, "--model", model, "--tokenizer", tokenizer, "--steps", "300", "--sample", "0",
                            "--rule", "adamw lr=1e-2");
         expect(&before, 0, "");
         expect(&after, 0, "");
@@ -34,7 +34,7 @@ static void test_losses_fall(void **state) {
         assert_true(result(&after, "val_loss") < 0.8 * result(&before, "val_loss"));
         assert_true(result(&after, "train_loss") < 0.8 * result(&before, "train_loss"));
         assert_true(result(&after, "val_accuracy") > result(&before, "val_accuracy"));
-        assert_true(result(&after, "steps") == 150 && result(&after, "step_ms") > 0);
+        assert_true(result(&after, "steps") == 300 && result(&after, "step_ms") > 0);
     }
 }
 
