@@ -24,9 +24,9 @@ static double lr = 0.05;
 static bool faithful;
 
 static const cli_option options[] = {
-    {"--samples", "N", CLI_COUNT, &samples, 100, 60000, "training pictures (6000)"},
-    {"--test", "N", CLI_COUNT, &test_samples, 100, 10000, "test pictures (2000)"},
-    {"--statistics", "N", CLI_COUNT, &statistics, 50, 60000, "training pictures for running statistics (1000)"},
+    {"--samples", "N", CLI_COUNT, &samples, 10, 60000, "training pictures (6000)"},
+    {"--test", "N", CLI_COUNT, &test_samples, 10, 10000, "test pictures (2000)"},
+    {"--statistics", "N", CLI_COUNT, &statistics, 10, 60000, "training pictures for running statistics (1000)"},
     {"--channels", "N", CLI_COUNT, &channels, 1, 64, "channels of the first convolution (8)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "epochs of each network (8)"},
     {"--bend-epochs", "N", CLI_COUNT, &bend_epochs, 1, 1000, "epochs of each bend (16)"},

@@ -9,9 +9,9 @@
 #include "../../examples/mode_connectivity.c"
 #undef main
 
-#define PROGRAM_ARGUMENTS                                                                                     \
-    (char[]){"--samples=100"}, (char[]){"--test=100"}, (char[]){"--statistics=50"}, (char[]){"--channels=1"}, \
-        (char[]){"--epochs=1"}, (char[]){"--bend-epochs=1"}, (char[]){"--places=3"}, (char[]) {               \
-        "--side=2"                                                                                            \
+#define PROGRAM_ARGUMENTS                                                                                   \
+    (char[]){"--samples=10"}, (char[]){"--test=10"}, (char[]){"--statistics=10"}, (char[]){"--channels=1"}, \
+        (char[]){"--epochs=1"}, (char[]){"--bend-epochs=1"}, (char[]){"--places=3"}, (char[]) {             \
+        "--side=2"                                                                                          \
     }
 #include "chain.h"

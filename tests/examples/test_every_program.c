@@ -9,7 +9,7 @@
 
 typedef struct program {
     const char *name;
-    const char *quick[14]; /* options for a short run; "DATA": the folder of the data */
+    const char *quick[16]; /* options for a short run; "DATA": the folder of the data */
     const char *slow[6];   /* options for a run of many minutes: a program that begins it is caught by
                             the time */
     const char *out;       /* the name of its output */
@@ -38,6 +38,11 @@ static const program programs[] = {
     {"mode_connectivity",
      {"--samples", "100", "--epochs=1", "--bend-epochs=1", "--places=3", "--side=2", "--statistics=50", "--data",
       "DATA"},
+     {"--epochs", "1000", "--data", "/nowhere"},
+     "a.png"},
+    {"loss_surface",
+     {"--samples=100", "--shown=10", "--channels=1", "--epochs=1", "--side=3", "--depth=8", "--width=1",
+      "--residual-samples=100", "--residual-shown=10", "--residual-epochs=1", "--residual-side=3", "--data", "DATA"},
      {"--epochs", "1000", "--data", "/nowhere"},
      "a.png"},
     {"memory",
