@@ -7,6 +7,9 @@
  *   - The plane of two filter-normalized directions for a residual network, and for the same layers without the skip
  *     connections. Running statistics are estimated again at each point.
  *
+ * --faithful: all pictures, 10000 of them shown, 16 channels, batch 512, 25 epochs, planes of 51 points a side; the
+ * residual network has depth 56 and width 16, is trained for 20 epochs, and shown with 1000 pictures.
+ *
  * `nonconvex` is the fraction of three successive points of a grid, along rows and columns, that bend downward by more
  * than a thousandth of the middle value. */
 #include "cli.h"
@@ -37,9 +40,7 @@ static const cli_option options[] = {
     {"--residual-shown", "N", CLI_COUNT, &residual_shown, 10, 60000, "training pictures whose loss is shown (150)"},
     {"--residual-epochs", "N", CLI_COUNT, &residual_epochs, 1, 1000, "its epochs (6)"},
     {"--residual-side", "N", CLI_COUNT, &residual_side, 3, SURFACE_MOST, "points of each side of its planes (11)"},
-    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0,
-     "all 60000 pictures, 10000 of them shown, 16 channels, batch 512, 25 epochs, planes of 51 points a side; "
-     "residual: depth 56, width 16"},
+    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "the sizes of the lecture, depth 56 and width 16: takes days"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     CLI_COMMON("of initial weights, training and directions (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (loss_surface.png)")};

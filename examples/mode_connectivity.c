@@ -34,7 +34,7 @@ static const cli_option options[] = {
     {"--side", "N", CLI_COUNT, &side, 2, SURFACE_MOST, "points of each side of a plane (21)"},
     {"--lr", "LR", CLI_REAL, &lr, 1e-6, 10, "learning rate of sgd, with momentum 0.9 and cosine decay (0.05)"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0,
-     "all 60000 and 10000 pictures, 16 channels, 25 epochs, 50 for bends, 61 places, planes of 25 points a side"},
+     "all pictures, 16 channels, 25 and 50 epochs, 61 places, planes of 25 points a side"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     CLI_COMMON("of the first network and of the curves; the second network has the next (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (mode_connectivity.png)")};

@@ -5,13 +5,12 @@
  * training set, by two numbers that do not use SAM's first-order step:
  *
  *     sharpness   max f(x + e) - f(x) over |e| <= rho, by projected gradient ascent from several points
- *     eigenvalue  the largest of the Hessian H, by power iteration with H v = (g(x + h v) - g(x - h v))/(2h)
+ *     eigenvalue  the largest of the Hessian H, by the Lanczos method with H v = (g(x + h v) - g(x - h v))/(2h)
  *
  * The program also measures the accuracy on test pictures with true labels. The activation is tanh, because a loss with
- * ReLU has kinks, which would disturb the power iteration. All numbers are f64, so that h can be small. */
+ * ReLU has kinks, which would disturb the differences of gradients. All numbers are f64, so that h can be small. */
 #include "cli.h"
 #include "curves.h"
-#include "landscape.h"
 #include <swale/swale.h>
 
 enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* SLICE: points on each side of the minimum */ };
@@ -88,22 +87,25 @@ static void make_curves(void) {
     }
 }
 
+/* Measures the landscape around the end of a run. The ascent of the sharpness also starts along the sharpest direction,
+ * in which the loss is recorded. */
 static void measure(const sw_objective *f, int method, int run) {
-    const int64_t dim = sw_params_dim(f->params);
-    double *room = sw_alloc_array(3 * dim, sizeof *room);
-    landscape a = {
-        .f = f, .tape = sw_tape_new(), .g = sw_gradient_new(f->params), .dim = dim, .x = sw_params_x(f->params)};
+    const uint64_t seed = (uint64_t)(cli.seed + run);
+    double along[2 * SLICE + 1], loss[2 * SLICE + 1] = {0}, *v = sw_alloc_array(sw_params_dim(f->params), sizeof *v);
+    sw_landscape *l = sw_landscape_new(f, NULL, NULL);
+    for (int i = 0; i <= 2 * SLICE; i++)
+        along[i] = 3 * rho * (i - SLICE) / SLICE;
     if (!sw_error()) {
-        a.e = room, a.v = room + dim, a.there = room + 2 * dim;
-        a.loss = result[method][LOSS][run] = landscape_value(&a, a.x, 0, NULL);
-        result[method][EIGENVALUE][run] = landscape_eigenvalue(&a, (uint64_t)(cli.seed + run));
-        result[method][SHARPNESS][run] = landscape_rise(&a, rho, (uint64_t)(cli.seed + run));
+        const sw_eigenvalues_options lanczos = SW_OPTIONS(sw_eigenvalues_options, .products = 100, .seed = seed);
+        const sw_sharpness_options ball = SW_OPTIONS(sw_sharpness_options, .radius = rho, .seed = seed, .direction = v);
+        sw_landscape_eigenvalues(l, 1, &lanczos, &result[method][EIGENVALUE][run], v, NULL);
+        sw_landscape_sharpness(l, &ball, &result[method][SHARPNESS][run]);
+        sw_landscape_line(l, v, 2 * SLICE + 1, along, loss);
     }
-    for (int i = -SLICE; a.v && i <= SLICE && !sw_error(); i++) {
-        const double along = 3 * rho * i / SLICE;
-        curve_add(&curves[SLICES + METHODS * run + method], along, landscape_value(&a, a.v, along, NULL) - a.loss);
-    }
-    sw_tape_free(a.tape), sw_gradient_free(a.g), sw_free(room);
+    result[method][LOSS][run] = loss[SLICE];
+    for (int i = 0; i <= 2 * SLICE && !sw_error(); i++)
+        curve_add(&curves[SLICES + METHODS * run + method], along[i], loss[i] - loss[SLICE]);
+    sw_landscape_free(l), sw_free(v);
 }
 
 /* Adds a point to a curve. The first run makes the points, the others add to their means. */
