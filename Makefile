@@ -46,7 +46,7 @@ library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 # In the order of their run time. The last two take most of the time and need Fashion-MNIST.
-pictures := minima algoperf_score exponential_lr glm spirals regression embedding rosenbrock least_squares logistic_regression muon_logreg shampoo_muon memory lecture_mlp mode_connectivity loss_surface sharpness
+pictures := minima algoperf_score exponential_lr glm spirals regression embedding rosenbrock least_squares logistic_regression muon_logreg shampoo_muon double_descent initialization memory lecture_mlp mode_connectivity loss_surface sharpness
 # Not under sanitizers, because the user's program would have to be linked with them too.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))

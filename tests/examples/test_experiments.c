@@ -3,6 +3,11 @@
 
 #include "support.h"
 
+#include <swale/datasets.h>
+
+#include "../../examples/least_norm.h"
+#include "../golden/least_norm.h"
+
 #define AT(name) TEST_BUILD "/examples/" name
 
 /* The picture, and the numbers beside it, in the folder. */
@@ -44,9 +49,121 @@ static void growing_rate_replaces_weight_decay(void **state) {
     assert_non_null(strstr(o.err, "a weight decay below 0.0263 is needed")); /* (1 - √0.9)²/0.1 */
 }
 
+/* ---- initialization ---- */
+
+/* Xavier's initialization divides the mean square of the activations by 2 in each layer of equal width, so that the
+ * root is multiplied by 0.707; He's keeps it. The factor is a mean over at least 20 layers of 100 units. The logarithm
+ * of the factor of a layer has a standard deviation of about √(5/100)/2 = 0.11, because the mean of 100 squares of
+ * halves of normal numbers has the relative variance 5/100. The mean over 20 layers has 0.025, and four of them are
+ * 10 %. */
+static void he_keeps_activations_and_xavier_stalls(void **state) {
+    (void)state;
+    if (!sw_fashion_mnist_directory(NULL)) {
+        sw_clear_error();
+        skip();
+    }
+    output o = RUN(AT("initialization"), "--samples", "1024", "--batch", "64", "--epochs", "6", "--seeds", "1", "--out",
+                   picture());
+    expect_success(&o);
+    assert_true(fabs(result(&o, "he_22_factor_per_layer") - 1) < 0.1);
+    assert_true(fabs(result(&o, "he_30_factor_per_layer") - 1) < 0.1);
+    assert_true(fabs(result(&o, "xavier_22_factor_per_layer") / sqrt(0.5) - 1) < 0.1);
+    assert_true(fabs(result(&o, "xavier_30_factor_per_layer") / sqrt(0.5) - 1) < 0.1);
+    /* log 10 = 2.303 is the loss of a network that has learned nothing. After 128 steps, seeds 1 to 3 gave 1.06 to 1.15
+     * and 1.28 to 1.77 with He's initialization, 2.29 to 2.30 with Xavier's. */
+    assert_true(result(&o, "he_22_loss") < 1.9 && result(&o, "he_30_loss") < 2.2);
+    assert_true(result(&o, "xavier_22_loss") > 2.25 && result(&o, "xavier_30_loss") > 2.25);
+}
+
+/* ---- double_descent ---- */
+
+/* Both methods are backward stable: the relative error of w is below 10 m n ε times the condition κ, and for more
+ * equations than unknowns below that times (1 + κ ‖residual‖/(‖A‖ ‖w‖)); the residual has a norm below that of y, and
+ * ‖A‖ ‖w‖ is at least the norm of A w, which is at least a tenth of it here. */
+static void least_norm_is_the_pseudo_inverse(void **state) {
+    (void)state;
+    enum { M = 50, MOST = 101 };
+    double x[M], y[M], A[M * MOST], w[MOST];
+    for (int i = 0; i < M; i++) {
+        x[i] = -1 + 2.0 * i / 49;
+        y[i] = (i * 7919 % 101 - 50) / 64.0;
+    }
+    for (size_t k = 0; k < sizeof least_norm_golden / sizeof *least_norm_golden; k++) {
+        const int n = least_norm_golden[k].degree + 1;
+        const double kappa = least_norm_golden[k].condition;
+        double error = 0, norm = 0;
+        least_norm memory;
+        assert_int_equal(least_norm_new(&memory, M, n), SW_OK);
+        for (int i = 0; i < M; i++)
+            chebyshev_row(n - 1, x[i], &A[i * n]);
+        assert_int_equal(least_norm_solve(&memory, M, n, A, y, w), SW_OK);
+        for (int j = 0; j < n; j++) {
+            error += pow(w[j] - least_norm_golden[k].w[j], 2);
+            norm += pow(least_norm_golden[k].w[j], 2);
+        }
+        const double bound = 10.0 * M * n * 0x1p-52 * kappa * (n < M ? 1 + 10 * kappa : 1);
+        if (!(sqrt(error / norm) <= bound))
+            fail_msg("degree %d: relative error %g, at most %g expected", n - 1, sqrt(error / norm), bound);
+        least_norm_free(&memory);
+    }
+}
+
+static void dependent_rows_are_an_error(void **state) {
+    (void)state;
+    const double A[3] = {0, 0, 0}, y[1] = {1};
+    double w[3];
+    least_norm memory;
+    assert_int_equal(least_norm_new(&memory, 1, 3), SW_OK);
+    assert_int_equal(least_norm_solve(&memory, 1, 3, A, y, w), SW_ERR_ARGUMENT);
+    assert_string_equal(sw_error(), "least squares: row or column 0 depends on the earlier ones");
+    sw_clear_error();
+    least_norm_free(&memory);
+}
+
+static void polynomials_descend_twice(void **state) {
+    (void)state;
+    static const char *const seed[] = {"1", "2"};
+    for (int i = 0; i < 2; i++) {
+        output o = RUN(AT("double_descent"), "--no-networks", "--seed", seed[i], "--out", picture());
+        expect_success(&o);
+        const double best = result(&o, "polynomial_best_error"), last = result(&o, "polynomial_last_error");
+        assert_true(result(&o, "polynomial_best_degree") >= 4 && result(&o, "polynomial_best_degree") <= 8);
+        /* The threshold is degree 49. There the condition is 1e16, so that rounding moves the peak a little. */
+        assert_true(fabs(result(&o, "polynomial_peak_degree") - 49) <= 2);
+        assert_true(result(&o, "polynomial_peak_error") > 1e6);
+        assert_true(last < 1 && last > best); /* falls again, but stays above the first minimum */
+        assert_true(result(&o, "polynomial_last_train_error") < 1e-20);
+    }
+}
+
+/* The networks: with 60 pictures the threshold is at width 10. Seeds 1 and 2 gave peaks of 1.6 to 1.9 at widths from 6
+ * to 11, 0.96 to 1.2 before the peak, and 1.1 to 1.6 at the largest width. */
+static void networks_have_a_peak_at_the_threshold(void **state) {
+    (void)state;
+    if (!sw_fashion_mnist_directory(NULL)) {
+        sw_clear_error();
+        skip();
+    }
+    output o = RUN(AT("double_descent"), "--samples", "60", "--widest", "60", "--steps", "200", "--test", "1000",
+                   "--seeds", "1", "--sets", "1", "--degrees", "2", "--out", picture());
+    expect_success(&o);
+    static const char *const name[] = {"clean", "noisy"};
+    for (int i = 0; i < 2; i++) {
+        char peak[32], width[32], before[40], last[32];
+        snprintf(peak, sizeof peak, "%s_peak_error", name[i]), snprintf(width, sizeof width, "%s_peak_width", name[i]);
+        snprintf(before, sizeof before, "%s_best_error_before_peak", name[i]);
+        snprintf(last, sizeof last, "%s_last_error", name[i]);
+        const double threshold = result(&o, "threshold_width");
+        assert_true(result(&o, width) > threshold / 3 && result(&o, width) < threshold * 2);
+        assert_true(result(&o, peak) > 1.2 * result(&o, before) && result(&o, peak) > 1.1 * result(&o, last));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growing_rate_replaces_weight_decay),
+        cmocka_unit_test(growing_rate_replaces_weight_decay), cmocka_unit_test(he_keeps_activations_and_xavier_stalls),
+        cmocka_unit_test(least_norm_is_the_pseudo_inverse),   cmocka_unit_test(dependent_rows_are_an_error),
+        cmocka_unit_test(polynomials_descend_twice),          cmocka_unit_test(networks_have_a_peak_at_the_threshold),
     };
     return cmocka_run_group_tests_name("experiments", tests, run_setup, run_teardown);
 }
