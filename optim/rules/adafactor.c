@@ -342,8 +342,8 @@ static double adafactor_matrix_norm(adafactor_args *a, sw_dtype type) {
     const bool serial = lines * length < SW_SERIAL;
     double sum;
     adafactor_run(a, adafactor_means_kernels[type][level], l->outer * adafactor_chunks(l), serial);
-    adafactor_run(a, adafactor_columns_kernels[type][level], tiles, serial || tiles == 1);
-    adafactor_run(a, adafactor_rows_kernels[type][level], l->outer, serial || l->outer == 1);
+    adafactor_run(a, adafactor_columns_kernels[type][level], tiles, serial);
+    adafactor_run(a, adafactor_rows_kernels[type][level], l->outer, serial);
     sw_kernel_run_rows(adafactor_norm_kernels[type][level], a, lines, length, &sum);
     return sum;
 }
