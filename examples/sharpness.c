@@ -17,7 +17,7 @@ enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* SLICE: points 
 
 static const char *data;
 static int64_t seeds = 3, samples = 2000, test_samples = 5000, hidden = 64, epochs = 60;
-static double wrong = 0.4, lr = 0.02, rho = 0.2;
+static double wrong = 0.4, lr = 0.02, rho = 0.2, p_norm = 2;
 
 static const cli_option options[] = {
     {"--samples", "N", CLI_COUNT, &samples, 100, 60000, "training pictures (2000)"},
@@ -27,6 +27,8 @@ static const cli_option options[] = {
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "epochs with batches of 50 (60)"},
     {"--lr", "LR", CLI_REAL, &lr, 1e-6, 10, "learning rate of both methods, with momentum 0.9 and cosine decay (0.02)"},
     {"--rho", "RHO", CLI_REAL, &rho, 1e-3, 10, "radius of SAM and of the sharpness (0.2)"},
+    {"--p", "P", CLI_REAL, &p_norm, 1, INFINITY,
+     "p-norm of SAM's ball, also inf; it fits the 2-norm ball of --rho (2)"},
     {"--seeds", "N", CLI_COUNT, &seeds, 1, MOST_SEEDS, "runs of each method (3)"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     CLI_COMMON("of the first run: labels, initial weights, order (1)", "FILE.png", CLI_PICTURE,
@@ -119,13 +121,20 @@ static double look(sw_model *model, const sw_source *source, curve *c, int64_t e
     return e.accuracy;
 }
 
+/* The radius of SAM's ball in the p-norm, the largest one that is part of the ball of radius rho in the 2-norm: rho for
+ * p <= 2, and rho d^(1/p - 1/2) for p >= 2 and d parameters. */
+static double sam_radius(void) {
+    const double d = (double)((PIXELS + 1) * hidden + (hidden + 1) * CLASSES);
+    return p_norm <= 2 ? rho : rho * pow(d, 1 / p_norm - 0.5);
+}
+
 static void train(const sw_source *training, const sw_source *test, int method, int run, cli_progress *progress) {
     enum { BATCH = 50 };
-    char estimator[96], rule[64], what[32];
+    char estimator[128], rule[64], what[32];
     const int64_t steps = (samples + BATCH - 1) / BATCH, all = METHODS * seeds * epochs;
     const int64_t before = (METHODS * run + method) * epochs, every = 1 + (epochs - 1) / 30;
     double loss = NAN;
-    snprintf(estimator, sizeof estimator, "sam rho=%.17g of=minibatch batch=%d", rho, BATCH);
+    snprintf(estimator, sizeof estimator, "sam rho=%.17g p=%.17g of=minibatch batch=%d", sam_radius(), p_norm, BATCH);
     snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=0.9", lr);
     snprintf(what, sizeof what, "%s %d", method == SAM ? "SAM" : "SGD", run + 1);
     sw_model *model = sw_model_new(SW_F64, (uint64_t)(cli.seed + run));

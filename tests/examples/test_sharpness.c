@@ -45,6 +45,23 @@ static void test_sam_is_flatter_and_more_accurate(void **state) {
     }
 }
 
+/* Another norm of SAM's ball is another method: SGD is the same. */
+static void test_norms_differ(void **state) {
+    (void)state;
+    static const char *const norm[] = {"1", "2", "inf"};
+    double sgd[3], sam[3];
+    for (int i = 0; i < 3; i++) {
+        output o = RUN(SHARPNESS, "--samples", "100", "--test", "100", "--hidden", "4", "--seeds", "1", "--epochs", "5",
+                       "--lr", "0.1", "--p", norm[i], "--out", in_folder("a.png"));
+        assert_int_equal(o.code, 0);
+        sgd[i] = result(&o, "sgd_loss"), sam[i] = result(&o, "sam_loss");
+    }
+    assert_true(sgd[0] == sgd[1] && sgd[1] == sgd[2]);
+    assert_true(sam[0] != sam[1] && sam[1] != sam[2] && sam[0] != sam[2]);
+    unlink(in_folder("a.png"));
+    unlink(in_folder("a.csv"));
+}
+
 static void test_sharpness_prints_its_table(void **state) {
     (void)state;
     output o = RUN(SHARPNESS, "--help");
@@ -63,6 +80,7 @@ static void test_sharpness_prints_its_table(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sharpness_prints_its_table),
+                                       cmocka_unit_test(test_norms_differ),
                                        cmocka_unit_test(test_sam_is_flatter_and_more_accurate)};
     return cmocka_run_group_tests_name("sharpness", tests, run_setup, run_teardown);
 }
