@@ -46,7 +46,7 @@ library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 # In the order of their run time. The last two take most of the time and need Fashion-MNIST.
-pictures := minima algoperf_score exponential_lr glm spirals regression embedding rosenbrock least_squares logistic_regression muon_logreg shampoo_muon double_descent initialization memory lecture_mlp mode_connectivity loss_surface sharpness
+pictures := minima algoperf_score exponential_lr glm spirals regression embedding rosenbrock least_squares logistic_regression muon_logreg class_imbalance double_descent initialization shampoo_muon memory lecture_mlp mode_connectivity loss_surface sharpness
 # Not under sanitizers, because the user's program would have to be linked with them too.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
@@ -56,7 +56,7 @@ tests := $(test_src:%.c=$(BUILD)/%)
 slow_tests := $(addprefix examples/test_,every_program accuracy fashion_mnist_files) core/kernels/test_threads \
               $(addprefix optim/,test_networks rules/test_rules) core/kernels/test_conv_kernels \
               $(addprefix examples/test_,rules_programs fashion_mnist_cli gallery) core/kernels/test_kernels \
-              optim/estimators/test_glm_table core/test_process $(addprefix examples/test_,glm fashion_mnist_16_bit sharpness) \
+              optim/estimators/test_glm_table core/test_process $(addprefix examples/test_,experiments glm fashion_mnist_16_bit sharpness) \
               $(addprefix core/ops/test_,half_elements ops_16_bit ops_reduce power stored_rows) \
               $(addprefix datasets/readers/test_,fashion_mnist svmlight svmlight_mistakes) \
               $(addprefix optim/test_,16_bit_methods dry_run long_sums) optim/rules/test_roots \

@@ -159,11 +159,31 @@ static void networks_have_a_peak_at_the_threshold(void **state) {
     }
 }
 
+/* ---- class_imbalance ---- */
+
+/* Seeds 1 to 3 of this setting gave, for gradient descent, a loss of 0.41 to 0.45 of the most frequent classes and 0.81
+ * to 0.95 of the rarest ones, and for Adam 0.11 to 0.20 of the rarest ones. With balanced classes, gradient descent is
+ * ahead: 0.002 and 0.08. */
+static void rare_classes_are_slow_with_gradient_descent_alone(void **state) {
+    (void)state;
+    output o = RUN(AT("class_imbalance"), "--groups", "5", "--dim", "128", "--out", picture());
+    expect_success(&o);
+    const double rarest = result(&o, "gd_loss_of_classes_with_2_samples");
+    assert_true(rarest > 1.5 * result(&o, "gd_loss_of_classes_with_32_samples"));
+    assert_true(rarest > 2 * result(&o, "adam_loss_of_classes_with_2_samples"));
+    assert_true(result(&o, "gd_loss") > 1.1 * result(&o, "adam_loss"));
+    assert_true(5 * result(&o, "balanced_gd_loss") < result(&o, "balanced_adam_loss"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growing_rate_replaces_weight_decay), cmocka_unit_test(he_keeps_activations_and_xavier_stalls),
-        cmocka_unit_test(least_norm_is_the_pseudo_inverse),   cmocka_unit_test(dependent_rows_are_an_error),
-        cmocka_unit_test(polynomials_descend_twice),          cmocka_unit_test(networks_have_a_peak_at_the_threshold),
+        cmocka_unit_test(growing_rate_replaces_weight_decay),
+        cmocka_unit_test(he_keeps_activations_and_xavier_stalls),
+        cmocka_unit_test(rare_classes_are_slow_with_gradient_descent_alone),
+        cmocka_unit_test(least_norm_is_the_pseudo_inverse),
+        cmocka_unit_test(dependent_rows_are_an_error),
+        cmocka_unit_test(polynomials_descend_twice),
+        cmocka_unit_test(networks_have_a_peak_at_the_threshold),
     };
     return cmocka_run_group_tests_name("experiments", tests, run_setup, run_teardown);
 }
