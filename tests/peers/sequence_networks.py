@@ -3,7 +3,8 @@
 The layers in front of the linear ones are LSTM, GRU, attention, linear attention, blocks of transformers, positions and
 layer normalization, of sequences [batch, time, features] of numbers or of embedded ids, or a whole GPT. A network has one
 output for each sample, or one for each position, with a loss over all of them. PyTorch computes with its own modules,
-except for rotary positions and linear attention, which it does not have.
+except for rotary positions and linear attention, which it does not have. Rows that are normalized have at least three
+features: of two, the results are 1 and -1, and the gradient consists of rounding errors of larger terms.
 """
 import math
 
@@ -63,7 +64,7 @@ class Network(networks.Network):
     def gpt(self, rng):
         heads, self.rows, self.sample = rng.choice([1, 2, 3]), rng.choice([3, 5, 9]), [self.time]
         options = Gpt({"vocabulary": self.rows, "length": self.time + rng.randrange(3), "layers": rng.choice([1, 2]),
-                       "heads": heads, "width": heads * rng.choice([2, 4])})
+                       "heads": heads, "width": heads * rng.choice([3, 4])})
         for name, value, chance in (("hidden", 5, 0.3), ("no_bias", True, 0.3), ("untied", True, 0.3),
                                     ("activation", rng.choice(sorted(ACTIVATIONS)), 0.5), ("recompute", 2, 0.2)):
             if rng.random() < chance:
@@ -82,13 +83,15 @@ class Network(networks.Network):
         """Adds layers that combine the positions; returns the width after them."""
         kind = rng.choice(["lstm", "gru", "attention", "linear_attention", "transformer_block", "transformer_block",
                            "residual", "residual"])
+        if kind == "transformer_block" and width < 3:
+            kind = "attention"
         if kind in ("lstm", "gru"):
             return self.recurrent(rng, self.layers, width)
         if kind == "transformer_block":
             self.block_of_transformer(rng, width)
         elif kind == "residual":
             inside = []
-            if rng.random() < 0.6:
+            if width > 2 and rng.random() < 0.6:
                 self.add(inside, "layer_norm", features=width, options=Norm(eps=rng.choice([1e-3, 0.1])), bias=True)
             rng.choice([self.recurrent, self.attention, self.attention, self.linear_attention])(rng, inside, width, width)
             self.layers.append({"kind": "residual", "layers": inside})
