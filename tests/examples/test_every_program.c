@@ -25,7 +25,7 @@ static const program programs[] = {
     {"minima", {"--steps", "10", "--walks", "2"}, {"--steps", "1000000"}, "a.png"},
     {"class_imbalance",
      {"--groups", "2", "--dim", "2", "--steps", "2"},
-     {"--groups", "10", "--dim", "100000", "--steps", "2000"},
+     {"--groups", "10", "--steps", "2000"},
      "a.png"},
     {"double_descent", {"--no-networks", "--degrees", "3", "--sets", "1"}, {"--data", "/nowhere"}, "a.png"},
     {"initialization",
