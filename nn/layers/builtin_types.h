@@ -23,13 +23,14 @@ bool swn_is_relu(const sw_module *module);
  * layers one after the other. */
 bool swn_takes_relu(const sw_module *module);
 sw_tensor swn_pool_relu(sw_module *module, sw_tensor x);
-/* pool.c: the windows of a pool that sw_nn_conv2d can compute too. False for all other layers. */
+/* pool.c: the windows of a pool that sw_nn_conv2d can compute too, after a ReLU if `relu`, without storing its own result.
+ * False for all other layers. */
 typedef struct swn_pool_windows {
     bool average;
     int64_t window[2];
     sw_pool_options options;
 } swn_pool_windows;
-bool swn_pool_joins_conv(const sw_module *module, swn_pool_windows *windows);
+bool swn_pool_joins_conv(const sw_module *module, bool relu, swn_pool_windows *windows);
 /* conv.c: whether a layer is a sw_nn_conv2d that can compute such a pool; and its output for x with the pool after it,
  * with the bits of the layers one after the other. */
 bool swn_conv_takes_pool(const sw_module *module);

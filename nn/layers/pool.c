@@ -87,13 +87,22 @@ sw_tensor swn_pool_relu(sw_module *module, sw_tensor x) {
     return pool_windows(p, x, &options);
 }
 
-bool swn_pool_joins_conv(const sw_module *module, swn_pool_windows *windows) {
+/* Whether the windows have at most 4 elements and do not overlap. Others make sw_conv2d_avg_pool2d with a ReLU store the
+ * result of the convolution until the tape is reset, while the layers one after the other release it. */
+static bool pool_is_small(const pool *p) {
+    const int64_t *stride = p->options.stride;
+    const bool whole = stride[0] == 0 && stride[1] == 0;
+    return p->window[0] * p->window[1] <= 4 && (whole || (stride[0] >= p->window[0] && stride[1] >= p->window[1]));
+}
+
+bool swn_pool_joins_conv(const sw_module *module, bool relu, swn_pool_windows *windows) {
     const pool *p = module->data;
     if (!swn_takes_relu(module) || p->axes != 2)
         return false;
     *windows =
         (swn_pool_windows){.average = p->kind->average, .window = {p->window[0], p->window[1]}, .options = p->options};
-    return true;
+    windows->options.relu |= relu;
+    return !windows->average || !windows->options.relu || pool_is_small(p);
 }
 
 /* ---- The functions ---- */

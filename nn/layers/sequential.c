@@ -54,8 +54,7 @@ static sw_tensor sequential_run_layers(const sw_module *m, int *i, int end, sw_t
     const int left = end - *i;
     swn_pool_windows pool;
     const int relu = left > 1 && swn_is_relu(layer[1]);
-    if (left > 1 + relu && swn_conv_takes_pool(layer[0]) && swn_pool_joins_conv(layer[1 + relu], &pool)) {
-        pool.options.relu |= relu;
+    if (left > 1 + relu && swn_conv_takes_pool(layer[0]) && swn_pool_joins_conv(layer[1 + relu], relu, &pool)) {
         *i += 1 + relu;
         return sequential_run_conv(layer[0], &pool, x);
     }
