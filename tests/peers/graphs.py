@@ -321,7 +321,9 @@ class Builder:
             if finite.any() and result[finite].abs().max() > self.limit:
                 raise Retry
         real = [i for i in node.inputs() if i.real]
-        if op.kink and not all(i.exact for i in real) and not (len(real) == 2 and real[0] is real[1]):
+        # The difference of a tensor and itself is 0 on both sides, but its elements may be 0 on one side alone.
+        equal = len(real) == 2 and real[0] is real[1] and not node.name.startswith("sw_logical")
+        if op.kink and not all(i.exact for i in real) and not equal:
             distance = op.kink(*values)
             size = max([1.0] + [float(i.value.abs().max()) for i in real if i.value.numel()])
             if distance.numel() and float(distance.abs().min()) < MARGIN[self.dtype] * size:
@@ -430,13 +432,19 @@ def run_torch(graph, generator=None):
                 x.register_hook(lambda g, largest=largest: largest.__setitem__(0, float(g.abs().max())))
             if generator and node.real and node.value.numel():
                 x = noisy(x, generator, not node.exact and not op.exact)
+                if node.name in ("sw_gru", "sw_gru_cell"):  # 1 - z loses the digits of a gate z near 1
+                    x = x + ETA * size_of(x.detach()) * (2 * torch.rand(x.shape, generator=generator, dtype=x.dtype) - 1)
         if node.index in needs:
+            if not x.requires_grad:  # a result that depends on no input: the last state of no steps
+                x = x.detach().requires_grad_()
             x.retain_grad()
             watched[node.index] = x
         value[node.index] = x
     if graph.roots:
-        torch.autograd.backward([value[root.index] for root, _ in graph.roots],
-                                [torch.ones_like(root.value) if c is None else c for root, c in graph.roots])
+        cotangents = [torch.ones_like(root.value) if c is None else c for root, c in graph.roots]
+        if generator:  # swale runs backward once for each, and gradients of the passes may cancel
+            cotangents = [noisy(c, generator, True) for c in cotangents]
+        torch.autograd.backward([value[root.index] for root, _ in graph.roots], cotangents)
     gradient = {index: x.grad for index, x in watched.items()}
     return {index: x.detach() for index, x in value.items()}, gradient
 

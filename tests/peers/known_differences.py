@@ -113,9 +113,6 @@ KNOWN = [
           "to be greater than 0" in message),
     Known("__rdiv__", "16 bits", "PyTorch's a/b², whose factors it rounds to f16, is subnormal", None),
     Known("linalg.vector_norm", "16 bits", "the power 5 of a norm is ∞ in PyTorch's f16, and the gradient 0", None),
-    Known("TransformerEncoderLayer", "gradient", "the slope of ReLU at a number that is rounded from one side of 0 to the "
-          "other", hidden_in_16_bits),
-    Known("TransformerEncoderLayer", "16 bits", "as in swale, at ReLU", None),
     Known("sign", "value", "NaN at NaN; PyTorch gives 0", at_nan),
     Known("log1p", "gradient", "NaN where the value is; PyTorch's is g/(1 + x)", below(-1)),
     Known("expm1", "gradient", "e^x; PyTorch's y + 1 has lost digits", below(0)),
