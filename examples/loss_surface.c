@@ -17,9 +17,9 @@
 #include "surface.h"
 #include <swale/swale.h>
 
-enum { INITIAL, FINAL, DROPOUT, LINES };              /* two curves each: training and test pictures */
-enum { TENSORS, FILTERS, RESIDUAL, PLAIN, SURFACES }; /* planes */
-enum { RESIDUAL_BATCH = 64, MOST_LAYERS = 6 * 200 };  /* MOST_LAYERS: of the network without skips */
+enum { INITIAL, FINAL, DROPOUT, LINES };                 /* two curves each: training and test pictures */
+enum { TENSORS, FILTERS, RESIDUAL, PLAIN, SURFACES };    /* planes */
+enum { RESIDUAL_BATCH = 64, MOST_LAYERS = 6 * 200 + 2 }; /* MOST_LAYERS: convolutions and the linear layer */
 
 static const char *data;
 static int64_t samples = 3000, shown = 500, channels = 8, batch = 64, epochs = 15, places = 31, side = 15, depth = 20,
@@ -34,7 +34,7 @@ static const cli_option options[] = {
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "its epochs (15)"},
     {"--places", "N", CLI_COUNT, &places, 3, 1001, "points of a line (31)"},
     {"--side", "N", CLI_COUNT, &side, 3, SURFACE_MOST, "points of each side of its planes (15)"},
-    {"--depth", "6n+2", CLI_COUNT, &depth, 8, 1202, "layers of the residual network (20)"},
+    {"--depth", "6n+2", CLI_COUNT, &depth, 8, MOST_LAYERS, "layers of the residual network (20)"},
     {"--width", "N", CLI_COUNT, &width, 1, 64, "channels of its first stage (4)"},
     {"--residual-samples", "N", CLI_COUNT, &residual_samples, 10, 60000, "its training pictures (1000)"},
     {"--residual-shown", "N", CLI_COUNT, &residual_shown, 10, 60000, "training pictures whose loss is shown (150)"},
