@@ -138,6 +138,8 @@ static bool read_trial(algoperf *a, const csv_text *t, const time_columns *c, in
     trial->study = c->study >= 0 ? (int64_t)csv_text_number(t, row, c->study) : 0;
     trial->seconds = csv_text_number(t, row, c->seconds);
     trial->evaluations = c->order >= 0 ? csv_text_number(t, row, c->order) : trial->seconds;
+    if (isnan(trial->evaluations)) /* no evaluation reached the target */
+        trial->evaluations = INFINITY;
     if (trial->seconds <= 0)
         sw_fail(SW_ERR_FORMAT, "%s: row %lld: a time must be above 0, but it is %g", t->path, (long long)row + 1,
                 trial->seconds);

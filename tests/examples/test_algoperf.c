@@ -146,6 +146,20 @@ static void files_are_scored(void **state) {
     unlink(times), unlink(workloads), unlink(picture), unlink(table), unlink(in_folder("a.csv"));
 }
 
+/* A trial that has not reached the target may have nan as the number of its evaluations. */
+static void trials_without_a_number_of_evaluations_come_last(void **state) {
+    (void)state;
+    const char *times = lasting_path("times.csv"), *picture = lasting_path("a.png"), *table = lasting_path("table.csv");
+    char text[256];
+    write_file(times, "submission,workload,study,seconds,eval_index_at_target\n"
+                      "a,w,1,inf,nan\na,w,1,30,3\na,w,1,20,5\na,v,1,inf,nan\n");
+    output o = RUN(SCORE, "--times", times, "--out", picture, "--table", table);
+    assert_int_equal(o.code, 0);
+    read_all(table, text, sizeof text);
+    assert_string_equal(text, "submission,workload,seconds,ratio,vetoed\n\"a\",\"w\",30,1,0\n\"a\",\"v\",inf,inf,0\n");
+    unlink(times), unlink(picture), unlink(table), unlink(in_folder("a.csv"));
+}
+
 static void expect_refused(const char *times, const char *workloads, const char *message) {
     const char *one = lasting_path("times.csv"), *two = lasting_path("workloads.csv"), *picture = lasting_path("a.png");
     write_file(one, times);
@@ -289,6 +303,7 @@ int main(void) {
         cmocka_unit_test(variant_of_an_unsolved_workload_sets_no_record),
         cmocka_unit_test(score_is_the_trapezoid_rule),
         cmocka_unit_test(files_are_scored),
+        cmocka_unit_test(trials_without_a_number_of_evaluations_come_last),
         cmocka_unit_test(mistakes_in_files_are_named),
         cmocka_unit_test(table_survives_failing_allocations),
         cmocka_unit_test(published_boards_are_reproduced),
