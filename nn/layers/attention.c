@@ -337,7 +337,7 @@ const sw_module_type swn_attention_type = {.size = sizeof(sw_module_type),
                                            .mask_inputs = 1u << 1,
                                            .save = attention_save,
                                            .restore = attention_restore,
-                                           .continues = true};
+                                           .continues = true}; /* see swn_attention_continues */
 const sw_module_type swn_cross_attention_type = {.size = sizeof(sw_module_type),
                                                  .name = "cross_attention",
                                                  .build_many = attention_build,
@@ -444,7 +444,10 @@ const sw_module_type swn_linear_attention_type = {.size = sizeof(sw_module_type)
                                                   .continues = true}; /* see swn_attention_continues */
 
 bool swn_attention_continues(const sw_module *m) {
-    return !sw_module_is(m, &swn_linear_attention_type) || ((const attention *)m->data)->linear.causal;
+    const attention *a = m->data;
+    if (sw_module_is(m, &swn_linear_attention_type))
+        return a->linear.causal;
+    return !sw_module_is(m, &swn_attention_type) || a->options.causal;
 }
 
 sw_module *sw_nn_linear_attention_with_options(sw_model *model, int64_t features, int64_t heads,

@@ -40,7 +40,7 @@ sw_tensor swn_conv_pool(sw_module *module, const swn_pool_windows *pool, sw_tens
 bool swn_norm_continues(const sw_module *module);
 /* recurrent.c: false for a bidirectional layer; true for all other layers. */
 bool swn_recurrent_continues(const sw_module *module);
-/* attention.c: false for linear attention that is not causal; true for all other layers. */
+/* attention.c: false for self-attention, linear too, that is not causal; true for all other layers. */
 bool swn_attention_continues(const sw_module *module);
 /* position.c: the number of positions of sw_nn_position; 0 for other layers. */
 int64_t swn_position_length(const sw_module *module);

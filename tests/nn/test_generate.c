@@ -58,7 +58,11 @@ static sw_module *normalized_root(sw_model *m) {
     return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 8),
                             sw_nn_linear_attention_with_options(m, 8, 2, &options), sw_nn_linear(m, 8, VOCABULARY));
 }
-/* It sees later positions. */
+/* These see later positions. */
+static sw_module *all_attention_root(sw_model *m) {
+    return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 8), sw_nn_attention(m, 8, 2),
+                            sw_nn_linear(m, 8, VOCABULARY));
+}
 static sw_module *all_linear_root(sw_model *m) {
     return sw_nn_sequential(m, sw_nn_embedding(m, VOCABULARY, 8), sw_nn_linear_attention(m, 8, 2),
                             sw_nn_linear(m, 8, VOCABULARY));
@@ -77,8 +81,8 @@ static sw_module *bidirectional_root(sw_model *m) {
 
 /* Those that continue sequences, and those whose logits do not depend on later ids, are the first. */
 static const make_root roots[] = {
-    gpt_root,        mixed_root,   rotary_root,        lstm_root,      linear_attention_root,
-    normalized_root, by_hand_root, bidirectional_root, all_linear_root};
+    gpt_root,        mixed_root,   rotary_root,        lstm_root,       linear_attention_root,
+    normalized_root, by_hand_root, bidirectional_root, all_linear_root, all_attention_root};
 enum { ROOTS = sizeof roots / sizeof *roots, CONTINUE = 6, CAUSAL = 7 };
 
 /* Large weights, so that logits differ clearly. */
