@@ -50,9 +50,10 @@ SW_API void sw_curve_free(sw_curve *curve);
 SW_API sw_params *sw_curve_params(const sw_curve *curve);
 /* The objective E f(φ_θ(t)), which the curve owns. An evaluation with the number `draw` uses one t for all of its
  * samples, sw_curve_t(curve, draw); estimators use another draw for each step, so that a run depends only on the seed.
- * All passes of a step, such as those of sam and svrg, have the same t. The gradient is that of f at φ(t), times
- * ∂φ/∂θ_k. f is evaluated in training mode, on a tape of the curve, and running statistics are not updated: only one
- * thread at a time may use it. */
+ * svrg has one draw, hence one t, for a whole period unless replay=step. All passes of a step, such as those of sam and
+ * svrg, have the same t. The gradient is that of f at φ(t), times ∂φ/∂θ_k. f is evaluated in training mode, on a tape
+ * of the curve, and running statistics are not updated: only one thread at a time may use it. All samples of an
+ * evaluation are on the tape at once, so that full needs memory for all of them. */
 SW_API const sw_objective *sw_curve_objective(const sw_curve *curve);
 /* The number t of an evaluation with this draw. */
 SW_API double sw_curve_t(const sw_curve *curve, uint64_t draw);
