@@ -357,7 +357,7 @@ check-peer-samples: $(BUILD)/libswale.so
 check-networks: $(BUILD)/libswale.so
 	@SWALE_BUILD=$(BUILD) tests/peers/run.sh check_networks.py
 
-# Training on a text of your own, beside PyTorch: see tests/README.md.
+# Compares trainings on a text, TEXT=FILE, with those of PyTorch: see tests/README.md.
 TEXT ?=
 check-text: $(BUILD)/examples/gpt
 	@[ -n "$(TEXT)" ] || { echo "check-text: give a text: make check-text TEXT=novel.txt" >&2; exit 1; }
