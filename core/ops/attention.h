@@ -96,8 +96,8 @@ typedef struct sw_linear_attention_options {
  * (K. Ahn et al., Linear attention is (maybe) all you need, ICLR 2024), with elu + 1 and `normalized` that of A.
  * Katharopoulos et al., Transformers are RNNs, ICML 2020. A query that sees no key has the result 0. Without `causal`
  * the function computes Σ_j φ(k[j]) v[j]ᵀ first, so that time and memory grow with the number of positions, not with
- * its square. With `causal` it does the same for every 64 positions, and needs the weights of pairs of these positions
- * alone. options NULL: the defaults. */
+ * its square. With `causal` it computes this sum after every 64 positions, and weights only for pairs of positions
+ * within such a part. options NULL: the defaults. */
 SW_API sw_tensor sw_linear_attention(sw_tensor q, sw_tensor k, sw_tensor v, const sw_linear_attention_options *options);
 
 /* ---- Rotary positions ---- */
