@@ -203,7 +203,8 @@ static sw_status curve_check(const sw_objective *f, const void *start, const voi
     if (o->bends < 1 || o->bends > CURVE_MOST_BENDS)
         return sw_fail(SW_ERR_ARGUMENT, "curve: %d bends; it needs 1 to %d", o->bends, CURVE_MOST_BENDS);
     if (o->form != SW_CURVE_BEZIER && o->form != SW_CURVE_POLYCHAIN)
-        return sw_fail(SW_ERR_ARGUMENT, "curve: there is no form %d", (int)o->form);
+        return sw_fail(SW_ERR_ARGUMENT, "curve: form %d; SW_CURVE_BEZIER or SW_CURVE_POLYCHAIN is needed",
+                       (int)o->form);
     return SW_OK;
 }
 

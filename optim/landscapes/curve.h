@@ -8,8 +8,9 @@
  *     sw_curve *curve = sw_curve_new(objective, w1, w2, NULL);
  *     sw_optim *optim = sw_optim_new(sw_curve_params(curve), "adam lr=1e-3");
  *     sw_train(sw_curve_objective(curve), optim, &SW_OPTIONS(sw_train_options, .epochs = 20), &result);
- *     sw_curve_point(curve, NULL, 0.5, x);      // then evaluate at x
- *     sw_model_recalibrate(model, x, source, NULL);  // before that, if the model has running statistics
+ *     sw_curve_point(curve, NULL, 0.5, x);
+ *     sw_model_recalibrate(model, x, source, NULL); // if the model has running statistics
+ *     sw_model_evaluate(model, x, test, sw_cross_entropy, &evaluation);
  *     sw_optim_free(optim), sw_curve_free(curve);
  */
 #ifndef SWALE_CURVE_H

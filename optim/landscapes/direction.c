@@ -59,7 +59,8 @@ static sw_status direction_rescale_param(const sw_params *params, const sw_param
 sw_status sw_direction_rescale(const sw_params *params, const void *x, sw_direction_scale scale, void *d) {
     SW_TRY(direction_check("direction_rescale", params, x, d));
     if ((int)scale < SW_SCALE_NONE || scale > SW_SCALE_FILTERS_AND_BIASES)
-        return sw_fail(SW_ERR_ARGUMENT, "direction_rescale: there is no scale %d", (int)scale);
+        return sw_fail(SW_ERR_ARGUMENT, "direction_rescale: scale %d; a value of sw_direction_scale is needed",
+                       (int)scale);
     for (int i = 0; i < sw_params_count(params); i++) {
         const sw_param *p = sw_params_at(params, i);
         if (!p->tied)

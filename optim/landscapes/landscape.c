@@ -148,7 +148,7 @@ static sw_status landscape_read_options(const sw_objective *f, const sw_landscap
                        "step must be finite",
                        (long long)o->count, (long long)o->chunk, (long long)o->statistics, o->step);
     if (o->ids && o->count == 0)
-        return sw_fail(SW_ERR_ARGUMENT, "landscape: ids without count");
+        return sw_fail(SW_ERR_ARGUMENT, "landscape: there are ids, but count is 0; set it to the number of ids");
     o->count = o->count > 0 ? o->count : f->n;
     o->chunk = o->chunk > 0 ? o->chunk : LANDSCAPE_CHUNK;
     if (!o->ids && o->count > f->n)

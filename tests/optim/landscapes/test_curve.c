@@ -317,7 +317,7 @@ static void test_refusals(void **state) {
     assert_null(sw_curve_new(e.f, e.start, e.end, &SW_OPTIONS(sw_curve_options, .bends = 17)));
     expect_error(SW_ERR_ARGUMENT, "curve: 17 bends; it needs 1 to 16");
     assert_null(sw_curve_new(e.f, e.start, e.end, &SW_OPTIONS(sw_curve_options, .form = (sw_curve_form)2)));
-    expect_error(SW_ERR_ARGUMENT, "curve: there is no form 2");
+    expect_error(SW_ERR_ARGUMENT, "curve: form 2; SW_CURVE_BEZIER or SW_CURVE_POLYCHAIN is needed");
     sw_curve *c = sw_curve_new(e.f, e.start, e.end, NULL);
     assert_int_equal(sw_curve_point(c, NULL, 1.5, out), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "curve_point: t = 1.5; it must be from 0 to 1");

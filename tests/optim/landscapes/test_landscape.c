@@ -338,7 +338,7 @@ static void test_refusals(void **state) {
     assert_null(sw_landscape_new(&q.f, NULL, &SW_OPTIONS(sw_landscape_options, .count = 2)));
     expect_error(SW_ERR_ARGUMENT, "landscape: count = 2; the objective has 1 samples");
     assert_null(sw_landscape_new(&q.f, NULL, &SW_OPTIONS(sw_landscape_options, .ids = ids)));
-    expect_error(SW_ERR_ARGUMENT, "landscape: ids without count");
+    expect_error(SW_ERR_ARGUMENT, "landscape: there are ids, but count is 0; set it to the number of ids");
     assert_null(sw_landscape_new(&q.f, NULL, &SW_OPTIONS(sw_landscape_options, .statistics = 2)));
     expect_error(SW_ERR_ARGUMENT, "landscape: statistics = 2; at most the 1 samples of the landscape");
     assert_null(sw_landscape_new(&q.f, NULL, &SW_OPTIONS(sw_landscape_options, .step = -1)));
@@ -355,7 +355,7 @@ static void test_refusals(void **state) {
     assert_int_equal(sw_landscape_value(NULL, x, &value), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "landscape_value: the landscape is NULL");
     assert_int_equal(sw_direction_random(q.f.params, x, (sw_direction_scale)9, 1, x), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "direction_rescale: there is no scale 9");
+    expect_error(SW_ERR_ARGUMENT, "direction_rescale: scale 9; a value of sw_direction_scale is needed");
     assert_null(sw_landscape_point(NULL));
     sw_landscape_free(NULL);
     sw_landscape_free(l);
