@@ -47,8 +47,9 @@ static sw_tensor sequential_run_conv(sw_module *conv, const swn_pool_windows *po
     return y;
 }
 
-/* Runs the layer *i, and those after it that are computed at once with it; *i becomes the last of them. A convolution,
- * a ReLU after it or none, and a pool are one operation, or a ReLU and a pool, which reads and writes less memory. */
+/* Runs the layer *i, and those after it that are computed at once with it; *i becomes the last of them. One operation
+ * computes a convolution, an optional ReLU and a pool; another one computes a ReLU and a pool. They read and write less
+ * memory than separate operations. */
 static sw_tensor sequential_run_layers(const sw_module *m, int *i, int end, sw_tensor x) {
     sw_module *const *layer = &m->child[*i];
     const int left = end - *i;
