@@ -132,7 +132,11 @@ static void curve_prefetch(void *user, const int64_t *ids, int64_t count) {
 static sw_status curve_declare_bend(sw_curve *c, int k) {
     for (int i = 0; i < sw_params_count(c->f->params); i++) {
         const sw_param *p = sw_params_at(c->f->params, i);
-        const sw_param_options how = {.size = sizeof how, .role = p->role, .fan_in = p->fan_in, .fan_out = p->fan_out};
+        const sw_param_options how = {.size = sizeof how,
+                                      .role = p->role,
+                                      .fan_in = p->fan_in,
+                                      .fan_out = p->fan_out,
+                                      .channels_first = p->channels_first};
         if (p->tied || p->buffer)
             continue;
         const size_t bytes = strlen(p->name) + 32;

@@ -77,8 +77,14 @@ static sw_status landscape_estimate_statistics(sw_landscape *l) {
 
 sw_status swo_landscape_value(sw_landscape *l, double *value) {
     const sw_landscape_options *o = &l->options;
-    if (l->statistics)
-        SW_TRY(landscape_estimate_statistics(l));
+    const bool pending = sw_error() != NULL;
+    const sw_status status = l->statistics ? landscape_estimate_statistics(l) : SW_OK;
+    if (status == SW_ERR_NONFINITE && !pending) { /* statistics that overflow at this point: its loss is not finite */
+        sw_clear_error();
+        *value = NAN;
+        return SW_OK;
+    }
+    SW_TRY(status);
     return sw_objective_value_chunked(l->f, l->tape, l->trial, o->ids, o->count, o->chunk, o->draw, value);
 }
 
@@ -154,6 +160,8 @@ static sw_status landscape_read_options(const sw_objective *f, const sw_landscap
     if (!o->ids && o->count > f->n)
         return sw_fail(SW_ERR_ARGUMENT, "landscape: count = %lld; the objective has %lld samples", (long long)o->count,
                        (long long)f->n);
+    if (o->chunk > o->count)
+        o->chunk = o->count > 0 ? o->count : 1;
     if (o->statistics > o->count)
         return sw_fail(SW_ERR_ARGUMENT, "landscape: statistics = %lld; at most the %lld samples of the landscape",
                        (long long)o->statistics, (long long)o->count);

@@ -239,6 +239,25 @@ static void test_statistics_are_estimated_at_each_point(void **state) {
     }
 }
 
+/* A point at which the statistics overflow has no finite loss, and the others of the line have theirs. A chunk of any
+ * size is allowed. */
+static void test_statistics_that_overflow(void **state) {
+    (void)state;
+    const double alpha[3] = {0, 1e25, 0.5};
+    double value[3];
+    const sw_objective *f;
+    sw_model *model = norm_net(SW_F32, 0, &f);
+    void *d = sw_alloc(params_bytes(f->params));
+    assert_ok(sw_direction_random(f->params, sw_params_x(f->params), SW_SCALE_TENSORS, 1, d));
+    sw_landscape *l =
+        sw_landscape_new(f, NULL, &SW_OPTIONS(sw_landscape_options, .statistics = SAMPLES, .chunk = INT64_MAX));
+    assert_ok(sw_landscape_line(l, d, 3, alpha, value));
+    assert_true(isfinite(value[0]) && isnan(value[1]) && isfinite(value[2]));
+    sw_landscape_free(l);
+    sw_free(d);
+    sw_model_free(model);
+}
+
 /* The point has the statistics at the point, and derivatives keep them: the gradient is that of the loss with constant
  * statistics, by central differences of values at which the buffers are copied. h²/6 f''' and rounding ε/h: 1e-9. */
 static void test_gradient_with_statistics(void **state) {
@@ -398,6 +417,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_plane_through_three_points, test_no_error_left),
         cmocka_unit_test_teardown(test_line_and_plane_of_a_quadratic, test_no_error_left),
         cmocka_unit_test_teardown(test_statistics_are_estimated_at_each_point, test_no_error_left),
+        cmocka_unit_test_teardown(test_statistics_that_overflow, test_no_error_left),
         cmocka_unit_test_teardown(test_gradient_with_statistics, test_no_error_left),
         cmocka_unit_test_teardown(test_modes_chunks_and_threads, test_no_error_left),
         cmocka_unit_test_teardown(test_threads_give_equal_bits, test_no_error_left),
