@@ -6,9 +6,9 @@
  *     m = 7; group i < m has 2^i classes of 2^(m - i) samples: 127 classes, 896 samples
  *     x ~ U[0, 1] in d = 1024 dimensions, independent of the class; d > n, so that a perfect fit exists
  *
- * These are the sizes of --faithful; by default m = 6 (63 classes, 384 samples) and d = 512. Each method has the best of
- * several learning rates, by the loss at the end. The loss is shown for each group. For comparison, the same is done
- * with as many balanced classes, 127 of 7 or 8 samples. */
+ * These are the sizes of --faithful; by default m = 6 (63 classes, 384 samples) and d = 512. Each method has the
+ * best of several learning rates, by the loss at the end. The loss is shown for each group. For comparison, the
+ * same is done with as many balanced classes, 127 of 7 or 8 samples. */
 #include "cli.h"
 
 #include "curves.h"
