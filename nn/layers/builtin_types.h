@@ -23,8 +23,8 @@ bool swn_is_relu(const sw_module *module);
  * layers one after the other. */
 bool swn_takes_relu(const sw_module *module);
 sw_tensor swn_pool_relu(sw_module *module, sw_tensor x);
-/* pool.c: the windows of a pool that sw_nn_conv2d can compute too, after a ReLU if `relu`, without storing its own result.
- * False for all other layers. */
+/* pool.c: the windows of a pool that sw_nn_conv2d can compute too, after a ReLU if `relu`, without storing its own
+ * result. False for all other layers. */
 typedef struct swn_pool_windows {
     bool average;
     int64_t window[2];

@@ -87,8 +87,8 @@ sw_tensor swn_pool_relu(sw_module *module, sw_tensor x) {
     return pool_windows(p, x, &options);
 }
 
-/* Whether the windows have at most 4 elements and do not overlap. Others make sw_conv2d_avg_pool2d with a ReLU store the
- * result of the convolution until the tape is reset, while the layers one after the other release it. */
+/* Whether the windows have at most 4 elements and do not overlap. Others make sw_conv2d_avg_pool2d with a ReLU store
+ * the result of the convolution until the tape is reset, while the layers one after the other release it. */
 static bool pool_is_small(const pool *p) {
     const int64_t *stride = p->options.stride;
     const bool whole = stride[0] == 0 && stride[1] == 0;
