@@ -182,12 +182,16 @@ static const sw_op conv2d_max_pool2d_op = CONV_POOL_OP("conv2d_max_pool2d", 0),
 /* Two operations. In 16 bits they are computed on copies in f32, so that the result is rounded once. */
 static sw_tensor conv_pool_apart(const sw_tensor *in, const sw_conv_options *options, const swi_pool_attributes *pool) {
     sw_tensor wide[3];
-    sw_dtype type[3];
-    bool narrow = true; /* all inputs have one type in 16 bits */
+    const sw_dtype type = sw_is_null(in[0]) ? SW_F32 : sw_value(in[0]).type;
+    bool narrow = sw_dtype_is_16_bit(type); /* and all inputs have this type */
     for (int i = 0; i < 3; i++) {
-        type[i] = sw_is_null(in[i]) ? type[0] : sw_value(in[i]).type;
-        narrow = narrow && sw_dtype_is_16_bit(type[i]) && type[i] == type[0];
-        wide[i] = !sw_is_null(in[i]) && sw_dtype_is_16_bit(type[i]) ? sw_cast(in[i], SW_F32) : in[i];
+        wide[i] = in[i];
+        if (sw_is_null(in[i]))
+            continue;
+        const sw_dtype own = sw_value(in[i]).type;
+        narrow = narrow && own == type;
+        if (sw_dtype_is_16_bit(own))
+            wide[i] = sw_cast(in[i], SW_F32);
     }
     const sw_tensor y = sw_conv2d(wide[0], wide[1], wide[2], options);
     const sw_tensor out = pool->average ? sw_avg_pool2d(y, pool->window[0], pool->window[1], &pool->options)
@@ -195,7 +199,7 @@ static sw_tensor conv_pool_apart(const sw_tensor *in, const sw_conv_options *opt
     /* While the tape records, y stays as it would inside the operation: a released tensor permits one backward. */
     if (!sw_is_null(y) && !sw_tape_switch(y.tape, SW_RECORD))
         sw_release(y);
-    return narrow && !sw_is_null(out) ? sw_cast(out, type[0]) : out;
+    return narrow && !sw_is_null(out) ? sw_cast(out, type) : out;
 }
 
 static sw_tensor conv_pool_apply(const sw_op *op, const sw_op *with_relu, const sw_tensor *in,
