@@ -3,7 +3,7 @@
  *
  *     minimize over θ   E f(φ_θ(t)),   t uniform in [0, 1]
  *
- * A curve is an objective of its own, whose parameters are the bends: any optimizer trains it.
+ * A curve has a separate objective, whose parameters are the bends, so that any optimizer trains it.
  *
  *     sw_curve *curve = sw_curve_new(objective, w1, w2, NULL);
  *     sw_optim *optim = sw_optim_new(sw_curve_params(curve), "adam lr=1e-3");

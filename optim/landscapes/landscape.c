@@ -75,27 +75,42 @@ static sw_status landscape_estimate_statistics(sw_landscape *l) {
 
 /* ---- Evaluation ---- */
 
-sw_status swo_landscape_value(sw_landscape *l, double *value) {
-    const sw_landscape_options *o = &l->options;
+/* Estimates the statistics, if they are estimated again. *finite becomes false, without an error, if they overflow: the
+ * loss at this point is not finite. */
+static sw_status landscape_try_statistics(sw_landscape *l, bool *finite) {
     const bool pending = sw_error() != NULL;
     const sw_status status = l->statistics ? landscape_estimate_statistics(l) : SW_OK;
-    if (status == SW_ERR_NONFINITE && !pending) { /* statistics that overflow at this point: its loss is not finite */
-        sw_clear_error();
-        *value = NAN;
-        return SW_OK;
-    }
-    SW_TRY(status);
-    return sw_objective_value_chunked(l->f, l->tape, l->trial, o->ids, o->count, o->chunk, o->draw, value);
+    *finite = status != SW_ERR_NONFINITE || pending;
+    if (*finite)
+        return status;
+    sw_clear_error();
+    return SW_OK;
+}
+
+sw_status swo_landscape_value(sw_landscape *l, double *value) {
+    const sw_landscape_options *o = &l->options;
+    bool finite;
+    *value = NAN;
+    SW_TRY(landscape_try_statistics(l, &finite));
+    return finite ? sw_objective_value_chunked(l->f, l->tape, l->trial, o->ids, o->count, o->chunk, o->draw, value)
+                  : SW_OK;
 }
 
 sw_status swo_landscape_gradient(sw_landscape *l, bool statistics, double *value, void *g) {
     const sw_landscape_options *o = &l->options;
+    bool finite = true;
     double unused;
-    if (statistics && l->statistics)
-        SW_TRY(landscape_estimate_statistics(l));
+    value = value ? value : &unused;
+    if (statistics)
+        SW_TRY(landscape_try_statistics(l, &finite));
+    if (!finite) {
+        *value = NAN;
+        sw_vector_axpby(l->type, l->dim, NAN, l->trial, 0, NULL, g);
+        swo_landscape_mask(l, g);
+        return SW_OK;
+    }
     sw_gradient_set_data(l->view, g);
-    SW_TRY(sw_objective_gradient_chunked(l->f, l->tape, l->trial, o->ids, o->count, o->chunk, o->draw,
-                                         value ? value : &unused, l->view));
+    SW_TRY(sw_objective_gradient_chunked(l->f, l->tape, l->trial, o->ids, o->count, o->chunk, o->draw, value, l->view));
     sw_gradient_data(l->view); /* divides the sum over the chunks by its weight */
     swo_landscape_mask(l, g);
     return SW_OK;

@@ -90,7 +90,7 @@ SW_API const void *sw_landscape_point(const sw_landscape *landscape);
 /* Computes the loss at the vector x (NULL: the point). */
 SW_API sw_status sw_landscape_value(sw_landscape *landscape, const void *x, double *value);
 /* Computes the loss (unless `value` is NULL) and its gradient g [dim] at the vector x (NULL: the point). Elements of
- * frozen parameters and of buffers are 0. */
+ * frozen parameters and of buffers are 0. If the statistics at x overflow, the loss and the other elements are NaN. */
 SW_API sw_status sw_landscape_gradient(sw_landscape *landscape, const void *x, double *value, void *g);
 /* Computes the loss at x + alpha[i] d for `count` numbers alpha: values [count]. A value may be Inf or NaN. */
 SW_API sw_status sw_landscape_line(sw_landscape *landscape, const void *d, int64_t count, const double *alpha,

@@ -1,5 +1,8 @@
 /* Curves between two vectors: points, gradients, training through several methods. */
+#define SAMPLES 37
+#define POINTS_END 2
 #include "helpers.h"
+#include "points.h"
 
 #include <swale/curve.h>
 #include <swale/nn.h>
@@ -8,29 +11,6 @@
 #include <float.h>
 
 /* ---- A network with a buffer, a tied and a frozen parameter ---- */
-
-enum { FEATURES = 4, CLASSES = 3, SAMPLES = 37 };
-
-static sw_status points_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                               void *x, void *y) {
-    (void)source, (void)draw;
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t seed = (uint64_t)ids[i] + 100;
-        for (int64_t j = 0; x && j < FEATURES; j++)
-            vec_set(type, x, i * FEATURES + j, test_uniform(&seed, -1, 2));
-        if (y)
-            ((int32_t *)y)[i] = (int32_t)(ids[i] % CLASSES);
-    }
-    return SW_OK;
-}
-
-static const sw_source points = {.size = sizeof(sw_source),
-                                 .n = SAMPLES,
-                                 .x_rank = 1,
-                                 .x_shape = {FEATURES},
-                                 .y_type = SW_I32,
-                                 .classes = CLASSES,
-                                 .gather = points_gather};
 
 typedef struct ends {
     sw_model *model;

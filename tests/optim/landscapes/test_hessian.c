@@ -1,6 +1,9 @@
 /* Products with the Hessian, its eigenvalues and trace, and the sharpness: on quadratics, where they are known, and on
  * a network, against its whole Hessian. */
+#define SAMPLES 41
+#define POINTS_END 1
 #include "quadratic.h"
+#include "points.h"
 
 #include <swale/matrix.h>
 #include <swale/nn.h>
@@ -191,28 +194,7 @@ static void test_sharpness_starts_along_a_direction(void **state) {
 
 /* ---- A network ---- */
 
-enum { FEATURES = 4, CLASSES = 3, SAMPLES = 41, NET_DIM = FEATURES * 5 + 5 + 5 * CLASSES + CLASSES };
-
-static sw_status points_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                               void *x, void *y) {
-    (void)source, (void)draw;
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t seed = (uint64_t)ids[i] + 100;
-        for (int64_t j = 0; x && j < FEATURES; j++)
-            vec_set(type, x, i * FEATURES + j, test_uniform(&seed, -1, 1));
-        if (y)
-            ((int32_t *)y)[i] = (int32_t)(ids[i] % CLASSES);
-    }
-    return SW_OK;
-}
-
-static const sw_source points = {.size = sizeof(sw_source),
-                                 .n = SAMPLES,
-                                 .x_rank = 1,
-                                 .x_shape = {FEATURES},
-                                 .y_type = SW_I32,
-                                 .classes = CLASSES,
-                                 .gather = points_gather};
+enum { NET_DIM = FEATURES * 5 + 5 + 5 * CLASSES + CLASSES };
 
 static sw_model *tanh_net(sw_dtype type, const sw_objective **f) {
     sw_model *model = sw_model_new(type, 3);

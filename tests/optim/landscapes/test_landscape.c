@@ -1,5 +1,8 @@
 /* Directions against plain loops; values along a line and in a plane; running statistics; errors. */
+#define SAMPLES 37
+#define POINTS_END 2
 #include "quadratic.h"
+#include "points.h"
 
 #include <swale/nn.h>
 
@@ -172,29 +175,6 @@ static void test_line_and_plane_of_a_quadratic(void **state) {
 
 /* ---- A network with batch normalization and dropout ---- */
 
-enum { FEATURES = 4, CLASSES = 3, SAMPLES = 37 };
-
-static sw_status points_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw, sw_dtype type,
-                               void *x, void *y) {
-    (void)source, (void)draw;
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t seed = (uint64_t)ids[i] + 100;
-        for (int64_t j = 0; x && j < FEATURES; j++)
-            vec_set(type, x, i * FEATURES + j, test_uniform(&seed, -1, 2));
-        if (y)
-            ((int32_t *)y)[i] = (int32_t)(ids[i] % CLASSES);
-    }
-    return SW_OK;
-}
-
-static const sw_source points = {.size = sizeof(sw_source),
-                                 .n = SAMPLES,
-                                 .x_rank = 1,
-                                 .x_shape = {FEATURES},
-                                 .y_type = SW_I32,
-                                 .classes = CLASSES,
-                                 .gather = points_gather};
-
 static sw_model *norm_net(sw_dtype type, double dropout, const sw_objective **f) {
     sw_model *m = sw_model_new(type, 3);
     assert_non_null(
@@ -253,6 +233,9 @@ static void test_statistics_that_overflow(void **state) {
         sw_landscape_new(f, NULL, &SW_OPTIONS(sw_landscape_options, .statistics = SAMPLES, .chunk = INT64_MAX));
     assert_ok(sw_landscape_line(l, d, 3, alpha, value));
     assert_true(isfinite(value[0]) && isnan(value[1]) && isfinite(value[2]));
+    double rise;
+    assert_ok(sw_landscape_sharpness(l, &SW_OPTIONS(sw_sharpness_options, .radius = 1e25), &rise));
+    assert_true(isinf(rise) && rise > 0);
     sw_landscape_free(l);
     sw_free(d);
     sw_model_free(model);
