@@ -99,7 +99,7 @@ sw_status swo_landscape_value(sw_landscape *l, double *value) {
 sw_status swo_landscape_gradient(sw_landscape *l, bool statistics, double *value, void *g) {
     const sw_landscape_options *o = &l->options;
     bool finite = true;
-    double unused;
+    double unused = NAN;
     value = value ? value : &unused;
     if (statistics)
         SW_TRY(landscape_try_statistics(l, &finite));
