@@ -1,5 +1,5 @@
-/* A source of random points with classes for networks on landscapes. Before it is included, SAMPLES is their number, and
- * POINTS_END the end of the interval [-1, POINTS_END) of their features. */
+/* A source of random points with classes for networks on landscapes. Before it is included, SAMPLES is their number,
+ * and POINTS_END the end of the interval [-1, POINTS_END) of their features. */
 #ifndef TEST_OPTIM_POINTS_H
 #define TEST_OPTIM_POINTS_H
 
