@@ -1,5 +1,6 @@
 /* Trains GPT-2's network or an LSTM on a text, by characters or byte pairs, with any estimator, rule, schedule and
  * average; saves it, resumes from a checkpoint, and continues a text. */
+#include "corpus.h"
 #include "training.h"
 
 typedef struct settings {
@@ -66,8 +67,6 @@ static const cli_program program = {
     .options = options,
     .notes = print_notes};
 
-#include "gpt_text.h"
-
 typedef struct run {
     corpus corpus;
     sw_array prompt; /* ids */
@@ -83,7 +82,14 @@ typedef struct run {
     } lost; /* true: the file could not be written, and this was reported */
 } run;
 
-/* ---- The network ---- */
+/* ---- The text and the network ---- */
+
+static bool read_text(run *r) {
+    return corpus_read(&r->corpus, &(corpus_options){.text = asked.text,
+                                                     .byte_pairs = asked_is(asked.tokenizer, "bpe"),
+                                                     .tokens = asked.tokens,
+                                                     .block = asked.block});
+}
 
 static sw_module *network_gpt(sw_model *model, int64_t tokens) {
     return sw_nn_gpt(model, &SW_OPTIONS(sw_gpt_options, .vocabulary = tokens, .length = asked.block,
@@ -365,7 +371,7 @@ int main(int argc, char **argv) {
         asked.steps = asked.load ? 0 : 2000;
     bool good = !asked.load || load(&r);
     asked.block = asked.block ? asked.block : 64;
-    good = good && (only_generate || corpus_read(&r.corpus)) && read_prompt(&r) && (only_generate || learn(&r));
+    good = good && (only_generate || read_text(&r)) && read_prompt(&r) && (only_generate || learn(&r));
     if (good && asked.sample > 0 && !cli_signal)
         good = generate(&r);
     run_free(&r);
