@@ -4,9 +4,9 @@
 
 typedef struct settings {
     const char *data, *model, *hidden, *save, *save_dtype, *load, *predict;
-    int64_t depth, width, epochs;
-    double dropout;
-    bool verify, norms;
+    int64_t depth, width, epochs, shift, cutout;
+    double dropout, rotate, mixup;
+    bool verify, norms, flip;
 } settings;
 
 static settings asked = {.epochs = -1};
@@ -21,6 +21,11 @@ static const cli_option options[] = {
     {"--epochs", "N", CLI_COUNT, &asked.epochs, 0, 1e6, "passes over the training set (10; with --load 0)"},
     TRAINING_METHODS("64", 60000, "adam lr=1e-3", "constant", "0: no limit"),
     {"--dropout", "P", CLI_REAL, &asked.dropout, 0, 0.999, "mlp: probability of dropout after each hidden layer (0)"},
+    {"--flip", NULL, CLI_FLAG, &asked.flip, 0, 0, "exchange left and right in half of the training pictures"},
+    {"--shift", "N", CLI_COUNT, &asked.shift, 0, 28, "move each training picture by up to N pixels each way (0)"},
+    {"--rotate", "DEGREES", CLI_REAL, &asked.rotate, 0, 180, "rotate each by up to this angle (0)"},
+    {"--cutout", "N", CLI_COUNT, &asked.cutout, 0, 28, "replace a random square of N pixels' side by zeros (0: none)"},
+    {"--mixup", "A", CLI_REAL, &asked.mixup, 0, 1e6, "mix each with another one by a part from Beta(A, A) (0: do not)"},
     TRAINING_TYPES,
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights to this file at the end (safetensors)"},
     {"--save-dtype", "f16|bf16", CLI_TEXT, &asked.save_dtype, 0, 0,
@@ -55,6 +60,7 @@ static const cli_program program = {
 
 typedef struct run {
     sw_source *train, *test;
+    sw_source *changed; /* `train` with the random changes of --flip to --mixup, or NULL without them */
     sw_model *model;
     const sw_objective *objective;
     sw_optim *optim;
@@ -82,6 +88,19 @@ static bool make_model(run *r) {
     return r->model != NULL;
 }
 
+/* Makes the source of randomly changed pictures, which the gradients are computed from. */
+static bool change_pictures(run *r) {
+    if (!asked.flip && asked.shift == 0 && asked.rotate == 0 && asked.cutout == 0 && asked.mixup == 0)
+        return true;
+    sw_augment_options how =
+        SW_OPTIONS(sw_augment_options, .padding = asked.shift, .height = 28, .width = 28, .flip = asked.flip,
+                   .rotation = asked.rotate, .cutout = asked.cutout, .mixup = asked.mixup, .seed = (uint64_t)cli.seed);
+    if (!model_takes_pictures(r->model))
+        how.from_channels = 1, how.from_height = how.from_width = 28;
+    r->changed = sw_augment(r->train, &how);
+    return r->changed != NULL;
+}
+
 static bool read_data(run *r) {
     if (asked.verify && sw_fashion_mnist_verify(asked.data) != SW_OK)
         return false;
@@ -89,8 +108,10 @@ static bool read_data(run *r) {
         model_takes_pictures(r->model) ? sw_fashion_mnist_pictures : sw_fashion_mnist;
     r->train = read(asked.data, SW_TRAINING);
     r->test = read(asked.data, SW_TEST);
-    r->objective = sw_model_objective(r->model, r->train, sw_cross_entropy);
-    return r->test && r->objective;
+    if (!r->train || !r->test || !change_pictures(r))
+        return false;
+    r->objective = sw_model_objective(r->model, r->changed ? r->changed : r->train, sw_cross_entropy);
+    return r->objective != NULL;
 }
 
 static bool make_optimizer(run *r) {
@@ -306,6 +327,7 @@ int main(int argc, char **argv) {
     sw_array_free(&r.subject);
     sw_optim_free(r.optim);
     sw_model_free(r.model);
+    sw_source_free(r.changed);
     sw_source_free(r.train);
     sw_source_free(r.test);
     return cli_end(!good ? r.usage ? 2 : 1 : cli_exit_code());

@@ -26,10 +26,11 @@ static void test_help_version_and_lists_are_printed(void **state) {
     output o = FASHION("--help");
     says(&o, 0, "--epochs", NULL);
     static const char *const every[] = {
-        "--model",      "--depth",   "--width", "--data",    "--hidden",  "--batch",      "--estimator", "--rule",
-        "--schedule",   "--average", "--clip",  "--dropout", "--dtype",   "--seed",       "--threads",   "--out",
-        "--verify",     "--quiet",   "--list",  "--help",    "--version", "example:",     "--save",      "--load",
-        "--checkpoint", "--predict", "--norms", "--check",   "--memory",  "--save-dtype", "--loss-scale"};
+        "--model",      "--depth",   "--width",  "--data",    "--hidden",  "--batch",      "--estimator",  "--rule",
+        "--schedule",   "--average", "--clip",   "--dropout", "--dtype",   "--seed",       "--threads",    "--out",
+        "--verify",     "--quiet",   "--list",   "--help",    "--version", "example:",     "--save",       "--load",
+        "--checkpoint", "--predict", "--norms",  "--check",   "--memory",  "--save-dtype", "--loss-scale", "--flip",
+        "--shift",      "--rotate",  "--cutout", "--mixup"};
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         assert_non_null(strstr(o.out, every[i]));
     assert_string_equal(o.err, "");
@@ -73,6 +74,10 @@ static void test_wrong_command_lines_are_explained(void **state) {
     mistake("--seed", "--seed", "-1");
     mistake("--dropout", "--dropout", "1");
     mistake("--dropout", "--dropout", "nan");
+    mistake("--shift", "--shift", "29");
+    mistake("--rotate", "--rotate", "181");
+    mistake("--cutout", "--cutout", "-1");
+    mistake("--mixup", "--mixup", "-0.1");
     mistake("--clip", "--clip", "-0.5");
     mistake("--clip", "--clip", "inf");
     mistake("--clip", "--clip", "1x");
@@ -481,14 +486,16 @@ static void test_same_seed_gives_the_same_results(void **state) {
     static const char *const threads[] = {"1", "2", "4"};
     const char *first = NULL;
     for (int i = 0; i < 4; i++) {
-        output o = TRAIN("--quiet", "--dropout", "0.2", "--seed", "7", "--threads", threads[i % 3]);
+        output o = TRAIN("--quiet", "--dropout", "0.2", "--flip", "--shift", "2", "--rotate", "9", "--cutout", "4",
+                         "--mixup", "0.3", "--seed", "7", "--threads", threads[i % 3]);
         succeeds(&o);
         const char *text = without_time(&o);
         if (!first)
             first = strdup(text);
         assert_string_equal(text, first);
     }
-    output o = TRAIN("--quiet", "--dropout", "0.2", "--seed", "8");
+    output o = TRAIN("--quiet", "--dropout", "0.2", "--flip", "--shift", "2", "--rotate", "9", "--cutout", "4",
+                     "--mixup", "0.3", "--seed", "8");
     assert_string_not_equal(without_time(&o), first);
     free((char *)(uintptr_t)first);
 }
@@ -503,6 +510,11 @@ static void test_every_option_has_an_effect(void **state) {
         double parameters;
     } change[] = {{"--dtype", "f64", 79510},
                   {"--dropout", "0.5", 79510},
+                  {"--flip", "--check", 79510},
+                  {"--shift", "1", 79510},
+                  {"--rotate", "2", 79510},
+                  {"--cutout", "4", 79510},
+                  {"--mixup", "0.2", 79510},
                   {"--hidden", "0", 7850},
                   {"--hidden", "64,32", 784 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10},
                   {"--average", "ema decay=0.9 debias", 79510},

@@ -158,11 +158,12 @@ static void test_resumed_run_equals_the_uninterrupted_one(void **state) {
     (void)state;
     const char *state_file = lasting_path("run.safetensors"), *whole = lasting_path("whole.safetensors"),
                *parts = lasting_path("parts.safetensors");
-    output o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--save", whole);
+    output o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--shift", "2", "--mixup", "0.2", "--save", whole);
     succeeds(&o);
     /* Interrupted, and gone on with: the same weights. */
-    const char *const word[] = {PROGRAM,     "--data", data,           "--epochs", "4",      "--batch", "500",
-                                "--dropout", "0.2",    "--checkpoint", state_file, "--save", parts,     NULL};
+    const char *const word[] = {PROGRAM, "--data",       data,       "--epochs", "4",   "--batch",
+                                "500",   "--dropout",    "0.2",      "--shift",  "2",   "--mixup",
+                                "0.2",   "--checkpoint", state_file, "--save",   parts, NULL};
     o = run_with(SIGINT, "epoch 1/4: ", word);
     if (o.code == 130)
         assert_true(result(&o, "epochs") >= 1);
