@@ -17,6 +17,7 @@ enum { GAP = SW_ALIGNMENT }; /* memory after each block in which the sanitizer d
 enum { GAP = 0 };
 #endif
 
+enum { FEW_CHUNKS = 1 << 20 /* bytes that few chunks hold */ };
 enum { FIRST_CHUNK = 64 * 1024, FIRST_SLAB = 1024, LARGEST_SLAB = 64 * 1024 };
 enum { KEPT_WHOLE = 4 /* for as many times its size an extent is kept whole */ };
 enum { LARGEST_SMALL = SWI_SMALL * SW_ALIGNMENT, LINE = SW_ALIGNMENT + GAP /* the smallest block */ };
@@ -133,8 +134,10 @@ static bool arena_add_chunk(swi_arena *a, size_t bytes) {
         sw_fail(SW_ERR_MEMORY, "out of memory: a tape holds at most %d chunks", SWI_CHUNKS);
         return false;
     }
-    /* Half of the memory held so far: at most a third is unused, and 48 chunks are enough for any memory. */
-    size_t size = swi_arena_held(a) / ((size_t)2 * SW_ALIGNMENT) * SW_ALIGNMENT;
+    /* Each chunk is a fraction of the memory held so far: while that is little, a half, so that there are few chunks;
+     * then an eighth, which bounds what the last chunk leaves unused. SWI_CHUNKS chunks are enough for a terabyte. */
+    const size_t held = swi_arena_held(a), parts = held < FEW_CHUNKS ? 2 : 8;
+    size_t size = held / (parts * SW_ALIGNMENT) * SW_ALIGNMENT;
     if (size < FIRST_CHUNK)
         size = FIRST_CHUNK;
     if (size < bytes)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Blocks of up to SWI_SMALL lines of SW_ALIGNMENT bytes are small. */
-enum { SWI_CHUNKS = 48, SWI_SMALL = 16 };
+enum { SWI_CHUNKS = 128, SWI_SMALL = 16 };
 
 /* Free memory: extents in the order of their addresses, none of which touches the next. An extent that was one block is
  * kept whole for a while, because a block of the same size usually follows, of the next layer or of a gradient: if a
@@ -37,7 +37,7 @@ typedef struct swi_chunk {
 } swi_chunk;
 
 typedef struct swi_arena {
-    swi_chunk chunk[SWI_CHUNKS]; /* each at least half as large as all chunks before it together */
+    swi_chunk chunk[SWI_CHUNKS]; /* each at least a half or an eighth of all chunks before it together */
     int chunks;
     size_t used, slab_size;      /* the slab from which small blocks are cut: the bytes used in it, and its size */
     char *base;                  /* its memory */

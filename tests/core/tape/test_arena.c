@@ -146,6 +146,19 @@ static void test_growing_blocks_take_the_place_of_smaller_ones(void **state) {
     }
 }
 
+/* Above 1 MiB a chunk is an eighth of those before it together, so that less than an eighth of them is unused in the
+ * last one, and less than a block at the end of each of the others. */
+static void test_little_of_the_chunks_is_unused(void **state) {
+    sw_tape *tape = *state;
+    enum { BYTES = 16384, CHUNKS = 40 /* at most, for 40 MiB */ };
+    for (size_t used = 0; used < (size_t)40 << 20; used += BYTES) {
+        block_of(tape, BYTES);
+        const size_t touched = sw_tape_touched_bytes(tape), capacity = sw_tape_capacity_bytes(tape);
+        if (touched >= (size_t)2 << 20)
+            assert_true(capacity <= touched + touched / 8 + (size_t)CHUNKS * BYTES);
+    }
+}
+
 /* A program that releases every second one of very many blocks leaves as many holes. */
 static void test_many_holes_are_used_again(void **state) {
     sw_tape *tape = *state;
@@ -288,6 +301,7 @@ int main(void) {
         TEST(test_blocks_keep_their_contents),
         TEST(test_adjacent_blocks_are_joined),
         TEST(test_growing_blocks_take_the_place_of_smaller_ones),
+        TEST(test_little_of_the_chunks_is_unused),
         TEST(test_many_holes_are_used_again),
         TEST(test_memory_freed_before_a_mark_is_used_after_it),
         TEST(test_rewinds_do_not_use_up_memory),
