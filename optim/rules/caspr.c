@@ -1,12 +1,12 @@
 /* CASPR with adaptive scaling (Duvvuri, Devvrit, Anil, Hsieh, Dhillon, ICLR 2024), as the submission to AlgoPerf
  * defines it. A parameter of rank 2 or more is the matrix [shape[0], product of the others], in blocks of at most
  * `block` rows and columns. For each block G [rows, columns], from L = ridge I, R = I, P = Q = I:
- *     c = tr(P (L° + ridge λmax(L°) I) P)/rows in the step after a new P, otherwise 1
+ *     c = tr(P (L° + ridge λmax(L°) I) P)/rows in the next step after a new P, otherwise 1
  *     L ← β2 L + (1 - β2) G Gᵀ
  *     R ← β2 c R + (1 - β2) (P G)ᵀ (P G)/rows                      β2 = 1: sums, L + G Gᵀ and c R + (P G)ᵀ (P G)/rows
  *     P ← (L + ridge λmax(L) I)^(-1/2),  Q ← (R + ridge λmax(R) I)^(-1/2)    every `period` steps
  * L° is the L from which the P before the new one was computed. c adjusts the scale of R, which was computed with that
- * P, to the new P. For the whole parameter:
+ * P, to the new P. If P cannot be computed, the previous one stays together with its L. For the whole parameter:
  *     M ← β1 M + (1 - β1) G,   V ← β2 V + (1 - β2) G²
  *     M̂ = (β1 M + (1 - β1) G)/(1 - β1ᵗ), without nesterov M/(1 - β1ᵗ)
  *     A = M̂/(√(V/(1 - β2ᵗ)) + ε)                                     the step of NadamW
@@ -192,7 +192,7 @@ typedef struct caspr_block {
     swo_block at;
     int64_t rows, columns;
     void *L, *R, *P, *previous; /* P: P and Q; previous: L° */
-    double *largest;            /* λmax(L) at the last roots, and λmax(L°) */
+    double *largest;            /* λmax(L) of a new P to which R is not adjusted yet, otherwise 0; λmax(L°) */
     int32_t *failures;
 } caspr_block;
 
@@ -217,10 +217,10 @@ static caspr_block caspr_block_at(const sw_step *s, const swo_modes *modes, int6
 static void caspr_start(const sw_step *s, const caspr_block *b) {
     if (swo_roots_exist(s->type, &b->at, b->P))
         return;
-    b->largest[0] = b->largest[1] = SW_STEP_OPTIONS(s, caspr_options)->ridge;
+    b->largest[1] = SW_STEP_OPTIONS(s, caspr_options)->ridge;
     swo_roots_set_identity(s->type, &b->at, b->P);
     swo_roots_set_identity(s->type, &b->at, b->L);
-    sw_vector_axpby(s->type, b->rows * b->rows, b->largest[0], b->L, 0, NULL, b->L);
+    sw_vector_axpby(s->type, b->rows * b->rows, b->largest[1], b->L, 0, NULL, b->L);
     memcpy(b->previous, b->L, (size_t)(b->rows * b->rows) * sw_dtype_size(s->type));
 }
 
@@ -236,6 +236,7 @@ static sw_status caspr_change_of_scale(const sw_step *s, const caspr_block *b, c
     *c = fmax(trace, 0) / (double)n;
     memcpy(b->previous, b->L, (size_t)(n * n) * sw_dtype_size(s->type));
     b->largest[1] = b->largest[0];
+    b->largest[0] = 0;
     return SW_OK;
 }
 
@@ -250,8 +251,8 @@ static sw_status caspr_update_roots(const sw_step *s, const caspr_block *b, int6
     const caspr_options *o = SW_STEP_OPTIONS(s, caspr_options);
     const double weight = o->beta2 == 1 ? 1 : 1 - o->beta2;
     caspr_start(s, b);
-    double c = 1, largest[2] = {b->largest[0], 0};
-    if (caspr_is_due(s, b, blocks, s->step - 1))
+    double c = 1, largest[2] = {0, 0};
+    if (sw_dry_run() ? caspr_is_due(s, b, blocks, s->step - 1) : b->largest[0] > 0)
         SW_TRY(caspr_change_of_scale(s, b, w, &c));
     SW_TRY(swo_factor_update(s->type, &b->at, 0, o->beta2, weight, w->g, b->L));
     SW_TRY(swo_mode_product(s->type, &b->at, 0, false, b->P, w->g, w->one));

@@ -211,10 +211,11 @@ static sw_status roots_of_mode(void *args, int64_t mode, sw_worker *worker) {
     sw_root_report report = {.size = sizeof report};
     SW_TRY(sw_inverse_root(c->type, d, factor, &c->rule->root, root, worker->scratch, &report));
     c->failed[mode] = report.outcome != SW_MATRIX_OK;
-    if (c->largest && isfinite(report.largest))
+    if (c->failed[mode])
+        return SW_OK;
+    roots_scale(c->type, d * d, c->rule->scale, root);
+    if (c->largest)
         c->largest[mode] = report.largest;
-    if (!c->failed[mode])
-        roots_scale(c->type, d * d, c->rule->scale, root);
     return SW_OK;
 }
 

@@ -35,9 +35,9 @@ typedef struct swo_root_rule {
 /* Bytes of memory for the roots of a block, one after the other (parallel false), or of all modes at once. */
 size_t swo_roots_work(sw_dtype type, const swo_block *block, const sw_root_options *root, bool parallel);
 /* Computes the roots of all modes. A root that cannot be computed keeps its value, and adds 1 to *failures. A root that
- * was never computed is the identity then. largest: NULL, or receives the largest eigenvalue of the factor of each
- * mode; it stays as it was where that is not known. parallel: the modes share the library's threads; the results do not
- * depend on it. Returns an error only if there is no memory. */
+ * was never computed is the identity then. largest: NULL, or receives the largest eigenvalue of the factor of each full
+ * mode that has a new root; the others stay as they were. parallel: the modes share the library's threads; the results
+ * do not depend on it. Returns an error only if there is no memory. */
 sw_status swo_roots_refresh(sw_dtype type, const swo_block *block, const void *factors, const swo_root_rule *rule,
                             void *roots, int32_t *failures, double *largest, void *work, bool parallel);
 /* Whether the roots of a block were ever computed: their slots are zeros otherwise. */

@@ -209,12 +209,8 @@ def caspr(T, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=1e-4, nesterov=True, ri
         rows, columns = g.shape
         if not s:
             s.update(L=T(ridge) * np.eye(rows, dtype=T), R=np.eye(columns, dtype=T), P=np.eye(rows, dtype=T),
-                     Q=np.eye(columns, dtype=T), before=T(ridge) * np.eye(rows, dtype=T))
-        c = T(1)
-        if t > 1 and due(t - 1, p, index, blocks, 0, period, spread):
-            before = s["before"] + T(ridge * np.linalg.eigvalsh(s["before"]).max()) * np.eye(rows, dtype=T)
-            c = T(max(0, np.trace(s["P"] @ before @ s["P"]) / rows))
-            s["before"] = s["L"]
+                     Q=np.eye(columns, dtype=T), of_P=T(ridge) * np.eye(rows, dtype=T))  # of_P: P is its root
+        c = s.pop("c", T(1))
         weight = T(1 if beta2 == 1 else 1 - beta2)
         s["L"] = T(beta2) * s["L"] + weight * (g @ g.T)
         scaled = s["P"] @ g
@@ -224,7 +220,11 @@ def caspr(T, lr, beta1=0.9, beta2=0.999, eps=1e-8, decay=1e-4, nesterov=True, ri
                 most = np.linalg.eigvalsh(s[factor]).max()
                 new = (inverse_root(T, s[factor], 2, ridge * most) if root == "eigen" else
                        newton_root(T, s[factor], ridge, iterations, tolerance))
-                s[name] = s[name] if new is None else new
+                if new is not None:
+                    s[name] = new
+                if new is not None and name == "P":
+                    before = s["of_P"] + T(ridge * np.linalg.eigvalsh(s["of_P"]).max()) * np.eye(rows, dtype=T)
+                    s["c"], s["of_P"] = T(max(0, np.trace(new @ before @ new) / rows)), s["L"]
         return s["P"] @ m @ s["Q"]
 
     def step(t, p, x, g, s):

@@ -198,8 +198,9 @@ static void test_a_failed_root_keeps_the_previous_one(void **state) {
         }
 }
 
-/* One iteration is never enough for a root of caspr: the roots stay the identity, and U is M̂ with the length of A.
- * Both roots of the seven parameters of rank 2 or more fail in each of three steps. */
+/* One iteration is never enough for a root of caspr: the roots stay the identity, U is M̂ with the length of A, and R is
+ * not rescaled: after three steps it is β2³ I + (1 - β2) Σ β2^(3-t) GᵀG/rows, with about 30 roundings of terms whose
+ * absolute values add up to less than 200. Both roots of the seven parameters of rank 2 or more fail in each step. */
 static void test_roots_without_convergence_stay_the_identity(void **state) {
     (void)state;
     sw_params *p = matrix_params(SW_F64);
@@ -228,6 +229,16 @@ static void test_roots_without_convergence_stay_the_identity(void **state) {
     const double *roots = sw_optim_param_slot(o, tall, "roots").data;
     for (int i = 0; i < 36; i++)
         assert_true(roots[i] == (i % 7 == 0));
+    const double *R = (const double *)sw_optim_param_slot(o, tall, "factors").data + 36;
+    for (int i = 0; i < 4; i++) {
+        double expected = i % 3 == 0 ? pow(0.999, 3) : 0;
+        for (int t = 0; t < 3; t++)
+            for (int row = 0; row < 6; row++) {
+                const double *g = gradient[t] + tall->offset + 2 * row;
+                expected += 0.001 * pow(0.999, 2 - t) * g[i / 2] * g[i % 2] / 6;
+            }
+        assert_true(fabs(R[i] - expected) <= 30 * 200 * 0x1p-53);
+    }
     sw_optim_free(o);
     sw_params_free(p);
 }
