@@ -18,6 +18,7 @@ struct sw_curve {
     sw_curve_form form;
     int bends;
     uint64_t key; /* of the numbers t */
+    int64_t chunk;
     sw_dtype type;
     int64_t dim, buffers; /* elements of a vector of f->params; buffers at its end */
     void *start, *end;
@@ -74,7 +75,7 @@ static void curve_compute_point(const sw_curve *c, const void *bends, double t, 
 
 sw_status sw_curve_point(const sw_curve *c, const void *bends, double t, void *out) {
     if (!c || !out)
-        return sw_fail(SW_ERR_ARGUMENT, "curve_point: the %s NULL", c ? "result is" : "curve is");
+        return sw_fail(SW_ERR_ARGUMENT, "curve_point: %s is NULL", c ? "out" : "the curve");
     if (!(t >= 0 && t <= 1))
         return sw_fail(SW_ERR_ARGUMENT, "curve_point: t = %g; it must be from 0 to 1", t);
     curve_compute_point(c, bends ? bends : sw_params_x(c->params), t, out);
@@ -105,9 +106,9 @@ static sw_status curve_gradient(void *user, const void *bends, const int64_t *id
     double weight[CURVE_MOST_BENDS + 2];
     curve_compute_point(c, bends, t, c->x);
     if (!g)
-        return sw_objective_value(c->f, c->tape, c->x, ids, count, draw, value);
+        return sw_objective_value_chunked(c->f, c->tape, c->x, ids, count, c->chunk, draw, value);
     sw_gradient_set_data(c->view, c->g);
-    SW_TRY(sw_objective_gradient(c->f, c->tape, c->x, ids, count, draw, value, c->view));
+    SW_TRY(sw_objective_gradient_chunked(c->f, c->tape, c->x, ids, count, c->chunk, draw, value, c->view));
     const void *at_point = sw_gradient_data(c->view);
     curve_weights(c, t, weight);
     for (int k = 1; k <= c->bends; k++)
@@ -204,6 +205,8 @@ static sw_status curve_check(const sw_objective *f, const void *start, const voi
     if (given)
         SW_TRY(sw_options_copy("curve", "sw_curve_options", o, sizeof *o, given, sizeof *o));
     o->bends = o->bends == 0 ? 1 : o->bends;
+    if (o->chunk < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "curve: chunk = %lld; it must be positive, or 0 for 1000", (long long)o->chunk);
     if (o->bends < 1 || o->bends > CURVE_MOST_BENDS)
         return sw_fail(SW_ERR_ARGUMENT, "curve: %d bends; it needs 1 to %d", o->bends, CURVE_MOST_BENDS);
     if (o->form != SW_CURVE_BEZIER && o->form != SW_CURVE_POLYCHAIN)
@@ -220,6 +223,7 @@ sw_curve *sw_curve_new(const sw_objective *f, const void *start, const void *end
     c->f = f;
     c->form = o.form;
     c->bends = o.bends;
+    c->chunk = o.chunk;
     c->key = sw_rng_key(o.seed, "curve");
     c->type = sw_params_type(f->params);
     c->dim = sw_params_dim(f->params);

@@ -36,6 +36,7 @@ typedef struct sw_curve_options {
     sw_curve_form form;
     int bends;     /* n, 1 to 16; 0: 1 */
     uint64_t seed; /* of the numbers t */
+    int64_t chunk; /* the largest number of samples that are evaluated at once; 0: 1000 */
 } sw_curve_options;
 
 /* Makes a curve from `start` to `end`, vectors of f->params, which are copied. The bends begin on the straight line, at
@@ -53,8 +54,9 @@ SW_API sw_params *sw_curve_params(const sw_curve *curve);
  * samples, sw_curve_t(curve, draw); estimators use another draw for each step, so that a run depends only on the seed.
  * svrg has one draw, hence one t, for a whole period unless replay=step. All passes of a step, such as those of sam and
  * svrg, have the same t. The gradient is that of f at φ(t), times ∂φ/∂θ_k. f is evaluated in training mode, on a tape
- * of the curve, and running statistics are not updated: only one thread at a time may use it. All samples of an
- * evaluation are on the tape at once, so that full needs memory for all of them. */
+ * of the curve, and running statistics are not updated: only one thread at a time may use it. More samples than
+ * `chunk` are evaluated in chunks, in order, so that estimators which need the gradient of all samples (full, svrg) do
+ * not put all of them on the tape; batch normalization normalizes each chunk by the chunk's own statistics. */
 SW_API const sw_objective *sw_curve_objective(const sw_curve *curve);
 /* The number t of an evaluation with this draw. */
 SW_API double sw_curve_t(const sw_curve *curve, uint64_t draw);

@@ -185,6 +185,47 @@ static void test_frozen_infinity(void **state) {
     sw_model_free(e.model);
 }
 
+/* Chunks of a network without batch normalization give the value and gradient of the whole up to rounding: means of
+ * 3000 terms of order 1. More samples need no more memory on the tape: with the default chunk 3000 samples need as much
+ * as 1000, and in one chunk more than twice as much. */
+static void test_chunks(void **state) {
+    (void)state;
+    enum { MANY = 3000 };
+    static const struct { int64_t chunk, count; } runs[] = {{MANY, MANY}, {0, MANY}, {0, 1000}};
+    sw_model *m = sw_model_new(SW_F64, 3);
+    sw_source many = points;
+    many.n = MANY;
+    assert_non_null(sw_model_build(
+        m, sw_nn_sequential(m, sw_nn_linear(m, FEATURES, 20), sw_nn_tanh(m), sw_nn_linear(m, 20, CLASSES), NULL)));
+    const sw_objective *f = sw_model_objective(m, &many, sw_cross_entropy);
+    double start[200] = {0}, g[2][200], value[3];
+    size_t bytes[3];
+    sw_tape *tape = sw_tape_new();
+    for (int i = 0; i < 3; i++) {
+        const size_t before = sw_memory_live(SW_ACCOUNT_TAPE);
+        sw_curve *c =
+            sw_curve_new(f, sw_params_x(f->params), start, &SW_OPTIONS(sw_curve_options, .chunk = runs[i].chunk));
+        sw_gradient *block = sw_gradient_new(sw_curve_params(c));
+        const int64_t dim = sw_params_dim(sw_curve_params(c));
+        assert_true(dim <= 200);
+        assert_ok(sw_objective_gradient(sw_curve_objective(c), tape, NULL, NULL, runs[i].count, 0, &value[i], block));
+        if (i < 2)
+            memcpy(g[i], sw_gradient_data(block), (size_t)dim * sizeof *start);
+        for (int64_t k = 0; i == 1 && k < dim; k++)
+            assert_true(fabs(g[0][k] - g[1][k]) < MANY * DBL_EPSILON);
+        bytes[i] = sw_memory_live(SW_ACCOUNT_TAPE) - before;
+        double alone;
+        assert_ok(sw_objective_value(sw_curve_objective(c), tape, NULL, NULL, runs[i].count, 0, &alone));
+        assert_true(alone == value[i]);
+        sw_gradient_free(block);
+        sw_curve_free(c);
+    }
+    assert_true(fabs(value[0] - value[1]) < MANY * DBL_EPSILON);
+    assert_true(bytes[1] == bytes[2] && bytes[0] > 2 * bytes[1]);
+    sw_tape_free(tape);
+    sw_model_free(m);
+}
+
 static uint64_t trained_bends(sw_dtype type, const char *estimator, const char *rule, double *loss) {
     ends e = ends_new(type);
     sw_curve *c = sw_curve_new(e.f, e.start, e.end, NULL);
@@ -298,11 +339,13 @@ static void test_refusals(void **state) {
     expect_error(SW_ERR_ARGUMENT, "curve: 17 bends; it needs 1 to 16");
     assert_null(sw_curve_new(e.f, e.start, e.end, &SW_OPTIONS(sw_curve_options, .form = (sw_curve_form)2)));
     expect_error(SW_ERR_ARGUMENT, "curve: form 2; SW_CURVE_BEZIER or SW_CURVE_POLYCHAIN is needed");
+    assert_null(sw_curve_new(e.f, e.start, e.end, &SW_OPTIONS(sw_curve_options, .chunk = -1)));
+    expect_error(SW_ERR_ARGUMENT, "curve: chunk = -1; it must be positive, or 0 for 1000");
     sw_curve *c = sw_curve_new(e.f, e.start, e.end, NULL);
     assert_int_equal(sw_curve_point(c, NULL, 1.5, out), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "curve_point: t = 1.5; it must be from 0 to 1");
     assert_int_equal(sw_curve_point(c, NULL, 0, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "curve_point: the result is NULL");
+    expect_error(SW_ERR_ARGUMENT, "curve_point: out is NULL");
     assert_true(!sw_curve_params(NULL) && !sw_curve_objective(NULL));
     sw_curve_free(NULL);
     sw_curve_free(c);
@@ -345,6 +388,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_gradient_agrees_with_differences, test_no_error_left),
         cmocka_unit_test_teardown(test_parameters_and_draws, test_no_error_left),
         cmocka_unit_test_teardown(test_frozen_infinity, test_no_error_left),
+        cmocka_unit_test_teardown(test_chunks, test_no_error_left),
         cmocka_unit_test_teardown(test_any_optimizer_trains_it, test_no_error_left),
         cmocka_unit_test_teardown(test_bend_around_a_barrier, test_no_error_left),
         cmocka_unit_test_teardown(test_refusals, test_no_error_left),
