@@ -108,7 +108,7 @@ sw_status sw_direction_plane(const sw_params *params, const void *a, const void 
                              double place[3]) {
     SW_TRY(direction_check("direction_plane", params, a, u));
     if (!b || !c || !v || !place)
-        return sw_fail(SW_ERR_ARGUMENT, "direction_plane: an argument is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "direction_plane: %s is NULL", !b ? "b" : !c ? "c" : !v ? "v" : "place");
     const sw_dtype type = sw_params_type(params);
     const int64_t dim = sw_params_dim(params);
     const double least = type == SW_F64 ? 1e-12 : 1e-5;

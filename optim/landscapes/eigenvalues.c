@@ -201,8 +201,7 @@ static sw_status lanczos_read_options(const sw_eigenvalues_options *given, lancz
 
 sw_status sw_landscape_eigenvalues(sw_landscape *l, int count, const sw_eigenvalues_options *options, double *values,
                                    void *vectors, double *residuals) {
-    if (!l || !values)
-        return sw_fail(SW_ERR_ARGUMENT, "landscape_eigenvalues: an argument is NULL");
+    SW_TRY(swo_landscape_check("landscape_eigenvalues", l, "values", values));
     SW_TRY(swo_landscape_check_hessian(l, "landscape_eigenvalues"));
     lanczos z = {.l = l, .count = count};
     SW_TRY(lanczos_read_options(options, &z));

@@ -36,8 +36,8 @@ sw_status swo_landscape_hessian(sw_landscape *l, const void *v, void *product, v
 }
 
 sw_status sw_landscape_hessian(sw_landscape *l, const void *v, void *product) {
-    if (!l || !v || !product)
-        return sw_fail(SW_ERR_ARGUMENT, "landscape_hessian: an argument is NULL");
+    SW_TRY(swo_landscape_check("landscape_hessian", l, "v", v));
+    SW_TRY(swo_landscape_check("landscape_hessian", l, "product", product));
     SW_TRY(swo_landscape_check_hessian(l, "landscape_hessian"));
     void *work = swo_landscape_vectors(l, 2);
     if (!work)
@@ -59,11 +59,9 @@ static sw_status trace_probe(sw_landscape *l, sw_rng *rng, void *vectors, double
 }
 
 sw_status sw_landscape_trace(sw_landscape *l, int probes, uint64_t seed, double *trace, double *error) {
-    if (!l || !trace || probes < 1)
-        return sw_fail(SW_ERR_ARGUMENT,
-                       !l || !trace ? "landscape_trace: an argument is NULL"
-                                    : "landscape_trace: %d probes; at least 1 is needed",
-                       probes);
+    SW_TRY(swo_landscape_check("landscape_trace", l, "trace", trace));
+    if (probes < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "landscape_trace: %d probes; at least 1 is needed", probes);
     SW_TRY(swo_landscape_check_hessian(l, "landscape_trace"));
     void *vectors = swo_landscape_vectors(l, 3);
     sw_rng rng = {.key = sw_rng_key(seed, "trace")};

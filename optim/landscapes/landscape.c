@@ -116,25 +116,28 @@ sw_status swo_landscape_gradient(sw_landscape *l, bool statistics, double *value
     return SW_OK;
 }
 
-static sw_status landscape_check(const char *who, const sw_landscape *l, const void *a, const void *b) {
-    return l && a && b ? SW_OK : sw_fail(SW_ERR_ARGUMENT, "%s: the %s NULL", who, l ? "argument is" : "landscape is");
+sw_status swo_landscape_check(const char *who, const sw_landscape *l, const char *name, const void *argument) {
+    return l && argument ? SW_OK : sw_fail(SW_ERR_ARGUMENT, "%s: %s is NULL", who, l ? name : "the landscape");
 }
 
 sw_status sw_landscape_value(sw_landscape *l, const void *x, double *value) {
-    SW_TRY(landscape_check("landscape_value", l, value, value));
+    SW_TRY(swo_landscape_check("landscape_value", l, "value", value));
     memcpy(l->trial, x ? x : l->x, landscape_bytes(l));
     return swo_landscape_value(l, value);
 }
 
 sw_status sw_landscape_gradient(sw_landscape *l, const void *x, double *value, void *g) {
-    SW_TRY(landscape_check("landscape_gradient", l, g, g));
+    SW_TRY(swo_landscape_check("landscape_gradient", l, "g", g));
     memcpy(l->trial, x ? x : l->x, landscape_bytes(l));
     return swo_landscape_gradient(l, true, value, g);
 }
 
 sw_status sw_landscape_line(sw_landscape *l, const void *d, int64_t count, const double *alpha, double *values) {
-    SW_TRY(landscape_check("landscape_line", l, d, count > 0 ? alpha : d));
-    SW_TRY(landscape_check("landscape_line", l, d, count > 0 ? values : d));
+    SW_TRY(swo_landscape_check("landscape_line", l, "d", d));
+    if (count > 0) {
+        SW_TRY(swo_landscape_check("landscape_line", l, "alpha", alpha));
+        SW_TRY(swo_landscape_check("landscape_line", l, "values", values));
+    }
     for (int64_t i = 0; i < count; i++) {
         swo_landscape_move(l, alpha[i], d);
         SW_TRY(swo_landscape_value(l, &values[i]));
@@ -144,10 +147,16 @@ sw_status sw_landscape_line(sw_landscape *l, const void *d, int64_t count, const
 
 sw_status sw_landscape_plane(sw_landscape *l, const void *u, const void *v, int64_t columns, const double *alpha,
                              int64_t rows, const double *beta, double *values) {
-    SW_TRY(landscape_check("landscape_plane", l, u, v));
-    if (columns < 0 || rows < 0 || (columns > 0 && rows > 0 && !(alpha && beta && values)))
-        return sw_fail(SW_ERR_ARGUMENT, "landscape_plane: %lld columns and %lld rows need numbers for each of them",
+    SW_TRY(swo_landscape_check("landscape_plane", l, "u", u));
+    SW_TRY(swo_landscape_check("landscape_plane", l, "v", v));
+    if (columns < 0 || rows < 0)
+        return sw_fail(SW_ERR_ARGUMENT, "landscape_plane: %lld columns and %lld rows; neither may be negative",
                        (long long)columns, (long long)rows);
+    if (columns > 0 && rows > 0) {
+        SW_TRY(swo_landscape_check("landscape_plane", l, "alpha", alpha));
+        SW_TRY(swo_landscape_check("landscape_plane", l, "beta", beta));
+        SW_TRY(swo_landscape_check("landscape_plane", l, "values", values));
+    }
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j++) {
             swo_landscape_move(l, alpha[j], u);

@@ -22,6 +22,8 @@ struct sw_landscape {
     int64_t *ids;            /* [statistics chunk]: sample ids of a chunk, if the options have none */
 };
 
+/* An error that begins with `who` if the landscape, or the argument called `name`, is NULL. */
+sw_status swo_landscape_check(const char *who, const sw_landscape *l, const char *name, const void *argument);
 /* trial = x + a d. d NULL: x. */
 void swo_landscape_move(sw_landscape *l, double a, const void *d);
 /* Estimates the statistics at the trial vector, if they are estimated again, and computes its loss. */

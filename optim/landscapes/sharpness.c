@@ -117,8 +117,7 @@ static sw_status ascent_read_options(const sw_sharpness_options *given, ascent *
 }
 
 sw_status sw_landscape_sharpness(sw_landscape *l, const sw_sharpness_options *options, double *rise) {
-    if (!l || !rise)
-        return sw_fail(SW_ERR_ARGUMENT, "landscape_sharpness: an argument is NULL");
+    SW_TRY(swo_landscape_check("landscape_sharpness", l, "rise", rise));
     ascent a = {.l = l, .options = {.size = sizeof a.options}};
     SW_TRY(ascent_read_options(options, &a));
     void *vectors = swo_landscape_vectors(l, 4);

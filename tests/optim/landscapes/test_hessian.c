@@ -289,7 +289,7 @@ static void test_refusals(void **state) {
                                   "positive, the norm 2 or INFINITY, and steps and starts are not negative (starts -1: "
                                   "none)");
     sw_landscape_hessian(l, NULL, value);
-    expect_error(SW_ERR_ARGUMENT, "landscape_hessian: an argument is NULL");
+    expect_error(SW_ERR_ARGUMENT, "landscape_hessian: v is NULL");
     double *x = sw_params_x(f->params);
     x[0] = NAN;
     assert_ok(sw_landscape_set_point(l, NULL));
