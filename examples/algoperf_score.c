@@ -13,6 +13,7 @@ enum { SHOWN = 16 /* submissions and workloads in the picture */ };
 
 static const char *times_path, *workloads_path, *ruleset, *benchmark, *without, *table_path;
 static bool fastest, faithful;
+static bool left_out; /* there is a submission with the name of --without */
 
 static const cli_option options[] = {
     {"--times", "FILE.csv", CLI_INPUT, &times_path, 0, 0, "the times of all trials (default: made up)"},
@@ -75,12 +76,19 @@ static bool row_is_wanted(const csv_text *t, int64_t row, int64_t column, const 
     return true;
 }
 
+/* Whether --without names this submission. */
+static bool is_left_out(const char *submission) {
+    const bool out = without && strcmp(submission, without) == 0;
+    left_out = left_out || out;
+    return out;
+}
+
 /* ---- Reading ---- */
 
 /* Adds the workloads with their variants, those that count first. */
 static void read_workloads(algoperf *a, const csv_text *t) {
     const int64_t name = csv_text_need(t, "workload"), role = csv_text_need(t, "role");
-    const int64_t board = sw_error() ? -1 : csv_text_find(t, "benchmark");
+    const int64_t board = sw_error() ? -1 : benchmark ? csv_text_need(t, "benchmark") : csv_text_find(t, "benchmark");
     for (int variants = 0; variants < 2; variants++)
         for (int64_t row = 0; row < t->rows && !sw_error(); row++) {
             if (!row_is_wanted(t, row, board, benchmark, "--benchmark") ||
@@ -131,11 +139,11 @@ static bool read_trial(algoperf *a, const csv_text *t, const time_columns *c, in
     if (!row_is_wanted(t, row, c->ruleset, ruleset, "--ruleset"))
         return false;
     const char *submission = csv_text_cell(t, row, c->submission);
-    if (without && strcmp(submission, without) == 0)
+    if (is_left_out(submission))
         return false;
     trial->submission = name_position(a->submission, &a->submissions, a->submissions, submission, "submissions");
     trial->workload = workload_position(a, csv_text_cell(t, row, c->workload), !workloads_path);
-    trial->study = c->study >= 0 ? (int64_t)csv_text_number(t, row, c->study) : 0;
+    trial->study = c->study >= 0 ? csv_text_integer(t, row, c->study) : 0;
     trial->seconds = csv_text_number(t, row, c->seconds);
     trial->evaluations = c->order >= 0 ? csv_text_number(t, row, c->order) : trial->seconds;
     if (isnan(trial->evaluations)) /* no evaluation reached the target */
@@ -180,7 +188,7 @@ static void make_up_times(algoperf *a) {
         a->workload[w] = task[w], a->base[w] = w < BASES ? -1 : w - VARIANTS;
     for (int s = 0; s < METHODS; s++) {
         const double speed = 0.25 * sw_rng_normal(&rng);
-        const bool out = without && strcmp(without, name[s]) == 0;
+        const bool out = is_left_out(name[s]);
         const int place = a->submissions;
         if (!out)
             a->submission[a->submissions++] = name[s];
@@ -243,9 +251,13 @@ static void save_table(const algoperf *a, const int *order) {
     if (file)
         fprintf(file, "submission,workload,seconds,ratio,vetoed\n");
     for (int i = 0; file && i < a->submissions; i++)
-        for (int w = 0; w < a->workloads; w++)
-            fprintf(file, "\"%s\",\"%s\",%.9g,%.9g,%d\n", a->submission[order[i]], a->workload[w], a->time[order[i]][w],
-                    a->base[w] < 0 ? a->ratio[order[i]][w] : NAN, a->vetoed[order[i]][w]);
+        for (int w = 0; w < a->workloads; w++) {
+            output_quoted(file, a->submission[order[i]]);
+            fputc(',', file);
+            output_quoted(file, a->workload[w]);
+            fprintf(file, ",%.9g,%.9g,%d\n", a->time[order[i]][w], a->base[w] < 0 ? a->ratio[order[i]][w] : NAN,
+                    a->vetoed[order[i]][w]);
+        }
     output_close(&o);
 }
 
@@ -320,10 +332,15 @@ int main(int argc, char **argv) {
     csv_text workloads = {0}, times = {0};
     cli_start(&program, argc, argv);
     cli_check_files();
-    if (workloads_path && !times_path)
-        cli_fail(2, "--workloads needs --times");
+    if (!times_path && (workloads_path || ruleset))
+        cli_fail(2, "%s needs --times", workloads_path ? "--workloads" : "--ruleset");
+    if (benchmark && !workloads_path)
+        cli_fail(2, "--benchmark needs --workloads");
     memset(&a, 0, sizeof a);
     get_times(&a, &workloads, &times);
+    if (!sw_error() && without && !left_out)
+        sw_fail(SW_ERR_ARGUMENT, "--without %.60s: %s has no submission of this name", without,
+                times_path ? times_path : "the made-up table");
     if (!sw_error()) {
         algoperf_score(&a);
         rank_submissions(&a, order);

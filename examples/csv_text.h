@@ -45,6 +45,16 @@ static inline double csv_text_number(const csv_text *t, int64_t row, int64_t col
     return value;
 }
 
+/* The integer in a cell, of at most 2^53. */
+static inline int64_t csv_text_integer(const csv_text *t, int64_t row, int64_t column) {
+    const double value = csv_text_number(t, row, column);
+    const bool is_integer = value >= -0x1p53 && value <= 0x1p53 && (double)(int64_t)value == value;
+    if (!is_integer && !sw_error())
+        sw_fail(SW_ERR_FORMAT, "%s: row %lld, column %s: '%.60s' is not an integer", t->path, (long long)row + 1,
+                t->cell[column], csv_text_cell(t, row, column));
+    return is_integer ? (int64_t)value : 0;
+}
+
 /* Ends the field at *at with a zero byte, removes its quotes, and moves *at behind its delimiter. Returns the field.
  * *last: it was the last one of its line. */
 static inline char *csv_text_field(char **at, bool *last) {

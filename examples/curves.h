@@ -57,8 +57,10 @@ static inline void curves_save(const char *picture, const char *x, const char *y
     for (int i = 0; file && i < count; i++) {
         if (i == 0)
             fprintf(file, "curve,%s,%s\n", x, y);
-        for (int k = 0; k < c[i].n; k++)
-            fprintf(file, "\"%s\",%.9g,%.9g\n", c[i].name, c[i].x[k], c[i].y[k]);
+        for (int k = 0; k < c[i].n; k++) {
+            output_quoted(file, c[i].name);
+            fprintf(file, ",%.9g,%.9g\n", c[i].x[k], c[i].y[k]);
+        }
     }
     output_close(&o);
 }

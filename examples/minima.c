@@ -23,7 +23,7 @@ static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 10, 1e6, "steps of each walk (2000)"},
     {"--walks", "N", CLI_COUNT, &walks, 2, MOST_WALKS, "walks with noise (400)"},
     {"--noise", "X", CLI_REAL, &noise, 0, 100, "standard deviation of the noise in a gradient (0.9)"},
-    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "the settings of the lecture, which are the defaults"},
+    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "the full experiment, which is the default"},
     CLI_COMMON("of the noise (1)", "FILE.png", CLI_PICTURE, "the picture, and FILE.csv with its numbers (minima.png)")};
 static const cli_program program = {.name = "minima",
                                     .example = "minima --noise 0.5 --out minima.png",

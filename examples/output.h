@@ -16,6 +16,19 @@
 
 enum { OUTPUT_PATH = 4096 };
 
+/* ---- Texts in CSV ---- */
+
+/* Writes a text in quotes, in which each quote is doubled. */
+static inline void output_quoted(FILE *file, const char *text) {
+    fputc('"', file);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', file);
+        fputc(*text, file);
+    }
+    fputc('"', file);
+}
+
 /* ---- Paths ---- */
 
 /* Finds the path at the end of a symbolic link, where a file will be written. Returns NULL, or the reason why it cannot

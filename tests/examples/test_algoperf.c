@@ -188,9 +188,54 @@ static void mistakes_in_files_are_named(void **state) {
     expect_refused(times_text, "workload,role,base_workload\nlarge,base,\nwide,held_out,tall\n",
                    "row 2: base_workload must be the name of a workload with the role base");
     expect_refused(times_text, "benchmark,workload,role\n1,large,base\n2,large,base\n", "--benchmark is needed");
+    expect_refused("submission,workload,study,seconds\na,b,1.5,1\n", NULL,
+                   "row 1, column study: '1.5' is not an integer");
+    expect_refused("submission,workload,study,seconds\na,b,inf,1\n", NULL,
+                   "row 1, column study: 'inf' is not an integer");
     output o = RUN(SCORE, "--workloads", "LICENSE");
     assert_int_equal(o.code, 2);
     assert_string_equal(o.err, "algoperf_score: --workloads needs --times\n");
+}
+
+static void options_without_an_effect_are_refused(void **state) {
+    (void)state;
+    const char *times = lasting_path("times.csv"), *workloads = lasting_path("workloads.csv"),
+               *picture = lasting_path("a.png");
+    write_file(times, times_text);
+    write_file(workloads, workloads_text);
+    output o = RUN(SCORE, "--without", "nobody", "--out", picture);
+    assert_int_equal(o.code, 1);
+    assert_string_equal(o.err, "algoperf_score: --without nobody: the made-up table has no submission of this name\n");
+    o = RUN(SCORE, "--times", times, "--without", "a,b", "--out", picture);
+    assert_int_equal(o.code, 1);
+    assert_non_null(strstr(o.err, "times.csv has no submission of this name"));
+    o = RUN(SCORE, "--times", times, "--workloads", workloads, "--benchmark", "x", "--out", picture);
+    assert_int_equal(o.code, 1);
+    assert_non_null(strstr(o.err, "workloads.csv: there is no column benchmark"));
+    assert_int_equal(access(picture, F_OK), -1);
+    o = RUN(SCORE, "--times", times, "--benchmark", "x");
+    assert_int_equal(o.code, 2);
+    assert_string_equal(o.err, "algoperf_score: --benchmark needs --workloads\n");
+    o = RUN(SCORE, "--ruleset", "x");
+    assert_int_equal(o.code, 2);
+    assert_string_equal(o.err, "algoperf_score: --ruleset needs --times\n");
+    unlink(times), unlink(workloads);
+}
+
+/* Names with quotes are in the tables as in the input. */
+static void quotes_in_names_are_doubled(void **state) {
+    (void)state;
+    const char *times = lasting_path("times.csv"), *picture = lasting_path("a.png"), *table = lasting_path("table.csv"),
+               *curves = lasting_path("a.csv");
+    char text[2048];
+    write_file(times, "submission,workload,seconds\n\"a \"\"b\"\"\",\"w\"\"\",1\n");
+    output o = RUN(SCORE, "--times", times, "--out", picture, "--table", table);
+    assert_int_equal(o.code, 0);
+    read_all(table, text, sizeof text);
+    assert_string_equal(text, "submission,workload,seconds,ratio,vetoed\n\"a \"\"b\"\"\",\"w\"\"\",1,1,0\n");
+    read_all(curves, text, sizeof text);
+    assert_non_null(strstr(text, "\n\"a \"\"b\"\"\",1,1\n"));
+    unlink(times), unlink(picture), unlink(table), unlink(curves);
 }
 
 /* Each allocation fails in turn. */
@@ -305,6 +350,8 @@ int main(void) {
         cmocka_unit_test(files_are_scored),
         cmocka_unit_test(trials_without_a_number_of_evaluations_come_last),
         cmocka_unit_test(mistakes_in_files_are_named),
+        cmocka_unit_test(options_without_an_effect_are_refused),
+        cmocka_unit_test(quotes_in_names_are_doubled),
         cmocka_unit_test(table_survives_failing_allocations),
         cmocka_unit_test(published_boards_are_reproduced),
     };
