@@ -198,8 +198,8 @@ static void test_a_failed_root_keeps_the_previous_one(void **state) {
         }
 }
 
-/* One iteration is never enough for a root of caspr: the roots stay the identity, U is M̂ with the length of A, and R is
- * not rescaled: after three steps it is β2³ I + (1 - β2) Σ β2^(3-t) GᵀG/rows, with about 30 roundings of terms whose
+/* One iteration is never enough for a root of caspr: the roots stay the identity, U is M̂ with the length of A, and R
+ * is not rescaled: after three steps it is β2³ I + (1 - β2) Σ β2^(3-t) GᵀG/rows, with about 30 roundings of terms whose
  * absolute values add up to less than 200. Both roots of the seven parameters of rank 2 or more fail in each step. */
 static void test_roots_without_convergence_stay_the_identity(void **state) {
     (void)state;
