@@ -5,6 +5,7 @@
 
 #include <swale/datasets.h>
 #include <swale/extend.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct csv_text {
@@ -48,7 +49,7 @@ static inline double csv_text_number(const csv_text *t, int64_t row, int64_t col
 /* The integer in a cell, of at most 2^53. */
 static inline int64_t csv_text_integer(const csv_text *t, int64_t row, int64_t column) {
     const double value = csv_text_number(t, row, column);
-    const bool is_integer = value >= -0x1p53 && value <= 0x1p53 && (double)(int64_t)value == value;
+    const bool is_integer = value >= -9007199254740992.0 && value <= 9007199254740992.0 && trunc(value) == value;
     if (!is_integer && !sw_error())
         sw_fail(SW_ERR_FORMAT, "%s: row %lld, column %s: '%.60s' is not an integer", t->path, (long long)row + 1,
                 t->cell[column], csv_text_cell(t, row, column));
