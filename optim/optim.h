@@ -246,5 +246,6 @@ SW_API void sw_optim_list(FILE *to);
 
 #include <swale/curve.h>
 #include <swale/landscape.h>
+#include <swale/plane.h>
 #include <swale/train.h>
 #endif

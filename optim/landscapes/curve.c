@@ -1,15 +1,15 @@
 /* Curves between two vectors, as an objective whose parameters are the bends. With weights c_k(t) that sum to 1,
  *
  *     φ(t) = Σ_k c_k(t) θ_k,   ∂f(φ(t))/∂θ_k = c_k(t) ∇f(φ(t)) */
+#include "optim/landscapes/vectors.h"
+
 #include <swale/curve.h>
 #include <swale/memory.h>
 #include <swale/status.h>
-#include <swale/text.h>
 #include <swale/vector.h>
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { CURVE_MOST_BENDS = 16 };
 
@@ -130,35 +130,13 @@ static void curve_prefetch(void *user, const int64_t *ids, int64_t count) {
 
 /* ---- Creation ---- */
 
-static sw_status curve_declare_bend(sw_curve *c, int k) {
-    for (int i = 0; i < sw_params_count(c->f->params); i++) {
-        const sw_param *p = sw_params_at(c->f->params, i);
-        const sw_param_options how = {.size = sizeof how,
-                                      .role = p->role,
-                                      .fan_in = p->fan_in,
-                                      .fan_out = p->fan_out,
-                                      .channels_first = p->channels_first};
-        if (p->tied || p->buffer)
-            continue;
-        const size_t bytes = strlen(p->name) + 32;
-        char *name = sw_alloc(bytes);
-        if (!name)
-            return sw_last_failure();
-        snprintf(name, bytes, "bend%d.%s", k, p->name);
-        sw_param *bend = sw_params_add(c->params, name, p->rank, p->shape, &how);
-        sw_free(name);
-        if (!bend)
-            return sw_last_failure();
-        if (p->frozen)
-            sw_param_freeze(bend, true);
-    }
-    return SW_OK;
-}
-
 /* Puts the bends on the straight line. */
 static sw_status curve_place_bends(sw_curve *c) {
-    for (int k = 1; k <= c->bends; k++)
-        SW_TRY(curve_declare_bend(c, k));
+    for (int k = 1; k <= c->bends; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "bend%d", k);
+        SW_TRY(swo_vectors_add(c->params, c->f->params, name));
+    }
     SW_TRY(sw_params_build(c->params));
     for (int k = 1; k <= c->bends; k++) {
         const double t = (double)k / (c->bends + 1);
@@ -169,18 +147,11 @@ static sw_status curve_place_bends(sw_curve *c) {
     return SW_OK;
 }
 
-static void *curve_copy(const sw_curve *c, const void *from) {
-    void *copy = sw_alloc_array_for(SW_ACCOUNT_PARAMETERS, c->dim, sw_dtype_size(c->type));
-    if (copy && from)
-        memcpy(copy, from, (size_t)c->dim * sw_dtype_size(c->type));
-    return copy;
-}
-
 static sw_status curve_allocate(sw_curve *c, const void *start, const void *end) {
-    c->start = curve_copy(c, start);
-    c->end = curve_copy(c, end);
-    c->x = curve_copy(c, NULL);
-    c->g = curve_copy(c, NULL);
+    c->start = swo_vectors_copy(c->f->params, start);
+    c->end = swo_vectors_copy(c->f->params, end);
+    c->x = swo_vectors_copy(c->f->params, NULL);
+    c->g = swo_vectors_copy(c->f->params, NULL);
     c->tape = sw_tape_new();
     c->view = sw_gradient_view(c->f->params);
     c->params = sw_params_new(c->type, 0);
