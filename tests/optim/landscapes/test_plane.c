@@ -120,8 +120,8 @@ static void test_value_and_gradient(void **state) {
     sw_params_free(q.f.params);
 }
 
-/* On a plane, a quadratic function has six coefficients, so that five losses can be anything that a convex one can have:
- * here 1.5 + |(a, b)|² - 0.3a at the five points. L-BFGS makes the squares as small as
+/* On a plane, a quadratic function has six coefficients, so that five losses can be anything that a convex one can
+ * have: here 1.5 + |(a, b)|² - 0.3a at the five points. L-BFGS makes the squares as small as
  * rounding allows. */
 static double convex_pattern(void *user, int64_t p, double loss, double *slope) {
     (void)user;
