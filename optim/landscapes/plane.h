@@ -9,7 +9,7 @@
  *
  *     sw_plane *plane = sw_plane_new(objective, x, d1, d2, &SW_OPTIONS(sw_plane_options, .points = 144, .a = a, .b = b,
  *                                                                      .pattern = pattern, .batch = 128));
- *     sw_optim *optim = sw_optim_new_with_options(sw_plane_params(plane), &how); // "minibatch batch=16", "adam lr=1e-3"
+ *     sw_optim *optim = sw_optim_new(sw_plane_params(plane), "adam lr=1e-3");
  *     sw_train(sw_plane_objective(plane), optim, &SW_OPTIONS(sw_train_options, .epochs = 20), &result);
  *     sw_plane_axes(plane, NULL, x, d1, d2);
  *     sw_landscape_set_point(landscape, x);
@@ -43,8 +43,8 @@ typedef struct sw_plane_options {
     uint64_t seed; /* of the batches */
 } sw_plane_options;
 
-/* Makes a plane with the origin o and the directions u and v, vectors of f->params, which are copied. Elements of frozen
- * parameters and of buffers are 0 in the directions and keep their values in the origin. The objective f must be valid
+/* Makes a plane with the origin o and the directions u and v, vectors of f->params, which are copied. Elements of
+ * frozen parameters and of buffers are 0 in the directions and keep their values in the origin. The objective f must be valid
  * as long as the plane. SW_ERR_ARGUMENT if u is 0 or v is a multiple of u. NULL after an error. */
 SW_API sw_plane *sw_plane_new(const sw_objective *f, const void *o, const void *u, const void *v,
                               const sw_plane_options *options);
