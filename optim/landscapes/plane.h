@@ -44,8 +44,8 @@ typedef struct sw_plane_options {
 } sw_plane_options;
 
 /* Makes a plane with the origin o and the directions u and v, vectors of f->params, which are copied. Elements of
- * frozen parameters and of buffers are 0 in the directions and keep their values in the origin. The objective f must be valid
- * as long as the plane. SW_ERR_ARGUMENT if u is 0 or v is a multiple of u. NULL after an error. */
+ * frozen parameters and of buffers are 0 in the directions and keep their values in the origin. The objective f must be
+ * valid as long as the plane. SW_ERR_ARGUMENT if u is 0 or v is a multiple of u. NULL after an error. */
 SW_API sw_plane *sw_plane_new(const sw_objective *f, const void *o, const void *u, const void *v,
                               const sw_plane_options *options);
 /* Frees the plane with its parameters and its objective: free its optimizers before. Accepts NULL. */
