@@ -45,8 +45,11 @@ datasets_src := $(sort $(wildcard datasets/*.c datasets/*/*.c))
 library_src := $(core_src) $(nn_src) $(optim_src) $(datasets_src)
 library_obj := $(library_src:%.c=$(BUILD)/%.o)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
-# In the order of their run time. The last two take most of the time and need Fashion-MNIST.
-pictures := minima algoperf_score exponential_lr glm spirals regression embedding rosenbrock least_squares logistic_regression muon_logreg class_imbalance double_descent initialization shampoo_muon memory lecture_mlp mode_connectivity loss_surface sharpness
+# The programs that draw, in the order of their run time. The pictures of those with long training are drawn from results
+# that are stored in examples/gallery; options_NAME are the options of the training.
+pictures := minima algoperf_score exponential_lr glm spirals regression embedding rosenbrock least_squares logistic_regression muon_logreg
+trained := class_imbalance double_descent initialization shampoo_muon memory lecture_mlp mode_connectivity loss_surface sharpness
+stored := $(patsubst examples/gallery/%.csv,%,$(filter-out %/runs.csv,$(wildcard examples/gallery/*.csv)))
 # Not under sanitizers, because the user's program would have to be linked with them too.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)
 test_src := $(foreach part,core nn optim datasets examples,$(wildcard tests/$(part)/test_*.c tests/$(part)/*/test_*.c))
@@ -101,7 +104,7 @@ missing_libraries = || { \
     rm -f $(BUILD)/probe; \
     exit 1; }
 
-.PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery test \
+.PHONY: all help deps deps-lint deps-flavors install install-headers uninstall symbols train gallery gallery-train test \
         check-fast check-flavors check-graphs check-peer-samples check-networks check-text check-variance-reduction \
         bench bench-peers fuzz \
         run-fuzz lint format check-format check-rooms headers doc check-reproducible clean
@@ -115,6 +118,7 @@ help:
 	@echo "make install    to PREFIX=/usr/local, BINDIR, LIBDIR, INCLUDEDIR, MANDIR; DESTDIR=; make uninstall"
 	@echo "make train      train on Fashion-MNIST"
 	@echo "make gallery    draw the pictures of examples/README.md in $(BUILD)/gallery/"
+	@echo "make gallery-train  train the programs whose results are stored in examples/gallery: TRAIN='sharpness memory'"
 	@echo "make test       all tests; check-fast: without the slow ones"
 	@echo "make check-flavors  tests that depend on OpenBLAS, with each of its three builds; make deps-flavors installs them"
 	@echo "make bench      speed: one line per figure, name value target ok|short"
@@ -154,12 +158,23 @@ train: $(BUILD)/examples/fashion_mnist
 
 # The pictures of examples/README.md. To update them, run `cp build/gallery/*.png examples/gallery/`. They are drawn
 # with the font DejaVu Sans, which `make deps` installs.
-gallery: $(pictures:%=$(BUILD)/examples/%)
+gallery: $(patsubst %,$(BUILD)/examples/%,$(pictures) $(trained))
 	@mkdir -p $(BUILD)/gallery
-	@for p in $(pictures); do \
+	@for p in $(pictures) $(filter-out $(stored),$(trained)); do \
 	    echo "  RUN $(BUILD)/examples/$$p"; \
 	    $(BUILD)/examples/$$p --out $(BUILD)/gallery/$$p.png || exit 1; \
 	done
+	@for p in $(filter $(stored),$(trained)); do \
+	    echo "  DRAW $(BUILD)/examples/$$p"; \
+	    $(BUILD)/examples/$$p --from examples/gallery/$$p.csv --out $(BUILD)/gallery/$$p.png || exit 1; \
+	done
+
+# Trains again what the stored results are of, in $(BUILD)/gallery-train. TRAIN selects programs.
+TRAIN ?= $(trained)
+gallery-train: $(TRAIN:%=$(BUILD)/examples/%)
+	@$(foreach p,$(TRAIN),echo "  TRAIN $(BUILD)/examples/$p $(options_$p)" && \
+	    examples/gallery/train.sh $(BUILD)/examples $(BUILD)/gallery-train $p $(options_$p) &&) \
+	echo "to store the results and their pictures: cp $(BUILD)/gallery-train/*.csv $(BUILD)/gallery-train/*.png examples/gallery/"
 
 $(headers_made): Makefile .lint/public_headers.txt $(public_headers) | $(DEPS)
 	@rm -rf $(@D) && mkdir -p $(@D)

@@ -65,16 +65,17 @@ typedef struct cli_program {
     const char *name, *example; /* example: a command line, without "example: " */
     const cli_option *options;
     const char *out;     /* the default of --out */
-    bool numbers;        /* the numbers of the picture --out go to FILE.csv beside it */
+    bool numbers;        /* the numbers of the picture --out go to FILE.csv beside it, unless --from is given */
     void (*notes)(void); /* NULL, or prints the last part of --help */
 } cli_program;
 
 /* The values of the common options, and the state of the program. */
 static struct {
     const cli_program *program;
-    const char *out;
+    const char *out, *from; /* from: see stored.h */
     int64_t seed, threads;
     bool quiet, help, version;
+    uint64_t given;   /* bit i: option i of the table was on the command line */
     int stdout_error; /* the errno of a failed write to stdout, else 0 */
     bool lost;        /* a file could not be written, and cli_tolerate reported it */
 } cli = {.seed = 1};
@@ -201,35 +202,33 @@ static inline void cli_unknown(const char *word) {
     cli_fail(2, "there is no option %s%s", word, *nearest ? nearest : "; see --help");
 }
 
-static inline void cli_set(const cli_option *o, const char *text) {
+/* Sets the option to the value in the text. False: the text is none. */
+static inline bool cli_accepts(const cli_option *o, const char *text) {
     char *end;
     errno = 0;
-    switch (o->kind) {
-    case CLI_FLAG: *(bool *)o->value = true; return;
-    case CLI_COUNT: {
-        long long n = strtoll(text, &end, 10);
-        if (end != text && !*end && !errno && (double)n >= o->low && (double)n <= o->high) {
-            *(int64_t *)o->value = n;
-            return;
-        }
-        break;
-    }
-    case CLI_REAL: {
-        double x = sw_parse_number(text, &end);
-        if (end != text && !*end && x >= o->low && x <= o->high) {
-            *(double *)o->value = x;
-            return;
-        }
-        break;
-    }
-    default:
-        if (!*text && o->kind != CLI_TEXT)
-            cli_fail(2, "%s \"\": the path is empty, %s is needed", o->name, o->argument);
+    if (o->kind == CLI_COUNT) {
+        const long long n = strtoll(text, &end, 10);
+        if (end == text || *end || errno || !((double)n >= o->low && (double)n <= o->high))
+            return false;
+        *(int64_t *)o->value = n;
+    } else if (o->kind == CLI_REAL) {
+        const double x = sw_parse_number(text, &end);
+        if (end == text || *end || !(x >= o->low && x <= o->high))
+            return false;
+        *(double *)o->value = x;
+    } else if (o->kind == CLI_FLAG)
+        *(bool *)o->value = true;
+    else
         *(const char **)o->value = text;
-        return;
-    }
-    cli_fail(2, "%s %s: a %snumber from %g to %g is needed", o->name, text, o->kind == CLI_COUNT ? "whole " : "",
-             o->low, o->high);
+    return true;
+}
+
+static inline void cli_set(const cli_option *o, const char *text) {
+    if (o->kind > CLI_FLAG && !*text)
+        cli_fail(2, "%s \"\": the path is empty, %s is needed", o->name, o->argument);
+    if (!cli_accepts(o, text))
+        cli_fail(2, "%s %s: a %snumber from %g to %g is needed", o->name, text, o->kind == CLI_COUNT ? "whole " : "",
+                 o->low, o->high);
 }
 
 /* Parses "--name value", "--name=value" or "--flag". */
@@ -255,6 +254,7 @@ static inline void cli_parse(int argc, char **argv) {
         if (o->kind == CLI_FLAG && text)
             cli_fail(2, "%s takes no value", word);
         cli_set(o, text);
+        cli.given |= 1ull << (o - cli_current()->options);
     }
 }
 
@@ -322,7 +322,7 @@ static inline void cli_check_picture(const cli_option *o, const char *path) {
     if (dot && dot != name && strcmp(dot, ".png") != 0)
         cli_fail(2, "%s %s: the picture is a PNG, and its name must end with .png, not %s", o->name, path, dot);
     cli_try_output(o->name, path);
-    if (cli_current()->numbers) {
+    if (cli_current()->numbers && !cli.from) {
         char numbers[OUTPUT_PATH];
         cli_numbers_path(path, numbers);
         cli_try_output(o->name, numbers);

@@ -12,9 +12,14 @@ typedef struct curve {
     const char *name;
     unsigned color;
     double width;
+    char key[64]; /* its name in a CSV file; "": `name` */
     int n;
     double x[CURVE_MOST], y[CURVE_MOST];
 } curve;
+
+static inline const char *curve_key(const curve *c) {
+    return *c->key ? c->key : c->name;
+}
 
 /* Adds a point; points beyond the capacity are ignored. */
 static inline void curve_add(curve *c, double x, double y) {
@@ -58,7 +63,7 @@ static inline void curves_save(const char *picture, const char *x, const char *y
         if (i == 0)
             fprintf(file, "curve,%s,%s\n", x, y);
         for (int k = 0; k < c[i].n; k++) {
-            output_quoted(file, c[i].name);
+            output_quoted(file, curve_key(&c[i]));
             fprintf(file, ",%.9g,%.9g\n", c[i].x[k], c[i].y[k]);
         }
     }

@@ -7,8 +7,8 @@
  *      number of parameters is about 10 n. */
 #include "cli.h"
 
-#include "curves.h"
 #include "least_norm.h"
+#include "stored.h"
 #include <swale/swale.h>
 
 enum { POINTS = 50, MOST_DEGREE = 400, MOST_SETS = 100, GRID = 1001, SHOWN = 3 };
@@ -36,6 +36,7 @@ static const cli_option options[] = {
     {"--no-networks", NULL, CLI_FLAG, &no_networks, 0, 0, "only the polynomials, which need no data set"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "1000 pictures, pool 2, width up to 200, 2000 steps, 3 seeds"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    STORED_FROM,
     CLI_COMMON("of the noises, labels and initial weights (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (double_descent.png)")};
 static const cli_program program = {.name = "double_descent",
@@ -45,6 +46,11 @@ static const cli_program program = {.name = "double_descent",
                                     .numbers = true};
 
 /* ---- 1. Polynomials ---- */
+
+/* POLYNOMIAL_CURVES, then training and test error of the networks for each noise. */
+static curve curves[POLYNOMIAL_CURVES + 2 * NOISES];
+static curve points, fits[SHOWN]; /* of the first set: x and y; coefficients by index */
+static curve *const networks = curves + POLYNOMIAL_CURVES;
 
 static double truth(double x) {
     return sin(4.5 * x);
@@ -58,9 +64,13 @@ static int compare_numbers(const void *a, const void *b) {
 typedef struct polynomials {
     double x[POINTS], y[MOST_SETS][POINTS];
     double train[MOST_DEGREE + 1][MOST_SETS], test[MOST_DEGREE + 1][MOST_SETS]; /* mean squares; test: to the truth */
-    int shown[SHOWN]; /* degrees of the first set that are drawn */
-    double w[SHOWN][MOST_DEGREE + 1];
 } polynomials;
+
+/* The degree of a fit that is drawn. */
+static int shown_degree(int k) {
+    static const int degree[SHOWN] = {6, 30, MOST_DEGREE};
+    return degrees < degree[k] ? (int)degrees : degree[k];
+}
 
 static void polynomial_fit(polynomials *p, int degree, const least_norm *memory) {
     static double A[POINTS * (MOST_DEGREE + 1)], w[MOST_DEGREE + 1];
@@ -78,13 +88,15 @@ static void polynomial_fit(polynomials *p, int degree, const least_norm *memory)
         }
         p->train[degree][set] = train, p->test[degree][set] = test;
         for (int k = 0; k < SHOWN && set == 0; k++)
-            if (p->shown[k] == degree)
-                memcpy(p->w[k], w, sizeof w);
+            for (int i = 0; i <= degree && shown_degree(k) == degree; i++)
+                curve_add(&fits[k], i, w[i]);
     }
 }
 
-/* c: POLYNOMIAL_CURVES curves. */
-static void fit_polynomials(polynomials *p, curve *c) {
+static void fit_polynomials(void) {
+    static polynomials fitted;
+    polynomials *const p = &fitted;
+    curve *const c = curves;
     sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "points")};
     least_norm memory;
     for (int i = 0; i < POINTS; i++)
@@ -92,6 +104,8 @@ static void fit_polynomials(polynomials *p, curve *c) {
     for (int64_t set = 0; set < sets; set++)
         for (int i = 0; i < POINTS; i++)
             p->y[set][i] = truth(p->x[i]) + noise * sw_rng_normal(&rng);
+    for (int i = 0; i < POINTS; i++)
+        curve_add(&points, p->x[i], p->y[0][i]);
     least_norm_new(&memory, POINTS, degrees + 1);
     for (int degree = 0; degree <= degrees && !sw_error(); degree++) {
         polynomial_fit(p, degree, &memory);
@@ -236,7 +250,7 @@ static void print_networks(const curve *c) {
 
 /* ---- The picture ---- */
 
-static void draw_fits(plot *p, const polynomials *f) {
+static void draw_fits(plot *p) {
     static const unsigned color[SHOWN] = {PLOT_GREEN, PLOT_RED, PLOT_BLUE};
     static char name[SHOWN][32];
     legend_entry entry[SHOWN + 1] = {{"sin 4.5x", PLOT_GRAY, 2, LEGEND_LINE, {0}}};
@@ -246,24 +260,25 @@ static void draw_fits(plot *p, const polynomials *f) {
     for (int k = -1; k < SHOWN; k++) {
         for (int i = 0; i < GRID; i++) {
             x[i] = -1 + 2.0 * i / (GRID - 1);
-            const double v = k < 0 ? truth(x[i]) : chebyshev_value(f->shown[k], x[i], f->w[k]);
+            const double v = k < 0 ? truth(x[i]) : chebyshev_value(fits[k].n - 1, x[i], fits[k].y);
             y[i] = fmin(fmax(v, -20), 20);
         }
         plot_curve(p, GRID, x, y, k < 0 ? 2.4 : 1.4, k < 0 ? PLOT_GRAY : color[k]);
         if (k >= 0) {
-            snprintf(name[k], sizeof name[k], "degree %d", f->shown[k]);
+            snprintf(name[k], sizeof name[k], "degree %d", fits[k].n - 1);
             entry[k + 1] = (legend_entry){name[k], color[k], 2, LEGEND_LINE, {0}};
         }
     }
-    for (int i = 0; i < POINTS; i++)
-        plot_point(p, f->x[i], f->y[0][i], 2.4, PLOT_BLACK);
+    for (int i = 0; i < points.n; i++)
+        plot_point(p, points.x[i], points.y[i], 2.4, PLOT_BLACK);
     plot_legend(p, SHOWN + 1, entry);
 }
 
-static void draw(const polynomials *f, const curve *c, const curve *networks) {
+static void draw(void) {
+    const curve *c = curves;
     plot p = plot_new(no_networks ? 760 : 1180, 420);
     const double line[2] = {POINTS - 1, POINTS - 1}, wide[2] = {threshold(), threshold()}, high[2] = {1e-4, 1e6};
-    draw_fits(&p, f);
+    draw_fits(&p);
     plot_panel(&p, 450, 40, 290, 320, 0, (double)degrees, 1e-3, 1e5);
     plot_logarithmic(&p, false, true);
     plot_axes(&p, "mean squared error", "degree", "");
@@ -282,38 +297,55 @@ static void draw(const polynomials *f, const curve *c, const curve *networks) {
     plot_save(&p, cli.out);
 }
 
+/* ---- The program ---- */
+
+static void clear_results(void) {
+    static const char *const name[] = {"training", "test", "least test error",       "largest test error",
+                                       "training", "test", "training, wrong labels", "test, wrong labels"};
+    static const unsigned color[] = {PLOT_ORANGE, PLOT_BLUE, PLOT_SKY,    PLOT_SKY,
+                                     PLOT_SKY,    PLOT_BLUE, PLOT_ORANGE, PLOT_RED};
+    for (int i = 0; i < POLYNOMIAL_CURVES + 2 * NOISES; i++) {
+        curves[i] = (curve){.name = name[i], .color = color[i], .width = 1.8};
+        snprintf(curves[i].key, sizeof curves[i].key, "%s, %s", i < POLYNOMIAL_CURVES ? "polynomials" : "networks",
+                 name[i]);
+    }
+    points = (curve){.name = "points"};
+    for (int k = 0; k < SHOWN; k++) {
+        fits[k] = (curve){.name = "fit"};
+        snprintf(fits[k].key, sizeof fits[k].key, "coefficients %d", k + 1);
+    }
+}
+
+static void list_results(stored *s) {
+    stored_curves(s, 1, 1, &points);
+    stored_curves(s, SHOWN, 1, fits);
+    stored_curves(s, POLYNOMIAL_CURVES, 1, curves);
+    stored_curves(s, 2 * NOISES, no_networks ? 0 : 1, networks);
+}
+
 int main(int argc, char **argv) {
-    static const char *const name[POLYNOMIAL_CURVES + 2 * NOISES] = {
-        "training", "test", "least test error",       "largest test error",
-        "training", "test", "training, wrong labels", "test, wrong labels"};
-    static const unsigned color[POLYNOMIAL_CURVES + 2 * NOISES] = {PLOT_ORANGE, PLOT_BLUE, PLOT_SKY,    PLOT_SKY,
-                                                                   PLOT_SKY,    PLOT_BLUE, PLOT_ORANGE, PLOT_RED};
-    static curve c[POLYNOMIAL_CURVES + 2 * NOISES];
-    static polynomials f;
     cli_start(&program, argc, argv);
     if (faithful)
         samples = 1000, pool = 2, widest = 200, steps = 2000, seeds = 3, degrees = 100, sets = 20, noise = 0.25;
     if (WIDE % pool)
         cli_fail(2, "--pool %lld: a divisor of %d is needed", (long long)pool, WIDE);
     cli_check_files();
-    const int all = POLYNOMIAL_CURVES + 2 * NOISES, count = no_networks ? POLYNOMIAL_CURVES : all;
-    for (int i = 0; i < all; i++)
-        c[i] = (curve){.name = name[i], .color = color[i], .width = 1.8};
-    f.shown[0] = degrees < 6 ? (int)degrees : 6;
-    f.shown[1] = degrees < 30 ? (int)degrees : 30;
-    f.shown[2] = (int)degrees;
-    fit_polynomials(&f, c);
+    clear_results();
+    if (cli.from)
+        stored_load(list_results);
+    else
+        fit_polynomials();
     if (!sw_error())
-        print_polynomials(c);
+        print_polynomials(curves);
     cli_flush();
-    if (!sw_error() && !no_networks)
-        train_networks(c + POLYNOMIAL_CURVES);
+    if (!sw_error() && !no_networks && !cli.from)
+        train_networks(networks);
     if (!sw_error() && !cli_signal) {
         if (!no_networks)
-            print_networks(c + POLYNOMIAL_CURVES);
+            print_networks(networks);
         cli_flush();
-        draw(&f, c, c + POLYNOMIAL_CURVES);
-        curves_save(cli.out, "x", "y", count, c);
+        draw();
+        stored_save(list_results);
         if (!sw_error())
             printf("picture %s\n", cli.out);
     }

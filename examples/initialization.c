@@ -7,7 +7,7 @@
  * the gradients, by 2 in each layer. The program trains networks of 22 and 30 layers of width 100 on Fashion-MNIST by
  * SGD 0.01 with momentum 0.9, and measures the activations of the first weights. */
 #include "cli.h"
-#include "curves.h"
+#include "stored.h"
 #include <swale/swale.h>
 
 enum { PIXELS = 784, CLASSES = 10, MOST_LAYERS = 64, MOST_SEEDS = 10, MEASURED = 512 /* pictures */ };
@@ -27,6 +27,7 @@ static const cli_option options[] = {
     {"--seeds", "N", CLI_COUNT, &seeds, 1, MOST_SEEDS, "runs of each network (2)"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "all 60000 pictures, 5 epochs, 3 seeds"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    STORED_FROM,
     CLI_COMMON("of the first run: initial weights, order (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (initialization.png)")};
 static const cli_program program = {.name = "initialization",
@@ -88,9 +89,9 @@ static void measure_activations(const network *n, const sw_source *source, doubl
 
 /* ---- Runs ---- */
 
-static curve losses[RUNS],
-    sizes[RUNS]; /* means over the seeds; the run of a depth and a method is depth * METHODS + method */
-static double last_loss[RUNS][MOST_SEEDS], accuracy[RUNS][MOST_SEEDS];
+/* The run of a depth and a method is depth * METHODS + method. Losses are means over the seeds, activations those of
+ * the first one; the loss at the end and the test accuracy have a point for each seed. */
+static curve losses[RUNS], sizes[RUNS], last_losses[RUNS], accuracies[RUNS];
 
 typedef struct recorder {
     curve *losses;
@@ -135,8 +136,8 @@ static void train(int run, int64_t seed, const sw_source *training, const sw_sou
                              .evaluate_every = every, .stop = &cli_signal),
                  NULL);
     if (!sw_error() && !cli_signal && sw_model_evaluate(n.model, NULL, test, sw_cross_entropy, &end) == SW_OK) {
-        last_loss[run][seed] = r.last;
-        accuracy[run][seed] = end.accuracy;
+        curve_add(&last_losses[run], (double)(cli.seed + seed), r.last);
+        curve_add(&accuracies[run], (double)(cli.seed + seed), end.accuracy);
         cli_note("%s, %d layers, seed %lld: loss %.4f, test accuracy %.4f\n", method_name[run % METHODS], layers,
                  (long long)cli.seed + (long long)seed, r.last, end.accuracy);
     }
@@ -146,11 +147,11 @@ static void train(int run, int64_t seed, const sw_source *training, const sw_sou
 /* ---- Results ---- */
 
 /* Prints the mean, the least and the largest of the values. */
-static void print_spread(const char *name, int run, const double *value) {
+static void print_spread(const char *name, int run, const curve *c) {
     double mean = 0, low = INFINITY, high = -INFINITY;
-    for (int64_t i = 0; i < seeds; i++) {
-        mean += value[i] / (double)seeds;
-        low = fmin(low, value[i]), high = fmax(high, value[i]);
+    for (int i = 0; i < c->n; i++) {
+        mean += c->y[i] / c->n;
+        low = fmin(low, c->y[i]), high = fmax(high, c->y[i]);
     }
     printf("%s_%d_%s %.4f\n%s_%d_%s_least %.4f\n%s_%d_%s_largest %.4f\n", method_name[run % METHODS],
            depth[run / METHODS], name, mean, method_name[run % METHODS], depth[run / METHODS], name, low,
@@ -165,8 +166,8 @@ static void print_results(void) {
         printf("%s_%d_first_activation %.4g\n%s_%d_last_activation %.4g\n%s_%d_factor_per_layer %.4f\n",
                method_name[run % METHODS], depth[run / METHODS], c->y[0], method_name[run % METHODS],
                depth[run / METHODS], c->y[c->n - 2], method_name[run % METHODS], depth[run / METHODS], ratio);
-        print_spread("loss", run, last_loss[run]);
-        print_spread("accuracy", run, accuracy[run]);
+        print_spread("loss", run, &last_losses[run]);
+        print_spread("accuracy", run, &accuracies[run]);
     }
 }
 
@@ -190,40 +191,56 @@ static void draw(void) {
     plot_save(&p, cli.out);
 }
 
-int main(int argc, char **argv) {
+/* ---- The program ---- */
+
+static void clear_results(void) {
     static const char *const label[METHODS] = {"He", "Xavier"};
     static const unsigned color[METHODS] = {PLOT_RED, PLOT_BLUE};
-    static char name[2 * RUNS][48];
-    static curve all[2 * RUNS];
-    cli_start(&program, argc, argv);
-    if (faithful)
-        samples = 60000, epochs = 5, seeds = 3;
-    cli_check_files();
+    static const char *const what[] = {"loss", "activation", "loss at the end", "test accuracy"};
+    curve *const all[] = {losses, sizes, last_losses, accuracies};
+    for (int k = 0; k < 4; k++)
+        for (int run = 0; run < RUNS; run++) {
+            curve *c = &all[k][run];
+            *c = (curve){.name = label[run % METHODS], .color = color[run % METHODS], .width = 2};
+            snprintf(c->key, sizeof c->key, "%s, %d layers, %s", c->name, depth[run / METHODS], what[k]);
+        }
+}
+
+static void list_results(stored *s) {
+    stored_curves(s, RUNS, 1, losses);
+    stored_curves(s, RUNS, 3, sizes);
+    stored_curves(s, RUNS, 1, last_losses);
+    stored_curves(s, RUNS, 1, accuracies);
+}
+
+static void train_all(void) {
     sw_source *every = sw_fashion_mnist(data, SW_TRAINING), *test = sw_error() ? NULL : sw_fashion_mnist(data, SW_TEST);
     sw_source *training = sw_error() ? NULL : sw_take(every, samples, NULL);
-    for (int run = 0; run < RUNS; run++) {
-        const curve empty = {.name = label[run % METHODS], .color = color[run % METHODS], .width = 2};
-        losses[run] = sizes[run] = empty;
-    }
     cli_catch_signals();
     for (int run = 0; run < RUNS; run++)
         for (int64_t seed = 0; seed < seeds && !sw_error() && !cli_signal; seed++)
             train(run, seed, training, test);
     cli_release_signals();
+    sw_source_free(test), sw_source_free(training), sw_source_free(every);
+}
+
+int main(int argc, char **argv) {
+    cli_start(&program, argc, argv);
+    if (faithful)
+        samples = 60000, epochs = 5, seeds = 3;
+    cli_check_files();
+    clear_results();
+    if (cli.from)
+        stored_load(list_results);
+    else
+        train_all();
     if (!sw_error() && !cli_signal) {
         print_results();
         cli_flush();
         draw();
-        for (int i = 0; i < 2 * RUNS; i++) {
-            all[i] = i < RUNS ? losses[i] : sizes[i - RUNS];
-            snprintf(name[i], sizeof name[i], "%s, %d layers, %s", label[i % METHODS], depth[i % RUNS / METHODS],
-                     i < RUNS ? "loss" : "activation");
-            all[i].name = name[i];
-        }
-        curves_save(cli.out, "x", "y", 2 * RUNS, all);
+        stored_save(list_results);
         if (!sw_error())
             printf("picture %s\n", cli.out);
     }
-    sw_source_free(test), sw_source_free(training), sw_source_free(every);
     return cli_end(cli_exit_code());
 }
