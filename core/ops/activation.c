@@ -72,18 +72,72 @@ static inline real SW_K(gelu_slope)(real v) {
 SW_UNARY(gelu, v < -40 ? 0 : v * SW_K(sw_k_normal)(v))
 SW_UNARY(gelu_vjp, v > 40 ? g : v < -40 ? 0 : g * SW_K(gelu_slope)(v))
 
-/* ½ v (1 + tanh u) = v σ(2u) with u = √(2/π) (v + 0.044715 v³). The second form is used, because 1 + tanh u loses all
- * digits for large negative v. The derivative is s + v s (1 - s) 2u' with s = σ(2u). */
-static inline real SW_K(gelu_u)(real v) {
-    return SW_R(0.79788456080286535588) * (v + SW_R(0.044715) * v * v * v);
+/* ½ v (1 + tanh u) = v σ(2u) = v / (1 + e^(-2u)) with u = √(2/π) (v + 0.044715 v³). The last form is used, because
+ * 1 + tanh u loses all digits for large negative v. e^(-2u) is 2^t with t = -2u log₂ e, by the polynomial of
+ * sw_k_reduce in powers of 2: about half of the operations of sw_k_sigmoid. Below GELU_LEAST the value is 0, where the
+ * exact one is above -2e-37 (f32) or -7e-301 (f64). Above GELU_LEAST, t < GELU_MOST. */
+#if SW_KERNEL_F32
+#define GELU_LEAST SW_R(-10.0)
+#define GELU_MOST SW_R(126.0)
+#define GELU_MAGIC SW_R(12583039.0) /* 1.5·2^23 + 127: the low bits of the sum with n are the exponent of 2^n */
+#define GELU_MANTISSA 23
+#else
+#define GELU_LEAST SW_R(-21.0)
+#define GELU_MOST SW_R(1022.0)
+#define GELU_MAGIC SW_R(6755399441056767.0) /* 1.5·2^52 + 1023 */
+#define GELU_MANTISSA 52
+#endif
+
+static inline real SW_K(gelu_exponent)(real v) {
+    return v * (SW_R(-2.30220819814432488913) + SW_R(-0.102943239580023487418) * (v * v));
+}
+
+/* 2^t for |t| ≤ GELU_MOST; t = n + r with |r| ≤ ½ */
+static inline real SW_K(gelu_power)(real t) {
+    const real exponent = t + GELU_MAGIC, r = t - (exponent - GELU_MAGIC);
+#if SW_KERNEL_F32
+    real p = SW_R(0.00001525273380405984028);
+    p = p * r + SW_R(0.000154035303933816099544);
+#else
+    real p = 1.36914888539041288809e-12;
+    p = p * r + 2.5678435993488205142e-11;
+    p = p * r + 4.4455382718708114976e-10;
+    p = p * r + 7.05491162080112332988e-9;
+    p = p * r + 1.01780860092396997275e-7;
+    p = p * r + 0.00000132154867901443094884;
+    p = p * r + 0.00001525273380405984028;
+    p = p * r + 0.000154035303933816099544;
+#endif
+    p = p * r + SW_R(0.00133335581464284434234);
+    p = p * r + SW_R(0.00961812910762847716198);
+    p = p * r + SW_R(0.0555041086648215799531);
+    p = p * r + SW_R(0.240226506959100712334);
+    p = p * r + SW_R(0.693147180559945309417);
+    return SW_K(sw_k_from_bits)(SW_K(sw_k_bits)(exponent) << GELU_MANTISSA) * (1 + r * p);
+}
+
+/* t, with |t| limited to GELU_MOST. If the result could be a constant, compilers would branch. */
+static inline real SW_K(gelu_bounded)(real t) {
+    const real a = SW_R(fabs)(t);
+    return SW_R(copysign)(a > GELU_MOST ? GELU_MOST : a, t);
+}
+
+/* σ(2u) and its derivative: s + v s (1 - s) 2u' = s (1 + v 2u' s e) with e = e^(-2u) */
+static inline real SW_K(gelu_tanh_of)(real v) {
+    const real e = SW_K(gelu_power)(SW_K(gelu_bounded)(SW_K(gelu_exponent)(v)));
+    return v / (1 + e);
 }
 static inline real SW_K(gelu_tanh_slope)(real v) {
-    const real s = SW_K(sw_k_sigmoid)(2 * SW_K(gelu_u)(v));
-    const real du = SW_R(0.79788456080286535588) * (1 + 3 * SW_R(0.044715) * v * v);
-    return s + v * s * (1 - s) * 2 * du;
+    const real e = SW_K(gelu_power)(SW_K(gelu_bounded)(SW_K(gelu_exponent)(v))), s = 1 / (1 + e),
+               du = SW_R(1.59576912160573071176) + SW_R(0.214064448817800746329) * (v * v);
+    return s * (1 + v * du * (s * e));
 }
-SW_UNARY(gelu_tanh, v < -40 ? 0 : v * SW_K(sw_k_sigmoid)(2 * SW_K(gelu_u)(v)))
-SW_UNARY(gelu_tanh_vjp, v > 40 ? g : v < -40 ? 0 : g * SW_K(gelu_tanh_slope)(v))
+SW_UNARY(gelu_tanh, v < GELU_LEAST ? 0 : SW_K(gelu_tanh_of)(v))
+SW_UNARY(gelu_tanh_vjp, v > 40 ? g : v < GELU_LEAST ? 0 : g * SW_K(gelu_tanh_slope)(v))
+#undef GELU_LEAST
+#undef GELU_MOST
+#undef GELU_MAGIC
+#undef GELU_MANTISSA
 
 #else /* ---- once ---- */
 
