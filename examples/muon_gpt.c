@@ -5,7 +5,7 @@
  * the last layer, biases and normalizations. The steps of Muon are scaled to the length of those of AdamW (Liu et al.,
  * arXiv 2502.16982), so that each method has one learning rate, which is tuned for each width in the same way. */
 #include "corpus.h"
-#include "curves.h"
+#include "stored.h"
 
 enum { MOST_WIDTHS = 4, MOST_SEEDS = 8, ADAMW = 0, MUON, METHODS };
 
@@ -35,6 +35,7 @@ static const cli_option options[] = {
     {"--seeds", "N", CLI_COUNT, &seeds, 1, MOST_SEEDS, "runs with the best learning rate (3)"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0,
      "4 layers, widths 128, 256 and 512, samples of 64 characters, target 2.3, at most 2000 steps"},
+    STORED_FROM,
     CLI_COMMON("of the trials; the runs have the seeds that follow (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (muon_gpt.png)")};
 static const cli_program program = {.name = "muon_gpt",
@@ -224,6 +225,17 @@ static spread contest_ratios(const contest *of, bool in_seconds) {
     return s;
 }
 
+/* The mean time of a step, in milliseconds. */
+static double contest_step_ms(const contest *of, int method) {
+    double steps = 0, elapsed = 0;
+    for (int64_t k = 0; k < seeds; k++) {
+        const curve *c = &of->seconds[method][k];
+        if (c->n > 0)
+            steps += c->x[c->n - 1], elapsed += c->y[c->n - 1];
+    }
+    return steps > 0 ? 1000 * elapsed / steps : NAN;
+}
+
 static const char *const cost_names[2] = {"steps", "seconds"};
 
 static void contest_print(int64_t i) {
@@ -232,6 +244,7 @@ static void contest_print(int64_t i) {
     for (int m = 0; m < METHODS; m++) {
         printf("rate_%s_w%lld %g\n", methods[m].name, w, of->rate[m]);
         printf("reached_%s_w%lld %d\n", methods[m].name, w, contest_costs(of, false, m).count);
+        printf("step_ms_%s_w%lld %.3f\n", methods[m].name, w, contest_step_ms(of, m));
     }
     for (int c = 0; c < 2; c++) {
         for (int m = 0; m < METHODS; m++) {
@@ -291,11 +304,10 @@ static void draw_ratios(plot *p) {
             x[i] = (double)width_at(i), y[c][i] = s.count ? s.mean : NAN;
             largest = s.count ? fmax(largest, s.most) : largest;
         }
-    plot_panel(p, LEFT + (double)(doublings + 1) * (PANEL + GAP), TOP, PANEL, BELOW + HIGH - TOP, 0.8 * x[0],
-               1.25 * x[doublings], 0, 1.1 * largest);
-    plot_logarithmic(p, true, false);
-    plot_axes(p, "AdamW / Muon", "width", "ratio to the target");
-    plot_dashed(p, 2, (double[]){0.8 * x[0], 1.25 * x[doublings]}, (double[]){1, 1}, 1, PLOT_GRAY, (double[]){4, 4});
+    plot_panel(p, LEFT + (double)(doublings + 1) * (PANEL + GAP), TOP, PANEL, BELOW + HIGH - TOP, 0, 1.1 * x[doublings],
+               0, 1.1 * largest);
+    plot_axes(p, "gain", "width", "cost of AdamW / cost of Muon, to the target");
+    plot_dashed(p, 2, (double[]){0, 1.1 * x[doublings]}, (double[]){1, 1}, 1, PLOT_GRAY, (double[]){4, 4});
     for (int c = 0; c < 2; c++) {
         plot_curve(p, (int)doublings + 1, x, y[c], 2, color[c]);
         for (int64_t i = 0; i <= doublings; i++)
@@ -324,18 +336,24 @@ static void draw(void) {
 
 /* ---- The program ---- */
 
-static void name_curves(void) {
-    static char name[MOST_WIDTHS][METHODS][MOST_SEEDS][2][64];
+static void list_results(stored *s) {
+    static char name[MOST_WIDTHS][METHODS][24];
     for (int64_t i = 0; i <= doublings; i++)
-        for (int m = 0; m < METHODS; m++)
-            for (int64_t k = 0; k < seeds; k++)
-                for (int c = 0; c < 2; c++) {
-                    curve *of = c == 1 ? &contests[i].seconds[m][k] : &contests[i].loss[m][k];
-                    of->name = name[i][m][k][c];
-                    snprintf(name[i][m][k][c], sizeof name[i][m][k][c], "%s, width %lld, %s, seed %lld",
-                             c == 1 ? "seconds" : "loss", (long long)width_at(i), methods[m].name,
-                             (long long)(cli.seed + 1 + k));
-                }
+        for (int m = 0; m < METHODS; m++) {
+            contest *of = &contests[i];
+            const long long w = width_at(i);
+            snprintf(name[i][m], sizeof name[i][m], "rate_%s_w%lld", methods[m].name, w);
+            stored_number(s, name[i][m], &of->rate[m]);
+            for (int64_t k = 0; k < seeds; k++) {
+                const long long seed = (long long)(cli.seed + 1 + k);
+                snprintf(of->loss[m][k].key, sizeof of->loss[m][k].key, "loss_%s_w%lld seed %lld", methods[m].name, w,
+                         seed);
+                snprintf(of->seconds[m][k].key, sizeof of->seconds[m][k].key, "seconds_%s_w%lld seed %lld",
+                         methods[m].name, w, seed);
+                stored_curves(s, 1, 1, &of->loss[m][k]);
+                stored_curves(s, 1, 1, &of->seconds[m][k]);
+            }
+        }
 }
 
 static void check_options(void) {
@@ -347,23 +365,30 @@ static void check_options(void) {
                  (long long)every, CURVE_MOST);
 }
 
-int main(int argc, char **argv) {
+/* Trains, or reads the results of --from. */
+static void contests_make(void) {
     corpus c = {0};
+    memset(contests, 0, sizeof contests);
+    if (cli.from)
+        stored_load(list_results);
+    else if (corpus_read(&c, &(corpus_options){.text = text, .block = block, .checked = windows}))
+        contests_run(&c);
+    corpus_free(&c);
+}
+
+int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     if (faithful)
         width = 128, doublings = 2, layers = 4, block = 64, target = 2.3, most = 2000;
     check_options();
     cli_check_files();
-    memset(contests, 0, sizeof contests);
-    name_curves();
-    if (corpus_read(&c, &(corpus_options){.text = text, .block = block, .checked = windows}))
-        contests_run(&c);
-    corpus_free(&c);
+    contests_make();
     if (!sw_error() && !cli_signal) {
         for (int64_t i = 0; i <= doublings; i++)
             contest_print(i);
         cli_flush();
         draw();
+        stored_save(list_results);
         if (!sw_error())
             printf("picture %s\n", cli.out);
     }
