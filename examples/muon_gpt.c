@@ -69,6 +69,11 @@ static int64_t width_at(int64_t i) {
     return width << i;
 }
 
+/* Trials have the seed before these. */
+static int64_t seed_at(int64_t k) {
+    return cli.seed + 1 + k;
+}
+
 /* ---- A run ---- */
 
 typedef struct run {
@@ -176,9 +181,9 @@ static void contests_run(const corpus *c) {
             rate[m] = of->rate[m] = trials > 1 ? tuning_search(c, width_at(i), m, rate[m]) : rate[m];
             for (int64_t k = 0; k < seeds && !sw_error() && !cli_signal; k++) {
                 run r = {.loss = &of->loss[m][k], .seconds = &of->seconds[m][k]};
-                if (run_train(&r, c, width_at(i), m, rate[m], (uint64_t)(cli.seed + 1 + k), most))
+                if (run_train(&r, c, width_at(i), m, rate[m], (uint64_t)seed_at(k), most))
                     cli_note("width %lld, %s, seed %lld: loss %.4f after %lld steps\n", (long long)width_at(i),
-                             methods[m].title, (long long)(cli.seed + 1 + k), r.last, (long long)r.steps);
+                             methods[m].title, (long long)seed_at(k), r.last, (long long)r.steps);
             }
         }
     cli_release_signals();
@@ -345,7 +350,7 @@ static void list_results(stored *s) {
             snprintf(name[i][m], sizeof name[i][m], "rate_%s_w%lld", methods[m].name, w);
             stored_number(s, name[i][m], &of->rate[m]);
             for (int64_t k = 0; k < seeds; k++) {
-                const long long seed = (long long)(cli.seed + 1 + k);
+                const long long seed = (long long)seed_at(k);
                 snprintf(of->loss[m][k].key, sizeof of->loss[m][k].key, "loss_%s_w%lld seed %lld", methods[m].name, w,
                          seed);
                 snprintf(of->seconds[m][k].key, sizeof of->seconds[m][k].key, "seconds_%s_w%lld seed %lld",
