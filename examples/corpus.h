@@ -13,6 +13,7 @@
 #include <swale/swale.h>
 
 #define CORPUS_FORTUNES "/usr/share/games/fortunes"
+#define CORPUS_KEY "text"
 
 typedef struct corpus_options {
     const char *text; /* a file, plain or gzip; NULL: the fortunes of Debian */
@@ -32,6 +33,8 @@ typedef struct corpus {
     sw_array ids;                  /* i32 [n] */
     sw_source *train, *validation; /* windows of the first nine tenths, of the last tenth */
     sw_source *trained, *checked;  /* parts of these two */
+    char identity[64];             /* tells texts apart; programs store it in files under CORPUS_KEY */
+    char learned[64];              /* the identity of the text that a network of a file has learned; "": no file */
 } corpus;
 
 static inline void corpus_free(corpus *c) {
@@ -154,12 +157,36 @@ static inline bool corpus_make_sources(corpus *c, const corpus_options *o) {
     return c->trained != NULL;
 }
 
+/* Describes the text by its length and its FNV-1a hash. */
+static inline void corpus_identify(corpus *c) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < c->bytes; i++)
+        hash = (hash ^ (unsigned char)c->text[i]) * 0x100000001b3u;
+    snprintf(c->identity, sizeof c->identity, "%zu bytes, FNV-1a %016llx", c->bytes, (unsigned long long)hash);
+}
+
+/* Stores the identity of the text that a network of a file has learned; NULL: the file has none. */
+static inline void corpus_set_learned(corpus *c, const char *identity) {
+    snprintf(c->learned, sizeof c->learned, "%s", identity ? identity : "an unknown text");
+}
+
+/* A network of a file does not learn the default text unless it has learned that text before: nobody asked for such a
+ * mixture. */
+static inline bool corpus_is_meant(const corpus *c, const corpus_options *o) {
+    const bool meant = o->text || !*c->learned || strcmp(c->learned, c->identity) == 0;
+    if (!meant)
+        sw_fail(SW_ERR_ARGUMENT, "the network of --load was trained on another text than the default (" CORPUS_FORTUNES
+                                 "); give the text by --text FILE");
+    return meant;
+}
+
 /* Reads the text and makes what depends on it. A tokenizer that the corpus has already, from --load, is used. */
 static inline bool corpus_read(corpus *c, const corpus_options *o) {
     const sw_status status = o->text ? corpus_append(c, o->text) : corpus_read_fortunes(c);
     if (status != SW_OK)
         return false;
-    return corpus_encode(c, o) && corpus_is_long_enough(c, o) && corpus_make_sources(c, o);
+    corpus_identify(c);
+    return corpus_is_meant(c, o) && corpus_encode(c, o) && corpus_is_long_enough(c, o) && corpus_make_sources(c, o);
 }
 
 #endif

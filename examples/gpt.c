@@ -116,16 +116,48 @@ static bool make_model(run *r) {
     return sw_model_build(r->model, (lstm ? network_lstm : network_gpt)(r->model, tokens)) != NULL;
 }
 
-/* The samples are as long as the learned positions of the network, if it has any. */
-static bool load(run *r) {
-    sw_archive *file = sw_archive_load(asked.load);
-    r->model = file ? sw_model_new_from_archive(file) : NULL;
-    r->corpus.tokenizer = r->model ? sw_tokenizer_new_from_archive(file) : NULL;
-    sw_archive_free(file);
-    const sw_param *positions = r->model ? sw_params_find(sw_model_params(r->model), "transformer.wpe.weight") : NULL;
+/* Whether gpt --out has written the file; reports which other kind of file it is. */
+static bool load_is_written_by_gpt(const sw_archive *file) {
+    if (sw_archive_text(file, "network") && sw_archive_text(file, "tokenizer"))
+        return true;
+    const bool transformers = sw_archive_has(file, "wte.weight") ||
+                              (sw_archive_has(file, "transformer.wte.weight") && !sw_archive_text(file, "network"));
+    if (transformers)
+        sw_fail(SW_ERR_FORMAT,
+                "%s: has weights of GPT-2 without its tokens, as the Python package transformers saves them; --load "
+                "reads files that gpt --out has written (README.md, \"Text\", shows how a program loads these weights)",
+                asked.load);
+    else if (sw_archive_text(file, "optim.format"))
+        sw_fail(SW_ERR_FORMAT, "%s: is a checkpoint; resume its run with --checkpoint %s and the options of that run",
+                asked.load, asked.load);
+    else
+        sw_fail(SW_ERR_FORMAT, "%s: was not written by gpt --out; --load needs such a file", asked.load);
+    return false;
+}
+
+/* The samples are at most as long as the learned positions of the network, if it has any. */
+static bool load_set_block(run *r) {
+    const sw_param *positions = sw_params_find(sw_model_params(r->model), "transformer.wpe.weight");
     if (positions && asked.block == 0)
         asked.block = positions->shape[0];
-    return r->corpus.tokenizer != NULL;
+    r->usage = positions && asked.block > positions->shape[0];
+    if (r->usage)
+        sw_fail(SW_ERR_ARGUMENT,
+                "--block %lld: the network of %s has %lld positions, and no sample can be longer; remove --block, or "
+                "train a new network with it",
+                (long long)asked.block, asked.load, (long long)positions->shape[0]);
+    return !r->usage;
+}
+
+static bool load(run *r) {
+    sw_archive *file = sw_archive_load(asked.load);
+    const bool known = file && load_is_written_by_gpt(file);
+    r->model = known ? sw_model_new_from_archive(file) : NULL;
+    r->corpus.tokenizer = r->model ? sw_tokenizer_new_from_archive(file) : NULL;
+    if (known)
+        corpus_set_learned(&r->corpus, sw_archive_text(file, CORPUS_KEY));
+    sw_archive_free(file);
+    return r->corpus.tokenizer && load_set_block(r);
 }
 
 static sw_status save(const run *r) {
@@ -133,6 +165,8 @@ static sw_status save(const run *r) {
     sw_status status = file ? sw_model_pack(r->model, file, NULL) : SW_ERR_MEMORY;
     if (status == SW_OK)
         status = sw_tokenizer_pack(r->corpus.tokenizer, file);
+    if (status == SW_OK)
+        status = sw_archive_set_text(file, CORPUS_KEY, r->corpus.identity);
     if (status == SW_OK)
         status = sw_archive_save(file, cli.out);
     sw_archive_free(file);
@@ -147,22 +181,30 @@ static sw_status write_checkpoint(run *r) {
     if (status == SW_OK)
         status = sw_tokenizer_pack(r->corpus.tokenizer, a);
     if (status == SW_OK)
+        status = sw_archive_set_text(a, CORPUS_KEY, r->corpus.identity);
+    if (status == SW_OK)
         status = sw_archive_save(a, training.checkpoint);
     sw_archive_free(a);
     return cli_tolerate(status, &r->lost.checkpoint);
 }
 
-/* The tokens of the checkpoint must be those of the text, since ids mean tokens. */
+/* A run resumes with its text, and with its tokens, since ids mean tokens. */
 static sw_status check_tokens(const run *r, const sw_archive *a) {
-    const char *saved = sw_archive_text(a, "tokenizer");
+    const char *saved = sw_archive_text(a, "tokenizer"), *learned = sw_archive_text(a, CORPUS_KEY);
+    if (saved && (!learned || strcmp(learned, r->corpus.identity) != 0))
+        return sw_fail(SW_ERR_FORMAT,
+                       "%s: its run has another text (%s) than %s (%s); give the text of the run by --text",
+                       training.checkpoint, learned ? learned : "unknown",
+                       corpus_name(&(corpus_options){.text = asked.text}), r->corpus.identity);
     char *text = saved ? sw_tokenizer_description(r->corpus.tokenizer) : NULL;
     const bool same = text && strcmp(text, saved) == 0;
     sw_free(text);
-    return same || sw_error() ? sw_error_status()
-                              : sw_fail(SW_ERR_FORMAT,
-                                        "%s: its tokens are not those of this text (another --text or "
-                                        "--tokenizer?)",
-                                        training.checkpoint);
+    if (same || sw_error())
+        return sw_error_status();
+    return saved ? sw_fail(SW_ERR_FORMAT, "%s: its tokens are not those of this run (another --tokenizer or --tokens?)",
+                           training.checkpoint)
+                 : sw_fail(SW_ERR_FORMAT, "%s: is not a checkpoint of gpt; give --checkpoint another name",
+                           training.checkpoint);
 }
 
 static sw_status read_checkpoint(run *r) {
@@ -257,8 +299,9 @@ static bool learn(run *r) {
         return false;
     const int64_t tokens = r->corpus.train->n + asked.block;
     if (!cli.quiet) {
-        fprintf(stderr, "seed %lld, %d threads, %s kernels, BLAS %s, %zu bytes of text, %lld tokens for training\n",
-                (long long)cli.seed, sw_threads(), sw_cpu_name(), sw_blas_core(), r->corpus.bytes, (long long)tokens);
+        fprintf(stderr, "seed %lld, %d threads, %s kernels, BLAS %s, text %s of %zu bytes, %lld tokens for training\n",
+                (long long)cli.seed, sw_threads(), sw_cpu_name(), sw_blas_core(),
+                corpus_name(&(corpus_options){.text = asked.text}), r->corpus.bytes, (long long)tokens);
         sw_model_print(r->model, stderr);
     }
     return train(r) && finish(r);

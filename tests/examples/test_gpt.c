@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include <math.h>
+#include <swale/swale.h>
 
 #define GPT_PROGRAM TEST_BUILD "/examples/gpt"
 #define GPT(...) RUN(GPT_PROGRAM, __VA_ARGS__)
@@ -64,6 +65,11 @@ static void test_results_do_not_depend_on_threads_or_recomputation(void **state)
     expect_same_results(&one, &less);
 }
 
+/* Runs without --text need the package fortunes, which may be missing; then the message says so. */
+static void expect_default_text(const output *o, const char *err) {
+    expect(o, 1, strstr(o->err, "the texts are missing") ? "install the Debian package fortunes" : err);
+}
+
 /* The signal comes when the line of the first validation was printed. */
 static void test_resumed_runs_are_uninterrupted_ones(void **state) {
     (void)state;
@@ -100,7 +106,15 @@ static void test_resumed_runs_are_uninterrupted_ones(void **state) {
     expect(&rest, 0, "");
     expect_same_results(&whole, &rest);
     output other = GPT(SMALL, "--tokenizer", "bpe", "--steps", "300", "--checkpoint", file);
-    expect(&other, 1, "its tokens are not those of this text (another --text or --tokenizer?)\n");
+    expect(&other, 1, "its tokens are not those of this run (another --tokenizer or --tokens?)\n");
+    other = GPT(SMALL, "--text", "LICENSE", "--steps", "300", "--checkpoint", file);
+    expect(&other, 1, ": its run has another text (");
+    expect(&other, 1, ") than LICENSE (");
+    expect(&other, 1, "); give the text of the run by --text\n");
+    other = GPT("--layers", "1", "--heads", "2", "--width", "16", "--block", "12", "--checkpoint", file);
+    expect_default_text(&other, ": its run has another text (");
+    other = GPT("--load", file);
+    expect(&other, 1, ": is a checkpoint; resume its run with --checkpoint ");
     remove(file);
 }
 
@@ -122,6 +136,17 @@ static void test_saved_networks_continue_texts(void **state) {
                                 : GPT("--load", file, "--text", TEXT, "--block", "12", "--sample", "0", "--quiet");
         expect(&again, 0, "");
         assert_true(result(&again, "val_loss") == result(&trained, "val_loss"));
+        /* Without --text the network would learn the default text, which nobody asked for. */
+        output mixed = GPT("--load", file, "--block", "12", "--steps", "1", "--sample", "0", "--quiet");
+        expect_default_text(&mixed, "the network of --load was trained on another text than the default (");
+        if (kind < 2) {
+            output longer = GPT("--load", file, "--text", TEXT, "--block", "128", "--steps", "1", "--quiet");
+            expect(&longer, 2, "gpt: --block 128: the network of ");
+            expect(&longer, 2,
+                   " has 12 positions, and no sample can be longer; remove --block, or train a new network "
+                   "with it\n");
+            assert_string_equal(longer.out, "");
+        }
         output greedy = GPT("--load", file, "--sample", "40", "--temperature", "0", "--quiet", "--seed", "1"),
                other = GPT("--load", file, "--sample", "40", "--temperature", "0", "--quiet", "--seed", "2"),
                one = GPT("--load", file, "--sample", "40", "--top-k", "1", "--quiet", "--seed", "3");
@@ -141,6 +166,37 @@ static void test_types_train(void **state) {
         expect(&o, 0, "");
         /* 20 steps lower the loss by about 1; rounding to 8 bits changes it by far less than a tenth of that */
         assert_true(fabs(result(&o, "val_loss") - result(&f32, "val_loss")) < 0.1);
+    }
+}
+
+/* Files that gpt --out has not written: weights of transformers, and a network without tokens. */
+static void test_other_files_are_explained(void **state) {
+    (void)state;
+    const char *file = lasting_path("other.safetensors");
+    for (int kind = 0; kind < 3; kind++) {
+        sw_model *model = sw_model_new(SW_F32, 1);
+        const sw_gpt_options sizes =
+            SW_OPTIONS(sw_gpt_options, .vocabulary = 5, .length = 4, .layers = 1, .heads = 1, .width = 4);
+        sw_module *gpt = sw_nn_gpt(model, &sizes);
+        sw_params *params = sw_model_build(model, gpt);
+        float weight[20] = {0};
+        sw_archive *a = sw_archive_new();
+        if (kind == 0) /* as GPT2LMHeadModel */
+            assert_int_equal(sw_params_pack(params, a, NULL), SW_OK);
+        else if (kind == 1) /* as GPT2Model, and the published files */
+            assert_int_equal(sw_archive_put(a, "wte.weight", sw_array_view(weight, SW_F32, SW_SHAPE(5, 4))), SW_OK);
+        else
+            assert_int_equal(sw_model_pack(model, a, NULL), SW_OK);
+        assert_int_equal(sw_archive_save(a, file), SW_OK);
+        sw_archive_free(a);
+        sw_model_free(model);
+        output o = GPT("--load", file, "--prompt", "a");
+        expect(&o, 1,
+               kind < 2 ? ": has weights of GPT-2 without its tokens, as the Python package transformers saves them; "
+                          "--load reads files that gpt --out has written (README.md, \"Text\", shows how a program "
+                          "loads these weights)\n"
+                        : ": was not written by gpt --out; --load needs such a file\n");
+        remove(file);
     }
 }
 
@@ -187,6 +243,7 @@ int main(void) {
         cmocka_unit_test(test_resumed_runs_are_uninterrupted_ones),
         cmocka_unit_test(test_saved_networks_continue_texts),
         cmocka_unit_test(test_types_train),
+        cmocka_unit_test(test_other_files_are_explained),
         cmocka_unit_test(test_mistakes_are_explained),
     };
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
