@@ -32,9 +32,10 @@ double sw_optim_epoch(const sw_optim *o) {
 
 sw_status sw_optim_set_total_steps(sw_optim *o, int64_t steps) {
     if (!o)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "set_total_steps: the optimizer is NULL");
+        return sw_error() ? sw_error_status()
+                          : sw_fail(SW_ERR_ARGUMENT, "optim_set_total_steps: the optimizer is NULL");
     if (steps < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "set_total_steps: %lld steps", (long long)steps);
+        return sw_fail(SW_ERR_ARGUMENT, "optim_set_total_steps: %lld steps", (long long)steps);
     o->total = steps;
     o->length = steps ? SWO_LENGTH_PROGRAM : SWO_LENGTH_NONE;
     return SW_OK;

@@ -160,15 +160,15 @@ static void binding_undo_start(swo_estimate *e) {
 
 sw_status swo_bind_objective(sw_optim *o, const sw_objective *f) {
     if (!f)
-        return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "optim_bind: the objective is NULL");
     if (o->objective == f)
         return SW_OK;
     if (o->objective)
-        return sw_fail(SW_ERR_STATE, "minimize: the optimizer is bound to another objective");
+        return sw_fail(SW_ERR_STATE, "optim_bind: the optimizer is bound to another objective");
     if (f->params && f->params != o->params) /* sw_objective_check reports NULL */
-        return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
+        return sw_fail(SW_ERR_ARGUMENT, "optim_bind: the objective is of other parameters");
     if (f->n < 1)
-        return sw_fail(SW_ERR_ARGUMENT, "minimize: the objective has %lld samples", (long long)f->n);
+        return sw_fail(SW_ERR_ARGUMENT, "optim_bind: the objective has %lld samples", (long long)f->n);
     SW_TRY(sw_objective_check(f));
     if (!sw_optim_tape(o))
         return SW_ERR_MEMORY;
@@ -197,7 +197,7 @@ sw_status swo_bind_objective(sw_optim *o, const sw_objective *f) {
 
 sw_tape *sw_optim_tape(sw_optim *o) {
     if (!o)
-        sw_fail(SW_ERR_ARGUMENT, "tape: the optimizer is NULL");
+        sw_fail(SW_ERR_ARGUMENT, "optim_tape: the optimizer is NULL");
     else if (!o->tape && (o->tape = sw_tape_new()))
         sw_tape_set_switch(o->tape, SW_UPDATE_BUFFERS,
                            false); /* sw_estimate_gradient turns it on for one evaluation of a step */
@@ -206,7 +206,7 @@ sw_tape *sw_optim_tape(sw_optim *o) {
 
 sw_status sw_optim_bind(sw_optim *o, const sw_objective *objective) {
     if (!o)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "bind: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_bind: the optimizer is NULL");
     return swo_bind_objective(o, objective);
 }
 

@@ -34,7 +34,7 @@ size_t swo_norms_bytes(const sw_optim *o) {
 
 sw_status sw_optim_record_norms(sw_optim *o, bool on) {
     if (!o)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "record_norms: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_record_norms: the optimizer is NULL");
     if (!on)
         swo_norms_free(o);
     if (!on || o->norms)

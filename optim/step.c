@@ -263,17 +263,17 @@ static sw_status step_check_by_hand(const sw_optim *o) {
     for (const swo_estimate *e = o->estimate; e; e = e->inner)
         if ((e->e.method->flags & (SW_ESTIMATOR_OBJECTIVE | SW_ESTIMATOR_WRAPPER)) || o->search)
             return sw_fail(SW_ERR_STATE,
-                           "step: %s evaluates the objective itself: call "
+                           "optim_step: %s evaluates the objective itself: call "
                            "sw_optim_minimize instead",
                            o->search ? o->search->name : e->e.method->name);
     return sw_gradient_is_fresh(sw_params_gradient(o->params))
-               ? sw_fail(SW_ERR_STATE, "step: there is no gradient; run sw_backward first")
+               ? sw_fail(SW_ERR_STATE, "optim_step: there is no gradient; run sw_backward first")
                : SW_OK;
 }
 
 sw_status sw_optim_step(sw_optim *o) {
     if (!o)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_step: the optimizer is NULL");
     sw_gradient *gradient = sw_params_gradient(o->params);
     sw_status status = step_check_by_hand(o);
     void *g = status == SW_OK ? step_gradient(o, gradient) : NULL;
@@ -298,7 +298,7 @@ sw_status sw_optim_minimize(sw_optim *o, const sw_objective *objective, double *
     if (value)
         *value = NAN;
     if (!o)
-        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
+        return sw_error() ? sw_error_status() : sw_fail(SW_ERR_ARGUMENT, "optim_minimize: the optimizer is NULL");
     if (sw_error())
         return sw_error_status();
     SW_TRY(swo_bind_objective(o, objective));

@@ -139,7 +139,7 @@ sw_status sw_optim_minimize_steps(sw_optim *o, const sw_objective *objective, in
     if (value)
         *value = NAN;
     if (steps < 1)
-        return sw_fail(SW_ERR_ARGUMENT, "minimize_steps: %lld steps; 1 or more is needed", (long long)steps);
+        return sw_fail(SW_ERR_ARGUMENT, "optim_minimize_steps: %lld steps; 1 or more is needed", (long long)steps);
     while (steps > 0 && status == SW_OK) {
         int64_t done;
         double loss;

@@ -193,7 +193,7 @@ static sw_status params_lay_out(sw_params *p, bool buffers, int64_t *dim) {
             continue;
         }
         if (param->count > INT64_MAX / 64 - *dim)
-            return sw_fail(SW_ERR_SHAPE, "build: too many parameters");
+            return sw_fail(SW_ERR_SHAPE, "params_build: too many parameters");
         param->offset = *dim;
         *dim += param->count;
     }
@@ -213,11 +213,11 @@ static sw_status params_alloc_vectors(sw_params *p) {
 
 sw_status sw_params_build(sw_params *p) {
     if (!p)
-        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "build: the set is NULL");
+        return sw_fail_unless_pending(SW_ERR_ARGUMENT, "params_build: the set is NULL");
     if (p->failed)
-        return sw_error() ? p->failed : sw_fail(SW_ERR_STATE, "build: a parameter could not be declared");
+        return sw_error() ? p->failed : sw_fail(SW_ERR_STATE, "params_build: a parameter could not be declared");
     if (p->built)
-        return sw_fail(SW_ERR_STATE, "build: the parameters are built already");
+        return sw_fail(SW_ERR_STATE, "params_build: the parameters are built already");
     int64_t dim = 0;
     SW_TRY(params_lay_out(p, false, &dim));
     const int64_t trained = dim;
@@ -285,7 +285,7 @@ static sw_status params_fill(sw_params *p, int i, double *values) {
 
 sw_status sw_params_reinitialize(sw_params *p) {
     if (!p || !p->built)
-        return sw_fail(SW_ERR_STATE, "reinitialize: the parameters are not built");
+        return sw_fail(SW_ERR_STATE, "params_reinitialize: the parameters are not built");
     int64_t largest = 0;
     for (int i = 0; i < p->count; i++)
         if (p->initializer[i].init.fill && p->list[i]->count > largest)

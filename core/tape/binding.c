@@ -57,20 +57,20 @@ static swi_binding *binding_open(sw_tape *tape, sw_params *params, const char *w
 }
 
 sw_status sw_tape_bind(sw_tape *tape, sw_params *params, const void *x, sw_gradient *g) {
-    swi_binding *b = binding_open(tape, params, "bind");
+    swi_binding *b = binding_open(tape, params, "tape_bind");
     if (!b)
         return sw_last_failure();
     if (g && g->params != params)
-        return sw_fail(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
+        return sw_fail(SW_ERR_ARGUMENT, "tape_bind: the gradient block belongs to other parameters");
     if (g && !g->data)
-        return sw_fail(SW_ERR_STATE, "bind: the gradient view has no vector (call sw_gradient_set_data)");
+        return sw_fail(SW_ERR_STATE, "tape_bind: the gradient view has no vector (call sw_gradient_set_data)");
     b->x = x ? x : params->x;
     b->g = g ? g : params->gradient;
     return SW_OK;
 }
 
 sw_status sw_tape_freeze(sw_tape *tape, sw_params *params, bool frozen) {
-    swi_binding *b = binding_open(tape, params, "freeze");
+    swi_binding *b = binding_open(tape, params, "tape_freeze");
     if (!b)
         return sw_last_failure();
     b->frozen = frozen;

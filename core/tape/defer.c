@@ -12,7 +12,7 @@ typedef struct swi_deferred {
 
 sw_status sw_tape_defer(sw_tape *tape, void (*release)(void *user), void *user) {
     if (!tape || !release)
-        return sw_fail(SW_ERR_ARGUMENT, "defer: the %s is NULL", tape ? "function" : "tape");
+        return sw_fail(SW_ERR_ARGUMENT, "tape_defer: the %s is NULL", tape ? "function" : "tape");
     SW_TRY(sw_grow_array_for(SW_ACCOUNT_TAPE, &tape->deferred, &tape->deferred_capacity, tape->deferred_count, 4,
                              sizeof *tape->deferred));
     tape->deferred[tape->deferred_count++] = (swi_deferred){release, user};

@@ -30,17 +30,17 @@ static sw_status buffers_report(sw_tape *tape, const swi_report *r) {
 
 sw_status sw_tape_put_statistic(sw_tape *tape, sw_param *buffer, sw_array values, double weight, double momentum) {
     const swi_report r = {
-        .who = "put_statistic", .buffer = buffer, .values = &values, .weight = weight, .momentum = momentum};
+        .who = "tape_put_statistic", .buffer = buffer, .values = &values, .weight = weight, .momentum = momentum};
     return buffers_report(tape, &r);
 }
 
 sw_status sw_tape_put_moments(sw_tape *tape, sw_param *mean, sw_param *variance, const sw_batch_moments *moments,
                               double momentum) {
     if (!variance || !moments)
-        return sw_fail(SW_ERR_ARGUMENT, "put_moments: the %s", variance ? "moments are NULL" : "variance is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "tape_put_moments: the %s", variance ? "moments are NULL" : "variance is NULL");
     if (moments->size < sizeof *moments)
-        return sw_fail(SW_ERR_ARGUMENT, "put_moments: the size of the moments must be sizeof(sw_batch_moments)");
-    const swi_report r = {.who = "put_moments",
+        return sw_fail(SW_ERR_ARGUMENT, "tape_put_moments: the size of the moments must be sizeof(sw_batch_moments)");
+    const swi_report r = {.who = "tape_put_moments",
                           .buffer = mean,
                           .variance = variance,
                           .values = &moments->mean,

@@ -68,11 +68,11 @@ bool sw_tape_switch(const sw_tape *tape, sw_switch which) {
 
 sw_status sw_tape_set_sample_ids(sw_tape *tape, const int64_t *ids, int64_t count) {
     if (!tape)
-        return sw_fail(SW_ERR_ARGUMENT, "set_sample_ids: the tape is NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "tape_set_sample_ids: the tape is NULL");
     if (count < 0)
-        return sw_fail(SW_ERR_ARGUMENT, "set_sample_ids: a count of %lld", (long long)count);
+        return sw_fail(SW_ERR_ARGUMENT, "tape_set_sample_ids: a count of %lld", (long long)count);
     if (count > 0 && !ids)
-        return sw_fail(SW_ERR_ARGUMENT, "set_sample_ids: the ids are NULL");
+        return sw_fail(SW_ERR_ARGUMENT, "tape_set_sample_ids: the ids are NULL");
     int64_t *copy = swi_arena_alloc(&tape->arena, (size_t)count * sizeof *copy);
     if (!copy)
         return SW_ERR_MEMORY;
@@ -195,9 +195,9 @@ static void tape_drop_readers(sw_tape *tape, uint32_t from) {
 
 sw_status sw_tape_rewind(sw_tape *tape, sw_mark mark) {
     if (mark_is_stale(tape, &mark))
-        return sw_fail(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
+        return sw_fail(SW_ERR_STATE, "tape_rewind: the mark is not of this pass of the tape");
     if (mark.slot < tape->floor)
-        return sw_fail(SW_ERR_STATE, "rewind: the mark is older than the backward that is under way");
+        return sw_fail(SW_ERR_STATE, "tape_rewind: the mark is older than the backward that is under way");
     const swi_mark_state *state = tape->mark_state = mark.state;
     tape_drop_readers(tape, mark.slot);
     /* A backward since the mark may have put gradients of older tensors in memory that is freed now, so all of them are

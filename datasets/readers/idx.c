@@ -117,7 +117,7 @@ sw_status sw_idx_load(const char *path, sw_array *array) {
     if (array)
         *array = (sw_array){0};
     if (!path || !array)
-        return sw_fail(SW_ERR_ARGUMENT, "idx: the %s is NULL", path ? "array" : "path");
+        return sw_fail(SW_ERR_ARGUMENT, "idx_load: the %s is NULL", path ? "array" : "path");
     swd_stream r = {.members = false};
     sw_status status = swd_stream_open(&r, path);
     if (status == SW_OK)

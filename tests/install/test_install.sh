@@ -229,7 +229,8 @@ test_convolutional_network() {
     sed '1,/^```$/d' "$folder/section" | sed -n 's/^    //p' | sed 's/.$//' | diff - "$folder/printed"
 }
 
-# The program in the section of README.md about mixed precision prints what follows it there.
+# The program in the section of README.md about mixed precision prints what follows it there. If its training fails, it
+# leaves the file of an earlier run unchanged.
 test_mixed_precision() {
     mkdir "$folder/mixed"
     sed -n '/^## Mixed precision$/,/^## /p' README.md >"$folder/mixed/section"
@@ -240,6 +241,11 @@ test_mixed_precision() {
     "$CC" $warnings mixed.c -o mixed $(config --cflags --libs swale)
     LD_LIBRARY_PATH=$stage/usr/local/lib ./mixed >printed
     diff expected printed
+    sed 's/"adam /"adamm /' mixed.c >failed.c
+    "$CC" $warnings failed.c -o failed $(config --cflags --libs swale)
+    cp spirals.safetensors earlier
+    if LD_LIBRARY_PATH=$stage/usr/local/lib ./failed >printed 2>&1; then die "the training did not fail"; fi
+    cmp earlier spirals.safetensors
 }
 
 # What is missing to build, and how to get it: a compiler that finds one header less, a linker one library.

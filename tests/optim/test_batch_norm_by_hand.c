@@ -197,7 +197,7 @@ static void test_refused_steps_drop_what_was_reported(void **state) {
             sw_clear_error();
         } else {
             assert_int_equal(sw_optim_step(l.o), SW_ERR_STATE);
-            expect_error(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
+            expect_error(SW_ERR_STATE, "optim_step: there is no gradient; run sw_backward first");
         }
         assert_memory_equal(sw_params_x(l.n->params), before, net_bytes(l.n));
         assert_int_equal(sw_backward(forward(&l, 12, 7, false)), SW_OK);

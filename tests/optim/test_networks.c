@@ -208,7 +208,7 @@ static void test_backward_after_a_step_is_refused(void **state) {
     assert_non_null(strstr(sw_error(), " has changed since mul read it; reset the tape and record"));
     sw_clear_error();
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE); /* half a gradient is none */
-    expect_error(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
+    expect_error(SW_ERR_STATE, "optim_step: there is no gradient; run sw_backward first");
     double before = vec_get(SW_F64, sw_params_x(p), 0);
     assert_ok(sw_backward(inner_loss(tape, p, c))); /* on the same tape, recorded anew */
     assert_ok(sw_optim_step(o));

@@ -77,36 +77,36 @@ static void test_step_refuses_wrong_calls(void **state) {
     linear_problem_init(&other, q, 4, some_gradient);
     sw_optim *o = NEW_OPTIM(p, .rule = "sgd");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
+    expect_error(SW_ERR_STATE, "optim_step: there is no gradient; run sw_backward first");
     assert_ok(step_with(o, p, some_gradient));
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE); /* it was used up */
-    expect_error(SW_ERR_STATE, "step: there is no gradient; run sw_backward first");
+    expect_error(SW_ERR_STATE, "optim_step: there is no gradient; run sw_backward first");
     assert_int_equal(sw_optim_minimize(o, NULL, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
+    expect_error(SW_ERR_ARGUMENT, "optim_bind: the objective is NULL");
     assert_int_equal(sw_optim_minimize(o, &other.f, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "minimize: the objective is of other parameters");
+    expect_error(SW_ERR_ARGUMENT, "optim_bind: the objective is of other parameters");
     f.f.params = NULL;
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "objective: it or its parameters are NULL");
     f.f.params = p;
     f.f.n = 0;
     assert_int_equal(sw_optim_minimize(o, &f.f, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "minimize: the objective has 0 samples");
+    expect_error(SW_ERR_ARGUMENT, "optim_bind: the objective has 0 samples");
     f.f.n = 4;
     assert_ok(sw_optim_minimize(o, &f.f, NULL)); /* none of these has bound it */
     assert_int_equal(sw_optim_minimize(o, &g.f, NULL), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "minimize: the optimizer is bound to another objective");
+    expect_error(SW_ERR_STATE, "optim_bind: the optimizer is bound to another objective");
     assert_int_equal(sw_optim_minimize(o, NULL, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
+    expect_error(SW_ERR_ARGUMENT, "optim_bind: the objective is NULL");
     assert_int_equal(sw_optim_steps_per_epoch(o, &f.f), 1);
     assert_ok(step_with(o, p, some_gradient)); /* by hand in between */
     assert_int_equal(sw_optim_steps_taken(o), 3);
     assert_int_equal(sw_optim_set_total_steps(o, -1), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "set_total_steps: -1 steps");
+    expect_error(SW_ERR_ARGUMENT, "optim_set_total_steps: -1 steps");
     sw_optim_free(o);
     o = NEW_OPTIM(p, .rule = "sgd", .estimator = "hungry");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "step: hungry evaluates the objective itself: call "
+    expect_error(SW_ERR_STATE, "optim_step: hungry evaluates the objective itself: call "
                                "sw_optim_minimize instead");
     assert_ok(sw_optim_minimize(o, &f.f, NULL)); /* no batch option: all samples */
     assert_true(sw_optim_epoch(o) == 1);
@@ -117,9 +117,9 @@ static void test_step_refuses_wrong_calls(void **state) {
     sw_clear_error();
     sw_optim_free(o);
     assert_int_equal(sw_optim_step(NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "step: the optimizer is NULL");
+    expect_error(SW_ERR_ARGUMENT, "optim_step: the optimizer is NULL");
     assert_int_equal(sw_optim_minimize(NULL, &f.f, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "minimize: the optimizer is NULL");
+    expect_error(SW_ERR_ARGUMENT, "optim_minimize: the optimizer is NULL");
     assert_null(sw_optim_point(NULL));
     assert_int_equal(sw_optim_steps_taken(NULL) + sw_optim_steps_skipped(NULL) + sw_optim_group_count(NULL), 0);
     sw_params_free(p);

@@ -649,7 +649,7 @@ static void test_train_refuses_wrong_options(void **state) {
     assert_int_equal(sw_train(&p->f, NULL, OPTIONS(.epochs = 1), NULL), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "train: the optimizer is NULL");
     assert_int_equal(sw_train(NULL, o, OPTIONS(.epochs = 1), NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "minimize: the objective is NULL");
+    expect_error(SW_ERR_ARGUMENT, "optim_bind: the objective is NULL");
     sw_optim_free(o);
     problem_free(p);
 }

@@ -175,9 +175,9 @@ static void test_norms_refuse_wrong_calls(void **state) {
     assert_int_equal(sw_optim_norms(NULL, NULL, &n), SW_ERR_ARGUMENT);
     expect_error(SW_ERR_ARGUMENT, "norms: an argument is NULL");
     assert_int_equal(sw_optim_record_norms(NULL, true), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "record_norms: the optimizer is NULL");
+    expect_error(SW_ERR_ARGUMENT, "optim_record_norms: the optimizer is NULL");
     assert_null(sw_optim_tape(NULL));
-    expect_error(SW_ERR_ARGUMENT, "tape: the optimizer is NULL");
+    expect_error(SW_ERR_ARGUMENT, "optim_tape: the optimizer is NULL");
     sw_optim_free(o);
     sw_params_free(p);
 }

@@ -211,11 +211,11 @@ static void test_operation_refuses_wrong_arguments(void **state) {
     expect_null(sw_empty(f->tape, SW_F32, SW_SHAPE(INT64_MAX / 8, 64)), SW_ERR_SHAPE,
                 "[1152921504606846975,64] has too many elements");
     assert_int_equal(sw_tape_set_sample_ids(NULL, NULL, 0), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "set_sample_ids: the tape is NULL");
+    expect_error(SW_ERR_ARGUMENT, "tape_set_sample_ids: the tape is NULL");
     assert_int_equal(sw_tape_set_sample_ids(f->tape, NULL, -2), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "set_sample_ids: a count of -2");
+    expect_error(SW_ERR_ARGUMENT, "tape_set_sample_ids: a count of -2");
     assert_int_equal(sw_tape_set_sample_ids(f->tape, NULL, 3), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "set_sample_ids: the ids are NULL");
+    expect_error(SW_ERR_ARGUMENT, "tape_set_sample_ids: the ids are NULL");
     assert_int_equal(sw_tape_set_sample_ids(f->tape, NULL, 0), SW_OK); /* an empty batch has no ids */
     expect_no_error();
 }
@@ -368,9 +368,9 @@ static void test_tensor_of_a_rewound_tape_is_refused(void **state) {
     expect_no_error();
     sw_tape_reset(f->tape);
     assert_int_equal(sw_tape_rewind(f->tape, mark), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
+    expect_error(SW_ERR_STATE, "tape_rewind: the mark is not of this pass of the tape");
     assert_int_equal(sw_tape_rewind(NULL, mark), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
+    expect_error(SW_ERR_STATE, "tape_rewind: the mark is not of this pass of the tape");
     /* A mark whose place was itself forgotten */
     leaf(f, SW_SHAPE(2));
     sw_mark outer = sw_tape_mark(f->tape);
@@ -380,7 +380,7 @@ static void test_tensor_of_a_rewound_tape_is_refused(void **state) {
     for (int i = 0; i < 3; i++)
         leaf(f, SW_SHAPE(2));
     assert_int_equal(sw_tape_rewind(f->tape, inner), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "rewind: the mark is not of this pass of the tape");
+    expect_error(SW_ERR_STATE, "tape_rewind: the mark is not of this pass of the tape");
 }
 
 static void test_tensors_of_two_tapes_are_refused(void **state) {
@@ -488,14 +488,14 @@ static void test_params_refuse_wrong_declarations(void **state) {
     sw_param *w = sw_params_add(p, "w", SW_SHAPE(2, 2), NULL);
     expect_null(sw_param_use(f->tape, w), SW_ERR_STATE, "parameter w is used before its set is built");
     assert_int_equal(sw_tape_bind(f->tape, p, NULL, NULL), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "bind: the parameters are not built");
+    expect_error(SW_ERR_STATE, "tape_bind: the parameters are not built");
     assert_null(sw_gradient_new(p));
     expect_error(SW_ERR_STATE, "gradient: the parameters are not built");
     assert_int_equal(sw_params_reinitialize(p), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "reinitialize: the parameters are not built");
+    expect_error(SW_ERR_STATE, "params_reinitialize: the parameters are not built");
     assert_int_equal(sw_params_build(p), SW_OK);
     assert_int_equal(sw_params_build(p), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "build: the parameters are built already");
+    expect_error(SW_ERR_STATE, "params_build: the parameters are built already");
     assert_null(sw_params_add(p, "late", SW_SHAPE(2), NULL));
     expect_error(SW_ERR_STATE, "parameter late: the set is built already");
 
@@ -503,7 +503,7 @@ static void test_params_refuse_wrong_declarations(void **state) {
     assert_null(sw_params_tie(q, "b", w));
     expect_error(SW_ERR_ARGUMENT, "parameter b: w belongs to another set");
     assert_int_equal(sw_params_build(q), SW_ERR_STATE); /* remembered, though the message is gone */
-    expect_error(SW_ERR_STATE, "build: a parameter could not be declared");
+    expect_error(SW_ERR_STATE, "params_build: a parameter could not be declared");
     sw_params_free(q);
     q = sw_params_new(SW_F32, 1);
     sw_params_add(q, "a", SW_SHAPE(2), NULL);
@@ -522,16 +522,16 @@ static void test_params_refuse_wrong_declarations(void **state) {
     sw_params_add(q, "a", SW_SHAPE(2), NULL);
     assert_int_equal(sw_params_build(q), SW_OK);
     assert_int_equal(sw_tape_bind(f->tape, p, NULL, sw_params_gradient(q)), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "bind: the gradient block belongs to other parameters");
+    expect_error(SW_ERR_ARGUMENT, "tape_bind: the gradient block belongs to other parameters");
     assert_int_equal(sw_tape_bind(NULL, p, NULL, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "bind: the tape is NULL");
+    expect_error(SW_ERR_ARGUMENT, "tape_bind: the tape is NULL");
     assert_int_equal(sw_tape_bind(f->tape, NULL, NULL, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "bind: the parameter set is NULL");
+    expect_error(SW_ERR_ARGUMENT, "tape_bind: the parameter set is NULL");
     assert_false(sw_is_null(sw_param_use(f->tape, w)));
     assert_int_equal(sw_tape_bind(f->tape, p, NULL, NULL), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "bind: parameters are in use on the tape; reset it first");
+    expect_error(SW_ERR_STATE, "tape_bind: parameters are in use on the tape; reset it first");
     assert_int_equal(sw_tape_freeze(f->tape, p, true), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "freeze: parameters are in use on the tape; reset it first");
+    expect_error(SW_ERR_STATE, "tape_freeze: parameters are in use on the tape; reset it first");
     assert_int_equal(sw_tape_bind(f->tape, q, NULL, NULL), SW_OK); /* another set is free */
     sw_tape_reset(f->tape);
     assert_int_equal(sw_tape_bind(f->tape, p, NULL, NULL), SW_OK);

@@ -202,9 +202,9 @@ static void test_tape_calls_deferred_functions_once(void **state) {
     }
     assert_int_equal(sw_tape_defer(tape, count_release, &times[0]), SW_OK);
     assert_int_equal(sw_tape_defer(tape, NULL, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "defer: the function is NULL");
+    expect_error(SW_ERR_ARGUMENT, "tape_defer: the function is NULL");
     assert_int_equal(sw_tape_defer(NULL, count_release, NULL), SW_ERR_ARGUMENT);
-    expect_error(SW_ERR_ARGUMENT, "defer: the tape is NULL");
+    expect_error(SW_ERR_ARGUMENT, "tape_defer: the tape is NULL");
     sw_tape_free(tape);
     assert_int_equal(times[0], 4);
     assert_int_equal(times[1], 3);

@@ -188,38 +188,39 @@ static void test_reports_that_are_refused(void **state) {
     int32_t ids[CHANNELS] = {0};
     sw_tape *t = s.tape;
     refused(sw_tape_put_statistic(NULL, s.mean, channels(v), 1, 0.1), SW_ERR_ARGUMENT,
-            "put_statistic: the tape is NULL");
-    refused(sw_tape_put_statistic(t, NULL, channels(v), 1, 0.1), SW_ERR_ARGUMENT, "put_statistic: the buffer is NULL");
+            "tape_put_statistic: the tape is NULL");
+    refused(sw_tape_put_statistic(t, NULL, channels(v), 1, 0.1), SW_ERR_ARGUMENT,
+            "tape_put_statistic: the buffer is NULL");
     refused(sw_tape_put_statistic(t, s.w, channels(v), 1, 0.1), SW_ERR_ARGUMENT,
-            "put_statistic: w is not a buffer (declare it with sw_param_options.buffer)");
+            "tape_put_statistic: w is not a buffer (declare it with sw_param_options.buffer)");
     refused(sw_tape_put_statistic(t, s.mean, channels(v), -1, 0.1), SW_ERR_ARGUMENT,
-            "put_statistic: the weight of norm.mean is -1; it must be finite and at least 0");
+            "tape_put_statistic: the weight of norm.mean is -1; it must be finite and at least 0");
     refused(sw_tape_put_statistic(t, s.mean, channels(v), (double)INFINITY, 0.1), SW_ERR_ARGUMENT,
-            "put_statistic: the weight of norm.mean is inf; it must be finite and at least 0");
+            "tape_put_statistic: the weight of norm.mean is inf; it must be finite and at least 0");
     refused(sw_tape_put_statistic(t, s.mean, channels(v), 1, 1.5), SW_ERR_ARGUMENT,
-            "put_statistic: the momentum of norm.mean is 1.5, outside 0 to 1");
+            "tape_put_statistic: the momentum of norm.mean is 1.5, outside 0 to 1");
     refused(sw_tape_put_statistic(t, s.mean, channels(v), 1, (double)NAN), SW_ERR_ARGUMENT,
-            "put_statistic: the momentum of norm.mean is nan, outside 0 to 1");
+            "tape_put_statistic: the momentum of norm.mean is nan, outside 0 to 1");
     refused(sw_tape_put_statistic(t, s.mean, sw_array_view(v, SW_F64, SW_SHAPE(2, 2)), 1, 0.1), SW_ERR_SHAPE,
-            "put_statistic: the statistic for norm.mean is [2,2]; the buffer is [4]");
+            "tape_put_statistic: the statistic for norm.mean is [2,2]; the buffer is [4]");
     refused(sw_tape_put_statistic(t, s.mean, sw_array_view(ids, SW_I32, SW_SHAPE(CHANNELS)), 1, 0.1), SW_ERR_TYPE,
-            "put_statistic: the statistic for norm.mean is i32; f32 or f64 is needed");
+            "tape_put_statistic: the statistic for norm.mean is i32; f32 or f64 is needed");
     refused(sw_tape_put_statistic(t, s.mean, (sw_array){.type = SW_F64, .rank = 1, .shape = {CHANNELS}}, 1, 0.1),
-            SW_ERR_ARGUMENT, "put_statistic: the statistic for norm.mean has no data");
+            SW_ERR_ARGUMENT, "tape_put_statistic: the statistic for norm.mean has no data");
     sw_batch_moments m = {.size = sizeof(sw_batch_moments), .mean = channels(v), .variance = channels(v), .weight = 3};
-    refused(sw_tape_put_moments(t, s.mean, NULL, &m, 0.1), SW_ERR_ARGUMENT, "put_moments: the variance is NULL");
+    refused(sw_tape_put_moments(t, s.mean, NULL, &m, 0.1), SW_ERR_ARGUMENT, "tape_put_moments: the variance is NULL");
     refused(sw_tape_put_moments(t, s.mean, s.variance, NULL, 0.1), SW_ERR_ARGUMENT,
-            "put_moments: the moments are NULL");
+            "tape_put_moments: the moments are NULL");
     m.size = 8;
     refused(sw_tape_put_moments(t, s.mean, s.variance, &m, 0.1), SW_ERR_ARGUMENT,
-            "put_moments: the size of the moments must be sizeof(sw_batch_moments)");
+            "tape_put_moments: the size of the moments must be sizeof(sw_batch_moments)");
     m.size = sizeof m;
     refused(sw_tape_put_moments(t, s.mean, s.mean, &m, 0.1), SW_ERR_SHAPE,
-            "put_moments: norm.mean [4] cannot be the variance to the mean norm.mean [4]");
+            "tape_put_moments: norm.mean [4] cannot be the variance to the mean norm.mean [4]");
     refused(sw_tape_put_moments(t, s.mean, other.variance, &m, 0.1), SW_ERR_ARGUMENT,
-            "put_moments: norm.variance belongs to another set of parameters");
+            "tape_put_moments: norm.variance belongs to another set of parameters");
     refused(sw_tape_put_moments(t, s.mean, s.w, &m, 0.1), SW_ERR_ARGUMENT,
-            "put_moments: w is not a buffer (declare it with sw_param_options.buffer)");
+            "tape_put_moments: w is not a buffer (declare it with sw_param_options.buffer)");
     assert_nothing_pending(&s);                                                     /* of all these */
     assert_int_equal(sw_tape_put_statistic(t, s.mean, channels(v), 0, 0.1), SW_OK); /* its weight is 0 */
     assert_nothing_pending(&s);
@@ -235,21 +236,23 @@ static void test_reports_that_disagree(void **state) {
     sw_batch_moments m = {.size = sizeof(sw_batch_moments), .mean = channels(v), .variance = channels(v), .weight = 3};
     put_mean(&s);
     refused(sw_tape_put_statistic(s.tape, s.mean, channels(v), 1, 0.25), SW_ERR_ARGUMENT,
-            "put_statistic: norm.mean was reported in this step with momentum 0.5, and now with 0.25");
-    refused(
-        sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_ERR_ARGUMENT,
-        "put_moments: norm.mean was reported in this step as a single statistic, and now as the mean to the variance "
-        "norm.variance");
+            "tape_put_statistic: norm.mean was reported in this step with momentum 0.5, and now with 0.25");
+    refused(sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_ERR_ARGUMENT,
+            "tape_put_moments: norm.mean was reported in this step as a single statistic, and now as the mean to the "
+            "variance "
+            "norm.variance");
     assert_int_equal(sw_gradient_commit_buffers(sw_params_gradient(s.p), x, NAN), SW_OK);
     assert_true(x[s.mean->offset + 1] == 1 && x[s.variance->offset] == 0);
     assert_int_equal(sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_OK);
-    refused(sw_tape_put_statistic(s.tape, s.variance, channels(v), 1, 0.5), SW_ERR_ARGUMENT,
-            "put_statistic: norm.variance was reported in this step as the variance to the mean norm.mean, and now as "
-            "a single statistic");
+    refused(
+        sw_tape_put_statistic(s.tape, s.variance, channels(v), 1, 0.5), SW_ERR_ARGUMENT,
+        "tape_put_statistic: norm.variance was reported in this step as the variance to the mean norm.mean, and now as "
+        "a single statistic");
     m.unbiased = true;
-    refused(sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_ERR_ARGUMENT,
-            "put_moments: norm.mean was reported in this step as the mean to the variance norm.variance, and now as "
-            "the mean to the unbiased variance norm.variance");
+    refused(
+        sw_tape_put_moments(s.tape, s.mean, s.variance, &m, 0.5), SW_ERR_ARGUMENT,
+        "tape_put_moments: norm.mean was reported in this step as the mean to the variance norm.variance, and now as "
+        "the mean to the unbiased variance norm.variance");
     set_free(&s);
 }
 

@@ -138,7 +138,7 @@ static void test_vjp_cannot_reach_older_tensors(void **state) {
         ("backward: inside a vjp, sum reads a tensor from before it that needs a gradient; the "
          "segment must take it as a sw_variable, or as an input of sw_recompute"),
         "backward: inside a vjp, backward accepts only tensors that the vjp has recorded",
-        "rewind: the mark is older than the backward that is under way",
+        "tape_rewind: the mark is older than the backward that is under way",
     };
     for (int what = 0; what < 3; what++) {
         old_mark = sw_tape_mark(f->tape);

@@ -265,7 +265,7 @@ static void test_sam_refuses_wrong_options_by_name(void **state) {
     expect_error(SW_ERR_ARGUMENT, "sam: rho=-1 is outside [0, 1e+06]");
     sw_optim *o = make(f, "sam");
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "step: sam evaluates the objective itself: call sw_optim_minimize instead");
+    expect_error(SW_ERR_STATE, "optim_step: sam evaluates the objective itself: call sw_optim_minimize instead");
     sw_optim_free(o);
     given_free(f);
 }

@@ -572,7 +572,7 @@ static void test_searches_refuse_wrong_options(void **state) {
     const sw_optim_options how = {.size = sizeof how, .schedule = "wolfe"};
     sw_optim *o = sw_optim_new_with_options(p->params, &how);
     assert_int_equal(sw_optim_step(o), SW_ERR_STATE);
-    expect_error(SW_ERR_STATE, "step: wolfe evaluates the objective itself: call sw_optim_minimize instead");
+    expect_error(SW_ERR_STATE, "optim_step: wolfe evaluates the objective itself: call sw_optim_minimize instead");
     sw_optim_free(o);
     problem_free(p);
 }
