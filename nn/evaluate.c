@@ -71,7 +71,8 @@ static sw_status evaluate_batch(sw_model *model, const sw_source *source, sw_los
         return sw_fail_unless_since(failures, SW_ERR_USER, "model_evaluate: the loss is a null tensor");
     SW_TRY(sw_loss_mean_add(&t->loss, mean));
     sw_array out = sw_value(z), y = sw_value(batch.y);
-    if (y.type != SW_I32 || y.rank < 1 || !sw_shape_equal(out.rank - 1, out.shape, y.rank, y.shape))
+    if (y.type != SW_I32 || y.rank < 1 || out.rank < 1 || out.shape[out.rank - 1] < 2 ||
+        !sw_shape_equal(out.rank - 1, out.shape, y.rank, y.shape))
         return SW_OK;
     sw_array best = sw_value(sw_argmax(z, -1, false));
     if (!best.data)

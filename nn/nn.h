@@ -397,7 +397,7 @@ typedef struct sw_evaluation {
     double loss; /* the mean over the source, by the weights of the batches' losses (loss_mean.h) */
     /* The fraction of the targets whose class id is that of the largest output. Targets whose id is not that of a
      * class, such as those that a loss ignores, are not counted. NaN if the targets are not class ids [batch, ...],
-     * with outputs [batch, ..., classes]. */
+     * with outputs [batch, ..., classes] of two classes or more. */
     double accuracy;
 } sw_evaluation;
 /* Computes loss and accuracy over a source, without recording or dropout, at the parameter vector x (NULL: the

@@ -180,6 +180,9 @@ static sw_status glm_take_classes(sw_glm *m, const sw_array *y, const sw_glm_opt
         if (label[i] < 0 || label[i] >= classes)
             return sw_fail(SW_ERR_ARGUMENT, "glm: class %d of sample %lld is outside 0 to %lld", (int)label[i],
                            (long long)i, (long long)classes - 1);
+    if (classes == 1)
+        return sw_fail(SW_ERR_ARGUMENT, "glm: y has only class 0; the %s loss needs two classes or more",
+                       sw_head_name(o->head));
     m->data.label = label;
     m->objective.outputs = two ? 1 : classes;
     return SW_OK;

@@ -272,6 +272,12 @@ static sw_status accuracy_shape(sw_call *c) {
                        sw_dtype_name(z->type));
     if (ids->type != SW_I32)
         return sw_fail(SW_ERR_TYPE, "accuracy: the ids are %s; i32 is needed", sw_dtype_name(ids->type));
+    if (z->rank > 0 && z->shape[z->rank - 1] == 1)
+        return sw_fail(
+            SW_ERR_SHAPE,
+            "accuracy: scores %s have one class, which is always the predicted one (for two classes with one "
+            "score compare the score with a threshold)",
+            sw_shape_text(z->rank, z->shape));
     if (z->rank == 0 || ids->rank != z->rank - 1 ||
         memcmp(z->shape, ids->shape, (size_t)ids->rank * sizeof *z->shape) != 0)
         return sw_fail(SW_ERR_SHAPE, "accuracy: scores %s and ids %s; [...,classes] and [...] are needed",

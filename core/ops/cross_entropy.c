@@ -277,6 +277,11 @@ static sw_status cross_entropy_shape(sw_call *c) {
                        "cross_entropy: the target is %s; class ids in i32 or distributions in %s, the "
                        "logits' type, are needed",
                        sw_dtype_name(t->type), sw_dtype_name(z->type));
+    if (z->rank > 0 && z->shape[z->rank - 1] == 1)
+        return sw_fail(SW_ERR_SHAPE,
+                       "cross_entropy: logits %s have one class, and the loss is 0 for any logit (for two classes with "
+                       "one logit use sw_bce_with_logits)",
+                       sw_shape_text(z->rank, z->shape));
     int shared = t->type == SW_I32 ? z->rank - 1 : z->rank; /* axes that both have */
     bool fits = z->rank > 0 && t->rank == shared && memcmp(z->shape, t->shape, (size_t)shared * sizeof *z->shape) == 0;
     if (!fits)

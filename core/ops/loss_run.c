@@ -93,13 +93,32 @@ static double loss_weight(const sw_call *c) {
     return (double)(p->rank == 1 && !a->rows ? p->count : loss_row_count(p));
 }
 
+/* Whether the shapes are equal without their axes of length 1: a column [n,1] and a vector [n]. */
+static bool loss_differ_in_ones(const sw_view *p, const sw_view *t) {
+    int i = 0, j = 0;
+    while (true) {
+        while (i < p->rank && p->shape[i] == 1)
+            i++;
+        while (j < t->rank && t->shape[j] == 1)
+            j++;
+        if (i == p->rank || j == t->rank)
+            return i == p->rank && j == t->rank;
+        if (p->shape[i++] != t->shape[j++])
+            return false;
+    }
+}
+
 sw_status swi_loss_shape(sw_call *c) {
     const sw_view *p = c->in[0], *t = c->in[1];
     const swi_loss_attributes *a = c->attributes;
+    if (t->type == SW_I32)
+        return sw_fail(SW_ERR_TYPE, "%s: the target is i32; f32, f64, f16 or bf16 is needed (sw_cast converts it)",
+                       c->op->name);
     SW_TRY(sw_call_check_float(c));
     if (!sw_shape_equal(p->rank, p->shape, t->rank, t->shape))
-        return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal", c->op->name,
-                       sw_shape_text(p->rank, p->shape), sw_shape_text(t->rank, t->shape));
+        return sw_fail(SW_ERR_SHAPE, "%s: prediction %s and target %s; the shapes must be equal%s", c->op->name,
+                       sw_shape_text(p->rank, p->shape), sw_shape_text(t->rank, t->shape),
+                       loss_differ_in_ones(p, t) ? " (give one the shape of the other with sw_reshape)" : "");
     if (a->rows && p->rank == 0)
         return sw_fail(SW_ERR_SHAPE, "%s: scalars; rows of probabilities [...,classes] are needed", c->op->name);
     SW_TRY(swi_check_reduction(c, a->reduction));

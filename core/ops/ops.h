@@ -294,7 +294,7 @@ typedef enum sw_reduction {
 /* Cross-entropy of softmax(logits), logits [..., classes], against
  *   - ids i32 [...]: log Σ exp(z) - z[id];
  *   - distributions [..., classes] of the logits' type (soft targets): -Σ_c t_c log softmax(z)_c.
- * The result is the mean over all rows. */
+ * The result is the mean over all rows. One class is an error, because the loss would be 0 for any logit. */
 SW_API sw_tensor sw_cross_entropy(sw_tensor logits, sw_tensor target);
 /* Options of sw_cross_entropy_with_options. */
 typedef struct sw_cross_entropy_options {

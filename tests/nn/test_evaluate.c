@@ -101,6 +101,24 @@ static sw_tensor mean_of(sw_tensor z, sw_tensor y) {
     return sw_mean(z);
 }
 
+static sw_tensor one_score(sw_module *module, sw_tensor x) {
+    (void)module;
+    return sw_mean_over(x, 1, (int[]){1}, true); /* [batch, 1] */
+}
+
+/* With one class, every id 0 would count as correct. */
+static void test_evaluation_of_one_class_has_no_accuracy(void **state) {
+    (void)state;
+    static const sw_module_type type = {.size = sizeof type, .name = "score", .forward = one_score};
+    sw_model *model = sw_model_new(SW_F64, 1);
+    built(model, sw_module_new(model, &type, 0));
+    cloud c = cloud_of(40);
+    sw_evaluation e;
+    assert_int_equal(sw_model_evaluate(model, NULL, &c.source, mean_of, &e), SW_OK);
+    assert_true(isfinite(e.loss) && isnan(e.accuracy));
+    sw_model_free(model);
+}
+
 /* Outputs that are not [batch, classes] have no accuracy; 0 would be a claim. */
 static void test_evaluation_of_other_outputs_has_no_accuracy(void **state) {
     (void)state;
@@ -236,6 +254,7 @@ int main(void) {
         TEST(test_evaluation_changes_nothing),
         TEST(test_evaluation_without_classes_has_no_accuracy),
         TEST(test_evaluation_of_other_outputs_has_no_accuracy),
+        TEST(test_evaluation_of_one_class_has_no_accuracy),
         TEST(test_evaluation_uses_draw_0),
         TEST(test_evaluation_refuses_wrong_calls),
         TEST(test_objective_equals_evaluation),

@@ -672,8 +672,16 @@ operation("sw_argmin", lambda x, axis, keepdim: torch.argmin(x, axis, keepdim).t
           exact=True, kink=lambda x, axis, keepdim: gap(False)(x, (axis,), keepdim))
 
 
-def draw_rows(b):
+def scores_of(b):
+    """Scores [..., classes] of two classes or more: one class is refused."""
     x = b.real(least=1, filled=True)
+    while x.shape[-1] == 1:
+        x = b.real(least=1, filled=True)
+    return x
+
+
+def draw_rows(b):
+    x = scores_of(b)
     return [x, b.ids(x.shape[:-1], x.shape[-1])]
 
 
@@ -995,7 +1003,7 @@ def cross_entropy(z, target, options=None):
 
 
 def draw_targets(b):
-    z = b.real(least=1, filled=True)
+    z = scores_of(b)
     if b.rng.random() < 0.6:
         return z, b.ids(z.shape[:-1], z.shape[-1])
     return z, b.distributions(z.shape)

@@ -128,6 +128,25 @@ static void test_loss_refuses_wrong_shapes(void **state) {
                 "cross_entropy: logits [2] and ids [2]; [...,classes] and [...] are needed");
     expect_null(sw_cross_entropy(leaf(f, SW_SHAPE(2, 0)), ids), SW_ERR_SHAPE,
                 "cross_entropy: logits [2,0] have no classes");
+    /* One class: the loss would be 0, and the accuracy 1, for any output. */
+    sw_tensor column = leaf(f, SW_SHAPE(2, 1));
+    expect_null(sw_cross_entropy(column, ids), SW_ERR_SHAPE,
+                "cross_entropy: logits [2,1] have one class, and the loss is 0 for any logit (for two classes with one "
+                "logit use sw_bce_with_logits)");
+    expect_null(sw_cross_entropy(column, column), SW_ERR_SHAPE,
+                "cross_entropy: logits [2,1] have one class, and the loss is 0 for any logit (for two classes with one "
+                "logit use sw_bce_with_logits)");
+    expect_null(sw_accuracy(column, ids), SW_ERR_SHAPE,
+                "accuracy: scores [2,1] have one class, which is always the predicted one (for two classes with one "
+                "score compare the score with a threshold)");
+    expect_null(sw_mse(column, v), SW_ERR_SHAPE,
+                "mse: prediction [2,1] and target [2]; the shapes must be equal (give one the shape of the other with "
+                "sw_reshape)");
+    expect_null(sw_huber(v, column), SW_ERR_SHAPE,
+                "huber: prediction [2] and target [2,1]; the shapes must be equal (give one the shape of the other "
+                "with sw_reshape)");
+    expect_null(sw_bce_with_logits(v, ids), SW_ERR_TYPE,
+                "bce_with_logits: the target is i32; f32, f64, f16 or bf16 is needed (sw_cast converts it)");
     expect_null(sw_cross_entropy(a, v), SW_ERR_SHAPE,
                 "cross_entropy: logits [2,3] and distributions [2]; the shapes must be equal, "
                 "[...,classes] (class ids are i32)");

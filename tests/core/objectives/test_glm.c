@@ -297,6 +297,10 @@ static void test_glm_refuses_wrong_data(void **state) {
     refused(&x, &few, &how, "x has 37 samples, y [36]");
     refused(&x, &classes, &how, "class 2 of sample 2 is outside 0 to 1");
     refused(&x, &y, NULL, "options with a head are needed");
+    int32_t zeros[N] = {0};
+    const sw_array one = sw_array_view(zeros, SW_I32, SW_SHAPE(N));
+    refused(&x, &one, &SW_OPTIONS(sw_glm_options, .head = SW_HEAD_MULTINOMIAL),
+            "y has only class 0; the multinomial loss needs two classes or more");
     const double tiny[N] = {4e-312, 4e-312, 8e-312};
     how.weight = tiny;
     sw_glm *of_tiny = sw_glm_new(SW_F64, &x, &y, &how);

@@ -79,12 +79,12 @@ BUILD(kl_div_sum, sw_kl_div_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_optio
 BUILD(kl_div_none, sw_kl_div_with_options(in[0], in[1], &SW_OPTIONS(sw_loss_options, .reduction = SW_NONE)))
 
 #define CLASSES                                                                                     \
-    "[4,3][4] [1,1][1] [5,1][5] [1,7][1] [0,3][0] [0,0][0] [9,33][9] [3,70][3] [3][] [2,3,4][2,3] " \
+    "[4,3][4] [6,2][6] [5,2][5] [1,7][1] [0,3][0] [0,0][0] [9,33][9] [3,70][3] [3][] [2,3,4][2,3] " \
     "[2,1,2,5][2,1,2] [2,0,3][2,0]"
-#define FEW_CLASSES "[4,3][4] [1,1][1] [1,7][1] [9,5][9] [0,3][0] [3][] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]"
+#define FEW_CLASSES "[4,3][4] [6,2][6] [1,7][1] [9,5][9] [0,3][0] [3][] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]"
 #define MANY_CLASSES "[4,3][4] [9,33][9] [3,70][3] [3][] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]"
 #define SOFT                                                                                           \
-    "[4,3][4,3] [1,1][1,1] [5,1][5,1] [9,5][9,5] [0,3][0,3] [3][3] [2,3,4][2,3,4] [2,1,2,5][2,1,2,5] " \
+    "[4,3][4,3] [1,2][1,2] [5,2][5,2] [9,5][9,5] [0,3][0,3] [3][3] [2,3,4][2,3,4] [2,1,2,5][2,1,2,5] " \
     "[2,0,3][2,0,3]"
 #define PAIRS "[4,3][4,3] [][] [1][1] [0][0] [2,3,4][2,3,4] [70][70] [2,1,3,2,2][2,1,3,2,2]"
 #define WEIGHTED_PAIRS                                                                                           \
@@ -131,17 +131,17 @@ static const op_entry ops_loss[] = {
     {"cross_entropy_with_options", "cross_entropy uniform", build_cross_entropy_uniform, 2, {REAL, IDS},
      MANY_CLASSES, "[12,9001][12]", 0, {{0}}},
     {"cross_entropy_with_options", "cross_entropy weights", build_cross_entropy_weights, 2, {REAL, IDS},
-     "[4,3][4] [1,1][1] [9,5][9] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]", MANY_ROWS, 0,
+     "[4,3][4] [6,2][6] [9,5][9] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]", MANY_ROWS, 0,
      {{"[2,8][2]", SW_ERR_SHAPE, "cross_entropy: 0 class weights for 8 classes"}}},
     {"cross_entropy_with_options", "cross_entropy weights sum", build_cross_entropy_weights_sum, 2, {REAL, IDS},
      FEW_CLASSES, MANY_ROWS, 0, {{0}}},
     {"cross_entropy_with_options", "cross_entropy ignore", build_cross_entropy_ignore, 2, {REAL, IDS},
-     "[4,3][4] [1,1][1] [9,5][9] [9,33][9] [3,70][3] [2,3,4][2,3] [2,1,2,5][2,1,2] [0,3][0]",
+     "[4,3][4] [6,2][6] [9,5][9] [9,33][9] [3,70][3] [2,3,4][2,3] [2,1,2,5][2,1,2] [0,3][0]",
      MANY_ROWS, 0, {{0}}},
     {"cross_entropy_with_options", "cross_entropy ignore sum", build_cross_entropy_ignore_sum, 2, {REAL, IDS},
      FEW_CLASSES, MANY_ROWS, 0, {{0}}},
     {"cross_entropy_with_options", "cross_entropy all", build_cross_entropy_all, 2, {REAL, IDS},
-     "[4,3][4] [1,1][1] [9,5][9] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]", MANY_ROWS, 0, {{0}}},
+     "[4,3][4] [6,2][6] [9,5][9] [2,3,4][2,3] [2,1,2,5][2,1,2] [2,0,3][2,0]", MANY_ROWS, 0, {{0}}},
     {"cross_entropy_with_options", "cross_entropy all sum", build_cross_entropy_all_sum, 2, {REAL, IDS},
      FEW_CLASSES, MANY_ROWS, 0, {{0}}},
     {"cross_entropy_with_options", "cross_entropy all none", build_cross_entropy_all_none, 2, {REAL, IDS},

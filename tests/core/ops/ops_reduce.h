@@ -136,7 +136,7 @@ static const op_entry ops_reduce[] = {
     {"argmin", "argmin first", build_argmin_first, 1, {REAL}, REDUCED " [0,0]", "[500,130]", NO_GRADIENT,
      {{0}}},
     {"accuracy", "accuracy", build_accuracy, 2, {REAL, IDS},
-     "[4,3][4] [1,1][1] [5,1][5] [7][] [0,3][0] [0,0][0] [9,33][9] [2,3,4][2,3]", "[30000,3][30000]",
+     "[4,3][4] [1,2][1] [5,2][5] [7][] [0,3][0] [0,0][0] [9,33][9] [2,3,4][2,3]", "[30000,3][30000]",
      NO_GRADIENT,
      {{"[4,3][3]", SW_ERR_SHAPE,
        "accuracy: scores [4,3] and ids [3]; [...,classes] and [...] are needed"}}},

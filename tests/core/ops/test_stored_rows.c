@@ -272,8 +272,10 @@ static void expect_equal_passes(const row_case *c, const pass *wide, const pass 
 /* ---- Bits ---- */
 
 /* The long rows are computed by operations along the last axis only: the others would repeat the work of test_stored_
- * reductions for a second each. */
+ * reductions for a second each. Cross-entropy refuses one class. */
 static bool skipped(const row_case *c, const row_shape *s) {
+    if (s->shape[s->rank - 1] == 1 && (strncmp(c->name, "cross_entropy", 13) == 0 || strncmp(c->name, "ce_", 3) == 0))
+        return true;
     return s->shape[0] == 66 && c->second == NONE && strstr(c->name, "soft") == NULL;
 }
 
