@@ -4,6 +4,7 @@
 #include <swale/memory.h>
 #include <swale/status.h>
 
+#include "core/kernels/attention_short.h"
 #include "core/kernels/attention_tiles.h"
 #include "core/kernels/dispatch.h"
 
@@ -51,6 +52,27 @@ static sw_status attention_run_item(void *args, int64_t index, sw_worker *worker
     }
     j->kernel(&item, 0, 1, NULL);
     return SW_OK;
+}
+
+/* Short sequences: an item is one head of SWI_SHORT_GROUP samples. */
+static int64_t attention_short_items(const sw_attention_problem *p) {
+    return (p->batch + SWI_SHORT_GROUP - 1) / SWI_SHORT_GROUP * p->heads;
+}
+
+static sw_status attention_run_short(void *args, int64_t index, sw_worker *worker) {
+    const attention_job *j = args;
+    swi_attention_item item = j->item;
+    const int64_t batch = item.problem->batch;
+    item.head = index % item.problem->heads;
+    item.begin = index / item.problem->heads * SWI_SHORT_GROUP;
+    item.end = batch - item.begin < SWI_SHORT_GROUP ? batch : item.begin + SWI_SHORT_GROUP;
+    item.scratch = worker->scratch;
+    j->kernel(&item, 0, 1, NULL);
+    return SW_OK;
+}
+
+static size_t attention_short_scratch(const sw_attention_problem *p) {
+    return swi_short_fits(p) ? sw_parallel_scratch(attention_short_items(p), swi_short_bytes(p)) : 0;
 }
 
 static int64_t attention_strips(const sw_attention_problem *p) {
@@ -115,14 +137,19 @@ size_t sw_attention_saved_bytes(const sw_attention_problem *p) {
 }
 
 size_t sw_attention_forward_scratch(const sw_attention_problem *p) {
-    return sw_parallel_scratch(p->batch * p->heads * attention_parts(p, FEW_FORWARD), attention_worker_bytes(p, false));
+    const int64_t items = p->batch * p->heads * attention_parts(p, FEW_FORWARD);
+    const size_t tiles = sw_parallel_scratch(items, attention_worker_bytes(p, false)), few = attention_short_scratch(p);
+    return few > tiles ? few : tiles;
 }
 
 size_t sw_attention_backward_scratch(const sw_attention_problem *p) {
     const int64_t parts = attention_parts(p, FEW_BACKWARD);
     const size_t workers = sw_parallel_scratch(p->batch * p->heads * parts, attention_worker_bytes(p, true)),
-                 sums = attention_sums_bytes(p, parts, 0) + attention_sums_bytes(p, parts, 1);
-    return workers > SIZE_MAX - sums ? SIZE_MAX : workers + sums;
+                 sums = attention_sums_bytes(p, parts, 0) + attention_sums_bytes(p, parts, 1),
+                 few = attention_short_scratch(p);
+    if (workers > SIZE_MAX - sums)
+        return SIZE_MAX;
+    return few > workers + sums ? few : workers + sums;
 }
 
 sw_status sw_attention_forward(const sw_attention_problem *p, const void *q, const void *k, const void *v, void *out,
@@ -135,6 +162,11 @@ sw_status sw_attention_forward(const sw_attention_problem *p, const void *q, con
     if (p->queries == 0)
         return SW_OK;
     attention_count(p, 1, 1);
+    if (swi_short_fits(p)) {
+        job.kernel = swi_short_forward_kernels[p->type][swi_cpu_level()];
+        return sw_parallel_items_with_scratch(attention_run_short, &job, attention_short_items(p), swi_short_bytes(p),
+                                              scratch, bytes);
+    }
     return sw_parallel_items_with_scratch(attention_run_item, &job, p->batch * p->heads * job.parts,
                                           attention_worker_bytes(p, false), scratch, bytes);
 }
@@ -159,6 +191,11 @@ sw_status sw_attention_backward(const sw_attention_problem *p, const void *q, co
         job.sums[1] = (char *)scratch + keys;
     }
     attention_count(p, 3, 2); /* the scores again, and those of the gradients of q and k; dout vᵀ and that of v */
+    if (swi_short_fits(p) && !gradients->dmask) {
+        job.kernel = swi_short_backward_kernels[p->type][swi_cpu_level()];
+        return sw_parallel_items_with_scratch(attention_run_short, &job, attention_short_items(p), swi_short_bytes(p),
+                                              scratch, bytes);
+    }
     SW_TRY(sw_parallel_items_with_scratch(attention_run_item, &job, p->batch * p->heads * job.parts,
                                           attention_worker_bytes(p, true), scratch ? (char *)scratch + sums : NULL,
                                           bytes > sums ? bytes - sums : 0));

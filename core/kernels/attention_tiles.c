@@ -22,6 +22,7 @@ enum { BLOCK_KEYS = 64 };
 
 /* After conv_vector.h, whose macros it uses. */
 #include "core/kernels/attention_products.h"
+#include "core/kernels/attention_vectors.h"
 #include "core/kernels/attention_lines.h"
 
 /* ---- Strips ---- */

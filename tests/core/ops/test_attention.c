@@ -207,6 +207,58 @@ static void test_packed_call_has_the_bits_of_the_separate_one(void **state) {
     test_array_free(&x), test_array_free(&dout);
 }
 
+/* ---- Short sequences ---- */
+
+enum { SHORT_ARRAYS = 4 }; /* the result, and the gradients by q, k and v */
+
+/* A call of 2 heads. Keys that are padded, none of them here, are not for the kernels of short sequences. */
+static void short_call(sw_tape *tape, const sw_array in[4], bool causal, bool tiles, unsigned inputs,
+                       sw_array found[SHORT_ARRAYS]) {
+    sw_array none = test_array(SW_U8, SW_SHAPE(in[1].shape[0], in[1].shape[1]));
+    sw_tensor part[3];
+    for (int i = 0; i < 3; i++)
+        part[i] = inputs >> i & 1 ? sw_input_copy(tape, in[i]) : sw_variable(tape, in[i]);
+    const sw_tensor y = sw_attention(part[0], part[1], part[2],
+                                     &SW_OPTIONS(sw_attention_options, .heads = 2, .causal = causal, .scale = 0.7,
+                                                 .key_padding = tiles ? sw_input_copy(tape, none) : (sw_tensor){0}));
+    assert_ok(sw_backward_from(y, in[3]));
+    found[0] = sw_value(y);
+    for (int i = 0; i < 3; i++)
+        found[1 + i] = inputs >> i & 1 ? sw_value(part[i]) : sw_grad(part[i]);
+    test_array_free(&none);
+}
+
+static void short_compare(sw_dtype type, int64_t batch, int64_t length, bool causal, unsigned inputs) {
+    enum { FEATURES = 32, VALUES = 48, HEADS = 2 };
+    sw_array in[4];
+    for (int i = 0; i < 4; i++)
+        in[i] = test_filled(type, SW_SHAPE(batch, length, HEADS * (i < 2 ? FEATURES : VALUES)), -2, 2, 5 + (uint64_t)i);
+    test_set(&in[0], 3, 1e9); /* some probabilities are 0 and 1 */
+    sw_array found[2][SHORT_ARRAYS];
+    sw_tape *tape[2];
+    for (int tiles = 0; tiles < 2; tiles++) {
+        tape[tiles] = sw_tape_new();
+        short_call(tape[tiles], in, causal, tiles, inputs, found[tiles]);
+    }
+    for (int i = 0; i < SHORT_ARRAYS; i++)
+        assert_memory_equal(found[0][i].data, found[1][i].data, test_bytes(&found[0][i]));
+    for (int i = 0; i < 4; i++)
+        test_array_free(&in[i]);
+    sw_tape_free(tape[0]), sw_tape_free(tape[1]);
+}
+
+/* The kernels of short sequences, whose lanes are samples, have the bits of those whose lanes are queries, also where
+ * the last group of samples is not full, and where some inputs need no gradient. */
+static void test_short_sequences_have_the_bits_of_tiles(void **state) {
+    (void)state;
+    static const int64_t batches[] = {8, 16, 19, 33};
+    for (sw_dtype type = SW_F32; type <= SW_F64; type++)
+        for (int64_t length = 1; length <= 5; length++)
+            for (int causal = 0; causal < 2; causal++)
+                for (size_t b = 0; b < sizeof batches / sizeof *batches; b++)
+                    short_compare(type, batches[b], length, causal, b < 3 ? 0 : 1 + (unsigned)length);
+}
+
 /* ---- Causality ---- */
 
 enum { LENGTH = 75, WIDTH = 12 };
@@ -454,6 +506,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_random_calls_agree_with_the_formula, test_no_error_left),
         cmocka_unit_test_teardown(test_packed_call_has_the_bits_of_the_separate_one, test_no_error_left),
+        cmocka_unit_test_teardown(test_short_sequences_have_the_bits_of_tiles, test_no_error_left),
         cmocka_unit_test_teardown(test_continued_queries_have_the_bits_of_all_queries, test_no_error_left),
         cmocka_unit_test_teardown(test_dropout_depends_on_the_sample_alone, test_no_error_left),
         cmocka_unit_test_teardown(test_gradients_of_two_passes_are_added, test_no_error_left),
