@@ -1,8 +1,9 @@
 /* Products of large matrices: see large_product.h. C is divided into tiles, which threads share. For each part of 256
  * terms of a tile, the block of op(B) is copied to a panel, which stays in the second-level cache, and then a few rows
- * of op(A) at a time, which stay in the first-level cache. For each of these rows, and for strips of 32 columns, the
- * sums of a part are in registers, and are added to C at its end. The instructions are those of AVX-512: with AVX2, on
- * an Intel Xeon, OpenBLAS was 10 to 20 % faster than such a kernel.
+ * of op(A) at a time, which stay in the first-level cache; rows of an A that is neither transposed nor rounded are read
+ * in place. For each of these rows, and for strips of 32 columns, the sums of a part are in registers, and are added to
+ * C at its end. The instructions are those of AVX-512: with AVX2, on an Intel Xeon, OpenBLAS was 10 to 20 % faster than
+ * such a kernel.
  *
  * OpenBLAS copies all of an operand for each of its calls. Because a call computes one tile, and the tiles must not
  * depend on the number of threads, it would copy the same operand up to eight times.
@@ -31,16 +32,19 @@
 #endif
 
 #if SW_KERNEL_FIRST
-enum { AHEAD = 8 /* lines of a strip that are prefetched */ };
+enum { AHEAD = 8 /* lines of a strip that are prefetched */, SHARED = 3 /* rows that share a pointer */ };
+
+/* How rows of op(A) are read: from a panel of rows or of lines, or from memory */
+typedef enum large_a_form { IN_ROWS, IN_LINES, IN_PLACE } large_a_form;
 
 /* A block of C: at most SWI_MICRO_ROWS rows, and a strip of SWI_STRIP columns. See half_product.h for the panels. */
 typedef struct large_block {
     const float *a, *b, *bias; /* bias NULL: none */
     float *c;
-    int64_t terms, ldc;
+    int64_t terms, ldc, lda;
     int rows;
-    bool lines; /* A is in lines */
-    bool add;   /* the sums are added to C */
+    large_a_form a_form;
+    bool add; /* the sums are added to C */
 } large_block;
 
 /* Rows [first, end) and columns [column, column_end) of a C whose sums are complete. All but the ends are multiples of
@@ -56,19 +60,52 @@ typedef struct large_area {
 
 #if SW_KERNEL_AVX512 && SW_KERNEL_F32
 
+/* Keeps the compiler from computing the addresses of all rows first, for which the registers do not suffice. */
+#undef LARGE_KEEP
+#define LARGE_KEEP(pointer) __asm__("" : "+r"(pointer))
+
+SW_K_INLINE void SW_K(large_begin_rows)(const large_block *s, int rows, __m512 sum[SWI_MICRO_ROWS][2]) {
+    const float *c = s->c;
+    LARGE_UNROLL
+    for (int r = 0; r < rows; r++)
+        sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    for (int r = 0; s->add && r < rows; r++, c += s->ldc) {
+        _mm_prefetch((const char *)c, _MM_HINT_T0);
+        _mm_prefetch((const char *)(c + SWI_STRIP - 1), _MM_HINT_T0);
+    }
+}
+
+SW_K_INLINE void SW_K(large_end_rows)(const large_block *s, int rows, __m512 sum[SWI_MICRO_ROWS][2]) {
+    float *c = s->c;
+    if (s->add) {
+        LARGE_UNROLL
+        for (int r = 0; r < rows; r++, c += s->ldc) {
+            LARGE_KEEP(c);
+            for (int v = 0; v < 2; v++)
+                sum[r][v] = _mm512_add_ps(_mm512_loadu_ps(c + v * SWI_GROUP), sum[r][v]);
+        }
+        c = s->c;
+    }
+    if (s->bias) {
+        LARGE_UNROLL
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < 2; v++)
+                sum[r][v] = _mm512_add_ps(sum[r][v], _mm512_loadu_ps(s->bias + v * SWI_GROUP));
+    }
+    LARGE_UNROLL
+    for (int r = 0; r < rows; r++, c += s->ldc) {
+        LARGE_KEEP(c);
+        _mm512_storeu_ps(c, sum[r][0]);
+        _mm512_storeu_ps(c + SWI_GROUP, sum[r][1]);
+    }
+}
+
+/* A in a panel, as rows or as lines */
 SW_K_INLINE void SW_K(large_rows)(const large_block *s, int rows, bool lines) {
     const float *const a = s->a, *b = s->b;
-    float *const c = s->c;
-    const int64_t terms = s->terms, ldc = s->ldc;
+    const int64_t terms = s->terms;
     __m512 sum[SWI_MICRO_ROWS][2];
-    LARGE_UNROLL
-    for (int r = 0; r < rows; r++) {
-        sum[r][0] = sum[r][1] = _mm512_setzero_ps();
-        if (s->add) {
-            _mm_prefetch((const char *)(c + r * ldc), _MM_HINT_T0);
-            _mm_prefetch((const char *)(c + r * ldc + SWI_STRIP - 1), _MM_HINT_T0);
-        }
-    }
+    SW_K(large_begin_rows)(s, rows, sum);
     for (int64_t k = 0; k < terms; k++, b += SWI_STRIP) {
         const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + SWI_GROUP);
         _mm_prefetch((const char *)(b + AHEAD * SWI_STRIP), _MM_HINT_T0);
@@ -80,14 +117,41 @@ SW_K_INLINE void SW_K(large_rows)(const large_block *s, int rows, bool lines) {
             sum[r][1] = _mm512_fmadd_ps(x, b1, sum[r][1]);
         }
     }
+    SW_K(large_end_rows)(s, rows, sum);
+}
+
+/* A in memory, with rows that are lda apart. Three rows share a pointer: it, plus once or twice lda. */
+SW_K_INLINE void SW_K(large_place_term)(const float *const *a, int64_t lda, int term, const float *b, int rows,
+                                        __m512 sum[SWI_MICRO_ROWS][2]) {
+    const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + SWI_GROUP);
+    _mm_prefetch((const char *)(b + AHEAD * SWI_STRIP), _MM_HINT_T0);
+    _mm_prefetch((const char *)(b + AHEAD * SWI_STRIP + SWI_GROUP), _MM_HINT_T0);
     LARGE_UNROLL
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < 2; v++) {
-            float *const to = c + r * ldc + v * SWI_GROUP;
-            __m512 all = s->add ? _mm512_add_ps(_mm512_loadu_ps(to), sum[r][v]) : sum[r][v];
-            all = s->bias ? _mm512_add_ps(all, _mm512_loadu_ps(s->bias + v * SWI_GROUP)) : all;
-            _mm512_storeu_ps(to, all);
-        }
+    for (int r = 0; r < rows; r++) {
+        const __m512 x = _mm512_set1_ps(a[r / SHARED][r % SHARED * lda + term]);
+        sum[r][0] = _mm512_fmadd_ps(x, b0, sum[r][0]);
+        sum[r][1] = _mm512_fmadd_ps(x, b1, sum[r][1]);
+    }
+}
+
+SW_K_INLINE void SW_K(large_place)(const large_block *s, int rows) {
+    const int pointers = (rows + SHARED - 1) / SHARED;
+    const float *b = s->b, *a[(SWI_MICRO_ROWS + SHARED - 1) / SHARED];
+    __m512 sum[SWI_MICRO_ROWS][2];
+    SW_K(large_begin_rows)(s, rows, sum);
+    LARGE_UNROLL
+    for (int i = 0; i < pointers; i++)
+        a[i] = s->a + SHARED * i * s->lda;
+    for (int64_t k = 2; k <= s->terms; k += 2, b += 2 * SWI_STRIP) {
+        SW_K(large_place_term)(a, s->lda, 0, b, rows, sum);
+        SW_K(large_place_term)(a, s->lda, 1, b + SWI_STRIP, rows, sum);
+        LARGE_UNROLL
+        for (int i = 0; i < pointers; i++)
+            a[i] += 2;
+    }
+    if (s->terms % 2)
+        SW_K(large_place_term)(a, s->lda, 0, b, rows, sum);
+    SW_K(large_end_rows)(s, rows, sum);
 }
 
 /* Each number of rows is a separate function, because its variables fill the registers. */
@@ -97,6 +161,9 @@ SW_K_INLINE void SW_K(large_rows)(const large_block *s, int rows, bool lines) {
     }                                                                                          \
     static __attribute__((noinline)) void SW_K(large_lines_##rows)(const large_block *block) { \
         SW_K(large_rows)(block, rows, true);                                                   \
+    }                                                                                          \
+    static __attribute__((noinline)) void SW_K(large_place_##rows)(const large_block *block) { \
+        SW_K(large_place)(block, rows);                                                        \
     }
 LARGE_FORM(1)
 LARGE_FORM(2)
@@ -120,9 +187,9 @@ static void SW_K(large_block_run)(const large_block *block) {
             SW_K(large_##kind##_5), SW_K(large_##kind##_6), SW_K(large_##kind##_7), SW_K(large_##kind##_8),   \
             SW_K(large_##kind##_9), SW_K(large_##kind##_10), SW_K(large_##kind##_11), SW_K(large_##kind##_12) \
     }
-    static form *const forms[2][SWI_MICRO_ROWS] = {LARGE_FORMS(rows), LARGE_FORMS(lines)};
+    static form *const forms[3][SWI_MICRO_ROWS] = {LARGE_FORMS(rows), LARGE_FORMS(lines), LARGE_FORMS(place)};
 #undef LARGE_FORMS
-    forms[block->lines][block->rows - 1](block);
+    forms[block->a_form][block->rows - 1](block);
 }
 
 /* C ← alpha C + beta D; each product and the sum are rounded. */
@@ -191,6 +258,7 @@ _Static_assert(GROUP_ROWS % SWI_STRIP == 0, "squares of GROUP_ROWS columns consi
 typedef struct large_job {
     const sw_product *p;
     const swi_large_sum *sum; /* NULL, or what is added to the result */
+    large_a_form form;
     int64_t row_tiles, column_tiles;
     atomic_int left[MOST_ROW_TILES]; /* tiles of a row of tiles that are not computed yet */
 } large_job;
@@ -254,14 +322,15 @@ static void large_rows_of_part(const large_job *j, const large_tile *t, int64_t 
     const int64_t below = m + rows - t->n0, columns = p->symmetric && below < t->n ? below : t->n;
     const bool last = k + terms == p->K;
     for (int64_t n = 0; n < columns; n += SWI_STRIP) {
-        const large_block block = {.a = a,
+        const large_block block = {.a = j->form == IN_PLACE ? (const float *)p->A + m * p->lda + k : a,
                                    .b = b + n * even,
                                    .bias = last && p->bias ? (const float *)p->bias + t->n0 + n : NULL,
                                    .c = (float *)p->C + m * p->ldc + t->n0 + n,
                                    .terms = rounded ? even : terms,
                                    .ldc = p->ldc,
+                                   .lda = p->lda,
                                    .rows = (int)rows,
-                                   .lines = p->a_transposed,
+                                   .a_form = j->form,
                                    .add = k > 0 || p->beta != 0};
         if (t->n - n < SWI_STRIP)
             large_edge(&block, t->n - n);
@@ -288,7 +357,8 @@ static void large_part(const large_job *j, const large_tile *t, int64_t k, const
     unsigned mode = large_set_mode(p);
     for (int64_t first = t->m0; first < end; first += GROUP_ROWS) {
         const int64_t group_end = end - first < GROUP_ROWS ? end : first + GROUP_ROWS;
-        swi_large_pack_a(p, first, group_end, k, terms, panels->a);
+        if (j->form != IN_PLACE)
+            swi_large_pack_a(p, first, group_end, k, terms, panels->a);
         for (int64_t m = first; m < group_end; m += SWI_MICRO_ROWS)
             large_rows_of_part(j, t, k, m, group_end - m < SWI_MICRO_ROWS ? group_end - m : SWI_MICRO_ROWS,
                                panels->a + (m - first) / SWI_MICRO_ROWS * SWI_LARGE_BLOCK, panels->b);
@@ -355,6 +425,11 @@ static void large_choose_tiles(large_job *j) {
     }
 }
 
+/* Rows that are a multiple of 4096 bytes apart would be in the same set of the cache. */
+static large_a_form large_choose_form(const sw_product *p) {
+    return p->a_transposed ? IN_LINES : p->rounded_to == SW_F32 && p->lda % 1024 != 0 ? IN_PLACE : IN_ROWS;
+}
+
 static size_t large_panel_bytes(const sw_product *p) {
     const int64_t all = large_ceil_div(p->N, SWI_STRIP) * SWI_STRIP,
                   columns = all < PANEL_COLUMNS ? all : PANEL_COLUMNS;
@@ -390,7 +465,7 @@ size_t swi_large_product_workspace(const sw_product *p) {
 }
 
 sw_status swi_large_product(const sw_product *p, const swi_large_sum *sum) {
-    large_job j = {.p = p, .sum = sum};
+    large_job j = {.p = p, .sum = sum, .form = large_choose_form(p)};
     large_choose_tiles(&j);
     for (int64_t i = 0; i < j.row_tiles; i++)
         atomic_init(&j.left[i], (int)j.column_tiles);

@@ -140,6 +140,7 @@ static void check_all(void) {
     check_case((sizes){257, 640, 384, 1}, false, false, 1, false);
     check_case((sizes){1541, 128, 257, 0}, true, true, 1, false);
     check_case((sizes){128, 4097, 129, 0}, false, true, 0, false);
+    check_case((sizes){128, 512, 1024, 0}, false, false, 0, true); /* rows of A that are 4096 bytes apart are copied */
 }
 
 static void test_large_products_have_defined_bits(void **state) {
