@@ -205,7 +205,7 @@ static void spread_add(spread *s, double value) {
 /* The number of steps or seconds of a run; NaN if it did not reach the target. */
 static double contest_cost(const contest *of, bool in_seconds, int method, int64_t seed) {
     const curve *loss = &of->loss[method][seed], *seconds = &of->seconds[method][seed];
-    if (loss->n == 0 || !(loss->y[loss->n - 1] <= target))
+    if (loss->n == 0 || seconds->n == 0 || !(loss->y[loss->n - 1] <= target))
         return NAN;
     return in_seconds ? seconds->y[seconds->n - 1] : loss->x[loss->n - 1];
 }
@@ -230,7 +230,7 @@ static spread contest_ratios(const contest *of, bool in_seconds) {
     return s;
 }
 
-/* The mean time of a step, in milliseconds. */
+/* The mean time of a step, in milliseconds; 0 if all runs diverged before their first validation. */
 static double contest_step_ms(const contest *of, int method) {
     double steps = 0, elapsed = 0;
     for (int64_t k = 0; k < seeds; k++) {
@@ -238,7 +238,7 @@ static double contest_step_ms(const contest *of, int method) {
         if (c->n > 0)
             steps += c->x[c->n - 1], elapsed += c->y[c->n - 1];
     }
-    return steps > 0 ? 1000 * elapsed / steps : NAN;
+    return steps > 0 ? 1000 * elapsed / steps : 0;
 }
 
 static const char *const cost_names[2] = {"steps", "seconds"};
@@ -249,7 +249,8 @@ static void contest_print(int64_t i) {
     for (int m = 0; m < METHODS; m++) {
         printf("rate_%s_w%lld %g\n", methods[m].name, w, of->rate[m]);
         printf("reached_%s_w%lld %d\n", methods[m].name, w, contest_costs(of, false, m).count);
-        printf("step_ms_%s_w%lld %.3f\n", methods[m].name, w, contest_step_ms(of, m));
+        if (contest_step_ms(of, m) > 0)
+            printf("step_ms_%s_w%lld %.3f\n", methods[m].name, w, contest_step_ms(of, m));
     }
     for (int c = 0; c < 2; c++) {
         for (int m = 0; m < METHODS; m++) {
@@ -280,7 +281,7 @@ static double contest_most(const contest *of, bool of_seconds, bool x) {
     return largest;
 }
 
-static void draw_losses(plot *p, int64_t i, bool by_seconds, double highest) {
+static void contest_draw_losses(plot *p, int64_t i, bool by_seconds, double highest) {
     const contest *of = &contests[i];
     const double end = by_seconds ? contest_most(of, true, false) : contest_most(of, false, true);
     char title[64];
@@ -300,7 +301,7 @@ static void draw_losses(plot *p, int64_t i, bool by_seconds, double highest) {
 }
 
 /* The ratios by width: their mean as a line, and a point for each seed. */
-static void draw_ratios(plot *p) {
+static void contests_draw_ratios(plot *p) {
     static const unsigned color[2] = {PLOT_GREEN, PLOT_PURPLE};
     double x[MOST_WIDTHS], y[2][MOST_WIDTHS], largest = 1.2;
     for (int64_t i = 0; i <= doublings; i++)
@@ -326,16 +327,16 @@ static void draw_ratios(plot *p) {
                                  {cost_names[1], color[1], 2.6, LEGEND_LINE, {0}}});
 }
 
-static void draw(void) {
+static void contests_draw(void) {
     double highest = target;
     plot p = plot_new((int)(LEFT + (doublings + 2) * (PANEL + GAP) - GAP + 30), BELOW + HIGH + 60);
     for (int64_t i = 0; i <= doublings; i++)
         highest = fmax(highest, contest_most(&contests[i], false, false));
     for (int64_t i = 0; i <= doublings; i++) {
-        draw_losses(&p, i, false, highest);
-        draw_losses(&p, i, true, highest);
+        contest_draw_losses(&p, i, false, highest);
+        contest_draw_losses(&p, i, true, highest);
     }
-    draw_ratios(&p);
+    contests_draw_ratios(&p);
     plot_save(&p, cli.out);
 }
 
@@ -355,8 +356,8 @@ static void list_results(stored *s) {
                          seed);
                 snprintf(of->seconds[m][k].key, sizeof of->seconds[m][k].key, "seconds_%s_w%lld seed %lld",
                          methods[m].name, w, seed);
-                stored_curves(s, 1, 1, &of->loss[m][k]);
-                stored_curves(s, 1, 1, &of->seconds[m][k]);
+                stored_curves(s, 1, 0, &of->loss[m][k]);
+                stored_curves(s, 1, 0, &of->seconds[m][k]);
             }
         }
 }
@@ -392,7 +393,7 @@ int main(int argc, char **argv) {
         for (int64_t i = 0; i <= doublings; i++)
             contest_print(i);
         cli_flush();
-        draw();
+        contests_draw();
         stored_save(list_results);
         if (!sw_error())
             printf("picture %s\n", cli.out);
