@@ -182,9 +182,9 @@ static void results_and_bits(void **state) {
 /* A page that shows all of them is loaded in no time. */
 static void committed_pictures_are_small(void **state) {
     (void)state;
-    static const char *const trained[] = {"sharpness",         "lecture_mlp",  "memory",         "exponential_lr",
-                                          "mode_connectivity", "loss_surface", "initialization", "class_imbalance",
-                                          "double_descent",    "muon_gpt"};
+    static const char *const trained[] = {"sharpness",       "drawn_surface",     "lecture_mlp",  "memory",
+                                          "exponential_lr",  "mode_connectivity", "loss_surface", "initialization",
+                                          "class_imbalance", "double_descent",    "muon_gpt"};
     enum { TRAINED = sizeof trained / sizeof *trained };
     static unsigned char bytes[MOST_BYTES + 1];
     for (int i = 0; i < PROGRAMS + TRAINED; i++) {
