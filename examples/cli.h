@@ -190,15 +190,23 @@ static inline void cli_check_streams(void) {
 
 /* ---- The command line ---- */
 
+/* Whether the word extends the name (--batch-size: --batch) or abbreviates it (--temp: --temperature). */
+static inline bool cli_extends(const char *word, const char *name) {
+    const size_t length = strlen(name), given = strlen(word);
+    return (strncmp(word, name, length) == 0 && word[length] == '-') || (given > 4 && strncmp(name, word, given) == 0);
+}
+
 /* Reports a mistake: prints a message with the nearest option, and exits with 2. */
 static inline void cli_unknown(const char *word) {
-    const char *names[64];
+    const char *names[64], *likely = word;
     int count = 0;
     for (int common = 1; common >= 0; common--) /* the first of several equally near options is suggested */
-        for (const cli_option *o = cli_current()->options; o->name && count < 64; o++)
+        for (const cli_option *o = cli_current()->options; o->name && count < 64; o++) {
             if (common == ((char *)o->value >= (char *)&cli && (char *)o->value < (char *)(&cli + 1)))
                 names[count++] = o->name;
-    const char *nearest = sw_suggest(word, count, names);
+            likely = cli_extends(word, o->name) ? o->name : likely;
+        }
+    const char *nearest = sw_suggest(likely, count, names);
     cli_fail(2, "there is no option %s%s", word, *nearest ? nearest : "; see --help");
 }
 

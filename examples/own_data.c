@@ -4,16 +4,15 @@
 #include "cli.h"
 #include <swale/swale.h>
 
-static const sw_csv_options columns = {.size = sizeof columns, .target = SW_CSV_CLASS_IDS};
-
 enum { HIDDEN = 32 };
 
 static const char iris[] = "examples/iris.csv";
-static const char *csv = iris, *load, *row;
+static const char *csv = iris, *delimiter = ",", *load, *row;
 static int64_t epochs = 200, patience = 20;
 
 static const cli_option options[] = {
     {"--csv", "FILE", CLI_INPUT, &csv, 0, 0, "numbers, the last of each row a class (examples/iris.csv)"},
+    {"--delimiter", "C", CLI_TEXT, &delimiter, 0, 0, "character between two numbers of the table, or tab (,)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1e6, "maximum number of epochs (200)"},
     {"--patience", "N", CLI_COUNT, &patience, 1, 1e6, "epochs without a better validation loss (20)"},
     {"--load", "FILE", CLI_INPUT, &load, 0, 0, "use a file that --out wrote, without training; needs --predict"},
@@ -102,14 +101,57 @@ static void write_file(const sw_model *model, const sw_source *data, int64_t fea
     sw_archive_free(a);
 }
 
-static void learn(void) {
-    const double fractions[] = {0.6, 0.2, 0.2};
-    sw_source *part[3] = {0};
+/* ---- The table ---- */
+
+/* Replaces the advice of sw_csv, which names members of its options, by advice for the command line. */
+static void table_explain_error(void) {
+    static const char *const advice[][2] = {
+        {" (option allow_nonfinite)", " (remove the row)"},
+        {" (SW_CSV_REAL is for real targets)", " (the last column must be a class)"},
+        {"option delimiter)", "--delimiter)"}};
+    char message[1024];
+    const sw_status status = sw_error_status();
+    for (size_t i = 0; i < sizeof advice / sizeof *advice; i++) {
+        const char *text = sw_error(), *at = strstr(text, advice[i][0]);
+        if (!at)
+            continue;
+        snprintf(message, sizeof message, "%.*s%s%s", (int)(at - text), text, advice[i][1], at + strlen(advice[i][0]));
+        sw_clear_error();
+        sw_fail(status, "%s", message);
+    }
+}
+
+static sw_source *table_read(void) {
+    const sw_csv_options columns = SW_OPTIONS(sw_csv_options, .target = SW_CSV_CLASS_IDS,
+                                              .delimiter = strcmp(delimiter, "tab") == 0 ? '\t' : *delimiter);
     sw_source *all = sw_csv(csv, &columns);
-    const int64_t features = all ? all->x_shape[0] : 0;
+    if (!all)
+        table_explain_error();
+    else if (all->classes < 2)
+        sw_fail(SW_ERR_ARGUMENT, "%s: every row has class %s; two classes or more are needed in the last column", csv,
+                all->class_names[0]);
+    return all;
+}
+
+/* Splits the rows by 0.6, 0.2 and 0.2, with the classes in equal proportions. */
+static bool table_split(sw_source *all, sw_source *part[3]) {
+    const double fractions[] = {0.6, 0.2, 0.2};
     const sw_split_options how =
         SW_OPTIONS(sw_split_options, .fractions = fractions, .stratified = true, .seed = (uint64_t)cli.seed);
-    if (!all || sw_split_source(all, 3, &how, part) != SW_OK) {
+    const sw_status status = sw_split_source(all, 3, &how, part);
+    if (status == SW_ERR_ARGUMENT) {
+        sw_clear_error();
+        sw_fail(status, "%s: %lld rows are too few: 0.6, 0.2 and 0.2 of them are for training, validation and test",
+                csv, (long long)all->n);
+    }
+    return status == SW_OK;
+}
+
+static void learn(void) {
+    sw_source *part[3] = {0};
+    sw_source *all = table_read();
+    const int64_t features = all ? all->x_shape[0] : 0;
+    if (sw_error() || !table_split(all, part)) {
         sw_source_free(all);
         return;
     }
@@ -143,6 +185,22 @@ static void learn(void) {
     sw_source_free(all);
 }
 
+#define OTHER_FILE "%s: was not written by own_data --out; --load needs such a file"
+
+/* Loads a file that has the arrays of write_file; NULL after an error. */
+static sw_archive *file_load(const char *path) {
+    static const char *const names[] = {"network.linear1.weight", "network.linear2.weight", "mean", "std"};
+    sw_archive *a = sw_archive_load(path);
+    bool complete = true;
+    for (size_t i = 0; a && i < sizeof names / sizeof *names; i++)
+        complete = complete && sw_archive_has(a, names[i]);
+    if (complete)
+        return a;
+    sw_fail(SW_ERR_FORMAT, OTHER_FILE, path);
+    sw_archive_free(a);
+    return NULL;
+}
+
 /* ---- Prediction for a row ---- */
 
 /* Parses exactly `count` numbers that are separated by commas. */
@@ -160,13 +218,13 @@ static bool read_row(const char *text, int64_t count, double *x) {
 }
 
 static void predict(const char *path) {
-    sw_archive *a = sw_archive_load(path);
+    sw_archive *a = file_load(path);
     const sw_array first = sw_archive_get(a, "network.linear1.weight"), mean = sw_archive_get(a, "mean"),
                    last = sw_archive_get(a, "network.linear2.weight"), std = sw_archive_get(a, "std");
     const int64_t features = sw_array_count(&mean);
     if (!sw_error() && (first.rank != 2 || last.rank != 2 || first.shape[1] != features || mean.type != SW_F64 ||
                         std.type != SW_F64 || sw_array_count(&std) != features))
-        sw_fail(SW_ERR_FORMAT, "%s: not a file written by own_data", path);
+        sw_fail(SW_ERR_FORMAT, OTHER_FILE, path);
     sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);
     sw_array x = sw_array_view(values, SW_F64, SW_SHAPE(1, features)), y = {0};
@@ -190,6 +248,8 @@ int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     if (load && !row)
         cli_fail(2, "--load needs --predict");
+    if (strlen(delimiter) != 1 && strcmp(delimiter, "tab") != 0)
+        cli_fail(2, "--delimiter %s: one character, or tab, is needed", delimiter);
     if (load && cli.out != program.out)
         cli_fail(2, "--load trains nothing, and there is nothing to write to --out %s", cli.out);
     if (!load && csv == iris && access(csv, F_OK) != 0)

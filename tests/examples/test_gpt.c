@@ -204,6 +204,10 @@ static void test_mistakes_are_explained(void **state) {
     (void)state;
     output o = GPT("--text", "/nowhere");
     expect(&o, 1, "gpt: /nowhere: ");
+    o = GPT("--batch-size", "4");
+    expect(&o, 2, "gpt: there is no option --batch-size, did you mean --batch?\n");
+    o = GPT("--temp", "1");
+    expect(&o, 2, "gpt: there is no option --temp, did you mean --temperature?\n");
     o = GPT("--tokenizer", "words");
     expect(&o, 2, "gpt: --tokenizer words: characters or bpe is needed\n");
     o = GPT("--tokens", "300");

@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <math.h>
+#include <swale/swale.h>
 
 #define OWN TEST_BUILD "/examples/own_data"
 
@@ -51,7 +52,7 @@ static void test_own_data_trains_and_predicts(void **state) {
     fputs("I64", f);
     fclose(f);
     o = RUN(OWN, "--load", file, "--predict", "1,2,3,4");
-    fails(&o, 1, "iris.safetensors: not a file written by own_data\n");
+    fails(&o, 1, "iris.safetensors: was not written by own_data --out; --load needs such a file\n");
     unlink(file);
 }
 
@@ -95,6 +96,64 @@ static void test_own_data_explains_mistakes(void **state) {
     unlink(bad);
 }
 
+/* Messages about a table name options of the program, not members of sw_csv_options. */
+static void test_own_data_explains_tables(void **state) {
+    (void)state;
+    static const struct {
+        const char *table, *message;
+    } wrong[] = {
+        {"1;2;0\n3;4;1\n", " (is the delimiter ';'? --delimiter)\n"},
+        {"1,2,0\n3,inf,1\n", "'inf' is not finite (remove the row)\n"},
+        {"1,2,0\n3,4,1.5\n", " (the last column must be a class)\n"},
+        {"1,2,0\n3,4,0\n5,6,0\n7,8,0\n",
+         ": every row has class 0; two classes or more are needed in the last column\n"},
+        {"1,2,0\n3,4,1\n", ": 2 rows are too few: 0.6, 0.2 and 0.2 of them are for training, validation and test\n"},
+    };
+    const char *table = lasting_path("wrong.csv"), *file = lasting_path("wrong.safetensors");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        FILE *f = fopen(table, "w");
+        assert_non_null(f);
+        fputs(wrong[i].table, f);
+        fclose(f);
+        output o = RUN(OWN, "--csv", table, "--out", file);
+        fails(&o, 1, wrong[i].message);
+        assert_non_null(strstr(o.err, "wrong.csv: "));
+        assert_int_not_equal(access(file, F_OK), 0);
+    }
+    output o = RUN(OWN, "--csv", table, "--delimiter", "ab");
+    fails(&o, 2, "own_data: --delimiter ab: one character, or tab, is needed\n");
+    unlink(table);
+}
+
+/* A table between whose numbers are tabs. */
+static void test_own_data_reads_tabs(void **state) {
+    (void)state;
+    const char *table = lasting_path("tabs.tsv"), *file = lasting_path("tabs.safetensors");
+    FILE *f = fopen(table, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 60; i++)
+        fprintf(f, "%d\t%d\t%d\n", i % 2 ? 10 + i % 7 : -10 - i % 5, i % 3, i % 2);
+    fclose(f);
+    output o = RUN(OWN, "--csv", table, "--delimiter", "tab", "--out", file, "--epochs", "20", "--predict", "-11,1");
+    assert_int_equal(o.code, 0);
+    assert_non_null(strstr(o.out, "class 0\n"));
+    unlink(table);
+    unlink(file);
+}
+
+/* A file of another program. */
+static void test_own_data_explains_other_files(void **state) {
+    (void)state;
+    const char *file = lasting_path("other.safetensors");
+    sw_model *model = sw_model_new(SW_F32, 1);
+    assert_non_null(sw_model_build(model, sw_nn_linear(model, 2, 2)));
+    assert_int_equal(sw_model_save(model, file), SW_OK);
+    sw_model_free(model);
+    output o = RUN(OWN, "--load", file, "--predict", "1,2");
+    fails(&o, 1, "other.safetensors: was not written by own_data --out; --load needs such a file\n");
+    unlink(file);
+}
+
 /* The answer is the label of the table, whatever its number. */
 static void test_own_data_answers_with_the_label(void **state) {
     (void)state;
@@ -116,8 +175,9 @@ static void test_own_data_answers_with_the_label(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_own_data_trains_and_predicts),
-                                       cmocka_unit_test(test_own_data_explains_mistakes),
-                                       cmocka_unit_test(test_own_data_answers_with_the_label)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_own_data_trains_and_predicts),  cmocka_unit_test(test_own_data_explains_mistakes),
+        cmocka_unit_test(test_own_data_explains_tables),      cmocka_unit_test(test_own_data_reads_tabs),
+        cmocka_unit_test(test_own_data_explains_other_files), cmocka_unit_test(test_own_data_answers_with_the_label)};
     return cmocka_run_group_tests_name("own_data", tests, run_setup, run_teardown);
 }
