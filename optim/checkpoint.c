@@ -181,6 +181,52 @@ static void checkpoint_compare_counters(swo_walk *v, swo_counters *c) {
         sw_error_list_add(&v->faults, "a counter is negative");
 }
 
+static const char checkpoint_x[] = "optim.x.";
+
+/* The array of a parameter in the file; without a name if there is none. */
+static sw_archive_item checkpoint_find_param(const sw_archive *a, const char *name) {
+    for (int i = 0; i < sw_archive_count(a); i++) {
+        const sw_archive_item item = sw_archive_at(a, i);
+        if (strncmp(item.name, checkpoint_x, strlen(checkpoint_x)) == 0 &&
+            strcmp(item.name + strlen(checkpoint_x), name) == 0)
+            return item;
+    }
+    return (sw_archive_item){0};
+}
+
+/* Whether the file has the parameters of the optimizer, with their shapes. If it is of another network, adds one
+ * mismatch, that of the first parameter: every array of its state would differ too. */
+static bool checkpoint_compare_networks(swo_walk *v, const sw_params *params) {
+    char first[400] = "";
+    int different = 0;
+    for (int i = 0; i < sw_params_count(params); i++) {
+        const sw_param *p = sw_params_at(params, i);
+        const sw_archive_item item = p->tied ? (sw_archive_item){0} : checkpoint_find_param(v->in, p->name);
+        if (p->tied || (item.name && sw_shape_equal(p->rank, p->shape, item.array.rank, item.array.shape)))
+            continue;
+        if (different++ == 0 && item.name)
+            snprintf(first, sizeof first, "parameter %.200s is %s here and %s in the file", p->name,
+                     sw_shape_text(p->rank, p->shape), sw_shape_text(item.array.rank, item.array.shape));
+        else if (different == 1)
+            snprintf(first, sizeof first, "parameter %.200s %s is not in the file", p->name,
+                     sw_shape_text(p->rank, p->shape));
+    }
+    for (int i = 0; i < sw_archive_count(v->in); i++) {
+        const sw_archive_item item = sw_archive_at(v->in, i);
+        const char *name = item.name + strlen(checkpoint_x);
+        if (strncmp(item.name, checkpoint_x, strlen(checkpoint_x)) != 0 || sw_params_find(params, name))
+            continue;
+        if (different++ == 0)
+            snprintf(first, sizeof first, "parameter %.200s %s is only in the file", name,
+                     sw_shape_text(item.array.rank, item.array.shape));
+    }
+    if (different == 1)
+        sw_error_list_add(&v->faults, "the file is of another network: %s", first);
+    else if (different > 1)
+        sw_error_list_add(&v->faults, "the file is of another network: %s, and %d more differ", first, different - 1);
+    return different == 0;
+}
+
 static sw_status checkpoint_match(swo_walk *v, sw_optim *o, swo_counters *c, double *norm) {
     char checksum[17];
     const char *saved = sw_archive_text(v->in, "optim.checksum");
@@ -195,10 +241,13 @@ static sw_status checkpoint_match(swo_walk *v, sw_optim *o, swo_counters *c, dou
     SW_TRY(swo_walk_counters(v, c));
     if (v->pieces == SWO_COUNTERS)
         checkpoint_compare_counters(v, c);
-    if (same)
+    const bool fits = checkpoint_compare_networks(v, o->params);
+    if (same && fits)
         SW_TRY(swo_walk_state(v, o, norm));
-    SW_TRY(swo_walk_params(v, o->params));
-    checkpoint_find_unexpected(v, same ? "optim." : "optim.x.");
+    if (fits)
+        SW_TRY(swo_walk_params(v, o->params));
+    if (same && fits)
+        checkpoint_find_unexpected(v, "optim.");
     if (v->faults.count)
         return sw_fail(SW_ERR_FORMAT, "%.700s: does not fit the optimizer: %s", checkpoint_path(v->in),
                        sw_error_list_text(&v->faults));

@@ -85,6 +85,49 @@ static void test_load_names_every_mismatch(void **state) {
 }
 
 /* Tables of an estimator are there when it is bound. */
+static sw_params *params_of(int count, const char *const *names, const int64_t *rows) {
+    sw_params *params = sw_params_new(SW_F32, 3);
+    for (int i = 0; i < count; i++)
+        sw_params_add(params, names[i], 2, (int64_t[]){rows[i], 3}, NULL);
+    assert_int_equal(sw_params_build(params), SW_OK);
+    return params;
+}
+
+/* A file of another network names the first parameter that differs, and not each array of the state. */
+static void test_load_names_another_network(void **state) {
+    (void)state;
+    static const struct {
+        int count;
+        const char *names[3];
+        int64_t rows[3];
+        const char *message;
+    } other[] = {
+        {2, {"a", "b"}, {4, 7}, "parameter b is [5,3] here and [7,3] in the file"},
+        {2, {"a", "b"}, {2, 7}, "parameter a is [4,3] here and [2,3] in the file, and 1 more differ"},
+        {1, {"a"}, {4}, "parameter b [5,3] is not in the file"},
+        {3, {"a", "b", "c"}, {4, 5, 6}, "parameter c [6,3] is only in the file"},
+        {3, {"x", "y", "z"}, {4, 5, 6}, "parameter a [4,3] is not in the file, and 4 more differ"},
+    };
+    char path[PATH_SIZE + NAME_SIZE], text[2 * sizeof path];
+    snprintf(path, sizeof path, "%s", path_of("network"));
+    sw_params *params = params_of(2, (const char *const[]){"a", "b"}, (const int64_t[]){4, 5});
+    sw_optim *optim = sw_optim_new(params, "adam");
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        sw_params *theirs = params_of(other[i].count, other[i].names, other[i].rows);
+        sw_optim *saved = sw_optim_new(theirs, "adam");
+        assert_int_equal(sw_optim_save(saved, path), SW_OK);
+        sw_optim_free(saved);
+        sw_params_free(theirs);
+        assert_int_not_equal(sw_optim_load(optim, path), SW_OK);
+        snprintf(text, sizeof text, "%s: does not fit the optimizer: the file is of another network: %s", path,
+                 other[i].message);
+        expect_error(SW_ERR_FORMAT, text);
+    }
+    sw_optim_free(optim);
+    sw_params_free(params);
+    remove_file(path);
+}
+
 static void test_load_needs_a_bound_estimator_for_its_tables(void **state) {
     (void)state;
     run r, s;
@@ -214,6 +257,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, test_clear)
     const struct CMUnitTest tests[] = {
         TEST(test_load_names_every_mismatch),
+        TEST(test_load_names_another_network),
         TEST(test_load_needs_a_bound_estimator_for_its_tables),
         TEST(test_damaged_file_is_refused),
         TEST(test_options_stay_those_of_the_program),
