@@ -18,7 +18,7 @@ extern "C" {
 /* ---- Given distributions ---- */
 
 SW_API sw_init sw_init_zeros(void);                           /* all values are 0 */
-SW_API sw_init sw_init_constant(double value);                /* all values are equal */
+SW_API sw_init sw_init_constant(double value);                /* all values are equal; 1: PyTorch's ones_ */
 SW_API sw_init sw_init_normal(double mean, double deviation); /* normal; standard deviation ≥ 0 */
 SW_API sw_init sw_init_uniform(double low, double high);      /* uniform; low ≤ high */
 /* The normal distribution with this mean and standard deviation, restricted to [low, high]. low and high are values,

@@ -117,7 +117,7 @@ SW_API const char *sw_train_result_text(const sw_train_result *result, char *tex
  *
  * options may be NULL if the optimizer has a length. `result`, unless NULL, is filled in any case. An error that is
  * pending (error.h) at the call, or that the objective or a callback leaves pending, ends the run: no further step is
- * taken. README.md shows an equivalent loop of public functions. */
+ * taken. optim/README.md shows an equivalent loop of public functions. */
 SW_API sw_status sw_train(const sw_objective *objective, sw_optim *optim, const sw_train_options *options,
                           sw_train_result *result);
 /* The number of steps, including skipped ones, that sw_train with these options (or NULL) would still take; 0 if the

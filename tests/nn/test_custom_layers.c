@@ -1,6 +1,7 @@
 /* A custom layer with inner layers; every allocation fails in turn while a model with it is built and evaluated. */
 #include "cloud.h"
 #include "residual.h"
+#include "scale_layer.h"
 
 static void test_custom_layer_gives_the_plain_values(void **state) {
     (void)state;
@@ -26,6 +27,53 @@ static void test_custom_layer_gives_the_plain_values(void **state) {
     sw_tape_free(tape);
     sw_model_free(model);
     assert_int_equal(freed, 1);
+}
+
+static char *text_of(const char *path) {
+    FILE *f = fopen(path, "rb"); /* tests run in the top folder */
+    if (!f)
+        fail_msg("%s cannot be read", path);
+    char *text = calloc(1, 1 << 16);
+    assert_non_null(text);
+    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+/* nn/README.md quotes scale_layer.h exactly. */
+static void test_readme_shows_a_layer_with_a_parameter(void **state) {
+    (void)state;
+    char *readme = text_of("nn/README.md"), *layer = text_of("tests/nn/scale_layer.h");
+    const char *at = strstr(readme, layer);
+    assert_non_null(at);
+    assert_memory_equal(at - 5, "```c\n", 5);
+    assert_memory_equal(at + strlen(layer), "```", 3);
+    free(readme);
+    free(layer);
+}
+
+static void test_layer_with_a_parameter_gives_the_plain_values(void **state) {
+    (void)state;
+    sw_model *model = sw_model_new(SW_F64, 1);
+    sw_model_set_input_shape(model, 1, (const int64_t[]){3});
+    sw_params *p = built(model, scale_layer(model));
+    sw_tape *tape = sw_tape_new();
+    sw_tensor y = sw_forward(sw_model_root(model), rows_of(tape, SW_F64, 2, 3, small_points));
+    assert_values(y, small_points, 6, 0); /* the factors are 1 at first */
+    set_values(p, "scale1.factor", (const double[]){2, 0, -1});
+    sw_tape_reset(tape);
+    double expected[6];
+    for (int i = 0; i < 6; i++)
+        expected[i] = small_points[i] * (const double[]){2, 0, -1}[i % 3];
+    y = sw_forward(sw_model_root(model), rows_of(tape, SW_F64, 2, 3, small_points));
+    assert_values(y, expected, 6, 0);
+    sw_tape_free(tape);
+    sw_model_free(model);
+    model = sw_model_new(SW_F64, 1);
+    sw_model_set_input_shape(model, 0, NULL);
+    assert_null(sw_model_build(model, scale_layer(model)));
+    expect_error(SW_ERR_SHAPE, "layer scale1: a sample is one number; features are needed");
+    sw_model_free(model);
 }
 
 static void test_custom_layer_that_fails_is_reported(void **state) {
@@ -69,6 +117,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_custom_layer_gives_the_plain_values),
         TEST(test_custom_layer_that_fails_is_reported),
+        TEST(test_readme_shows_a_layer_with_a_parameter),
+        TEST(test_layer_with_a_parameter_gives_the_plain_values),
         TEST(test_building_and_evaluating_survive_every_failed_allocation),
     };
     return cmocka_run_group_tests_name("custom_layers", tests, NULL, NULL);
