@@ -57,7 +57,7 @@ tests := $(test_src:%.c=$(BUILD)/%)
 # Tests that take 3 seconds of processor time or more, as tests/run.sh prints it. `make test` begins with them, the
 # longest first, so that at the end no processor waits for a long one.
 slow_tests := $(addprefix examples/test_,every_program accuracy fashion_mnist_files) core/kernels/test_threads \
-              $(addprefix optim/,test_networks rules/test_rules) core/kernels/test_conv_kernels \
+              $(addprefix optim/,test_networks rules/test_rules) core/kernels/test_conv_kernels core/kernels/test_winograd \
               $(addprefix examples/test_,rules_programs fashion_mnist_cli gallery) core/kernels/test_kernels \
               optim/estimators/test_glm_table core/test_process $(addprefix examples/test_,experiments glm fashion_mnist_16_bit sharpness) \
               $(addprefix core/ops/test_,half_elements ops_16_bit ops_reduce power stored_rows) \
