@@ -184,8 +184,13 @@ static inline void fragments_of_tape(fragments *f) {
 
 enum { ALLOCATORS = 4 };
 
+static inline void fragments_name(fragments f[ALLOCATORS]) {
+    static const char *const name[ALLOCATORS] = {"first fit", "best fit", "malloc", "tape"};
+    for (int i = 0; i < ALLOCATORS; i++)
+        f[i] = (fragments){.name = name[i]};
+}
+
 static inline void fragments_measure(fragments f[ALLOCATORS]) {
-    f[0].name = "first fit", f[1].name = "best fit", f[2].name = "malloc", f[3].name = "tape";
     fragments_of_malloc(&f[2]);
     fragments_of_heap(&f[0], HEAP_FIRST_FIT);
     fragments_of_heap(&f[1], HEAP_BEST_FIT);

@@ -2,8 +2,7 @@
  * with unscaled pixels from 0 to 255, batches of 1024, and ten epochs at learning rate 4e-4. The initial weights are
  * LeCun normal and the biases are zero, the same for all four methods. The incomplete last batch of an epoch is
  * dropped. */
-#include "cli.h"
-#include "curves.h"
+#include "stored.h"
 #include <swale/swale.h>
 
 enum { METHODS = 4, CURVES = 4 };
@@ -16,6 +15,7 @@ static const cli_option options[] = {
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "passes over the training set (10)"},
     {"--samples", "N", CLI_COUNT, &samples, 1024, 60000, "training pictures (60000)"},
     {"--test", "N", CLI_COUNT, &test_samples, 1, 10000, "test pictures (10000)"},
+    STORED_FROM,
     CLI_COMMON("of initial values and order (1)", "FILE.png", CLI_PICTURE,
                "the picture; its numbers go to FILE.csv (lecture_mlp.png)")};
 static const cli_program program = {.name = "lecture_mlp",
@@ -108,6 +108,21 @@ static void draw_panel(plot *p, double left, const char *title, int train_curve,
     plot_legend(p, METHODS, entry);
 }
 
+static void clear_results(void) {
+    static char name[CURVES][METHODS][48];
+    static const char *const what[CURVES] = {"train loss", "test loss", "train accuracy", "test accuracy"};
+    for (int m = 0; m < METHODS; m++)
+        for (int c = 0; c < CURVES; c++) {
+            snprintf(name[c][m], sizeof name[c][m], "%s %s", methods[m].name, what[c]);
+            curves[c][m] = (curve){.name = name[c][m]};
+        }
+}
+
+/* A run that a signal has ended lacks methods. */
+static void list_results(stored *s) {
+    stored_curves(s, CURVES * METHODS, 0, curves[0]);
+}
+
 /* Whether all epochs of the method were trained, without a signal. */
 static bool is_complete(int m) {
     return curves[TEST_ACCURACY][m].n == epochs + 1;
@@ -118,34 +133,35 @@ static void write_figure(void) {
     draw_panel(&p, 80, "thick: test, thin: training", TRAIN_LOSS, 0.2, 200, true);
     draw_panel(&p, 580, "thick: test, thin: training", TRAIN_ACCURACY, 0.5, 1, false);
     plot_save(&p, cli.out);
-    curves_save(cli.out, "epoch", "value", CURVES * METHODS, curves[0]);
+    stored_save(list_results);
     if (!sw_error())
         printf("picture %s\n", cli.out);
 }
 
-int main(int argc, char **argv) {
-    cli_start(&program, argc, argv);
-    cli_check_files();
+static void train_all(void) {
     sw_source *set = bytes_of(SW_TRAINING, samples), *test = set ? bytes_of(SW_TEST, test_samples) : NULL;
-    static char name[CURVES][METHODS][48];
-    static const char *const what[CURVES] = {"train loss", "test loss", "train accuracy", "test accuracy"};
-    for (int m = 0; m < METHODS; m++)
-        for (int c = 0; c < CURVES; c++) {
-            snprintf(name[c][m], sizeof name[c][m], "%s %s", methods[m].name, what[c]);
-            curves[c][m].name = name[c][m];
-        }
     cli_catch_signals();
     for (int m = 0; m < METHODS && !sw_error() && !cli_signal; m++)
         train(m, set, test);
     cli_release_signals();
     sw_source_free(set), sw_source_free(test);
+}
+
+int main(int argc, char **argv) {
+    cli_start(&program, argc, argv);
+    cli_check_files();
+    clear_results();
+    if (cli.from)
+        stored_load(list_results);
+    else
+        train_all();
     if (sw_error())
         return cli_end(1);
     for (int m = 0; m < METHODS; m++)
         if (is_complete(m))
             printf("%s_test_accuracy %.4f\n", methods[m].name, curves[TEST_ACCURACY][m].y[epochs]);
     cli_flush();
-    if (is_complete(0))
+    if (is_complete(0) || cli.from)
         write_figure();
     else /* keep the files of an earlier run instead of writing an empty figure */
         cli_say("interrupted before the first method was completed: nothing was written");

@@ -12,10 +12,8 @@
  *
  * `nonconvex` is the fraction of three successive points of a grid, along rows and columns, that bend downward by more
  * than a thousandth of the middle value. */
-#include "cli.h"
-#include "curves.h"
-#include "surface.h"
-#include <swale/swale.h>
+#include "cnn.h"
+#include "stored.h"
 
 enum { INITIAL, FINAL, DROPOUT, LINES };                 /* two curves each: training and test pictures */
 enum { TENSORS, FILTERS, RESIDUAL, PLAIN, SURFACES };    /* planes */
@@ -42,6 +40,7 @@ static const cli_option options[] = {
     {"--residual-side", "N", CLI_COUNT, &residual_side, 3, SURFACE_MOST, "points of each side of its planes (11)"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "the sizes of the lecture, depth 56 and width 16: takes days"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    STORED_FROM,
     CLI_COMMON("of initial weights, training and directions (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (loss_surface.png)")};
 static const cli_program program = {.name = "loss_surface",
@@ -56,19 +55,6 @@ static const char *const line_name[LINES] = {"initial", "final", "dropout"};
 static const char *const surface_name[SURFACES] = {"tensors", "filters", "residual", "plain"};
 
 /* ---- Networks ---- */
-
-/* The network of the lecture: 105,866 parameters with 16 channels. */
-static sw_model *cnn_new(double dropout) {
-    const sw_conv_options same = SW_OPTIONS(sw_conv_options, .same = true);
-    sw_model *m = sw_model_new(SW_F32, (uint64_t)cli.seed);
-    sw_model_set_input_shape(m, SW_SHAPE(28, 28, 1));
-    sw_model_build(
-        m, sw_nn_sequential(m, sw_nn_conv2d_with_options(m, 1, channels, 3, 3, &same), sw_nn_relu(m),
-                            sw_nn_avg_pool2d(m, 2), sw_nn_conv2d_with_options(m, channels, 2 * channels, 3, 3, &same),
-                            sw_nn_relu(m), sw_nn_avg_pool2d(m, 2), sw_nn_flatten(m), sw_nn_dropout(m, dropout),
-                            sw_nn_linear(m, 7 * 7 * 2 * channels, 64), sw_nn_relu(m), sw_nn_linear(m, 64, 10), NULL));
-    return m;
-}
 
 /* Writes a convolution, batch normalization and ReLU to the list, and returns their number. */
 static int add_conv(sw_model *m, sw_module **list, int64_t inputs, int64_t outputs, int64_t stride) {
@@ -101,22 +87,6 @@ static sw_model *residual_new(bool skips) {
     sw_model_set_input_shape(m, SW_SHAPE(28, 28, 1));
     sw_model_build(m, skips ? sw_nn_resnet(m, (int)depth, width, 10) : plain_network(m));
     return m;
-}
-
-static void train(const sw_objective *f, const char *rule, int64_t size, int64_t length, const char *what,
-                  cli_progress *progress) {
-    char estimator[64];
-    double loss = NAN;
-    snprintf(estimator, sizeof estimator, "minibatch batch=%lld", (long long)size);
-    const sw_optim_options how =
-        SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = rule, .seed = (uint64_t)cli.seed);
-    sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(f->params, &how);
-    for (int64_t epoch = 0; epoch < length && !sw_error(); epoch++) {
-        for (int64_t step = 0; step < (f->n + size - 1) / size && !sw_error(); step++)
-            sw_optim_minimize(optim, f, &loss);
-        cli_progress_draw(progress, what, epoch + 1, length, epoch + 1, length, loss);
-    }
-    sw_optim_free(optim);
 }
 
 /* ---- Lines and planes ---- */
@@ -159,13 +129,24 @@ static void measure_plane(const sw_objective *f, sw_direction_scale scale, doubl
 
 static void run_cnn(const sw_source *training, const sw_source *test, cli_progress *progress) {
     for (int dropout = 0; dropout < 2 && !sw_error(); dropout++) {
-        sw_model *m = cnn_new(dropout ? 0.2 : 0);
+        /* The network of the lecture: 105,866 parameters with 16 channels. */
+        sw_model *m = cnn_new(&(cnn_options){.channels = channels,
+                                             .average = true,
+                                             .hidden = 64,
+                                             .dropout = dropout ? 0.2 : 0,
+                                             .type = SW_F32,
+                                             .seed = (uint64_t)cli.seed});
+        const cnn_training how = {.rule = "sgd lr=0.01 momentum=0.9",
+                                  .batch = batch,
+                                  .epochs = epochs,
+                                  .seed = (uint64_t)cli.seed,
+                                  .what = dropout ? "with dropout" : "without dropout"};
         const sw_objective *f = sw_error() ? NULL : sw_model_objective(m, training, sw_cross_entropy),
                            *g = sw_error() ? NULL : sw_model_objective(m, test, sw_cross_entropy);
         if (f && g && !dropout)
             measure_line(f, g, INITIAL);
         if (f && g)
-            train(f, "sgd lr=0.01 momentum=0.9", batch, epochs, dropout ? "with dropout" : "without dropout", progress);
+            cnn_train(f, f->params, &how, progress);
         if (f && g && !sw_error())
             measure_line(f, g, dropout ? DROPOUT : FINAL);
         if (f && g && !dropout && !sw_error()) {
@@ -177,13 +158,17 @@ static void run_cnn(const sw_source *training, const sw_source *test, cli_progre
 }
 
 static void run_residual(sw_source *training, cli_progress *progress) {
-    sw_source *some = sw_error() ? NULL : sw_take(training, residual_samples, NULL);
+    sw_source *some = cnn_first(training, residual_samples);
     for (int skips = 1; skips >= 0 && !sw_error(); skips--) {
         sw_model *m = residual_new(skips);
+        const cnn_training how = {.rule = "sgd lr=0.1 momentum=0.9 weight_decay=5e-4",
+                                  .batch = RESIDUAL_BATCH,
+                                  .epochs = residual_epochs,
+                                  .seed = (uint64_t)cli.seed,
+                                  .what = skips ? "with skips" : "without skips"};
         const sw_objective *f = sw_error() ? NULL : sw_model_objective(m, some, sw_cross_entropy);
         if (f)
-            train(f, "sgd lr=0.1 momentum=0.9 weight_decay=5e-4", RESIDUAL_BATCH, residual_epochs,
-                  skips ? "with skips" : "without skips", progress);
+            cnn_train(f, f->params, &how, progress);
         if (f && !sw_error())
             measure_plane(f, SW_SCALE_FILTERS, 1, residual_side, residual_shown, &surfaces[skips ? RESIDUAL : PLAIN]);
         sw_model_free(m);
@@ -193,7 +178,7 @@ static void run_residual(sw_source *training, cli_progress *progress) {
 
 /* ---- Results ---- */
 
-static void make_curves(void) {
+static void clear_results(void) {
     static char name[2 * LINES][48];
     static const unsigned color[2 * LINES] = {PLOT_BLUE, PLOT_SKY, PLOT_BLUE, PLOT_SKY, PLOT_RED, PLOT_ORANGE};
     for (int i = 0; i < 2 * LINES; i++) {
@@ -202,6 +187,11 @@ static void make_curves(void) {
     }
     for (int i = 0; i < SURFACES; i++)
         surfaces[i].name = surface_name[i];
+}
+
+static void list_results(stored *s) {
+    stored_curves(s, 2 * LINES, 3, curves);
+    stored_surfaces(s, SURFACES, surfaces);
 }
 
 /* The fraction of triples along an axis that bend downward. */
@@ -272,18 +262,17 @@ static void draw(void) {
     plot_save(&p, cli.out);
 }
 
-static void save_numbers(void) {
-    char path[OUTPUT_PATH];
-    output o;
-    cli_numbers_path(cli.out, path);
-    FILE *file = output_open(&o, "%s", path);
-    if (file)
-        fprintf(file, "name,x,y,value\n");
-    for (int i = 0; file && i < 2 * LINES; i++)
-        for (int k = 0; k < curves[i].n; k++)
-            fprintf(file, "\"%s\",%.9g,,%.9g\n", curves[i].name, curves[i].x[k], curves[i].y[k]);
-    surfaces_write(file, SURFACES, surfaces);
-    output_close(&o);
+static void train_all(void) {
+    cli_progress progress = cli_progress_start();
+    sw_source *every = sw_fashion_mnist_pictures(data, SW_TRAINING);
+    sw_source *test = sw_error() ? NULL : sw_fashion_mnist_pictures(data, SW_TEST);
+    sw_source *training = cnn_first(every, samples);
+    if (training && test)
+        run_cnn(training, test, &progress);
+    run_residual(every, &progress);
+    if (progress.live)
+        cli_progress_line(&progress, "");
+    sw_source_free(training), sw_source_free(test), sw_source_free(every);
 }
 
 int main(int argc, char **argv) {
@@ -294,23 +283,17 @@ int main(int argc, char **argv) {
     if (depth % 6 != 2)
         cli_fail(2, "--depth %lld: 6n + 2 is needed: 8, 14, 20, …", (long long)depth);
     cli_check_files();
-    cli_progress progress = cli_progress_start();
-    sw_source *every = sw_fashion_mnist_pictures(data, SW_TRAINING);
-    sw_source *test = sw_error() ? NULL : sw_fashion_mnist_pictures(data, SW_TEST);
-    sw_source *training = sw_error() ? NULL : sw_take(every, samples, NULL);
-    make_curves();
-    if (training && test)
-        run_cnn(training, test, &progress);
-    run_residual(every, &progress);
-    if (progress.live)
-        cli_progress_line(&progress, "");
+    clear_results();
+    if (cli.from)
+        stored_load(list_results);
+    else
+        train_all();
     if (!sw_error()) {
         print_results();
         draw();
-        save_numbers();
+        stored_save(list_results);
     }
     if (!sw_error())
         printf("picture %s\n", cli.out);
-    sw_source_free(training), sw_source_free(test), sw_source_free(every);
     return cli_end(0);
 }

@@ -22,6 +22,7 @@ static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 2, CURVE_MOST, "steps of each training (60)"},
     {"--rounds", "N", CLI_COUNT, &rounds, 1, 1000, "steps of which the time is the median (5)"},
     {"--layers", "N", CLI_COUNT, &layers, 1, GPT_LAYERS, "blocks of the predicted transformer (48)"},
+    STORED_FROM,
     CLI_COMMON("of the points and of the initial weights (1)", "FILE.png", CLI_PICTURE, "the picture (memory.png)")};
 static const cli_program program = {.name = "memory",
                                     .example = "memory --width 256 --batch 128 --out memory.png",
@@ -43,11 +44,8 @@ static const run_setting settings[SETTINGS] = {
 static void measure_runs(report_bar bar[SETTINGS], curve loss[SETTINGS]) {
     for (int i = 0; i < SETTINGS && !sw_error(); i++) {
         const run_setting *s = &settings[i];
-        loss[i].name = s->name, loss[i].color = s->color, loss[i].width = i < PLAIN ? 4.4 - 1.5 * i : 1, loss[i].n = 0;
         cli_note("%s\n", s->name);
-        bar[i] = (report_bar){.name = s->name,
-                              .line = {sw_dtype_name(s->type), s->recompute ? "recomputed" : ""},
-                              .ledger = run_measure(&sizes, s, steps, &loss[i])};
+        bar[i].ledger = run_measure(&sizes, s, steps, &loss[i]);
         const run_ledger predicted = run_predict(&sizes, s);
         if (sw_error())
             return;
@@ -184,15 +182,16 @@ static run_ledger formula_of_gpt(int64_t parameters) {
 enum { FORMULA, F32, F16, F16_RECOMPUTED, F16_SCORES, LARGE };
 
 static void predict_large(report_bar bar[LARGE]) {
-    bar[F32] = (report_bar){"gpt2_f32", {"f32", ""}, predict_gpt(SW_F32, false)};
-    bar[F16] = (report_bar){"gpt2_f16", {"f16", ""}, predict_gpt(SW_F16, false)};
-    bar[F16_RECOMPUTED] = (report_bar){"gpt2_f16_recompute", {"f16", "recomputed"}, predict_gpt(SW_F16, true)};
-    bar[FORMULA] = (report_bar){"formula", {"formula", "16 bits"}, formula_of_gpt(bar[F32].ledger.dim)};
+    bar[F32].ledger = predict_gpt(SW_F32, false);
+    bar[F16].ledger = predict_gpt(SW_F16, false);
+    bar[F16_RECOMPUTED].ledger = predict_gpt(SW_F16, true);
+    bar[FORMULA].ledger = formula_of_gpt(bar[F32].ledger.dim);
     const double fused = predict_attention(SW_F16, true), scores = predict_attention(SW_F16, false);
-    bar[F16_SCORES] = (report_bar){"gpt2_f16_scores", {"f16, attention", "not fused"}, bar[F16].ledger};
+    bar[F16_SCORES].ledger = bar[F16].ledger;
     bar[F16_SCORES].ledger.part[RUN_ATTENTION] += scores - fused;
-    if (sw_error())
-        return;
+}
+
+static void print_large(const report_bar bar[LARGE]) {
     printf("gpt2.parameters %lld\nformula.state %.4g\nformula.activations %.4g\n", (long long)bar[FORMULA].ledger.dim,
            16.0 * (double)bar[FORMULA].ledger.dim, bar[FORMULA].ledger.part[RUN_ACTIVATIONS]);
     /* A gradient in f32 in one block, as collective communication needs it. */
@@ -202,29 +201,74 @@ static void predict_large(report_bar bar[LARGE]) {
         printf("%s.flops %.6g\n", bar[i].name, bar[i].ledger.flops);
     }
     printf("gpt2_f16_scores.attention %.0f\ngpt2_f16.attention_saved %.0f\n",
-           bar[F16_SCORES].ledger.part[RUN_ATTENTION], scores - fused);
+           bar[F16_SCORES].ledger.part[RUN_ATTENTION],
+           bar[F16_SCORES].ledger.part[RUN_ATTENTION] - bar[F16].ledger.part[RUN_ATTENTION]);
 }
 
-int main(int argc, char **argv) {
-    static report_bar bar[SETTINGS], large[LARGE];
-    static curve loss[SETTINGS];
-    static fragments heaps[ALLOCATORS];
-    cli_start(&program, argc, argv);
-    cli_check_files();
+/* ---- The program ---- */
+
+static report_bar bars[SETTINGS + LARGE], *const small = bars, *const large = bars + SETTINGS;
+static curve losses[SETTINGS];
+static fragments heaps[ALLOCATORS];
+
+static void clear_results(void) {
+    static const report_bar named[LARGE] = {
+        [FORMULA] = {.name = "formula", .line = {"formula", "16 bits"}},
+        [F32] = {.name = "gpt2_f32", .line = {"f32", ""}},
+        [F16] = {.name = "gpt2_f16", .line = {"f16", ""}},
+        [F16_RECOMPUTED] = {.name = "gpt2_f16_recompute", .line = {"f16", "recomputed"}},
+        [F16_SCORES] = {.name = "gpt2_f16_scores", .line = {"f16, attention", "not fused"}}};
+    for (int i = 0; i < SETTINGS; i++) {
+        const run_setting *s = &settings[i];
+        small[i] = (report_bar){.name = s->name, .line = {sw_dtype_name(s->type), s->recompute ? "recomputed" : ""}};
+        losses[i] = (curve){.name = s->name, .color = s->color, .width = i < PLAIN ? 4.4 - 1.5 * i : 1};
+    }
+    memcpy(large, named, sizeof named);
+    fragments_name(heaps);
+    report_name_results(SETTINGS + LARGE, bars, heaps);
+}
+
+static void list_results(stored *s) {
+    report_list_results(s, SETTINGS + LARGE, PLAIN, losses);
+}
+
+/* Prints most of the results at once. */
+static void measure_all(void) {
     fragments_measure(heaps);
-    measure_runs(bar, loss);
+    measure_runs(small, losses);
     if (!sw_error())
-        print_savings(bar);
+        print_savings(small);
     if (!sw_error())
         print_seconds();
     if (!sw_error())
         predict_large(large);
+    report_put_results(SETTINGS + LARGE, bars, heaps);
+}
+
+static void load_all(void) {
+    if (stored_load(list_results) != SW_OK)
+        return;
+    report_take_results(SETTINGS + LARGE, bars, heaps);
+    for (int i = 0; i < SETTINGS; i++)
+        report_print_ledger(small[i].name, &small[i].ledger);
+    print_savings(small);
+}
+
+int main(int argc, char **argv) {
+    cli_start(&program, argc, argv);
+    cli_check_files();
+    clear_results();
+    if (cli.from)
+        load_all();
+    else
+        measure_all();
     if (sw_error())
         return cli_end(1);
+    print_large(large);
     report_print_fragments(heaps);
     cli_flush();
-    report_draw(cli.out, SETTINGS, bar, LARGE, large, PLAIN, loss, heaps);
-    report_save(cli.out, SETTINGS, bar, LARGE, large, PLAIN, loss, heaps);
+    report_draw(cli.out, SETTINGS, small, LARGE, large, PLAIN, losses, heaps);
+    stored_save(list_results);
     if (!sw_error())
         printf("picture %s\n", cli.out);
     return cli_end(0);

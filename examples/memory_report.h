@@ -4,6 +4,7 @@
 
 #include "fragmentation.h"
 #include "memory_run.h"
+#include "stored.h"
 
 static const unsigned part_color[RUN_PARTS] = {PLOT_BLUE, PLOT_SKY, PLOT_GREEN, PLOT_PURPLE, PLOT_ORANGE,
                                                PLOT_RED,  0xf0e442, PLOT_GRAY,  PLOT_LIGHT};
@@ -134,27 +135,75 @@ static inline void report_draw(const char *path, int runs, const report_bar *sma
     plot_save(&p, path);
 }
 
-/* FILE.csv beside the picture: "bytes",bar,part,bytes; "loss",run,step,loss; "result",allocator,address,bytes. */
-static inline void report_save(const char *picture, int runs, const report_bar *small, int large, const report_bar *bar,
-                               int curves, const curve *loss, const fragments f[ALLOCATORS]) {
-    char path[OUTPUT_PATH];
-    output o;
-    cli_numbers_path(picture, path);
-    FILE *to = output_open(&o, "%s", path);
-    if (to)
-        fprintf(to, "kind,name,x,y\n");
-    for (int i = 0; to && i < runs + large; i++) {
-        const report_bar *b = i < runs ? &small[i] : &bar[i - runs];
-        for (int part = 0; part < RUN_PARTS; part++)
-            fprintf(to, "bytes,%s,%s,%.0f\n", b->name, run_part_name[part], b->ledger.part[part]);
+/* ---- The results in the form of stored.h ---- */
+
+/* A curve for each bar: by index, the parts of its ledger and REPORT_REST further numbers. A curve for each allocator: the
+ * addresses of the results. */
+enum { REPORT_BARS = 16, REPORT_REST = 6 };
+static curve report_ledgers[REPORT_BARS], report_heaps[ALLOCATORS];
+static double report_refusals[ALLOCATORS][3]; /* whether it was measured, bytes of the refused request, what was free */
+
+static inline void report_name_results(int bars, const report_bar *bar, const fragments f[ALLOCATORS]) {
+    for (int i = 0; i < bars; i++)
+        snprintf(report_ledgers[i].key, sizeof report_ledgers[i].key, "bytes of %s", bar[i].name);
+    for (int i = 0; i < ALLOCATORS; i++)
+        snprintf(report_heaps[i].key, sizeof report_heaps[i].key, "addresses of %s", f[i].name);
+}
+
+static inline void report_list_results(stored *s, int bars, int curves, curve *loss) {
+    static const char *const what[3] = {"measured", "refused", "free"};
+    static char name[ALLOCATORS][3][80];
+    stored_curves(s, bars, RUN_PARTS + REPORT_REST, report_ledgers);
+    stored_curves(s, curves, 1, loss);
+    stored_curves(s, ALLOCATORS, 0, report_heaps);
+    for (int i = 0; i < ALLOCATORS; i++)
+        for (int k = 0; k < 3; k++) {
+            snprintf(name[i][k], sizeof name[i][k], "%s, %s", report_heaps[i].key + strlen("addresses of "), what[k]);
+            stored_number(s, name[i][k], &report_refusals[i][k]);
+        }
+}
+
+/* Before the results are written. */
+static inline void report_put_results(int bars, const report_bar *bar, const fragments f[ALLOCATORS]) {
+    for (int i = 0; i < bars; i++) {
+        const run_ledger *l = &bar[i].ledger;
+        const double rest[REPORT_REST] = {(double)l->peak, (double)l->high_water, (double)l->live_set, l->per_parameter,
+                                          l->flops,        (double)l->dim};
+        report_ledgers[i].n = 0;
+        for (int k = 0; k < RUN_PARTS + REPORT_REST; k++)
+            curve_add(&report_ledgers[i], k, k < RUN_PARTS ? l->part[k] : rest[k - RUN_PARTS]);
     }
-    for (int i = 0; to && i < curves; i++)
-        for (int k = 0; k < loss[i].n; k++)
-            fprintf(to, "loss,%s,%.0f,%.9g\n", loss[i].name, loss[i].x[k], loss[i].y[k]);
-    for (int i = 0; to && i < ALLOCATORS; i++)
+    for (int i = 0; i < ALLOCATORS; i++) {
+        report_heaps[i].n = 0;
         for (int k = 0; k < f[i].segments; k++)
-            fprintf(to, "result,%s,%lld,%lld\n", f[i].name, (long long)f[i].at[k], (long long)fragments_result(k));
-    output_close(&o);
+            curve_add(&report_heaps[i], k, (double)f[i].at[k]);
+        report_refusals[i][0] = f[i].measured, report_refusals[i][1] = (double)f[i].wanted;
+        report_refusals[i][2] = f[i].free_part;
+    }
+}
+
+/* A number of bytes: a file may have any number. */
+static inline int64_t report_bytes(double value) {
+    return (int64_t)fmax(fmin(value, 1e18), 0);
+}
+
+/* After the results were read. */
+static inline void report_take_results(int bars, report_bar *bar, fragments f[ALLOCATORS]) {
+    for (int i = 0; i < bars; i++) {
+        const double *value = report_ledgers[i].y, *rest = value + RUN_PARTS;
+        run_ledger *l = &bar[i].ledger;
+        memcpy(l->part, value, sizeof l->part);
+        l->peak = (size_t)report_bytes(rest[0]), l->high_water = (size_t)report_bytes(rest[1]);
+        l->live_set = (size_t)report_bytes(rest[2]), l->per_parameter = rest[3];
+        l->flops = rest[4], l->dim = report_bytes(rest[5]);
+    }
+    for (int i = 0; i < ALLOCATORS; i++) {
+        f[i].segments = report_heaps[i].n < SEGMENTS ? report_heaps[i].n : SEGMENTS;
+        for (int k = 0; k < f[i].segments; k++)
+            f[i].at[k] = report_bytes(report_heaps[i].y[k]);
+        f[i].measured = report_refusals[i][0] != 0, f[i].wanted = report_bytes(report_refusals[i][1]);
+        f[i].refused = f[i].wanted > 0, f[i].free_part = report_refusals[i][2];
+    }
 }
 
 #endif

@@ -9,10 +9,8 @@
  * The bend θ is trained: each step draws t uniformly and takes the gradient of the loss of a batch at φ(t). At every
  * point that is evaluated, the running statistics of batch normalization are estimated again. The picture also has the
  * loss in the plane through w1, w2 and θ. */
-#include "cli.h"
-#include "curves.h"
-#include "surface.h"
-#include <swale/swale.h>
+#include "cnn.h"
+#include "stored.h"
 
 enum { LINE, POLYCHAIN, BEZIER, PATHS };
 enum { TRAIN_LOSS, TEST_ERROR, MEASURES, BATCH = 128 };
@@ -36,6 +34,7 @@ static const cli_option options[] = {
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0,
      "all pictures, 16 channels, 25 and 50 epochs, 61 places, planes of 25 points a side"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    STORED_FROM,
     CLI_COMMON("of the first network and of the curves; the second network has the next (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (mode_connectivity.png)")};
 static const cli_program program = {.name = "mode_connectivity",
@@ -59,44 +58,30 @@ typedef struct problem {
     void *end[2], *point;  /* vectors of its parameters */
 } problem;
 
-static sw_model *network_new(uint64_t seed) {
-    const sw_conv_options same = SW_OPTIONS(sw_conv_options, .same = true);
-    sw_model *m = sw_model_new(SW_F32, seed);
-    sw_model_set_input_shape(m, SW_SHAPE(28, 28, 1));
-    sw_model_build(m, sw_nn_sequential(m, sw_nn_conv2d_with_options(m, 1, channels, 3, 3, &same),
-                                       sw_nn_batch_norm(m, channels), sw_nn_relu(m), sw_nn_max_pool2d(m, 2),
-                                       sw_nn_conv2d_with_options(m, channels, 2 * channels, 3, 3, &same),
-                                       sw_nn_batch_norm(m, 2 * channels), sw_nn_relu(m), sw_nn_max_pool2d(m, 2),
-                                       sw_nn_flatten(m), sw_nn_linear(m, 7 * 7 * 2 * channels, 10), NULL));
-    return m;
-}
-
-/* Trains parameters with sgd. */
-static void train(const sw_objective *f, sw_params *params, uint64_t seed, int64_t length, const char *what,
+/* The training of a network or of a bend, with the seed of the first or second network. */
+static void train(const sw_objective *f, sw_params *params, int second, int64_t length, const char *what,
                   cli_progress *progress) {
     char rule[96];
-    const int64_t steps = (samples + BATCH - 1) / BATCH;
-    double loss = NAN;
     snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=0.9 weight_decay=5e-4", lr);
-    const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = "minibatch batch=128", .rule = rule,
-                                            .schedule = "cosine", .seed = seed, .total_steps = length * steps);
-    sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
-    for (int64_t epoch = 0; epoch < length && !sw_error(); epoch++) {
-        for (int64_t step = 0; step < steps && !sw_error(); step++)
-            sw_optim_minimize(optim, f, &loss);
-        cli_progress_draw(progress, what, epoch + 1, length, epoch + 1, length, loss);
-    }
-    sw_optim_free(optim);
+    cnn_train(f, params,
+              &(cnn_training){.rule = rule,
+                              .schedule = "cosine",
+                              .batch = BATCH,
+                              .epochs = length,
+                              .seed = (uint64_t)(cli.seed + second),
+                              .what = what},
+              progress);
 }
 
 /* Trains the two networks and copies their parameters. The first one remains. */
 static void train_ends(problem *p, cli_progress *progress) {
     for (int i = 0; i < 2 && !sw_error(); i++) {
-        sw_model *m = network_new((uint64_t)(cli.seed + i));
+        sw_model *m = cnn_new(
+            &(cnn_options){.channels = channels, .normalized = true, .type = SW_F32, .seed = (uint64_t)(cli.seed + i)});
         const sw_objective *f = sw_error() ? NULL : sw_model_objective(m, p->training, sw_cross_entropy);
         if (f) {
             const size_t bytes = (size_t)sw_params_dim(f->params) * sizeof(float);
-            train(f, f->params, (uint64_t)(cli.seed + i), epochs, i ? "second network" : "first network", progress);
+            train(f, f->params, i, epochs, i ? "second network" : "first network", progress);
             p->end[i] = sw_alloc(bytes);
             if (p->end[i])
                 memcpy(p->end[i], sw_params_x(f->params), bytes);
@@ -154,7 +139,7 @@ static void run_path(const problem *p, int path, cli_progress *progress) {
     if (c && path == POLYCHAIN)
         measure(p, c, LINE); /* before the training the bend is on the line */
     if (c)
-        train(sw_curve_objective(c), sw_curve_params(c), (uint64_t)cli.seed, bend_epochs, path_name[path], progress);
+        train(sw_curve_objective(c), sw_curve_params(c), 0, bend_epochs, path_name[path], progress);
     if (!sw_error()) {
         measure(p, c, path);
         measure_plane(p, c, &planes[path - POLYCHAIN], corner[path - POLYCHAIN]);
@@ -164,17 +149,25 @@ static void run_path(const problem *p, int path, cli_progress *progress) {
 
 /* ---- Results ---- */
 
-static void make_curves(void) {
+static void clear_results(void) {
     static const unsigned color[PATHS] = {PLOT_RED, PLOT_BLUE, PLOT_GREEN};
     for (int i = 0; i < PATHS * MEASURES; i++) {
         snprintf(curve_name[i], sizeof curve_name[i], "%s, %s", path_name[i / MEASURES],
                  i % MEASURES == TRAIN_LOSS ? "training loss" : "test error");
-        curves[i].name = curve_name[i];
-        curves[i].n = 0;
-        curves[i].color = color[i / MEASURES];
-        curves[i].width = 2.2;
+        curves[i] = (curve){.name = curve_name[i], .color = color[i / MEASURES], .width = 2.2};
     }
     planes[0].name = "plane of the polychain", planes[1].name = "plane of the bezier curve";
+}
+
+static void list_results(stored *s) {
+    static const char *const name[2][3] = {
+        {"second network in the plane of the polychain, x", "its bend, x", "its bend, y"},
+        {"second network in the plane of the bezier curve, x", "its control point, x", "its control point, y"}};
+    stored_curves(s, PATHS * MEASURES, 3, curves);
+    stored_surfaces(s, 2, planes);
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 3; k++)
+            stored_number(s, name[i][k], &corner[i][k]);
 }
 
 static double curve_most(const curve *c) {
@@ -256,23 +249,22 @@ static void draw(void) {
     plot_save(&p, cli.out);
 }
 
-/* Lines curve,t,value,: the last field is empty; and surface,x,y,value. */
-static void save_numbers(void) {
-    char path[OUTPUT_PATH];
-    output o;
-    cli_numbers_path(cli.out, path);
-    FILE *file = output_open(&o, "%s", path);
-    if (file)
-        fprintf(file, "name,x,y,value\n");
-    for (int i = 0; file && i < PATHS * MEASURES; i++)
-        for (int k = 0; k < curves[i].n; k++)
-            fprintf(file, "\"%s\",%.9g,,%.9g\n", curves[i].name, curves[i].x[k], curves[i].y[k]);
-    surfaces_write(file, 2, planes);
-    output_close(&o);
-}
-
-static sw_source *first(sw_source *source, int64_t count) {
-    return sw_error() ? NULL : sw_take(source, count, NULL);
+static void train_all(void) {
+    cli_progress progress = cli_progress_start();
+    sw_source *training = sw_fashion_mnist_pictures(data, SW_TRAINING);
+    sw_source *test = sw_error() ? NULL : sw_fashion_mnist_pictures(data, SW_TEST);
+    problem p = {.training = cnn_first(training, samples)};
+    p.statistics = cnn_first(p.training, statistics);
+    p.test = cnn_first(test, test_samples);
+    train_ends(&p, &progress);
+    run_path(&p, POLYCHAIN, &progress);
+    run_path(&p, BEZIER, &progress);
+    if (progress.live)
+        cli_progress_line(&progress, "");
+    sw_model_free(p.model);
+    sw_free(p.end[0]), sw_free(p.end[1]), sw_free(p.point);
+    sw_source_free(p.test), sw_source_free(p.statistics), sw_source_free(p.training);
+    sw_source_free(test), sw_source_free(training);
 }
 
 int main(int argc, char **argv) {
@@ -282,28 +274,17 @@ int main(int argc, char **argv) {
         places = 61, side = 25;
     statistics = statistics < samples ? statistics : samples;
     cli_check_files();
-    cli_progress progress = cli_progress_start();
-    sw_source *training = sw_fashion_mnist_pictures(data, SW_TRAINING);
-    sw_source *test = sw_error() ? NULL : sw_fashion_mnist_pictures(data, SW_TEST);
-    problem p = {.training = first(training, samples)};
-    p.statistics = first(p.training, statistics);
-    p.test = first(test, test_samples);
-    make_curves();
-    train_ends(&p, &progress);
-    run_path(&p, POLYCHAIN, &progress);
-    run_path(&p, BEZIER, &progress);
-    if (progress.live)
-        cli_progress_line(&progress, "");
+    clear_results();
+    if (cli.from)
+        stored_load(list_results);
+    else
+        train_all();
     if (!sw_error()) {
         print_results();
         draw();
-        save_numbers();
+        stored_save(list_results);
     }
     if (!sw_error())
         printf("picture %s\n", cli.out);
-    sw_model_free(p.model);
-    sw_free(p.end[0]), sw_free(p.end[1]), sw_free(p.point);
-    sw_source_free(p.test), sw_source_free(p.statistics), sw_source_free(p.training);
-    sw_source_free(test), sw_source_free(training);
     return cli_end(0);
 }

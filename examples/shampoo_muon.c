@@ -8,8 +8,8 @@
  *   3. a race to a validation accuracy on Fashion-MNIST with 784-100-10: AdamW, Shampoo, SOAP and Muon, each tuned by
  *      the search of optimizer_zoo (right panel: validation accuracy against steps). */
 #include "cli.h"
-#include "curves.h"
 #include "search.h"
+#include "stored.h"
 
 enum { MOST_SEEDS = 16, LARGEST = 128, BATCH = 128, EVERY = 50 /* steps between evaluations */ };
 
@@ -25,6 +25,7 @@ static const cli_option options[] = {
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "a run without the target ends after as many epochs (3)"},
     {"--seeds", "N", CLI_COUNT, &seeds, 1, MOST_SEEDS, "runs of the best setting (3)"},
     {"--quick", NULL, CLI_FLAG, &quick, 0, 0, "target 0.75, 2 trials, 1 epoch, 1 seed"},
+    STORED_FROM,
     CLI_COMMON("of the matrices, the search, initial values and order (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (shampoo_muon.png)")};
 static const cli_program program = {.name = "shampoo_muon",
@@ -81,13 +82,18 @@ static double identity_error(int64_t m, int64_t n, void *work) {
     return worst;
 }
 
-static void print_identity(void *work) {
-    static const int shape[][2] = {{32, 16}, {64, 64}, {16, 48}, {128, 32}};
-    for (size_t i = 0; i < sizeof shape / sizeof *shape && !sw_error(); i++) {
-        const double error = identity_error(shape[i][0], shape[i][1], work);
-        if (!sw_error())
-            printf("identity_error_%dx%d %.2g\n", shape[i][0], shape[i][1], error);
-    }
+enum { SHAPES = 4 };
+static const int shapes[SHAPES][2] = {{32, 16}, {64, 64}, {16, 48}, {128, 32}};
+static double identity_errors[SHAPES];
+
+static void measure_identity(void *work) {
+    for (int i = 0; i < SHAPES && !sw_error(); i++)
+        identity_errors[i] = identity_error(shapes[i][0], shapes[i][1], work);
+}
+
+static void print_identity(void) {
+    for (int i = 0; i < SHAPES; i++)
+        printf("identity_error_%dx%d %.2g\n", shapes[i][0], shapes[i][1], identity_errors[i]);
 }
 
 /* ---- 2. The iterations ---- */
@@ -106,9 +112,11 @@ static void singular_values(const double *X, double *value, void *work) {
 }
 
 /* A curve of singular values for each number of iterations, beginning with none: X = G/‖G‖. */
-static void iterate(curve *c, void *work) {
+static curve values[ITERATIONS + 1];
+
+static void iterate(void *work) {
     static matrix G, X;
-    double value[SIDE], first[SIDE] = {0}, norm = 0;
+    double value[SIDE] = {0}, norm = 0;
     normal_matrix(SIDE * SIDE, "singular values", G);
     for (int i = 0; i < SIDE * SIDE; i++)
         norm += G[i] * G[i];
@@ -119,18 +127,18 @@ static void iterate(curve *c, void *work) {
             sw_newton_schulz(SW_F64, SIDE, SIDE, G, &SW_OPTIONS(sw_newton_schulz_options, .iterations = k), X, work);
         singular_values(X, value, work);
         for (int i = 0; i < SIDE; i++)
-            curve_add(&c[k], i + 1, fmax(value[i], 1e-6));
-        if (k == 0)
-            memcpy(first, value, sizeof first);
+            curve_add(&values[k], i + 1, fmax(value[i], 1e-6));
     }
+}
+
+static void print_values(void) {
     int small = 0, outside = 0;
     for (int i = 0; i < SIDE; i++) {
-        small += first[i] < SMALLEST;
-        outside += !(c[MUON].y[i] >= LOW && c[MUON].y[i] <= HIGH);
+        small += values[0].y[i] < SMALLEST;
+        outside += !(values[MUON].y[i] >= LOW && values[MUON].y[i] <= HIGH);
     }
-    if (!sw_error())
-        printf("singular_values_below_%g %d\nmuon_singular_values_outside_%g_%g %d\nmuon_largest_singular_value %.3f\n",
-               SMALLEST, small, LOW, HIGH, outside, c[MUON].y[SIDE - 1]);
+    printf("singular_values_below_%g %d\nmuon_singular_values_outside_%g_%g %d\nmuon_largest_singular_value %.3f\n",
+           SMALLEST, small, LOW, HIGH, outside, values[MUON].y[SIDE - 1]);
 }
 
 /* ---- 3. The race ---- */
@@ -147,6 +155,7 @@ static racer racers[] = {{.name = "AdamW", .rule = "adamw", .color = PLOT_RED},
                          {.name = "SOAP", .rule = "soap", .color = PLOT_GREEN},
                          {.name = "Muon", .rule = "muon", .color = PLOT_BLUE}};
 enum { RACERS = sizeof racers / sizeof *racers };
+static curve accuracy[RACERS]; /* of the first seed; none if all settings diverged */
 
 typedef struct judge {
     sw_model *model;
@@ -211,6 +220,15 @@ static void tune(racer *r, sw_source *const *part, int64_t most) {
     }
 }
 
+static void print_racer(const racer *r) {
+    printf("%s_reached %g\n", r->rule, r->reached);
+    if (r->reached > 0)
+        printf("%s_steps %.0f\n", r->rule, r->steps);
+    if (r->reached > 0 && !cli.from)
+        printf("%s_seconds %.3f\n", r->rule, r->seconds);
+    cli_flush();
+}
+
 static void race(racer *r, sw_source *const *part, int64_t most, curve *record) {
     tune(r, part, most);
     for (int64_t k = 0; k < seeds && *r->spec && !sw_error() && !cli_signal; k++) {
@@ -224,14 +242,11 @@ static void race(racer *r, sw_source *const *part, int64_t most, curve *record) 
     }
     if (sw_error() || cli_signal)
         return;
-    printf("%s_reached %g\n", r->rule, r->reached);
-    if (r->reached > 0)
-        printf("%s_steps %.0f\n%s_seconds %.3f\n", r->rule, r->steps, r->rule, r->seconds);
+    print_racer(r);
     cli_note("%s: %s\n", r->name, *r->spec ? r->spec : "all settings diverged");
-    cli_flush();
 }
 
-static void race_all(curve *c) {
+static void race_all(void) {
     sw_source *all = sw_fashion_mnist(data, SW_TRAINING), *part[2] = {0};
     const int64_t counts[2] = {55000, 5000}, most = epochs * ((counts[0] + BATCH - 1) / BATCH);
     if (all)
@@ -239,17 +254,15 @@ static void race_all(curve *c) {
             all, 2, &SW_OPTIONS(sw_split_options, .counts = counts, .owns_source = true, .seed = (uint64_t)cli.seed),
             part);
     cli_catch_signals();
-    for (int i = 0; i < RACERS && !sw_error() && !cli_signal; i++) {
-        c[i] = (curve){.name = racers[i].name, .color = racers[i].color, .width = 1.8};
-        race(&racers[i], part, most, &c[i]);
-    }
+    for (int i = 0; i < RACERS && !sw_error() && !cli_signal; i++)
+        race(&racers[i], part, most, &accuracy[i]);
     cli_release_signals();
     sw_source_free(part[0]), sw_source_free(part[1]);
 }
 
 /* ---- The picture ---- */
 
-static void draw(curve *values, curve *accuracy) {
+static void draw(void) {
     double most = EVERY;
     plot p = plot_new(1040, 460);
     plot_panel(&p, 80, 40, 400, 360, 1, SIDE, 1e-4, 2);
@@ -266,30 +279,73 @@ static void draw(curve *values, curve *accuracy) {
     plot_save(&p, cli.out);
 }
 
-int main(int argc, char **argv) {
+/* ---- The program ---- */
+
+static void clear_results(void) {
     static const unsigned hue[ITERATIONS + 1] = {PLOT_BLACK, PLOT_GRAY, PLOT_PURPLE, PLOT_SKY,
                                                  PLOT_GREEN, PLOT_BLUE, PLOT_RED};
-    static const char *const named[ITERATIONS + 1] = {"k = 0", "k = 1", "k = 2", "k = 3", "k = 4", "k = 5", "k = 6"};
-    static curve c[ITERATIONS + 1 + RACERS];
-    curve *accuracy = c + ITERATIONS + 1;
+    static const char *const name[ITERATIONS + 1] = {"k = 0", "k = 1", "k = 2", "k = 3", "k = 4", "k = 5", "k = 6"};
+    for (int k = 0; k <= ITERATIONS; k++)
+        values[k] = (curve){.name = name[k], .color = hue[k], .width = 1.8};
+    for (int i = 0; i < RACERS; i++)
+        accuracy[i] = (curve){.name = racers[i].name, .color = racers[i].color, .width = 1.8};
+}
+
+/* Without the seconds, which differ in each run. */
+static void list_results(stored *s) {
+    static char shape_name[SHAPES][40], reached_name[RACERS][32], steps_name[RACERS][32];
+    for (int i = 0; i < SHAPES; i++) {
+        snprintf(shape_name[i], sizeof shape_name[i], "identity_error_%dx%d", shapes[i][0], shapes[i][1]);
+        stored_number(s, shape_name[i], &identity_errors[i]);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        snprintf(reached_name[i], sizeof reached_name[i], "%s_reached", racers[i].rule);
+        snprintf(steps_name[i], sizeof steps_name[i], "%s_steps", racers[i].rule);
+        stored_number(s, reached_name[i], &racers[i].reached);
+        stored_number(s, steps_name[i], &racers[i].steps);
+    }
+    stored_curves(s, ITERATIONS + 1, SIDE, values);
+    stored_curves(s, RACERS, 0, accuracy);
+}
+
+/* Prints each part when it is complete. */
+static void compute_all(void) {
+    void *work = workspace(LARGEST);
+    if (!sw_error())
+        measure_identity(work);
+    if (!sw_error())
+        iterate(work);
+    sw_free(work);
+    if (sw_error())
+        return;
+    print_identity();
+    print_values();
+    cli_flush();
+    race_all();
+}
+
+static void load_all(void) {
+    if (stored_load(list_results) != SW_OK)
+        return;
+    print_identity();
+    print_values();
+    for (int i = 0; i < RACERS; i++)
+        print_racer(&racers[i]);
+}
+
+int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     if (quick)
         target = 0.75, trials = 2, epochs = 1, seeds = 1;
     cli_check_files();
-    for (int k = 0; k <= ITERATIONS; k++)
-        c[k] = (curve){.name = named[k], .color = hue[k], .width = 1.8};
-    void *work = workspace(LARGEST);
-    if (!sw_error()) {
-        print_identity(work);
-        iterate(c, work);
-    }
-    cli_flush();
-    sw_free(work);
-    if (!sw_error())
-        race_all(accuracy);
+    clear_results();
+    if (cli.from)
+        load_all();
+    else
+        compute_all();
     if (!sw_error() && !cli_signal) {
-        draw(c, accuracy);
-        curves_save(cli.out, "x", "y", ITERATIONS + 1 + RACERS, c);
+        draw();
+        stored_save(list_results);
         if (!sw_error())
             printf("picture %s\n", cli.out);
     }

@@ -32,6 +32,7 @@
 #ifndef SWALE_EXAMPLES_STORED_H
 #define SWALE_EXAMPLES_STORED_H
 
+#include "cli.h"
 #include "csv_text.h"
 #include "curves.h"
 #include "surface.h"
