@@ -38,7 +38,7 @@ static const cli_option options[] = {
     {"--residual-shown", "N", CLI_COUNT, &residual_shown, 10, 60000, "training pictures whose loss is shown (150)"},
     {"--residual-epochs", "N", CLI_COUNT, &residual_epochs, 1, 1000, "its epochs (6)"},
     {"--residual-side", "N", CLI_COUNT, &residual_side, 3, SURFACE_MOST, "points of each side of its planes (11)"},
-    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "the sizes of the lecture, depth 56 and width 16: takes days"},
+    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "the sizes of the lecture, depth 56 and width 16: takes hours"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     STORED_FROM,
     CLI_COMMON("of initial weights, training and directions (1)", "FILE.png", CLI_PICTURE,
