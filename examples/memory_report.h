@@ -137,8 +137,8 @@ static inline void report_draw(const char *path, int runs, const report_bar *sma
 
 /* ---- The results in the form of stored.h ---- */
 
-/* A curve for each bar: by index, the parts of its ledger and REPORT_REST further numbers. A curve for each allocator: the
- * addresses of the results. */
+/* A curve for each bar: by index, the parts of its ledger and REPORT_REST further numbers. A curve for each allocator:
+ * the addresses of the results. */
 enum { REPORT_BARS = 16, REPORT_REST = 6 };
 static curve report_ledgers[REPORT_BARS], report_heaps[ALLOCATORS];
 static double report_refusals[ALLOCATORS][3]; /* whether it was measured, bytes of the refused request, what was free */
