@@ -9,8 +9,7 @@
  *
  * The program also measures the accuracy on test pictures with true labels. The activation is tanh, because a loss with
  * ReLU has kinks, which would disturb the differences of gradients. All numbers are f64, so that h can be small. */
-#include "cli.h"
-#include "curves.h"
+#include "stored.h"
 #include <swale/swale.h>
 
 enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* SLICE: points on each side of the minimum */ };
@@ -31,6 +30,7 @@ static const cli_option options[] = {
      "p-norm of SAM's ball, also inf; it fits the 2-norm ball of --rho (2)"},
     {"--seeds", "N", CLI_COUNT, &seeds, 1, MOST_SEEDS, "runs of each method (3)"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
+    STORED_FROM,
     CLI_COMMON("of the first run: labels, initial weights, order (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (sharpness.png)")};
 static const cli_program program = {.name = "sharpness",
@@ -64,7 +64,12 @@ static sw_source *mislabeled(const sw_source *from, uint64_t run) {
 enum { SGD, SAM, METHODS };
 enum { ACCURACY, LOSS, SHARPNESS, EIGENVALUE, RESULTS };
 static const char *const result_name[RESULTS] = {"accuracy", "loss", "sharpness", "eigenvalue"};
-static double result[METHODS][RESULTS][MOST_SEEDS];
+/* Of each method and measure, by run. */
+static curve results[METHODS * RESULTS];
+
+static curve *result_of(int method, int measure) {
+    return &results[method * RESULTS + measure];
+}
 
 /* Curves: the accuracy of each method on test and training pictures, means over the seeds; and slices along the
  * sharpest direction for each method and run. */
@@ -72,7 +77,7 @@ enum { SLICES = 2 * METHODS, CURVES = SLICES + METHODS * MOST_SEEDS };
 static curve curves[CURVES];
 static char curve_name[CURVES][48];
 
-static void make_curves(void) {
+static void clear_results(void) {
     static const char *const method[METHODS] = {"SGD", "SAM"};
     static const unsigned dark[METHODS] = {PLOT_RED, PLOT_BLUE}, light[METHODS] = {PLOT_ORANGE, PLOT_SKY};
     for (int i = 0; i < CURVES; i++) {
@@ -82,29 +87,40 @@ static void make_curves(void) {
             snprintf(curve_name[i], sizeof curve_name[i], "%s, %s", method[m], training ? "training" : "test");
         else
             snprintf(curve_name[i], sizeof curve_name[i], "%s, rise of run %d", method[m], (i - SLICES) / METHODS + 1);
-        curves[i].name = curve_name[i];
-        curves[i].n = 0;
-        curves[i].color = training ? light[m] : dark[m];
-        curves[i].width = i < METHODS ? 2.4 : 1.4;
+        curves[i] =
+            (curve){.name = curve_name[i], .color = training ? light[m] : dark[m], .width = i < METHODS ? 2.4 : 1.4};
     }
+    for (int i = 0; i < METHODS * RESULTS; i++) {
+        results[i] = (curve){.name = result_name[i % RESULTS]};
+        snprintf(results[i].key, sizeof results[i].key, "%s, %s of each run", method[i / RESULTS],
+                 result_name[i % RESULTS]);
+    }
+}
+
+static void list_results(stored *s) {
+    stored_curves(s, METHODS * RESULTS, 1, results);
+    stored_curves(s, SLICES + METHODS * (int)seeds, 1, curves);
 }
 
 /* Measures the landscape around the end of a run. The ascent of the sharpness also starts along the sharpest direction,
  * in which the loss is recorded. */
 static void measure(const sw_objective *f, int method, int run) {
     const uint64_t seed = (uint64_t)(cli.seed + run);
-    double along[2 * SLICE + 1], loss[2 * SLICE + 1] = {0}, *v = sw_alloc_array(sw_params_dim(f->params), sizeof *v);
+    double eigenvalue = NAN, rise = NAN, along[2 * SLICE + 1], loss[2 * SLICE + 1] = {0};
+    double *v = sw_alloc_array(sw_params_dim(f->params), sizeof *v);
     sw_landscape *l = sw_landscape_new(f, NULL, NULL);
     for (int i = 0; i <= 2 * SLICE; i++)
         along[i] = 3 * rho * (i - SLICE) / SLICE;
     if (!sw_error()) {
         const sw_eigenvalues_options lanczos = SW_OPTIONS(sw_eigenvalues_options, .products = 100, .seed = seed);
         const sw_sharpness_options ball = SW_OPTIONS(sw_sharpness_options, .radius = rho, .seed = seed, .direction = v);
-        sw_landscape_eigenvalues(l, 1, &lanczos, &result[method][EIGENVALUE][run], v, NULL);
-        sw_landscape_sharpness(l, &ball, &result[method][SHARPNESS][run]);
+        sw_landscape_eigenvalues(l, 1, &lanczos, &eigenvalue, v, NULL);
+        sw_landscape_sharpness(l, &ball, &rise);
         sw_landscape_line(l, v, 2 * SLICE + 1, along, loss);
     }
-    result[method][LOSS][run] = loss[SLICE];
+    curve_add(result_of(method, EIGENVALUE), run + 1, eigenvalue);
+    curve_add(result_of(method, SHARPNESS), run + 1, rise);
+    curve_add(result_of(method, LOSS), run + 1, loss[SLICE]);
     for (int i = 0; i <= 2 * SLICE && !sw_error(); i++)
         curve_add(&curves[SLICES + METHODS * run + method], along[i], loss[i] - loss[SLICE]);
     sw_landscape_free(l), sw_free(v);
@@ -133,7 +149,7 @@ static void train(const sw_source *training, const sw_source *test, int method, 
     char estimator[128], rule[64], what[32];
     const int64_t steps = (samples + BATCH - 1) / BATCH, all = METHODS * seeds * epochs;
     const int64_t before = (METHODS * run + method) * epochs, every = 1 + (epochs - 1) / 30;
-    double loss = NAN;
+    double loss = NAN, accuracy = NAN;
     snprintf(estimator, sizeof estimator, "sam rho=%.17g p=%.17g of=minibatch batch=%d", sam_radius(), p_norm, BATCH);
     snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=0.9", lr);
     snprintf(what, sizeof what, "%s %d", method == SAM ? "SAM" : "SGD", run + 1);
@@ -151,10 +167,11 @@ static void train(const sw_source *training, const sw_source *test, int method, 
             sw_optim_minimize(optim, f, &loss);
         if (epoch % every == 0 || epoch == epochs) {
             look(model, training, &curves[METHODS + method], epoch, run);
-            result[method][ACCURACY][run] = look(model, test, &curves[method], epoch, run);
+            accuracy = look(model, test, &curves[method], epoch, run);
         }
         cli_progress_draw(progress, what, epoch, epochs, before + epoch, all, loss);
     }
+    curve_add(result_of(method, ACCURACY), run + 1, accuracy);
     if (!sw_error())
         measure(f, method, run);
     sw_optim_free(optim), sw_model_free(model);
@@ -186,26 +203,24 @@ static void draw(void) {
 static void print_results(void) {
     for (int r = 0; r < RESULTS; r++)
         for (int m = 0; m < METHODS; m++) {
+            const curve *c = result_of(m, r);
             double mean = 0, square = 0;
-            for (int i = 0; i < seeds; i++)
-                mean += result[m][r][i] / (double)seeds;
-            for (int i = 0; i < seeds; i++)
-                square += (result[m][r][i] - mean) * (result[m][r][i] - mean);
+            for (int i = 0; i < c->n; i++)
+                mean += c->y[i] / c->n;
+            for (int i = 0; i < c->n; i++)
+                square += (c->y[i] - mean) * (c->y[i] - mean);
             const char *const name = m == SAM ? "sam" : "sgd";
             printf("%s_%s %.4f\n%s_%s_deviation %.4f\n", name, result_name[r], mean, name, result_name[r],
-                   seeds > 1 ? sqrt(square / (double)(seeds - 1)) : 0);
+                   c->n > 1 ? sqrt(square / (c->n - 1)) : 0);
         }
     cli_flush();
 }
 
-int main(int argc, char **argv) {
-    cli_start(&program, argc, argv);
-    cli_check_files();
+static void train_all(void) {
     cli_progress progress = cli_progress_start();
     sw_source *training = sw_fashion_mnist(data, SW_TRAINING);
     sw_source *every = sw_error() ? NULL : sw_fashion_mnist(data, SW_TEST);
     sw_source *test = sw_error() ? NULL : sw_take(every, test_samples, NULL);
-    make_curves();
     for (int run = 0; run < seeds && !sw_error(); run++) {
         sw_source *source = mislabeled(training, (uint64_t)(cli.seed + run));
         for (int method = 0; method < METHODS && !sw_error(); method++)
@@ -214,13 +229,23 @@ int main(int argc, char **argv) {
     }
     if (progress.live)
         cli_progress_line(&progress, "");
+    sw_source_free(test), sw_source_free(every), sw_source_free(training);
+}
+
+int main(int argc, char **argv) {
+    cli_start(&program, argc, argv);
+    cli_check_files();
+    clear_results();
+    if (cli.from)
+        stored_load(list_results);
+    else
+        train_all();
     if (!sw_error()) {
         print_results();
         draw();
-        curves_save(cli.out, "x", "y", SLICES + METHODS * (int)seeds, curves);
+        stored_save(list_results);
     }
     if (!sw_error())
         printf("picture %s\n", cli.out);
-    sw_source_free(test), sw_source_free(every), sw_source_free(training);
     return cli_end(0);
 }

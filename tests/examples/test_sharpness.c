@@ -36,10 +36,10 @@ static void test_sam_is_flatter_and_more_accurate(void **state) {
             strcpy(first, o.out);
         assert_string_equal(o.out, first); /* one thread or three */
         read_all(in_folder("a.csv"), numbers, sizeof numbers);
-        csv_line(numbers, "curve,x,y\n");
+        csv_line(numbers, "name,x,y,value\nprogram,,,sharpness\n");
         csv_line(numbers, "\"SGD, test\",0,");
         csv_line(numbers, "\"SAM, training\",60,");
-        csv_line(numbers, "\"SAM, rise of run 1\",0,0\n");
+        csv_line(numbers, "\"SAM, rise of run 1\",0,,0\n");
         unlink(in_folder("a.png"));
         unlink(in_folder("a.csv"));
     }
