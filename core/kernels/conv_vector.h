@@ -10,8 +10,14 @@ typedef real SW_K(conv_vector) __attribute__((vector_size(16 << CONV_LEVEL), ali
 #define LOAD(from) (*(const VECTOR *)(const void *)(from))
 #define STORE(to, vector) (*(VECTOR *)(void *)(to) = (vector))
 #define BROADCAST(x) ((x) - (VECTOR){0}) /* x - 0 has the bits of x, and compiles to a broadcast */
+#undef CONV_UNROLL
 #if defined(__clang__)
+/* With sanitizers, clang takes minutes for the checks of unrolled loops. */
+#if __has_feature(undefined_behavior_sanitizer) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CONV_UNROLL _Pragma("clang loop unroll(disable)")
+#else
 #define CONV_UNROLL _Pragma("unroll")
+#endif
 #else
 #define CONV_UNROLL _Pragma("GCC unroll 16")
 #endif
