@@ -35,6 +35,7 @@ static const cli_option options[] = {
     {"--no-comparison", NULL, CLI_FLAG, &alone, 0, 0, "only the run with weight decay"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0,
      "p = 97, fraction 0.5, 2 layers, width 128, batch 512, lr 1e-3, decay 1, 10000 steps"},
+    STORED_FROM,
     CLI_COMMON("of the split, the initial weights and the batches (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (grokking.png)")};
 static const cli_program program = {.name = "grokking",
@@ -160,7 +161,8 @@ typedef struct training {
 static void training_start(training *r, const equations *e, double weight_decay) {
     char rule[96], estimator[48];
     snprintf(rule, sizeof rule, "adamw lr=%.17g beta1=0.9 beta2=0.98 weight_decay=%.17g", lr, weight_decay);
-    snprintf(estimator, sizeof estimator, "minibatch batch=%lld", (long long)(batch ? batch : e->training));
+    snprintf(estimator, sizeof estimator, "minibatch batch=%lld",
+             (long long)(batch && batch < e->training ? batch : e->training));
     const sw_optim_options how = SW_OPTIONS(sw_optim_options, .rule = rule, .estimator = estimator,
                                             .schedule = "constant warmup=10", .seed = (uint64_t)cli.seed);
     r->model = network_make();
