@@ -84,7 +84,7 @@ typedef struct run {
 
 /* ---- The text and the network ---- */
 
-static bool read_text(run *r) {
+static bool text_read(run *r) {
     return corpus_read(&r->corpus, &(corpus_options){.text = asked.text,
                                                      .byte_pairs = asked_is(asked.tokenizer, "bpe"),
                                                      .tokens = asked.tokens,
@@ -106,7 +106,7 @@ static sw_module *network_lstm(sw_model *model, int64_t tokens) {
                             sw_nn_linear(model, asked.width, tokens), NULL);
 }
 
-static bool make_model(run *r) {
+static bool model_make(run *r) {
     const int64_t tokens = sw_tokenizer_count(r->corpus.tokenizer);
     const bool lstm = asked_is(asked.model, "lstm");
     asked.layers = asked.layers ? asked.layers : lstm ? 2 : 4;
@@ -117,7 +117,7 @@ static bool make_model(run *r) {
 }
 
 /* Whether gpt --out has written the file; reports which other kind of file it is. */
-static bool load_is_written_by_gpt(const sw_archive *file) {
+static bool model_file_is_known(const sw_archive *file) {
     if (sw_archive_text(file, "network") && sw_archive_text(file, "tokenizer"))
         return true;
     const bool transformers = sw_archive_has(file, "wte.weight") ||
@@ -136,7 +136,7 @@ static bool load_is_written_by_gpt(const sw_archive *file) {
 }
 
 /* The samples are at most as long as the learned positions of the network, if it has any. */
-static bool load_set_block(run *r) {
+static bool model_set_block(run *r) {
     const sw_param *positions = sw_params_find(sw_model_params(r->model), "transformer.wpe.weight");
     if (positions && asked.block == 0)
         asked.block = positions->shape[0];
@@ -149,18 +149,18 @@ static bool load_set_block(run *r) {
     return !r->usage;
 }
 
-static bool load(run *r) {
+static bool model_load(run *r) {
     sw_archive *file = sw_archive_load(asked.load);
-    const bool known = file && load_is_written_by_gpt(file);
+    const bool known = file && model_file_is_known(file);
     r->model = known ? sw_model_new_from_archive(file) : NULL;
     r->corpus.tokenizer = r->model ? sw_tokenizer_new_from_archive(file) : NULL;
     if (known)
         corpus_set_learned(&r->corpus, sw_archive_text(file, CORPUS_KEY));
     sw_archive_free(file);
-    return r->corpus.tokenizer && load_set_block(r);
+    return r->corpus.tokenizer && model_set_block(r);
 }
 
-static sw_status save(const run *r) {
+static sw_status model_save(const run *r) {
     sw_archive *file = sw_archive_new();
     sw_status status = file ? sw_model_pack(r->model, file, NULL) : SW_ERR_MEMORY;
     if (status == SW_OK)
@@ -175,7 +175,7 @@ static sw_status save(const run *r) {
 
 /* ---- The checkpoint ---- */
 
-static sw_status write_checkpoint(run *r) {
+static sw_status checkpoint_write(run *r) {
     sw_archive *a = sw_archive_new();
     sw_status status = a ? sw_optim_pack(r->optim, a) : SW_ERR_MEMORY;
     if (status == SW_OK)
@@ -189,7 +189,7 @@ static sw_status write_checkpoint(run *r) {
 }
 
 /* A run resumes with its text, and with its tokens, since ids mean tokens. */
-static sw_status check_tokens(const run *r, const sw_archive *a) {
+static sw_status checkpoint_check_text(const run *r, const sw_archive *a) {
     const char *saved = sw_archive_text(a, "tokenizer"), *learned = sw_archive_text(a, CORPUS_KEY);
     if (saved && (!learned || strcmp(learned, r->corpus.identity) != 0))
         return sw_fail(SW_ERR_FORMAT,
@@ -207,9 +207,9 @@ static sw_status check_tokens(const run *r, const sw_archive *a) {
                            training.checkpoint);
 }
 
-static sw_status read_checkpoint(run *r) {
+static sw_status checkpoint_read(run *r) {
     sw_archive *a = sw_archive_load(training.checkpoint);
-    sw_status status = a ? check_tokens(r, a) : sw_error_status();
+    sw_status status = a ? checkpoint_check_text(r, a) : sw_error_status();
     if (status == SW_OK)
         status = sw_optim_unpack(r->optim, a);
     sw_archive_free(a);
@@ -217,12 +217,12 @@ static sw_status read_checkpoint(run *r) {
 }
 
 /* A run whose checkpoint exists resumes from it. */
-static bool resume(run *r) {
+static bool checkpoint_resume(run *r) {
     if (!training.checkpoint || access(training.checkpoint, F_OK) != 0)
         return true;
     /* The length of the run is that of the command line, with which a schedule ends. */
     if (sw_optim_bind(r->optim, r->objective) != SW_OK ||
-        (asked.steps > 0 && sw_optim_set_total_steps(r->optim, asked.steps) != SW_OK) || read_checkpoint(r) != SW_OK)
+        (asked.steps > 0 && sw_optim_set_total_steps(r->optim, asked.steps) != SW_OK) || checkpoint_read(r) != SW_OK)
         return false;
     cli_note("resuming from %s after %lld steps\n", training.checkpoint, (long long)training_steps(r->optim));
     return true;
@@ -230,19 +230,19 @@ static bool resume(run *r) {
 
 /* ---- Training ---- */
 
-static sw_status show(void *user, sw_train_state *state) {
+static sw_status run_show(void *user, sw_train_state *state) {
     run *r = user;
     cli_progress_draw(&r->progress, "steps", state->step, state->total_steps, state->step - r->resumed,
                       state->total_steps - r->resumed, state->mean_loss);
     return SW_OK;
 }
 
-static sw_status validate(void *user, sw_train_state *state) {
+static sw_status run_validate(void *user, sw_train_state *state) {
     run *r = user;
     sw_evaluation checked;
     SW_TRY(sw_model_evaluate(r->model, state->point, r->corpus.checked, sw_cross_entropy, &checked));
     if (training.checkpoint)
-        SW_TRY(write_checkpoint(r));
+        SW_TRY(checkpoint_write(r));
     char line[160];
     snprintf(line, sizeof line, "step %lld/%lld: %.3f s, train loss %.4f, validation loss %.4f", (long long)state->step,
              (long long)state->total_steps, state->period_seconds, state->mean_loss, checked.loss);
@@ -250,14 +250,14 @@ static sw_status validate(void *user, sw_train_state *state) {
     return SW_OK;
 }
 
-static bool train(run *r) {
+static bool run_train(run *r) {
     r->progress = cli_progress_start();
-    const sw_train_options how = SW_OPTIONS(sw_train_options, .steps = asked.steps, .user = r, .evaluate = validate,
-                                            .evaluate_every = asked.every, .progress = show, .stop = &cli_signal);
+    const sw_train_options how = SW_OPTIONS(sw_train_options, .steps = asked.steps, .user = r, .evaluate = run_validate,
+                                            .evaluate_every = asked.every, .progress = run_show, .stop = &cli_signal);
     r->resumed = training_steps(r->optim);
     if (!training_run(r->objective, r->optim, &how, asked.steps, r->resumed, "--steps", &r->trained))
         return false;
-    if (training.checkpoint && (cli_signal || r->lost.checkpoint) && write_checkpoint(r) != SW_OK)
+    if (training.checkpoint && (cli_signal || r->lost.checkpoint) && checkpoint_write(r) != SW_OK)
         return false;
     if (cli_signal) {
         char progress[64];
@@ -269,7 +269,7 @@ static bool train(run *r) {
 }
 
 /* Prints the results, and then writes the files of the end. */
-static bool finish(run *r) {
+static bool run_finish(run *r) {
     sw_evaluation on_train, on_rest;
     if (sw_model_evaluate(r->model, NULL, r->corpus.trained, sw_cross_entropy, &on_train) != SW_OK ||
         sw_model_evaluate(r->model, NULL, r->corpus.validation, sw_cross_entropy, &on_rest) != SW_OK)
@@ -285,17 +285,17 @@ static bool finish(run *r) {
                               {0}};
     training_print_results(results, sw_model_params(r->model), r->optim);
     cli_flush();
-    return !cli.out || cli_tolerate(save(r), &r->lost.weights) == SW_OK;
+    return !cli.out || cli_tolerate(model_save(r), &r->lost.weights) == SW_OK;
 }
 
-static bool learn(run *r) {
-    if (!r->model && !make_model(r))
+static bool run_learn(run *r) {
+    if (!r->model && !model_make(r))
         return false;
     r->objective = sw_model_objective(r->model, r->corpus.train, sw_cross_entropy);
     r->optim = training_optimizer(sw_model_params(r->model), 12, &r->usage);
     if (!r->objective || !r->optim)
         return false;
-    if (!resume(r))
+    if (!checkpoint_resume(r))
         return false;
     const int64_t tokens = r->corpus.train->n + asked.block;
     if (!cli.quiet) {
@@ -304,7 +304,7 @@ static bool learn(run *r) {
                 corpus_name(&(corpus_options){.text = asked.text}), r->corpus.bytes, (long long)tokens);
         sw_model_print(r->model, stderr);
     }
-    return train(r) && finish(r);
+    return run_train(r) && run_finish(r);
 }
 
 /* ---- The generated text ---- */
@@ -325,23 +325,23 @@ static sw_array prompt_ids(const sw_tokenizer *t) {
     return ids;
 }
 
-static bool print_token(void *tokenizer, int32_t id) {
+static bool text_print_token(void *tokenizer, int32_t id) {
     size_t bytes;
     const char *token = sw_tokenizer_at(tokenizer, id, &bytes);
     return token && fwrite(token, 1, bytes, stdout) == bytes && fflush(stdout) == 0;
 }
 
 /* Before the training, so that a mistake in --prompt is found early. */
-static bool read_prompt(run *r) {
+static bool prompt_read(run *r) {
     if (asked.sample > 0)
         r->prompt = prompt_ids(r->corpus.tokenizer);
     return asked.sample == 0 || r->prompt.data;
 }
 
-static bool generate(run *r) {
+static bool text_generate(run *r) {
     const sw_generate_options how =
         SW_OPTIONS(sw_generate_options, .temperature = asked.temperature, .top_k = asked.top_k, .top_p = asked.top_p,
-                   .seed = (uint64_t)cli.seed, .token = print_token, .user = r->corpus.tokenizer);
+                   .seed = (uint64_t)cli.seed, .token = text_print_token, .user = r->corpus.tokenizer);
     sw_array text = sw_array_new(SW_I32, SW_SHAPE(asked.sample));
     const sw_array prompt = r->prompt;
     bool good = text.data != NULL;
@@ -412,11 +412,11 @@ int main(int argc, char **argv) {
     const bool only_generate = generates_only();
     if (asked.steps < 0)
         asked.steps = asked.load ? 0 : 2000;
-    bool good = !asked.load || load(&r);
+    bool good = !asked.load || model_load(&r);
     asked.block = asked.block ? asked.block : 64;
-    good = good && (only_generate || read_text(&r)) && read_prompt(&r) && (only_generate || learn(&r));
+    good = good && (only_generate || text_read(&r)) && prompt_read(&r) && (only_generate || run_learn(&r));
     if (good && asked.sample > 0 && !cli_signal)
-        good = generate(&r);
+        good = text_generate(&r);
     run_free(&r);
     return cli_end(!good ? r.usage ? 2 : 1 : cli_exit_code());
 }

@@ -24,7 +24,7 @@ static const cli_program program = {.name = "own_data",
                                     .options = options,
                                     .out = "own_data.safetensors"};
 
-static sw_model *make_network(int64_t features, int64_t classes) {
+static sw_model *network_new(int64_t features, int64_t classes) {
     sw_model *model = sw_model_new(SW_F32, (uint64_t)cli.seed);
     sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, features, HIDDEN), sw_nn_relu(model),
                                            sw_nn_linear(model, HIDDEN, classes), NULL));
@@ -41,7 +41,7 @@ typedef struct watch {
     int64_t since;
 } watch;
 
-static sw_status after_epoch(void *user, sw_train_state *state) {
+static sw_status watch_epoch(void *user, sw_train_state *state) {
     watch *w = user;
     sw_evaluation result;
     SW_TRY(sw_model_evaluate(w->model, state->point, w->validation, sw_cross_entropy, &result));
@@ -56,7 +56,8 @@ static sw_status after_epoch(void *user, sw_train_state *state) {
 }
 
 /* Trains, and leaves the best weights in the model. False if there are none, after an error or an early Ctrl-C. */
-static bool train(sw_model *model, const sw_source *data, const sw_source *validation, sw_train_result *result) {
+static bool network_train(sw_model *model, const sw_source *data, const sw_source *validation,
+                          sw_train_result *result) {
     sw_params *params = sw_model_params(model);
     const size_t bytes = sizeof(float) * (size_t)sw_params_dim(params);
     watch w = {.model = model, .validation = validation, .best = sw_alloc(bytes), .lowest = INFINITY};
@@ -64,7 +65,7 @@ static bool train(sw_model *model, const sw_source *data, const sw_source *valid
                                             .seed = (uint64_t)cli.seed, .rule = "adamw lr=1e-2 weight_decay=0.01");
     sw_optim *optim = sw_optim_new_with_options(params, &how);
     const sw_train_options until = {
-        .size = sizeof until, .epochs = epochs, .evaluate = after_epoch, .user = &w, .stop = &cli_signal};
+        .size = sizeof until, .epochs = epochs, .evaluate = watch_epoch, .user = &w, .stop = &cli_signal};
     cli_catch_signals();
     if (w.best)
         sw_train(sw_model_objective(model, data, sw_cross_entropy), optim, &until, result);
@@ -89,7 +90,7 @@ static const char *class_key(int class) {
     return key;
 }
 
-static void write_file(const sw_model *model, const sw_source *data, int64_t features, double *mean, double *std) {
+static void file_write(const sw_model *model, const sw_source *data, int64_t features, double *mean, double *std) {
     sw_archive *a = sw_archive_new();
     for (int c = 0; c < data->classes; c++)
         sw_archive_set_text(a, class_key(c), data->class_names[c]);
@@ -147,7 +148,7 @@ static bool table_split(sw_source *all, sw_source *part[3]) {
     return status == SW_OK;
 }
 
-static void learn(void) {
+static void table_learn(void) {
     sw_source *part[3] = {0};
     sw_source *all = table_read();
     const int64_t features = all ? all->x_shape[0] : 0;
@@ -161,10 +162,10 @@ static void learn(void) {
     const sw_normalize_options same = SW_OPTIONS(sw_normalize_options, .mean = mean, .std = std, .owns_source = true);
     for (int i = 0; i < 3; i++)
         part[i] = sw_normalize(part[i], &same);
-    sw_model *model = make_network(features, all->classes);
+    sw_model *model = network_new(features, all->classes);
     sw_train_result result = {0};
     sw_evaluation validation, test;
-    const bool learned = train(model, part[0], part[1], &result);
+    const bool learned = network_train(model, part[0], part[1], &result);
     if (learned) {
         sw_model_evaluate(model, NULL, part[1], sw_cross_entropy, &validation);
         sw_model_evaluate(model, NULL, part[2], sw_cross_entropy, &test);
@@ -175,7 +176,7 @@ static void learn(void) {
         printf("epochs %.0f\nvalidation_loss %.4f\nvalidation_accuracy %.4f\ntest_accuracy %.4f\n", result.epochs,
                validation.loss, validation.accuracy, test.accuracy);
         cli_flush();
-        write_file(model, all, features, mean, std);
+        file_write(model, all, features, mean, std);
         if (!sw_error())
             printf("file %s\n", cli.out);
     }
@@ -204,7 +205,7 @@ static sw_archive *file_load(const char *path) {
 /* ---- Prediction for a row ---- */
 
 /* Parses exactly `count` numbers that are separated by commas. */
-static bool read_row(const char *text, int64_t count, double *x) {
+static bool row_read(const char *text, int64_t count, double *x) {
     for (int64_t i = 0; i < count; i++) {
         char *end;
         x[i] = sw_parse_number(text, &end);
@@ -217,7 +218,7 @@ static bool read_row(const char *text, int64_t count, double *x) {
     return true;
 }
 
-static void predict(const char *path) {
+static void row_predict(const char *path) {
     sw_archive *a = file_load(path);
     const sw_array first = sw_archive_get(a, "network.linear1.weight"), mean = sw_archive_get(a, "mean"),
                    last = sw_archive_get(a, "network.linear2.weight"), std = sw_archive_get(a, "std");
@@ -225,14 +226,14 @@ static void predict(const char *path) {
     if (!sw_error() && (first.rank != 2 || last.rank != 2 || first.shape[1] != features || mean.type != SW_F64 ||
                         std.type != SW_F64 || sw_array_count(&std) != features))
         sw_fail(SW_ERR_FORMAT, OTHER_FILE, path);
-    sw_model *model = sw_error() ? NULL : make_network(features, last.shape[0]);
+    sw_model *model = sw_error() ? NULL : network_new(features, last.shape[0]);
     double *values = sw_alloc_array(features + 1, sizeof *values);
     sw_array x = sw_array_view(values, SW_F64, SW_SHAPE(1, features)), y = {0};
     const sw_normalize_options same =
         SW_OPTIONS(sw_normalize_options, .mean = mean.data, .std = std.data, .owns_source = true);
     sw_source *question = NULL;
     if (model && values && sw_params_unpack(sw_model_params(model), a, "network.") == SW_OK &&
-        read_row(row, features, values) && (question = sw_normalize(sw_arrays(&x, NULL, NULL), &same)) &&
+        row_read(row, features, values) && (question = sw_normalize(sw_arrays(&x, NULL, NULL), &same)) &&
         sw_predict_source(model, question, &y) == SW_OK) {
         const float *score = y.data;
         int best = 0;
@@ -258,8 +259,8 @@ int main(int argc, char **argv) {
         csv = cli.out = NULL;
     cli_check_files();
     if (!load)
-        learn();
+        table_learn();
     if (row && !sw_error() && !cli_signal)
-        predict(load ? load : cli.out);
+        row_predict(load ? load : cli.out);
     return cli_end(cli_exit_code());
 }

@@ -327,28 +327,18 @@ static sw_module *attention_restore(sw_model *model, const sw_description *from)
     return sw_nn_attention_with_options(model, features, heads, &o);
 }
 
-const sw_module_type swn_attention_type = {.size = sizeof(sw_module_type),
-                                           .name = "attention",
-                                           .build_many = attention_build,
-                                           .forward_many = attention_forward,
-                                           .describe = attention_describe,
-                                           .least_inputs = 1,
-                                           .most_inputs = 2,
-                                           .mask_inputs = 1u << 1,
-                                           .save = attention_save,
-                                           .restore = attention_restore,
-                                           .continues = true}; /* see swn_attention_continues */
-const sw_module_type swn_cross_attention_type = {.size = sizeof(sw_module_type),
-                                                 .name = "cross_attention",
-                                                 .build_many = attention_build,
-                                                 .forward_many = attention_forward,
-                                                 .describe = attention_describe,
-                                                 .least_inputs = 2,
-                                                 .most_inputs = 3,
-                                                 .mask_inputs = 1u << 2,
-                                                 .save = attention_save,
-                                                 .restore = attention_restore,
-                                                 .continues = true};
+/* A layer with `operands` inputs, x or x and a context, and possibly a mask behind them. (continues: see
+ * swn_attention_continues) */
+#define ATTENTION_TYPE(text, operands, save_settings, restore_settings)                                \
+    {                                                                                                  \
+        .size = sizeof(sw_module_type), .name = (text), .build_many = attention_build,                 \
+        .forward_many = attention_forward, .describe = attention_describe, .least_inputs = (operands), \
+        .most_inputs = (operands) + 1, .mask_inputs = 1u << (operands), .save = (save_settings),       \
+        .restore = (restore_settings), .continues = true                                               \
+    }
+
+const sw_module_type swn_attention_type = ATTENTION_TYPE("attention", 1, attention_save, attention_restore);
+const sw_module_type swn_cross_attention_type = ATTENTION_TYPE("cross_attention", 2, attention_save, attention_restore);
 
 /* ---- Construction ---- */
 
@@ -431,17 +421,8 @@ static sw_module *linear_attention_restore(sw_model *model, const sw_description
     return sw_nn_linear_attention_with_options(model, features, heads, &o);
 }
 
-const sw_module_type swn_linear_attention_type = {.size = sizeof(sw_module_type),
-                                                  .name = "linear_attention",
-                                                  .build_many = attention_build,
-                                                  .forward_many = attention_forward,
-                                                  .describe = attention_describe,
-                                                  .least_inputs = 1,
-                                                  .most_inputs = 2,
-                                                  .mask_inputs = 1u << 1,
-                                                  .save = linear_attention_save,
-                                                  .restore = linear_attention_restore,
-                                                  .continues = true}; /* see swn_attention_continues */
+const sw_module_type swn_linear_attention_type =
+    ATTENTION_TYPE("linear_attention", 1, linear_attention_save, linear_attention_restore);
 
 bool swn_attention_continues(const sw_module *m) {
     const attention *a = m->data;
