@@ -68,6 +68,7 @@ void sw_gradient_free(sw_gradient *g) {
         return;
     sw_free(g->owned);
     sw_free(g->low);
+    sw_free(g->few);
     sw_free(g->written);
     swi_squares_free(g->squares);
     swi_statistics_free(g->statistics);
@@ -79,7 +80,7 @@ void sw_gradient_free(sw_gradient *g) {
 /* ---- Accumulation ---- */
 
 static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
-    g->fresh = g->many_parts = g->summed = g->mixed_weights = false;
+    g->fresh = g->many_parts = g->summed = g->mixed_weights = g->few_open = false;
     g->samples = samples;
     g->weight = weight;
     g->unit = weight.value;
@@ -87,6 +88,37 @@ static void gradient_start(sw_gradient *g, swi_weight weight, int64_t samples) {
     g->serial = swi_next_id();
     if (g->squares)
         swi_squares_begin(g->squares, g->data);
+}
+
+/* Whether `few` has the sum of the elements [at, at + n). */
+static bool gradient_in_few(const sw_gradient *g, int64_t at, int64_t n) {
+    return g->few_open && at >= g->few_at && at + n <= g->few_at + g->few_count;
+}
+
+/* Begins the sum of the elements of one parameter of a block in f16 or bf16. */
+static sw_status gradient_begin_few(sw_gradient *g, int64_t at, int64_t n) {
+    if (g->few_room < n) {
+        sw_free(g->few);
+        g->few_room = 0;
+        if (!(g->few = sw_alloc_array_for(SW_ACCOUNT_GRADIENTS, n, sizeof *g->few)))
+            return SW_ERR_MEMORY;
+        g->few_room = n;
+    }
+    g->few_at = at;
+    g->few_count = n;
+    g->few_open = true;
+    swi_axpy_wide(g->type, n, 1, (char *)g->data + (size_t)at * swi_size(g->type), g->few, true);
+    return SW_OK;
+}
+
+/* Moves the sum of one parameter to that of all. */
+static void gradient_end_few(sw_gradient *g) {
+    if (g->few_open && !swi_dry_run())
+        memcpy(g->low + g->few_at, g->few, (size_t)g->few_count * sizeof *g->few);
+    sw_free(g->few);
+    g->few = NULL;
+    g->few_open = false;
+    g->few_room = 0;
 }
 
 /* Converts the mean to a sum. The unit of the sum is the weight of the mean, so that the numbers do not change. */
@@ -99,6 +131,7 @@ static sw_status gradient_begin_sum(sw_gradient *g) {
             memset(g->low, 0, dim * sizeof *g->low);
         else
             swi_axpy_wide(g->type, g->params->dim, 1, g->data, g->low, true);
+        gradient_end_few(g);
     }
     g->unit = g->weight.value;
     g->summed = true;
@@ -149,6 +182,8 @@ void swi_gradient_fill_zero(sw_gradient *g, int64_t at, int64_t n) {
     sw_vector_fill(g->type, n, 0, (char *)g->data + (size_t)at * swi_size(g->type));
     if (swi_gradient_is_sum_in_f32(g))
         sw_vector_fill(SW_F32, n, 0, g->low + at);
+    if (gradient_in_few(g, at, n))
+        sw_vector_fill(SW_F32, n, 0, g->few + (at - g->few_at));
 }
 
 sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor, sw_dtype type, const void *from,
@@ -160,9 +195,11 @@ sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor,
             swi_gradient_fill_zero(g, at, n);
         return SW_OK;
     }
-    if (!store && !g->summed && sw_dtype_is_16_bit(g->type)) /* a parameter that the pass uses more than once */
-        SW_TRY(gradient_begin_sum(g));
-    if (swi_gradient_is_sum_in_f32(g))
+    if (!store && !g->summed && sw_dtype_is_16_bit(g->type) && !gradient_in_few(g, at, n))
+        SW_TRY(g->few_open || g->low ? gradient_begin_sum(g) : gradient_begin_few(g, at, n));
+    if (gradient_in_few(g, at, n)) /* a parameter that the pass uses more than once */
+        swi_axpy_wide(type, n, factor, from, g->few + (at - g->few_at), store);
+    else if (swi_gradient_is_sum_in_f32(g))
         swi_axpy_wide(type, n, factor, from, g->low + at, store);
     else if (g->summed && type != SW_F64)
         swi_axpy_compensated(type, n, factor, from, to, g->low + at);
@@ -173,7 +210,20 @@ sw_status swi_gradient_add(sw_gradient *g, int64_t at, int64_t n, double factor,
     return SW_OK;
 }
 
+const void *swi_gradient_part(const sw_gradient *g, int64_t at, int64_t n, sw_dtype *type) {
+    const bool few = gradient_in_few(g, at, n), wide = few || swi_gradient_is_sum_in_f32(g);
+    *type = wide ? SW_F32 : g->type;
+    return few    ? g->few + (at - g->few_at)
+           : wide ? (const void *)(g->low + at)
+                  : (const char *)g->data + (size_t)at * swi_size(g->type);
+}
+
 void swi_gradient_close(sw_gradient *g) {
+    if (g->few_open) {
+        g->few_open = false;
+        swi_gradient_touch(g, g->few_at, g->few_count);
+        swi_narrow(g->type, g->few_count, g->few, (char *)g->data + (size_t)g->few_at * swi_size(g->type));
+    }
     if (!g->summed)
         return;
     g->summed = false;
@@ -219,7 +269,7 @@ sw_status swi_gradient_norm(sw_gradient *g, double *norm) {
 
 void swi_gradient_restart(sw_gradient *g) {
     g->fresh = true;
-    g->summed = false;
+    g->summed = g->few_open = false;
     g->samples = 0;
     g->weight = swi_plain_weight(0);
 }

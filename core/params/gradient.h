@@ -7,21 +7,25 @@
 
 /* A gradient block. `data` holds the mean gradient, or, if `summed`, Σ weight/unit · gradient, with the sum of the
  * rounding errors in `low` (unless it is f64). For f16 and bf16 the whole sum is in `low`, because it may be too large
- * for these types; it begins as soon as something is added to an element, also within one pass. Until there are several
- * parts, the unit is the weight. Each pass of a tape is counted once: see swi_binding. */
+ * for these types; it begins as soon as there are several parts, or one pass adds to elements of two parameters. The
+ * sum for one parameter that a pass uses more than once, for example a tied embedding, is in `few`. Until there are
+ * several parts, the unit is the weight. Each pass of a tape is counted once: see swi_binding. */
 struct sw_gradient {
     sw_params *params;
     sw_dtype type;      /* of data */
     void *data, *owned; /* owned: NULL for a view */
     bool fresh, summed;
-    bool many_parts;        /* more than one part was added since the block was fresh */
-    int64_t samples;        /* added since the block was fresh */
-    swi_weight weight;      /* the sum over all parts */
-    double unit;            /* if summed: a gradient with this weight is added with the factor 1 */
-    double scale;           /* the elements, also of the sum, are multiplied by this loss scale; 1 unless f16 or bf16 */
-    uint64_t serial;        /* a unique number of the contents, assigned when the block stops being fresh */
-    bool mixed_weights;     /* one pass had several backward runs, from losses with different weights */
-    float *low;             /* [dim], NULL before it is needed */
+    bool many_parts;    /* more than one part was added since the block was fresh */
+    int64_t samples;    /* added since the block was fresh */
+    swi_weight weight;  /* the sum over all parts */
+    double unit;        /* if summed: a gradient with this weight is added with the factor 1 */
+    double scale;       /* the elements, also of the sum, are multiplied by this loss scale; 1 unless f16 or bf16 */
+    uint64_t serial;    /* a unique number of the contents, assigned when the block stops being fresh */
+    bool mixed_weights; /* one pass had several backward runs, from losses with different weights */
+    float *low;         /* [dim], NULL before it is needed */
+    float *few;         /* [few_room], NULL before it is needed, and after `low` was */
+    bool few_open;      /* the elements [few_at, few_at + few_count) are in `few` */
+    int64_t few_at, few_count, few_room;
     unsigned char *written; /* [count]: whether the parameter's gradient was written since the block was fresh */
     sw_squares *squares;    /* of the elements of `data`; NULL for short vectors */
     bool exposed;           /* the program has a pointer to `data`, and may write to it at any time */
@@ -55,6 +59,8 @@ sw_status swi_gradient_norm(sw_gradient *g, double *norm);
 static inline bool swi_gradient_is_sum_in_f32(const sw_gradient *g) {
     return g->summed && sw_dtype_is_16_bit(g->type);
 }
+/* Where the gradient of n elements from `at` on is at present, and its type. */
+const void *swi_gradient_part(const sw_gradient *g, int64_t at, int64_t n, sw_dtype *type);
 /* Converts the sum to the mean. */
 void swi_gradient_close(sw_gradient *g);
 /* Makes the block fresh, but keeps the running statistics that are pending. */

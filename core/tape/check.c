@@ -138,12 +138,7 @@ sw_status swi_check_gradients(const sw_tape *tape, const swi_node *node, bool co
             continue;
         if (input->flags & SWI_PARAM) {
             const sw_gradient *g = tape->binding[input->binding].g;
-            like.type = g->type;
-            data = (const char *)g->data + (size_t)input->param->offset * swi_size(g->type);
-            if (swi_gradient_is_sum_in_f32(g)) {
-                like.type = SW_F32;
-                data = g->low + input->param->offset;
-            }
+            data = swi_gradient_part(g, input->param->offset, input->param->count, &like.type);
         }
         if (!data)
             continue;

@@ -355,8 +355,8 @@ static void test_sums_of_many_passes_lose_nothing(void **state) {
 }
 
 /* A parameter that one pass uses many times, under two names: the contributions are added in f32, and their sum is
- * rounded once. In 16 bits, additions would have no effect once a sum is 2^8 (f16: 2^11) times a term. Without a second
- * contribution there is no vector for the sum. */
+ * rounded once. In 16 bits, additions would have no effect once a sum is 2^8 (f16: 2^11) times a term. The vector for
+ * the sum has the elements of this parameter; without a second contribution there is none. */
 static void test_contributions_of_one_pass_are_added_in_f32(void **state) {
     (void)state;
     enum { USES = 700 };
@@ -381,7 +381,7 @@ static void test_contributions_of_one_pass_are_added_in_f32(void **state) {
             sw_gradient_make_fresh(sw_params_gradient(p));
             assert_int_equal(sw_backward(loss), SW_OK);
             assert_int_equal(sw_memory_contents(SW_ACCOUNT_GRADIENTS),
-                             (WIDTH + 3) * (sizeof(uint16_t) + (uses > 1 ? sizeof(float) : 0)));
+                             (WIDTH + 3) * sizeof(uint16_t) + (uses > 1 ? WIDTH * sizeof(float) : 0));
             const sw_array g = sw_param_grad(w), unused = sw_param_grad(sw_params_find(p, "unused"));
             /* Terms of the type, USES additions in f32, one rounding. */
             const double unit = type == SW_F16 ? 0x1p-11 : 0x1p-8;
@@ -397,6 +397,55 @@ static void test_contributions_of_one_pass_are_added_in_f32(void **state) {
         sw_tape_free(tape);
         sw_params_free(p);
     }
+}
+
+/* One use of a parameter: Σ p·x, whose gradient is x. */
+static sw_tensor use_of(sw_tape *tape, sw_param *param, const sw_array *x) {
+    return sw_sum(apply2(&times_op, sw_input(tape, *x), sw_param_use(tape, param)));
+}
+
+/* If a second parameter is used more than once, or a second pass adds to the gradient, the sums of all parameters move
+ * to one vector, with what was added in f32 so far. With u, half of the distance of numbers of the type above 1: one
+ * pass has 1 + 2·0.75 u, two have the mean 1 + 1.5·0.75 u, and both are rounded to 1 + 2 u. If the sum had been rounded
+ * before it moved, the results would be 1. */
+static void test_sum_of_one_parameter_moves_to_that_of_all(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++)
+        for (int passes = 1; passes <= 2; passes++) {
+            const sw_dtype type = halves[k];
+            const double unit = type == SW_F16 ? 0x1p-11 : 0x1p-8; /* half of the distance of the numbers above 1 */
+            sw_params *p = params_of(type);
+            sw_param *w = sw_params_find(p, "w"), *other = sw_params_find(p, "unused");
+            sw_array one = test_array(type, SW_SHAPE(WIDTH)), half = test_array(type, SW_SHAPE(WIDTH)),
+                     three = test_array(type, SW_SHAPE(3));
+            for (int64_t i = 0; i < WIDTH; i++) {
+                test_set(&one, i, 1);
+                test_set(&half, i, 0.75 * unit);
+            }
+            for (int64_t i = 0; i < 3; i++)
+                test_set(&three, i, 1.5);
+            sw_tape *tape = sw_tape_new();
+            for (int pass = 0; pass < passes; pass++) {
+                sw_tensor loss = use_of(tape, w, &half);
+                if (passes == 1) /* between the contributions to w, which backward adds in the reverse order */
+                    loss = sw_add(loss, sw_add(use_of(tape, other, &three), use_of(tape, other, &three)));
+                if (passes == 1 || pass == 1)
+                    loss = sw_add(loss, use_of(tape, w, &half));
+                loss = sw_add(loss, use_of(tape, w, &one));
+                assert_int_equal(sw_backward(loss), SW_OK);
+                sw_tape_reset(tape);
+            }
+            const sw_array g = sw_param_grad(w), rest = sw_param_grad(other);
+            for (int64_t i = 0; i < WIDTH; i++)
+                assert_true(test_get(&g, i) == 1 + 2 * unit);
+            for (int64_t i = 0; i < 3; i++)
+                assert_true(test_get(&rest, i) == (passes == 1 ? 3 : 0));
+            assert_int_equal(sw_memory_contents(SW_ACCOUNT_GRADIENTS),
+                             (WIDTH + 3) * (sizeof(uint16_t) + sizeof(float)));
+            test_array_free(&one), test_array_free(&half), test_array_free(&three);
+            sw_tape_free(tape);
+            sw_params_free(p);
+        }
 }
 
 /* The sum of the passes is larger than the largest f16, 65504; the mean is not. */
@@ -707,6 +756,7 @@ int main(void) {
                                        cmocka_unit_test(test_gradients_are_in_the_storage_type),
                                        cmocka_unit_test(test_sums_of_many_passes_lose_nothing),
                                        cmocka_unit_test(test_contributions_of_one_pass_are_added_in_f32),
+                                       cmocka_unit_test(test_sum_of_one_parameter_moves_to_that_of_all),
                                        cmocka_unit_test(test_sums_may_exceed_the_type),
                                        cmocka_unit_test(test_views_are_in_the_type_of_x),
                                        cmocka_unit_test(test_engine_accumulates_in_16_bits),
