@@ -59,7 +59,7 @@ tests := $(test_src:%.c=$(BUILD)/%)
 slow_tests := $(addprefix examples/test_,every_program accuracy fashion_mnist_files) core/kernels/test_threads \
               $(addprefix optim/,test_networks rules/test_rules) core/kernels/test_conv_kernels core/kernels/test_winograd \
               $(addprefix examples/test_,rules_programs fashion_mnist_cli gallery) core/kernels/test_kernels \
-              optim/estimators/test_glm_table core/test_process $(addprefix examples/test_,experiments glm fashion_mnist_16_bit sharpness) \
+              optim/estimators/test_glm_table core/test_process $(addprefix examples/test_,experiments glm fashion_mnist_16_bit sharpness stored_pictures) \
               $(addprefix core/ops/test_,half_elements ops_16_bit ops_reduce power stored_rows) \
               $(addprefix datasets/readers/test_,fashion_mnist svmlight svmlight_mistakes) \
               $(addprefix optim/test_,16_bit_methods dry_run long_sums) optim/rules/test_roots \

@@ -10,11 +10,16 @@ typedef struct cnn_options {
     int64_t channels; /* of the first convolution; the second has twice as many */
     bool normalized;  /* batch normalization behind each convolution */
     bool average;     /* average instead of max pooling */
+    bool smooth;      /* tanh instead of ReLU */
     int64_t hidden;   /* units of a layer with ReLU before the last one; 0: there is none */
     double dropout;   /* before this layer */
     sw_dtype type;
     uint64_t seed;
 } cnn_options;
+
+static inline sw_module *cnn_activation(sw_model *m, const cnn_options *o) {
+    return o->smooth ? sw_nn_tanh(m) : sw_nn_relu(m);
+}
 
 /* [28,28,1] → 3 x 3 convolution, pool → [14,14,channels] → convolution, pool → [7,7,2 channels] → 10 classes. */
 static inline sw_model *cnn_new(const cnn_options *o) {
@@ -28,7 +33,7 @@ static inline sw_model *cnn_new(const cnn_options *o) {
         layer[count++] = sw_nn_conv2d_with_options(m, from, to, 3, 3, &same);
         if (o->normalized)
             layer[count++] = sw_nn_batch_norm(m, to);
-        layer[count++] = sw_nn_relu(m);
+        layer[count++] = cnn_activation(m, o);
         layer[count++] = o->average ? sw_nn_avg_pool2d(m, 2) : sw_nn_max_pool2d(m, 2);
     }
     layer[count++] = sw_nn_flatten(m);
@@ -36,7 +41,7 @@ static inline sw_model *cnn_new(const cnn_options *o) {
     if (o->hidden > 0) {
         layer[count++] = sw_nn_dropout(m, o->dropout);
         layer[count++] = sw_nn_linear(m, features, o->hidden);
-        layer[count++] = sw_nn_relu(m);
+        layer[count++] = cnn_activation(m, o);
         features = o->hidden;
     }
     layer[count++] = sw_nn_linear(m, features, 10);

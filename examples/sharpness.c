@@ -7,15 +7,22 @@
  *     sharpness   max f(x + e) - f(x) over |e| <= rho, by projected gradient ascent from several points
  *     eigenvalue  the largest of the Hessian H, by the Lanczos method with H v = (g(x + h v) - g(x - h v))/(2h)
  *
- * The program also measures the accuracy on test pictures with true labels. The activation is tanh, because a loss with
- * ReLU has kinks, which would disturb the differences of gradients. All numbers are f64, so that h can be small. */
+ * The program also measures the accuracy on test pictures with true labels. The network has one hidden layer, or, with
+ * --channels, two convolutions. The activation is tanh, because a loss with ReLU has kinks, which would disturb the
+ * differences of gradients. All numbers are f64, so that h can be small. */
+#include "cnn.h"
 #include "stored.h"
-#include <swale/swale.h>
 
-enum { PIXELS = 784, CLASSES = 10, MOST_SEEDS = 10, SLICE = 30 /* SLICE: points on each side of the minimum */ };
+enum {
+    SIDE = 28,
+    PIXELS = SIDE * SIDE,
+    CLASSES = 10,
+    MOST_SEEDS = 10,
+    SLICE = 30 /* SLICE: points on each side of the minimum */
+};
 
 static const char *data;
-static int64_t seeds = 3, samples = 2000, test_samples = 5000, hidden = 64, epochs = 60;
+static int64_t seeds = 3, samples = 2000, test_samples = 5000, hidden = 64, channels, epochs = 60;
 static double wrong = 0.4, lr = 0.02, rho = 0.2, p_norm = 2;
 
 static const cli_option options[] = {
@@ -23,6 +30,8 @@ static const cli_option options[] = {
     {"--test", "N", CLI_COUNT, &test_samples, 100, 10000, "test pictures (5000)"},
     {"--wrong", "P", CLI_REAL, &wrong, 0, 0.9, "fraction of training labels that are wrong (0.4)"},
     {"--hidden", "N", CLI_COUNT, &hidden, 1, 1000, "units of the hidden layer (64)"},
+    {"--channels", "N", CLI_COUNT, &channels, 0, 64,
+     "a convolutional network with N and 2N channels in place of the hidden layer (0: none)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "epochs with batches of 50 (60)"},
     {"--lr", "LR", CLI_REAL, &lr, 1e-6, 10, "learning rate of both methods, with momentum 0.9 and cosine decay (0.02)"},
     {"--rho", "RHO", CLI_REAL, &rho, 1e-3, 10, "radius of SAM and of the sharpness (0.2)"},
@@ -42,7 +51,9 @@ static const cli_program program = {.name = "sharpness",
 /* Makes the data: the first pictures, some of them with a wrong label. */
 static sw_source *mislabeled(const sw_source *from, uint64_t run) {
     const sw_arrays_options how = SW_OPTIONS(sw_arrays_options, .classes = CLASSES, .copy = true);
-    sw_array x = sw_array_new(SW_F64, SW_SHAPE(samples, PIXELS)), y = sw_array_new(SW_I32, SW_SHAPE(samples));
+    sw_array x = channels ? sw_array_new(SW_F64, SW_SHAPE(samples, SIDE, SIDE, 1))
+                          : sw_array_new(SW_F64, SW_SHAPE(samples, PIXELS)),
+             y = sw_array_new(SW_I32, SW_SHAPE(samples));
     int64_t *ids = sw_alloc_array(samples, sizeof *ids);
     sw_source *source = NULL;
     sw_rng rng = {.key = sw_rng_key(run, "labels")};
@@ -139,9 +150,19 @@ static double look(sw_model *model, const sw_source *source, curve *c, int64_t e
 
 /* The radius of SAM's ball in the p-norm, the largest one that is part of the ball of radius rho in the 2-norm: rho for
  * p <= 2, and rho d^(1/p - 1/2) for p >= 2 and d parameters. */
-static double sam_radius(void) {
-    const double d = (double)((PIXELS + 1) * hidden + (hidden + 1) * CLASSES);
-    return p_norm <= 2 ? rho : rho * pow(d, 1 / p_norm - 0.5);
+static double sam_radius(const sw_params *params) {
+    return p_norm <= 2 ? rho : rho * pow((double)sw_params_dim(params), 1 / p_norm - 0.5);
+}
+
+/* Both networks are smooth functions of their parameters. */
+static sw_model *network_new(uint64_t seed) {
+    if (channels)
+        return cnn_new(
+            &(cnn_options){.channels = channels, .average = true, .smooth = true, .type = SW_F64, .seed = seed});
+    sw_model *model = sw_model_new(SW_F64, seed);
+    sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, PIXELS, hidden), sw_nn_tanh(model),
+                                           sw_nn_linear(model, hidden, CLASSES), NULL));
+    return model;
 }
 
 static void train(const sw_source *training, const sw_source *test, int method, int run, cli_progress *progress) {
@@ -150,18 +171,17 @@ static void train(const sw_source *training, const sw_source *test, int method, 
     const int64_t steps = (samples + BATCH - 1) / BATCH, all = METHODS * seeds * epochs;
     const int64_t before = (METHODS * run + method) * epochs, every = 1 + (epochs - 1) / 30;
     double loss = NAN, accuracy = NAN;
-    snprintf(estimator, sizeof estimator, "sam rho=%.17g p=%.17g of=minibatch batch=%d", sam_radius(), p_norm, BATCH);
     snprintf(rule, sizeof rule, "sgd lr=%.17g momentum=0.9", lr);
     snprintf(what, sizeof what, "%s %d", method == SAM ? "SAM" : "SGD", run + 1);
-    sw_model *model = sw_model_new(SW_F64, (uint64_t)(cli.seed + run));
-    sw_params *params =
-        sw_model_build(model, sw_nn_sequential(model, sw_nn_linear(model, PIXELS, hidden), sw_nn_tanh(model),
-                                               sw_nn_linear(model, hidden, CLASSES), NULL));
+    sw_model *model = network_new((uint64_t)(cli.seed + run));
+    sw_params *params = sw_error() ? NULL : sw_model_params(model);
+    snprintf(estimator, sizeof estimator, "sam rho=%.17g p=%.17g of=minibatch batch=%d",
+             params ? sam_radius(params) : 0, p_norm, BATCH);
     const sw_optim_options how = SW_OPTIONS(sw_optim_options, .rule = rule, .schedule = "cosine",
                                             .estimator = method == SAM ? estimator : strstr(estimator, "minibatch"),
                                             .seed = (uint64_t)(cli.seed + run), .total_steps = epochs * steps);
     sw_optim *optim = sw_error() ? NULL : sw_optim_new_with_options(params, &how);
-    const sw_objective *f = sw_model_objective(model, training, sw_cross_entropy);
+    const sw_objective *f = sw_error() ? NULL : sw_model_objective(model, training, sw_cross_entropy);
     for (int64_t epoch = 0; epoch <= epochs && !sw_error(); epoch++) {
         for (int64_t step = 0; epoch > 0 && step < steps && !sw_error(); step++)
             sw_optim_minimize(optim, f, &loss);
@@ -218,8 +238,9 @@ static void print_results(void) {
 
 static void train_all(void) {
     cli_progress progress = cli_progress_start();
-    sw_source *training = sw_fashion_mnist(data, SW_TRAINING);
-    sw_source *every = sw_error() ? NULL : sw_fashion_mnist(data, SW_TEST);
+    sw_source *(*const read)(const char *, sw_data_split) = channels ? sw_fashion_mnist_pictures : sw_fashion_mnist;
+    sw_source *training = read(data, SW_TRAINING);
+    sw_source *every = sw_error() ? NULL : read(data, SW_TEST);
     sw_source *test = sw_error() ? NULL : sw_take(every, test_samples, NULL);
     for (int run = 0; run < seeds && !sw_error(); run++) {
         sw_source *source = mislabeled(training, (uint64_t)(cli.seed + run));

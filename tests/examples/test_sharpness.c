@@ -62,6 +62,21 @@ static void test_norms_differ(void **state) {
     unlink(in_folder("a.csv"));
 }
 
+/* The same for a convolutional network: seeds 1 to 3 gave 0.51 to 0.56 times the rise, and 0.47 to 0.62 times the
+ * eigenvalue. */
+static void test_sam_is_flatter_with_convolutions(void **state) {
+    (void)state;
+    output o = RUN(SHARPNESS, "--channels", "2", "--samples", "100", "--test", "100", "--seeds", "1", "--epochs", "15",
+                   "--lr", "0.1", "--out", in_folder("a.png"));
+    if (o.code != 0 || *o.err)
+        fail_msg("exit %d: %s", o.code, o.err);
+    assert_true(result(&o, "sgd_loss") < 2); /* log 10 = 2.3 without training */
+    assert_true(result(&o, "sam_sharpness") < 0.8 * result(&o, "sgd_sharpness"));
+    assert_true(result(&o, "sam_eigenvalue") < 0.8 * result(&o, "sgd_eigenvalue"));
+    unlink(in_folder("a.png"));
+    unlink(in_folder("a.csv"));
+}
+
 static void test_sharpness_prints_its_table(void **state) {
     (void)state;
     output o = RUN(SHARPNESS, "--help");
@@ -81,6 +96,7 @@ static void test_sharpness_prints_its_table(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sharpness_prints_its_table),
                                        cmocka_unit_test(test_norms_differ),
+                                       cmocka_unit_test(test_sam_is_flatter_with_convolutions),
                                        cmocka_unit_test(test_sam_is_flatter_and_more_accurate)};
     return cmocka_run_group_tests_name("sharpness", tests, run_setup, run_teardown);
 }
