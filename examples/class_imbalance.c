@@ -11,7 +11,8 @@
  * same is done with as many balanced classes, 127 of 7 or 8 samples.
  *
  * Then the program does the same with a text: an embedding and a linear layer predict each of its first words from the
- * word before it. The words are sorted by frequency and divided into groups of about equally many samples. */
+ * word before it. The words are sorted by frequency and divided into groups of about equally many samples. The features
+ * of a word begin with U[0, 1], as x above. */
 #include "cli.h"
 
 #include "corpus.h"
@@ -19,14 +20,14 @@
 #include "words.h"
 #include <swale/swale.h>
 
-enum { MOST_GROUPS = 10, GD, ADAM, METHODS = 2, MOST_RATES = 9 };
+enum { GD, ADAM, METHODS, MOST_GROUPS = 10, MOST_RATES = 9 };
 enum { IMBALANCED, BALANCED, TEXT, TABLES };
 enum { TEXT_GROUPS = 6, CHUNK = 1024 /* samples whose losses are computed at once */ };
 
-static int64_t groups = 6, dim = 512, steps = 30, words_most = 4096, width = 32, word_steps = 100;
+static int64_t groups = 6, dim = 512, steps = 30, words_most = 2048, width = 32, word_steps = 50;
 static double momentum = 0.9;
 static const char *text;
-static bool faithful;
+static bool centered, faithful;
 
 static const cli_option options[] = {
     {"--groups", "N", CLI_COUNT, &groups, 2, MOST_GROUPS, "groups of classes, m (6)"},
@@ -34,10 +35,11 @@ static const cli_option options[] = {
     {"--steps", "N", CLI_COUNT, &steps, 2, 2000, "steps of each run (30)"},
     {"--momentum", "X", CLI_REAL, &momentum, 0, 0.999, "momentum of both methods (0.9)"},
     {"--text", "FILE", CLI_INPUT, &text, 0, 0, "a text, plain or gzip (the fortunes of the Debian package)"},
-    {"--words", "N", CLI_COUNT, &words_most, 2, 1e7, "words of the text (4096)"},
+    {"--words", "N", CLI_COUNT, &words_most, 2, 1e7, "words of the text (2048)"},
     {"--width", "N", CLI_COUNT, &width, 1, 65536, "features of a word (32)"},
-    {"--word-steps", "N", CLI_COUNT, &word_steps, 2, 100000, "steps of each run on the words (100)"},
-    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "7 groups in 1024 dimensions, 30 steps"},
+    {"--word-steps", "N", CLI_COUNT, &word_steps, 2, 100000, "steps of each run on the words (50)"},
+    {"--centered", NULL, CLI_FLAG, &centered, 0, 0, "the features of words begin with N(0, 1) and not with U[0, 1]"},
+    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "7 groups in 1024 dimensions, 30 steps; 8192 words"},
     CLI_COMMON("of the samples (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (class_imbalance.png)")};
 static const cli_program program = {.name = "class_imbalance",
@@ -51,10 +53,10 @@ static const cli_program program = {.name = "class_imbalance",
 typedef struct table {
     int64_t n, classes, steps;
     int groups;
-    bool words;         /* x has ids of words, else vectors */
-    double rate[2];     /* the smallest learning rate that is tried, by method */
-    sw_array x, y;      /* f32 [n, dim] or i32 [n]; i32 [n] */
-    int *group;         /* [n]: of each sample; balanced classes: 0 */
+    bool words;     /* x has ids of words, else vectors */
+    double rate[2]; /* the smallest learning rate that is tried, by method */
+    sw_array x, y;  /* f32 [n, dim] or i32 [n]; i32 [n] */
+    int *group;     /* [n]: of each sample; balanced classes: 0 */
     int64_t classes_of_group[MOST_GROUPS];
     sw_source *source;
 } table;
@@ -68,8 +70,11 @@ static void table_free(table *t) {
 static void table_make_vectors(table *t, bool balanced) {
     sw_rng rng = {.key = sw_rng_key((uint64_t)cli.seed, "samples")};
     const int64_t group_size = (int64_t)1 << groups;
-    *t = (table){.n = groups * group_size, .classes = group_size - 1, .groups = balanced ? 1 : (int)groups,
-                 .steps = steps, .rate = {1e-3, 1e-4}};
+    *t = (table){.n = groups * group_size,
+                 .classes = group_size - 1,
+                 .groups = balanced ? 1 : (int)groups,
+                 .steps = steps,
+                 .rate = {1e-3, 1e-4}};
     t->x = sw_array_new(SW_F32, SW_SHAPE(t->n, dim)), t->y = sw_array_new(SW_I32, SW_SHAPE(t->n));
     t->group = sw_alloc_array(t->n, sizeof *t->group);
     if (sw_error())
@@ -87,8 +92,12 @@ static void table_make_vectors(table *t, bool balanced) {
 /* The sample i is the word i + 1 of the text, to be predicted from the word i. A class belongs to the group in which
  * the middle of its samples lies, if the samples are sorted by class and divided into equal parts. */
 static void table_make_words(table *t, const words *w) {
-    *t = (table){.n = w->n - 1, .classes = w->classes, .groups = TEXT_GROUPS, .words = true, .steps = word_steps,
-                 .rate = {1e-1, 1e-4}};
+    *t = (table){.n = w->n - 1,
+                 .classes = w->classes,
+                 .groups = TEXT_GROUPS,
+                 .words = true,
+                 .steps = word_steps,
+                 .rate = {1e-2, 1e-4}};
     t->x = sw_array_new(SW_I32, SW_SHAPE(t->n)), t->y = sw_array_new(SW_I32, SW_SHAPE(t->n));
     t->group = sw_alloc_array(t->n, sizeof *t->group);
     int *group_of_class = sw_alloc_array(w->classes, sizeof *group_of_class);
@@ -134,20 +143,27 @@ typedef struct outcome {
     curve whole, group[MOST_GROUPS];
 } outcome;
 
-/* A table after training, for the results. */
+/* What the results need of a table. */
 typedef struct experiment {
     int groups;
-    int64_t n, classes, steps, classes_of_group[MOST_GROUPS];
+    int64_t classes, steps, samples_of_group[MOST_GROUPS], classes_of_group[MOST_GROUPS];
+    char group_name[MOST_GROUPS][32];
     outcome best[METHODS];
 } experiment;
+
+static experiment experiments[TABLES];
 
 /* The linear layer begins with zeros. */
 static sw_model *network_new(const table *t) {
     sw_model *model = sw_model_new(SW_F32, (uint64_t)cli.seed);
-    sw_module *linear = sw_nn_linear(model, t->words ? width : dim, t->classes);
+    sw_module *linear = sw_nn_linear(model, t->words ? width : dim, t->classes), *root = linear;
     sw_module_set_init(linear, sw_init_zeros());
-    sw_model_build(model,
-                   t->words ? sw_nn_sequential(model, sw_nn_embedding(model, t->classes, width), linear, NULL) : linear);
+    if (t->words) {
+        sw_module *embedding = sw_nn_embedding(model, t->classes, width);
+        sw_module_set_init(embedding, centered ? sw_init_normal(0, 1) : sw_init_uniform(0, 1));
+        root = sw_nn_sequential(model, embedding, linear, NULL);
+    }
+    sw_model_build(model, root);
     return model;
 }
 
@@ -190,7 +206,7 @@ static double group_losses(sw_model *model, const table *t, sw_tape *tape, doubl
 /* Trains with one learning rate. Infinite loss: it diverged. */
 static void train(const table *t, int method, double rate, outcome *o) {
     char rule[96];
-    const int64_t every = (t->steps + 74) / 75;
+    const int64_t every = t->words ? (t->steps + 24) / 25 : (t->steps + 74) / 75;
     snprintf(rule, sizeof rule, method == ADAM ? "adam lr=%.17g beta1=%.17g" : "sgd lr=%.17g momentum=%.17g", rate,
              momentum);
     sw_model *model = network_new(t);
@@ -205,6 +221,8 @@ static void train(const table *t, int method, double rate, outcome *o) {
         double loss[MOST_GROUPS];
         if (step % every == 0 || step == t->steps) {
             o->loss = group_losses(model, t, tape, loss);
+            if (!isfinite(o->loss))
+                break;
             curve_add(&o->whole, (double)step, o->loss);
             for (int k = 0; k < t->groups; k++)
                 curve_add(&o->group[k], (double)step, loss[k]);
@@ -216,7 +234,7 @@ static void train(const table *t, int method, double rate, outcome *o) {
         o->loss = INFINITY;
         sw_clear_error();
     }
-    o->loss = isnan(o->loss) ? INFINITY : o->loss;
+    o->loss = isfinite(o->loss) ? o->loss : INFINITY;
     sw_tape_free(tape), sw_optim_free(optim), sw_model_free(model);
 }
 
@@ -232,29 +250,139 @@ static void tune(const table *t, int method, outcome *best) {
     best->loss = INFINITY;
     for (int i = 0; i < MOST_RATES && !sw_error(); i++) {
         const int decade = i / 2;
-        const double rate = t->rate[method == ADAM] * pow(10, decade) * (i % 2 ? 3 : 1);
+        const double rate = t->rate[method] * pow(10, decade) * (i % 2 ? 3 : 1);
         reset_curves(&now);
-        const double start = cli_now();
         train(t, method, rate, &now);
-        cli_note("%s, rate %g: loss %.4f  %.1fs\n", method == ADAM ? "Adam" : "GD", rate, now.loss, cli_now()-start);
+        cli_note("%s, rate %g: loss %.4f\n", method == ADAM ? "Adam" : "GD", rate, now.loss);
         if (now.loss < best->loss)
             *best = now;
     }
 }
-int main(int argc, char **argv) {
-    static experiment e[TABLES];
-    cli_start(&program, argc, argv);
-    for (int i = getenv("ONLY") ? TEXT : 0; i < TABLES && !sw_error(); i++) {
-        table t = {0};
-        table_make(&t, i);
-        for (int m = 0; m < METHODS && !sw_error(); m++) {
-            outcome *o = &e[i].best[m];
-            tune(&t, m ? ADAM : GD, o);
-            printf("table %d method %d n %lld classes %lld rate %g loss %g\n", i, m, (long long)t.n, (long long)t.classes, o->rate, o->loss);
-            for (int k = 0; k < t.groups; k++)
-                printf("   %lld %g\n", (long long)t.classes_of_group[k], o->group[k].y[o->group[k].n-1]);
-        }
-        table_free(&t);
+static void experiment_run(experiment *e, int kind) {
+    table t = {0};
+    table_make(&t, kind);
+    e->groups = t.groups, e->classes = t.classes, e->steps = t.steps;
+    for (int64_t i = 0; !sw_error() && i < t.n; i++)
+        e->samples_of_group[t.group[i]]++;
+    for (int k = 0; k < t.groups; k++) {
+        e->classes_of_group[k] = t.classes_of_group[k];
+        if (t.words)
+            snprintf(e->group_name[k], sizeof e->group_name[k], "%lld words", (long long)t.classes_of_group[k]);
+        else
+            snprintf(e->group_name[k], sizeof e->group_name[k], "%d samples", 1 << (groups - k));
     }
+    for (int m = 0; m < METHODS && !sw_error(); m++)
+        tune(&t, m, &e->best[m]);
+    table_free(&t);
+}
+
+/* ---- Results ---- */
+
+static const char *const table_name[TABLES] = {"", "balanced_", "text_"}, *const method_name[METHODS] = {"gd", "adam"};
+
+static double last_loss(const outcome *o, int group) {
+    return o->group[group].n > 0 ? o->group[group].y[o->group[group].n - 1] : INFINITY;
+}
+
+static void print_outcome(int kind, int method, const experiment *e) {
+    const outcome *o = &e->best[method];
+    char name[32];
+    snprintf(name, sizeof name, "%s%s", table_name[kind], method_name[method]);
+    printf("%s_rate %g\n%s_loss %.4f\n", name, o->rate, name, o->loss);
+    for (int k = 0; kind == IMBALANCED && k < e->groups; k++)
+        printf("%s_loss_of_classes_with_%d_samples %.4f\n", name, 1 << (groups - k), last_loss(o, k));
+    for (int k = 0; kind == TEXT && k < e->groups; k++)
+        printf("%s_loss_of_group_%d %.4f\n", name, k + 1, last_loss(o, k));
+}
+
+static void print_results(const experiment *e) {
+    for (int i = 0; i < TABLES; i++) {
+        if (i == TEXT)
+            printf("text_words %lld\n", (long long)e[i].classes);
+        for (int k = 0; i == TEXT && k < e[i].groups; k++)
+            printf("text_words_of_group_%d %lld\ntext_samples_of_group_%d %lld\n", k + 1,
+                   (long long)e[i].classes_of_group[k], k + 1, (long long)e[i].samples_of_group[k]);
+        for (int m = 0; m < METHODS; m++)
+            print_outcome(i, m, &e[i]);
+    }
+    cli_flush();
+}
+
+/* The end of the axis: above the loss of equal probabilities, with room for the legend of many groups. */
+static double loss_axis(const experiment *e) {
+    return (e == &experiments[TEXT] ? 1.7 : 1.15) * log((double)e->classes);
+}
+
+static void draw_groups(plot *p, double left, double top, const char *title, const experiment *e, int method) {
+    curve c[MOST_GROUPS];
+    for (int k = 0; k < e->groups; k++) {
+        c[k] = e->best[method].group[k];
+        c[k].name = e->group_name[k], c[k].width = 1.8, c[k].color = color_viridis(0.9 * k / (double)(e->groups - 1));
+    }
+    plot_panel(p, left, top, 240, 210, 0, (double)e->steps, 0, loss_axis(e));
+    plot_axes(p, title, "steps", "loss");
+    curves_draw(p, e->groups, c);
+    curves_legend(p, e->groups, c);
+}
+
+static void draw_whole(plot *p, double top, const char *title, const experiment *e, const experiment *balanced) {
+    plot_panel(p, 680, top, 240, 210, 0, (double)e->steps, 0, loss_axis(e));
+    plot_axes(p, title, "steps", "");
+    for (int i = 0; i < (balanced ? 2 : 1) * METHODS; i++) {
+        const curve *c = &(i < METHODS ? e : balanced)->best[i % METHODS].whole;
+        plot_curve(p, c->n, c->x, c->y, i < METHODS ? 2.2 : 1.2, i % METHODS ? PLOT_RED : PLOT_BLUE);
+    }
+    plot_legend(p, balanced ? 4 : 2,
+                (legend_entry[]){{"GD", PLOT_BLUE, 2.6, LEGEND_LINE, {0}},
+                                 {"Adam", PLOT_RED, 2.6, LEGEND_LINE, {0}},
+                                 {"GD, balanced", PLOT_BLUE, 1.4, LEGEND_LINE, {0}},
+                                 {"Adam, balanced", PLOT_RED, 1.4, LEGEND_LINE, {0}}});
+}
+
+static void draw(const experiment *e) {
+    plot p = plot_new(940, 610);
+    draw_groups(&p, 60, 40, "gradient descent, by class size", &e[IMBALANCED], GD);
+    draw_groups(&p, 370, 40, "Adam, by class size", &e[IMBALANCED], ADAM);
+    draw_whole(&p, 40, "all samples", &e[IMBALANCED], &e[BALANCED]);
+    draw_groups(&p, 60, 330, "a text: gradient descent", &e[TEXT], GD);
+    draw_groups(&p, 370, 330, "a text: Adam, by frequency", &e[TEXT], ADAM);
+    draw_whole(&p, 330, "all words of the text", &e[TEXT], NULL);
+    plot_save(&p, cli.out);
+}
+
+static void save_numbers(const experiment *e) {
+    enum { MOST_CURVES = TABLES * METHODS * (MOST_GROUPS + 1) };
+    static curve all[MOST_CURVES];
+    static char name[MOST_CURVES][64];
+    int count = 0;
+    for (int i = 0; i < TABLES * METHODS; i++) {
+        const experiment *of = &e[i / METHODS];
+        const outcome *o = &of->best[i % METHODS];
+        for (int k = -1; k < (i / METHODS == BALANCED ? 0 : of->groups); k++, count++) {
+            snprintf(name[count], sizeof name[0], "%s%s, %s", table_name[i / METHODS], method_name[i % METHODS],
+                     k < 0 ? "all samples" : of->group_name[k]);
+            all[count] = k < 0 ? o->whole : o->group[k];
+            all[count].name = name[count];
+        }
+    }
+    curves_save(cli.out, "step", "loss", count, all);
+}
+
+int main(int argc, char **argv) {
+    experiment *e = experiments;
+    cli_start(&program, argc, argv);
+    if (faithful)
+        groups = 7, dim = 1024, steps = 30, words_most = 8192, word_steps = 50;
+    cli_check_files();
+    memset(experiments, 0, sizeof experiments);
+    for (int i = 0; i < TABLES && !sw_error(); i++)
+        experiment_run(&e[i], i);
+    if (!sw_error()) {
+        print_results(e);
+        draw(e);
+        save_numbers(e);
+    }
+    if (!sw_error())
+        printf("picture %s\n", cli.out);
     return cli_end(0);
 }

@@ -1,0 +1,119 @@
+/* Linear regression in context by linear attention (K. Ahn, X. Cheng, M. Song, C. Yun, A. Jadbabaie, S. Sra, Linear
+ * attention is (maybe) all you need, ICLR 2024). Not part of the library.
+ *
+ * A sample is a prompt of N + 1 rows [x_i, y_i] with x_i ~ N(0, I_d), y_i = w·x_i, and its own w ~ N(0, I_d). In the
+ * last row 0 stands in place of y, which is the target. A layer has the matrices Q and P [d, d], and changes all rows:
+ *
+ *     row_i ← row_i + 1/N Σ_{j <= N} (Q x_i · x_j) [P x_j, y_j]
+ *
+ * The prediction is the last element of the last row after all layers, with the opposite sign. A layer with Q = -η I
+ * and P = 0 is a step of gradient descent with step size η on the mean of ½ (w·x_j - y_j)² over this prompt, beginning
+ * with w = 0: the last column holds y_i minus its prediction. */
+#ifndef SWALE_EXAMPLES_IN_CONTEXT_H
+#define SWALE_EXAMPLES_IN_CONTEXT_H
+
+#include <swale/attention.h>
+#include <swale/extend.h>
+#include <swale/swale.h>
+
+enum { IN_CONTEXT_DIM = 64, IN_CONTEXT_LAYERS = 16 }; /* at most */
+
+/* ---- Prompts ---- */
+
+typedef struct prompts {
+    sw_source source; /* the first member */
+    uint64_t key;
+    int64_t length, dim; /* N, d */
+} prompts;
+
+/* Draws a prompt: x [N + 1, d + 1], f32 or f64, and its target y; either may be NULL. Prompt `id` reads its own part of
+ * the stream of random numbers. */
+static inline void prompts_draw(const prompts *p, int64_t id, sw_dtype type, void *x, void *y) {
+    const int64_t numbers = (p->length + 2) * p->dim;
+    sw_rng rng = {.key = p->key, .position = (uint64_t)(id * numbers) * 8}; /* 4 words for each normal number */
+    double w[IN_CONTEXT_DIM], row[IN_CONTEXT_DIM + 1], target = 0;
+    for (int64_t k = 0; k < p->dim; k++)
+        w[k] = sw_rng_normal(&rng);
+    for (int64_t i = 0; i <= p->length; i++) {
+        row[p->dim] = 0;
+        for (int64_t k = 0; k < p->dim; k++) {
+            row[k] = sw_rng_normal(&rng);
+            row[p->dim] += w[k] * row[k];
+        }
+        if (i == p->length)
+            target = row[p->dim], row[p->dim] = 0;
+        for (int64_t k = 0; x && k <= p->dim; k++)
+            if (type == SW_F64)
+                ((double *)x)[i * (p->dim + 1) + k] = row[k];
+            else
+                ((float *)x)[i * (p->dim + 1) + k] = (float)row[k];
+    }
+    if (y && type == SW_F64)
+        *(double *)y = target;
+    else if (y)
+        *(float *)y = (float)target;
+}
+
+static inline sw_status prompts_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
+                                       sw_dtype type, void *x, void *y) {
+    const prompts *p = (const prompts *)source;
+    const int64_t bytes = type == SW_F64 ? 8 : 4, size = (p->length + 1) * (p->dim + 1);
+    (void)draw;
+    for (int64_t i = 0; i < count; i++)
+        prompts_draw(p, ids[i], type, x ? (char *)x + i * size * bytes : NULL, y ? (char *)y + i * bytes : NULL);
+    return SW_OK;
+}
+
+/* A source of n prompts: x [length + 1, dim + 1], y [1]. It is computed when it is read, and nothing needs to be
+ * freed. */
+static inline prompts prompts_new(int64_t n, int64_t length, int64_t dim, uint64_t seed) {
+    return (prompts){.source = {.size = sizeof(sw_source),
+                                .n = n,
+                                .x_rank = 2,
+                                .x_shape = {length + 1, dim + 1},
+                                .y_rank = 1,
+                                .y_shape = {1},
+                                .y_type = SW_F64,
+                                .gather = prompts_gather,
+                                .fixed = true},
+                     .key = sw_rng_key(seed, "prompts"),
+                     .length = length,
+                     .dim = dim};
+}
+
+/* ---- The network ---- */
+
+/* One layer; its inner layers are Q and P. z: [batch, N + 1, d + 1]. */
+static inline sw_tensor in_context_layer(sw_module *self, sw_tensor z) {
+    const int64_t length = sw_value(z).shape[1] - 1, dim = sw_value(z).shape[2] - 1;
+    const sw_tensor x = sw_slice(z, -1, 0, dim), known = sw_slice(z, 1, 0, length);
+    const sw_tensor query = sw_forward(sw_module_child(self, 0), x), key = sw_slice(known, -1, 0, dim);
+    const sw_tensor moved = sw_forward(sw_module_child(self, 1), key);
+    const sw_tensor value = sw_concat(SW_TENSORS(moved, sw_slice(known, -1, dim, dim + 1)), -1);
+    const sw_linear_attention_options mean = SW_OPTIONS(sw_linear_attention_options, .scale = 1 / (double)length);
+    return sw_add(z, sw_linear_attention(query, key, value, &mean));
+}
+
+/* [batch, N + 1, d + 1] → [batch, 1] */
+static inline sw_tensor in_context_prediction(sw_module *self, sw_tensor z) {
+    const int64_t length = sw_value(z).shape[1] - 1, dim = sw_value(z).shape[2] - 1;
+    const sw_tensor last = sw_slice(sw_slice(z, 1, length, length + 1), -1, dim, dim + 1);
+    (void)self;
+    return sw_neg(sw_reshape(last, SW_SHAPE(sw_value(z).shape[0], 1)));
+}
+
+/* Builds a network of up to IN_CONTEXT_LAYERS layers for prompts of the source. The elements of Q and P have initial
+ * values from N(0, 0.05²). */
+static inline sw_params *in_context_build(sw_model *model, const prompts *p, int layers) {
+    sw_module *list[IN_CONTEXT_LAYERS + 1];
+    for (int i = 0; i < layers; i++) {
+        sw_module *q = sw_module_set_init(sw_nn_linear_no_bias(model, p->dim, p->dim), sw_init_normal(0, 0.05));
+        sw_module *v = sw_module_set_init(sw_nn_linear_no_bias(model, p->dim, p->dim), sw_init_normal(0, 0.05));
+        list[i] = sw_nn_compose(model, "attention", in_context_layer, q, v, NULL);
+    }
+    list[layers] = sw_nn_compose(model, "prediction", in_context_prediction, NULL);
+    sw_model_set_input_shape(model, SW_SHAPE(p->length + 1, p->dim + 1));
+    return sw_model_build(model, sw_nn_sequential_array(model, layers + 1, list));
+}
+
+#endif
