@@ -16,7 +16,7 @@
 #include "cli.h"
 
 #include "corpus.h"
-#include "curves.h"
+#include "stored.h"
 #include "words.h"
 #include <swale/swale.h>
 
@@ -40,6 +40,7 @@ static const cli_option options[] = {
     {"--word-steps", "N", CLI_COUNT, &word_steps, 2, 100000, "steps of each run on the words (50)"},
     {"--centered", NULL, CLI_FLAG, &centered, 0, 0, "the features of words begin with N(0, 1) and not with U[0, 1]"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "7 groups in 1024 dimensions, 30 steps; 8192 words"},
+    STORED_FROM,
     CLI_COMMON("of the samples (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (class_imbalance.png)")};
 static const cli_program program = {.name = "class_imbalance",
@@ -143,11 +144,11 @@ typedef struct outcome {
     curve whole, group[MOST_GROUPS];
 } outcome;
 
-/* What the results need of a table. */
+/* The results of a table. */
 typedef struct experiment {
     int groups;
-    int64_t classes, steps, samples_of_group[MOST_GROUPS], classes_of_group[MOST_GROUPS];
-    char group_name[MOST_GROUPS][32];
+    int64_t steps;
+    double classes, samples_of_group[MOST_GROUPS], classes_of_group[MOST_GROUPS];
     outcome best[METHODS];
 } experiment;
 
@@ -167,18 +168,9 @@ static sw_model *network_new(const table *t) {
     return model;
 }
 
-/* The negative log-probability of a class. */
-static double cross_entropy(const float *logit, int64_t classes, int32_t y) {
-    double most = (double)logit[0], sum = 0; /* 1 at least: the largest term */
-    for (int64_t k = 0; k < classes; k++)
-        most = fmax(most, (double)logit[k]);
-    for (int64_t k = 0; k < classes; k++)
-        sum += exp((double)logit[k] - most);
-    return log(fmax(sum, 1)) + most - (double)logit[y];
-}
-
 /* The mean losses of the groups, and of all samples, at the parameters of the model. */
 static double group_losses(sw_model *model, const table *t, sw_tape *tape, double *loss) {
+    const sw_cross_entropy_options each = SW_OPTIONS(sw_cross_entropy_options, .reduction = SW_NONE);
     sw_batch b;
     double all = 0;
     int64_t count[MOST_GROUPS] = {0}, ids[CHUNK];
@@ -189,11 +181,11 @@ static double group_losses(sw_model *model, const table *t, sw_tape *tape, doubl
         for (int64_t i = 0; i < rows; i++)
             ids[i] = first + i;
         if (sw_source_batch(t->source, tape, SW_F32, ids, rows, &b) == SW_OK) {
-            const sw_array z = sw_value(sw_forward(sw_model_root(model), b.x));
-            const float *logit = z.data; /* [rows, classes]; NULL after an error */
-            for (int64_t i = first; logit && i < first + rows; i++, logit += t->classes) {
-                const double of_sample = cross_entropy(logit, t->classes, ((const int32_t *)t->y.data)[i]);
-                loss[t->group[i]] += of_sample, count[t->group[i]]++, all += of_sample;
+            const sw_tensor z = sw_forward(sw_model_root(model), b.x);
+            const float *of_sample = sw_value(sw_cross_entropy_with_options(z, b.y, &each)).data; /* [rows] */
+            for (int64_t i = 0; of_sample && i < rows; i++) {
+                const int group = t->group[first + i];
+                loss[group] += (double)of_sample[i], count[group]++, all += (double)of_sample[i];
             }
         }
         sw_tape_reset(tape);
@@ -258,19 +250,22 @@ static void tune(const table *t, int method, outcome *best) {
             *best = now;
     }
 }
+/* The numbers of groups and steps follow from the options. */
+static void experiment_clear(experiment *e, int kind) {
+    memset(e, 0, sizeof *e);
+    e->groups = kind == TEXT ? TEXT_GROUPS : kind == BALANCED ? 0 : (int)groups;
+    e->steps = kind == TEXT ? word_steps : steps;
+}
+
 static void experiment_run(experiment *e, int kind) {
     table t = {0};
     table_make(&t, kind);
-    e->groups = t.groups, e->classes = t.classes, e->steps = t.steps;
+    experiment_clear(e, kind);
+    e->classes = (double)t.classes;
     for (int64_t i = 0; !sw_error() && i < t.n; i++)
         e->samples_of_group[t.group[i]]++;
-    for (int k = 0; k < t.groups; k++) {
-        e->classes_of_group[k] = t.classes_of_group[k];
-        if (t.words)
-            snprintf(e->group_name[k], sizeof e->group_name[k], "%lld words", (long long)t.classes_of_group[k]);
-        else
-            snprintf(e->group_name[k], sizeof e->group_name[k], "%d samples", 1 << (groups - k));
-    }
+    for (int k = 0; k < t.groups; k++)
+        e->classes_of_group[k] = (double)t.classes_of_group[k];
     for (int m = 0; m < METHODS && !sw_error(); m++)
         tune(&t, m, &e->best[m]);
     table_free(&t);
@@ -278,109 +273,123 @@ static void experiment_run(experiment *e, int kind) {
 
 /* ---- Results ---- */
 
-static const char *const table_name[TABLES] = {"", "balanced_", "text_"}, *const method_name[METHODS] = {"gd", "adam"};
+static const char *const result_name[TABLES][METHODS] = {
+    {"gd", "adam"}, {"balanced_gd", "balanced_adam"}, {"text_gd", "text_adam"}};
+
+static void list_outcome(stored *s, const char *name, experiment *e, outcome *o, char names[2][32]) {
+    snprintf(names[0], sizeof names[0], "%s_rate", name), stored_number(s, names[0], &o->rate);
+    snprintf(names[1], sizeof names[1], "%s_loss", name), stored_number(s, names[1], &o->loss);
+    snprintf(o->whole.key, sizeof o->whole.key, "%s, all samples", name);
+    stored_curves(s, 1, 1, &o->whole);
+    for (int k = 0; k < e->groups; k++)
+        snprintf(o->group[k].key, sizeof o->group[k].key, "%s, group %d", name, k + 1);
+    stored_curves(s, e->groups, 1, o->group);
+}
+
+static void list_results(stored *s) {
+    static char name[TABLES][METHODS][2][32], of_group[TEXT_GROUPS][2][32];
+    if (cli.from)
+        for (int i = 0; i < TABLES; i++)
+            experiment_clear(&experiments[i], i);
+    experiment *const e = &experiments[TEXT];
+    stored_number(s, "text_words", &e->classes);
+    for (int k = 0; k < TEXT_GROUPS; k++) {
+        snprintf(of_group[k][0], sizeof of_group[k][0], "text_words_of_group_%d", k + 1);
+        snprintf(of_group[k][1], sizeof of_group[k][1], "text_samples_of_group_%d", k + 1);
+        stored_number(s, of_group[k][0], &e->classes_of_group[k]);
+        stored_number(s, of_group[k][1], &e->samples_of_group[k]);
+    }
+    for (int i = 0; i < TABLES; i++)
+        for (int m = 0; m < METHODS; m++)
+            list_outcome(s, result_name[i][m], &experiments[i], &experiments[i].best[m], name[i][m]);
+}
 
 static double last_loss(const outcome *o, int group) {
     return o->group[group].n > 0 ? o->group[group].y[o->group[group].n - 1] : INFINITY;
 }
 
-static void print_outcome(int kind, int method, const experiment *e) {
-    const outcome *o = &e->best[method];
-    char name[32];
-    snprintf(name, sizeof name, "%s%s", table_name[kind], method_name[method]);
-    printf("%s_rate %g\n%s_loss %.4f\n", name, o->rate, name, o->loss);
-    for (int k = 0; kind == IMBALANCED && k < e->groups; k++)
-        printf("%s_loss_of_classes_with_%d_samples %.4f\n", name, 1 << (groups - k), last_loss(o, k));
-    for (int k = 0; kind == TEXT && k < e->groups; k++)
-        printf("%s_loss_of_group_%d %.4f\n", name, k + 1, last_loss(o, k));
-}
-
-static void print_results(const experiment *e) {
-    for (int i = 0; i < TABLES; i++) {
-        if (i == TEXT)
-            printf("text_words %lld\n", (long long)e[i].classes);
-        for (int k = 0; i == TEXT && k < e[i].groups; k++)
-            printf("text_words_of_group_%d %lld\ntext_samples_of_group_%d %lld\n", k + 1,
-                   (long long)e[i].classes_of_group[k], k + 1, (long long)e[i].samples_of_group[k]);
-        for (int m = 0; m < METHODS; m++)
-            print_outcome(i, m, &e[i]);
-    }
+static void print_results(void) {
+    const experiment *const words_of = &experiments[TEXT];
+    printf("text_words %g\n", words_of->classes);
+    for (int k = 0; k < TEXT_GROUPS; k++)
+        printf("text_words_of_group_%d %g\ntext_samples_of_group_%d %g\n", k + 1, words_of->classes_of_group[k], k + 1,
+               words_of->samples_of_group[k]);
+    for (int i = 0; i < TABLES; i++)
+        for (int m = 0; m < METHODS; m++) {
+            const char *name = result_name[i][m];
+            const outcome *o = &experiments[i].best[m];
+            printf("%s_rate %g\n%s_loss %.4f\n", name, o->rate, name, o->loss);
+            for (int k = 0; k < experiments[i].groups; k++)
+                if (i == TEXT)
+                    printf("%s_loss_of_group_%d %.4f\n", name, k + 1, last_loss(o, k));
+                else
+                    printf("%s_loss_of_classes_with_%d_samples %.4f\n", name, 1 << (groups - k), last_loss(o, k));
+        }
     cli_flush();
 }
 
 /* The end of the axis: above the loss of equal probabilities, with room for the legend of many groups. */
-static double loss_axis(const experiment *e) {
-    return (e == &experiments[TEXT] ? 1.7 : 1.15) * log((double)e->classes);
+static double loss_axis(int kind) {
+    return kind == TEXT ? 1.7 * log(experiments[TEXT].classes) : 1.15 * log((double)(((int64_t)1 << groups) - 1));
 }
 
-static void draw_groups(plot *p, double left, double top, const char *title, const experiment *e, int method) {
-    curve c[MOST_GROUPS];
+static void draw_groups(plot *p, double left, double top, const char *title, int kind, int method) {
+    static char name[MOST_GROUPS][32];
+    static curve c[MOST_GROUPS];
+    const experiment *const e = &experiments[kind];
     for (int k = 0; k < e->groups; k++) {
         c[k] = e->best[method].group[k];
-        c[k].name = e->group_name[k], c[k].width = 1.8, c[k].color = color_viridis(0.9 * k / (double)(e->groups - 1));
+        if (kind == TEXT)
+            snprintf(name[k], sizeof name[k], "%g words", e->classes_of_group[k]);
+        else
+            snprintf(name[k], sizeof name[k], "%d samples", 1 << (groups - k));
+        c[k].name = name[k], c[k].width = 1.8, c[k].color = color_viridis(0.9 * k / (double)(e->groups - 1));
     }
-    plot_panel(p, left, top, 240, 210, 0, (double)e->steps, 0, loss_axis(e));
+    plot_panel(p, left, top, 240, 210, 0, (double)e->steps, 0, loss_axis(kind));
     plot_axes(p, title, "steps", "loss");
     curves_draw(p, e->groups, c);
     curves_legend(p, e->groups, c);
 }
 
-static void draw_whole(plot *p, double top, const char *title, const experiment *e, const experiment *balanced) {
-    plot_panel(p, 680, top, 240, 210, 0, (double)e->steps, 0, loss_axis(e));
+static void draw_whole(plot *p, double top, const char *title, int kind) {
+    const int shown = kind == TEXT ? METHODS : 2 * METHODS;
+    plot_panel(p, 680, top, 240, 210, 0, (double)experiments[kind].steps, 0, loss_axis(kind));
     plot_axes(p, title, "steps", "");
-    for (int i = 0; i < (balanced ? 2 : 1) * METHODS; i++) {
-        const curve *c = &(i < METHODS ? e : balanced)->best[i % METHODS].whole;
+    for (int i = 0; i < shown; i++) {
+        const curve *c = &experiments[i < METHODS ? kind : BALANCED].best[i % METHODS].whole;
         plot_curve(p, c->n, c->x, c->y, i < METHODS ? 2.2 : 1.2, i % METHODS ? PLOT_RED : PLOT_BLUE);
     }
-    plot_legend(p, balanced ? 4 : 2,
+    plot_legend(p, shown,
                 (legend_entry[]){{"GD", PLOT_BLUE, 2.6, LEGEND_LINE, {0}},
                                  {"Adam", PLOT_RED, 2.6, LEGEND_LINE, {0}},
                                  {"GD, balanced", PLOT_BLUE, 1.4, LEGEND_LINE, {0}},
                                  {"Adam, balanced", PLOT_RED, 1.4, LEGEND_LINE, {0}}});
 }
 
-static void draw(const experiment *e) {
+static void draw(void) {
     plot p = plot_new(940, 610);
-    draw_groups(&p, 60, 40, "gradient descent, by class size", &e[IMBALANCED], GD);
-    draw_groups(&p, 370, 40, "Adam, by class size", &e[IMBALANCED], ADAM);
-    draw_whole(&p, 40, "all samples", &e[IMBALANCED], &e[BALANCED]);
-    draw_groups(&p, 60, 330, "a text: gradient descent", &e[TEXT], GD);
-    draw_groups(&p, 370, 330, "a text: Adam, by frequency", &e[TEXT], ADAM);
-    draw_whole(&p, 330, "all words of the text", &e[TEXT], NULL);
+    draw_groups(&p, 60, 40, "gradient descent, by class size", IMBALANCED, GD);
+    draw_groups(&p, 370, 40, "Adam, by class size", IMBALANCED, ADAM);
+    draw_whole(&p, 40, "all samples", IMBALANCED);
+    draw_groups(&p, 60, 330, "a text: gradient descent", TEXT, GD);
+    draw_groups(&p, 370, 330, "a text: Adam", TEXT, ADAM);
+    draw_whole(&p, 330, "all words of the text", TEXT);
     plot_save(&p, cli.out);
 }
 
-static void save_numbers(const experiment *e) {
-    enum { MOST_CURVES = TABLES * METHODS * (MOST_GROUPS + 1) };
-    static curve all[MOST_CURVES];
-    static char name[MOST_CURVES][64];
-    int count = 0;
-    for (int i = 0; i < TABLES * METHODS; i++) {
-        const experiment *of = &e[i / METHODS];
-        const outcome *o = &of->best[i % METHODS];
-        for (int k = -1; k < (i / METHODS == BALANCED ? 0 : of->groups); k++, count++) {
-            snprintf(name[count], sizeof name[0], "%s%s, %s", table_name[i / METHODS], method_name[i % METHODS],
-                     k < 0 ? "all samples" : of->group_name[k]);
-            all[count] = k < 0 ? o->whole : o->group[k];
-            all[count].name = name[count];
-        }
-    }
-    curves_save(cli.out, "step", "loss", count, all);
-}
-
 int main(int argc, char **argv) {
-    experiment *e = experiments;
     cli_start(&program, argc, argv);
     if (faithful)
         groups = 7, dim = 1024, steps = 30, words_most = 8192, word_steps = 50;
     cli_check_files();
-    memset(experiments, 0, sizeof experiments);
-    for (int i = 0; i < TABLES && !sw_error(); i++)
-        experiment_run(&e[i], i);
+    if (cli.from)
+        stored_load(list_results);
+    for (int i = 0; i < TABLES && !cli.from && !sw_error(); i++)
+        experiment_run(&experiments[i], i);
     if (!sw_error()) {
-        print_results(e);
-        draw(e);
-        save_numbers(e);
+        print_results();
+        draw();
+        stored_save(list_results);
     }
     if (!sw_error())
         printf("picture %s\n", cli.out);

@@ -20,65 +20,34 @@ enum { IN_CONTEXT_DIM = 64, IN_CONTEXT_LAYERS = 16 }; /* at most */
 
 /* ---- Prompts ---- */
 
-typedef struct prompts {
-    sw_source source; /* the first member */
-    uint64_t key;
-    int64_t length, dim; /* N, d */
-} prompts;
-
-/* Draws a prompt: x [N + 1, d + 1], f32 or f64, and its target y; either may be NULL. Prompt `id` reads its own part of
- * the stream of random numbers. */
-static inline void prompts_draw(const prompts *p, int64_t id, sw_dtype type, void *x, void *y) {
-    const int64_t numbers = (p->length + 2) * p->dim;
-    sw_rng rng = {.key = p->key, .position = (uint64_t)(id * numbers) * 8}; /* 4 words for each normal number */
-    double w[IN_CONTEXT_DIM], row[IN_CONTEXT_DIM + 1], target = 0;
-    for (int64_t k = 0; k < p->dim; k++)
-        w[k] = sw_rng_normal(&rng);
-    for (int64_t i = 0; i <= p->length; i++) {
-        row[p->dim] = 0;
-        for (int64_t k = 0; k < p->dim; k++) {
-            row[k] = sw_rng_normal(&rng);
-            row[p->dim] += w[k] * row[k];
+/* Draws a prompt: x [length + 1, dim + 1], and its target y. */
+static inline void prompt_draw(sw_rng *rng, int64_t length, int64_t dim, float *x, float *y) {
+    double w[IN_CONTEXT_DIM], sum = 0;
+    for (int64_t k = 0; k < dim; k++)
+        w[k] = sw_rng_normal(rng);
+    for (int64_t i = 0; i <= length; i++, x += dim + 1) {
+        sum = 0;
+        for (int64_t k = 0; k < dim; k++) {
+            x[k] = (float)sw_rng_normal(rng);
+            sum += w[k] * (double)x[k];
         }
-        if (i == p->length)
-            target = row[p->dim], row[p->dim] = 0;
-        for (int64_t k = 0; x && k <= p->dim; k++)
-            if (type == SW_F64)
-                ((double *)x)[i * (p->dim + 1) + k] = row[k];
-            else
-                ((float *)x)[i * (p->dim + 1) + k] = (float)row[k];
+        x[dim] = (float)sum;
     }
-    if (y && type == SW_F64)
-        *(double *)y = target;
-    else if (y)
-        *(float *)y = (float)target;
+    *y = x[-1];
+    x[-1] = 0;
 }
 
-static inline sw_status prompts_gather(const sw_source *source, const int64_t *ids, int64_t count, uint64_t draw,
-                                       sw_dtype type, void *x, void *y) {
-    const prompts *p = (const prompts *)source;
-    const int64_t bytes = type == SW_F64 ? 8 : 4, size = (p->length + 1) * (p->dim + 1);
-    (void)draw;
-    for (int64_t i = 0; i < count; i++)
-        prompts_draw(p, ids[i], type, x ? (char *)x + i * size * bytes : NULL, y ? (char *)y + i * bytes : NULL);
-    return SW_OK;
-}
-
-/* A source of n prompts: x [length + 1, dim + 1], y [1]. It is computed when it is read, and nothing needs to be
- * freed. */
-static inline prompts prompts_new(int64_t n, int64_t length, int64_t dim, uint64_t seed) {
-    return (prompts){.source = {.size = sizeof(sw_source),
-                                .n = n,
-                                .x_rank = 2,
-                                .x_shape = {length + 1, dim + 1},
-                                .y_rank = 1,
-                                .y_shape = {1},
-                                .y_type = SW_F64,
-                                .gather = prompts_gather,
-                                .fixed = true},
-                     .key = sw_rng_key(seed, "prompts"),
-                     .length = length,
-                     .dim = dim};
+/* A source of n prompts in memory: x [length + 1, dim + 1], y [1]; dim <= IN_CONTEXT_DIM. NULL after an error. */
+static inline sw_source *prompts_new(int64_t n, int64_t length, int64_t dim, uint64_t seed) {
+    sw_array x = sw_array_new(SW_F32, SW_SHAPE(n, length + 1, dim + 1)), y = sw_array_new(SW_F32, SW_SHAPE(n, 1));
+    sw_rng rng = {.key = sw_rng_key(seed, "prompts")};
+    sw_source *source = NULL;
+    for (int64_t i = 0; x.data && y.data && i < n; i++)
+        prompt_draw(&rng, length, dim, (float *)x.data + i * (length + 1) * (dim + 1), (float *)y.data + i);
+    if (!sw_error())
+        source = sw_arrays(&x, &y, &SW_OPTIONS(sw_arrays_options, .copy = true));
+    sw_array_free(&x), sw_array_free(&y);
+    return source;
 }
 
 /* ---- The network ---- */
@@ -102,17 +71,16 @@ static inline sw_tensor in_context_prediction(sw_module *self, sw_tensor z) {
     return sw_neg(sw_reshape(last, SW_SHAPE(sw_value(z).shape[0], 1)));
 }
 
-/* Builds a network of up to IN_CONTEXT_LAYERS layers for prompts of the source. The elements of Q and P have initial
- * values from N(0, 0.05²). */
-static inline sw_params *in_context_build(sw_model *model, const prompts *p, int layers) {
+/* Builds a network of up to IN_CONTEXT_LAYERS layers. The elements of Q and P have initial values from N(0, 0.05²). */
+static inline sw_params *in_context_build(sw_model *model, int64_t length, int64_t dim, int layers) {
     sw_module *list[IN_CONTEXT_LAYERS + 1];
     for (int i = 0; i < layers; i++) {
-        sw_module *q = sw_module_set_init(sw_nn_linear_no_bias(model, p->dim, p->dim), sw_init_normal(0, 0.05));
-        sw_module *v = sw_module_set_init(sw_nn_linear_no_bias(model, p->dim, p->dim), sw_init_normal(0, 0.05));
+        sw_module *q = sw_module_set_init(sw_nn_linear_no_bias(model, dim, dim), sw_init_normal(0, 0.05));
+        sw_module *v = sw_module_set_init(sw_nn_linear_no_bias(model, dim, dim), sw_init_normal(0, 0.05));
         list[i] = sw_nn_compose(model, "attention", in_context_layer, q, v, NULL);
     }
     list[layers] = sw_nn_compose(model, "prediction", in_context_prediction, NULL);
-    sw_model_set_input_shape(model, SW_SHAPE(p->length + 1, p->dim + 1));
+    sw_model_set_input_shape(model, SW_SHAPE(length + 1, dim + 1));
     return sw_model_build(model, sw_nn_sequential_array(model, layers + 1, list));
 }
 
