@@ -310,8 +310,8 @@ static void draw(void) {
 static void read_options(int argc, char **argv) {
     cli_start(&program, argc, argv);
     if (faithful)
-        samples = 10000, channels = 16, steps = 2000, prompt_steps = 4000, prompts_batch = 1000, layers = 4,
-        width = 128, block = 64, rates = 7, seeds = 6;
+        samples = 10000, channels = 16, steps = 1000, prompt_steps = 2000, prompts_batch = 1000, layers = 4, width = 64,
+        block = 64, rates = 5, seeds = 6;
     for (int i = 0; only && i <= TASKS; i++)
         if (i == TASKS)
             cli_fail(2, "--only %s: cnn, gpt or attention is needed", only);

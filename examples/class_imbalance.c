@@ -38,7 +38,7 @@ static const cli_option options[] = {
     {"--words", "N", CLI_COUNT, &words_most, 2, 1e7, "words of the text (2048)"},
     {"--width", "N", CLI_COUNT, &width, 1, 65536, "features of a word (32)"},
     {"--word-steps", "N", CLI_COUNT, &word_steps, 2, 100000, "steps of each run on the words (50)"},
-    {"--centered", NULL, CLI_FLAG, &centered, 0, 0, "the features of words begin with N(0, 1) and not with U[0, 1]"},
+    {"--centered", NULL, CLI_FLAG, &centered, 0, 0, "features of words begin with N(0, 1) instead of U[0, 1]"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "7 groups in 1024 dimensions, 30 steps; 8192 words"},
     STORED_FROM,
     CLI_COMMON("of the samples (1)", "FILE.png", CLI_PICTURE,
@@ -328,9 +328,9 @@ static void print_results(void) {
     cli_flush();
 }
 
-/* The end of the axis: above the loss of equal probabilities, with room for the legend of many groups. */
+/* The end of the axis: above the loss of equal probabilities. */
 static double loss_axis(int kind) {
-    return kind == TEXT ? 1.7 * log(experiments[TEXT].classes) : 1.15 * log((double)(((int64_t)1 << groups) - 1));
+    return 1.15 * log(kind == TEXT ? experiments[TEXT].classes : (double)(((int64_t)1 << groups) - 1));
 }
 
 static void draw_groups(plot *p, double left, double top, const char *title, int kind, int method) {
@@ -367,13 +367,13 @@ static void draw_whole(plot *p, double top, const char *title, int kind) {
 }
 
 static void draw(void) {
-    plot p = plot_new(940, 610);
+    plot p = plot_new(940, 735); /* legends are below the panels of each row */
     draw_groups(&p, 60, 40, "gradient descent, by class size", IMBALANCED, GD);
     draw_groups(&p, 370, 40, "Adam, by class size", IMBALANCED, ADAM);
     draw_whole(&p, 40, "all samples", IMBALANCED);
-    draw_groups(&p, 60, 330, "a text: gradient descent", TEXT, GD);
-    draw_groups(&p, 370, 330, "a text: Adam", TEXT, ADAM);
-    draw_whole(&p, 330, "all words of the text", TEXT);
+    draw_groups(&p, 60, 455, "a text: gradient descent", TEXT, GD);
+    draw_groups(&p, 370, 455, "a text: Adam", TEXT, ADAM);
+    draw_whole(&p, 455, "all words of the text", TEXT);
     plot_save(&p, cli.out);
 }
 
