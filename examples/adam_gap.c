@@ -277,7 +277,9 @@ static void print_results(void) {
     cli_flush();
 }
 
-static void draw_task(plot *p, double left, const char *title, const struct result *r) {
+/* The losses of attention range over orders of magnitude. */
+static void draw_task(plot *p, double left, const char *title, int kind) {
+    const struct result *const r = &results[kind];
     double least = INFINITY, most = -INFINITY, last = 1;
     for (int m = 0; m < METHODS; m++)
         for (int k = 0; k < r->curve[m][MEAN].n; k++) {
@@ -286,8 +288,13 @@ static void draw_task(plot *p, double left, const char *title, const struct resu
         }
     if (!(least > 0 && least <= most)) /* both methods diverged */
         least = 0.1, most = 1;
-    plot_panel(p, left, 40, 240, 210, 0, last, least / 1.15, most * 1.15);
-    plot_logarithmic(p, false, true);
+    if (kind == ATTENTION)
+        least /= 1.15, most *= 1.15;
+    else
+        least = kind == CNN ? 0 : least - 0.05 * (most - least), most += 0.05 * (most - least);
+    plot_panel(p, left, 40, 240, 210, 0, last, least, most);
+    if (kind == ATTENTION)
+        plot_logarithmic(p, false, true);
     plot_axes(p, title, "steps", "loss");
     for (int m = 0; m < METHODS; m++) {
         const curve *c = r->curve[m];
@@ -303,7 +310,7 @@ static void draw(void) {
     plot p = plot_new(940, 320);
     for (int i = 0, place = 0; i < TASKS; i++)
         if (results[i].rate[SGD] > 0)
-            draw_task(&p, 60 + 310 * place++, title[i], &results[i]);
+            draw_task(&p, 60 + 310 * place++, title[i], i);
     plot_save(&p, cli.out);
 }
 
