@@ -10,7 +10,6 @@
 #define SWALE_EXAMPLES_WORDS_H
 
 #include <swale/extend.h>
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,13 +36,15 @@ static inline bool words_is_letter(char c) {
     return byte >= 0x80 || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte == '\'';
 }
 
-static inline char words_small(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+/* The byte, of a capital letter that of the small one. */
+static inline int words_small(char c) {
+    const int byte = (unsigned char)c;
+    return byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte;
 }
 
 static inline int words_compare_text(const words_entry *a, const words_entry *b) {
     for (int i = 0; i < a->length && i < b->length; i++) {
-        const int difference = (unsigned char)words_small(a->at[i]) - (unsigned char)words_small(b->at[i]);
+        const int difference = words_small(a->at[i]) - words_small(b->at[i]);
         if (difference)
             return difference;
     }
