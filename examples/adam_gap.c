@@ -290,8 +290,10 @@ static void draw_task(plot *p, double left, const char *title, int kind) {
         least = 0.1, most = 1;
     if (kind == ATTENTION)
         least /= 1.15, most *= 1.15;
-    else
-        least = kind == CNN ? 0 : least - 0.05 * (most - least), most += 0.05 * (most - least);
+    else {
+        const double edge = fmax(0.05 * (most - least), 0.01 * most); /* the losses may all be equal */
+        least = kind == CNN ? 0 : least - edge, most += edge;
+    }
     plot_panel(p, left, 40, 240, 210, 0, last, least, most);
     if (kind == ATTENTION)
         plot_logarithmic(p, false, true);
