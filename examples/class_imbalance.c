@@ -384,7 +384,7 @@ int main(int argc, char **argv) {
     cli_check_files();
     if (cli.from)
         stored_load(list_results);
-    for (int i = 0; i < TABLES && !cli.from && !sw_error(); i++)
+    for (int i = TEXT; i >= 0 && !cli.from && !sw_error(); i--) /* a missing text is an error at once */
         experiment_run(&experiments[i], i);
     if (!sw_error()) {
         print_results();

@@ -246,7 +246,9 @@ static void muon_needs_fewer_steps(void **state) {
     expect_success(&o);
     assert_true(result(&o, "reached_adamw_w16") == 1 && result(&o, "reached_muon_w16") == 1);
     assert_true(result(&o, "steps_ratio_w16") > 1.3);
-    assert_true(result(&o, "steps_ratio_w16") == result(&o, "steps_adamw_w16") / result(&o, "steps_muon_w16"));
+    /* It is printed with three decimals. */
+    const double ratio = result(&o, "steps_adamw_w16") / result(&o, "steps_muon_w16");
+    assert_true(fabs(result(&o, "steps_ratio_w16") - ratio) <= 0.5e-3 + 1e-9);
     assert_true(result(&o, "seconds_adamw_w16") > 0 && result(&o, "step_ms_muon_w16") > 0);
 }
 
