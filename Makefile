@@ -48,7 +48,7 @@ examples := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 # The programs that draw, in the order of their run time. The pictures of those with long training are drawn from results
 # that are stored in examples/gallery; options_NAME are the options of the training.
 pictures := minima algoperf_score exponential_lr glm spirals regression embedding rosenbrock least_squares logistic_regression muon_logreg
-trained := class_imbalance grokking adam_gap double_descent drawn_surface initialization shampoo_muon memory lecture_mlp muon_gpt mode_connectivity loss_surface sharpness
+trained := class_imbalance grokking label_noise adam_gap double_descent drawn_surface initialization shampoo_muon memory lecture_mlp muon_gpt mode_connectivity loss_surface sharpness
 stored := $(patsubst examples/gallery/%.csv,%,$(filter-out %/runs.csv,$(wildcard examples/gallery/*.csv)))
 # Not under sanitizers, because the user's program would have to be linked with them too.
 install_tests := $(if $(SANITIZE),,tests/install/test_symbols.sh tests/install/test_install.sh tests/install/test_guide.sh)

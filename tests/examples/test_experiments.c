@@ -362,6 +362,24 @@ static void adam_is_ahead_on_linear_attention(void **state) {
     assert_string_equal(o.err, "adam_gap: --only rnn: cnn, gpt or attention is needed\n");
 }
 
+/* ---- label_noise ---- */
+
+/* With 60 % wrong labels, SGD fits more of the labels than SAM: 0.95 and 0.85 of them. */
+static void sam_fits_fewer_wrong_labels(void **state) {
+    (void)state;
+    if (!sw_fashion_mnist_directory(NULL)) {
+        sw_clear_error();
+        skip();
+    }
+    output o = RUN(AT("label_noise"), "--wrong", "0.6", "--samples", "200", "--channels", "3", "--epochs", "30", "--lr",
+                   "0.1", "--out", picture());
+    expect_success(&o);
+    assert_true(result(&o, "sgd_training_60") > 0.8);
+    assert_true(result(&o, "sam_2_training_60") < result(&o, "sgd_training_60") - 0.03);
+    assert_true(result(&o, "sam_2_training_60") > 0.5 && result(&o, "sam_2_error_60") < 0.8);
+    assert_true(result(&o, "sam_1_error_60") != result(&o, "sam_inf_error_60"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_numbered_by_frequency),
@@ -374,6 +392,7 @@ int main(void) {
         cmocka_unit_test(he_keeps_activations_and_xavier_stalls),
         cmocka_unit_test(rare_classes_are_slow_with_gradient_descent_alone),
         cmocka_unit_test(validation_follows_training_late),
+        cmocka_unit_test(sam_fits_fewer_wrong_labels),
         cmocka_unit_test(least_norm_is_the_pseudo_inverse),
         cmocka_unit_test(dependent_rows_are_an_error),
         cmocka_unit_test(polynomials_descend_twice),
