@@ -39,7 +39,7 @@ static const cli_option options[] = {
     {"--width", "N", CLI_COUNT, &width, 1, 65536, "features of a word (32)"},
     {"--word-steps", "N", CLI_COUNT, &word_steps, 2, 100000, "steps of each run on the words (50)"},
     {"--centered", NULL, CLI_FLAG, &centered, 0, 0, "features of words begin with N(0, 1) instead of U[0, 1]"},
-    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "7 groups in 1024 dimensions, 30 steps; 8192 words"},
+    {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "7 groups in 1024 dimensions, 30 steps; 4096 words"},
     STORED_FROM,
     CLI_COMMON("of the samples (1)", "FILE.png", CLI_PICTURE,
                "the picture, and FILE.csv with its numbers (class_imbalance.png)")};
@@ -380,7 +380,7 @@ static void draw(void) {
 int main(int argc, char **argv) {
     cli_start(&program, argc, argv);
     if (faithful)
-        groups = 7, dim = 1024, steps = 30, words_most = 8192, word_steps = 50;
+        groups = 7, dim = 1024, steps = 30, words_most = 4096, word_steps = 50;
     cli_check_files();
     if (cli.from)
         stored_load(list_results);
