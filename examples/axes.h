@@ -8,17 +8,36 @@
 /* Heights of capital letters in the numbers, the labels and the title, in units. */
 static const double plot_number_size = 9.5, plot_label_size = 10, plot_title_size = 11;
 
+/* The ends of an axis. Ends that are equal, up to a millionth, are moved apart, for data without a range. Others must
+ * be finite and ascending. */
+static inline void axes_set_ends(double end[2], double low, double high) {
+    const double size = fmax(fabs(low), fabs(high));
+    const bool good = low <= high && size < 1e300; /* false for NaN */
+    if (!good)
+        sw_fail(SW_ERR_ARGUMENT, "plot: an axis from %g to %g; two finite numbers in ascending order are needed", low,
+                high);
+    const double room = !good || high - low > 1e-6 * size ? 0 : size > 1e-300 ? size / 2 : 1;
+    end[0] = good ? low - room : 0, end[1] = good ? high + room : 1;
+}
+
 /* Starts a new panel: data are shown in this box from now on, with x0 at its left side and y0 at the bottom. */
 static inline void plot_panel(plot *p, double left, double top, double width, double height, double x0, double x1,
                               double y0, double y1) {
+    double x[2], y[2];
+    axes_set_ends(x, x0, x1);
+    axes_set_ends(y, y0, y1);
     p->left = left, p->top = top, p->right = left + width, p->bottom = top + height;
-    p->x0 = x0, p->x1 = x1, p->y0 = y0, p->y1 = y1;
+    p->x0 = x[0], p->x1 = x[1], p->y0 = y[0], p->y1 = y[1];
     p->log_x = p->log_y = false;
 }
 
 /* Makes axes of the current panel logarithmic: their ends must be above 0. */
 static inline void plot_logarithmic(plot *p, bool x, bool y) {
-    p->log_x = x, p->log_y = y;
+    if ((x && !(p->x0 > 0)) || (y && !(p->y0 > 0)))
+        sw_fail(SW_ERR_ARGUMENT, "plot: a logarithmic axis that begins at %g; a positive number is needed",
+                x && !(p->x0 > 0) ? p->x0 : p->y0);
+    else
+        p->log_x = x, p->log_y = y;
 }
 
 /* log2 x for x > 0: log m = 2 (t + t³/3 + …) with t = (m - 1)/(m + 1), |t| < 0.18. The result has the same bits on

@@ -210,6 +210,9 @@ static double value_at(const curve *c, double step) {
 static void print_run(const curve *c, const char *name) {
     const int known = first_known(&c[TRAINING]), understood = first_known(&c[VALIDATION]);
     const double last = c[TRAINING].n > 0 ? c[TRAINING].x[c[TRAINING].n - 1] : 0;
+    double best = 0;
+    for (int i = 0; i < c[VALIDATION].n; i++)
+        best = fmax(best, c[VALIDATION].y[i]);
     printf("%s_steps %g\n", name, last);
     if (known >= 0) {
         const double then = c[TRAINING].x[known];
@@ -220,6 +223,7 @@ static void print_run(const curve *c, const char *name) {
     }
     if (understood >= 0)
         printf("%s_steps_to_99_validation %g\n", name, c[VALIDATION].x[understood]);
+    printf("%s_best_validation %.4f\n", name, best);
     printf("%s_last_training %.4f\n%s_last_validation %.4f\n", name, value_at(&c[TRAINING], last), name,
            value_at(&c[VALIDATION], last));
     printf("%s_last_norm %.3f\n%s_last_trace %.4g\n", name, value_at(&c[NORM], last), name, value_at(&c[TRACE], last));

@@ -208,6 +208,43 @@ static void ticks_of_a_logarithmic_axis(void **state) {
 }
 
 /* Nothing is painted without memory, nothing written after an error. */
+/* Ticks are searched from the ends of an axis: without a range, the search would not end. */
+static void axes_without_a_range(void **state) {
+    (void)state;
+    static const double ends[][2] = {{0, 0}, {3, 3}, {-2, -2}, {1, 1 + 1e-15}, {5e-324, 5e-324}, {1e-9, 1e-9}};
+    for (int i = 0; i < 6; i++) {
+        plot p = plot_new(200, 200);
+        plot_panel(&p, 50, 40, 100, 100, ends[i][0], ends[i][1], ends[i][0], ends[i][1]);
+        assert_true(p.x0 < ends[i][0] && p.x1 > ends[i][1] && p.y0 < ends[i][0] && p.y1 > ends[i][1]);
+        if (ends[i][0] > 1e-300)
+            plot_logarithmic(&p, true, true);
+        plot_axes(&p, "", "", "");
+        sw_array a = saved(&p);
+        sw_array_free(&a);
+    }
+}
+
+static void axes_without_finite_ends(void **state) {
+    (void)state;
+    static const double ends[][2] = {{1, 0}, {0, INFINITY}, {-INFINITY, 0}, {NAN, 1}, {0, NAN}};
+    for (int i = 0; i < 5; i++) {
+        plot p = plot_new(200, 200);
+        plot_panel(&p, 50, 40, 100, 100, 0, 1, ends[i][0], ends[i][1]);
+        plot_axes(&p, "", "", "");
+        plot_save(&p, pixels_path);
+        assert_int_equal(sw_error_status(), SW_ERR_ARGUMENT);
+        assert_non_null(strstr(sw_error(), "finite numbers in ascending order are needed"));
+        sw_clear_error();
+    }
+    plot p = plot_new(200, 200);
+    plot_panel(&p, 50, 40, 100, 100, 1, 2, 0, 1);
+    plot_logarithmic(&p, true, true);
+    plot_axes(&p, "", "", "");
+    plot_save(&p, pixels_path);
+    assert_string_equal(sw_error(), "plot: a logarithmic axis that begins at 0; a positive number is needed");
+    sw_clear_error();
+}
+
 static void after_an_error_there_is_no_picture(void **state) {
     (void)state;
     const double x[2] = {0, 1};
@@ -357,6 +394,8 @@ int main(void) {
         cmocka_unit_test(logarithms),
         cmocka_unit_test(a_logarithmic_axis),
         cmocka_unit_test(ticks_of_a_logarithmic_axis),
+        cmocka_unit_test(axes_without_a_range),
+        cmocka_unit_test(axes_without_finite_ends),
         cmocka_unit_test(after_an_error_there_is_no_picture),
         cmocka_unit_test(lightness_rises_evenly),
         cmocka_unit_test(contours),
