@@ -169,7 +169,7 @@ gallery: $(patsubst %,$(BUILD)/examples/%,$(pictures) $(trained))
 	    $(BUILD)/examples/$$p --from examples/gallery/$$p.csv --out $(BUILD)/gallery/$$p.png || exit 1; \
 	done
 
-# Trains again what the stored results are of, in $(BUILD)/gallery-train. TRAIN selects programs.
+# Repeats the training of the stored results, and writes them to $(BUILD)/gallery-train. TRAIN selects programs.
 TRAIN ?= $(trained)
 gallery-train: $(TRAIN:%=$(BUILD)/examples/%)
 	@$(foreach p,$(TRAIN),echo "  TRAIN $(BUILD)/examples/$p $(options_$p)" && \

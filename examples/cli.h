@@ -210,7 +210,7 @@ static inline void cli_unknown(const char *word) {
     cli_fail(2, "there is no option %s%s", word, *nearest ? nearest : "; see --help");
 }
 
-/* Sets the option to the value in the text. False: the text is none. */
+/* Sets the option to the value in the text. False if the text is not a valid value. */
 static inline bool cli_accepts(const cli_option *o, const char *text) {
     char *end;
     errno = 0;

@@ -8,11 +8,11 @@
 
 typedef struct cnn_options {
     int64_t channels; /* of the first convolution; the second has twice as many */
-    bool normalized;  /* batch normalization behind each convolution */
+    bool normalized;  /* batch normalization after each convolution */
     bool average;     /* average instead of max pooling */
     bool smooth;      /* tanh instead of ReLU */
-    int64_t hidden;   /* units of a layer with ReLU before the last one; 0: there is none */
-    double dropout;   /* before this layer */
+    int64_t hidden;   /* units of a hidden layer before the last one; 0: there is none */
+    double dropout;   /* before the hidden layer */
     sw_dtype type;
     uint64_t seed;
 } cnn_options;

@@ -23,7 +23,7 @@ typedef struct corpus_options {
     int64_t checked;  /* windows of `checked` and `trained`; 0, or more than CORPUS_CHECKED: as many */
 } corpus_options;
 
-/* Windows for losses during the run, and for that of the training text. */
+/* The default number of tokens of byte pairs, and the most windows of `checked` and `trained`. */
 enum { CORPUS_TOKENS = 512, CORPUS_CHECKED = 256 };
 
 typedef struct corpus {
@@ -33,8 +33,8 @@ typedef struct corpus {
     sw_array ids;                  /* i32 [n] */
     sw_source *train, *validation; /* windows of the first nine tenths, of the last tenth */
     sw_source *trained, *checked;  /* parts of these two */
-    char identity[64];             /* tells texts apart; programs store it in files under CORPUS_KEY */
-    char learned[64];              /* the identity of the text that a network of a file has learned; "": no file */
+    char identity[64];             /* differs for other texts; programs store it in files under CORPUS_KEY */
+    char learned[64];              /* the identity of the text that a loaded network has learned; "": none is loaded */
 } corpus;
 
 static inline void corpus_free(corpus *c) {
@@ -51,7 +51,7 @@ static inline const char *corpus_name(const corpus_options *o) {
     return o->text ? o->text : CORPUS_FORTUNES;
 }
 
-/* Puts the name of the source of an error, a file or an option, before its message. */
+/* Puts the name of the text before the message of the pending error. */
 static inline void corpus_name_error(const char *name) {
     char message[512];
     const sw_status status = sw_error_status();
@@ -165,13 +165,13 @@ static inline void corpus_identify(corpus *c) {
     snprintf(c->identity, sizeof c->identity, "%zu bytes, FNV-1a %016llx", c->bytes, (unsigned long long)hash);
 }
 
-/* Stores the identity of the text that a network of a file has learned; NULL: the file has none. */
+/* Stores the identity of the text that a loaded network has learned; NULL: its file has none. */
 static inline void corpus_set_learned(corpus *c, const char *identity) {
     snprintf(c->learned, sizeof c->learned, "%s", identity ? identity : "an unknown text");
 }
 
-/* A network of a file does not learn the default text unless it has learned that text before: nobody asked for such a
- * mixture. */
+/* Refuses to train a loaded network on the default text, unless it has learned that text before: without --text, the
+ * user did not ask for a mixture of texts. */
 static inline bool corpus_is_meant(const corpus *c, const corpus_options *o) {
     const bool meant = o->text || !*c->learned || strcmp(c->learned, c->identity) == 0;
     if (!meant)
@@ -180,7 +180,8 @@ static inline bool corpus_is_meant(const corpus *c, const corpus_options *o) {
     return meant;
 }
 
-/* Reads the text and makes what depends on it. A tokenizer that the corpus has already, from --load, is used. */
+/* Reads the text, and makes the tokenizer, the ids and the sources. A tokenizer that the corpus has already, from
+ * --load, is kept. */
 static inline bool corpus_read(corpus *c, const corpus_options *o) {
     const sw_status status = o->text ? corpus_append(c, o->text) : corpus_read_fortunes(c);
     if (status != SW_OK)

@@ -46,7 +46,7 @@ static inline double csv_text_number(const csv_text *t, int64_t row, int64_t col
     return value;
 }
 
-/* The integer in a cell, of at most 2^53. */
+/* The integer in a cell, at most 2^53 in absolute value. After an error, 0. */
 static inline int64_t csv_text_integer(const csv_text *t, int64_t row, int64_t column) {
     const double value = csv_text_number(t, row, column);
     const bool is_integer = value >= -9007199254740992.0 && value <= 9007199254740992.0 && trunc(value) == value;

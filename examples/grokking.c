@@ -4,8 +4,9 @@
  *
  * The data are all equations a ÷ b = c modulo a prime p with b ≠ 0, p (p - 1) of them, as sequences of four tokens: a,
  * ÷, b, =. A part of them is for training, the others are for validation. A transformer predicts c. It is trained twice
- * from the same initial weights, by AdamW with weight decay and without. On the way the program measures accuracies and
- * losses, the norm of the weights, and the trace of the Hessian of the training loss (Hutchinson's estimate).
+ * from the same initial weights, by AdamW with weight decay and without. During the training the program measures
+ * accuracies and losses, the norm of the weights, and the trace of the Hessian of the training loss (Hutchinson's
+ * estimate).
  *
  * The sizes of the paper are those of --faithful: p = 97, half of the 9312 equations, 2 layers, width 128, 4 heads. */
 #include "cli.h"
@@ -23,7 +24,7 @@ static bool faithful, alone;
 
 static const cli_option options[] = {
     {"--modulus", "P", CLI_COUNT, &modulus, 3, MOST_MODULUS, "the prime p (29)"},
-    {"--fraction", "X", CLI_REAL, &fraction, 0.01, 0.99, "fraction of the equations that is for training (0.6)"},
+    {"--fraction", "X", CLI_REAL, &fraction, 0.01, 0.99, "fraction of the equations for training (0.6)"},
     {"--layers", "N", CLI_COUNT, &layers, 1, 12, "blocks of the transformer (1)"},
     {"--width", "N", CLI_COUNT, &width, 1, 1024, "features of a position, a multiple of the heads (48)"},
     {"--heads", "N", CLI_COUNT, &heads, 1, 64, "heads of each attention (4)"},
@@ -170,7 +171,7 @@ static void training_start(training *r, const equations *e, double weight_decay)
     r->f = sw_error() ? NULL : sw_model_objective(r->model, e->part[0], sw_cross_entropy);
 }
 
-/* The runs in turns, so that after a signal the results so far can be compared. */
+/* Trains both runs alternately, step by step, so that after a signal their results can be compared. */
 static void train(const equations *e, curve *c) {
     cli_progress progress = cli_progress_start();
     training runs[RUNS] = {{0}};

@@ -1,8 +1,9 @@
 /* Linear regression in context by linear attention (K. Ahn, X. Cheng, M. Song, C. Yun, A. Jadbabaie, S. Sra, Linear
  * attention is (maybe) all you need, ICLR 2024). Not part of the library.
  *
- * A sample is a prompt of N + 1 rows [x_i, y_i] with x_i ~ N(0, I_d), y_i = w·x_i, and its own w ~ N(0, I_d). In the
- * last row 0 stands in place of y, which is the target. A layer has the matrices Q and P [d, d], and changes all rows:
+ * A sample is a prompt of N + 1 rows [x_i, y_i] with x_i ~ N(0, I_d), y_i = w·x_i, and a separate w ~ N(0, I_d) for
+ * each prompt. The last row has 0 in place of y, which is the target. A layer has the matrices Q and P [d, d], and
+ * changes all rows:
  *
  *     row_i ← row_i + 1/N Σ_{j <= N} (Q x_i · x_j) [P x_j, y_j]
  *

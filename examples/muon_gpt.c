@@ -56,7 +56,7 @@ static const struct {
                        "weight_decay=0.1; adamw lr=%.17g beta2=0.99 weight_decay=0",
                        PLOT_BLUE}};
 
-/* The results of a width. */
+/* The results for a width. */
 typedef struct contest {
     double rate[METHODS];
     curve loss[METHODS][MOST_SEEDS];    /* validation loss by steps; the last one is at most the target, or not */
@@ -143,8 +143,8 @@ typedef struct tuning {
     run best;
 } tuning;
 
-/* Tries a rate. Whether it is the best: it reaches the target in fewer steps, or, if no rate reaches it, ends with a
- * smaller loss. A trial may not take more steps than the best one. */
+/* Tries a rate. Returns whether it is the best so far: it reaches the target in fewer steps, or, if no rate reaches the
+ * target, ends with a smaller loss. A trial takes at most as many steps as the best one. */
 static bool tuning_try(tuning *t, double rate) {
     run now = {0};
     const int64_t limit = t->best.reached ? t->best.steps : most;
@@ -160,8 +160,8 @@ static bool tuning_try(tuning *t, double rate) {
     return better;
 }
 
-/* Doubles the rate as long as that is better. If it is not at once, halves it as long as that is better. Both neighbors
- * of the result are therefore worse, unless --trials ends the search. */
+/* Doubles the rate as long as that is better. If the first doubling is not better, halves the rate as long as that is
+ * better. Both neighbors of the result are therefore worse, unless --trials ends the search. */
 static double tuning_search(const corpus *c, int64_t features, int method, double first) {
     tuning t = {.corpus = c, .width = features, .method = method, .rate = first};
     tuning_try(&t, first);

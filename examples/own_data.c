@@ -188,7 +188,7 @@ static void table_learn(void) {
 
 #define OTHER_FILE "%s: was not written by own_data --out; --load needs such a file"
 
-/* Loads a file that has the arrays of write_file; NULL after an error. */
+/* Loads a file with the arrays of file_write; NULL after an error. */
 static sw_archive *file_load(const char *path) {
     static const char *const names[] = {"network.linear1.weight", "network.linear2.weight", "mean", "std"};
     sw_archive *a = sw_archive_load(path);

@@ -25,7 +25,7 @@
  *     NAME,,,value            a number
  *     NAME,x,,value           a point of a curve; NAME,,, : the curve has no points
  *     NAME,x,y,value          a point of a surface, the rows of its grid one after another
- *     rows,,,N                the number of rows above: a file that was cut is refused
+ *     rows,,,N                the number of rows above: a truncated file is refused
  *
  * Numbers are written so that they are read back exactly: the bytes of the picture are the same. Not part of the
  * library. */
@@ -43,7 +43,7 @@ enum { STORED_NUMBERS = 64, STORED_CURVES = 256, STORED_SURFACES = 16 }; /* at m
 #define STORED_FROM \
     { "--from", "FILE.csv", CLI_INPUT, &cli.from, 0, 0, "draw the results of an earlier run from its numbers" }
 
-/* Where the results are. More of them than fit in is an error. */
+/* Pointers to the results. More results than the arrays can hold are an error. */
 typedef struct stored {
     int numbers, curves, surfaces;
     struct {
@@ -86,7 +86,7 @@ static inline void stored_surfaces(stored *s, int count, surface *of) {
         s->surface[s->surfaces++].surface = &of[i];
 }
 
-/* Whether the option belongs to the results: not a path, and no option that only concerns this call. */
+/* Whether the option belongs to the results: paths do not, nor do options that concern this call alone. */
 static inline bool stored_has_option(const cli_option *o) {
     const char *at = o->value;
     return o->kind <= CLI_FLAG && (o->value == &cli.seed || at < (char *)&cli || at >= (char *)(&cli + 1));
@@ -94,7 +94,7 @@ static inline bool stored_has_option(const cli_option *o) {
 
 /* ---- Writing ---- */
 
-/* NULL: an empty field. */
+/* A NULL pointer gives an empty field. */
 static inline void stored_write_row(FILE *file, const char *name, const double *x, const double *y,
                                     const double *value) {
     char text[3][32] = {"", "", ""};

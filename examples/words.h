@@ -4,8 +4,8 @@
  *     if (words_read(&w, text, bytes, 4096) == SW_OK) ...    w.id[0 … w.n), w.count[0 … w.classes)
  *     words_free(&w);
  *
- * A word is a longest sequence of letters and apostrophes; bytes from 0x80 count as letters, and capital letters of
- * ASCII as small ones. Words that occur equally often are in the order of their bytes. */
+ * A word is a maximal sequence of letters and apostrophes. Bytes from 0x80 on count as letters, and capital letters of
+ * ASCII are converted to lower case. Words that occur equally often are in the order of their bytes. */
 #ifndef SWALE_EXAMPLES_WORDS_H
 #define SWALE_EXAMPLES_WORDS_H
 
@@ -36,7 +36,7 @@ static inline bool words_is_letter(char c) {
     return byte >= 0x80 || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte == '\'';
 }
 
-/* The byte, of a capital letter that of the small one. */
+/* The byte; for a capital letter, that of the lower-case letter. */
 static inline int words_small(char c) {
     const int byte = (unsigned char)c;
     return byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte;

@@ -1,7 +1,7 @@
-/* Attention of short sequences: 2 to 4 positions, as in small tasks of arithmetic. The tiles of attention_tiles.c would
- * use a few lanes of each register. Here a lane is a sample: the features of GROUP samples are transposed, and the
- * scores of all pairs of positions, their softmax and the sums are operations on whole registers. Each sum adds the
- * terms of attention_tiles.c in the same order, so that the results have the same bits. */
+/* Attention of short sequences: 2 to 4 positions, for example the tokens of a ÷ b =. The tiles of attention_tiles.c
+ * would use only a few lanes of each register. In this file a lane is a sample: the features of GROUP samples are
+ * transposed, and the scores of all pairs of positions, their softmax and the sums are operations on whole registers.
+ * Each sum adds the terms of attention_tiles.c in the same order, so that the results have the same bits. */
 #if defined(__x86_64__)
 #include "core/kernels/half_transpose.h"
 #endif
@@ -109,7 +109,7 @@ static void SW_K(short_store)(const SW_K(short_group) * g, const real *from, int
         SW_K(short_store_lanes)(from + i * n * LANES, positions * row, g->count, n, to + i * row);
 }
 
-/* The place of a position in what the forward pass saves. */
+/* The place of position i among the numbers that the forward pass saves. */
 static real *SW_K(short_saved)(const SW_K(short_group) * g, int64_t lane, int64_t i) {
     const sw_attention_problem *p = g->problem;
     const int64_t sample = g->first + (lane < g->count ? lane : g->count - 1);
@@ -118,7 +118,7 @@ static real *SW_K(short_saved)(const SW_K(short_group) * g, int64_t lane, int64_
 
 /* ---- Sums over pairs of positions; `n` and `causal` are constants where the functions are inlined ---- */
 
-/* Whether query i sees key j. */
+/* Whether query i attends to key j. */
 SW_K_INLINE bool SW_K(short_sees)(int i, int j, bool causal) {
     return !causal || j <= i;
 }
@@ -146,8 +146,8 @@ SW_K_INLINE void SW_K(short_pairs)(const real *query, const real *key, int64_t f
     }
 }
 
-/* Σ_j pair[row·n + j] other[j] over the keys that query `row` sees; or, `turned`, Σ_i pair[i·n + row] other[i] over the
- * queries that see key `row`. */
+/* Σ_j pair[row·n + j] other[j] over the keys to which query `row` attends; or, if `turned`, Σ_i pair[i·n + row]
+ * other[i] over the queries that attend to key `row`. */
 SW_K_INLINE VECTOR SW_K(short_sum)(const VECTOR *pair, const VECTOR *other, int row, int n, bool causal, bool turned) {
     VECTOR sum = {0};
     CONV_UNROLL
@@ -161,7 +161,7 @@ SW_K_INLINE VECTOR SW_K(short_sum)(const VECTOR *pair, const VECTOR *other, int 
 
 /* ---- Forward ---- */
 
-/* Scores become exponentials; max and inverse sum of each query. */
+/* Replaces the scores by their exponentials, and returns the maximum score and the inverse sum of each query. */
 SW_K_INLINE void SW_K(short_softmax)(VECTOR *pair, int n, bool causal, VECTOR *max, VECTOR *inverse) {
     CONV_UNROLL
     for (int i = 0; i < n; i++) {
@@ -204,7 +204,7 @@ SW_K_INLINE void SW_K(short_forward_group)(const SW_K(short_group) * g, int n, b
     SW_K(short_pairs)(g->q, g->k, p->features, (real)p->scale, n, causal, pair);
     SW_K(short_softmax)(pair, n, causal, max, inverse);
     SW_K(short_save)(g, n, max, inverse);
-    for (int64_t at = 0; at < line; at += LANES) { /* the results take the place of the values */
+    for (int64_t at = 0; at < line; at += LANES) { /* the results replace the values */
         VECTOR values[SWI_SHORT_MOST];
         CONV_UNROLL
         for (int j = 0; j < n; j++)
@@ -218,7 +218,7 @@ SW_K_INLINE void SW_K(short_forward_group)(const SW_K(short_group) * g, int n, b
 
 /* ---- Backward ---- */
 
-/* Of each pair, the probability, and the gradient by the score times scale. */
+/* Computes, for each pair, the probability, and the gradient by the score times the scale. */
 SW_K_INLINE void SW_K(short_slopes)(const SW_K(short_group) * g, int n, bool causal, VECTOR *probability,
                                     VECTOR *slope) {
     const sw_attention_problem *p = g->problem;
@@ -242,7 +242,7 @@ SW_K_INLINE void SW_K(short_slopes)(const SW_K(short_group) * g, int n, bool cau
     }
 }
 
-/* The gradients take the places of q, k and v. */
+/* The gradients replace q, k and v in scratch. */
 SW_K_INLINE void SW_K(short_backward_group)(const SW_K(short_group) * g, int n, bool causal) {
     const sw_attention_problem *p = g->problem;
     const int64_t line = p->features * LANES, v_line = p->values * LANES;

@@ -10,8 +10,9 @@ enum {
     SWI_SHORT_FEATURES = 256 /* of features and values together, so that the arrays of an item stay in the cache */
 };
 
-/* Whether the kernels compute this problem: 2 to 4 queries and keys, of at least half a group of samples, without masks
- * (other than the causal one) and dropout. */
+/* Whether the kernels compute this problem: f32 or f64; as many queries as keys, 2 to 4; multiples of
+ * SWI_ATTENTION_GROUP as numbers of features and values, at most SWI_SHORT_FEATURES together; at least half a group of
+ * samples; no mask or padding, except a causal mask from position 0 on; no dropout. */
 bool swi_short_fits(const sw_attention_problem *problem);
 /* The scratch of an item. */
 size_t swi_short_bytes(const sw_attention_problem *problem);

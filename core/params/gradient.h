@@ -59,7 +59,7 @@ sw_status swi_gradient_norm(sw_gradient *g, double *norm);
 static inline bool swi_gradient_is_sum_in_f32(const sw_gradient *g) {
     return g->summed && sw_dtype_is_16_bit(g->type);
 }
-/* Where the gradient of n elements from `at` on is at present, and its type. */
+/* The present address of the gradient of n elements from `at` on, and its type. */
 const void *swi_gradient_part(const sw_gradient *g, int64_t at, int64_t n, sw_dtype *type);
 /* Converts the sum to the mean. */
 void swi_gradient_close(sw_gradient *g);

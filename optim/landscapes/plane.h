@@ -55,15 +55,15 @@ SW_API void sw_plane_free(sw_plane *plane);
  * the plane is made is frozen in all three. Their type is that of the vector x of f, without a 16-bit copy. NULL for
  * NULL. */
 SW_API sw_params *sw_plane_params(const sw_plane *plane);
-/* The objective, which the plane owns; n is the number of points. Points lie in the axes of sw_plane_axes: the part of
- * v along u has no effect, nor has the length of v, and the gradient is that of this parametrization. Without it, the
- * training could distort the pattern. f is evaluated in training mode, on a tape of the plane, with the buffers of the
- * origin, which are not updated: only one thread at a time may use it. An evaluation at which u is 0 or v is a multiple
- * of u is an error (SW_ERR_NONFINITE). */
+/* The objective, which the plane owns; n is the number of points. The coordinates of points refer to the axes of
+ * sw_plane_axes: neither the part of v along u nor the length of v has an effect, and the gradient is that of this
+ * parametrization. With u and v themselves as axes, the training could distort the pattern. f is evaluated in training
+ * mode, on a tape of the plane, with the buffers of the origin, which are not updated: only one thread at a time may
+ * use it. An evaluation at which u is 0 or v is a multiple of u is an error (SW_ERR_NONFINITE). */
 SW_API const sw_objective *sw_plane_objective(const sw_plane *plane);
 /* Computes the origin o and orthogonal axes u and v of equal length, vectors of f->params, from a vector x of the
- * plane's parameters (NULL: their x): u is the direction u, and v = (|u|/|w|) w, where w = v - (u·v/u·u) u. Any of the
- * three may be NULL. */
+ * plane's parameters (NULL: their current values): u is unchanged, and v becomes (|u|/|w|) w, where w is the
+ * part of v that is orthogonal to u. Any of the three may be NULL. */
 SW_API sw_status sw_plane_axes(sw_plane *plane, const void *x, void *o, void *u, void *v);
 
 #ifdef __cplusplus
