@@ -25,7 +25,7 @@ static const cli_option options[] = {
     {"--shift", "N", CLI_COUNT, &asked.shift, 0, 28, "move each training picture by up to N pixels each way (0)"},
     {"--rotate", "DEGREES", CLI_REAL, &asked.rotate, 0, 180, "rotate each by up to this angle (0)"},
     {"--cutout", "N", CLI_COUNT, &asked.cutout, 0, 28, "replace a random square of N by N pixels by zeros (0: none)"},
-    {"--mixup", "A", CLI_REAL, &asked.mixup, 0, 1e6, "mix each with another one, by a fraction from Beta(A, A) (0: none)"},
+    {"--mixup", "A", CLI_REAL, &asked.mixup, 0, 1e6, "mix each with another one, by a fraction from Beta(A, A) (0)"},
     TRAINING_TYPES,
     {"--save", "FILE", CLI_OUTPUT, &asked.save, 0, 0, "write the weights to this file at the end (safetensors)"},
     {"--save-dtype", "f16|bf16", CLI_TEXT, &asked.save_dtype, 0, 0,
