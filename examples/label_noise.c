@@ -27,7 +27,7 @@ static bool faithful;
 static const cli_option options[] = {
     {"--samples", "N", CLI_COUNT, &samples, BATCH, 60000, "training pictures (500)"},
     {"--test", "N", CLI_COUNT, &test_samples, 50, 10000, "test pictures (1000)"},
-    {"--channels", "N", CLI_COUNT, &channels, 1, 256, "channels of the first convolution, half of the second (4)"},
+    {"--channels", "N", CLI_COUNT, &channels, 1, 256, "channels of the first convolution; the second has 2N (4)"},
     {"--hidden", "N", CLI_COUNT, &hidden, 1, 4096, "units of the hidden linear layer (32)"},
     {"--epochs", "N", CLI_COUNT, &epochs, 1, 1000, "epochs with batches of 25 (40)"},
     {"--lr", "LR", CLI_REAL, &lr, 1e-6, 10, "learning rate, with momentum 0.9 and cosine decay (0.05)"},
