@@ -278,11 +278,11 @@ static void draw(void) {
     plot_levels levels = surface_levels(2, &surfaces[TRAINING], 12, 1e3);
     levels.low = fmin(levels.low, high / 2);
     levels.factor = pow(high / levels.low, 1.0 / levels.count);
-    plot p = plot_new(880, 310);
-    draw_panel(&p, 60, &surfaces[TARGET], NULL, "the picture");
-    draw_panel(&p, 320, &surfaces[TRAINING], &levels, "loss on training pictures");
-    draw_panel(&p, 580, &surfaces[TEST], &levels, "loss on test pictures");
-    plot_color_bar(&p, 816, 40, 220, &levels, "");
+    plot p = plot_new(895, 310);
+    draw_panel(&p, 75, &surfaces[TARGET], NULL, "the picture");
+    draw_panel(&p, 335, &surfaces[TRAINING], &levels, "loss on training pictures");
+    draw_panel(&p, 595, &surfaces[TEST], &levels, "loss on test pictures");
+    plot_color_bar(&p, 831, 40, 220, &levels, "");
     plot_save(&p, cli.out);
 }
 
