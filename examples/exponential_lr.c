@@ -136,7 +136,7 @@ static double compare(const curve *one, const curve *other, curve *gap) {
 
 static void draw(const curve *loss, const curve *gap, const curve *rate, const curve *norm) {
     const double last = (double)steps;
-    plot p = plot_new(1320, 340);
+    plot p = plot_new(1335, 340);
     plot_panel(&p, 60, TOP, 250, SIDE, 0, last, 0, 1.5);
     plot_axes(&p, "loss of the batch", "step", "loss");
     plot_curve(&p, loss[DECAY].n, loss[DECAY].x, loss[DECAY].y, 5, PLOT_SKY);
