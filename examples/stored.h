@@ -287,8 +287,8 @@ static inline bool stored_check_frame(const csv_text *t) {
     else if (strcmp(csv_text_cell(t, t->rows - 1, STORED_NAME), "rows") != 0)
         sw_fail(SW_ERR_FORMAT, "%s: the end is missing: the last row must give the number of rows", t->path);
     else if (csv_text_number(t, t->rows - 1, STORED_VALUE) != (double)(t->rows - 1) && !sw_error())
-        sw_fail(SW_ERR_FORMAT, "%s: the file has %lld rows before the last one, which says %.40s", t->path,
-                (long long)t->rows - 1, csv_text_cell(t, t->rows - 1, STORED_VALUE));
+        sw_fail(SW_ERR_FORMAT, "%s: %lld rows before the last one, but that gives %.40s (is the file complete?)",
+                t->path, (long long)t->rows - 1, csv_text_cell(t, t->rows - 1, STORED_VALUE));
     return !sw_error();
 }
 
