@@ -373,18 +373,19 @@ static inline void cli_check_files(void) {
     for (const cli_option *o = cli_current()->options; o->name; o++)
         if (o->kind == CLI_FOLDER && cli_path_of(o))
             cli_make_folder(o, cli_path_of(o));
-    for (const cli_option *o = cli_current()->options; o->name; o++) {
-        const bool written = o->kind == CLI_OUTPUT || o->kind == CLI_PICTURE;
-        for (const cli_option *other = cli_current()->options; cli_path_of(o) && written && other->name; other++)
-            if (other != o && cli_path_of(other) && strcmp(other->name, "--load") != 0 &&
-                output_same(cli_path_of(o), cli_path_of(other)))
+    for (const cli_option *o = cli_current()->options; o->name; o++)
+        for (const cli_option *other = cli_current()->options; other->name; other++)
+            if (other != o && cli_path_of(o) && cli_path_of(other) && strcmp(other->name, "--load") != 0 &&
+                (o->kind == CLI_OUTPUT || o->kind == CLI_PICTURE) && output_same(cli_path_of(o), cli_path_of(other)))
                 cli_fail(2, "%s %s is the file of %s: another name is needed", o->name, cli_path_of(o), other->name);
-    }
     for (const cli_option *o = cli_current()->options; o->name; o++)
         if (o->kind == CLI_OUTPUT && cli_path_of(o))
             cli_try_output(o->name, cli_path_of(o));
         else if (o->kind == CLI_PICTURE && cli_path_of(o))
             cli_check_picture(o, cli_path_of(o));
+    for (const cli_option *o = cli_current()->options; o->name; o++) /* some are read only after much work */
+        if (o->kind == CLI_INPUT && cli_path_of(o) && access(cli_path_of(o), R_OK) != 0)
+            cli_fail(1, "%s: cannot be opened: %s", cli_path_of(o), strerror(errno));
 }
 
 /* ---- Signals: the first one stops the run after the current step, the second one ends the program ---- */
@@ -444,9 +445,7 @@ static inline cli_progress cli_progress_start(void) {
 
 static inline int cli_width(void) {
     struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return 80;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 static inline void cli_clock(double seconds, char text[16]) {

@@ -360,6 +360,23 @@ static void test_outputs_are_opened_before_any_work(void **state) {
     for_each_path(refuse_unwritable);
 }
 
+static void refuse_missing(const program *p, const char *option, bool written) {
+    const bool folder = strcmp(option, "--data") == 0 && strcmp(p->name, "glm") != 0;
+    const bool asks = strcmp(p->name, "own_data") == 0 && strcmp(option, "--load") == 0;
+    const char *const predict[] = {"--predict", "1", NULL};
+    char message[800];
+    if (written || folder)
+        return;
+    snprintf(message, sizeof message, "%s: %s: cannot be opened: No such file or directory\n", p->name, at("none"));
+    output o = launch(p, "", "", asks ? predict : NULL, option, at("none"));
+    expect(p, &o, 1, "", message);
+}
+/* Also where other parts of the program, which take a minute, do not need the file. */
+static void test_inputs_are_opened_before_any_work(void **state) {
+    (void)state;
+    for_each_path(refuse_missing);
+}
+
 static void keep_protected(const program *p, const char *option, bool written) {
     const bool folder = is_folder(p) && strcmp(option, "--out") == 0;
     char path[700], text[16];
@@ -535,6 +552,7 @@ int main(void) {
         TEST(test_empty_paths_are_refused),
         TEST(test_fifo_is_refused_at_once),
         TEST(test_outputs_are_opened_before_any_work),
+        TEST(test_inputs_are_opened_before_any_work),
         TEST(test_protected_file_is_not_replaced),
         TEST(test_longest_names_are_written),
         TEST(test_output_equal_to_a_stream_is_refused),
