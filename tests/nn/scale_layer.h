@@ -7,8 +7,10 @@ typedef struct scale {
 /* shape: that of a sample, without the batch; the layer does not change it. */
 static sw_status scale_build(sw_module *m, sw_sample_shape *shape) {
     scale *s = m->data;
-    if (shape->rank == 0)
-        return sw_fail(SW_ERR_SHAPE, "layer %s: a sample is one number; features are needed", m->name);
+    if (shape->rank < 1) /* -1: the shape is not known */
+        return sw_fail(SW_ERR_SHAPE, "layer %s: %s", m->name,
+                       shape->rank < 0 ? "the number of features is not known (sw_model_set_input_shape?)"
+                                       : "a sample is one number; features are needed");
     const sw_param_options ones = SW_OPTIONS(sw_param_options, .role = SW_ROLE_OTHER, .init = sw_init_constant(1));
     s->factor = sw_module_add_param(m, "factor", 1, &shape->length[shape->rank - 1], &ones);
     return s->factor ? SW_OK : sw_error_status();

@@ -74,6 +74,10 @@ static void test_layer_with_a_parameter_gives_the_plain_values(void **state) {
     assert_null(sw_model_build(model, scale_layer(model)));
     expect_error(SW_ERR_SHAPE, "layer scale1: a sample is one number; features are needed");
     sw_model_free(model);
+    model = sw_model_new(SW_F64, 1);
+    assert_null(sw_model_build(model, scale_layer(model)));
+    expect_error(SW_ERR_SHAPE, "layer scale1: the number of features is not known (sw_model_set_input_shape?)");
+    sw_model_free(model);
 }
 
 static void test_custom_layer_that_fails_is_reported(void **state) {
