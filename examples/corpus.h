@@ -81,23 +81,32 @@ static inline sw_status corpus_append(corpus *c, const char *path) {
     return status;
 }
 
-/* All files of the package fortunes, in the order of their names. */
-static inline sw_status corpus_read_fortunes(corpus *c) {
+/* All texts of a folder, in the order of their names; not those of folders in it, such as that of the package
+ * fortunes-off. */
+static inline sw_status corpus_read_folder(corpus *c, const char *folder) {
     struct dirent **entry = NULL;
-    const int count = scandir(CORPUS_FORTUNES, &entry, corpus_is_text, alphasort);
-    sw_status status = count > 0
-                           ? SW_OK
-                           : sw_fail(SW_ERR_IO, CORPUS_FORTUNES ": the texts are missing: install the Debian package "
-                                                                "fortunes (`make deps`), or give --text FILE");
+    const int count = scandir(folder, &entry, corpus_is_text, alphasort);
+    sw_status status = SW_OK;
     for (int i = 0; i < count; i++) {
         char path[512];
-        snprintf(path, sizeof path, CORPUS_FORTUNES "/%s", entry[i]->d_name);
-        if (status == SW_OK)
+        struct stat there;
+        snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
+        if (status == SW_OK && !(stat(path, &there) == 0 && S_ISDIR(there.st_mode)))
             status = corpus_append(c, path);
         free(entry[i]);
     }
     free(entry);
+    if (status == SW_OK && c->bytes == 0)
+        status = sw_fail(SW_ERR_IO,
+                         "%s: the texts are missing: install the Debian package fortunes (`make deps`), or give "
+                         "--text FILE",
+                         folder);
     return status;
+}
+
+/* The texts of the package fortunes. */
+static inline sw_status corpus_read_fortunes(corpus *c) {
+    return corpus_read_folder(c, CORPUS_FORTUNES);
 }
 
 /* ---- The tokenizer and the sources ---- */

@@ -226,8 +226,8 @@ static inline void stored_read_surface(const csv_text *t, int64_t row, stored *s
     const double x = csv_text_number(t, row, STORED_X), y = csv_text_number(t, row, STORED_Y);
     const int k = s->surface[index].read;
     if (k == 0)
-        of->columns = 0, of->rows = 1, of->y[0] = y;
-    if (of->rows == 1 && y == of->y[0])
+        of->columns = of->rows = 1, of->y[0] = y;
+    else if (of->rows == 1 && y == of->y[0])
         of->columns++;
     const int i = k / of->columns, j = k % of->columns;
     if (of->columns > SURFACE_MOST || i >= SURFACE_MOST) {

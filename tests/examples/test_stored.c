@@ -1,8 +1,9 @@
 /* Results that programs store as CSV (examples/stored.h): they are read back exactly; damaged and foreign files;
- * failing allocations. */
+ * failing allocations. The texts of a folder (examples/corpus.h). */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 
+#include "../../examples/corpus.h"
 #include "../../examples/stored.h"
 
 static int64_t steps;
@@ -149,6 +150,7 @@ static void other_files_are_refused(void **state) {
         {"\"loss, training\",0,", "\"loss, training\",x,", "row 7, column x: 'x' is not a number"},
         {"\"loss, training\",0,", "\"loss, training\",0,1", "row 7, 'loss, training': x and a value was expected"},
         {"\"loss\",,,\n", "\"loss, training\",1,,2\n", "'loss' is missing or incomplete"},
+        {"\"plane\",-1,0.1", "\"plane\",-1,nan", "the points are not those of a grid, row by row"},
         {"\"plane\",0.", "\"plane\",0.2", "the points are not those of a grid, row by row"},
         {"\"plane\",-1,0.2", "\"plane\",-1,0.1", "the points are not those of a grid, row by row"},
         {"\"plane\",1.1,0.2", "\"plane\",,0.2", "'plane': x, y and a value was expected"},
@@ -239,11 +241,43 @@ static void failed_allocations_are_errors(void **state) {
     unlink(file_path);
 }
 
+/* ---- corpus.h ---- */
+
+/* The texts of a folder are read in the order of their names; indexes and folders in it, such as that of the package
+ * fortunes-off, are left out. A folder without texts is an error. */
+static void texts_of_a_folder_are_read(void **state) {
+    (void)state;
+    static const char *const name[] = {"b", "a", "a.dat"};
+    char path[80], inner[80];
+    corpus c = {0};
+    snprintf(inner, sizeof inner, "%s/off", folder);
+    assert_int_equal(mkdir(inner, 0700), 0);
+    assert_int_equal(corpus_read_folder(&c, folder), SW_ERR_IO);
+    assert_non_null(strstr(sw_error(), ": the texts are missing: install the Debian package fortunes"));
+    sw_clear_error();
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, name[i]);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fprintf(f, "text %s\n", name[i]);
+        assert_int_equal(fclose(f), 0);
+    }
+    assert_int_equal(corpus_read_folder(&c, folder), SW_OK);
+    assert_int_equal(c.bytes, 14);
+    assert_memory_equal(c.text, "text a\ntext b\n", 14);
+    corpus_free(&c);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, name[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(inner), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_are_read_back_exactly), cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(damaged_files_are_safe),        cmocka_unit_test(too_many_results_are_an_error),
-        cmocka_unit_test(failed_allocations_are_errors),
+        cmocka_unit_test(failed_allocations_are_errors), cmocka_unit_test(texts_of_a_folder_are_read),
     };
     return cmocka_run_group_tests_name("stored", tests, make_folder, remove_folder);
 }
