@@ -167,6 +167,8 @@ static sw_status plane_check(const sw_objective *f, const void *const vector[3],
             return sw_fail(SW_ERR_ARGUMENT, "plane: %s is NULL", name[k]);
     if (given)
         SW_TRY(sw_options_copy("plane", "sw_plane_options", o, sizeof *o, given, sizeof *o));
+    if (f->n < 1)
+        return sw_fail(SW_ERR_ARGUMENT, "plane: the objective has %lld samples; at least 1 is needed", (long long)f->n);
     if (o->points < 1 || !o->a || !o->b)
         return sw_fail(SW_ERR_ARGUMENT, "plane: %lld points%s; at least 1 is needed, with the coordinates a and b",
                        (long long)o->points, o->a && o->b ? "" : " without coordinates");

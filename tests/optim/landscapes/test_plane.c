@@ -291,6 +291,10 @@ static void test_refusals(void **state) {
     how.batch = -1;
     assert_null(sw_plane_new(n.f, n.o, n.u, n.v, &how));
     expect_error(SW_ERR_ARGUMENT, "plane: batch = -1, chunk = 0; neither may be negative");
+    sw_objective empty = *n.f;
+    empty.n = 0, how.batch = 1;
+    assert_null(sw_plane_new(&empty, n.o, n.u, n.v, &how));
+    expect_error(SW_ERR_ARGUMENT, "plane: the objective has 0 samples; at least 1 is needed");
     how.batch = 0, how.pattern = no_slope;
     sw_plane *c = sw_plane_new(n.f, n.o, n.u, n.v, &how);
     sw_params *p = sw_plane_params(c);
