@@ -144,15 +144,17 @@ typedef struct tuning {
 } tuning;
 
 /* Tries a rate. Returns whether it is the best so far: it reaches the target in fewer steps, or, if no rate reaches the
- * target, ends with a smaller loss. A trial takes at most as many steps as the best one. */
+ * target, ends with a smaller loss; of rates with which the run diverges, the smallest is the best. A trial takes at
+ * most as many steps as the best one. */
 static bool tuning_try(tuning *t, double rate) {
     run now = {0};
     const int64_t limit = t->best.reached ? t->best.steps : most;
     if (t->tried == trials || !run_train(&now, t->corpus, t->width, t->method, rate, (uint64_t)cli.seed, limit))
         return false;
-    const bool better = t->tried++ == 0 || (now.reached == t->best.reached
-                                                ? (now.reached ? now.steps < t->best.steps : now.last < t->best.last)
-                                                : now.reached);
+    const bool better =
+        t->tried++ == 0 || (isinf(t->best.last) && rate < t->rate) ||
+        (now.reached == t->best.reached ? (now.reached ? now.steps < t->best.steps : now.last < t->best.last)
+                                        : now.reached);
     cli_note("width %lld, %s, learning rate %g: loss %.4f after %lld steps\n", (long long)t->width,
              methods[t->method].title, rate, now.last, (long long)now.steps);
     if (better)
@@ -366,7 +368,7 @@ static void check_options(void) {
     if (width % heads != 0)
         cli_fail(2, "--width %lld --heads %lld: the width must be a multiple of the heads", (long long)width,
                  (long long)heads);
-    if (most / every > CURVE_MOST)
+    if ((most + every - 1) / every > CURVE_MOST) /* one of them is after the last step */
         cli_fail(2, "--most %lld --every %lld: at most %d validations of a run are possible", (long long)most,
                  (long long)every, CURVE_MOST);
 }
