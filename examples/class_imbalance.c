@@ -119,9 +119,9 @@ static void table_read_words(table *t) {
     words w = {0};
     if ((text ? corpus_append(&c, text) : corpus_read_fortunes(&c)) == SW_OK &&
         words_read(&w, c.text, c.bytes, words_most) == SW_OK) {
-        if (w.n < 2)
-            sw_fail(SW_ERR_FORMAT, "%s: %lld words; at least 2 are needed", text ? text : "the fortunes",
-                    (long long)w.n);
+        if (w.classes < 2)
+            sw_fail(SW_ERR_FORMAT, "%s: %lld words, %lld of them different; at least 2 different ones are needed",
+                    text ? text : "the fortunes", (long long)w.n, (long long)w.classes);
         else
             table_make_words(t, &w);
     }
@@ -310,10 +310,10 @@ static double last_loss(const outcome *o, int group) {
 
 static void print_results(void) {
     const experiment *const words_of = &experiments[TEXT];
-    printf("text_words %g\n", words_of->classes);
+    printf("text_words %.0f\n", words_of->classes);
     for (int k = 0; k < TEXT_GROUPS; k++)
-        printf("text_words_of_group_%d %g\ntext_samples_of_group_%d %g\n", k + 1, words_of->classes_of_group[k], k + 1,
-               words_of->samples_of_group[k]);
+        printf("text_words_of_group_%d %.0f\ntext_samples_of_group_%d %.0f\n", k + 1, words_of->classes_of_group[k],
+               k + 1, words_of->samples_of_group[k]);
     for (int i = 0; i < TABLES; i++)
         for (int m = 0; m < METHODS; m++) {
             const char *name = result_name[i][m];
@@ -340,7 +340,7 @@ static void draw_groups(plot *p, double left, double top, const char *title, int
     for (int k = 0; k < e->groups; k++) {
         c[k] = e->best[method].group[k];
         if (kind == TEXT)
-            snprintf(name[k], sizeof name[k], "%g words", e->classes_of_group[k]);
+            snprintf(name[k], sizeof name[k], "%.0f words", e->classes_of_group[k]);
         else
             snprintf(name[k], sizeof name[k], "%d samples", 1 << (groups - k));
         c[k].name = name[k], c[k].width = 1.8, c[k].color = color_viridis(0.9 * k / (double)(e->groups - 1));

@@ -230,6 +230,14 @@ static void rare_classes_are_slow_with_gradient_descent_alone(void **state) {
         snprintf(name, sizeof name, "text_samples_of_group_%d", k), samples += result(&o, name);
     }
     assert_true(words_of_groups == result(&o, "text_words") && samples == 599);
+    FILE *f = fopen(text, "w");
+    assert_non_null(f);
+    fprintf(f, "Word, word!");
+    fclose(f);
+    o = RUN(AT("class_imbalance"), "--text", text, "--out", picture());
+    unlink(text);
+    assert_int_equal(o.code, 1);
+    assert_non_null(strstr(o.err, "zipf: 2 words, 1 of them different; at least 2 different ones are needed\n"));
 }
 
 /* ---- muon_gpt ---- */
