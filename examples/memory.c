@@ -23,7 +23,8 @@ static const cli_option options[] = {
     {"--rounds", "N", CLI_COUNT, &rounds, 1, 1000, "steps of which the time is the median (5)"},
     {"--layers", "N", CLI_COUNT, &layers, 1, GPT_LAYERS, "blocks of the predicted transformer (48)"},
     STORED_FROM,
-    CLI_COMMON("of the points and of the initial weights (1)", "FILE.png", CLI_PICTURE, "the picture (memory.png)")};
+    CLI_COMMON("of the points and of the initial weights (1)", "FILE.png", CLI_PICTURE,
+               "the picture, and FILE.csv with its numbers (memory.png)")};
 static const cli_program program = {.name = "memory",
                                     .example = "memory --width 256 --batch 128 --out memory.png",
                                     .options = options,
