@@ -198,7 +198,7 @@ static void train_plane(sw_plane *plane, cli_progress *progress) {
     char estimator[64], rule[64];
     double loss = NAN;
     snprintf(estimator, sizeof estimator, "minibatch batch=%lld", (long long)points);
-    snprintf(rule, sizeof rule, "adam lr=%g", lr);
+    snprintf(rule, sizeof rule, "adam lr=%.17g", lr);
     const sw_optim_options how = SW_OPTIONS(sw_optim_options, .estimator = estimator, .rule = rule, .clip = 100,
                                             .schedule = "cosine", .total_steps = steps, .seed = (uint64_t)cli.seed);
     sw_optim *optim = sw_optim_new_with_options(sw_plane_params(plane), &how);

@@ -214,16 +214,16 @@ static void print_run(const curve *c, const char *name) {
     double best = 0;
     for (int i = 0; i < c[VALIDATION].n; i++)
         best = fmax(best, c[VALIDATION].y[i]);
-    printf("%s_steps %g\n", name, last);
+    printf("%s_steps %.0f\n", name, last);
     if (known >= 0) {
         const double then = c[TRAINING].x[known];
-        printf("%s_steps_to_99_training %g\n%s_validation_then %.4f\n", name, then, name,
+        printf("%s_steps_to_99_training %.0f\n%s_validation_then %.4f\n", name, then, name,
                value_at(&c[VALIDATION], then));
         printf("%s_norm_then %.3f\n%s_trace_then %.4g\n", name, value_at(&c[NORM], then), name,
                value_at(&c[TRACE], then));
     }
     if (understood >= 0)
-        printf("%s_steps_to_99_validation %g\n", name, c[VALIDATION].x[understood]);
+        printf("%s_steps_to_99_validation %.0f\n", name, c[VALIDATION].x[understood]);
     printf("%s_best_validation %.4f\n", name, best);
     printf("%s_last_training %.4f\n%s_last_validation %.4f\n", name, value_at(&c[TRAINING], last), name,
            value_at(&c[VALIDATION], last));
