@@ -40,7 +40,7 @@ static const cli_option options[] = {
     {"--layers", "N", CLI_COUNT, &layers, 1, 64, "gpt: blocks (2)"},
     {"--width", "N", CLI_COUNT, &width, 4, 4096, "gpt: features of a character, a multiple of 4 (32)"},
     {"--block", "N", CLI_COUNT, &block, 1, 4096, "gpt: characters of a sample (32)"},
-    {"--prompts", "N", CLI_COUNT, &prompts_batch, 1, 100000, "attention: prompts of a step (100)"},
+    {"--prompts", "N", CLI_COUNT, &prompts_batch, 1, MOST_PROMPTS, "attention: prompts of a step (100)"},
     {"--faithful", NULL, CLI_FLAG, &faithful, 0, 0, "larger networks, longer runs, six seeds"},
     {"--data", "DIR", CLI_DATA, &data, 0, 0, "folder of the four IDX files (default: searched for)"},
     STORED_FROM,

@@ -191,7 +191,7 @@ static double group_losses(sw_model *model, const table *t, sw_tape *tape, doubl
         sw_tape_reset(tape);
     }
     for (int k = 0; k < t->groups; k++)
-        loss[k] /= count[k] ? (double)count[k] : 1;
+        loss[k] = count[k] ? loss[k] / (double)count[k] : NAN; /* a short text may leave a group without samples */
     return all / (double)t->n;
 }
 

@@ -27,15 +27,16 @@ enum {
     LOSS_SCALE,
     COLUMNS
 };
-enum { MOST_LAYERS = 64, LAYER_NAME = 128 };
+enum { MOST_LAYERS = 64, LAYER_NAME = 128, HISTORY_CHANGES = 5 };
 
 typedef struct history {
     int64_t epochs, room;
     double (*row)[COLUMNS]; /* [epochs] */
     int layers;             /* number of layers with parameters */
     char layer[MOST_LAYERS][LAYER_NAME];
-    double (*norm)[3]; /* [epochs, layers] */
-    double begun, now; /* seconds spent on the current epoch: by earlier processes, and by this one */
+    double (*norm)[3];               /* [epochs, layers] */
+    double changes[HISTORY_CHANGES]; /* of the training pictures: --flip, --shift, --rotate, --cutout, --mixup */
+    double begun, now;               /* seconds spent on the current epoch: by earlier processes, and by this one */
 } history;
 
 static void history_free(history *h) {
@@ -113,6 +114,8 @@ static sw_status history_save(const history *h, const sw_optim *optim, const cha
     if (status == SW_OK)
         status = sw_archive_put_copy(a, "history.begun", sw_array_view(&begun, SW_F64, 0, NULL));
     if (status == SW_OK)
+        status = sw_archive_put(a, "history.changes", sw_array_view(h->changes, SW_F64, SW_SHAPE(HISTORY_CHANGES)));
+    if (status == SW_OK)
         status = sw_archive_save(a, path);
     sw_archive_free(a);
     return status;
@@ -138,10 +141,27 @@ static sw_status history_take(history *h, const sw_archive *a, const char *path)
     return SW_OK;
 }
 
+/* Refuses a run that changed its training pictures in another way. A file without this array is accepted. */
+static sw_status history_check_changes(const history *h, const sw_archive *a, const char *path) {
+    static const char *const option[HISTORY_CHANGES] = {"--flip", "--shift", "--rotate", "--cutout", "--mixup"};
+    const sw_array was = sw_archive_has(a, "history.changes") ? sw_archive_get(a, "history.changes") : (sw_array){0};
+    if (!was.data || was.type != SW_F64 || was.rank != 1 || was.shape[0] != HISTORY_CHANGES)
+        return SW_OK;
+    for (int i = 0; i < HISTORY_CHANGES; i++) {
+        const double value = ((const double *)was.data)[i];
+        if (value != h->changes[i])
+            return sw_fail(SW_ERR_ARGUMENT, "%s: its run has %s %g, not %g; give the same, or another file", path,
+                           option[i], value, h->changes[i]);
+    }
+    return SW_OK;
+}
+
 /* Saves the state of the optimizer and the history. */
 static sw_status history_load(history *h, sw_optim *optim, const char *path) {
     sw_archive *a = sw_archive_load(path);
-    sw_status status = a ? sw_optim_unpack(optim, a) : sw_error_status();
+    sw_status status = a ? history_check_changes(h, a, path) : sw_error_status();
+    if (status == SW_OK)
+        status = sw_optim_unpack(optim, a);
     if (status == SW_OK)
         status = history_take(h, a, path);
     sw_archive_free(a);

@@ -167,6 +167,9 @@ static int64_t steps_of_epoch(const run *r) {
 /* A run whose checkpoint exists resumes from it. */
 static bool resume(run *r) {
     history_start(&r->history, r->model);
+    const double changes[HISTORY_CHANGES] = {asked.flip, (double)asked.shift, asked.rotate, (double)asked.cutout,
+                                             asked.mixup};
+    memcpy(r->history.changes, changes, sizeof changes);
     if (!training.checkpoint || access(training.checkpoint, F_OK) != 0)
         return true;
     const int64_t each = steps_of_epoch(r);
@@ -293,6 +296,8 @@ static void check_options(void) {
         cli_fail(2, "--save-dtype needs --save FILE: it is the type of the weights in the file");
     save_type();
     model_check_options();
+    if (asked.mixup > 0 && asked.mixup < 0.001)
+        cli_fail(2, "--mixup %g: 0, or a number from 0.001 to 1e6 is needed", asked.mixup);
     if (asked.norms && !cli.out)
         cli_fail(2, "--norms needs --out DIR: the norms are written there");
     if (asked.load && training.checkpoint && access(training.checkpoint, F_OK) == 0)

@@ -174,7 +174,7 @@ static sw_status curve_check(const sw_objective *f, const void *start, const voi
     if (!start || !end)
         return sw_fail(SW_ERR_ARGUMENT, "curve: the %s is NULL", start ? "end" : "start");
     if (given)
-        SW_TRY(sw_options_copy("curve", "sw_curve_options", o, sizeof *o, given, sizeof *o));
+        SW_TRY(sw_options_copy("curve", "sw_curve_options", o, sizeof *o, given, offsetof(sw_curve_options, chunk)));
     o->bends = o->bends == 0 ? 1 : o->bends;
     if (o->chunk < 0)
         return sw_fail(SW_ERR_ARGUMENT, "curve: chunk = %lld; it must be positive, or 0 for 1000", (long long)o->chunk);

@@ -78,6 +78,7 @@ static void test_wrong_command_lines_are_explained(void **state) {
     mistake("--rotate", "--rotate", "181");
     mistake("--cutout", "--cutout", "-1");
     mistake("--mixup", "--mixup", "-0.1");
+    mistake("--mixup 0.0001: 0, or a number from 0.001 to 1e6 is needed\n", "--mixup", "0.0001");
     mistake("--clip", "--clip", "-0.5");
     mistake("--clip", "--clip", "inf");
     mistake("--clip", "--clip", "1x");

@@ -172,6 +172,9 @@ static void test_resumed_run_equals_the_uninterrupted_one(void **state) {
     succeeds(&o);
     assert_true(result(&o, "epochs") == 4);
     expect_equal_files(whole, parts);
+    o = TRAIN("--quiet", "--epochs", "4", "--dropout", "0.2", "--shift", "3", "--mixup", "0.2", "--checkpoint",
+              state_file);
+    fails(&o, 1, "run.safetensors: its run has --shift 2, not 3; give the same, or another file\n");
     /* Asked for more epochs, the run goes on under its schedule, which does not end where the first one did. */
     unlink(state_file);
     o = TRAIN("--quiet", "--epochs", "2", "--schedule", "cosine", "--checkpoint", state_file);

@@ -2,6 +2,8 @@
  * derivative, causality, queries that continue cached keys, dropout, queries that see no key, options out of range. */
 #include "support.h"
 
+#include "core/kernels/attention_short.h"
+
 #include <swale/dry_run.h>
 #include <swale/extend.h>
 
@@ -252,6 +254,11 @@ static void short_compare(sw_dtype type, int64_t batch, int64_t length, bool cau
 static void test_short_sequences_have_the_bits_of_tiles(void **state) {
     (void)state;
     static const int64_t batches[] = {8, 16, 19, 33};
+    sw_attention_problem problem = {.type = SW_F32, .batch = 8, .heads = 2, .features = 32, .values = 48};
+    for (int64_t length = 1; length <= 5; length++) { /* else the tiles would be compared with themselves */
+        problem.queries = problem.keys = length;
+        assert_true(swi_short_fits(&problem) == (length >= 2 && length <= 4));
+    }
     for (sw_dtype type = SW_F32; type <= SW_F64; type++)
         for (int64_t length = 1; length <= 5; length++)
             for (int causal = 0; causal < 2; causal++)
