@@ -172,6 +172,10 @@ static sw_status plane_check(const sw_objective *f, const void *const vector[3],
     if (o->points < 1 || !o->a || !o->b)
         return sw_fail(SW_ERR_ARGUMENT, "plane: %lld points%s; at least 1 is needed, with the coordinates a and b",
                        (long long)o->points, o->a && o->b ? "" : " without coordinates");
+    for (int64_t i = 0; i < o->points; i++)
+        if (!isfinite(o->a[i]) || !isfinite(o->b[i]))
+            return sw_fail(SW_ERR_ARGUMENT, "plane: point %lld is (%g, %g); finite coordinates are needed",
+                           (long long)i, o->a[i], o->b[i]);
     if (o->batch < 0 || o->chunk < 0)
         return sw_fail(SW_ERR_ARGUMENT, "plane: batch = %lld, chunk = %lld; neither may be negative",
                        (long long)o->batch, (long long)o->chunk);

@@ -31,7 +31,7 @@ typedef struct sw_plane sw_plane;
 typedef struct sw_plane_options {
     size_t size;         /* sizeof(sw_plane_options) */
     int64_t points;      /* P, at least 1 */
-    const double *a, *b; /* [points]: the coordinates of the points, which are copied */
+    const double *a, *b; /* [points]: the coordinates of the points, finite; they are copied */
     /* h: returns h_p(loss) of point p, and sets *slope to its derivative by the loss. A point whose slope is 0 adds
      * nothing to the gradient, even if its loss or its gradient is not finite. NULL: the loss itself. */
     double (*pattern)(void *user, int64_t point, double loss, double *slope);

@@ -288,6 +288,10 @@ static void test_refusals(void **state) {
     assert_null(sw_plane_new(n.f, n.o, n.u, n.v, NULL));
     expect_error(SW_ERR_ARGUMENT,
                  "plane: 0 points without coordinates; at least 1 is needed, with the coordinates a and b");
+    sw_plane_options one = how;
+    one.points = 1, one.a = (double[]){0.5}, one.b = (double[]){INFINITY};
+    assert_null(sw_plane_new(n.f, n.o, n.u, n.v, &one));
+    expect_error(SW_ERR_ARGUMENT, "plane: point 0 is (0.5, inf); finite coordinates are needed");
     how.batch = -1;
     assert_null(sw_plane_new(n.f, n.o, n.u, n.v, &how));
     expect_error(SW_ERR_ARGUMENT, "plane: batch = -1, chunk = 0; neither may be negative");
